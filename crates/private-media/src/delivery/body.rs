@@ -1,0 +1,215 @@
+//! The bytes of a response, read as the client takes them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::storage::ReadAt;
+
+/// How much is read at a time, in bytes: with what the connection holds, what one download costs in memory.
+const CHUNK: usize = 32 << 10;
+
+/// A response's content: pieces in memory and stretches of one file, in order.
+///
+/// Its length is known from the start. A file that ends before it was due (it shrank while it was sent) is an error, which
+/// ends the connection: the client is never sent padding or the beginning of something else.
+pub struct MediaBody {
+    pieces: VecDeque<Piece>,
+    remaining: u64,
+    reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    File { file: Arc<dyn ReadAt>, offset: u64, len: u64 },
+}
+
+impl MediaBody {
+    /// No content.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { pieces: VecDeque::new(), remaining: 0, reading: None }
+    }
+
+    /// This content and then these bytes.
+    #[must_use]
+    pub fn then_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        self.remaining = self.remaining.saturating_add(bytes.len() as u64);
+        self.pieces.push_back(Piece::Bytes(bytes));
+        self
+    }
+
+    /// This content and then `len` bytes of a file from `offset` on.
+    #[must_use]
+    pub fn then_file(mut self, file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
+        self.remaining = self.remaining.saturating_add(len);
+        self.pieces.push_back(Piece::File { file: Arc::clone(file), offset, len });
+        self
+    }
+
+    /// How many bytes have not been taken yet.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.remaining
+    }
+
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        loop {
+            match self.pieces.front_mut() {
+                None => return Poll::Ready(Ok(None)),
+                Some(Piece::File { len: 0, .. }) => {
+                    self.pieces.pop_front();
+                }
+                Some(Piece::Bytes(bytes)) => {
+                    let bytes = std::mem::take(bytes);
+                    self.pieces.pop_front();
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Ok(Some(bytes)));
+                    }
+                }
+                Some(Piece::File { file, offset, len }) => {
+                    let want = usize::try_from(*len).map_or(CHUNK, |len| len.min(CHUNK));
+                    let reading = self.reading.get_or_insert_with(|| Arc::clone(file).read_at(*offset, want));
+                    let bytes = ready!(reading.as_mut().poll(context));
+                    self.reading = None;
+                    let mut bytes = bytes?;
+                    bytes.truncate(want);
+                    if bytes.is_empty() {
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::UnexpectedEof,
+                            format!("the file ended {len} bytes early: it shrank while it was sent"),
+                        )));
+                    }
+                    *offset = offset.saturating_add(bytes.len() as u64);
+                    *len = len.saturating_sub(bytes.len() as u64);
+                    return Poll::Ready(Ok(Some(bytes)));
+                }
+            }
+        }
+    }
+}
+
+impl Body for MediaBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(match ready!(self.poll_bytes(context)) {
+            Ok(Some(bytes)) => {
+                self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+                Some(Ok(Frame::data(bytes)))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                // What comes after is not asked for again, but if it were, there would be nothing.
+                self.pieces.clear();
+                tracing::error!(%error, "a download was broken off");
+                Some(Err(error))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+impl fmt::Debug for MediaBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaBody")
+            .field("pieces", &self.pieces)
+            .field("remaining", &self.remaining)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file that gives at most `step` bytes at a time and may be shorter than it said.
+    #[derive(Debug)]
+    struct Sluggish {
+        bytes: Bytes,
+        step: usize,
+    }
+
+    impl ReadAt for Sluggish {
+        fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                let start = usize::try_from(offset).unwrap().min(self.bytes.len());
+                let end = (start + len.min(self.step)).min(self.bytes.len());
+                Ok(self.bytes.slice(start..end))
+            })
+        }
+    }
+
+    fn sluggish(len: usize, step: usize) -> (Bytes, Arc<dyn ReadAt>) {
+        let bytes: Bytes = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        (bytes.clone(), Arc::new(Sluggish { bytes, step }))
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_promised_is_what_comes(
+            len in 0_usize..100_000,
+            step in 1_usize..70_000,
+            parts in prop::collection::vec((0_usize..100_000, 0_usize..100_000), 0..4),
+        ) {
+            let (bytes, file) = sluggish(len, step);
+            let mut body = MediaBody::empty();
+            let mut expected = Vec::new();
+            for (a, b) in parts {
+                let (start, end) = (a.min(b).min(len), a.max(b).min(len));
+                body = body.then_bytes("--").then_file(&file, start as u64, (end - start) as u64);
+                expected.extend_from_slice(b"--");
+                expected.extend_from_slice(&bytes[start..end]);
+            }
+            prop_assert_eq!(body.size_hint().exact(), Some(expected.len() as u64));
+            let collected = run(body.collect()).unwrap().to_bytes();
+            prop_assert!(collected == expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_shrank_is_an_error_and_no_padding() {
+        let (bytes, file) = sluggish(1000, 300);
+        let mut body = MediaBody::empty().then_file(&file, 0, 1001).then_bytes("the next");
+        let (taken, error) = run(async {
+            let mut taken = Vec::new();
+            loop {
+                match body.frame().await.unwrap() {
+                    Ok(frame) => taken.extend_from_slice(&frame.into_data().unwrap()),
+                    Err(error) => return (taken, error),
+                }
+            }
+        });
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(taken, bytes);
+        assert!(run(body.frame()).is_none());
+    }
+}

@@ -1,0 +1,145 @@
+//! What a browser is told a file is.
+
+use http::HeaderValue;
+use http::header::{HeaderMap, HeaderName};
+
+/// The media type of a file, and whether a browser may show it.
+///
+/// It follows from the name alone, never from what the client who sent the file said of it. Types that a browser only
+/// displays (pictures, sound, film, plain text, PDF) are inline. Whatever it could execute (HTML, SVG, XML, JavaScript) and
+/// whatever is not known leaves as an attachment in a sandbox.
+///
+/// ```
+/// use private_media::delivery::ContentType;
+///
+/// assert_eq!(ContentType::of("photo.JPG").as_str(), "image/jpeg");
+/// assert!(ContentType::of("photo.JPG").is_inline());
+/// assert!(!ContentType::of("drawing.svg").is_inline());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentType(&'static str);
+
+const UNKNOWN: &str = "application/octet-stream";
+
+/// What `mime_guess` does not know, or knows by a name that browsers do not.
+const TABLE: [(&str, &str); 12] = [
+    ("apng", "image/apng"),
+    ("avif", "image/avif"),
+    ("flac", "audio/flac"),
+    ("heic", "image/heic"),
+    ("heif", "image/heif"),
+    ("jxl", "image/jxl"),
+    ("m4a", "audio/mp4"),
+    ("m4v", "video/mp4"),
+    ("mjs", "text/javascript"),
+    ("mkv", "video/x-matroska"),
+    ("opus", "audio/ogg"),
+    ("txt", "text/plain; charset=utf-8"),
+];
+
+impl ContentType {
+    /// The type of a file of this name.
+    #[must_use]
+    pub fn of(file_name: &str) -> Self {
+        let Some((_, extension)) = file_name.rsplit_once('.') else { return Self(UNKNOWN) };
+        let extension = extension.to_ascii_lowercase();
+        if let Some((_, known)) = TABLE.iter().find(|(own, _)| *own == extension) {
+            return Self(known);
+        }
+        Self(mime_guess::from_ext(&extension).first_raw().unwrap_or(UNKNOWN))
+    }
+
+    /// The value of `Content-Type` (RFC 9110 section 8.3).
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// Whether a browser may show it in place; else it is downloaded.
+    #[must_use]
+    pub fn is_inline(self) -> bool {
+        match self.0.split_once('/') {
+            Some(("image", kind)) => !kind.ends_with("+xml"),
+            Some(("audio" | "video", _)) => true,
+            _ => matches!(self.0, "text/plain; charset=utf-8" | "application/pdf"),
+        }
+    }
+
+    /// Adds `Content-Type`, and the sandbox where the type is not inline.
+    pub(super) fn apply(self, headers: &mut HeaderMap) {
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(self.0));
+        if !self.is_inline() {
+            headers.insert(
+                HeaderName::from_static("content-security-policy"),
+                HeaderValue::from_static("sandbox; default-src 'none'"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types() {
+        for (name, content_type, inline) in [
+            ("a.jpg", "image/jpeg", true),
+            ("a.JPEG", "image/jpeg", true),
+            ("a.png", "image/png", true),
+            ("a.gif", "image/gif", true),
+            ("a.webp", "image/webp", true),
+            ("a.avif", "image/avif", true),
+            ("a.heic", "image/heic", true),
+            ("a.ico", "image/x-icon", true),
+            ("a.mp4", "video/mp4", true),
+            ("a.webm", "video/webm", true),
+            ("a.mov", "video/quicktime", true),
+            ("a.mp3", "audio/mpeg", true),
+            ("a.ogg", "audio/ogg", true),
+            ("a.wav", "audio/wav", true),
+            ("a.txt", "text/plain; charset=utf-8", true),
+            ("a.pdf", "application/pdf", true),
+            ("a.html", "text/html", false),
+            ("a.htm", "text/html", false),
+            ("a.xhtml", "application/xhtml+xml", false),
+            ("a.svg", "image/svg+xml", false),
+            ("a.svgz", "image/svg+xml", false),
+            ("a.jpg.svg", "image/svg+xml", false),
+            ("a.xml", "text/xml", false),
+            ("a.js", "text/javascript", false),
+            ("a.mjs", "text/javascript", false),
+            ("a.css", "text/css", false),
+            ("a.csv", "text/csv", false),
+            ("a.md", "text/markdown", false),
+            ("a.json", "application/json", false),
+            ("a.swf", "application/x-shockwave-flash", false),
+            ("a.zip", "application/zip", false),
+            ("a.txt.gz", "application/gzip", false),
+            ("a.mht", "message/rfc822", false),
+            ("a.unheard-of", UNKNOWN, false),
+            ("a.jpg ", UNKNOWN, false),
+            ("a", UNKNOWN, false),
+            ("a.", UNKNOWN, false),
+            ("jpg", UNKNOWN, false),
+        ] {
+            let found = ContentType::of(name);
+            assert_eq!((found.as_str(), found.is_inline()), (content_type, inline), "{name}");
+        }
+    }
+
+    /// No name at all makes a browser execute something in place.
+    #[test]
+    fn nothing_active_is_inline() {
+        for (extension, _) in
+            TABLE.iter().chain(&[("html", ""), ("svg", ""), ("xml", ""), ("js", ""), ("xsl", "")])
+        {
+            let found = ContentType::of(&format!("a.{extension}"));
+            let active = ["html", "xml", "script", "css", "flash"];
+            assert!(
+                !found.is_inline() || !active.iter().any(|word| found.as_str().contains(word)),
+                "{found:?}"
+            );
+        }
+    }
+}

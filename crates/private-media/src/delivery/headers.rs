@@ -1,0 +1,139 @@
+//! The headers that a file's own response carries.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+use http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::content_type::ContentType;
+use crate::request::MediaPath;
+use crate::storage::Metadata;
+
+/// What tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
+pub(super) fn validators(file: &Metadata, now: SystemTime) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", file.etag)) {
+        headers.insert(ETAG, etag);
+    }
+    // Section 8.8.2.1: never later than the response itself.
+    if let Some(modified) = http_date(file.modified.min(now)) {
+        headers.insert(LAST_MODIFIED, modified);
+    }
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers
+}
+
+/// How the content of a file is to be treated: `Content-Type`, `Content-Disposition`, and a sandbox where it needs one.
+#[must_use]
+pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    let content_type = ContentType::of(path.file_name());
+    content_type.apply(&mut headers);
+    let attachment = download || !content_type.is_inline();
+    headers.insert(CONTENT_DISPOSITION, content_disposition(path.file_name(), attachment));
+    headers
+}
+
+/// What every response carries, found or not: no shared cache keeps it, nothing is sniffed, no other site embeds it.
+pub(crate) static ALWAYS: [(HeaderName, HeaderValue); 4] = [
+    // A browser keeps its copy and asks each time, which is a cheap 304 that was authorised.
+    (http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+    (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+/// `Content-Disposition` by RFC 6266: the name itself where ASCII can say it, else a likeness of it in `filename` and the
+/// name in `filename*` (RFC 8187).
+///
+/// ```
+/// use private_media::delivery::content_disposition;
+///
+/// assert_eq!(content_disposition("photo.jpg", false), "inline; filename=\"photo.jpg\"");
+/// assert_eq!(
+///     content_disposition("café.jpg", true),
+///     "attachment; filename=\"caf_.jpg\"; filename*=UTF-8''caf%C3%A9.jpg"
+/// );
+/// ```
+#[must_use]
+pub fn content_disposition(file_name: &str, attachment: bool) -> HeaderValue {
+    // RFC 8187 section 3.2.1, attr-char.
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'!')
+        .remove(b'#')
+        .remove(b'$')
+        .remove(b'&')
+        .remove(b'+')
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'^')
+        .remove(b'_')
+        .remove(b'`')
+        .remove(b'|')
+        .remove(b'~');
+    // `%` is plain ASCII, but some browsers decode it here; `"` and `\` are escaped in more ways than one (RFC 6266 appendix D).
+    let is_plain = |c: char| (c == ' ' || c.is_ascii_graphic()) && !matches!(c, '"' | '\\' | '%');
+    let likeness: String = file_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let mut value = format!("{}; filename=\"{likeness}\"", if attachment { "attachment" } else { "inline" });
+    if likeness != file_name {
+        // Writing to a String cannot fail.
+        let _ = write!(value, "; filename*=UTF-8''{}", utf8_percent_encode(file_name, ENCODED));
+    }
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+/// A time as HTTP writes it; `None` outside the years that it can write (RFC 9110 section 5.6.7: four digits).
+fn http_date(time: SystemTime) -> Option<HeaderValue> {
+    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since < YEAR_10000).then(|| HeaderValue::try_from(httpdate::fmt_http_date(time)).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn dispositions() {
+        for (name, value) in [
+            ("photo.jpg", r#"inline; filename="photo.jpg""#),
+            ("my photo (1).jpg", r#"inline; filename="my photo (1).jpg""#),
+            ("a;b=c,d.jpg", r#"inline; filename="a;b=c,d.jpg""#),
+            ("50%41.jpg", r#"inline; filename="50_41.jpg"; filename*=UTF-8''50%2541.jpg"#),
+            (r#"a"b.jpg"#, r#"inline; filename="a_b.jpg"; filename*=UTF-8''a%22b.jpg"#),
+            ("it's.jpg", r#"inline; filename="it's.jpg""#),
+            ("é'*.jpg", r#"inline; filename="_'*.jpg"; filename*=UTF-8''%C3%A9%27%2A.jpg"#),
+            ("🚗.jpg", r#"inline; filename="_.jpg"; filename*=UTF-8''%F0%9F%9A%97.jpg"#),
+        ] {
+            assert_eq!(content_disposition(name, false), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn dates_that_http_cannot_write_are_left_out() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        assert_eq!(http_date(epoch - Duration::from_secs(1)), None);
+        assert_eq!(http_date(epoch + Duration::from_secs(253_402_300_800)), None);
+        assert_eq!(http_date(epoch).unwrap(), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
+
+    proptest! {
+        /// No name ends the header or begins another one, and every name comes back from it.
+        #[test]
+        fn names_cannot_inject(name in "\\PC{0,60}|[\u{0}-\u{ff}]{0,20}", attachment: bool) {
+            let value = content_disposition(&name, attachment);
+            let text = value.to_str().unwrap();
+            prop_assert!(!text.contains(['\r', '\n', '\0']));
+            let found = match text.split_once("filename*=UTF-8''") {
+                Some((_, encoded)) => percent_encoding::percent_decode_str(encoded).decode_utf8().unwrap().into_owned(),
+                None => text.split('"').nth(1).unwrap().to_owned(),
+            };
+            prop_assert_eq!(found, name);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! How do they leave? A [`Plan`] says what, and a [`Delivery`] sends it.
+
+mod body;
+mod content_type;
+mod direct;
+pub(crate) mod headers;
+mod plan;
+
+use std::fmt;
+use std::time::SystemTime;
+
+use http::Response;
+
+pub use body::MediaBody;
+pub use content_type::ContentType;
+pub use direct::Direct;
+pub use headers::{content_disposition, file_headers};
+pub use plan::Plan;
+
+use crate::permission::Permit;
+use crate::request::MediaRequest;
+use crate::storage::MediaFile;
+
+/// Makes the response that sends a file on its way. [`Direct`] sends the bytes itself; a front server can be told to do so
+/// instead.
+///
+/// What every response carries, found or not (`Cache-Control`, `Vary`, `X-Content-Type-Options`,
+/// `Cross-Origin-Resource-Policy`, `Referrer-Policy`), is added by the service.
+pub trait Delivery: fmt::Debug + Send + Sync + 'static {
+    /// The response to this request for this open file. `now` is the time of the response.
+    fn deliver(
+        &self,
+        request: &MediaRequest,
+        permit: &Permit,
+        file: MediaFile,
+        now: SystemTime,
+    ) -> Response<MediaBody>;
+}

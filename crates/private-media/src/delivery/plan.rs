@@ -1,0 +1,117 @@
+//! What leaves, decided without looking at a byte of it.
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+
+use crate::request::{ByteRange, MediaRequest, Outcome, Selected, Validators};
+use crate::storage::Metadata;
+
+/// What the response to a permitted request for an existing file is. Pure: the same request, file and time always give the
+/// same plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// 200: the whole file.
+    Whole,
+    /// 206: one part of it (RFC 9110 section 15.3.7.1).
+    Part(ByteRange),
+    /// 206: several, as `multipart/byteranges` (RFC 9110 section 15.3.7.2).
+    Parts(Vec<ByteRange>),
+    /// 304: the client's copy is the file (RFC 9110 section 15.4.5).
+    NotModified,
+    /// 412: the file is not the one the client means (RFC 9110 section 15.5.13).
+    PreconditionFailed,
+    /// 416: there is nothing at the ranges (RFC 9110 section 15.5.17).
+    RangeNotSatisfiable,
+}
+
+impl Plan {
+    /// Plans the response, in the order of RFC 9110 section 13.2.2.
+    #[must_use]
+    pub fn new(request: &MediaRequest, file: &Metadata, now: SystemTime) -> Self {
+        let validators = Validators { etag: &file.etag, modified: file.modified };
+        let range = match request.preconditions.evaluate(&validators, now) {
+            Outcome::NotModified => return Self::NotModified,
+            Outcome::Failed => return Self::PreconditionFailed,
+            Outcome::Proceed { range } => request.range.as_ref().filter(|_| range),
+        };
+        match range.map_or(Selected::Whole, |range| range.select(file.len)) {
+            Selected::Whole => Self::Whole,
+            Selected::One(part) => Self::Part(part),
+            Selected::Several(parts) => Self::Parts(parts),
+            Selected::Unsatisfiable => Self::RangeNotSatisfiable,
+        }
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Whole => StatusCode::OK,
+            Self::Part(_) | Self::Parts(_) => StatusCode::PARTIAL_CONTENT,
+            Self::NotModified => StatusCode::NOT_MODIFIED,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+
+    use super::*;
+
+    /// Each row is a request's head after the request line, and what is planned for a file of 1,000 bytes.
+    #[test]
+    fn plans() {
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let file = Metadata { len: 1000, modified, created: None, accessed: None, etag: "x".into() };
+        for (method, headers, plan) in [
+            ("GET", vec![], "200 1000"),
+            ("HEAD", vec![], "200 1000"),
+            ("GET", vec![("range", "bytes=0-99")], "206 0+100"),
+            ("GET", vec![("range", "bytes=-100")], "206 900+100"),
+            ("GET", vec![("range", "bytes=0-0,10-19")], "206 0+1 10+10"),
+            ("GET", vec![("range", "bytes=0-10,5-19")], "206 0+20"),
+            ("GET", vec![("range", "bytes=1000-")], "416"),
+            ("GET", vec![("range", "lines=0-1")], "200 1000"),
+            // Section 14.2: only GET.
+            ("HEAD", vec![("range", "bytes=0-99")], "200 1000"),
+            ("GET", vec![("range", "bytes=0-1"), ("range", "bytes=2-3")], "200 1000"),
+            ("GET", vec![("if-none-match", "\"x\"")], "304"),
+            ("HEAD", vec![("if-none-match", "\"x\"")], "304"),
+            ("GET", vec![("if-none-match", "\"x\""), ("range", "bytes=0-1")], "304"),
+            ("GET", vec![("if-none-match", "\"y\""), ("range", "bytes=0-1")], "206 0+2"),
+            ("GET", vec![("if-modified-since", date)], "304"),
+            ("GET", vec![("if-match", "\"y\"")], "412"),
+            ("GET", vec![("if-match", "\"y\""), ("if-none-match", "\"x\"")], "412"),
+            ("GET", vec![("if-match", "\"x\""), ("range", "bytes=2000-")], "416"),
+            ("GET", vec![("if-range", "\"x\""), ("range", "bytes=0-1")], "206 0+2"),
+            ("GET", vec![("if-range", "\"y\""), ("range", "bytes=0-1")], "200 1000"),
+            // Section 13.1.5: what does not match has the range ignored, also one that cannot be satisfied.
+            ("GET", vec![("if-range", "\"y\""), ("range", "bytes=2000-")], "200 1000"),
+            ("GET", vec![("if-range", date), ("range", "bytes=0-1")], "206 0+2"),
+        ] {
+            let mut request = Request::builder().method(method).uri("/a.jpg");
+            for (name, value) in &headers {
+                request = request.header(*name, *value);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let request = MediaRequest::parse(&head).unwrap();
+            let planned = Plan::new(&request, &file, modified + Duration::from_secs(60));
+            let parts = match &planned {
+                Plan::Whole => " 1000".into(),
+                Plan::Part(part) => format!(" {}+{}", part.start(), part.len()),
+                Plan::Parts(parts) => parts
+                    .iter()
+                    .fold(String::new(), |all, part| format!("{all} {}+{}", part.start(), part.len())),
+                _ => String::new(),
+            };
+            assert_eq!(format!("{}{parts}", planned.status().as_str()), plan, "{method} {headers:?}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the client learns of a failure, which is little, and what the log learns, which is everything.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::delivery::MediaBody;
+use crate::identity::IdentifyError;
+use crate::permission::Denied;
+use crate::request::RequestError;
+use crate::storage::StorageError;
+
+/// A request that gets no file, by the question at which it ended.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Request(RequestError),
+    Identity(IdentifyError),
+    Denied(Box<Denied>),
+    Storage(StorageError),
+}
+
+impl Refusal {
+    /// The response. What is denied, what is missing, and what could not be decided are one answer, unless `debug` is on.
+    pub(crate) fn into_response(self, debug: bool) -> Response<MediaBody> {
+        self.log();
+        let (status, line) = match &self {
+            Self::Request(RequestError::Method) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            Self::Denied(_) | Self::Identity(_) if debug => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Request(RequestError::Path(_))
+            | Self::Identity(_)
+            | Self::Denied(_)
+            | Self::Storage(StorageError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not found"),
+            // Only a reader who may see the file gets this far, so it tells nobody else that there is one.
+            Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
+        };
+        let text = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
+        let body = MediaBody::empty().then_bytes(text);
+        let mut response = Response::new(MediaBody::empty());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CONTENT_LENGTH, body.remaining().into());
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        *response.body_mut() = body;
+        response
+    }
+
+    /// The whole story, for the log.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Request(RequestError::Method) => "a method other than GET and HEAD".into(),
+            Self::Request(RequestError::Path(error)) => error.to_string(),
+            Self::Identity(error) => with_sources(error),
+            Self::Denied(denied) => denied.decision().reason().to_owned(),
+            Self::Storage(error) => with_sources(error),
+        }
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {
+                tracing::error!(reason = self.reason(), "a request could not be answered");
+            }
+            _ => tracing::debug!(reason = self.reason(), "refused"),
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<IdentifyError> for Refusal {
+    fn from(error: IdentifyError) -> Self {
+        Self::Identity(error)
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(Box::new(denied))
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}

@@ -1,0 +1,292 @@
+//! The accounts file.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::password::{Hash, MIN_LENGTH};
+use crate::identity::User;
+
+/// The accounts file, `accounts.toml`: who can sign in, and the secret that signs their sessions. Only its owner may read it.
+///
+/// ```
+/// use private_media::identity::accounts::{AccountsFile, NewAccount};
+///
+/// let mut file = AccountsFile::default();
+/// file.add(NewAccount {
+///     name: "alice".into(),
+///     id: "7".into(),
+///     password: "correct horse".into(),
+///     ..NewAccount::default()
+/// })?;
+/// assert_eq!(file.users().next().map(|user| user.id().to_owned()), Some("7".into()));
+/// # Ok::<(), private_media::identity::accounts::AccountsError>(())
+/// ```
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountsFile {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<Secret>,
+    #[serde(default, rename = "account")]
+    accounts: Vec<Entry>,
+}
+
+/// 32 random bytes in base64url.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// An account as the file has it.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    id: String,
+    password: Hash,
+    #[serde(default)]
+    staff: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+}
+
+/// An account that is to be added.
+#[derive(Clone, Default)]
+pub struct NewAccount {
+    /// What the user signs in with.
+    pub name: String,
+    /// What stands at `{owner}` in paths.
+    pub id: String,
+    /// The password itself, of at least eight characters.
+    pub password: String,
+    /// Whether the user is staff.
+    pub staff: bool,
+    /// The groups the user belongs to.
+    pub groups: Vec<String>,
+}
+
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewAccount").field("name", &self.name).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An account as it is used.
+pub(super) struct Account {
+    pub(super) user: Arc<User>,
+    pub(super) password: Hash,
+}
+
+impl Account {
+    pub(super) fn name(&self) -> &str {
+        self.user.display_name()
+    }
+}
+
+impl AccountsFile {
+    /// Parses the file's text.
+    pub fn parse(text: &str) -> Result<Self, AccountsError> {
+        let file: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            AccountsError::new(format!(
+                "line {}: {}; mend that line",
+                before.lines().count().max(1),
+                error.message()
+            ))
+        })?;
+        if file.secret.is_some() && file.secret().is_none() {
+            return Err(AccountsError::new(
+                "secret: it is not 32 bytes in base64url; remove the line, and account add writes another",
+            ));
+        }
+        for (index, entry) in file.accounts.iter().enumerate() {
+            entry.check(file.accounts.get(..index).unwrap_or_default())?;
+        }
+        Ok(file)
+    }
+
+    /// Reads the file. One that others than its owner may read is refused, as what it holds may be known already.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, AccountsError> {
+        let path = path.as_ref();
+        let failed = |error| AccountsError::io(path, error);
+        let mut file = File::open(path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(AccountsError::at(
+                path,
+                format!(
+                    "its mode {mode:03o} lets others read or change it; mend it with: chmod 600 {}",
+                    path.display()
+                ),
+            ));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        Self::parse(&text).map_err(|error| AccountsError::at(path, error))
+    }
+
+    /// Writes the file anew, all at once, readable by its owner alone, with a secret if it had none.
+    pub fn store(&mut self, path: impl AsRef<Path>) -> Result<(), AccountsError> {
+        let path = path.as_ref();
+        let failed = |error| AccountsError::io(path, error);
+        if self.secret.is_none() {
+            let mut bytes = [0; 32];
+            getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error)))?;
+            self.secret = Some(Secret(URL_SAFE_NO_PAD.encode(bytes)));
+        }
+        let text = toml::to_string(self).map_err(|error| failed(io::Error::other(error)))?;
+        let random = getrandom::u64().map_err(|error| failed(io::Error::other(error)))?;
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{random:016x}"));
+        let draft = Draft(path.with_file_name(name));
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&draft.0, path).map_err(failed)?;
+        std::mem::forget(draft);
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    /// Adds an account, with its password hashed.
+    pub fn add(&mut self, account: NewAccount) -> Result<(), AccountsError> {
+        let NewAccount { name, id, password, staff, groups } = account;
+        if password.chars().count() < MIN_LENGTH {
+            return Err(AccountsError::new(format!(
+                "account {name:?}: the password is too short; take {MIN_LENGTH} characters or more"
+            )));
+        }
+        let password = Hash::new(&password).ok_or_else(AccountsError::no_random)?;
+        let entry = Entry { name, id, password, staff, groups };
+        entry.check(&self.accounts)?;
+        self.accounts.push(entry);
+        Ok(())
+    }
+
+    /// Removes an account.
+    pub fn remove(&mut self, name: &str) -> Result<(), AccountsError> {
+        let before = self.accounts.len();
+        self.accounts.retain(|entry| entry.name != name);
+        if self.accounts.len() == before {
+            return Err(AccountsError::new(format!(
+                "account {name:?}: there is none of that name; account list shows them"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The users who can sign in.
+    pub fn users(&self) -> impl Iterator<Item = User> {
+        self.accounts.iter().map(Entry::user)
+    }
+
+    pub(super) fn secret(&self) -> Option<[u8; 32]> {
+        let secret = self.secret.as_ref()?;
+        URL_SAFE_NO_PAD.decode(&secret.0).ok()?.try_into().ok()
+    }
+
+    pub(super) fn into_accounts(self) -> impl Iterator<Item = Account> {
+        self.accounts
+            .into_iter()
+            .map(|entry| Account { user: Arc::new(entry.user()), password: entry.password })
+    }
+}
+
+impl Entry {
+    fn user(&self) -> User {
+        let user = User::new(&self.id).name(&self.name).staff(self.staff);
+        self.groups.iter().fold(user, User::group)
+    }
+
+    /// Whether it can be an account beside these others.
+    fn check(&self, others: &[Self]) -> Result<(), AccountsError> {
+        let Self { name, id, groups, .. } = self;
+        let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
+        let is_odd =
+            |text: &str| text.is_empty() || text.trim() != text || text.chars().any(char::is_control);
+        if is_odd(name) || name.contains(':') || name == "anonymous" {
+            return error("no name to sign in with; take one without colons and white space around it, and not anonymous".into());
+        }
+        if is_odd(id) || id.contains('/') {
+            return error(format!(
+                "id {id:?} cannot stand in a path; take one without slashes and white space around it"
+            ));
+        }
+        if groups.iter().any(|group| is_odd(group))
+            || groups.iter().collect::<HashSet<_>>().len() < groups.len()
+        {
+            return error(format!("groups {groups:?}: one is empty or stands there twice; remove it"));
+        }
+        if !self.password.is_legal() {
+            return error("password: it is no argon2id hash; remove the account and add it with: private-media account add".into());
+        }
+        if others.iter().any(|other| other.name == *name) {
+            return error("there is one of that name already; remove it first, or take another name".into());
+        }
+        if let Some(other) = others.iter().find(|other| other.id == *id) {
+            return error(format!("id {id:?} is that of {} already; take another with --id", other.name));
+        }
+        Ok(())
+    }
+}
+
+/// A file that is removed unless it has become the real one.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What is wrong with the accounts file, in one line that names the file, the account and the fix.
+#[derive(Debug)]
+pub struct AccountsError {
+    line: String,
+    missing: bool,
+}
+
+impl AccountsError {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.missing
+    }
+
+    pub(super) fn no_random() -> Self {
+        Self::new("the system gives no random numbers, and nothing is safe without them")
+    }
+
+    fn new(line: impl Into<String>) -> Self {
+        Self { line: line.into(), missing: false }
+    }
+
+    fn at(path: &Path, problem: impl fmt::Display) -> Self {
+        Self::new(format!("{}: {problem}", path.display()))
+    }
+
+    fn io(path: &Path, error: io::Error) -> Self {
+        Self { missing: error.kind() == io::ErrorKind::NotFound, ..Self::at(path, error) }
+    }
+}
+
+impl fmt::Display for AccountsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+impl std::error::Error for AccountsError {}

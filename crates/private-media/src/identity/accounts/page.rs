@@ -1,0 +1,283 @@
+//! The sign-in and sign-out pages.
+//!
+//! A form that another site posts (signing the visitor in as somebody else, or out) is refused by what browsers say of where a
+//! request comes from: `Sec-Fetch-Site`, or in its absence `Origin`. So the pages need no token and no script. A client that says
+//! neither is no browser, and carries nobody else's cookies.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use cookie::{Cookie, SameSite};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use sha2::{Digest, Sha256};
+
+use super::{Accounts, ClientAddr, Refused, session};
+
+/// The largest form that is read, in bytes, and how long it may take to arrive.
+const MAX_FORM: usize = 8 << 10;
+const FORM_TIME: Duration = Duration::from_secs(10);
+
+impl Accounts {
+    /// Answers the requests for `/-/sign-in` and `/-/sign-out`, whose paths are relative to where private media is mounted; `None`
+    /// for any other.
+    ///
+    /// Signing in posts `name`, `password` and `next`, a path of this site to go on to.
+    pub async fn page<B>(&self, request: Request<B>) -> Option<Response<Full<Bytes>>>
+    where
+        B: http_body::Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let page = match head.uri.path() {
+            "/-/sign-in" => Page::SignIn,
+            "/-/sign-out" => Page::SignOut,
+            _ => return None,
+        };
+        let response = match head.method {
+            Method::GET | Method::HEAD => {
+                let next = head.uri.query().and_then(|query| field(query.as_bytes(), "next"));
+                self.form(page, StatusCode::OK, &next.unwrap_or_default(), None)
+            }
+            Method::POST if is_cross_site(&head) => {
+                plain(StatusCode::FORBIDDEN, "this form was sent by another site\n")
+            }
+            Method::POST => match read(body).await {
+                Ok(form) => self.post(page, &head, &form).await,
+                Err(status) => plain(status, "the form is too large, or did not arrive\n"),
+            },
+            _ => {
+                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+                response
+            }
+        };
+        let is_head = head.method == Method::HEAD;
+        Some(if is_head { response.map(|_| Full::default()) } else { response })
+    }
+
+    async fn post(&self, page: Page, head: &Parts, form: &[u8]) -> Response<Full<Bytes>> {
+        let next = field(form, "next").unwrap_or_default();
+        let now = SystemTime::now();
+        if let Page::SignOut = page {
+            if let Some((session, _)) =
+                session::cookie(&head.headers).and_then(|token| self.session(&token, now))
+            {
+                self.end_session(&session, now);
+            }
+            return Self::go(&next, self.cookie(String::new(), Duration::ZERO, head));
+        }
+        let name = field(form, "name").unwrap_or_default();
+        let password = field(form, "password").unwrap_or_default();
+        let from: Option<ClientAddr> = head.extensions.get().copied();
+        match self.verify(&name, &password, from).await {
+            Ok(_) => match self.begin_session(&name, now) {
+                Some(token) => Self::go(&next, self.cookie(token, self.0.options.session, head)),
+                None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
+            },
+            Err(refused) => {
+                tracing::warn!(account = name.escape_debug().to_string(), ?from, %refused, "a sign-in was refused");
+                // 401 would need a challenge (RFC 9110 section 15.5.2), and so the browser's own dialogue.
+                let status = if refused.wait.is_some() {
+                    StatusCode::TOO_MANY_REQUESTS
+                } else {
+                    StatusCode::FORBIDDEN
+                };
+                let mut response = self.form(page, status, &next, Some(refused));
+                if let Some(wait) = refused.wait {
+                    response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
+                }
+                response
+            }
+        }
+    }
+
+    fn cookie(&self, token: String, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
+        // A browser says in Origin by which scheme it sees us, whatever is between.
+        let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+        let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
+        let lasts = cookie::time::Duration::try_from(lasts).unwrap_or(cookie::time::Duration::ZERO);
+        let cookie = Cookie::build((session::NAME, token))
+            .path(self.0.options.cookie_path.clone())
+            .max_age(lasts)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(is_https);
+        HeaderValue::try_from(cookie.build().to_string()).ok()
+    }
+
+    /// On to where the user wanted to go, if that is on this site.
+    fn go(next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
+        let mut response = plain(StatusCode::SEE_OTHER, "");
+        let location = HeaderValue::try_from(safe_next(next)).unwrap_or(HeaderValue::from_static("/"));
+        response.headers_mut().insert(LOCATION, location);
+        response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+        response
+    }
+
+    fn form(
+        &self,
+        page: Page,
+        status: StatusCode,
+        next: &str,
+        refused: Option<Refused>,
+    ) -> Response<Full<Bytes>> {
+        let url = &self.0.options.url;
+        let next = escape(safe_next(next));
+        let html = match page {
+            Page::SignIn => {
+                let alert = refused.map(|refused| {
+                    format!("<p role=\"alert\">{}.</p>", escape(&capital(&refused.to_string())))
+                });
+                SIGN_IN.replace("{alert}", &alert.unwrap_or_default())
+            }
+            Page::SignOut => SIGN_OUT.to_owned(),
+        };
+        // The values come last, as they may hold what looks like a place for another.
+        let html = PAGE
+            .replace("{form}", &html)
+            .replace("{style}", STYLE)
+            .replace("{url}", &escape(url))
+            .replace("{next}", &next);
+        let mut response = Response::new(Full::from(html));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
+        add_safety(&mut response);
+        response
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Page {
+    SignIn,
+    SignOut,
+}
+
+/// Whether a browser says that this request was sent from another site: what an application asks before it changes anything for
+/// whoever a cookie says. See the Fetch Metadata specification; without its field, `Origin` has to be the `Host`.
+///
+/// ```
+/// use private_media::identity::accounts::is_cross_site;
+///
+/// let request = |name, value| http::Request::post("/").header("host", "example.com").header(name, value).body(()).unwrap();
+/// assert!(is_cross_site(&request("sec-fetch-site", "cross-site").into_parts().0));
+/// assert!(is_cross_site(&request("origin", "https://example.org").into_parts().0));
+/// assert!(!is_cross_site(&request("origin", "https://example.com").into_parts().0));
+/// ```
+#[must_use]
+pub fn is_cross_site(head: &Parts) -> bool {
+    let header = |name: &HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
+    if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {
+        return site != b"same-origin" && site != b"none";
+    }
+    // Only a secure context is sent the field above; elsewhere the origin has to be the host that is asked.
+    let Some(origin) = header(&ORIGIN) else { return false };
+    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes()).or(header(&HOST));
+    let of_origin = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
+    of_origin.is_none() || host.is_none() || of_origin != host
+}
+
+/// A path of this site, as a browser would understand it, or `/`. Percent-encoding stays as it is; it never makes a host.
+fn safe_next(next: &str) -> &str {
+    // Browsers take `\` for `/` and leave out tabs and line ends; a second slash begins a host.
+    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    if is_path && next.bytes().all(|byte| (0x21..0x7f).contains(&byte)) { next } else { "/" }
+}
+
+async fn read<B>(body: B) -> Result<Bytes, StatusCode>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let form = tokio::time::timeout(FORM_TIME, Limited::new(body, MAX_FORM).collect());
+    match form.await {
+        Ok(Ok(form)) => Ok(form.to_bytes()),
+        Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// A field of a form, if it is there once.
+fn field(form: &[u8], name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(form).filter(|(own, _)| own == name);
+    let (_, value) = values.next()?;
+    values.next().is_none().then(|| value.into_owned())
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    add_safety(&mut response);
+    response
+}
+
+fn add_safety<B>(response: &mut Response<B>) {
+    for (name, value) in [
+        (CACHE_CONTROL, "no-store"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // `no-referrer` would make browsers say `Origin: null` in the form that is sent from here.
+        (REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// The one style that counts is the page's own, known by its digest.
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let digest = STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::try_from(policy)
+        .unwrap_or(HeaderValue::from_static("default-src 'none'; form-action 'self'"))
+});
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SIGN_IN: &str = r#"<h1>Sign in</h1>
+{alert}<form method="post" action="{url}-/sign-in">
+<input type="hidden" name="next" value="{next}">
+<label for="name">Name</label>
+<input id="name" name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required>
+<button>Sign in</button>
+</form>"#;
+const SIGN_OUT: &str = r#"<h1>Sign out?</h1>
+<form method="post" action="{url}-/sign-out">
+<input type="hidden" name="next" value="{next}">
+<button>Sign out</button>
+</form>"#;

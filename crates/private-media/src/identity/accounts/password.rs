@@ -1,0 +1,53 @@
+//! Passwords, as argon2id keeps them.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+
+/// The shortest password that is taken, in characters.
+pub(super) const MIN_LENGTH: usize = 8;
+
+/// A password's hash. It is not shown: who has it can guess at leisure.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(super) struct Hash(String);
+
+impl Hash {
+    /// Hashes a password, which takes some 20 ms and 19 MiB on purpose. `None` where the system gives no random salt.
+    pub(super) fn new(password: &str) -> Option<Self> {
+        argon2id().hash_password(password.as_bytes()).ok().map(|hash| Self(hash.to_string()))
+    }
+
+    /// Whether it is a hash that a password can be checked against.
+    pub(super) fn is_legal(&self) -> bool {
+        self.0.starts_with("$argon2id$") && PasswordHash::new(&self.0).is_ok()
+    }
+
+    /// The hash itself.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hash(…)")
+    }
+}
+
+/// Whether the password is right. Without a hash it is not, after as long a time.
+pub(super) fn verify(hash: Option<&Hash>, password: &str) -> bool {
+    static NOBODY: LazyLock<Option<Hash>> = LazyLock::new(|| Hash::new("nobody has this password"));
+    let Some(checked) = hash.or(NOBODY.as_ref()) else { return false };
+    let Ok(parsed) = PasswordHash::new(checked.expose()) else { return false };
+    argon2id().verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some()
+}
+
+/// OWASP's parameters, which are the crate's own: 19 MiB, two passes, one lane.
+fn argon2id() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default())
+}

@@ -1,0 +1,113 @@
+//! The session cookie: who is signed in, signed.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use http::header::COOKIE;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// The cookie's name.
+pub(super) const NAME: &str = "private_media_session";
+/// The first byte of every token, so that a later form cannot be taken for this one.
+const VERSION: u8 = 1;
+const MAC: usize = 32;
+
+/// What a session cookie says. The token is base64url of: version, id, expiry (seconds since 1970, 8 bytes), stamp, name; and the
+/// HMAC-SHA256 of these, each preceded by its length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    /// By which it is remembered as ended.
+    pub(super) id: [u8; 16],
+    pub(super) expires: SystemTime,
+    /// Changes with the password, and so ends the session.
+    pub(super) stamp: [u8; 16],
+    pub(super) name: String,
+}
+
+impl Session {
+    pub(super) fn to_token(&self, key: &Key) -> String {
+        let expires =
+            self.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().to_be_bytes();
+        let mac = key.sign(&[&[VERSION], &self.id, &expires, &self.stamp, self.name.as_bytes()]);
+        URL_SAFE_NO_PAD
+            .encode([&[VERSION], &self.id[..], &expires, &self.stamp, self.name.as_bytes(), &mac].concat())
+    }
+
+    /// The session of a token that this key signed. Whether it still counts is another question.
+    pub(super) fn parse(token: &str, key: &Key) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
+        let (version, rest) = said.split_at_checked(1)?;
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (expires, rest) = rest.split_first_chunk::<8>()?;
+        let (stamp, name) = rest.split_first_chunk::<16>()?;
+        let right = key.sign(&[version, id, expires, stamp, name]);
+        if !bool::from(right.ct_eq(mac)) || version != [VERSION] {
+            return None;
+        }
+        Some(Self {
+            id: *id,
+            expires: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_be_bytes(*expires)))?,
+            stamp: *stamp,
+            name: String::from_utf8(name.to_vec()).ok()?,
+        })
+    }
+}
+
+/// What stands for a password in a session.
+pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
+    let mac = key.sign(&[b"stamp", password_hash.as_bytes()]);
+    mac.first_chunk().copied().unwrap_or_default()
+}
+
+/// The value of the session cookie. Two of that name are none: which of them a browser means cannot be known.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut found =
+        lines.flat_map(cookie::Cookie::split_parse).flatten().filter(|cookie| cookie.name() == NAME);
+    let only = found.next()?;
+    found.next().is_none().then(|| only.value().to_owned())
+}
+
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}
+
+/// A key of HMAC-SHA256, filled up to the hash's block as RFC 2104 has it.
+#[derive(Clone)]
+pub(super) struct Key([u8; 64]);
+
+impl Key {
+    pub(super) fn new(bytes: [u8; 32]) -> Self {
+        let mut block = [0; 64];
+        block.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        Self(block)
+    }
+
+    /// A key that nobody knows; `None` where the system gives no random numbers.
+    pub(super) fn random() -> Option<Self> {
+        random().map(Self::new)
+    }
+
+    /// Signs parts, each preceded by its length, so that no two lists of parts are the same bytes.
+    pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; MAC] {
+        let mut mac = Hmac::<Sha256>::new(&self.0.into());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(…)")
+    }
+}

@@ -1,0 +1,31 @@
+//! The identity that an application has found out itself.
+
+use futures_core::future::BoxFuture;
+use http::request::Parts;
+
+use super::{Identify, IdentifyError, Identity};
+
+/// Takes the [`Identity`] that the application's own sign-in put into the request's extensions, so that there is one
+/// sign-in and not two. A request without one is anonymous.
+///
+/// ```
+/// use private_media::{FromExtensions, Identify, Identity, User};
+///
+/// # futures_util::FutureExt::now_or_never(async {
+/// let mut request = http::Request::new(());
+/// // In axum: `request.extensions_mut().insert(…)` in a middleware in front of the service.
+/// request.extensions_mut().insert(Identity::from(User::new("7")));
+/// let (parts, ()) = request.into_parts();
+/// let identity = FromExtensions.identify(&parts).await.unwrap();
+/// assert_eq!(identity.user().map(User::id), Some("7"));
+/// # }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FromExtensions;
+
+impl Identify for FromExtensions {
+    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+        let identity = request.extensions.get::<Identity>().cloned().unwrap_or_default();
+        Box::pin(std::future::ready(Ok(identity)))
+    }
+}

@@ -1,0 +1,74 @@
+//! Who asks? [`Identify`] answers with an [`Identity`].
+
+mod extension;
+mod user;
+
+pub mod accounts;
+
+use std::fmt;
+
+use futures_core::future::BoxFuture;
+use http::header::HeaderName;
+use http::request::Parts;
+
+pub use accounts::Accounts;
+pub use extension::FromExtensions;
+pub use user::{Identity, User};
+
+/// Finds out who sends a request.
+///
+/// Credentials that are absent, malformed, expired or wrong make [`Identity::Anonymous`]; an error means that it could
+/// not be found out (a database is away), and the request is denied.
+///
+/// A closure from the request's head implements it:
+/// ```
+/// use private_media::{Identity, User};
+///
+/// let by_header = |request: &http::request::Parts| match request.headers.get("x-user") {
+///     Some(id) if id == "7" => Identity::from(User::new("7")),
+///     _ => Identity::Anonymous,
+/// };
+/// # fn check(_: impl private_media::Identify) {}
+/// # check(by_header);
+/// ```
+pub trait Identify: Send + Sync + 'static {
+    /// Who sends this request?
+    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
+
+    /// The request headers that the answer depends on; each response names them in `Vary` (RFC 9110 section 12.5.5).
+    fn vary(&self) -> Vec<HeaderName> {
+        vec![http::header::COOKIE, http::header::AUTHORIZATION]
+    }
+}
+
+impl<F> Identify for F
+where
+    F: Fn(&Parts) -> Identity + Send + Sync + 'static,
+{
+    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+        Box::pin(std::future::ready(Ok(self(request))))
+    }
+}
+
+/// It could not be found out who asks. The text goes to the log, never to the client.
+#[derive(Debug)]
+pub struct IdentifyError(Box<dyn std::error::Error + Send + Sync>);
+
+impl IdentifyError {
+    /// An error with this cause.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl fmt::Display for IdentifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it could not be found out who asks")
+    }
+}
+
+impl std::error::Error for IdentifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}

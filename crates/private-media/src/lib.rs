@@ -1,0 +1,24 @@
+#![doc = include_str!("../../../README.md")]
+
+// The five questions, in the order in which a request meets them.
+pub mod request;
+
+pub mod identity;
+
+pub mod permission;
+
+pub mod storage;
+
+pub mod delivery;
+
+mod error;
+mod media;
+mod service;
+
+pub use delivery::{Delivery, Direct, MediaBody};
+pub use identity::{Accounts, FromExtensions, Identify, Identity, User};
+pub use media::{Builder, PrivateMedia};
+pub use permission::{Decision, Grants, Permissions, Permit};
+pub use request::{MediaPath, MediaRequest, PathError};
+pub use service::{AccessRecord, MediaService};
+pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};

@@ -1,0 +1,169 @@
+//! The parts put together.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::request::Parts;
+
+use crate::delivery::{Delivery, Direct};
+use crate::identity::{FromExtensions, Identify, Identity};
+use crate::permission::{Decision, Grants, Permissions, Permit};
+use crate::request::MediaPath;
+use crate::service::MediaService;
+use crate::storage::{Content, MediaFile, SaveOptions, Storage, StorageError};
+
+/// Private media: a storage, who may read it, how readers are told apart, and how the bytes leave. Cheap to clone.
+///
+/// ```
+/// use private_media::{Grants, LocalStorage, PrivateMedia};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let media = PrivateMedia::builder(LocalStorage::open_root(root)?)
+///     .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
+///     .build();
+/// let service = media.service(); // for axum: `Router::new().nest_service("/private", service)`
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PrivateMedia(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) identify: Box<dyn Identify>,
+    pub(crate) permissions: Box<dyn Permissions>,
+    pub(crate) storage: Box<dyn Storage>,
+    pub(crate) delivery: Box<dyn Delivery>,
+    pub(crate) debug: bool,
+    pub(crate) vary: HeaderValue,
+}
+
+impl PrivateMedia {
+    /// Begins with a storage. Until told otherwise, identity is what the application put into the request's extensions
+    /// ([`FromExtensions`]), everything may be read by staff ([`Grants::default`]), and the bytes leave directly ([`Direct`]).
+    pub fn builder(storage: impl Storage) -> Builder {
+        Builder {
+            identify: Box::new(FromExtensions),
+            permissions: Box::new(Grants::default()),
+            storage: Box::new(storage),
+            delivery: Box::new(Direct),
+            debug: false,
+        }
+    }
+
+    /// The tower service. It takes paths relative to where it is mounted, as axum's `nest_service` hands them on; where nothing
+    /// takes the mount off, [`MediaService::at`] does.
+    #[must_use]
+    pub fn service(&self) -> MediaService {
+        MediaService::new(self.clone())
+    }
+
+    /// Who sends this request? A failure to find out is nobody.
+    pub async fn identify(&self, head: &Parts) -> Identity {
+        self.0.identify.identify(head).await.unwrap_or_default()
+    }
+
+    /// May this identity read this path, and why? The same question that a request asks.
+    pub async fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
+        match Permit::ask(&*self.0.permissions, identity.clone(), path.clone()).await {
+            Ok(permit) => permit.decision().clone(),
+            Err(denied) => denied.decision().clone(),
+        }
+    }
+
+    /// Opens a file for an identity, for an application that does something else with it than send it.
+    pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
+        let permit = Permit::ask(&*self.0.permissions, identity, path).await;
+        self.0.storage.open(&permit.map_err(StorageError::not_found)?).await
+    }
+
+    /// Stores content; see [`Storage::save`].
+    pub async fn save(
+        &self,
+        path: &MediaPath,
+        content: Content<'_>,
+        options: &SaveOptions,
+    ) -> Result<MediaPath, StorageError> {
+        self.0.storage.save(path, content, options).await
+    }
+
+    /// The storage.
+    #[must_use]
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.0.storage
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PrivateMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateMedia")
+            .field("storage", &self.0.storage)
+            .field("delivery", &self.0.delivery)
+            .field("debug", &self.0.debug)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`PrivateMedia`]; see [`PrivateMedia::builder`].
+#[must_use]
+pub struct Builder {
+    identify: Box<dyn Identify>,
+    permissions: Box<dyn Permissions>,
+    storage: Box<dyn Storage>,
+    delivery: Box<dyn Delivery>,
+    debug: bool,
+}
+
+impl Builder {
+    /// How readers are told apart.
+    pub fn identify(mut self, identify: impl Identify) -> Self {
+        self.identify = Box::new(identify);
+        self
+    }
+
+    /// Who may read what.
+    pub fn permissions(mut self, permissions: impl Permissions) -> Self {
+        self.permissions = Box::new(permissions);
+        self
+    }
+
+    /// How the bytes leave.
+    pub fn delivery(mut self, delivery: impl Delivery) -> Self {
+        self.delivery = Box::new(delivery);
+        self
+    }
+
+    /// Says 403 and the reason to a reader who is denied, where it says 404 otherwise. For development: it tells strangers which
+    /// rules there are.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Puts the parts together.
+    #[must_use]
+    pub fn build(self) -> PrivateMedia {
+        let Self { identify, permissions, storage, delivery, debug } = self;
+        let names: Vec<_> = identify.vary().iter().map(|name| name.as_str().to_owned()).collect();
+        // Where the answer depends on something else than headers, no cache can tell readers apart: `*` keeps it from trying.
+        let vary = match HeaderValue::try_from(names.join(", ")) {
+            Ok(vary) if !vary.is_empty() => vary,
+            _ => HeaderValue::from_static("*"),
+        };
+        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, debug, vary }))
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("storage", &self.storage)
+            .field("debug", &self.debug)
+            .finish_non_exhaustive()
+    }
+}

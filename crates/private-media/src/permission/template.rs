@@ -1,0 +1,216 @@
+//! The shape of a path, with names for its parts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::request::MediaPath;
+
+/// A path template in matchit's syntax: `{name}` stands for one segment, `{*name}` at the end for the rest (one segment or
+/// more), `{{` and `}}` for the braces themselves. A variable is a whole segment.
+///
+/// ```
+/// use private_media::{MediaPath, permission::Template};
+///
+/// let template: Template = "cars/{owner}/{*file}".parse()?;
+/// let path = MediaPath::new("cars/7/2024/photo.jpg").unwrap();
+/// let captures = template.captures(&path).unwrap();
+/// assert_eq!(captures.get("owner"), Some("7"));
+/// assert_eq!(captures.get("file"), Some("2024/photo.jpg"));
+/// # Ok::<(), private_media::permission::TemplateError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    One(String),
+    Rest(String),
+}
+
+impl Template {
+    /// What the variables stand for in this path; `None` if the path is of another shape.
+    #[must_use]
+    pub fn captures<'a>(&'a self, path: &'a MediaPath) -> Option<Captures<'a>> {
+        let mut captures = Vec::new();
+        let mut rest = Some(path.as_str());
+        for part in &self.parts {
+            let remaining = rest?;
+            let (segment, after) = match remaining.split_once('/') {
+                Some((segment, after)) => (segment, Some(after)),
+                None => (remaining, None),
+            };
+            match part {
+                Part::Literal(literal) if literal == segment => {}
+                Part::Literal(_) => return None,
+                Part::One(name) => captures.push((name.as_str(), segment)),
+                Part::Rest(name) => {
+                    captures.push((name.as_str(), remaining));
+                    return Some(Captures(captures));
+                }
+            }
+            rest = after;
+        }
+        rest.is_none().then_some(Captures(captures))
+    }
+
+    /// Whether the template has a variable of this name.
+    #[must_use]
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| part.variable() == Some(name))
+    }
+}
+
+/// What the variables of a [`Template`] stand for in one path.
+#[derive(Debug, Clone)]
+pub struct Captures<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Captures<'a> {
+    /// What the variable of this name stands for.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+    }
+}
+
+impl Part {
+    fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Literal(_) => None,
+            Self::One(name) | Self::Rest(name) => Some(name),
+        }
+    }
+}
+
+impl FromStr for Template {
+    type Err = TemplateError;
+
+    fn from_str(source: &str) -> Result<Self, TemplateError> {
+        let error = |problem| TemplateError { template: source.to_owned(), problem };
+        let mut parts: Vec<Part> = Vec::new();
+        for segment in source.split('/') {
+            if matches!(parts.last(), Some(Part::Rest(_))) {
+                return Err(error("nothing can follow {*…}, which stands for the rest of the path"));
+            }
+            let part = parse_part(segment).map_err(error)?;
+            if let Some(name) = part.variable()
+                && parts.iter().any(|other| other.variable() == Some(name))
+            {
+                return Err(error("a variable stands in it twice; give each another name"));
+            }
+            parts.push(part);
+        }
+        Ok(Self { source: source.to_owned(), parts })
+    }
+}
+
+fn parse_part(segment: &str) -> Result<Part, &'static str> {
+    // `{{` is a brace, and so no variable begins there.
+    if let Some(variable) = segment.strip_prefix('{').filter(|rest| !rest.starts_with('{')) {
+        let variable = variable.strip_suffix('}').ok_or("a variable is a whole segment, such as {owner}")?;
+        let (name, rest) = match variable.strip_prefix('*') {
+            Some(name) => (name, true),
+            None => (variable, false),
+        };
+        if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+            return Err("a variable's name is letters, digits, '_' and '-'");
+        }
+        return Ok(if rest { Part::Rest(name.into()) } else { Part::One(name.into()) });
+    }
+    let mut literal = String::with_capacity(segment.len());
+    let mut characters = segment.chars();
+    while let Some(character) = characters.next() {
+        if matches!(character, '{' | '}') && characters.next() != Some(character) {
+            return Err("a variable is a whole segment, such as {owner}; a brace itself is doubled");
+        }
+        literal.push(character);
+    }
+    match MediaPath::new(&literal) {
+        Ok(_) => Ok(Part::Literal(literal)),
+        Err(_) if literal.is_empty() => Err("a segment of it is empty; it begins and ends without '/'"),
+        Err(_) => Err("no path can have this shape, as a segment of it is not legal in a path"),
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+/// A text that is no [`Template`], and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError {
+    template: String,
+    problem: &'static str,
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "path template {:?}: {}", self.template, self.problem)
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn matches() {
+        for (template, path, captured) in [
+            ("cars/{owner}/{file}", "cars/7/photo.jpg", Some(vec![("owner", "7"), ("file", "photo.jpg")])),
+            ("cars/{owner}/{file}", "cars/7/a/photo.jpg", None),
+            ("cars/{owner}/{file}", "cars/7", None),
+            ("cars/{owner}/{*file}", "cars/7/a/b.jpg", Some(vec![("owner", "7"), ("file", "a/b.jpg")])),
+            ("cars/{owner}/{*file}", "cars/7", None),
+            ("cars/{owner}/{*file}", "Cars/7/a", None),
+            ("{*file}", "a", Some(vec![("file", "a")])),
+            ("{*file}", "a/b/c", Some(vec![("file", "a/b/c")])),
+            ("shared", "shared", Some(vec![])),
+            ("shared", "shared/x", None),
+            ("a{{b}}/{x}", "a{b}/1", Some(vec![("x", "1")])),
+            ("{{}}", "{}", Some(vec![])),
+        ] {
+            let template: Template = template.parse().unwrap();
+            let path = MediaPath::new(path).unwrap();
+            assert_eq!(template.captures(&path).map(|captures| captures.0), captured, "{template} {path}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        for source in [
+            "", "/", "/cars", "cars/", "a//b", "..", "a/../b", ".git", "-", "-/x", "{", "}", "{}", "{*}",
+            "{a", "a}", "{a}b", "a{b}", "{*a}/b", "{a}/{a}", "{a}/{*a}", "{a b}", "{a}.jpg", "a{{b}",
+            "{**a}", "a\\b",
+        ] {
+            let error = source.parse::<Template>().unwrap_err().to_string();
+            assert!(error.contains(&format!("{source:?}")), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn captures_stand_in_the_path(
+            template in "(cars|\\{a\\}|\\{b\\})(/(cars|\\{c\\}|\\{d\\})){0,2}(/\\{\\*e\\})?",
+            path in "(cars|7|x)(/(cars|7|x)){0,5}",
+        ) {
+            let (Ok(template), Ok(path)) = (template.parse::<Template>(), MediaPath::new(&path)) else { return Ok(()) };
+            if let Some(captures) = template.captures(&path) {
+                // Put back into the template, what was captured gives the path again.
+                let mut filled = template.to_string();
+                for (name, value) in &captures.0 {
+                    filled = filled.replace(&format!("{{*{name}}}"), value).replace(&format!("{{{name}}}"), value);
+                }
+                prop_assert_eq!(filled, path.as_str());
+            }
+        }
+    }
+}

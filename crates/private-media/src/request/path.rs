@@ -1,0 +1,333 @@
+//! The one value that names a file: what is authorised is what is opened.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The longest segment, in bytes: what every common file system takes as one name.
+pub const MAX_SEGMENT: usize = 255;
+/// The longest path, in bytes.
+pub const MAX_PATH: usize = 1024;
+
+/// The name of a private file below the root: legal and canonical, or it does not exist.
+///
+/// Segments are joined by `/`. None is empty, `.` or `..`, begins with `.` (hidden), holds `/`, `\`, NUL or another
+/// control character, or is longer than [`MAX_SEGMENT`]; the first is not `-`, below which a gateway's own pages
+/// live; the whole is at most [`MAX_PATH`] bytes of UTF-8.
+///
+/// ```
+/// use private_media::MediaPath;
+///
+/// let path = MediaPath::from_url("/cars/7/my%20caf%C3%A9.jpg")?;
+/// assert_eq!(path.as_str(), "cars/7/my café.jpg");
+/// assert_eq!(path.to_url(), "cars/7/my%20caf%C3%A9.jpg");
+/// assert!(MediaPath::from_url("/cars/%2e%2e/secret").is_err());
+/// # Ok::<(), private_media::PathError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaPath(Arc<str>);
+
+impl MediaPath {
+    /// Parses a name that is not encoded, as a storage or a command line has it.
+    pub fn new(name: &str) -> Result<Self, PathError> {
+        if name.len() > MAX_PATH {
+            return Err(PathError::TooLong);
+        }
+        for (index, segment) in name.split('/').enumerate() {
+            check(segment)?;
+            if index == 0 && segment == "-" {
+                return Err(PathError::Reserved);
+            }
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// Parses the path of a URL, relative to where private media is mounted; one leading `/` is that of the mount.
+    ///
+    /// The raw path is split on `/` first and each segment is percent-decoded exactly once and strictly
+    /// (RFC 3986 section 2.1), so an encoded separator can never become one.
+    pub fn from_url(raw: &str) -> Result<Self, PathError> {
+        let raw = raw.strip_prefix('/').unwrap_or(raw);
+        // An encoded byte takes three, so nothing longer than this can decode to a legal path.
+        if raw.len() > 3 * MAX_PATH {
+            return Err(PathError::TooLong);
+        }
+        let mut name = String::with_capacity(raw.len());
+        for (index, segment) in raw.split('/').enumerate() {
+            if index > 0 {
+                name.push('/');
+            }
+            let segment = decode(segment)?;
+            if segment.contains('/') {
+                return Err(PathError::Separator);
+            }
+            name.push_str(&segment);
+        }
+        Self::new(&name)
+    }
+
+    /// The path below a folder for a file of any name, such as the one a browser sent, made safe by
+    /// [`storage::safe_name`](crate::storage::safe_name).
+    ///
+    /// ```
+    /// # use private_media::MediaPath;
+    /// let path = MediaPath::for_upload("cars/7", "C:\\fakepath\\..\\photo.jpg")?;
+    /// assert_eq!(path.as_str(), "cars/7/photo.jpg");
+    /// # Ok::<(), private_media::PathError>(())
+    /// ```
+    pub fn for_upload(folder: &str, file_name: &str) -> Result<Self, PathError> {
+        let name = crate::storage::safe_name(file_name);
+        if folder.is_empty() { Self::new(&name) } else { Self::new(&format!("{folder}/{name}")) }
+    }
+
+    /// The canonical name, not encoded.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The path as it stands in a URL, relative to the mount: what is not unreserved (RFC 3986 section 2.3) is
+    /// percent-encoded, `/` between segments is kept. [`MediaPath::from_url`] is its inverse.
+    #[must_use]
+    pub fn to_url(&self) -> String {
+        const ENCODED: &AsciiSet =
+            &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+        utf8_percent_encode(&self.0, ENCODED).to_string()
+    }
+
+    /// The segments, in order; at least one.
+    #[must_use]
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        self.0.split('/')
+    }
+
+    /// The last segment: the file's own name.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
+    }
+
+    /// The path of the folder that holds the file; `None` at the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(folder, _)| Self(folder.into()))
+    }
+
+    /// This path with another file name.
+    pub fn with_file_name(&self, file_name: &str) -> Result<Self, PathError> {
+        check(file_name)?;
+        match self.0.rsplit_once('/') {
+            Some((folder, _)) => Self::new(&format!("{folder}/{file_name}")),
+            None => Self::new(file_name),
+        }
+    }
+}
+
+fn check(segment: &str) -> Result<(), PathError> {
+    match segment {
+        "" => return Err(PathError::Empty),
+        "." | ".." => return Err(PathError::Dots),
+        _ => {}
+    }
+    if segment.len() > MAX_SEGMENT {
+        return Err(PathError::TooLong);
+    }
+    if segment.starts_with('.') {
+        return Err(PathError::Hidden);
+    }
+    if segment.contains('\\') {
+        return Err(PathError::Separator);
+    }
+    if segment.chars().any(char::is_control) {
+        return Err(PathError::Control);
+    }
+    Ok(())
+}
+
+fn decode(segment: &str) -> Result<String, PathError> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+                let (Some(high), Some(low)) = (digit(rest.next()), digit(rest.next())) else {
+                    return Err(PathError::Encoding);
+                };
+                u8::try_from(high * 16 + low).map_err(|_| PathError::Encoding)?
+            }
+            b'?' | b'#' => return Err(PathError::Encoding),
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| PathError::Encoding)
+}
+
+impl FromStr for MediaPath {
+    type Err = PathError;
+
+    fn from_str(name: &str) -> Result<Self, PathError> {
+        Self::new(name)
+    }
+}
+
+impl fmt::Display for MediaPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for MediaPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Why a text is no [`MediaPath`]. A client learns none of it: to it, all of these are "not found".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathError {
+    /// A segment is empty, as in `a//b` or `a/`.
+    Empty,
+    /// A segment is `.` or `..`.
+    Dots,
+    /// A segment begins with `.`.
+    Hidden,
+    /// The first segment is `-`.
+    Reserved,
+    /// A segment holds a `\`, or an encoded `/`.
+    Separator,
+    /// A segment holds NUL or another control character.
+    Control,
+    /// Percent-encoding that is not two hexadecimal digits, or bytes that are not UTF-8.
+    Encoding,
+    /// A segment over [`MAX_SEGMENT`] bytes, or the whole over [`MAX_PATH`].
+    TooLong,
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "a segment of the path is empty",
+            Self::Dots => "a segment of the path is '.' or '..'",
+            Self::Hidden => "a segment of the path begins with '.', and hidden files are not served",
+            Self::Reserved => "the path begins with '-', which is the gateway's own",
+            Self::Separator => "a segment of the path holds a separator",
+            Self::Control => "a segment of the path holds a control character",
+            Self::Encoding => "the path is not percent-encoded UTF-8",
+            Self::TooLong => "the path is over 1024 bytes or a segment of it over 255",
+        })
+    }
+}
+
+impl std::error::Error for PathError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn spellings_that_are_refused() {
+        for (raw, reason) in [
+            ("", PathError::Empty),
+            ("/", PathError::Empty),
+            ("//etc/passwd", PathError::Empty),
+            ("a//b", PathError::Empty),
+            ("a/", PathError::Empty),
+            ("..", PathError::Dots),
+            ("a/./b", PathError::Dots),
+            ("a/../b", PathError::Dots),
+            ("a/..;/b", PathError::Hidden),
+            ("%2e%2e/secret", PathError::Dots),
+            (".%2E/secret", PathError::Dots),
+            ("a/..%2fsecret", PathError::Separator),
+            ("a%2Fb", PathError::Separator),
+            ("a%5Cb", PathError::Separator),
+            ("a\\b", PathError::Separator),
+            ("%2e%2e%5csecret", PathError::Hidden),
+            ("a%00.jpg", PathError::Control),
+            ("a%0d%0aX-Header:%201", PathError::Control),
+            ("a%7f", PathError::Control),
+            ("a%c2%85b", PathError::Control),
+            (".htaccess", PathError::Hidden),
+            ("cars/.git/config", PathError::Hidden),
+            ("-/sign-in", PathError::Reserved),
+            ("%2d/sign-in", PathError::Reserved),
+            ("a%", PathError::Encoding),
+            ("a%4", PathError::Encoding),
+            ("a%zz", PathError::Encoding),
+            ("a%+1", PathError::Encoding),
+            ("a%c0%afb", PathError::Encoding),
+            ("a%c0%ae%c0%ae/b", PathError::Encoding),
+            ("a%ff", PathError::Encoding),
+            ("a%ed%a0%80", PathError::Encoding),
+            ("a?b", PathError::Encoding),
+            ("a#b", PathError::Encoding),
+        ] {
+            assert_eq!(MediaPath::from_url(raw), Err(reason), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn spellings_that_are_decoded_once() {
+        for (raw, name) in [
+            ("/cars/7/photo.jpg", "cars/7/photo.jpg"),
+            ("cars/7/%70hoto.jpg", "cars/7/photo.jpg"),
+            ("a%2541b", "a%41b"),
+            ("a%252e%252e%252fb", "a%2e%2e%2fb"),
+            ("100%25", "100%"),
+            ("a+b", "a+b"),
+            ("a%3Fb%23c", "a?b#c"),
+            ("na%C3%AFve%20%F0%9F%9A%97.jpg", "naïve 🚗.jpg"),
+            ("naïve.jpg", "naïve.jpg"),
+            ("a;b=c", "a;b=c"),
+            ("\"'<>|*:", "\"'<>|*:"),
+            ("a/-/b", "a/-/b"),
+            ("a..b", "a..b"),
+            ("a.", "a."),
+            ("CON", "CON"),
+        ] {
+            assert_eq!(MediaPath::from_url(raw).unwrap().as_str(), name, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_at_their_limits() {
+        let segment = "é".repeat(127) + "x";
+        assert_eq!(segment.len(), MAX_SEGMENT);
+        assert!(MediaPath::new(&segment).is_ok());
+        assert_eq!(MediaPath::new(&(segment.clone() + "x")), Err(PathError::TooLong));
+        let full = [&*segment; 4].join("/");
+        assert_eq!(full.len(), MAX_PATH - 1);
+        let path = MediaPath::new(&full).unwrap();
+        assert_eq!(MediaPath::from_url(&path.to_url()), Ok(path));
+        assert_eq!(MediaPath::new(&(full + "/x")), Err(PathError::TooLong));
+        assert_eq!(MediaPath::from_url(&"%41".repeat(2000)), Err(PathError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_the_root(raw in "(%2[eEfF]|%5[cC]|%00|%25|[./\\\\%a-c\u{0}é]){0,24}|\\PC{0,40}") {
+            for path in [MediaPath::from_url(&raw), MediaPath::new(&raw)].into_iter().flatten() {
+                // What the operating system would make of it, asked of the standard library rather than of our rules.
+                for part in std::path::Path::new(path.as_str()).components() {
+                    prop_assert!(matches!(part, std::path::Component::Normal(_)), "{raw:?}: {part:?}");
+                }
+                prop_assert!(!path.as_str().contains(['\\', '\0']));
+            }
+        }
+
+        #[test]
+        fn print_and_parse_are_inverse(name in "\\PC{1,40}(/\\PC{1,40}){0,3}") {
+            if let Ok(path) = MediaPath::new(&name) {
+                prop_assert_eq!(path.as_str(), &name);
+                prop_assert!(path.to_url().is_ascii());
+                prop_assert_eq!(MediaPath::from_url(&path.to_url()), Ok(path));
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! On which condition: the fields of RFC 9110 section 13.
+
+use std::time::{Duration, SystemTime};
+
+use http::header::{
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+};
+
+/// The conditions that a request sets. What is malformed takes the safe side: the client gets the file as it is now, or, where
+/// it insists on a version, nothing.
+#[expect(clippy::struct_field_names, reason = "the fields are called as RFC 9110 calls them")]
+#[derive(Debug, Clone, Default)]
+pub struct Preconditions {
+    if_match: Option<Tags>,
+    if_unmodified_since: Option<Seconds>,
+    if_none_match: Option<Tags>,
+    if_modified_since: Option<Seconds>,
+    if_range: Option<IfRange>,
+}
+
+/// What a file's version is known by.
+#[derive(Debug, Clone, Copy)]
+pub struct Validators<'a> {
+    /// The opaque part of its strong entity tag, without the quotes (section 8.8.3).
+    pub etag: &'a str,
+    /// When it changed last (section 8.8.2).
+    pub modified: SystemTime,
+}
+
+/// What the conditions come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// They hold.
+    Proceed {
+        /// Whether a `Range` counts (section 13.1.5).
+        range: bool,
+    },
+    /// The client has this version already: 304.
+    NotModified,
+    /// The client wants another version: 412.
+    Failed,
+}
+
+impl Preconditions {
+    /// Reads the conditions of a request.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        Self {
+            if_match: Tags::read(headers, &IF_MATCH),
+            if_unmodified_since: Seconds::read(headers, &IF_UNMODIFIED_SINCE),
+            if_none_match: Tags::read(headers, &IF_NONE_MATCH),
+            if_modified_since: Seconds::read(headers, &IF_MODIFIED_SINCE),
+            if_range: IfRange::read(headers),
+        }
+    }
+
+    /// Evaluates them for a GET or HEAD of an existing file, in the order of section 13.2.2. `now` is the time of the response.
+    #[must_use]
+    pub fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {
+        let modified = Seconds::of(file.modified);
+        // Step 1, section 13.1.1; and only without it step 2, section 13.1.4.
+        let wanted = match (&self.if_match, self.if_unmodified_since) {
+            (Some(tags), _) => tags.any(|tag| tag.is_strongly(file.etag)),
+            (None, Some(since)) => modified <= since,
+            (None, None) => true,
+        };
+        if !wanted {
+            return Outcome::Failed;
+        }
+        // Step 3, section 13.1.2; and only without it step 4, section 13.1.3.
+        let known = match (&self.if_none_match, self.if_modified_since) {
+            (Some(tags), _) => tags.any(|tag| tag.is_weakly(file.etag)),
+            (None, Some(since)) => modified <= since,
+            (None, None) => false,
+        };
+        if known {
+            return Outcome::NotModified;
+        }
+        // Step 5, section 13.1.5.
+        let range = match &self.if_range {
+            None => true,
+            Some(IfRange::Tag(tag)) => tag.is_strongly(file.etag),
+            // Section 8.8.2.2: within the same second there may have been another version, so the date proves nothing yet.
+            Some(IfRange::Date(date)) => *date == modified && modified < Seconds::of(now),
+            Some(IfRange::Malformed) => false,
+        };
+        Outcome::Proceed { range }
+    }
+}
+
+/// `*`, or the entity tags of a list over all lines of a field. Of a malformed list, the tags before what is wrong.
+#[derive(Debug, Clone)]
+enum Tags {
+    Any,
+    These(Vec<Tag>),
+}
+
+impl Tags {
+    fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let lines: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
+        match lines.as_slice() {
+            [] => None,
+            [line] if line.as_bytes() == b"*" => Some(Self::Any),
+            lines => Some(Self::These(lines.iter().flat_map(|line| TagList(line.as_bytes())).collect())),
+        }
+    }
+
+    fn any(&self, matches: impl Fn(&Tag) -> bool) -> bool {
+        match self {
+            // The file exists, or nobody would ask.
+            Self::Any => true,
+            Self::These(tags) => tags.iter().any(matches),
+        }
+    }
+}
+
+/// An entity tag (section 8.8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tag {
+    weak: bool,
+    opaque: Vec<u8>,
+}
+
+impl Tag {
+    /// Strong comparison with our own, strong tag (section 8.8.3.2).
+    fn is_strongly(&self, etag: &str) -> bool {
+        !self.weak && self.is_weakly(etag)
+    }
+
+    /// Weak comparison (section 8.8.3.2).
+    fn is_weakly(&self, etag: &str) -> bool {
+        self.opaque == etag.as_bytes()
+    }
+
+    /// One tag, and what stands behind it.
+    fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
+        let (weak, quoted) = match text.strip_prefix(b"W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, text),
+        };
+        let inner = quoted.strip_prefix(b"\"")?;
+        let end = inner.iter().position(|byte| *byte == b'"')?;
+        let (opaque, rest) = inner.split_at_checked(end)?;
+        let is_etagc = |byte: &u8| matches!(byte, 0x21 | 0x23..=0x7e | 0x80..);
+        opaque
+            .iter()
+            .all(is_etagc)
+            .then(|| (Self { weak, opaque: opaque.to_vec() }, rest.get(1..).unwrap_or_default()))
+    }
+}
+
+/// The tags of a comma-separated list, up to its end or its first fault.
+struct TagList<'a>(&'a [u8]);
+
+impl Iterator for TagList<'_> {
+    type Item = Tag;
+
+    fn next(&mut self) -> Option<Tag> {
+        let begin = self.0.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+        let (tag, rest) = Tag::parse(self.0.get(begin..)?)?;
+        let rest = rest.trim_ascii_start();
+        // What follows a tag is a comma or nothing; else this tag was the last that can be trusted.
+        self.0 = if rest.starts_with(b",") { rest } else { b"" };
+        Some(tag)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum IfRange {
+    Tag(Tag),
+    Date(Seconds),
+    Malformed,
+}
+
+impl IfRange {
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let value = single(headers, &IF_RANGE)?;
+        if let Some((tag, b"")) = Tag::parse(value.as_bytes()) {
+            return Some(Self::Tag(tag));
+        }
+        Some(Seconds::parse(value).map_or(Self::Malformed, Self::Date))
+    }
+}
+
+/// A time as HTTP knows it: whole seconds since 1970, less than none before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Seconds(i128);
+
+impl Seconds {
+    /// Sections 13.1.3 and 13.1.4: what is no date is ignored.
+    fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        Self::parse(single(headers, name)?)
+    }
+
+    fn parse(value: &HeaderValue) -> Option<Self> {
+        httpdate::parse_http_date(value.to_str().ok()?).ok().map(Self::of)
+    }
+
+    fn of(time: SystemTime) -> Self {
+        let whole = |duration: Duration| i128::from(duration.as_secs());
+        Self(match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => whole(since),
+            // The second in which it lies begins before it.
+            Err(before) => {
+                let before = before.duration();
+                -whole(before) - i128::from(before.subsec_nanos() > 0)
+            }
+        })
+    }
+}
+
+/// A field that is no list, if it stands once; twice, nobody knows which is meant.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const YES: Outcome = Outcome::Proceed { range: true };
+    const WHOLE: Outcome = Outcome::Proceed { range: false };
+    use Outcome::{Failed, NotModified};
+
+    fn at(seconds: u64, nanos: u32) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+    }
+
+    fn evaluate(lines: &[(&'static str, &str)], file: &Validators<'_>, now: SystemTime) -> Outcome {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        Preconditions::from_headers(&headers).evaluate(file, now)
+    }
+
+    /// The file is version "x", of `DATE` and half a second; it is asked for a minute later.
+    #[test]
+    fn each_and_in_order() {
+        let file = Validators { etag: "x", modified: at(784_111_777, 500_000_000) };
+        for (lines, outcome) in [
+            (vec![], YES),
+            // 13.1.1 If-Match: strong comparison, lists, `*`.
+            (vec![("if-match", "\"x\"")], YES),
+            (vec![("if-match", "\"y\"")], Failed),
+            (vec![("if-match", "W/\"x\"")], Failed),
+            (vec![("if-match", "\"y\", \"x\"")], YES),
+            (vec![("if-match", "\"y\""), ("if-match", "\"x\"")], YES),
+            (vec![("if-match", "*")], YES),
+            (vec![("if-match", "x")], Failed),
+            (vec![("if-match", "")], Failed),
+            (vec![("if-match", "\"y\" \"x\"")], Failed),
+            (vec![("if-match", "\"a,\", \"x\"")], YES),
+            // 13.1.4 If-Unmodified-Since, by whole seconds; ignored if no date, twice, or beside If-Match.
+            (vec![("if-unmodified-since", DATE)], YES),
+            (vec![("if-unmodified-since", AFTER)], YES),
+            (vec![("if-unmodified-since", BEFORE)], Failed),
+            (vec![("if-unmodified-since", "yesterday")], YES),
+            (vec![("if-unmodified-since", BEFORE), ("if-unmodified-since", BEFORE)], YES),
+            (vec![("if-match", "\"x\""), ("if-unmodified-since", BEFORE)], YES),
+            // 13.1.2 If-None-Match: weak comparison, lists, `*`.
+            (vec![("if-none-match", "\"x\"")], NotModified),
+            (vec![("if-none-match", "W/\"x\"")], NotModified),
+            (vec![("if-none-match", "w/\"x\"")], YES),
+            (vec![("if-none-match", "\"y\"")], YES),
+            (vec![("if-none-match", "\"y\",W/\"z\" ,\t\"x\"")], NotModified),
+            (vec![("if-none-match", ",, \"x\",")], NotModified),
+            (vec![("if-none-match", "\"y\""), ("if-none-match", "\"x\"")], NotModified),
+            (vec![("if-none-match", "*")], NotModified),
+            (vec![("if-none-match", "x")], YES),
+            (vec![("if-none-match", "\"x")], YES),
+            (vec![("if-none-match", "\"X\"")], YES),
+            (vec![("if-none-match", "*, \"y\"")], YES),
+            // 13.1.3 If-Modified-Since; ignored if no date, or beside If-None-Match.
+            (vec![("if-modified-since", DATE)], NotModified),
+            (vec![("if-modified-since", AFTER)], NotModified),
+            (vec![("if-modified-since", BEFORE)], YES),
+            (vec![("if-modified-since", "0")], YES),
+            (vec![("if-none-match", "\"y\""), ("if-modified-since", AFTER)], YES),
+            // 5.6.7: the two obsolete forms of a date.
+            (vec![("if-modified-since", "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified),
+            (vec![("if-modified-since", "Sun Nov  6 08:49:37 1994")], NotModified),
+            (vec![("if-modified-since", "Sun Nov  6 08:49:36 1994")], YES),
+            // 13.1.5 If-Range: strong, one tag or one exact date.
+            (vec![("if-range", "\"x\"")], YES),
+            (vec![("if-range", "W/\"x\"")], WHOLE),
+            (vec![("if-range", "\"y\"")], WHOLE),
+            (vec![("if-range", "\"x\", \"y\"")], WHOLE),
+            (vec![("if-range", "*")], WHOLE),
+            (vec![("if-range", DATE)], YES),
+            (vec![("if-range", BEFORE)], WHOLE),
+            (vec![("if-range", AFTER)], WHOLE),
+            (vec![("if-range", "today")], WHOLE),
+            // 13.2.2: the order, whatever the order of the lines.
+            (vec![("if-none-match", "\"x\""), ("if-match", "\"y\"")], Failed),
+            (vec![("if-none-match", "\"x\""), ("if-match", "\"x\"")], NotModified),
+            (vec![("if-modified-since", DATE), ("if-unmodified-since", BEFORE)], Failed),
+            (vec![("if-range", "\"y\""), ("if-none-match", "\"x\"")], NotModified),
+            (vec![("if-range", "\"y\""), ("if-match", "\"y\"")], Failed),
+        ] {
+            assert_eq!(evaluate(&lines, &file, at(784_111_837, 0)), outcome, "{lines:?}");
+        }
+    }
+
+    /// Section 8.8.2.2: in the second of the last change, a date is no strong validator.
+    #[test]
+    fn a_date_is_weak_while_it_is_fresh() {
+        let file = Validators { etag: "x", modified: at(784_111_777, 0) };
+        for (now, outcome) in
+            [(at(784_111_777, 900), WHOLE), (at(784_111_776, 0), WHOLE), (at(784_111_778, 0), YES)]
+        {
+            assert_eq!(evaluate(&[("if-range", DATE)], &file, now), outcome, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn files_from_before_1970() {
+        let modified = SystemTime::UNIX_EPOCH - Duration::from_millis(1500);
+        assert_eq!(Seconds::of(modified), Seconds(-2));
+        let file = Validators { etag: "x", modified };
+        assert_eq!(evaluate(&[("if-modified-since", DATE)], &file, at(0, 0)), NotModified);
+        assert_eq!(evaluate(&[("if-unmodified-since", DATE)], &file, at(0, 0)), YES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_goes_wrong(
+            name in prop::sample::select(vec!["if-match", "if-none-match", "if-range", "if-modified-since", "if-unmodified-since"]),
+            values in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'"'), Just(b','), Just(b'W'), Just(b'/'), Just(b'x'), 0x20_u8..0x7f, 0x80_u8..], 0..24), 1..3),
+        ) {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append(name, HeaderValue::from_bytes(value).unwrap());
+            }
+            let file = Validators { etag: "x", modified: at(784_111_777, 0) };
+            let outcome = Preconditions::from_headers(&headers).evaluate(&file, at(784_111_837, 0));
+            let all = values.concat();
+            // Nothing but our own tag, `*` or a date makes it 304 or lets an If-Match pass.
+            if name == "if-none-match" && outcome == NotModified || name == "if-match" && outcome == YES {
+                prop_assert!(values == [b"*"] || all.windows(3).any(|window| window == b"\"x\""));
+            }
+        }
+    }
+}

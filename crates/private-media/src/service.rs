@@ -1,0 +1,128 @@
+//! The whole story of a request.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use futures_core::future::BoxFuture;
+use http::header::VARY;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri};
+use tower_service::Service;
+
+use crate::delivery::MediaBody;
+use crate::delivery::headers::ALWAYS;
+use crate::error::Refusal;
+use crate::identity::Identity;
+use crate::media::{Inner, PrivateMedia};
+use crate::permission::Permit;
+use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
+
+impl Inner {
+    /// One request, five questions.
+    async fn answer(&self, head: &Parts, record: &mut AccessRecord) -> Result<Response<MediaBody>, Refusal> {
+        // What is asked for?
+        let request = MediaRequest::parse(head)?;
+        record.path = Some(request.path.clone());
+        // Who asks?
+        let identity = self.identify.identify(head).await?;
+        record.identity = identity.clone();
+        // May they?
+        let permit = Permit::ask(&*self.permissions, identity, request.path.clone()).await?;
+        record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
+        // Where are the bytes?
+        let file = self.storage.open(&permit).await?;
+        // How do they leave?
+        Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
+    }
+}
+
+/// What was decided about a request, and for whom: in the extensions of every response, for access logs and audits.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct AccessRecord {
+    /// Who asked.
+    pub identity: Identity,
+    /// For which file; `None` if the request's path can be none.
+    pub path: Option<MediaPath>,
+    /// What allowed it; `None` if nothing did.
+    pub allowed_by: Option<Arc<str>>,
+    /// Why there is no file in the response, if there is none. Not for the client.
+    pub refused: Option<Arc<str>>,
+}
+
+/// Serves private media: a [`tower_service::Service`] of any request body, for axum, hyper or whatever speaks tower. Made by
+/// [`PrivateMedia::service`].
+#[derive(Debug, Clone)]
+pub struct MediaService {
+    media: PrivateMedia,
+    url: Arc<str>,
+}
+
+impl MediaService {
+    pub(crate) fn new(media: PrivateMedia) -> Self {
+        Self { media, url: "/".into() }
+    }
+
+    /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
+    /// router that does so.
+    #[must_use]
+    pub fn at(mut self, url: &str) -> Self {
+        self.url = format!("{}/", url.trim_end_matches('/')).into();
+        self
+    }
+
+    async fn respond(self, mut head: Parts) -> Response<MediaBody> {
+        let inner = self.media.inner();
+        let mut record = AccessRecord::default();
+        let answer = match self.relative(&head.uri) {
+            Some(uri) => {
+                head.uri = uri;
+                inner.answer(&head, &mut record).await
+            }
+            None if matches!(head.method, Method::GET | Method::HEAD) => {
+                Err(RequestError::Path(PathError::Empty).into())
+            }
+            None => Err(RequestError::Method.into()),
+        };
+        let mut response = answer.unwrap_or_else(|refusal| {
+            record.refused = Some(refusal.reason().into());
+            refusal.into_response(inner.debug)
+        });
+        for (name, value) in &ALWAYS {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response.headers_mut().insert(VARY, inner.vary.clone());
+        if head.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
+            *response.body_mut() = MediaBody::empty();
+        }
+        response.extensions_mut().insert(record);
+        response
+    }
+
+    /// The request's URI with the mount taken off.
+    fn relative(&self, uri: &Uri) -> Option<Uri> {
+        if &*self.url == "/" {
+            return Some(uri.clone());
+        }
+        let rest = uri.path_and_query()?.as_str().strip_prefix(&*self.url)?;
+        format!("/{rest}").parse().ok()
+    }
+}
+
+impl<B> Service<Request<B>> for MediaService {
+    type Response = Response<MediaBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, _) = request.into_parts();
+        let service = self.clone();
+        Box::pin(async move { Ok(service.respond(head).await) })
+    }
+}

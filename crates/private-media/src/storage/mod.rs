@@ -1,0 +1,216 @@
+//! Where are the bytes? A [`Storage`] opens them for a [`Permit`].
+
+mod local;
+mod memory;
+mod name;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+
+pub use local::{LocalOptions, LocalStorage};
+pub use memory::MemoryStorage;
+pub use name::{alternative_name, safe_name};
+
+use crate::permission::Permit;
+use crate::request::MediaPath;
+
+/// A private root: opens files for those who have a [`Permit`], and keeps what the application saves.
+///
+/// The application itself needs no permit to save, delete and list: it is the one that owns the files. What leaves
+/// towards a reader passes [`Storage::open`]. Whoever writes a storage runs the `conformance` suite (a feature of this
+/// crate) over it.
+pub trait Storage: fmt::Debug + Send + Sync + 'static {
+    /// Opens the file that the permit is for. What is not a regular file beneath the root is not found.
+    fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
+
+    /// Stores content under this path or, where something has that name already, under a free one beside it; the
+    /// answer is the path really used. The file appears whole or not at all, and when this returns it is durable.
+    fn save<'a>(
+        &'a self,
+        path: &'a MediaPath,
+        content: Content<'a>,
+        options: &'a SaveOptions,
+    ) -> BoxFuture<'a, Result<MediaPath, StorageError>>;
+
+    /// Deletes a file; what is not there is [`StorageError::NotFound`].
+    fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>>;
+
+    /// Size and times of a file.
+    fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>>;
+
+    /// What a folder holds (the root's if `None`), sorted by name. What could not be served, such as a hidden file or a
+    /// socket, is not in it.
+    fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>>;
+
+    /// Whether there is a file of this path.
+    fn exists<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<bool, StorageError>> {
+        Box::pin(async move {
+            match self.metadata(path).await {
+                Ok(_) => Ok(true),
+                Err(StorageError::NotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// What [`Storage::save`] stores: pieces in order. An error among them ends the save and leaves nothing behind.
+pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
+
+/// Content that is in memory already.
+///
+/// ```
+/// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
+/// use private_media::MediaPath;
+///
+/// # futures_util::FutureExt::now_or_never(async {
+/// let storage = MemoryStorage::new();
+/// let path = MediaPath::new("cars/7/note.txt").unwrap();
+/// let used = storage.save(&path, content("hello"), &SaveOptions::default()).await.unwrap();
+/// assert_eq!(used, path);
+/// # }).unwrap();
+/// ```
+pub fn content<'a>(bytes: impl Into<Bytes>) -> Content<'a> {
+    Box::pin(futures_util::stream::iter([Ok(bytes.into())]))
+}
+
+/// How to save.
+///
+/// ```
+/// use private_media::storage::SaveOptions;
+/// let options = SaveOptions { max_len: Some(10 << 20), ..SaveOptions::default() };
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SaveOptions {
+    /// Replace a file of that name, all at once, rather than find a free name.
+    pub replace: bool,
+    /// The largest content, in bytes; more is [`StorageError::TooLarge`].
+    pub max_len: Option<u64>,
+    /// The length that was announced, in bytes, so that what cannot fit is refused before it is sent. It is a hint: the
+    /// content may be of any other length.
+    pub expected_len: Option<u64>,
+    /// What has to stay free on the device after the save, in bytes; less is [`StorageError::Full`].
+    pub min_free: u64,
+}
+
+/// An open file: what it is as its handle says, and its bytes.
+#[derive(Debug, Clone)]
+pub struct MediaFile {
+    metadata: Metadata,
+    bytes: Arc<dyn ReadAt>,
+}
+
+impl MediaFile {
+    /// A file of these bytes; for those who write a storage.
+    #[must_use]
+    pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
+        Self { metadata, bytes }
+    }
+
+    /// Size, times and entity tag.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Arc<dyn ReadAt> {
+        &self.bytes
+    }
+}
+
+/// Reads at a position; how the bytes of a [`MediaFile`] are reached.
+pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
+    /// Reads at most `len` bytes at `offset`, and at least one unless the file ends there.
+    fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
+}
+
+/// Size, times and entity tag of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Size in bytes.
+    pub len: u64,
+    /// When the content changed last.
+    pub modified: SystemTime,
+    /// When the file came to be, where the storage knows.
+    pub created: Option<SystemTime>,
+    /// When the content was read last, where the storage knows.
+    pub accessed: Option<SystemTime>,
+    /// The opaque part of a strong entity tag, without its quotes (RFC 9110 section 8.8.3): another one whenever the bytes
+    /// are others. Only `!`, `#` to `~` may be in it.
+    pub etag: String,
+}
+
+/// One thing in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it is.
+    pub path: MediaPath,
+    /// Whether it is a folder; else it is a regular file.
+    pub is_folder: bool,
+}
+
+/// Why a storage could not do as it was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no such file, or none that may be served; the reason is for the log.
+    NotFound {
+        /// What was found instead.
+        reason: String,
+    },
+    /// The content is larger than the save allows.
+    TooLarge {
+        /// The limit in bytes.
+        max_len: u64,
+    },
+    /// The device, or the quota, is full.
+    Full,
+    /// The content broke off, so nothing was stored.
+    Content(io::Error),
+    /// Anything else.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+impl StorageError {
+    /// [`StorageError::NotFound`] for this reason.
+    pub fn not_found(reason: impl fmt::Display) -> Self {
+        Self::NotFound { reason: reason.to_string() }
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { reason } => write!(f, "not found: {reason}"),
+            Self::TooLarge { max_len } => write!(f, "the content is over the limit of {max_len} bytes"),
+            Self::Full => f.write_str("no space left for it on the device of the root"),
+            Self::Content(_) => f.write_str("the content broke off before its end, and nothing was stored"),
+            Self::Io { doing, .. } => write!(f, "{doing} failed"),
+        }
+    }
+}
+
+impl std::error::Error for StorageError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Content(source) | Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
