@@ -1,0 +1,113 @@
+//! The command line.
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::config;
+
+pub(crate) fn command() -> Command {
+    Command::new("private-media")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Private user uploads beside any web application: who asks, and may they?")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("serve")
+                .about("Serve the private files to those who may read them")
+                .args(config::args()),
+        )
+        .subcommand(
+            Command::new("demo")
+                .about("Serve a small car site on a temporary root, to see what private means")
+                .arg(
+                    Arg::new("listen")
+                        .long("listen")
+                        .value_name("VALUE")
+                        .default_value("127.0.0.1:8000")
+                        .help("Address to listen on; port 0 takes a free one"),
+                ),
+        )
+        .subcommand(
+            Command::new("check")
+                .about("Say whether a user may read a path, and what decides it; exit 0 if so, 1 if not")
+                .arg(
+                    Arg::new("user")
+                        .value_name("USER")
+                        .required(true)
+                        .help("Name of an account, or anonymous"),
+                )
+                .arg(
+                    Arg::new("path")
+                        .value_name("PATH")
+                        .required(true)
+                        .help("Name of a file below the root, or its path in a URL"),
+                )
+                .arg(
+                    Arg::new("action")
+                        .long("action")
+                        .value_parser(["read"])
+                        .default_value("read")
+                        .help("What the user wants to do with it"),
+                )
+                .args(config::args()),
+        )
+        .subcommand(
+            Command::new("account")
+                .about("Add, remove and list the accounts that can sign in")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    Command::new("add")
+                        .about("Add an account; asks for its password")
+                        .arg(name())
+                        .arg(
+                            Arg::new("id")
+                                .long("id")
+                                .value_name("ID")
+                                .help("What stands at {owner} in paths [default: the name]"),
+                        )
+                        .arg(
+                            Arg::new("staff")
+                                .long("staff")
+                                .action(ArgAction::SetTrue)
+                                .help("A member of the staff"),
+                        )
+                        .arg(
+                            Arg::new("group")
+                                .long("group")
+                                .value_name("GROUP")
+                                .action(ArgAction::Append)
+                                .help("A member of this group; may be repeated"),
+                        )
+                        .arg(
+                            Arg::new("password-stdin")
+                                .long("password-stdin")
+                                .action(ArgAction::SetTrue)
+                                .help("Read the password from the first line of standard input"),
+                        )
+                        .args(config::args()),
+                )
+                .subcommand(
+                    Command::new("remove").about("Remove an account").arg(name()).args(config::args()),
+                )
+                .subcommand(
+                    Command::new("list")
+                        .about("List the accounts: name, id, staff, groups")
+                        .args(config::args()),
+                ),
+        )
+        .subcommand(
+            Command::new("config")
+                .about("Show what is in force")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .subcommand(
+                    Command::new("show")
+                        .about("Print the configuration in force as TOML, and where each value comes from")
+                        .args(config::args()),
+                ),
+        )
+}
+
+fn name() -> Arg {
+    Arg::new("name").value_name("NAME").required(true).help("What the user signs in with")
+}

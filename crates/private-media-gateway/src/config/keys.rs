@@ -1,0 +1,152 @@
+//! Every setting once: its key, flag, environment variable, default and meaning.
+
+use clap::{Arg, ArgAction};
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The key in TOML, with its table before the dot.
+    pub(crate) name: &'static str,
+    /// The flag, without its dashes; the environment variable is named after it.
+    pub(crate) flag: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+}
+
+/// What TOML writes it as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Number,
+    Boolean,
+    /// Texts, in an array; as a flag, repeated.
+    List,
+    /// `[[grant]]` tables.
+    Grants,
+}
+
+const fn key(
+    name: &'static str,
+    flag: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { name, flag, kind, default, help }
+}
+
+pub(crate) static LISTEN: Key =
+    key("listen", "listen", Kind::Text, "127.0.0.1:8000", "Address to listen on; port 0 takes a free one");
+pub(crate) static ROOT: Key = key("root", "root", Kind::Text, "private", "Folder of the private files");
+pub(crate) static URL: Key =
+    key("url", "url", Kind::Text, "/private/", "URL prefix below which they are served");
+pub(crate) static DEBUG: Key = key(
+    "debug",
+    "debug",
+    Kind::Boolean,
+    "false",
+    "Say 403 and why to a reader who is denied; for development",
+);
+pub(crate) static PUBLIC: Key = key(
+    "public",
+    "public",
+    Kind::List,
+    "",
+    "Folder that the application serves to everybody; the root may not lie in it",
+);
+pub(crate) static WORKERS: Key =
+    key("workers", "workers", Kind::Text, "auto", "Threads that answer requests; auto is one a core");
+pub(crate) static LOG: Key =
+    key("log", "log", Kind::Text, "info", "What to log: error, warn, info, debug or trace");
+pub(crate) static SOURCE: Key =
+    key("identity.source", "identity", Kind::Text, "accounts", "Who tells readers apart: accounts");
+pub(crate) static ACCOUNTS: Key =
+    key("identity.accounts", "accounts", Kind::Text, "accounts.toml", "File of the built-in accounts");
+pub(crate) static CACHE: Key =
+    key("identity.cache", "cache", Kind::Text, "5s", "How long an answer about a reader may be kept");
+pub(crate) static SESSION: Key =
+    key("identity.session", "session", Kind::Text, "14d", "How long a sign-in lasts");
+pub(crate) static GRANT: Key =
+    key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
+pub(crate) static SERVER: Key =
+    key("delivery.server", "server", Kind::Text, "direct", "Who sends the bytes: direct");
+pub(crate) static CONNECTIONS: Key =
+    key("limits.connections", "max-connections", Kind::Number, "10000", "Connections at a time");
+pub(crate) static HEAD_TIMEOUT: Key =
+    key("limits.head", "head-timeout", Kind::Text, "15s", "How long a request's head may take to arrive");
+pub(crate) static MIN_RATE: Key = key(
+    "limits.min_rate",
+    "min-rate",
+    Kind::Number,
+    "512",
+    "Bytes a second that a client has to take at least",
+);
+pub(crate) static DRAIN: Key = key(
+    "limits.drain",
+    "drain",
+    Kind::Text,
+    "30s",
+    "How long running downloads may go on after a signal to stop",
+);
+
+/// All of them, in the order in which they are shown.
+pub(crate) static KEYS: [&Key; 17] = [
+    &LISTEN,
+    &ROOT,
+    &URL,
+    &DEBUG,
+    &PUBLIC,
+    &WORKERS,
+    &LOG,
+    &SOURCE,
+    &ACCOUNTS,
+    &CACHE,
+    &SESSION,
+    &GRANT,
+    &SERVER,
+    &CONNECTIONS,
+    &HEAD_TIMEOUT,
+    &MIN_RATE,
+    &DRAIN,
+];
+
+impl Key {
+    pub(crate) fn environment(&self) -> String {
+        format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
+    }
+
+    fn arg(&self) -> Arg {
+        let arg = Arg::new(self.flag).long(self.flag).env(self.environment()).hide_env_values(true);
+        let help = match self.default {
+            "" => self.help.to_owned(),
+            default => format!("{} [default: {default}]", self.help),
+        };
+        let arg = arg.help(help);
+        match self.kind {
+            Kind::Text | Kind::Number => arg.value_name("VALUE"),
+            Kind::Boolean => {
+                arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true")
+            }
+            // Neither a path that is served nor a template needs a `;`.
+            Kind::List | Kind::Grants => {
+                arg.value_name("VALUE").action(ArgAction::Append).value_delimiter(';')
+            }
+        }
+    }
+}
+
+/// The flags of all settings.
+pub(crate) fn args() -> impl Iterator<Item = Arg> {
+    std::iter::once(config_file_arg()).chain(KEYS.iter().map(|key| key.arg()))
+}
+
+/// The flag that names the TOML file.
+fn config_file_arg() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .env("PRIVATE_MEDIA_CONFIG")
+        .hide_env_values(true)
+        .value_name("FILE")
+        .help("Configuration file [default: private-media.toml, if there is one]")
+}

@@ -1,0 +1,239 @@
+//! What is typed (flags, environment, TOML) becomes what is meant: a [`Config`] exists only if it makes sense.
+
+mod keys;
+mod layers;
+mod show;
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use private_media::MediaPath;
+use private_media::permission::{Grant, Grants};
+
+pub(crate) use keys::args;
+pub(crate) use layers::{Layers, Setting};
+
+/// The configuration in force.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where the listening address came from, for the error when it is taken.
+    pub(crate) listen_setting: Setting,
+    pub(crate) root: PathBuf,
+    pub(crate) url: String,
+    pub(crate) debug: bool,
+    pub(crate) workers: usize,
+    pub(crate) log: String,
+    pub(crate) accounts: PathBuf,
+    pub(crate) cache: Duration,
+    pub(crate) session: Duration,
+    pub(crate) grants: Grants,
+    pub(crate) limits: Limits,
+    layers: Layers,
+}
+
+/// What one client may take of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at a time.
+    pub(crate) connections: usize,
+    /// How long a request's head may take, and how long a connection may idle between two.
+    pub(crate) head: Duration,
+    /// The slowest that a client may take a response, in bytes a second.
+    pub(crate) min_rate: u64,
+    /// How long running downloads may go on after the signal to stop.
+    pub(crate) drain: Duration,
+}
+
+impl Config {
+    /// The configuration of these command-line arguments, the environment and the TOML file.
+    pub(crate) fn load(matches: &clap::ArgMatches) -> Result<Self, ConfigError> {
+        Self::new(Layers::load(matches)?)
+    }
+
+    fn new(layers: Layers) -> Result<Self, ConfigError> {
+        let listen_setting = layers.get(&keys::LISTEN);
+        let config = Self {
+            listen: listen_setting.parse_with(addresses)?,
+            listen_setting,
+            root: layers.path(&keys::ROOT),
+            url: layers.get(&keys::URL).parse_with(url)?,
+            debug: layers.get(&keys::DEBUG).parse("true or false")?,
+            workers: layers.get(&keys::WORKERS).parse_with(workers)?,
+            log: layers.get(&keys::LOG).parse_with(log_filter)?,
+            accounts: layers.path(&keys::ACCOUNTS),
+            cache: layers.get(&keys::CACHE).parse_with(duration)?,
+            session: layers.get(&keys::SESSION).parse_with(session)?,
+            grants: grants(&layers.get(&keys::GRANT))?,
+            limits: Limits {
+                connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
+                head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,
+                min_rate: layers.get(&keys::MIN_RATE).parse("a number of bytes a second, such as 512")?,
+                drain: layers.get(&keys::DRAIN).parse_with(duration)?,
+            },
+            layers,
+        };
+        config.layers.get(&keys::SOURCE).parse_with(only("accounts"))?;
+        config.layers.get(&keys::SERVER).parse_with(only("direct"))?;
+        Ok(config)
+    }
+
+    /// Looks at the root before anything is served from it: it exists, it is a folder, and nobody else serves it.
+    pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
+        let setting = self.layers.get(&keys::ROOT);
+        let root = identify_folder(&self.root).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => setting.error(
+                "there is no such folder",
+                &format!("create it with: mkdir -p {}", self.root.display()),
+            ),
+            _ => setting.error(&error.to_string(), "name a folder that this user can read"),
+        })?;
+        let Some(root) = root else {
+            return Err(setting.error("it is not a folder", "name the folder that holds the private files"));
+        };
+        let public = self.layers.get(&keys::PUBLIC);
+        for folder in self.layers.paths(&keys::PUBLIC) {
+            let public = |problem: &str, fix: &str| {
+                public.with_value(&folder.display().to_string()).error(problem, fix)
+            };
+            let Ok(Some(shared)) = identify_folder(&folder) else {
+                return Err(public(
+                    "there is no such folder",
+                    "name folders that the application serves to everybody",
+                ));
+            };
+            if above(&self.root).any(|id| id == shared) {
+                return Err(setting.error(
+                    &format!("it lies in {}, which the application serves to everybody", folder.display()),
+                    "move it out of there",
+                ));
+            }
+            if above(&folder).any(|id| id == root) {
+                return Err(public("it lies in the private root", "move it out of there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error about the accounts file, naming where its path was given.
+    pub(crate) fn accounts_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::ACCOUNTS).error(problem, fix)
+    }
+
+    /// The configuration as TOML, each value with where it came from.
+    pub(crate) fn to_toml(&self) -> String {
+        show::toml(&self.layers)
+    }
+}
+
+/// Device and inode: which folder it is, by whatever name. `None` if it is something else.
+fn identify_folder(path: &Path) -> std::io::Result<Option<(u64, u64)>> {
+    let metadata = std::fs::metadata(path)?;
+    Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino())))
+}
+
+/// A folder and all that it lies in, up to `/`. The kernel resolves each `..`, so symlinks do not deceive.
+fn above(folder: &Path) -> impl Iterator<Item = (u64, u64)> {
+    let mut path = folder.to_path_buf();
+    let mut last = None;
+    std::iter::from_fn(move || {
+        let id = identify_folder(&path).ok().flatten().filter(|id| Some(*id) != last)?;
+        last = Some(id);
+        path.push("..");
+        Some(id)
+    })
+}
+
+pub(crate) fn addresses(value: &str) -> Result<Vec<SocketAddr>, String> {
+    match value.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+        _ => Err("it is no address; write HOST:PORT, such as 127.0.0.1:8000".into()),
+    }
+}
+
+fn url(value: &str) -> Result<String, String> {
+    let inner = match value {
+        "/" => return Ok(value.into()),
+        _ => value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')),
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '/');
+    match inner {
+        Some(inner) if inner.chars().all(legal) && MediaPath::new(inner).is_ok() => Ok(value.into()),
+        _ => Err("it is no URL prefix; write it with a slash on both sides, such as /private/".into()),
+    }
+}
+
+fn workers(value: &str) -> Result<usize, String> {
+    match value {
+        "auto" => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        _ => at_least_one(value).map_err(|error| format!("{error}, or auto for one a core")),
+    }
+}
+
+fn at_least_one(value: &str) -> Result<usize, String> {
+    value.parse().ok().filter(|number| *number > 0).ok_or("write a number of at least 1".into())
+}
+
+fn duration(value: &str) -> Result<Duration, String> {
+    humantime::parse_duration(value)
+        .map_err(|_| "it is no time; write a number and a unit, such as 5s, 10m or 14d".into())
+}
+
+fn positive_duration(value: &str) -> Result<Duration, String> {
+    let time = duration(value)?;
+    if time.is_zero() {
+        Err("it has to be more than nothing; write a time such as 10s".into())
+    } else {
+        Ok(time)
+    }
+}
+
+fn session(value: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    let time = positive_duration(value)?;
+    if time > YEAR { Err("it is over a year; write a shorter time, such as 14d".into()) } else { Ok(time) }
+}
+
+fn log_filter(value: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::from_str(value) {
+        Ok(_) => Ok(value.into()),
+        Err(_) => Err("it is no log filter; write error, warn, info, debug or trace".into()),
+    }
+}
+
+fn only(word: &'static str) -> impl Fn(&str) -> Result<(), String> {
+    move |value| if value == word { Ok(()) } else { Err(format!("this version knows {word}; write that")) }
+}
+
+fn grants(setting: &Setting) -> Result<Grants, ConfigError> {
+    if setting.values().is_empty() {
+        return Ok(Grants::default());
+    }
+    let grants = setting.values().iter().map(|value| {
+        Grant::from_str(value).map_err(|error| setting.with_value(value).error_with(&error.to_string()))
+    });
+    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// What is wrong with the configuration, in one line that names the key, the value and the fix.
+#[derive(Debug)]
+pub(crate) struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(line: impl Into<String>) -> Self {
+        Self(line.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A value may hold anything, and the error stays one line all the same.
+        f.write_str(&self.0.replace(|c: char| c.is_control(), " "))
+    }
+}
+
+impl std::error::Error for ConfigError {}

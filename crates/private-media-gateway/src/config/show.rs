@@ -1,0 +1,59 @@
+//! The configuration in force, written as the file that would say the same.
+
+use std::fmt::Write;
+
+use toml::Value;
+
+use super::keys::{GRANT, KEYS, Kind};
+use super::layers::{Layers, Origin, Setting};
+
+pub(super) fn toml(layers: &Layers) -> String {
+    let mut text = String::new();
+    let mut table = "";
+    // A key without a table has to stand before all tables, and arrays of tables after.
+    let plain = KEYS.iter().filter(|key| !key.name.contains('.') && key.name != GRANT.name);
+    let tables = KEYS.iter().filter(|key| key.name.contains('.'));
+    for key in plain.chain(tables) {
+        let setting = layers.get(key);
+        let (of, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+        if of != table {
+            table = of;
+            let _ = write!(text, "\n[{table}]\n");
+        }
+        let _ = writeln!(text, "{name} = {}  # {}", value(&setting), origin(&setting));
+    }
+    let grants = layers.get(&GRANT);
+    let from = origin(&grants);
+    let default = ["{*file}=staff".to_owned()];
+    let values = if grants.values().is_empty() { &default } else { grants.values() };
+    for grant in values {
+        let (path, to) = grant.rsplit_once('=').unwrap_or((grant, ""));
+        let to = to.split(',').map(|to| Value::from(to.trim()).to_string()).collect::<Vec<_>>().join(", ");
+        let _ = write!(text, "\n[[grant]]  # {from}\npath = {}\nto = [{to}]\n", Value::from(path));
+    }
+    text
+}
+
+fn value(setting: &Setting) -> String {
+    let values = setting.values();
+    let first = values.first().map_or("", String::as_str);
+    match setting.key().kind {
+        Kind::Number | Kind::Boolean => first.to_owned(),
+        Kind::Text => Value::from(first).to_string(),
+        Kind::List | Kind::Grants => {
+            format!(
+                "[{}]",
+                values.iter().map(|v| Value::from(v.as_str()).to_string()).collect::<Vec<_>>().join(", ")
+            )
+        }
+    }
+}
+
+fn origin(setting: &Setting) -> String {
+    match setting.origin() {
+        Origin::Flag => format!("--{}", setting.key().flag),
+        Origin::Environment => setting.key().environment(),
+        Origin::File(file) => file.display().to_string(),
+        Origin::Default => "default".to_owned(),
+    }
+}

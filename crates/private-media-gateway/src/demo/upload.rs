@@ -1,0 +1,97 @@
+//! Uploads: a file as the content of a PUT, with progress, or a form where there is no script.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Multipart, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::StreamExt;
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use private_media::storage::Content;
+use private_media::{MediaPath, SaveOptions};
+
+use super::{Demo, Person, Problem, URL, folder_of};
+
+/// The largest file, in bytes, and what stays free on the disk.
+const MAX_LEN: u64 = 200 << 20;
+const MIN_FREE: u64 = 64 << 20;
+/// How long an upload may stand still.
+const STILL: Duration = Duration::from_secs(30);
+
+#[derive(serde::Deserialize)]
+pub(super) struct Named {
+    name: String,
+}
+
+#[derive(serde::Serialize)]
+struct Stored {
+    url: String,
+    path: String,
+}
+
+/// `PUT /upload?name=…`: the content is the file.
+pub(super) async fn file(
+    State(demo): State<Demo>,
+    Query(Named { name }): Query<Named>,
+    head: Parts,
+    body: Body,
+) -> Result<Response, Problem> {
+    let me = demo.person(&head).await.ok_or(Problem::SIGNED_OUT)?;
+    let expected_len = head.headers.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    let path = save(&demo, me, &name, expected_len, timed(body.into_data_stream())).await?;
+    let stored = Stored { url: format!("{URL}{}", path.to_url()), path: path.to_string() };
+    Ok((StatusCode::CREATED, Json(stored)).into_response())
+}
+
+/// `POST /upload`: a form with any number of files.
+pub(super) async fn form(State(demo): State<Demo>, head: Parts, form: Multipart) -> Response {
+    match save_all(&demo, &head, form).await {
+        Ok(()) => Redirect::to("/").into_response(),
+        Err(problem) => problem.page(),
+    }
+}
+
+async fn save_all(demo: &Demo, head: &Parts, mut form: Multipart) -> Result<(), Problem> {
+    let me = demo.person(head).await.ok_or(Problem::SIGNED_OUT)?;
+    let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "The form is not complete.");
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        let Some(name) = field.file_name().filter(|name| !name.is_empty()) else { continue };
+        // Browsers write a quotation mark so, and nothing else but line ends.
+        let name = name.replace("%22", "\"");
+        save(demo, me, &name, None, timed(field)).await?;
+    }
+    Ok(())
+}
+
+async fn save(
+    demo: &Demo,
+    me: Person,
+    name: &str,
+    expected_len: Option<u64>,
+    content: Content<'_>,
+) -> Result<MediaPath, Problem> {
+    let unusable = |_| Problem::new(StatusCode::BAD_REQUEST, "The file's name cannot be used.");
+    let path = MediaPath::for_upload(&folder_of(me), name).map_err(unusable)?;
+    let options = SaveOptions { max_len: Some(MAX_LEN), expected_len, min_free: MIN_FREE, replace: false };
+    demo.media.save(&path, content, &options).await.map_err(Problem::storage)
+}
+
+/// Content that breaks off if its sender stands still.
+fn timed<'a, E>(pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'a) -> Content<'a>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'a,
+{
+    let pieces = Box::pin(pieces);
+    Box::pin(futures_util::stream::unfold(pieces, async |mut pieces| {
+        match tokio::time::timeout(STILL, pieces.next()).await {
+            Ok(piece) => piece.map(|piece| (piece.map_err(io::Error::other), pieces)),
+            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), pieces)),
+        }
+    }))
+}

@@ -1,0 +1,163 @@
+//! `private-media serve`: configuration, root and accounts, then requests until the signal to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+use private_media::{Accounts, LocalStorage, PrivateMedia};
+use tokio::net::TcpListener;
+
+use crate::config::{Config, ConfigError, Limits};
+use crate::listener;
+use crate::site::Site;
+
+/// Runs the gateway.
+pub(crate) fn run(config: &Config) -> Result<(), ConfigError> {
+    let (media, accounts) = open(config)?;
+    let site = Site::new(&media, accounts.clone(), &config.url);
+    runtime(config.workers)?.block_on(async {
+        let listener = bind(&config.listen).await.map_err(|error| taken(config, &error))?;
+        tokio::spawn(reload(accounts, config.accounts.clone(), config.cache));
+        serve(listener, site, config.limits, |_| ()).await
+    })
+}
+
+/// The private media and the accounts of a configuration, checked: what `serve` serves and `check` asks.
+pub(crate) fn open(config: &Config) -> Result<(PrivateMedia, Accounts), ConfigError> {
+    config.check_root()?;
+    let file = load_accounts(config)?;
+    let storage =
+        LocalStorage::open_root(&config.root).map_err(|error| ConfigError::new(error.to_string()))?;
+    let options = AccountsOptions {
+        url: config.url.clone(),
+        cookie_path: config.url.clone(),
+        session: config.session,
+        cache: config.cache,
+    };
+    let accounts = Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?;
+    if !accounts.has_secret() {
+        tracing::warn!(
+            accounts = %config.accounts.display(),
+            "the accounts file has no secret, so every sign-in ends with this process; private-media account add writes one"
+        );
+    }
+    let media = PrivateMedia::builder(storage)
+        .identify(accounts.clone())
+        .permissions(config.grants.clone())
+        .debug(config.debug)
+        .build();
+    Ok((media, accounts))
+}
+
+pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError> {
+    match AccountsFile::load(&config.accounts) {
+        Ok(file) => Ok(file),
+        Err(error) if error.is_missing() => {
+            Err(config
+                .accounts_error("there is no such file", "make it with: private-media account add NAME"))
+        }
+        Err(error) => Err(ConfigError::new(error.to_string())),
+    }
+}
+
+pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, ConfigError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(
+        |error| ConfigError::new(format!("workers {workers}: the threads cannot be started: {error}")),
+    )
+}
+
+pub(crate) async fn bind(addresses: &[SocketAddr]) -> std::io::Result<TcpListener> {
+    TcpListener::bind(addresses).await
+}
+
+/// Announces the address, says what else there is to say of it, and serves until ctrl-c or SIGTERM.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    site: Site,
+    mut limits: Limits,
+    introduce: impl FnOnce(SocketAddr),
+) -> Result<(), ConfigError> {
+    limits.connections = listener::raise_open_files(limits.connections);
+    let stop =
+        stop_signal().map_err(|error| ConfigError::new(format!("signals cannot be received: {error}")))?;
+    let address = listener.local_addr().map_err(|error| ConfigError::new(format!("listen: {error}")))?;
+    announce(address);
+    introduce(address);
+    listener::serve(listener, site, limits, stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first line on stdout. A reader of stdout who has gone is no reason to stop.
+fn announce(address: SocketAddr) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+}
+
+/// Ready at ctrl-c or SIGTERM; a second signal ends the process at once.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        let mut signalled = async move || {
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+            }
+        };
+        signalled().await;
+        tracing::info!("stopping: running downloads may end; another signal stops at once");
+        tokio::spawn(async move {
+            signalled().await;
+            std::process::exit(130);
+        });
+    })
+}
+
+pub(crate) fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
+    let fix = "choose another, or port 0 for a free one";
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            config.listen_setting.error("another program listens there already", fix)
+        }
+        _ => config.listen_setting.error(&format!("nothing can listen there ({error})"), fix),
+    }
+}
+
+/// Takes up what `private-media account` changes, as often as answers may be kept. A file that is wrong changes nothing.
+async fn reload(accounts: Accounts, path: std::path::PathBuf, every: Duration) {
+    let path: Arc<Path> = path.into();
+    let mut seen = stamp(&path);
+    loop {
+        tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))).await;
+        let before = seen;
+        let path = Arc::clone(&path);
+        let look = move || {
+            let now = stamp(&path);
+            (now, (now != before).then(|| AccountsFile::load(&path)))
+        };
+        let Ok((now, file)) = tokio::task::spawn_blocking(look).await else { continue };
+        seen = now;
+        match file {
+            Some(Ok(file)) => {
+                accounts.replace(file);
+                tracing::info!("the accounts have changed");
+            }
+            Some(Err(error)) => tracing::error!(%error, "the accounts stay as they were"),
+            None => {}
+        }
+    }
+}
+
+/// What changes when the file does.
+fn stamp(path: &Path) -> Option<(SystemTime, u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+}

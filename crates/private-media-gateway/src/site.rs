@@ -1,0 +1,144 @@
+//! What the gateway answers: private files, its own pages beside them, and a line in the log for each.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::header::HeaderValue;
+use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use private_media::identity::accounts::ClientAddr;
+use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
+use tower_service::Service;
+
+use crate::body::{Body, Counted, boxed, line};
+use crate::listener::Handler;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that one gateway serves.
+#[derive(Clone)]
+pub(crate) struct Site {
+    media: MediaService,
+    accounts: Accounts,
+    url: Arc<str>,
+    /// What is beside the private URL: the demo has pages there, a gateway has nothing.
+    pages: Option<axum::Router>,
+    ids: Arc<Ids>,
+}
+
+impl Site {
+    pub(crate) fn new(media: &PrivateMedia, accounts: Accounts, url: &str) -> Self {
+        let media = media.service().at(url);
+        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default() }
+    }
+
+    pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
+        self.pages = Some(pages);
+        self
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let Some(rest) = request.uri().path().strip_prefix(&*self.url) else {
+            return match self.pages.clone() {
+                Some(mut pages) => match pages.call(request).await {
+                    Ok(response) => response.map(boxed),
+                },
+                None => line(StatusCode::NOT_FOUND, "not found\n"),
+            };
+        };
+        if rest == "-/health" {
+            return health(request.method());
+        }
+        if rest.starts_with("-/") {
+            if let Some(uri) = self.relative(request.uri()) {
+                *request.uri_mut() = uri;
+            }
+            return match self.accounts.page(request).await {
+                Some(page) => page.map(boxed),
+                None => line(StatusCode::NOT_FOUND, "not found\n"),
+            };
+        }
+        match self.media.clone().call(request).await {
+            Ok(response) => response.map(boxed),
+        }
+    }
+
+    fn relative(&self, uri: &Uri) -> Option<Uri> {
+        format!("/{}", uri.path_and_query()?.as_str().strip_prefix(&*self.url)?).parse().ok()
+    }
+}
+
+impl Handler for Site {
+    async fn handle(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let begin = Instant::now();
+        let id = self.ids.next();
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        request.extensions_mut().insert(ClientAddr(peer.ip()));
+        let mut response = self.answer(request).await;
+        if let Ok(id) = HeaderValue::try_from(&id) {
+            response.headers_mut().insert(&REQUEST_ID, id);
+        }
+        let status = response.status().as_u16();
+        let record = response.extensions_mut().remove::<AccessRecord>();
+        response.map(|body| {
+            boxed(Counted::new(body, move |bytes| {
+                log(&method, &path, record.as_ref(), &Line { id, status, bytes, begin });
+            }))
+        })
+    }
+}
+
+struct Line {
+    id: String,
+    status: u16,
+    bytes: u64,
+    begin: Instant,
+}
+
+/// The access log. Never the query, a cookie or another credential; of a user, the id.
+fn log(method: &Method, path: &str, record: Option<&AccessRecord>, line: &Line) {
+    let Line { id, status, bytes, begin } = line;
+    let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
+    let path = record
+        .and_then(|record| record.path.as_ref())
+        .map_or_else(|| path.escape_debug().to_string(), ToString::to_string);
+    let Some(record) = record else {
+        tracing::info!(target: "access", id, %method, path, status, bytes, milliseconds);
+        return;
+    };
+    let user = record.identity.user().map_or("-", |user| user.id());
+    let decision = if record.allowed_by.is_some() { "allowed" } else { "denied" };
+    let grant = record.allowed_by.as_deref().unwrap_or("-");
+    let refused = record.refused.as_deref();
+    tracing::info!(target: "access", id, user, %method, path, decision, grant, refused, status, bytes, milliseconds);
+}
+
+/// Answers that this process serves, to whoever asks.
+fn health(method: &Method) -> Response<Body> {
+    match *method {
+        Method::GET | Method::HEAD => line(StatusCode::OK, "ok\n"),
+        _ => {
+            let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+    }
+}
+
+/// Names for requests, unlike those of any other process and hard to guess from one another.
+#[derive(Default)]
+struct Ids {
+    random: RandomState,
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}", self.random.hash_one(count))
+    }
+}

@@ -1,0 +1,200 @@
+"""The real program, a real browser, and a page that fails its test when it complains."""
+
+import base64
+import os
+import queue
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+REPOSITORY = Path(__file__).parents[2]
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+
+expect.set_options(timeout=10_000)
+
+
+@dataclass(frozen=True)
+class Account:
+    """One of the demo's three."""
+
+    name: str
+    password: str
+
+
+ALICE = Account("alice", "roadster-7")
+BOB = Account("bob", "hatchback-8")
+CAROL = Account("carol", "camper-staff")
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """Start the demo on a free port; at the end a SIGTERM must end it well."""
+    default = REPOSITORY / "target" / "release" / "private-media"
+    program = Path(os.environ.get("PRIVATE_MEDIA_BIN", default))
+    if not program.is_file():
+        pytest.fail(f"there is no program at {program}: build it, or set PRIVATE_MEDIA_BIN", pytrace=False)
+    command = [str(program), "demo", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        try:
+            yield listening(process.stdout)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert code == 0, f"the program ended with exit code {code} after SIGTERM"
+
+
+def listening(stdout: IO[str]) -> str:
+    """Read until the program says where it listens, and go on reading so that it never waits for us."""
+    lines: queue.Queue[str | None] = queue.Queue()
+
+    def read() -> None:
+        for line in stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    seen = ""
+    while (line := lines.get(timeout=START_SECONDS)) is not None:
+        seen += line
+        if found := re.match(r"listening on (http://\S+:\d+)$", line.strip()):
+            return found[1]
+    pytest.fail(f"the program ended before it listened; it said:\n{seen}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium. Playwright's own browsers are never downloaded."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Complaints:
+    """What the browser's console says is wrong; a test names what it provokes on purpose."""
+
+    expected: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def expect(self, pattern: str) -> None:
+        """Let a message pass that matches the pattern."""
+        self.expected.append(pattern)
+
+    def watch(self, context: BrowserContext) -> None:
+        """Listen to every page of a context. Violations of a content policy are errors too."""
+        context.on("console", self.console)
+        context.on("weberror", lambda error: self.seen.append(str(error.error)))
+
+    def console(self, message: ConsoleMessage) -> None:
+        """Keep errors and warnings."""
+        if message.type in {"error", "warning"}:
+            self.seen.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def unexpected(self) -> list[str]:
+        """Leave out what a test asked for."""
+        return [text for text in self.seen if not any(re.search(known, text) for known in self.expected)]
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """Fail the test when a page complained."""
+    complaints = Complaints()
+    yield complaints
+    assert complaints.unexpected() == []
+
+
+@dataclass(frozen=True)
+class Look:
+    """A device and a colour scheme."""
+
+    device: str
+    scheme: str
+
+    def __str__(self) -> str:
+        """Name the screenshots."""
+        return f"{self.device}-{self.scheme}"
+
+
+LOOKS = [Look(device, scheme) for device in ("desktop", "phone") for scheme in ("light", "dark")]
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(site: str, browser: Browser, complaints: Complaints) -> Iterator[Visit]:
+    """Give each visitor a browser of their own: no cookie in it, unless somebody signs in."""
+    contexts: list[BrowserContext] = []
+
+    def visit(account: Account | None = None, *, javascript: bool = True, look: Look = LOOKS[0]) -> Page:
+        phone = look.device == "phone"
+        context = browser.new_context(
+            base_url=site,
+            java_script_enabled=javascript,
+            color_scheme="dark" if look.scheme == "dark" else "light",
+            viewport={"width": 360, "height": 740} if phone else {"width": 1280, "height": 800},
+            has_touch=phone,
+            reduced_motion="reduce",
+        )
+        contexts.append(context)
+        complaints.watch(context)
+        page = context.new_page()
+        page.goto("/")
+        if account is not None:
+            sign_in(page, account.name, account.password)
+            expect(page.get_by_test_id("me")).to_have_text(account.name)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """Fill in the form, as somebody would who has no card to click."""
+    form = page.get_by_test_id("sign-in")
+    form.get_by_label("Name").fill(name)
+    form.get_by_label("Password").fill(password)
+    form.get_by_role("button", name="Sign in").click()
+
+
+@pytest.fixture(scope="session")
+def jpeg(browser: Browser) -> bytes:
+    """Have the browser draw a photo, so that the tests need no imaging library."""
+    page = browser.new_page()
+    url = str(
+        page.evaluate("""() => {
+            const canvas = document.createElement("canvas");
+            [canvas.width, canvas.height] = [320, 200];
+            const draw = canvas.getContext("2d");
+            draw.fillStyle = "teal"; draw.fillRect(0, 0, 320, 200);
+            draw.fillStyle = "gold"; draw.fillRect(80, 90, 160, 60);
+            return canvas.toDataURL("image/jpeg");
+        }""")
+    )
+    page.close()
+    return base64.b64decode(url.split(",", 1)[1])
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Say where the screenshots go: PRIVATE_MEDIA_SCREENSHOTS, or a temporary folder."""
+    named = os.environ.get("PRIVATE_MEDIA_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
