@@ -16,7 +16,7 @@ mod media;
 mod service;
 
 pub use delivery::{Delivery, Direct, MediaBody};
-pub use identity::{Accounts, FromExtensions, Identify, Identity, User};
+pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
 pub use media::{Builder, PrivateMedia};
 pub use permission::{Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
