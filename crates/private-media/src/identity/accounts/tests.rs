@@ -1,1 +1,541 @@
+//! What the accounts promise, without a socket.
 
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::User;
+
+const PASSWORD: &str = "correct horse: battery staple é";
+
+fn new(name: &str, id: &str, password: &str) -> NewAccount {
+    NewAccount { name: name.into(), id: id.into(), password: password.into(), ..NewAccount::default() }
+}
+
+fn file() -> AccountsFile {
+    let secret = STANDARD.encode([7; 32]).replace('=', "").replace('+', "-").replace('/', "_");
+    let mut file = AccountsFile::parse(&format!("secret = \"{secret}\"")).unwrap();
+    file.add(new("alice", "7", PASSWORD)).unwrap();
+    file.add(NewAccount { staff: true, groups: vec!["sales".into()], ..new("carol", "9", PASSWORD) })
+        .unwrap();
+    file
+}
+
+fn accounts() -> Accounts {
+    Accounts::new(file(), AccountsOptions::default()).unwrap()
+}
+
+fn again(file: &AccountsFile) -> AccountsFile {
+    AccountsFile::parse(&toml::to_string(file).unwrap()).unwrap()
+}
+
+fn basic_header(credentials: &str) -> String {
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+async fn who(accounts: &Accounts, headers: &[(&str, &str)]) -> Option<String> {
+    let mut request = Request::new(());
+    for (name, value) in headers {
+        let name = http::HeaderName::try_from(*name).unwrap();
+        request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    let identity = accounts.identify(&request.into_parts().0).await.unwrap();
+    identity.user().map(|user| user.id().to_owned())
+}
+
+async fn post(
+    accounts: &Accounts,
+    page: &str,
+    headers: &[(&str, &str)],
+    form: &str,
+) -> Response<Full<Bytes>> {
+    let mut request = Request::post(page).header("host", "example.com");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    accounts.page(request.body(Full::<Bytes>::from(form.to_owned())).unwrap()).await.unwrap()
+}
+
+async fn text(response: Response<Full<Bytes>>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+fn right(next: &str) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .append_pair("name", "alice")
+        .append_pair("password", PASSWORD)
+        .append_pair("next", next)
+        .finish()
+}
+
+/// Signs in by the page, and returns the cookie as a browser would send it.
+async fn sign_in(accounts: &Accounts) -> String {
+    let response = post(accounts, "/-/sign-in", &[], &right("/")).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn basic_credentials() {
+    let accounts = accounts();
+    for (header, user) in [
+        (basic_header(&format!("alice:{PASSWORD}")), Some("7")),
+        (basic_header(&format!("carol:{PASSWORD}")), Some("9")),
+        (basic_header(&format!("alice:{PASSWORD}")).replace("Basic", "bAsIc"), Some("7")),
+        (basic_header(&format!("Alice:{PASSWORD}")), None),
+        (basic_header(&format!("7:{PASSWORD}")), None),
+        (basic_header("alice:wrong"), None),
+        (basic_header("alice:"), None),
+        (basic_header("alice"), None),
+        (basic_header(":"), None),
+        (basic_header(""), None),
+        ("Basic".into(), None),
+        ("Basic ".into(), None),
+        ("Basic !!!".into(), None),
+        ("Basic YWxpY2U".into(), None),
+        (format!("Basic {}", STANDARD.encode(b"alice:\xff")), None),
+        ("Bearer YWxpY2U6eA==".into(), None),
+        ("é".into(), None),
+    ] {
+        assert_eq!(who(&accounts, &[("authorization", &header)]).await.as_deref(), user, "{header}");
+    }
+    let right = basic_header(&format!("alice:{PASSWORD}"));
+    assert_eq!(
+        who(&accounts, &[("authorization", &right), ("authorization", &right)]).await,
+        None,
+        "two are none"
+    );
+}
+
+#[tokio::test]
+async fn explicit_credentials_decide_alone() {
+    let accounts = accounts();
+    let cookie = sign_in(&accounts).await;
+    assert_eq!(who(&accounts, &[("cookie", &cookie)]).await.as_deref(), Some("7"));
+    for credentials in ["alice:wrong", "nobody:x"] {
+        let headers = [("cookie", cookie.as_str()), ("authorization", &basic_header(credentials))];
+        assert_eq!(who(&accounts, &headers).await, None);
+    }
+    let carol = basic_header(&format!("carol:{PASSWORD}"));
+    assert_eq!(who(&accounts, &[("cookie", &cookie), ("authorization", &carol)]).await.as_deref(), Some("9"));
+}
+
+#[tokio::test]
+async fn cookies_that_do_not_count() {
+    let accounts = accounts();
+    let cookie = sign_in(&accounts).await;
+    let token = cookie.strip_prefix("private_media_session=").unwrap();
+    for (cookie, user) in [
+        (format!("a=b; {cookie}; c=d"), Some("7")),
+        (format!("{cookie}; {cookie}"), None),
+        (format!("{cookie}; private_media_session=x"), None),
+        (format!("private_media_session=\"{token}\""), None),
+        (format!("private_media_session={token}="), None),
+        (format!("private_media_session={token}A"), None),
+        (format!("private_media_session= {}", &token[1..]), None),
+        (format!("Private_Media_Session={token}"), None),
+        ("private_media_session=".into(), None),
+        ("private_media_session".into(), None),
+        ("private_media_session=AQ".into(), None),
+        (String::new(), None),
+    ] {
+        let found = who(&accounts, &[("cookie", &cookie)]).await;
+        assert_eq!(found.as_deref(), user, "{cookie}");
+    }
+    for at in 0..token.len() {
+        let mut tampered = token.as_bytes().to_vec();
+        tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
+        let cookie = format!("private_media_session={}", String::from_utf8(tampered).unwrap());
+        assert_eq!(who(&accounts, &[("cookie", &cookie)]).await, None, "changed at {at}");
+    }
+    assert_eq!(who(&accounts, &[("cookie", &cookie), ("cookie", &cookie)]).await, None, "two lines");
+}
+
+#[tokio::test]
+async fn sessions_end() {
+    let accounts = accounts();
+    let key = Key::new([7; 32]);
+    let now = SystemTime::now();
+    let token = accounts.begin_session("alice", now).unwrap();
+    let lasts = accounts.0.options.session;
+    assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_some());
+    assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_none(), "expired");
+
+    let session = Session::parse(&token, &key).unwrap();
+    assert_eq!(Session::parse(&token, &Key::new([8; 32])), None, "another secret");
+    for forged in [
+        Session { name: "nobody".into(), ..session.clone() },
+        Session { stamp: [0; 16], ..session.clone() },
+        Session { expires: SystemTime::UNIX_EPOCH, ..session.clone() },
+    ] {
+        assert!(accounts.session(&forged.to_token(&key), now).is_none(), "{forged:?}");
+    }
+
+    let mut changed = file();
+    changed.remove("alice").unwrap();
+    changed.add(new("alice", "7", "another password")).unwrap();
+    accounts.replace(changed);
+    assert!(accounts.session(&token, now).is_none(), "another password");
+    let token = accounts.begin_session("alice", now).unwrap();
+    assert!(accounts.session(&token, now).is_some());
+    let mut without = file();
+    without.remove("alice").unwrap();
+    accounts.replace(without);
+    assert!(accounts.session(&token, now).is_none(), "no such account any more");
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_not_only_the_cookie() {
+    let accounts = accounts();
+    let (cookie, other) = (sign_in(&accounts).await, sign_in(&accounts).await);
+    let response = post(&accounts, "/-/sign-out", &[("cookie", &cookie)], "next=/bye").await;
+    assert_eq!(
+        (response.status(), &response.headers()["location"]),
+        (StatusCode::SEE_OTHER, &HeaderValue::from_static("/bye"))
+    );
+    let cleared = response.headers()["set-cookie"].to_str().unwrap();
+    assert!(cleared.starts_with("private_media_session=; ") && cleared.contains("Max-Age=0"), "{cleared}");
+    assert_eq!(who(&accounts, &[("cookie", &cookie)]).await, None, "replayed");
+    assert_eq!(who(&accounts, &[("cookie", &other)]).await.as_deref(), Some("7"), "another session goes on");
+}
+
+#[tokio::test]
+async fn a_removed_account_is_out_at_once() {
+    let accounts = accounts();
+    let basic = basic_header(&format!("alice:{PASSWORD}"));
+    assert_eq!(who(&accounts, &[("authorization", &basic)]).await.as_deref(), Some("7"));
+    let mut without = file();
+    without.remove("alice").unwrap();
+    accounts.replace(without);
+    assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
+}
+
+#[tokio::test]
+async fn the_cookie_is_what_it_should_be() {
+    let accounts = accounts();
+    for (headers, secure) in [
+        (vec![], false),
+        (vec![("origin", "http://example.com")], false),
+        (vec![("origin", "https://example.com")], true),
+        (vec![("x-forwarded-proto", "https")], false),
+    ] {
+        let response = post(&accounts, "/-/sign-in", &headers, &right("/")).await;
+        let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        for part in ["; HttpOnly", "; SameSite=Lax", "; Path=/", "; Max-Age=1209600"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        assert_eq!(cookie.contains("; Secure"), secure, "{headers:?}: {cookie}");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+    }
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_are_refused() {
+    let accounts = accounts();
+    for (headers, allowed) in [
+        (vec![], true),
+        (vec![("sec-fetch-site", "same-origin")], true),
+        (vec![("sec-fetch-site", "none")], true),
+        (vec![("sec-fetch-site", "same-site")], false),
+        (vec![("sec-fetch-site", "cross-site")], false),
+        (vec![("sec-fetch-site", "")], false),
+        (vec![("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")], true),
+        (vec![("sec-fetch-site", "cross-site"), ("origin", "http://example.com")], false),
+        (vec![("origin", "http://example.com")], true),
+        (vec![("origin", "https://example.com")], true),
+        (vec![("origin", "http://example.com:8080")], false),
+        (vec![("origin", "https://evil.example")], false),
+        (vec![("origin", "http://example.com.evil.example")], false),
+        (vec![("origin", "http://evil-example.com")], false),
+        (vec![("origin", "null")], false),
+        (vec![("origin", "")], false),
+        (vec![("origin", "ftp://example.com")], false),
+    ] {
+        for page in ["/-/sign-in", "/-/sign-out"] {
+            let response = post(&accounts, page, &headers, &right("/")).await;
+            let expected = if allowed { StatusCode::SEE_OTHER } else { StatusCode::FORBIDDEN };
+            assert_eq!(response.status(), expected, "{page} {headers:?}");
+            assert_eq!(response.headers().contains_key("set-cookie"), allowed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn next_stays_on_this_site() {
+    let accounts = accounts();
+    for (next, goes) in [
+        ("/", "/"),
+        ("/cars/7/?a=b&c=d#e", "/cars/7/?a=b&c=d#e"),
+        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/%2Fevil.example", "/%2Fevil.example"),
+        ("/a//b", "/a//b"),
+        ("", "/"),
+        ("cars", "/"),
+        ("//evil.example", "/"),
+        ("///evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("\\/evil.example", "/"),
+        ("\\\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("/\n/evil.example", "/"),
+        ("/\r\nSet-Cookie: a=b", "/"),
+        ("\t//evil.example", "/"),
+        (" //evil.example", "/"),
+        (" /ok", "/"),
+        ("/a b", "/"),
+        ("/é", "/"),
+        ("/\u{0}", "/"),
+        ("https://evil.example", "/"),
+        ("HTTPS:evil.example", "/"),
+        ("https:/evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("data:text/html,x", "/"),
+        ("@evil.example", "/"),
+        (".evil.example", "/"),
+        ("?next=//evil.example", "/"),
+        ("#//evil.example", "/"),
+        ("/\\/evil.example", "/"),
+        ("/a\\b", "/"),
+    ] {
+        let response = post(&accounts, "/-/sign-in", &[], &right(next)).await;
+        assert_eq!(response.headers()["location"], goes, "{next:?}");
+    }
+    let twice = format!("{}&next=//evil.example", right("/a"));
+    assert_eq!(post(&accounts, "/-/sign-in", &[], &twice).await.headers()["location"], "/");
+}
+
+#[tokio::test]
+async fn what_is_echoed_is_escaped() {
+    let accounts = accounts();
+    let page =
+        |query: &str| Request::get(format!("/-/sign-in?{query}")).body(Full::<Bytes>::default()).unwrap();
+    let html =
+        text(accounts.page(page("next=/%22%3E%3Cscript%3Ealert(1)%3C/script%3E%26amp;%27")).await.unwrap())
+            .await;
+    assert!(
+        !html.contains("<script")
+            && html.contains("value=\"/&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp"),
+        "{html}"
+    );
+    let html = text(accounts.page(page("next=/{url}{alert}{form}{style}{next}")).await.unwrap()).await;
+    assert!(html.contains("value=\"/{url}{alert}{form}{style}{next}\""), "{html}");
+    let refused = post(&accounts, "/-/sign-in", &[], "name=%3Cb%3E&password=x&next=/%22onfocus%3D").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let html = text(refused).await;
+    assert!(
+        html.contains("role=\"alert\"")
+            && !html.contains("<b>")
+            && html.contains("value=\"/&quot;onfocus=\""),
+        "{html}"
+    );
+}
+
+#[tokio::test]
+async fn pages_and_methods() {
+    let accounts = accounts();
+    for (method, path, status) in [
+        ("GET", "/-/sign-in", Some(200)),
+        ("HEAD", "/-/sign-in", Some(200)),
+        ("GET", "/-/sign-out", Some(200)),
+        ("POST", "/-/sign-in", Some(403)),
+        ("PUT", "/-/sign-in", Some(405)),
+        ("DELETE", "/-/sign-out", Some(405)),
+        ("GET", "/-/sign-in/", None),
+        ("GET", "/-/", None),
+        ("GET", "/cars/7/photo.jpg", None),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Full::<Bytes>::default()).unwrap();
+        let response = accounts.page(request).await;
+        assert_eq!(response.as_ref().map(|response| response.status().as_u16()), status, "{method} {path}");
+        let Some(response) = response else { continue };
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
+        ] {
+            assert_eq!(response.headers()[name], value, "{method} {path}");
+        }
+        if response.headers()["content-type"] == "text/html; charset=utf-8" {
+            let policy = response.headers()["content-security-policy"].to_str().unwrap();
+            assert!(
+                policy.contains("default-src 'none'; style-src 'sha256-")
+                    && policy.contains("frame-ancestors 'none'")
+            );
+        }
+        if method == "HEAD" {
+            assert_eq!(text(response).await, "");
+        }
+    }
+    let large = post(&accounts, "/-/sign-in", &[], &"a".repeat(9000)).await;
+    assert_eq!(large.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_form_that_does_not_arrive() {
+    let body = http_body_util::StreamBody::new(futures_util::stream::pending::<
+        Result<http_body::Frame<Bytes>, std::io::Error>,
+    >());
+    let request = Request::post("/-/sign-in").body(body).unwrap();
+    assert_eq!(accounts().page(request).await.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_requests_of_one_user_hash_once() {
+    let accounts = accounts();
+    let tasks = (0..200).map(|_| {
+        let accounts = accounts.clone();
+        tokio::spawn(async move { accounts.verify("alice", PASSWORD, None).await.is_ok() })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        assert!(task.await.unwrap());
+    }
+    // Two are hashed at a time, so two may begin before one has ended.
+    assert!(accounts.0.hashed.load(Ordering::Relaxed) <= 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_guesses_are_not_hashed() {
+    let accounts = accounts();
+    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let tasks = (0..200).map(|n| {
+        let accounts = accounts.clone();
+        tokio::spawn(async move { accounts.verify("alice", &format!("guess {n}"), from).await })
+    });
+    let mut waits = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        waits += usize::from(task.await.unwrap().unwrap_err().wait.is_some());
+    }
+    let hashed = accounts.0.hashed.load(Ordering::Relaxed);
+    assert!(hashed <= 8 && waits >= 190, "{hashed} were hashed, {waits} have to wait");
+    let page = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
+    assert_eq!(page.status(), StatusCode::FORBIDDEN, "from elsewhere it is looked at");
+    assert!(accounts.verify("alice", PASSWORD, from).await.is_err(), "even the right one has to wait");
+    assert!(accounts.verify("alice", PASSWORD, Some(ClientAddr("192.0.2.2".parse().unwrap()))).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_has_to_wait_is_told_how_long() {
+    let accounts = accounts();
+    let who = throttle::Guesser::new("alice", None);
+    for _ in 0..30 {
+        locked(&accounts.0.throttle).failed(&who, Instant::now());
+    }
+    let response = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
+    assert_eq!(
+        (response.status(), &response.headers()["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("5"))
+    );
+    assert!(text(response).await.contains("Too many tries"));
+}
+
+#[test]
+fn files_that_are_refused() {
+    let hash = file().into_accounts().next().unwrap().password;
+    let account = |text: &str| {
+        format!("[[account]]\n{}", text.replace("HASH", &format!("password = \"{}\"", hash.expose())))
+    };
+    for (text, part) in [
+        ("account = 5".to_owned(), "line 1"),
+        ("[[acount]]\nname = \"a\"".into(), "unknown field `acount`"),
+        (account("name = \"a\"\nid = \"1\""), "missing field `password`"),
+        (account("name = \"a\"\nid = \"1\"\npassword = \"plain\""), "account add"),
+        (
+            account(
+                "name = \"a\"\nid = \"1\"\npassword = \"$argon2i$v=19$m=16,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA\"",
+            ),
+            "account add",
+        ),
+        (account("name = \"a\"\nid = 1\nHASH"), "line 3"),
+        (account("name = \"\"\nid = \"1\"\nHASH"), "no name"),
+        (account("name = \"a:b\"\nid = \"1\"\nHASH"), "colons"),
+        (account("name = \"anonymous\"\nid = \"1\"\nHASH"), "not anonymous"),
+        (account("name = \"a\"\nid = \"a/b\"\nHASH"), "\"a/b\""),
+        (account("name = \"a\"\nid = \"\"\nHASH"), "id \"\""),
+        (account("name = \"a\"\nid = \"1\"\ngroups = [\"x\", \"x\"]\nHASH"), "groups"),
+        (account("name = \"a\"\nid = \"1\"\nstaf = true\nHASH"), "unknown field `staf`"),
+        (
+            format!(
+                "{}\n{}",
+                account("name = \"a\"\nid = \"1\"\nHASH"),
+                account("name = \"a\"\nid = \"2\"\nHASH")
+            ),
+            "one of that name",
+        ),
+        (
+            format!(
+                "{}\n{}",
+                account("name = \"a\"\nid = \"1\"\nHASH"),
+                account("name = \"b\"\nid = \"1\"\nHASH")
+            ),
+            "that of a",
+        ),
+        ("secret = \"short\"".into(), "secret"),
+    ] {
+        let error = AccountsFile::parse(&text).unwrap_err().to_string();
+        assert!(error.contains(part) && !error.contains('\n'), "{text}\n{error}");
+        assert!(!error.contains(hash.expose()), "a hash is not shown: {error}");
+    }
+    let mut file = file();
+    assert!(file.add(new("dave", "10", "1234567")).unwrap_err().to_string().contains("too short"));
+    assert!(file.add(new("alice", "10", PASSWORD)).unwrap_err().to_string().contains("one of that name"));
+    assert!(file.remove("dave").unwrap_err().to_string().contains("none of that name"));
+}
+
+#[test]
+fn files_on_disk() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accounts.toml");
+    assert!(AccountsFile::load(&path).unwrap_err().is_missing());
+    let mut written = AccountsFile::default();
+    written.add(new("alice", "7", PASSWORD)).unwrap();
+    written.store(&path).unwrap();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o600);
+    let read = AccountsFile::load(&path).unwrap();
+    assert_eq!(read.users().map(|user| user.id().to_owned()).collect::<Vec<_>>(), ["7"]);
+    assert!(read.secret().is_some() && read.secret() == written.secret(), "the secret stays");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft is left");
+    for bad in [0o640, 0o604, 0o620, 0o666] {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(bad)).unwrap();
+        let error = AccountsFile::load(&path).unwrap_err().to_string();
+        assert!(error.contains("chmod 600") && error.contains(&format!("{bad:03o}")), "{error}");
+    }
+    assert!(written.store(folder.path().join("none/accounts.toml")).is_err());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let file = file();
+    let text = toml::to_string(&file).unwrap();
+    let secret = text.lines().next().unwrap().split('"').nth(1).unwrap();
+    let shown = format!("{file:?} {:?} {:?}", accounts(), new("alice", "7", PASSWORD));
+    assert!(!shown.contains(secret) && !shown.contains("argon2") && !shown.contains(PASSWORD), "{shown}");
+    assert_eq!(again(&file).users().collect::<Vec<User>>(), file.users().collect::<Vec<User>>());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// No header goes wrong, and none but those that we signed is anybody.
+    #[test]
+    fn no_header_is_anybody(value in prop::collection::vec(prop_oneof![Just(b'='), Just(b'"'), Just(b';'), 0x20_u8..0x7f, 0x80_u8..], 0..80), prefix in "(private_media_session=)?|(Basic )?") {
+        let accounts = Accounts::new(AccountsFile::default(), AccountsOptions::default()).unwrap();
+        let mut headers = HeaderMap::new();
+        let value = [prefix.as_bytes(), &value].concat();
+        for name in ["cookie", "authorization"] {
+            headers.clear();
+            headers.insert(name, HeaderValue::from_bytes(&value).unwrap());
+            let mut request = Request::new(());
+            *request.headers_mut() = headers.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let identity = runtime.block_on(accounts.identify(&request.into_parts().0)).unwrap();
+            prop_assert_eq!(identity, Identity::Anonymous);
+        }
+    }
+}
