@@ -141,7 +141,7 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Setting>, ConfigError
         let line = cause
             .span()
             .and_then(|span| text.get(..span.start))
-            .map_or(1, |before| before.lines().count().max(1));
+            .map_or(1, |before| before.matches('\n').count() + 1);
         error(&format_args!("line {line} is not TOML: {}; mend that line", cause.message()))
     })?;
     let mut settings = BTreeMap::new();

@@ -103,7 +103,7 @@ impl AccountsFile {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             AccountsError::new(format!(
                 "line {}: {}; mend that line",
-                before.lines().count().max(1),
+                before.matches('\n').count() + 1,
                 error.message()
             ))
         })?;

@@ -1,0 +1,85 @@
+//! Accounts are added, listed and removed, also under a gateway that runs.
+
+use std::io::Write;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Place, program, refusal};
+
+fn add(place: &Place, arguments: &[&str], password: &str) -> Output {
+    let mut command = program();
+    command.args(["account", "add", "--password-stdin"]).args(arguments).current_dir(place.path(""));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn added_listed_and_removed() {
+    let place = Place::new();
+    std::fs::remove_file(place.path("accounts.toml")).unwrap();
+    assert!(
+        add(&place, &["dave", "--id", "12", "--group", "sales", "--group", "ops"], "long enough")
+            .status
+            .success()
+    );
+    assert!(add(&place, &["erin", "--staff"], "long enough").status.success());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &place.path("accounts.toml").metadata().unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let list = |place: &Place| String::from_utf8(place.run(&["account", "list"]).stdout).unwrap();
+    assert_eq!(list(&place), "dave\t12\t-\tsales,ops\nerin\terin\tstaff\t-\n");
+    assert!(place.run(&["account", "remove", "dave"]).status.success());
+    assert_eq!(list(&place), "erin\terin\tstaff\t-\n");
+}
+
+#[test]
+fn what_is_refused_changes_nothing() {
+    let place = Place::new();
+    let before = std::fs::read(place.path("accounts.toml")).unwrap();
+    for (arguments, password, part) in [
+        (&["alice"][..], "long enough", "one of that name already"),
+        (&["dave", "--id", "7"], "long enough", "\"7\" is that of alice"),
+        (&["dave", "--id", "a/b"], "long enough", "\"a/b\""),
+        (&["da:ve"], "long enough", "without colons"),
+        (&["dave"], "short", "too short"),
+        (&["dave"], "", "too short"),
+    ] {
+        let line = refusal(&add(&place, arguments, password));
+        assert!(line.contains(part), "{arguments:?}: {line}");
+    }
+    let line = place.refusal(&["account", "remove", "dave"]);
+    assert!(line.contains("\"dave\"") && line.contains("account list"), "{line}");
+    let line = place.refusal(&["account", "add", "dave"]);
+    assert!(line.contains("--password-stdin"), "without a terminal: {line}");
+    assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
+}
+
+/// Within the cache time, and without a restart.
+#[test]
+fn a_running_gateway_takes_up_changes() {
+    let place = Place::new();
+    let gateway = place.serve(&["--cache", "200ms"]);
+    let status = || gateway.get("/private/cars/7/photo.jpg", "alice").status;
+    assert_eq!(status(), 200);
+    assert!(place.run(&["account", "remove", "alice"]).status.success());
+    until(|| status() == 404);
+    // A file that is wrong changes nothing, and the log says so.
+    let good = std::fs::read(place.path("accounts.toml")).unwrap();
+    place.write("accounts.toml", "[[account]]\nname = 5");
+    until(|| gateway.log().contains("the accounts stay as they were"));
+    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "carol").status, 200);
+    place.write("accounts.toml", good);
+    assert!(add(&place, &["alice", "--id", "7"], crate::support::PASSWORD).status.success());
+    until(|| status() == 200);
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it never came");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,211 @@
+//! Flags over environment over TOML over defaults; what is wrong is one line that names the key, the value and the fix.
+
+use crate::support::{Place, program, refusal};
+
+fn shown(place: &Place, arguments: &[&str]) -> String {
+    let output = place.run(&[&["config", "show"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_is_wrong_is_one_line() {
+    let place = Place::new();
+    place.write("file", "x");
+    std::fs::create_dir(place.path("media")).unwrap();
+    std::fs::create_dir(place.path("media/private")).unwrap();
+    std::fs::create_dir(place.path("private/media")).unwrap();
+    std::os::unix::fs::symlink("media", place.path("link")).unwrap();
+    for (arguments, parts) in [
+        (&["--root", "nowhere"][..], &["--root \"nowhere\"", "no such folder", "mkdir -p nowhere"][..]),
+        (&["--root", "file"], &["--root \"file\"", "not a folder"]),
+        (
+            &["--root", "media/private", "--public", "media"],
+            &["--root \"media/private\"", "serves to everybody", "move it"],
+        ),
+        (
+            &["--root", "link/private", "--public", "media"],
+            &["--root \"link/private\"", "serves to everybody"],
+        ),
+        (&["--root", "media", "--public", "link"], &["--root \"media\"", "serves to everybody"]),
+        (&["--public", "private/media"], &["--public \"private/media\"", "lies in the private root"]),
+        (&["--public", "none"], &["--public \"none\"", "no such folder"]),
+        (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
+        (&["--listen", "nowhere"], &["--listen \"nowhere\"", "HOST:PORT"]),
+        (&["--listen", "127.0.0.1:99999"], &["--listen \"127.0.0.1:99999\"", "HOST:PORT"]),
+        (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "nothing can listen there"]),
+        (&["--url", "private"], &["--url \"private\"", "slash on both sides"]),
+        (&["--url", "/a b/"], &["--url \"/a b/\"", "slash on both sides"]),
+        (&["--url", "/../"], &["--url \"/../\"", "slash on both sides"]),
+        (&["--grant", "cars"], &["--grant \"cars\"", "TEMPLATE=WHOM"]),
+        (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
+        (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
+        (&["--cache", "5"], &["--cache \"5\"", "such as 5s"]),
+        (&["--session", "0s"], &["--session \"0s\"", "more than nothing"]),
+        (&["--session", "2y"], &["--session \"2y\"", "over a year"]),
+        (&["--workers", "0"], &["--workers \"0\"", "at least 1"]),
+        (&["--max-connections", "none"], &["--max-connections \"none\"", "at least 1"]),
+        (&["--min-rate", "-1"], &["--min-rate", "bytes a second"]),
+        (&["--debug=maybe"], &["--debug \"maybe\"", "true or false"]),
+        (&["--server", "nginx"], &["--server \"nginx\"", "direct"]),
+        (&["--identity", "jwt"], &["--identity \"jwt\"", "accounts"]),
+        (&["--log", "a=b=c"], &["--log \"a=b=c\"", "info"]),
+        (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
+        (&["--root", "a\nb"], &["no such folder"]),
+    ] {
+        let arguments = [&["serve"], arguments].concat();
+        // A value that begins with a dash is given with its flag.
+        let arguments: Vec<_> = arguments
+            .iter()
+            .map(|argument| if *argument == "-1" { "--min-rate=-1" } else { argument })
+            .filter(|argument| *argument != "--min-rate")
+            .collect();
+        let line = place.refusal(&arguments);
+        assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_one_line() {
+    let place = Place::new();
+    for (text, parts) in [
+        ("rot = \"x\"", &["no key \"rot\"", "did you mean root"][..]),
+        ("[identity]\nacounts = \"x\"", &["no key \"identity.acounts\"", "identity.accounts"]),
+        ("[nonsense]\na = 1", &["no key \"nonsense.a\"", "remove it"]),
+        ("listen = 8000", &["listen = 8000", "in quotes"]),
+        ("debug = \"yes\"", &["debug = \"yes\"", "true or false"]),
+        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
+        ("[limits]\nconnections = \"many\"", &["limits.connections = \"many\"", "a number"]),
+        ("[limits]\nconnections = 0", &["limits.connections = \"0\"", "at least 1"]),
+        ("public = \"media\"", &["public = \"media\"", "in brackets"]),
+        ("[grant]\npath = \"a\"\nto = [\"staff\"]", &["[[grant]]"]),
+        ("[[grant]]\npath = \"a\"", &["grant", "to = "]),
+        ("[[grant]]\npath = \"a\"\nto = [\"staff\"]\nextra = 1", &["nothing else"]),
+        ("[[grant]]\npath = \"{*f}\"\nto = [\"nobody\"]", &["\"nobody\""]),
+        ("root = ", &["line 1", "not TOML"]),
+        ("root = \"a\"\nroot = \"b\"", &["line 2", "not TOML"]),
+    ] {
+        place.write("private-media.toml", text);
+        let line = place.refusal(&["serve"]);
+        assert!(
+            line.contains("private-media.toml") && parts.iter().all(|part| line.contains(part)),
+            "{text}: {line}"
+        );
+    }
+}
+
+#[test]
+fn accounts_that_others_can_read() {
+    let place = Place::new();
+    let path = place.path("accounts.toml");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    for command in [&["serve"][..], &["account", "list"], &["check", "alice", "x"]] {
+        let line = place.refusal(command);
+        assert!(
+            line.contains("accounts.toml") && line.contains("644") && line.contains("chmod 600"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_port_that_is_taken() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for command in ["serve", "demo"] {
+        let line = place.refusal(&[command, "--listen", &address]);
+        assert!(line.contains(&address) && line.contains("port 0"), "{line}");
+    }
+    assert!(!place.path("private/cars/9").exists(), "nothing was begun");
+}
+
+#[test]
+fn the_nearest_wins() {
+    let place = Place::new();
+    let url = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = program();
+        command.args(["config", "show"]).args(arguments).current_dir(place.path(""));
+        command.envs(variable.map(|value| ("PRIVATE_MEDIA_URL", value)));
+        let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        shown.lines().find(|line| line.starts_with("url = ")).unwrap().to_owned()
+    };
+    assert_eq!(url(&[], None), "url = \"/private/\"  # default");
+    place.write("private-media.toml", "url = \"/file/\"");
+    assert_eq!(url(&[], None), "url = \"/file/\"  # private-media.toml");
+    assert_eq!(url(&[], Some("/variable/")), "url = \"/variable/\"  # PRIVATE_MEDIA_URL");
+    assert_eq!(url(&["--url", "/flag/"], Some("/variable/")), "url = \"/flag/\"  # --url");
+    let mut command = program();
+    command.args(["serve"]).current_dir(place.path("")).env("PRIVATE_MEDIA_URL", "nonsense");
+    let line = refusal(&command.output().unwrap());
+    assert!(line.contains("PRIVATE_MEDIA_URL=\"nonsense\""), "{line}");
+}
+
+/// What is shown is a file that says the same, whatever the settings are.
+#[test]
+fn what_is_shown_can_be_used() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("media")).unwrap();
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--url",
+        "/p/",
+        "--debug",
+        "--public",
+        "media",
+        "--workers",
+        "3",
+        "--cache",
+        "0s",
+        "--grant",
+        "cars/{owner}/{*file}=owner,group:a b",
+        "--grant",
+        "{*f}=user:7",
+        "--min-rate",
+        "0",
+        "--log",
+        "warn",
+    ];
+    let shown_first = shown(&place, &arguments);
+    place.write("private-media.toml", &shown_first);
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(values(&shown(&place, &[])), values(&shown_first));
+    assert!(values(&shown_first).contains(&"to = [\"owner\", \"group:a b\"]".to_owned()), "{shown_first}");
+}
+
+/// A path in a file means the same wherever the program is started.
+#[test]
+fn paths_in_a_file_are_relative_to_it() {
+    let place = Place::new();
+    place.write("elsewhere/x", "");
+    place.write("private-media.toml", "root = \"private\"\n[identity]\naccounts = \"accounts.toml\"");
+    let mut command = program();
+    command.args(["check", "carol", "cars/7/photo.jpg", "--config", "../private-media.toml"]);
+    let output = command.current_dir(place.path("elsewhere")).output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn help_names_every_setting() {
+    let place = Place::new();
+    let help = String::from_utf8(place.run(&["serve", "--help"]).stdout).unwrap();
+    for flag in [
+        "--root",
+        "--url",
+        "--listen",
+        "--accounts",
+        "--grant",
+        "--server",
+        "--workers",
+        "PRIVATE_MEDIA_ROOT",
+    ] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+}

@@ -1,0 +1,235 @@
+//! Who gets what, over a real connection.
+
+use std::io::{Read, Write};
+
+use crate::support::{Place, credentials};
+
+#[test]
+fn the_owner_and_staff_and_nobody_else() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    for user in ["alice", "carol"] {
+        let answer = gateway.get("/private/cars/7/photo.jpg", user);
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"alice's photo"[..]), "{user}");
+        assert_eq!(answer.field("content-type"), Some("image/jpeg"));
+        assert_eq!(answer.field("content-disposition"), Some("inline; filename=\"photo.jpg\""));
+        assert_eq!(answer.field("cache-control"), Some("private, no-cache"));
+        assert_eq!(answer.field("vary"), Some("cookie, authorization"));
+    }
+    let refused = gateway.get("/private/cars/7/photo.jpg", "bob");
+    assert_eq!(refused.status, 404);
+    for (path, user) in [
+        ("/private/cars/7/photo.jpg", "nobody"),
+        ("/private/cars/7/none.jpg", "alice"),
+        ("/private/cars/7/none.jpg", "bob"),
+        ("/private/cars/7/none.jpg", "carol"),
+        ("/private/cars/7", "alice"),
+        ("/private/../private/cars/7/photo.jpg", "alice"),
+        ("/private/", "carol"),
+    ] {
+        assert_eq!(gateway.get(path, user).lasting(), refused.lasting(), "{path} as {user}");
+    }
+}
+
+/// HEAD, ranges and conditions, alike for whoever may and alike for whoever may not.
+#[test]
+fn the_protocol_is_the_same_for_each() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let etag = gateway.get("/private/cars/7/photo.jpg", "alice").field("etag").unwrap().to_owned();
+    let date = gateway.get("/private/cars/7/photo.jpg", "alice").field("last-modified").unwrap().to_owned();
+    for (method, fields, status, body) in [
+        ("GET", vec![], 200, "alice's photo"),
+        ("HEAD", vec![], 200, ""),
+        ("GET", vec![("range", "bytes=0-4")], 206, "alice"),
+        ("GET", vec![("range", "bytes=-5")], 206, "photo"),
+        ("HEAD", vec![("range", "bytes=0-4")], 200, ""),
+        ("GET", vec![("range", "bytes=100-")], 416, "range not satisfiable\n"),
+        ("GET", vec![("if-none-match", etag.as_str())], 304, ""),
+        ("HEAD", vec![("if-none-match", etag.as_str())], 304, ""),
+        ("GET", vec![("if-none-match", "\"x\"")], 200, "alice's photo"),
+        ("GET", vec![("if-modified-since", date.as_str())], 304, ""),
+        ("GET", vec![("if-match", "\"x\"")], 412, "precondition failed\n"),
+        ("GET", vec![("if-range", etag.as_str()), ("range", "bytes=0-4")], 206, "alice"),
+        ("GET", vec![("if-range", "\"x\""), ("range", "bytes=0-4")], 200, "alice's photo"),
+    ] {
+        let ask = |path: &str, user: &str| {
+            gateway.ask(&format!("{method} {path}"), &[fields.clone(), credentials(user)].concat())
+        };
+        for user in ["alice", "carol"] {
+            let answer = ask("/private/cars/7/photo.jpg", user);
+            assert_eq!((answer.status, answer.body), (status, body.into()), "{method} {fields:?} as {user}");
+        }
+        let missing = ask("/private/cars/7/none.jpg", "alice").lasting();
+        for user in ["bob", "nobody"] {
+            assert_eq!(
+                ask("/private/cars/7/photo.jpg", user).lasting(),
+                missing,
+                "{method} {fields:?} as {user}"
+            );
+        }
+    }
+}
+
+#[test]
+fn beside_the_files() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    for (line, status) in [
+        ("GET /private/-/health", 200),
+        ("HEAD /private/-/health", 200),
+        ("POST /private/-/health", 405),
+        ("GET /private/-/sign-in", 200),
+        ("GET /private/-/nothing", 404),
+        ("GET /private/-", 404),
+        ("GET /private", 404),
+        ("GET /", 404),
+        ("GET /elsewhere", 404),
+        ("OPTIONS *", 404),
+        ("GET http://elsewhere.example/private/-/health", 200),
+        ("DELETE /private/cars/7/photo.jpg", 405),
+    ] {
+        assert_eq!(gateway.ask(line, &[]).status, status, "{line}");
+    }
+    assert_eq!(gateway.ask("GET /private/-/health", &[]).body, b"ok\n");
+}
+
+/// What only a front server may say changes nothing when a client says it.
+#[test]
+fn headers_that_are_not_believed() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
+    for (name, value) in [
+        ("x-forwarded-user", "alice"),
+        ("x-remote-user", "alice"),
+        ("remote-user", "alice"),
+        ("remote_user", "alice"),
+        ("x-original-url", "/private/-/health"),
+        ("x-rewrite-url", "/private/-/health"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-http-method-override", "DELETE"),
+        ("x-accel-redirect", "/etc/passwd"),
+        ("x-sendfile", "/etc/passwd"),
+        ("x-middleware-subrequest", "1"),
+        ("forwarded", "for=127.0.0.1;host=evil.example"),
+    ] {
+        assert_eq!(
+            gateway.ask("GET /private/cars/7/photo.jpg", &[(name, value)]).lasting(),
+            plain,
+            "{name}: {value}"
+        );
+    }
+}
+
+#[test]
+fn requests_that_could_be_read_in_two_ways() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    for head in [
+        "GET /private/-/health HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET /private/-/health HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+        "GET /private/-/health HTTP/1.1\r\nhost: x\r\ncontent-length: +5\r\n\r\nhello",
+        "GET /private/-/health HTTP/1.1\r\nhost : x\r\n\r\n",
+        "GET  /private/-/health HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /private/\0 HTTP/1.1\r\nhost: x\r\n\r\n",
+    ] {
+        let mut stream = gateway.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(b"GET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        // A reset is as good an end as a close.
+        let _ = stream.read_to_string(&mut answer);
+        // RFC 9112 section 6.1: with both lengths the chunked one may count, if the connection ends there.
+        let is_both = head.contains("chunked");
+        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty() || is_both, "{head:?}: {answer}");
+        assert!(answer.matches("HTTP/1.1").count() <= 1, "the connection ends: {answer}");
+    }
+}
+
+#[test]
+fn the_log_says_what_was_decided_and_no_secret() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let cookie = [("cookie", "private_media_session=stolen; other=c00kie")];
+    gateway.get("/private/cars/7/photo.jpg?token=qu3ry", "alice");
+    gateway.get("/private/cars/7/photo.jpg", "bob");
+    gateway.ask("GET /private/cars/7/photo.jpg", &cookie);
+    gateway.ask("GET /private/cars/7/a%0d%0ab", &[("referer", "http://x/?r3ferer")]);
+    gateway.get("/private/cars/7/none.jpg", "alice");
+    let last = gateway.get("/private/cars/7/photo.jpg", "carol");
+    let lines = gateway.access_log();
+    let found: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap_or("").to_owned();
+            (
+                text("user"),
+                text("path"),
+                text("decision"),
+                text("grant"),
+                line["status"].as_u64().unwrap(),
+                line["bytes"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let row = |user: &str, path: &str, decision: &str, grant: &str, status, bytes| {
+        (user.to_owned(), path.to_owned(), decision.to_owned(), grant.to_owned(), status, bytes)
+    };
+    let photo = "cars/7/photo.jpg";
+    assert_eq!(
+        found,
+        [
+            row("7", photo, "allowed", "owner, by grant cars/{owner}/{*file}", 200, 13),
+            row("8", photo, "denied", "-", 404, 10),
+            row("-", photo, "denied", "-", 404, 10),
+            row("-", "/private/cars/7/a%0d%0ab", "denied", "-", 404, 10),
+            row("7", "cars/7/none.jpg", "allowed", "owner, by grant cars/{owner}/{*file}", 404, 10),
+            row("9", photo, "allowed", "staff, by grant cars/{owner}/{*file}", 200, 13),
+        ]
+    );
+    assert_eq!(lines[5]["id"].as_str(), last.field("x-request-id"), "the client can name its line");
+    assert!(lines.iter().all(|line| line["milliseconds"].is_number() && line["method"] == "GET"));
+    let log = gateway.log();
+    for secret in ["qu3ry", "c00kie", "stolen", "r3ferer", "Basic", "a long password"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[test]
+fn debug_tells_a_developer_why() {
+    let place = Place::new();
+    let gateway = place.serve(&["--debug"]);
+    let answer = gateway.get("/private/cars/7/photo.jpg", "bob");
+    assert_eq!(answer.status, 403);
+    let text = String::from_utf8(answer.body).unwrap();
+    assert!(text.contains("grant cars/{owner}/{*file} is to owner,staff"), "{text}");
+    assert_eq!(gateway.get("/private/cars/7/none.jpg", "alice").status, 404);
+}
+
+#[test]
+fn signing_in_by_the_page() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let origin = format!("http://{}", gateway.address);
+    let form = [("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
+    let answer =
+        gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=a+long+password&next=%2Fmine");
+    assert_eq!((answer.status, answer.field("location")), (303, Some("/mine")));
+    let cookie = answer.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert!(
+        answer.field("set-cookie").unwrap().contains("Path=/private/"),
+        "the application does not see it"
+    );
+    let get = || gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", &cookie)]);
+    assert_eq!(get().status, 200);
+    assert_eq!(get().field("set-cookie"), None, "no file sets a cookie");
+    let elsewhere = [("origin", "http://evil.example"), ("cookie", cookie.as_str())];
+    assert_eq!(gateway.send("POST /private/-/sign-out", &elsewhere, b"next=/").status, 403);
+    assert_eq!(get().status, 200, "another site signs nobody out");
+    assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &cookie)], b"next=/").status, 303);
+    assert_eq!(get().status, 404);
+    let wrong = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=wrong");
+    assert_eq!((wrong.status, wrong.field("set-cookie")), (403, None));
+}

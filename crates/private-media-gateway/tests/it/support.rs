@@ -1,0 +1,221 @@
+//! A gateway of its own for each test, and a client that sends exactly what it is told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use private_media::identity::accounts::{AccountsFile, NewAccount};
+
+/// The program, with nothing of the environment that could configure it.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_private-media"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// A folder with a private root, accounts, and nothing running.
+pub(crate) struct Place(tempfile::TempDir);
+
+/// Alice (id 7), bob (id 8) and carol, who is staff, all with this password.
+pub(crate) const PASSWORD: &str = "a long password";
+pub(crate) const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        // Hashing takes its time, and the accounts are the same everywhere.
+        static ACCOUNTS: OnceLock<String> = OnceLock::new();
+        let place = Self(tempfile::tempdir().unwrap());
+        let accounts = ACCOUNTS.get_or_init(|| {
+            let path = place.path("accounts.toml");
+            let mut file = AccountsFile::default();
+            for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
+                let (name, id, password) = (name.into(), id.into(), PASSWORD.into());
+                file.add(NewAccount { name, id, password, staff, groups: vec![] }).unwrap();
+            }
+            file.store(&path).unwrap();
+            std::fs::read_to_string(path).unwrap()
+        });
+        place.write("accounts.toml", accounts);
+        std::fs::set_permissions(
+            place.path("accounts.toml"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o600),
+        )
+        .unwrap();
+        place.write("private/cars/7/photo.jpg", "alice's photo");
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// Runs the program here to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        program().args(arguments).current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs the program, which has to refuse with exit code 2, nothing on stdout, and one line that it returns.
+    pub(crate) fn refusal(&self, arguments: &[&str]) -> String {
+        refusal(&self.run(arguments))
+    }
+
+    /// Serves with the grant to owners and staff.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Gateway {
+        Gateway::start(
+            self.0.path(),
+            &[&["serve", "--listen", "127.0.0.1:0", "--grant", GRANT], arguments].concat(),
+        )
+    }
+}
+
+pub(crate) fn refusal(output: &Output) -> String {
+    let line = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{line}");
+    assert_eq!((line.lines().count(), output.stdout.len()), (1, 0), "{line}");
+    line.trim_end().to_owned()
+}
+
+/// A running gateway, which is stopped when the test ends.
+pub(crate) struct Gateway {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) stdout: BufReader<std::process::ChildStdout>,
+    log: PathBuf,
+}
+
+impl Gateway {
+    pub(crate) fn start(place: &Path, arguments: &[&str]) -> Self {
+        let mut command = program();
+        command.args(arguments).current_dir(place);
+        Self::spawn(command, place.join("gateway.log"))
+    }
+
+    /// Starts a program that announces its address.
+    pub(crate) fn spawn(mut command: Command, log: PathBuf) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let address =
+            line.trim_end().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let Some(address) = address else {
+            panic!("{line:?}: {}", std::fs::read_to_string(&log).unwrap());
+        };
+        Self { child, address, stdout, log }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The access log: each line as JSON.
+    pub(crate) fn access_log(&self) -> Vec<serde_json::Value> {
+        let log = self.log();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["target"] == "access").collect()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    /// Sends a request head by its line and fields, and reads the answer to the end of the connection.
+    pub(crate) fn ask(&self, line: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(line, fields, b"")
+    }
+
+    pub(crate) fn send(&self, line: &str, fields: &[(&str, &str)], content: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let len =
+            if content.is_empty() { String::new() } else { format!("content-length: {}\r\n", content.len()) };
+        write!(stream, "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{fields}{len}\r\n", self.address)
+            .unwrap();
+        stream.write_all(content).unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).unwrap();
+        Answer::parse(&bytes)
+    }
+
+    pub(crate) fn get(&self, path: &str, user: &str) -> Answer {
+        self.ask(&format!("GET {path}"), &credentials(user))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The credentials of a user with the password that all have here; nobody sends none.
+pub(crate) fn credentials(user: &str) -> Vec<(&'static str, &'static str)> {
+    match user {
+        "nobody" => vec![],
+        user => {
+            let basic = base64(&format!("{user}:{PASSWORD}"));
+            vec![("authorization", Box::leak(format!("Basic {basic}").into_boxed_str()))]
+        }
+    }
+}
+
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let bits =
+            chunk.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let letter = char::from(LETTERS[(bits >> (18 - 6 * at) & 63) as usize]);
+            encoded.push(if at <= chunk.len() { letter } else { '=' });
+        }
+    }
+    encoded
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: bytes[end + 4..].to_vec() }
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// All of it but what is another at each request.
+    pub(crate) fn lasting(&self) -> (String, Vec<u8>) {
+        let lines = self
+            .head
+            .lines()
+            .filter(|line| !line.starts_with("date: ") && !line.starts_with("x-request-id: "));
+        (lines.collect::<Vec<_>>().join("\n"), self.body.clone())
+    }
+}
