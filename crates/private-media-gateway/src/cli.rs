@@ -50,51 +50,7 @@ pub(crate) fn command() -> Command {
                 )
                 .args(config::args()),
         )
-        .subcommand(
-            Command::new("account")
-                .about("Add, remove and list the accounts that can sign in")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(
-                    Command::new("add")
-                        .about("Add an account; asks for its password")
-                        .arg(name())
-                        .arg(
-                            Arg::new("id")
-                                .long("id")
-                                .value_name("ID")
-                                .help("What stands at {owner} in paths [default: the name]"),
-                        )
-                        .arg(
-                            Arg::new("staff")
-                                .long("staff")
-                                .action(ArgAction::SetTrue)
-                                .help("A member of the staff"),
-                        )
-                        .arg(
-                            Arg::new("group")
-                                .long("group")
-                                .value_name("GROUP")
-                                .action(ArgAction::Append)
-                                .help("A member of this group; may be repeated"),
-                        )
-                        .arg(
-                            Arg::new("password-stdin")
-                                .long("password-stdin")
-                                .action(ArgAction::SetTrue)
-                                .help("Read the password from the first line of standard input"),
-                        )
-                        .args(config::args()),
-                )
-                .subcommand(
-                    Command::new("remove").about("Remove an account").arg(name()).args(config::args()),
-                )
-                .subcommand(
-                    Command::new("list")
-                        .about("List the accounts: name, id, staff, groups")
-                        .args(config::args()),
-                ),
-        )
+        .subcommand(account())
         .subcommand(
             Command::new("config")
                 .about("Show what is in force")
@@ -105,6 +61,43 @@ pub(crate) fn command() -> Command {
                         .about("Print the configuration in force as TOML, and where each value comes from")
                         .args(config::args()),
                 ),
+        )
+}
+
+fn account() -> Command {
+    Command::new("account")
+        .about("Add, remove and list the accounts that can sign in")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("add")
+                .about("Add an account; asks for its password")
+                .arg(name())
+                .arg(
+                    Arg::new("id")
+                        .long("id")
+                        .value_name("ID")
+                        .help("What stands at {owner} in paths [default: the name]"),
+                )
+                .arg(Arg::new("staff").long("staff").action(ArgAction::SetTrue).help("A member of the staff"))
+                .arg(
+                    Arg::new("group")
+                        .long("group")
+                        .value_name("GROUP")
+                        .action(ArgAction::Append)
+                        .help("A member of this group; may be repeated"),
+                )
+                .arg(
+                    Arg::new("password-stdin")
+                        .long("password-stdin")
+                        .action(ArgAction::SetTrue)
+                        .help("Read the password from the first line of standard input"),
+                )
+                .args(config::args()),
+        )
+        .subcommand(Command::new("remove").about("Remove an account").arg(name()).args(config::args()))
+        .subcommand(
+            Command::new("list").about("List the accounts: name, id, staff, groups").args(config::args()),
         )
 }
 

@@ -22,7 +22,7 @@ use crate::config::Limits;
 use paced::Paced;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 16 << 10;
 
 /// Answers a request that came from this address.
 pub(crate) trait Handler: Clone + Send + Sync + 'static {

@@ -1,13 +1,23 @@
-//! What every storage has to do, as a suite that its author runs: `check(|| storage)` on an empty root.
+//! What every storage has to do, as a suite that each of them runs.
+//!
+//! ```no_run
+//! # async fn doc() {
+//! use std::sync::Arc;
+//!
+//! use private_media::storage::{MemoryStorage, conformance::conformance};
+//!
+//! conformance(Arc::new(MemoryStorage::new())).await;
+//! # }
+//! ```
+#![expect(clippy::panic, reason = "a suite of assertions: whatever does not hold has to stop the test")]
 
-#![expect(clippy::panic, clippy::expect_used, reason = "a suite tells by panicking which promise is broken")]
-
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt as _, stream};
 
 use super::{Content, MediaFile, SaveOptions, Storage, StorageError, content};
 use crate::identity::Identity;
@@ -15,241 +25,339 @@ use crate::permission::Permit;
 use crate::request::MediaPath;
 
 /// File names that have broken software of this kind.
-pub const NAMES: [&str; 18] = [
+pub const NAMES: [&str; 25] = [
     "photo.jpg",
-    "mon café.jpg",
-    "日本語 ファイル.txt",
-    "🚗💨.png",
-    "two  spaces.txt",
-    " lead and trail ",
+    "café naïve Ångström.jpg",
+    "e\u{301} decomposed.txt",
+    "🚗🏎\u{fe0f}.png",
+    "with  spaces .txt",
     "100%.txt",
-    "a%41b%2Fc.txt",
-    "what?.txt",
-    "#1.txt",
-    "a+b=c&d;e.txt",
-    "it's \"quoted\".txt",
-    "<script>.txt",
-    "a:b|c*d.txt",
-    "~tilde.txt",
-    "dots...txt",
-    "cafe\u{301}.txt",
-    "e\u{301}\u{200d}zwj.txt",
+    "%2e%2e%2f",
+    "who?.txt",
+    "a#b",
+    "a+b",
+    "\"double\" 'single' `back`",
+    "<b>&amp;",
+    "semi;colon,comma",
+    "a:b|c*d",
+    "-",
+    "--help",
+    "a.",
+    "no extension",
+    "Ελληνικά.txt",
+    "日本語.jpg",
+    "עברית.txt",
+    "CON",
+    "tilde~",
+    "$(x)",
+    "{a,b}",
 ];
 
-/// Checks every promise of [`Storage`] on an empty storage. It panics at the first that is broken, and leaves files behind.
-pub async fn check(storage: Arc<dyn Storage>) {
-    names(&*storage).await;
-    reading(&*storage).await;
-    never_replacing(&*storage).await;
-    replacing(&*storage).await;
-    limits(&*storage).await;
-    broken_content(&*storage).await;
-    listing(&*storage).await;
-    deleting(&*storage).await;
-    racing(storage).await;
+/// Asserts that a storage keeps the promises of [`Storage`]. It has to be empty, and to take some 10 MiB; the files of
+/// the suite stay in it. It runs in a multi-threaded Tokio runtime, so that the saves that race really do.
+///
+/// # Panics
+/// At the first promise that is not kept, with its name.
+pub async fn conformance(storage: Arc<dyn Storage>) {
+    nothing_is_there(&*storage).await;
+    what_is_saved_is_read(&*storage).await;
+    every_legal_name_is_kept(&*storage).await;
+    nothing_is_replaced_unless_told(&*storage).await;
+    the_longest_name_finds_an_alternative(&*storage).await;
+    files_and_folders_do_not_mix(&*storage).await;
+    limits_refuse_and_leave_nothing(&*storage).await;
+    broken_content_leaves_nothing(&*storage).await;
+    a_big_file_comes_in_pieces(&*storage).await;
+    an_open_file_stays_what_it_is(&*storage).await;
+    lists_are_sorted_and_shallow(&*storage).await;
+    deleted_is_gone(&*storage).await;
+    racing_saves_all_succeed(storage).await;
 }
 
-async fn names(storage: &dyn Storage) {
-    let longest = format!("{}.jpg", "é".repeat(125) + "x");
-    assert_eq!(longest.len(), 255, "the longest name there is");
-    for name in NAMES.iter().copied().chain([longest.as_str()]) {
-        let path = path(&format!("names/{name}"));
-        let used = save(storage, &path, name.as_bytes()).await;
-        assert_eq!(used, path, "a free name is taken as it is");
-        assert_eq!(read(storage, &path).await, name.as_bytes(), "{name:?}");
-    }
-    let taken = path(&format!("names/{longest}"));
-    let used = save(storage, &taken, b"other").await;
-    assert!(used != taken && used.file_name().len() <= 255, "a long name that is taken: {used}");
+async fn nothing_is_there(storage: &dyn Storage) {
+    assert_eq!(must(storage.list(None).await, "list an empty root"), [], "an empty storage is needed");
+    let path = path("missing/file");
+    assert_not_found(&open(storage, &path).await, "open what is missing");
+    assert_not_found(&storage.metadata(&path).await, "metadata of what is missing");
+    assert_not_found(&storage.delete(&path).await, "delete what is missing");
+    assert_not_found(&storage.list(Some(&path)).await, "list what is missing");
+    assert!(!must(storage.exists(&path).await, "ask for what is missing"));
 }
 
-async fn reading(storage: &dyn Storage) {
-    let bytes: Bytes = (0..1_000_000_u32).map(|n| u8::try_from(n % 251).unwrap_or_default()).collect();
-    let path = path("reading/big.bin");
-    let pieces: Vec<io::Result<Bytes>> =
-        bytes.chunks(7919).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-    storage
-        .save(&path, Box::pin(stream::iter(pieces)), &SaveOptions::default())
-        .await
-        .expect("a save in pieces");
-    let file = open(storage, &path).await.expect("what was saved opens");
-    assert_eq!(file.metadata().len, bytes.len() as u64, "the length");
-    assert_eq!(*file.metadata(), storage.metadata(&path).await.expect("metadata"), "open and metadata agree");
-    for (offset, len) in [(0, 1), (0, 100), (999_999, 1), (999_990, 100), (500_000, 4096)] {
-        let part = file.bytes().clone().read_at(offset, len).await.expect("a read");
-        let start = usize::try_from(offset).unwrap_or_default();
-        assert!(!part.is_empty() && part.len() <= len, "a read gives something, and no more than asked for");
-        assert!(bytes.get(start..).is_some_and(|rest| rest.starts_with(&part)), "the bytes at {offset}");
-    }
-    for offset in [1_000_000, 1_000_001, u64::MAX / 2, u64::MAX] {
+async fn what_is_saved_is_read(storage: &dyn Storage) {
+    for (name, bytes) in
+        [("read/empty", Bytes::new()), ("read/small", "hello".into()), ("read/byte", "\0".into())]
+    {
+        let path = path(name);
+        assert_eq!(save(storage, &path, bytes.clone()).await, path, "a free name is the one used");
+        let file = must(open(storage, &path).await, name);
+        assert_eq!(read(&file, 3).await, bytes, "{name} reads as saved");
+        let metadata = must(storage.metadata(&path).await, name);
+        assert_eq!(metadata.len, bytes.len() as u64, "{name}: its length");
+        assert_eq!(metadata.etag, file.metadata().etag, "{name}: one entity tag, opened or not");
+        assert_eq!(metadata.modified, file.metadata().modified, "{name}: one time, opened or not");
+        assert!(must(storage.exists(&path).await, name), "{name} exists");
+        let legal = |byte: u8| byte == b'!' || (b'#'..=b'~').contains(&byte);
         assert!(
-            file.bytes().clone().read_at(offset, 10).await.expect("a read").is_empty(),
-            "nothing at {offset}"
+            !metadata.etag.is_empty() && metadata.etag.bytes().all(legal),
+            "entity tag {:?}",
+            metadata.etag
         );
+        for offset in [metadata.len, metadata.len + 1, u64::from(u32::MAX), i64::MAX.unsigned_abs(), u64::MAX]
+        {
+            let past = must(file.bytes().clone().read_at(offset, 10).await, "read past the end");
+            assert!(past.is_empty(), "{name} has {past:?} at {offset}");
+        }
     }
-    let empty = save(storage, &self::path("reading/empty"), b"").await;
-    assert_eq!(read(storage, &empty).await, b"", "an empty file");
-    for missing in ["reading/none", "reading", "none/none", "reading/big.bin/none"] {
-        let opened = open(storage, &self::path(missing)).await;
-        assert!(matches!(opened, Err(StorageError::NotFound { .. })), "{missing}: {opened:?}");
-        assert!(!storage.exists(&self::path(missing)).await.expect("exists"), "{missing}");
-    }
-    assert!(storage.exists(&path).await.expect("exists"), "what is there exists");
+    let age = must(storage.metadata(&path("read/small")).await, "metadata").modified.elapsed();
+    assert!(age.is_ok_and(|age| age.as_secs() < 600), "modified just now");
 }
 
-async fn never_replacing(storage: &dyn Storage) {
-    let wanted = path("never/photo.jpg");
-    let first = save(storage, &wanted, b"one").await;
-    let second = save(storage, &wanted, b"two").await;
-    assert_eq!(first, wanted, "the first save has the name");
-    assert_ne!(first, second, "the second has another");
-    let name = second.file_name();
-    assert!(
-        name.starts_with("photo_")
-            && name.strip_suffix(".jpg").is_some()
-            && second.parent() == wanted.parent(),
-        "{second}"
-    );
+async fn every_legal_name_is_kept(storage: &dyn Storage) {
+    let longest = "é".repeat(125) + "x.jpg";
+    for name in NAMES.into_iter().chain([&*longest]) {
+        let path = path(&format!("names/{name}"));
+        assert_eq!(save(storage, &path, name.to_owned()).await, path, "{name:?} is kept");
+        let file = must(open(storage, &path).await, name);
+        assert_eq!(read(&file, 1000).await, name.as_bytes(), "{name:?} reads as saved");
+    }
+    let listed = must(storage.list(Some(&path("names"))).await, "list the names");
+    let listed: HashSet<&str> = listed.iter().map(|entry| entry.path.file_name()).collect();
     assert_eq!(
-        (read(storage, &first).await, read(storage, &second).await),
-        (b"one".to_vec(), b"two".to_vec())
+        listed,
+        NAMES.into_iter().chain([&*longest]).collect(),
+        "every name is listed as it was saved"
     );
 }
 
-async fn replacing(storage: &dyn Storage) {
-    let path = path("replacing/photo.jpg");
-    save(storage, &path, b"one").await;
-    let old = open(storage, &path).await.expect("open");
-    let options = SaveOptions { replace: true, ..SaveOptions::default() };
-    let used = storage.save(&path, content("three"), &options).await.expect("a replacing save");
-    assert_eq!(used, path, "a replacing save keeps the name");
-    let new = open(storage, &path).await.expect("open");
-    assert_ne!(old.metadata().etag, new.metadata().etag, "another version has another entity tag");
-    assert_eq!(all(&old).await, b"one", "who had it open goes on reading the old one");
-    assert_eq!(all(&new).await, b"three", "and others read the new one");
-}
+async fn nothing_is_replaced_unless_told(storage: &dyn Storage) {
+    let path = path("replace/photo.tar.gz");
+    save(storage, &path, "one").await;
+    let first = must(storage.metadata(&path).await, "metadata");
+    let beside = save(storage, &path, "two").await;
+    assert_ne!(beside, path, "a taken name is not used");
+    assert_eq!(beside.parent(), path.parent(), "the other name is in the same folder");
+    assert!(beside.as_str().ends_with(".tar.gz"), "{beside} keeps its extension");
+    assert_eq!(text(storage, &path).await, "one");
+    assert_eq!(text(storage, &beside).await, "two");
+    assert_eq!(
+        must(storage.metadata(&path).await, "metadata").etag,
+        first.etag,
+        "the same bytes, the same tag"
+    );
 
-async fn limits(storage: &dyn Storage) {
-    let path = path("limits/photo.jpg");
-    let options = SaveOptions { max_len: Some(5), ..SaveOptions::default() };
-    let over = storage.save(&path, content("123456"), &options).await;
-    assert!(matches!(over, Err(StorageError::TooLarge { max_len: 5 })), "{over:?}");
-    let announced = SaveOptions { expected_len: Some(6), ..options };
-    let untouched: Content<'_> =
-        Box::pin(stream::poll_fn(|_| panic!("what is too large by its own word is not read")));
-    let over = storage.save(&path, untouched, &announced).await;
-    assert!(matches!(over, Err(StorageError::TooLarge { max_len: 5 })), "{over:?}");
-    assert!(!storage.exists(&path).await.expect("exists"), "nothing is left of what was refused");
-    assert_eq!(storage.save(&path, content("12345"), &options).await.expect("a save at the limit"), path);
-}
-
-async fn broken_content(storage: &dyn Storage) {
-    let path = path("broken/photo.jpg");
-    let pieces = [Ok(Bytes::from("some")), Err(io::Error::other("the client has gone"))];
-    let broken = storage.save(&path, Box::pin(stream::iter(pieces)), &SaveOptions::default()).await;
-    assert!(matches!(broken, Err(StorageError::Content(_))), "{broken:?}");
-    assert!(!storage.exists(&path).await.expect("exists"), "nothing is left of what broke off");
-}
-
-async fn listing(storage: &dyn Storage) {
-    for name in ["listing/b.txt", "listing/a.txt", "listing/c/d.txt"] {
-        save(storage, &path(name), b"x").await;
+    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    let mut tags = HashSet::from([first.etag]);
+    for bytes in ["six", "ten", "a longer one", ""] {
+        let used = must(storage.save(&path, content(bytes), &replace).await, "replace");
+        assert_eq!(used, path, "replaced under its own name");
+        assert_eq!(text(storage, &path).await, bytes);
+        let tag = must(storage.metadata(&path).await, "metadata").etag;
+        assert!(tags.insert(tag), "other bytes have another entity tag: {bytes:?}");
     }
-    let entries = storage.list(Some(&path("listing"))).await.expect("a list");
-    let found: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.is_folder)).collect();
-    assert_eq!(found, [("listing/a.txt", false), ("listing/b.txt", false), ("listing/c", true)]);
-    let root = storage.list(None).await.expect("a list of the root");
-    assert!(root.iter().any(|entry| entry.path.as_str() == "listing" && entry.is_folder), "{root:?}");
-    assert!(matches!(storage.list(Some(&path("none"))).await, Err(StorageError::NotFound { .. })));
+    let fresh = self::path("replace/fresh");
+    assert_eq!(must(storage.save(&fresh, content("x"), &replace).await, "replace nothing"), fresh);
+    assert_eq!(names(storage, "replace").await.len(), 3, "nothing else is there");
 }
 
-async fn deleting(storage: &dyn Storage) {
-    let path = path("deleting/photo.jpg");
-    save(storage, &path, b"x").await;
-    storage.delete(&path).await.expect("a delete");
-    assert!(!storage.exists(&path).await.expect("exists"), "what was deleted is gone");
-    for missing in [&path, &self::path("deleting"), &self::path("none/none")] {
-        let deleted = storage.delete(missing).await;
-        assert!(matches!(deleted, Err(StorageError::NotFound { .. })), "{missing}: {deleted:?}");
+async fn the_longest_name_finds_an_alternative(storage: &dyn Storage) {
+    let path = path(&format!("longest/{}.jpg", "n".repeat(251)));
+    save(storage, &path, "one").await;
+    let beside = save(storage, &path, "two").await;
+    assert!(beside != path && beside.as_str().contains(".jpg"), "{beside}");
+    assert_eq!(text(storage, &beside).await, "two");
+}
+
+async fn files_and_folders_do_not_mix(storage: &dyn Storage) {
+    save(storage, &path("mix/folder/file"), "x").await;
+    let folder = path("mix/folder");
+    assert_not_found(&open(storage, &folder).await, "open a folder");
+    assert_not_found(&storage.metadata(&folder).await, "metadata of a folder");
+    assert_not_found(&storage.delete(&folder).await, "delete a folder");
+    assert!(!must(storage.exists(&folder).await, "ask for a folder"), "a folder is no file");
+    assert_ne!(save(storage, &folder, "y").await, folder, "a folder's name is taken");
+    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    assert!(storage.save(&folder, content("y"), &replace).await.is_err(), "a folder is not replaced");
+    let below = path("mix/folder/file/below");
+    assert_not_found(&open(storage, &below).await, "open below a file");
+    assert!(storage.save(&below, content("y"), &SaveOptions::default()).await.is_err(), "save below a file");
+    assert_not_found(&storage.list(Some(&path("mix/folder/file"))).await, "list a file");
+    assert_eq!(text(storage, &path("mix/folder/file")).await, "x", "it is still there");
+}
+
+async fn limits_refuse_and_leave_nothing(storage: &dyn Storage) {
+    let path = path("limits/deep/file");
+    for (len, options, fits) in [
+        (10, SaveOptions { max_len: Some(9), ..SaveOptions::default() }, false),
+        (10, SaveOptions { max_len: Some(0), ..SaveOptions::default() }, false),
+        (1, SaveOptions { max_len: Some(9), expected_len: Some(10), ..SaveOptions::default() }, false),
+        (1 << 20, SaveOptions { max_len: Some((1 << 20) - 1), ..SaveOptions::default() }, false),
+        (10, SaveOptions { max_len: Some(10), expected_len: Some(10), ..SaveOptions::default() }, true),
+        (10, SaveOptions { max_len: Some(10), expected_len: Some(3), ..SaveOptions::default() }, true),
+        (0, SaveOptions { max_len: Some(0), ..SaveOptions::default() }, true),
+    ] {
+        let result = storage.save(&path, pieces(vec![7; len], 3000), &options).await;
+        match (fits, result) {
+            (true, Ok(used)) => must(storage.delete(&used).await, "delete"),
+            (false, Err(StorageError::TooLarge { max_len })) => assert_eq!(Some(max_len), options.max_len),
+            (_, result) => panic!("{len} bytes by {options:?}: {result:?}"),
+        }
+        assert!(!must(storage.exists(&path).await, "ask"), "nothing is left of {options:?}");
     }
 }
 
-/// Thirty-two saves of one name at once: each is stored, under a name of its own.
-async fn racing(storage: Arc<dyn Storage>) {
-    let saves = (0..32_u8).map(|n| {
-        let storage = Arc::clone(&storage);
-        let bytes = vec![n; 100_000];
-        tokio::spawn(async move { (n, save(&*storage, &path("racing/photo.jpg"), &bytes).await) })
-    });
-    let mut used = BTreeMap::new();
-    for save in saves.collect::<Vec<_>>() {
-        let (n, path) = save.await.expect("a racing save");
-        assert!(used.insert(path.clone(), n).is_none(), "two saves have {path}");
+async fn broken_content_leaves_nothing(storage: &dyn Storage) {
+    for good in [0, 1, 100] {
+        let piece = Bytes::from(vec![1; 10_000]);
+        let broken = (0..good).map(|_| Ok(piece.clone())).chain([Err(io::ErrorKind::ConnectionReset.into())]);
+        let broken = Box::pin(stream::iter(broken.collect::<Vec<_>>()));
+        match storage.save(&path("broken/file"), broken, &SaveOptions::default()).await {
+            Err(StorageError::Content(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+            result => panic!("content that breaks off after {good} pieces: {result:?}"),
+        }
+        assert!(
+            !must(storage.exists(&path("broken/file")).await, "ask"),
+            "nothing is left after {good} pieces"
+        );
+        assert_not_found(&storage.list(Some(&path("broken"))).await, "the folder of a save that failed");
     }
-    assert_eq!(used.len(), 32);
-    assert!(used.contains_key(&path("racing/photo.jpg")), "one of them has the name");
-    for (path, n) in &used {
-        assert_eq!(read(&*storage, path).await, vec![*n; 100_000], "{path}");
+}
+
+async fn a_big_file_comes_in_pieces(storage: &dyn Storage) {
+    let bytes: Vec<u8> = (0..1_100_000_u32).flat_map(u32::to_le_bytes).collect();
+    let path = path("big/file.bin");
+    for size in [1000, 65_536, 300_000, 5_000_000] {
+        let options = SaveOptions { replace: true, ..SaveOptions::default() };
+        must(storage.save(&path, pieces(bytes.clone(), size), &options).await, "save in pieces");
+        let file = must(open(storage, &path).await, "open");
+        assert!(read(&file, 77_777).await == bytes, "saved in pieces of {size}, the bytes are the same");
     }
-    let listed = storage.list(Some(&path("racing"))).await.expect("a list");
-    assert_eq!(listed.len(), 32, "nothing else is there");
+    let file = must(open(storage, &path).await, "open");
+    for (offset, len) in [(0, 1), (4_399_999, 10), (4_000_001, 4), (1, 65_537), (12, 0)] {
+        let start = usize::try_from(offset).unwrap_or_default();
+        let wanted = bytes.get(start..(start + len).min(bytes.len())).unwrap_or_default();
+        let part = must(file.bytes().clone().read_at(offset, len).await, "read a part");
+        assert!(wanted.starts_with(&part), "{len} bytes at {offset} are those");
+        assert!(part.is_empty() == wanted.is_empty(), "{len} bytes at {offset} are some");
+    }
+}
+
+async fn an_open_file_stays_what_it_is(storage: &dyn Storage) {
+    let path = path("stays/file");
+    save(storage, &path, "before").await;
+    let file = must(open(storage, &path).await, "open");
+    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    must(storage.save(&path, content("afterwards"), &replace).await, "replace");
+    assert_eq!(read(&file, 4).await, b"before", "an open file is not touched by a replacement");
+    must(storage.delete(&path).await, "delete");
+    assert_eq!(read(&file, 4).await, b"before", "nor by a deletion");
+}
+
+async fn lists_are_sorted_and_shallow(storage: &dyn Storage) {
+    for name in ["list/b/deep/x", "list/a", "list/b/y", "list/é", "list/B", "list/b-c"] {
+        save(storage, &path(name), "x").await;
+    }
+    let entries = must(storage.list(Some(&path("list"))).await, "list");
+    let entries: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.is_folder)).collect();
+    let wanted =
+        [("list/B", false), ("list/a", false), ("list/b", true), ("list/b-c", false), ("list/é", false)];
+    assert_eq!(entries, wanted);
+    let root = must(storage.list(None).await, "list the root");
+    assert!(
+        root.iter().any(|entry| entry.path.as_str() == "list" && entry.is_folder),
+        "the root lists its folders"
+    );
+    assert!(root.is_sorted_by_key(|entry| entry.path.clone()), "the root is sorted");
+}
+
+async fn deleted_is_gone(storage: &dyn Storage) {
+    let path = path("deleted/file");
+    save(storage, &path, "x").await;
+    must(storage.delete(&path).await, "delete");
+    assert!(!must(storage.exists(&path).await, "ask"));
+    assert_not_found(&open(storage, &path).await, "open what was deleted");
+    assert_not_found(&storage.delete(&path).await, "delete twice");
+    assert_eq!(save(storage, &path, "y").await, path, "its name is free again");
+}
+
+async fn racing_saves_all_succeed(storage: Arc<dyn Storage>) {
+    const RACERS: usize = 32;
+    let tasks: Vec<_> = (0..RACERS)
+        .map(|racer| {
+            let storage = Arc::clone(&storage);
+            tokio::spawn(async move {
+                let bytes = format!("racer {racer} ").repeat(2000).into_bytes();
+                let path = path("race/new/folder/photo.jpg");
+                let used = storage.save(&path, pieces(bytes.clone(), 1000), &SaveOptions::default()).await;
+                (must(used, "save in a race"), bytes)
+            })
+        })
+        .collect();
+    let mut used = HashSet::new();
+    for task in tasks {
+        let (path, bytes) = must(task.await, "a racer");
+        let file = must(open(&*storage, &path).await, "open what a racer saved");
+        assert!(read(&file, 9999).await == bytes, "{path} holds its racer's bytes");
+        assert!(used.insert(path.clone()), "{path} was given to two racers");
+    }
+    assert!(used.contains(&path("race/new/folder/photo.jpg")), "one of them gets the name itself");
+    assert_eq!(names(&*storage, "race/new/folder").await.len(), RACERS, "and nothing else is there");
 }
 
 fn path(name: &str) -> MediaPath {
-    MediaPath::new(name).expect("a legal path")
+    must(MediaPath::new(name), name)
 }
 
-async fn save(storage: &dyn Storage, path: &MediaPath, bytes: &[u8]) -> MediaPath {
-    let bytes = Bytes::copy_from_slice(bytes);
-    storage.save(path, content(bytes), &SaveOptions::default()).await.expect("a save")
+/// A stream of pieces that waits between them, as a network does.
+fn pieces(bytes: Vec<u8>, size: usize) -> Content<'static> {
+    let bytes = Bytes::from(bytes);
+    let starts = (0..bytes.len()).step_by(size);
+    let pieces: Vec<_> = starts.map(|start| bytes.slice(start..(start + size).min(bytes.len()))).collect();
+    Box::pin(stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        Ok(piece)
+    }))
+}
+
+async fn save(storage: &dyn Storage, path: &MediaPath, bytes: impl Into<Bytes>) -> MediaPath {
+    must(storage.save(path, content(bytes), &SaveOptions::default()).await, path.as_str())
 }
 
 async fn open(storage: &dyn Storage, path: &MediaPath) -> Result<MediaFile, StorageError> {
-    let everybody = |_: &Identity, _: &MediaPath| true;
-    let permit = Permit::ask(&everybody, Identity::Anonymous, path.clone()).await.expect("everybody may");
+    let everything = |_: &Identity, _: &MediaPath| true;
+    let permit = must(Permit::ask(&everything, Identity::Anonymous, path.clone()).await, "ask for a permit");
     storage.open(&permit).await
 }
 
-async fn read(storage: &dyn Storage, path: &MediaPath) -> Vec<u8> {
-    all(&open(storage, path).await.expect("what was saved opens")).await
+/// The whole file, read in pieces of at most `step` bytes.
+async fn read(file: &MediaFile, step: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let piece = must(file.bytes().clone().read_at(bytes.len() as u64, step).await, "read");
+        assert!(piece.len() <= step, "{} bytes read where {step} were asked for", piece.len());
+        if piece.is_empty() {
+            assert_eq!(bytes.len() as u64, file.metadata().len, "a file ends where its length says");
+            return bytes;
+        }
+        bytes.extend_from_slice(&piece);
+    }
 }
 
-async fn all(file: &MediaFile) -> Vec<u8> {
-    let parts = stream::unfold(0, |offset| async move {
-        let part = file.bytes().clone().read_at(offset, 65_536).await.expect("a read");
-        (!part.is_empty()).then(|| (part.clone(), offset + part.len() as u64))
-    });
-    parts.collect::<Vec<_>>().await.concat()
+async fn text(storage: &dyn Storage, path: &MediaPath) -> String {
+    must(String::from_utf8(read(&must(open(storage, path).await, path.as_str()), 1000).await), path.as_str())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{LocalOptions, LocalStorage, MemoryStorage};
-    use super::*;
+async fn names(storage: &dyn Storage, folder: &str) -> Vec<MediaPath> {
+    must(storage.list(Some(&path(folder))).await, folder).into_iter().map(|entry| entry.path).collect()
+}
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn memory() {
-        check(Arc::new(MemoryStorage::new())).await;
+fn must<T, E: Debug>(result: Result<T, E>, what: &str) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{what}: {error:?}"),
     }
+}
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_folder() {
-        let root = tempfile::tempdir().unwrap();
-        check(Arc::new(LocalStorage::open_root(root.path()).unwrap())).await;
-        assert!(
-            !root.path().join(".private-media-uploads").read_dir().unwrap().any(|_| true),
-            "no drafts are left"
-        );
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_folder_without_unnamed_files() {
-        let root = tempfile::tempdir().unwrap();
-        let options = LocalOptions { named_drafts: true, ..LocalOptions::default() };
-        check(Arc::new(LocalStorage::open_root_with(root.path(), options).unwrap())).await;
-        assert!(
-            !root.path().join(".private-media-uploads").read_dir().unwrap().any(|_| true),
-            "no drafts are left"
-        );
-    }
+fn assert_not_found<T: Debug>(result: &Result<T, StorageError>, what: &str) {
+    assert!(matches!(result, Err(StorageError::NotFound { .. })), "{what}: {result:?}");
 }

@@ -1,38 +1,41 @@
-//! Memory as the private root, for the tests of an application.
+//! A storage in memory, for the tests of applications.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 
-use super::{
-    Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, StorageError, alternative_name,
-};
+use super::name::alternatives;
+use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, StorageError};
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
-/// Files in memory. They end with the process; everything else is as with a folder.
+/// Files in memory: what a test of an application uses in place of [`LocalStorage`](super::LocalStorage), with the same
+/// answers. Nothing is durable, and nothing is ever [`StorageError::Full`].
 ///
 /// ```
-/// use private_media::{MemoryStorage, PrivateMedia};
+/// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
+/// use private_media::MediaPath;
 ///
-/// let media = PrivateMedia::builder(MemoryStorage::new()).build();
+/// # futures_util::FutureExt::now_or_never(async {
+/// let storage = MemoryStorage::new();
+/// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
+/// storage.save(&path, content("one"), &SaveOptions::default()).await.unwrap();
+/// let second = storage.save(&path, content("two"), &SaveOptions::default()).await.unwrap();
+/// assert_ne!(second, path);
+/// # }).unwrap();
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
-    files: RwLock<BTreeMap<MediaPath, Stored>>,
-    versions: AtomicU64,
-}
-
-#[derive(Debug, Clone)]
-struct Stored {
-    bytes: Bytes,
-    metadata: Metadata,
+    files: RwLock<BTreeMap<MediaPath, MediaFile>>,
+    /// How many files were stored ever: what tells one entity tag from the next.
+    stored: AtomicU64,
 }
 
 impl MemoryStorage {
@@ -42,110 +45,119 @@ impl MemoryStorage {
         Self::default()
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<MediaPath, Stored>) -> T) -> T {
-        // A map is whole between any two of its operations, so what panicked elsewhere does not matter.
-        look(&self.files.read().unwrap_or_else(PoisonError::into_inner))
+    fn find(&self, path: &MediaPath) -> Result<MediaFile, StorageError> {
+        self.read().get(path).cloned().ok_or_else(|| StorageError::not_found("there is no such file"))
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<MediaPath, Stored>) -> T) -> T {
-        change(&mut self.files.write().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn get(&self, path: &MediaPath) -> Result<Stored, StorageError> {
-        self.read(|files| files.get(path).cloned()).ok_or_else(|| StorageError::not_found("no such file"))
-    }
-
-    async fn save(
-        &self,
-        path: &MediaPath,
-        mut content: Content<'_>,
-        options: &SaveOptions,
-    ) -> Result<MediaPath, StorageError> {
-        let mut bytes = BytesMut::new();
-        let check = |len: u64| match options.max_len {
-            Some(max_len) if len > max_len => Err(StorageError::TooLarge { max_len }),
-            _ => Ok(()),
-        };
-        check(options.expected_len.unwrap_or(0))?;
-        while let Some(piece) = content.next().await {
-            let piece = piece.map_err(StorageError::Content)?;
-            check(bytes.len() as u64 + piece.len() as u64)?;
-            bytes.extend_from_slice(&piece);
-        }
+    fn put(&self, path: &MediaPath, content: Bytes, replace: bool) -> Result<MediaPath, StorageError> {
+        let number = self.stored.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now();
         let metadata = Metadata {
-            len: bytes.len() as u64,
+            len: content.len() as u64,
             modified: now,
             created: Some(now),
             accessed: None,
-            etag: format!("{:x}", self.versions.fetch_add(1, Ordering::Relaxed)),
+            etag: format!("{number:x}-{:x}", content.len()),
         };
-        let stored = Stored { bytes: bytes.freeze(), metadata };
-        self.change(|files| {
-            let mut used = path.clone();
-            while !options.replace && files.contains_key(&used) {
-                let failed = |source| StorageError::Io { doing: "finding a name", source };
-                let name = alternative_name(path.file_name()).map_err(failed)?;
-                used = path.with_file_name(&name).map_err(|error| failed(io::Error::other(error)))?;
+        let file = MediaFile::new(metadata, Arc::new(InMemory(content)));
+        let mut files = self.write();
+        let above = std::iter::successors(path.parent(), MediaPath::parent);
+        if above.into_iter().any(|folder| files.contains_key(&folder)) {
+            return Err(failed(io::ErrorKind::NotADirectory));
+        }
+        if replace {
+            if is_folder(&files, path) {
+                return Err(failed(io::ErrorKind::IsADirectory));
             }
-            files.insert(used.clone(), stored);
-            Ok(used)
-        })
+            files.insert(path.clone(), file);
+            return Ok(path.clone());
+        }
+        for path in std::iter::once(path.clone()).chain(alternatives(path)) {
+            if !files.contains_key(&path) && !is_folder(&files, &path) {
+                files.insert(path.clone(), file);
+                return Ok(path);
+            }
+        }
+        Err(failed(io::ErrorKind::AlreadyExists))
     }
 
-    fn entries(&self, folder: Option<&MediaPath>) -> Result<Vec<Entry>, StorageError> {
-        let prefix = folder.map_or_else(String::new, |folder| format!("{folder}/"));
-        let mut entries: Vec<Entry> = Vec::new();
-        self.read(|files| {
-            for path in files.keys() {
-                let Some(rest) = path.as_str().strip_prefix(&prefix) else { continue };
-                let (name, is_folder) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
-                if let Ok(path) = MediaPath::new(&format!("{prefix}{name}")) {
-                    entries.push(Entry { path, is_folder });
-                }
-            }
-        });
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        entries.dedup();
-        match folder {
-            Some(_) if entries.is_empty() => Err(StorageError::not_found("no such folder")),
-            _ => Ok(entries),
-        }
+    // A map is whole after any panic here, so a poisoned lock is still good.
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<MediaPath, MediaFile>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<MediaPath, MediaFile>> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Storage for MemoryStorage {
     fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
-        Box::pin(async {
-            let stored = self.get(permit.path())?;
-            Ok(MediaFile::new(stored.metadata, Arc::new(InMemory(stored.bytes))))
-        })
+        Box::pin(std::future::ready(self.find(permit.path())))
     }
 
     fn save<'a>(
         &'a self,
         path: &'a MediaPath,
-        content: Content<'a>,
+        mut content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
-        Box::pin(self.save(path, content, options))
+        Box::pin(async move {
+            options.check_announced()?;
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = content.next().await {
+                let piece = piece.map_err(StorageError::Content)?;
+                options.check_len(bytes.len() as u64 + piece.len() as u64)?;
+                bytes.extend_from_slice(&piece);
+            }
+            self.put(path, bytes.freeze(), options.replace)
+        })
     }
 
     fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
-        let removed = self.change(|files| files.remove(path));
-        Box::pin(std::future::ready(match removed {
-            Some(_) => Ok(()),
-            None => Err(StorageError::not_found("no such file")),
-        }))
+        let removed = self.write().remove(path);
+        let result = removed.map(drop).ok_or_else(|| StorageError::not_found("there is no such file"));
+        Box::pin(std::future::ready(result))
     }
 
     fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(std::future::ready(self.get(path).map(|stored| stored.metadata)))
+        Box::pin(std::future::ready(self.find(path).map(|file| file.metadata().clone())))
     }
 
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        Box::pin(std::future::ready(self.entries(folder)))
+        let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
+        let files = self.read();
+        let mut entries: BTreeMap<MediaPath, bool> = BTreeMap::new();
+        for path in files.keys() {
+            let Some(rest) = path.as_str().strip_prefix(&prefix) else { continue };
+            let (name, is_folder) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
+            // A part of a legal path that ends at a separator is one, too.
+            if let Ok(path) = MediaPath::new(&format!("{prefix}{name}")) {
+                entries.insert(path, is_folder);
+            }
+        }
+        let result = if entries.is_empty() && folder.is_some() {
+            Err(StorageError::not_found("there is no such folder"))
+        } else {
+            Ok(entries.into_iter().map(|(path, is_folder)| Entry { path, is_folder }).collect())
+        };
+        Box::pin(std::future::ready(result))
     }
+}
+
+/// Whether something lies below this path.
+fn is_folder(files: &BTreeMap<MediaPath, MediaFile>, path: &MediaPath) -> bool {
+    // Names such as `a-b` sort between `a` and `a/b`.
+    let prefix = format!("{path}/");
+    files
+        .range((Bound::Excluded(path), Bound::Unbounded))
+        .map(|(other, _)| other.as_str())
+        .take_while(|other| other.starts_with(path.as_str()))
+        .any(|other| other.starts_with(&prefix))
+}
+
+fn failed(kind: io::ErrorKind) -> StorageError {
+    StorageError::Io { doing: "giving the file its name", source: kind.into() }
 }
 
 #[derive(Debug)]
@@ -156,5 +168,16 @@ impl ReadAt for InMemory {
         let start = usize::try_from(offset).map_or(self.0.len(), |offset| offset.min(self.0.len()));
         let end = start.saturating_add(len).min(self.0.len());
         Box::pin(std::future::ready(Ok(self.0.slice(start..end))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn conforms() {
+        conformance(Arc::new(MemoryStorage::new())).await;
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
-pub use local::{LocalOptions, LocalStorage};
+pub use local::LocalStorage;
 pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
 
@@ -100,6 +100,21 @@ pub struct SaveOptions {
     pub expected_len: Option<u64>,
     /// What has to stay free on the device after the save, in bytes; less is [`StorageError::Full`].
     pub min_free: u64,
+}
+
+impl SaveOptions {
+    /// Refuses what is announced to be over the limit, before it is sent.
+    fn check_announced(&self) -> Result<(), StorageError> {
+        self.check_len(self.expected_len.unwrap_or(0))
+    }
+
+    /// Refuses content of this length, in bytes, if it is over the limit.
+    fn check_len(&self, len: u64) -> Result<(), StorageError> {
+        match self.max_len {
+            Some(max_len) if len > max_len => Err(StorageError::TooLarge { max_len }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An open file: what it is as its handle says, and its bytes.

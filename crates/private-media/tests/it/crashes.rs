@@ -1,88 +1,121 @@
-//! Killed at any moment, a save leaves the whole file or nothing, and no litter after the next start.
+//! Killed at any moment, an upload leaves the whole file or nothing, and no litter after the next start.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use private_media::LocalStorage;
+use crate::support::{Root, save_program};
 
-const TIMES: u32 = 200;
-
-/// The example `save`, which stands beside this test's own program.
-pub(crate) fn save_program() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.ancestors().nth(2).unwrap().join("examples/save");
-    assert!(
-        program.exists(),
-        "{program:?} is missing; build it with: cargo build -p private-media --example save"
-    );
-    program
-}
+const KILLS: u32 = 200;
 
 #[test]
 fn killed_at_any_moment() {
     let program = save_program();
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let whole = (0..5).map(|_| run(&program, &bytes, false, None).1).max().unwrap();
-    let (mut stored, mut nothing) = (0, 0);
-    for n in 0..TIMES {
-        // From before its first line to after its last, and no two alike.
-        let kill = whole * n / (TIMES - TIMES / 5);
-        let (root, _) = run(&program, &bytes, n % 2 == 1, Some(kill));
-        match files(root.path()).as_slice() {
-            [] => nothing += 1,
-            [file] => {
-                assert_eq!(file, "photo.jpg");
-                let found = std::fs::read(root.path().join("cars/7/photo.jpg")).unwrap();
-                assert!(
-                    found == bytes,
-                    "killed after {kill:?}, {} bytes of {} are there",
-                    found.len(),
-                    bytes.len()
-                );
-                stored += 1;
-            }
-            more => panic!("killed after {kill:?}, there is {more:?}"),
-        }
-        LocalStorage::open_root(root.path()).unwrap();
-        let drafts = root.path().join(".private-media-uploads");
-        assert_eq!(drafts.read_dir().map_or(0, Iterator::count), 0, "no litter after the next start");
-    }
-    assert!(
-        stored > 0 && nothing > 0,
-        "it was killed before ({nothing}) and after ({stored}) the file appeared"
-    );
-}
-
-/// Saves under a new root, killed after a time, and tells how long it took.
-fn run(program: &Path, bytes: &[u8], named: bool, kill: Option<Duration>) -> (tempfile::TempDir, Duration) {
-    let root = tempfile::tempdir().unwrap();
-    let mut command = Command::new(program);
-    command.arg(root.path()).arg("cars/7/photo.jpg").args(named.then_some("--named-draft"));
-    let begin = Instant::now();
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        // In pieces, so that there is a time in which it is half there. A killed reader is no error.
-        scope.spawn(move || bytes.chunks(100_000).try_for_each(|piece| stdin.write_all(piece)));
-        if let Some(kill) = kill {
-            std::thread::sleep(kill.saturating_sub(begin.elapsed()));
+    let content: Vec<u8> = (0..150_000_u32).flat_map(u32::to_le_bytes).collect();
+    for named in [false, true] {
+        let usual = usual_duration(program, &content, named);
+        let mut whole = 0;
+        let mut none = 0;
+        for round in 0..KILLS / 2 {
+            let root = Root::new();
+            let started = Instant::now();
+            let mut child = save(program, &root, named);
+            // Spread evenly from before its first step to after its last.
+            let moment = usual.mul_f64(1.3 * f64::from(round) / f64::from(KILLS / 2));
+            let feeding = feed(&mut child, content.clone());
+            std::thread::sleep(moment.saturating_sub(started.elapsed()));
             child.kill().unwrap();
+            child.wait().unwrap();
+            feeding.join().unwrap();
+
+            let file = root.path.join("cars/7/photo.jpg");
+            match fs::read(&file) {
+                Ok(bytes) => {
+                    assert!(bytes == content, "round {round}: {} bytes of {}", bytes.len(), content.len());
+                    whole += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "round {round}");
+                    none += 1;
+                }
+            }
+            drop(root.storage());
+            let left: Vec<String> = root.tree().into_iter().filter(|name| !name.ends_with('/')).collect();
+            assert!(left.is_empty() || left == ["cars/7/photo.jpg"], "round {round}: {left:?}");
         }
-        let mut printed = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
-        let status = child.wait().unwrap();
-        assert!(
-            kill.is_some() || (status.success() && printed == "cars/7/photo.jpg\n"),
-            "{status}: {printed}"
-        );
-    });
-    (root, begin.elapsed())
+        assert!(whole > 0 && none > 0, "the moments were spread: {whole} whole files, {none} times nothing");
+    }
 }
 
-fn files(root: &Path) -> Vec<String> {
-    let entries = root.join("cars/7").read_dir().into_iter().flatten();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+/// Steps that are too short to be hit by chance: killed at each system call that makes or removes a name.
+#[test]
+fn killed_at_each_step() {
+    if !crate::support::needs("strace", crate::support::has_command("strace")) {
+        return;
+    }
+    let program = save_program();
+    for named in [false, true] {
+        // Only a named temporary is locked, and has a name to be removed.
+        let steps = ["mkdirat", "fsync", "write", "linkat", "flock", "unlinkat"];
+        for step in steps.into_iter().take(if named { 6 } else { 4 }) {
+            for when in 1..=4 {
+                let root = Root::new();
+                let inject = format!("inject={step}:signal=SIGKILL:when={when}");
+                let mut command = Command::new("strace");
+                command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]).arg(program);
+                command.arg(&root.path).arg("cars/7/photo.jpg").args(named.then_some("--named-temporary"));
+                let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+                let feeding = feed(&mut child, vec![7; 100_000]);
+                let killed = !child.wait().unwrap().success();
+                feeding.join().unwrap();
+                assert!(killed || when > 1, "{step} was reached");
+                drop(root.storage());
+                let left: Vec<String> = root.tree().into_iter().filter(|name| !name.ends_with('/')).collect();
+                match &*left {
+                    [] => {}
+                    [one] if one == "cars/7/photo.jpg" => {
+                        let bytes = fs::read(root.path.join(one)).unwrap();
+                        assert!(bytes == vec![7; 100_000], "{step} {when}: {} bytes", bytes.len());
+                    }
+                    _ => panic!("{step} {when}: {left:?}"),
+                }
+            }
+        }
+    }
+}
+
+fn save(program: &Path, root: &Root, named: bool) -> Child {
+    let mut command = Command::new(program);
+    command.arg(&root.path).arg("cars/7/photo.jpg").args(named.then_some("--named-temporary"));
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Sends the content in pieces with a breath between them, until it ends or nobody listens any more.
+fn feed(child: &mut Child, content: Vec<u8>) -> std::thread::JoinHandle<()> {
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::spawn(move || {
+        for piece in content.chunks(20_000) {
+            if stdin.write_all(piece).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    })
+}
+
+/// The longest of a few undisturbed runs.
+fn usual_duration(program: &Path, content: &[u8], named: bool) -> Duration {
+    let run = |_| {
+        let root = Root::new();
+        let started = Instant::now();
+        let mut child = save(program, &root, named);
+        let feeding = feed(&mut child, content.to_vec());
+        assert!(child.wait().unwrap().success());
+        feeding.join().unwrap();
+        assert!(fs::read(root.path.join("cars/7/photo.jpg")).unwrap() == content);
+        started.elapsed()
+    };
+    (0..5).map(run).max().unwrap()
 }

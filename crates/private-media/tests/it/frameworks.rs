@@ -63,7 +63,9 @@ async fn serve(service: MediaService) -> SocketAddr {
                     let mut service = service.clone();
                     async move {
                         request.extensions_mut().insert(alice());
-                        Ok::<http::Response<MediaBody>, Infallible>(service.call(request).await?)
+                        let answer: Result<http::Response<MediaBody>, Infallible> =
+                            service.call(request).await;
+                        answer
                     }
                 });
             tokio::spawn(

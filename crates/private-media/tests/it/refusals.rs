@@ -150,7 +150,10 @@ async fn who_cannot_be_identified_is_denied() {
     let everybody = |_: &Identity, _: &private_media::MediaPath| true;
     let media = PrivateMedia::builder(MemoryStorage::new()).permissions(everybody).identify(Broken).build();
     let path = private_media::MediaPath::new("a").unwrap();
-    media.save(&path, private_media::storage::content("x"), &Default::default()).await.unwrap();
+    media
+        .save(&path, private_media::storage::content("x"), &private_media::SaveOptions::default())
+        .await
+        .unwrap();
     let answer = ask(&media.service(), request("GET", "/a", alice())).await;
     assert_eq!((answer.status, &answer.body[..]), (StatusCode::NOT_FOUND, &b"not found\n"[..]));
 }

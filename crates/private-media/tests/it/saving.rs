@@ -1,211 +1,266 @@
-//! A save stores the whole file under a name of its own, or leaves nothing behind.
+//! A file is stored whole and durable, or not at all.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use private_media::storage::{LocalOptions, SaveOptions, Storage, StorageError, content};
-use private_media::{LocalStorage, MediaPath};
+use futures_util::{StreamExt as _, stream};
+use private_media::Storage as _;
+use private_media::storage::{Content, LocalStorage, SaveOptions, StorageError, content};
 
-use crate::support::{has, is_root, read, run};
+use crate::support::{Root, has_command, needs, open, path, read, save_program};
 
-fn options(named_drafts: bool) -> LocalOptions {
-    let mut options = LocalOptions::default();
-    options.named_drafts = named_drafts;
-    options
+/// Content of so many pieces of 64 KiB.
+fn pieces(count: usize) -> Content<'static> {
+    let piece = Bytes::from(vec![7; 64 << 10]);
+    Box::pin(stream::iter((0..count).map(move |_| Ok(piece.clone()))))
 }
 
-/// Everything in a tree, but the folder for drafts itself.
-fn tree(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap() != ".private-media-uploads" {
-                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
-            }
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+/// Both ways to write: unnamed, where the file system has it, and by a hidden name.
+fn both(root: &Path) -> [LocalStorage; 2] {
+    [LocalStorage::open_root(root).unwrap(), LocalStorage::open_root(root).unwrap().named_temporaries()]
+}
+
+/// What is visible: everything but the folder for temporaries itself.
+fn visible(root: &Root) -> Vec<String> {
+    root.tree().into_iter().filter(|name| name != ".private-media-uploads/").collect()
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_and_is_left_as_it_was() {
-    if !has("root, to mount a small disk", is_root()) {
+async fn a_full_device_refuses_and_gives_everything_back() {
+    let root = Root::new();
+    let mounted = Mount::tmpfs(&root.path, "2m");
+    if !needs("root and mount, to make a small tmpfs", mounted.is_some()) {
         return;
     }
-    let place = tempfile::tempdir().unwrap();
-    run(
-        "mount",
-        &["-t", "tmpfs", "-o", "size=2m,mode=755", "private-media-test", place.path().to_str().unwrap()],
-    );
-    let _mounted = Mounted(place.path());
-    for named in [false, true] {
-        let storage = LocalStorage::open_root_with(place.path(), options(named)).unwrap();
-        let path = MediaPath::new("cars/7/big.bin").unwrap();
-        let free = || rustix::fs::statvfs(place.path()).unwrap().f_bavail;
-        storage
-            .save(
-                &MediaPath::new("cars/7/small").unwrap(),
-                content("x"),
-                &SaveOptions { replace: true, ..Default::default() },
-            )
-            .await
-            .unwrap();
-        let before = free();
-        let endless = futures_util::stream::repeat_with(|| Ok(Bytes::from(vec![7; 100_000])));
-        let saved = storage.save(&path, Box::pin(endless.take(1000)), &SaveOptions::default()).await;
-        assert!(matches!(saved, Err(StorageError::Full)), "{saved:?}");
-        assert_eq!(
-            (free(), tree(place.path())),
-            (before, vec!["cars".into(), "cars/7".into(), "cars/7/small".into()])
-        );
-
-        // What says that it is too large is refused before a byte of it is read.
-        for announced in [
-            SaveOptions { expected_len: Some(3 << 20), ..SaveOptions::default() },
-            SaveOptions { expected_len: Some(1000), min_free: 2 << 20, ..SaveOptions::default() },
+    for storage in both(&root.path) {
+        storage.save(&path("kept"), content("kept"), &SaveOptions::default()).await.unwrap();
+        let before = free(&root.path);
+        for options in [
+            SaveOptions::default(),
+            SaveOptions { replace: true, ..SaveOptions::default() },
+            SaveOptions { expected_len: Some(100), ..SaveOptions::default() },
+            SaveOptions { min_free: 1 << 20, ..SaveOptions::default() },
         ] {
-            let unread = futures_util::stream::poll_fn(|_| panic!("it was read"));
-            let saved = storage.save(&path, Box::pin(unread), &announced).await;
-            assert!(matches!(saved, Err(StorageError::Full)), "{saved:?}");
+            let result = storage.save(&path("new/folder/big"), pieces(64), &options).await;
+            assert!(matches!(result, Err(StorageError::Full)), "{options:?}: {result:?}");
+            assert_eq!(free(&root.path), before, "{options:?} took nothing");
         }
-        // What does not say so is stopped before it takes what has to stay free.
-        let keep = SaveOptions { min_free: 1 << 20, ..SaveOptions::default() };
-        let endless = futures_util::stream::repeat_with(|| Ok(Bytes::from(vec![7; 100_000])));
-        let saved = storage.save(&path, Box::pin(endless.take(1000)), &keep).await;
-        assert!(matches!(saved, Err(StorageError::Full)), "{saved:?}");
-        assert_eq!(free(), before);
+        // What is announced to be too much is refused before a byte of it is asked for.
+        let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
+        let options = SaveOptions { expected_len: Some(3 << 20), ..SaveOptions::default() };
+        let result = storage.save(&path("big"), untouched, &options).await;
+        assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
+        let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
+        let options = SaveOptions { min_free: 3 << 20, ..SaveOptions::default() };
+        let result = storage.save(&path("big"), untouched, &options).await;
+        assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
+        // What fits, and leaves what it has to, is stored.
+        let options =
+            SaveOptions { expected_len: Some(1 << 20), min_free: 100 << 10, ..SaveOptions::default() };
+        storage.save(&path("fits"), pieces(16), &options).await.unwrap();
+        let file = open(&storage, "fits").await.unwrap();
+        assert_eq!(read(&file).await, vec![7; 1 << 20]);
+        for name in ["fits", "kept"] {
+            storage.delete(&path(name)).await.unwrap();
+        }
+        assert_eq!(visible(&root), Vec::<String>::new());
     }
 }
 
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-    }
-}
-
-/// A failed fsync is a failed save, at whichever of its syncs it happens.
-#[test]
-fn a_failed_sync_is_a_failed_save() {
-    if !has("strace", Command::new("strace").arg("-V").output().is_ok()) {
+#[tokio::test]
+async fn free_space_is_watched_while_the_content_comes() {
+    let root = Root::new();
+    let mounted = Mount::tmpfs(&root.path, "24m");
+    if !needs("root and mount, to make a small tmpfs", mounted.is_some()) {
         return;
     }
-    for named in [false, true] {
-        let mut failures = 0;
-        for when in 1.. {
-            let root = tempfile::tempdir().unwrap();
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e"]);
-            strace.arg(format!("inject=fsync:error=EIO:when={when}")).arg(crate::crashes::save_program());
-            strace.arg(root.path()).arg("cars/7/photo.jpg").stdin(std::fs::File::open("Cargo.toml").unwrap());
-            let output = strace.args(named.then_some("--named-draft")).output().unwrap();
-            let files: Vec<_> = tree(root.path()).into_iter().filter(|path| path.contains('.')).collect();
-            if output.status.success() {
-                assert_eq!(files, ["cars/7/photo.jpg"]);
-                break;
-            }
-            failures += 1;
-            assert_eq!(files, Vec::<String>::new(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        // Two folders are made, then the file is synced, then its folder.
-        assert_eq!(failures, 4, "each sync was made to fail");
+    let storage = root.storage();
+    let options = SaveOptions { min_free: 12 << 20, ..SaveOptions::default() };
+    let mut taken = 0;
+    let content = pieces(320).inspect(|_| taken += 1);
+    let result = storage.save(&path("big"), Box::pin(content), &options).await;
+    assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
+    assert!(taken < 320, "it was refused on the way, after {taken} of 320 pieces");
+    assert_eq!(visible(&root), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_is_not_seen_before_it_is_whole() {
+    let root = Root::new();
+    for storage in both(&root.path) {
+        let seen = |storage: LocalStorage| async move {
+            assert!(!storage.exists(&path("a/file")).await.unwrap());
+            assert_eq!(storage.list(Some(&path("a"))).await.unwrap(), []);
+            Ok(Bytes::from(vec![7; 300_000]))
+        };
+        let content = stream::iter(0..8).then(|_| seen(storage.clone()));
+        let used = storage.save(&path("a/file"), Box::pin(content), &SaveOptions::default()).await.unwrap();
+        assert_eq!(read(&open(&storage, "a/file").await.unwrap()).await, vec![7; 2_400_000]);
+        storage.delete(&used).await.unwrap();
+        fs::remove_dir(root.path.join("a")).unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_save_that_is_given_up_leaves_nothing() {
-    for named in [false, true] {
-        let root = tempfile::tempdir().unwrap();
-        let storage = LocalStorage::open_root_with(root.path(), options(named)).unwrap();
-        let path = MediaPath::new("photo.jpg").unwrap();
-        let some = futures_util::stream::iter([Ok(Bytes::from(vec![1; 1 << 20]))]);
-        let stalled = Box::pin(some.chain(futures_util::stream::pending()));
-        let options = SaveOptions::default();
-        let save = storage.save(&path, stalled, &options);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(300), save).await.is_err());
-        // What was being written to the disk when the save was dropped ends a moment later.
-        for _ in 0..100 {
-            if drafts(root.path()) == 0 {
-                break;
+async fn a_dropped_save_leaves_nothing() {
+    let root = Root::new();
+    for storage in both(&root.path) {
+        for good in [0, 1, 20] {
+            let content: Content<'_> = Box::pin(pieces(good).chain(stream::pending::<io::Result<Bytes>>()));
+            let (path, options) = (path("new/folder/file"), SaveOptions::default());
+            let save = storage.save(&path, content, &options);
+            let result = tokio::time::timeout(Duration::from_millis(300), save).await;
+            assert!(result.is_err(), "content that never ends was stored");
+            // What a dropped save leaves is cleared away on the blocking pool.
+            for _ in 0..500 {
+                if visible(&root).is_empty() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            assert_eq!(visible(&root), Vec::<String>::new(), "after {good} pieces");
         }
-        assert_eq!((tree(root.path()), drafts(root.path())), (vec![], 0));
     }
-}
-
-fn drafts(root: &Path) -> usize {
-    root.join(".private-media-uploads").read_dir().map_or(0, Iterator::count)
 }
 
 #[tokio::test]
-async fn litter_is_swept_and_running_uploads_are_not() {
-    let root = tempfile::tempdir().unwrap();
-    let litter = root.path().join(".private-media-uploads");
-    std::fs::create_dir(&litter).unwrap();
-    std::fs::write(litter.join("0123456789abcdef"), "half a file").unwrap();
-    let running = LocalStorage::open_root_with(root.path(), options(true)).unwrap();
-    assert_eq!(drafts(root.path()), 0, "the litter is gone");
-
-    let path = MediaPath::new("photo.jpg").unwrap();
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let some = futures_util::stream::iter([Ok(Bytes::from(vec![1; 1 << 20]))]);
-    let rest = futures_util::stream::once(async { Ok(receiver.await.unwrap()) });
-    let save = tokio::spawn({
-        let path = path.clone();
-        async move { running.save(&path, Box::pin(some.chain(rest)), &SaveOptions::default()).await }
-    });
-    while drafts(root.path()) == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+async fn a_failed_save_leaves_the_folders_of_others() {
+    let root = Root::new();
+    let storage = root.storage();
+    let other = storage.clone();
+    // The folder is this save's, but the other one stores there before this one fails.
+    let failing = Box::pin(stream::once(async move {
+        other.save(&path("shared/deep/other"), content("x"), &SaveOptions::default()).await.unwrap();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }));
+    assert!(storage.save(&path("shared/deep/one"), failing, &SaveOptions::default()).await.is_err());
+    assert_eq!(visible(&root), ["shared/", "shared/deep/", "shared/deep/other"]);
+    // And a save whose folder goes while it writes makes it again.
+    for storage in both(&root.path) {
+        let folder = root.path.join("gone");
+        let content = Box::pin(stream::once(async move {
+            fs::remove_dir(folder).unwrap();
+            Ok(Bytes::from("x"))
+        }));
+        let used = storage.save(&path("gone/file"), content, &SaveOptions::default()).await.unwrap();
+        assert_eq!(used, path("gone/file"));
+        storage.delete(&used).await.unwrap();
+        fs::remove_dir(root.path.join("gone")).unwrap();
     }
-    let second = LocalStorage::open_root(root.path()).unwrap();
-    assert_eq!(drafts(root.path()), 1, "what somebody is writing is not litter");
-    sender.send(Bytes::from_static(b"the end")).unwrap();
-    assert_eq!(save.await.unwrap().unwrap(), path);
-    assert_eq!(read(&second, "photo.jpg").await.unwrap().len(), (1 << 20) + 7);
-    assert_eq!(drafts(root.path()), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn failed_saves_do_not_take_a_folder_from_under_others() {
+    let root = Root::new();
+    let storage = root.storage();
+    let failing: Vec<_> = (0..8)
+        .map(|_| {
+            let storage = storage.clone();
+            tokio::spawn(async move {
+                loop {
+                    let broken = Box::pin(stream::once(async { Err(io::ErrorKind::BrokenPipe.into()) }));
+                    let result = storage.save(&path("a/b/broken"), broken, &SaveOptions::default()).await;
+                    assert!(matches!(result, Err(StorageError::Content(_))), "{result:?}");
+                }
+            })
+        })
+        .collect();
+    for round in 0..150 {
+        let result = storage.save(&path("a/b/file"), pieces(1), &SaveOptions::default()).await;
+        assert!(result.is_ok(), "round {round}: {result:?}");
+        storage.delete(&path("a/b/file")).await.unwrap();
+        // So that the next folder is made, and taken back, again.
+        let _ = fs::remove_dir(root.path.join("a/b")).and_then(|()| fs::remove_dir(root.path.join("a")));
+    }
+    for task in failing {
+        assert!(!task.is_finished(), "every failure was the content's: {:?}", task.await);
+        task.abort();
+    }
 }
 
 #[tokio::test]
 async fn modes_are_as_told() {
-    let root = tempfile::tempdir().unwrap();
-    for (named, mode) in [(false, 0o600), (true, 0o644)] {
-        let mut options = options(named);
-        options.file_mode = mode;
-        options.folder_mode = 0o700;
-        let storage = LocalStorage::open_root_with(root.path(), options).unwrap();
-        let path = MediaPath::new(&format!("folder-{mode:o}/file")).unwrap();
-        storage.save(&path, content("x"), &SaveOptions::default()).await.unwrap();
-        let mode_of = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        let umask = rustix::process::umask(rustix::fs::Mode::empty());
-        rustix::process::umask(umask);
-        assert_eq!(mode_of(&root.path().join(path.as_str())), mode & !umask.bits());
-        assert_eq!(mode_of(&root.path().join(path.parent().unwrap().as_str())), 0o700 & !umask.bits());
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = Root::new();
+    for storage in both(&root.path) {
+        let storage = storage.file_mode(0o600).dir_mode(0o700);
+        let used = storage.save(&path("folder/file"), content("x"), &SaveOptions::default()).await.unwrap();
+        let mode = |name: &str| fs::metadata(root.path.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("folder"), mode("folder/file")), (0o700, 0o600));
+        storage.delete(&used).await.unwrap();
+        fs::remove_dir(root.path.join("folder")).unwrap();
     }
 }
 
 #[tokio::test]
-async fn hidden_files_are_neither_listed_nor_named() {
-    let root = tempfile::tempdir().unwrap();
-    for name in [".hidden", ".git", "visible", "-", "bad\\name", "line\nfeed"] {
-        std::fs::write(root.path().join(name), "x").unwrap();
+async fn a_start_sweeps_what_is_dead_and_leaves_what_lives() {
+    let root = Root::new();
+    let storage = root.storage().named_temporaries();
+    let other = root.path.clone();
+    let content = Box::pin(stream::once(async move {
+        fs::write(other.join(".private-media-uploads/dead"), "half").unwrap();
+        drop(LocalStorage::open_root(&other).unwrap());
+        let left = fs::read_dir(other.join(".private-media-uploads")).unwrap();
+        assert_eq!(left.count(), 1, "the dead one is swept, and the one that is being written is left");
+        Ok(Bytes::from("whole"))
+    }));
+    storage.save(&path("file"), content, &SaveOptions::default()).await.unwrap();
+    assert_eq!(fs::read_to_string(root.path.join("file")).unwrap(), "whole");
+    assert_eq!(visible(&root), ["file"]);
+}
+
+#[test]
+fn a_failed_fsync_is_a_failed_save() {
+    if !needs("strace", has_command("strace")) {
+        return;
     }
-    std::fs::write(
-        root.path().join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"latin\xe9")),
-        "x",
-    )
-    .unwrap();
-    let storage = LocalStorage::open_root(root.path()).unwrap();
-    let listed = storage.list(None).await.unwrap();
-    assert_eq!(listed.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["visible"]);
+    let program = save_program();
+    // The file's own fsync, then its folder's; a new folder is made durable before either.
+    for (name, failing) in [("file", 1), ("file", 2), ("new/file", 1), ("new/file", 2), ("new/file", 3)] {
+        for option in [None, Some("--named-temporary")] {
+            let root = Root::new();
+            let inject = format!("inject=fsync:error=EIO:when={failing}");
+            let mut command = Command::new("strace");
+            command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]).arg(program);
+            command.arg(&root.path).arg(name).args(option).stdin(Stdio::null());
+            let output = command.output().unwrap();
+            if !needs("ptrace, for strace", !output.stderr.starts_with(b"strace:")) {
+                return;
+            }
+            assert!(!output.status.success(), "fsync {failing} of {name} {option:?} fails the save");
+            assert_eq!(visible(&root), Vec::<String>::new(), "fsync {failing} of {name} {option:?}");
+        }
+    }
+    let root = Root::new();
+    let status =
+        Command::new(program).arg(&root.path).arg("file").stdin(Stdio::null()).output().unwrap().status;
+    assert!(status.success(), "with no fault it succeeds");
+}
+
+/// Free blocks and inodes.
+fn free(path: &Path) -> (u64, u64) {
+    let device = rustix::fs::statvfs(path).unwrap();
+    (device.f_bfree, device.f_ffree)
+}
+
+/// A file system that is there for as long as this lives.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    fn tmpfs(path: &'a Path, size: &str) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path);
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        // Lazily, since the handles of a test that failed may still be open.
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
 }

@@ -78,7 +78,7 @@ async fn a_file_that_grows_is_sent_as_it_was_promised() {
     std::fs::write(&path, vec![b'x'; 100_000]).unwrap();
     let response = service.call(request("GET", "/cars/7/growing.bin", alice())).await.unwrap();
     let mut growing = std::fs::File::options().append(true).open(&path).unwrap();
-    std::io::Write::write_all(&mut growing, &[b'y'; 100_000]).unwrap();
+    std::io::Write::write_all(&mut growing, &vec![b'y'; 100_000]).unwrap();
     let sent = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(sent, vec![b'x'; 100_000]);
 }

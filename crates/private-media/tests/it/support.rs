@@ -1,15 +1,117 @@
 //! What the tests share.
 
-use std::io::Write;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use private_media::storage::{MediaFile, Storage, StorageError};
-use private_media::{Grants, Identity, LocalStorage, MediaPath, MediaService, Permit, PrivateMedia, User};
+use private_media::storage::{LocalStorage, MediaFile, Storage, StorageError};
+use private_media::{Grants, Identity, MediaPath, MediaService, Permit, PrivateMedia, User};
 use tower_service::Service;
+
+/// Whether a test can run that needs something of the machine. What is left out is said, and is an error where
+/// `PRIVATE_MEDIA_TEST_ALL` says that nothing may be.
+pub(crate) fn needs(what: &str, available: bool) -> bool {
+    if !available {
+        assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no {what}");
+        // Not by `eprintln!`, which the test runner keeps to itself when a test passes.
+        let _ = writeln!(std::io::stderr(), "left out: a test that needs {what}");
+    }
+    available
+}
+
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether a command runs at all.
+pub(crate) fn has_command(name: &str) -> bool {
+    Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+pub(crate) fn path(name: &str) -> MediaPath {
+    MediaPath::new(name).unwrap_or_else(|error| panic!("{name:?}: {error}"))
+}
+
+/// Opens as somebody who may read everything.
+pub(crate) async fn open(storage: &dyn Storage, name: &str) -> Result<MediaFile, StorageError> {
+    let everything = |_: &Identity, _: &MediaPath| true;
+    storage.open(&Permit::ask(&everything, Identity::Anonymous, path(name)).await.unwrap()).await
+}
+
+/// The whole file.
+pub(crate) async fn read(file: &MediaFile) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let piece = file.bytes().clone().read_at(bytes.len() as u64, 100_000).await.unwrap();
+        if piece.is_empty() {
+            return bytes;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+}
+
+/// A fresh root on the disk, with a folder around it that is outside.
+pub(crate) struct Root {
+    pub(crate) outside: tempfile::TempDir,
+    pub(crate) path: PathBuf,
+}
+
+impl Root {
+    pub(crate) fn new() -> Self {
+        let outside = tempfile::tempdir().unwrap();
+        let path = outside.path().join("root");
+        std::fs::create_dir(&path).unwrap();
+        Self { outside, path }
+    }
+
+    pub(crate) fn storage(&self) -> LocalStorage {
+        LocalStorage::open_root(&self.path).unwrap()
+    }
+
+    /// Everything in the root, hidden or not, relative to it; folders end in `/`.
+    pub(crate) fn tree(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            // A folder may go while this looks, which is what some tests wait for.
+            let Ok(entries) = std::fs::read_dir(folder) else { continue };
+            for entry in entries {
+                let entry = entry.unwrap();
+                let name = entry.path().strip_prefix(&self.path).unwrap().display().to_string();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                    names.push(name + "/");
+                } else {
+                    names.push(name);
+                }
+            }
+        }
+        names.sort();
+        names
+    }
+}
+
+/// The example program `save`, which cargo builds beside the tests.
+pub(crate) fn save_program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        // target/PROFILE/deps/it-HASH
+        let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+        let program = profile.join("examples/save");
+        if !program.exists() {
+            let mut build = Command::new(env!("CARGO"));
+            build.args(["build", "--package", "private-media", "--example", "save"]);
+            build.args(profile.ends_with("release").then_some("--release"));
+            build.arg("--target-dir").arg(profile.parent().unwrap());
+            assert!(build.status().unwrap().success(), "the example `save` has to build");
+        }
+        program
+    });
+    &PROGRAM
+}
 
 /// A response, read to its end.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +130,7 @@ pub(crate) fn cars() -> (tempfile::TempDir, MediaService) {
     (root, service)
 }
 
-pub(crate) fn media(root: &std::path::Path) -> PrivateMedia {
+pub(crate) fn media(root: &Path) -> PrivateMedia {
     let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
     PrivateMedia::builder(LocalStorage::open_root(root).unwrap()).permissions(grants).build()
 }
@@ -55,44 +157,4 @@ pub(crate) async fn ask(service: &MediaService, request: Request<()>) -> Answer 
 /// A request with an identity, as the application's own sign-in would put it there.
 pub(crate) fn request(method: &str, uri: &str, identity: Identity) -> Request<()> {
     Request::builder().method(method).uri(uri).extension(identity).body(()).unwrap()
-}
-
-/// Opens what everybody may read.
-pub(crate) async fn open(storage: &dyn Storage, path: &str) -> Result<MediaFile, StorageError> {
-    let everybody = |_: &Identity, _: &MediaPath| true;
-    let permit = Permit::ask(&everybody, Identity::Anonymous, MediaPath::new(path).unwrap()).await.unwrap();
-    storage.open(&permit).await
-}
-
-/// The bytes of what everybody may read, or why not.
-pub(crate) async fn read(storage: &dyn Storage, path: &str) -> Result<Vec<u8>, StorageError> {
-    let file = open(storage, path).await?;
-    let parts = futures_util::stream::unfold(0, |offset| {
-        let bytes = file.bytes().clone();
-        async move {
-            let part = bytes.read_at(offset, 65_536).await.unwrap();
-            (!part.is_empty()).then(|| (part.clone(), offset + part.len() as u64))
-        }
-    });
-    Ok(parts.collect::<Vec<_>>().await.concat())
-}
-
-/// Whether a test can have what it needs. `cargo xtask test` has everything, and there it fails; elsewhere it says what it
-/// leaves out, past the capture of output.
-pub(crate) fn has(what: &str, available: bool) -> bool {
-    if !available {
-        assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test needs {what}");
-        let _ = writeln!(std::io::stderr(), "left out: a test that needs {what}");
-    }
-    available
-}
-
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Runs a program that has to succeed.
-pub(crate) fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,146 +1,232 @@
-//! Opens what lies beneath the root, and nothing else.
+//! Whatever is reached by name: beneath the root's handle, or not at all.
 
 use std::fs::File;
 use std::io;
 
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::LocalOptions;
+use super::super::{Entry, StorageError};
 use crate::request::MediaPath;
-use crate::storage::{Entry, StorageError};
 
-/// The root's handle.
-#[derive(Debug)]
-pub(super) struct Root {
-    pub(super) dir: Dir,
-    pub(super) options: LocalOptions,
+/// Never waits for the other end of a FIFO, and never takes a terminal for its own.
+const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+
+/// Opens a regular file if that takes no disk; `None` means that it might.
+#[cfg(target_os = "linux")]
+pub(super) fn open_cached(root: &Dir, path: &MediaPath) -> Option<Result<File, StorageError>> {
+    match linux::open(root, path, rustix::fs::ResolveFlags::CACHED) {
+        Ok(file) => Some(regular(file)),
+        // Only these are final. All else, an older kernel's EINVAL too, is asked again where it may wait.
+        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::ACCESS)) => {
+            Some(Err(unreachable(error.into())))
+        }
+        Err(_) => None,
+    }
 }
 
-/// A FIFO does not make us wait for its writer, and a terminal does not become ours.
-const HARMLESS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+/// Elsewhere the kernel cannot say.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn open_cached(_root: &Dir, _path: &MediaPath) -> Option<Result<File, StorageError>> {
+    None
+}
 
-impl Root {
-    /// Opens a file if the kernel can say at once what it is; `None` if the disk has to be asked.
-    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<File, StorageError>> {
-        #[cfg(target_os = "linux")]
-        {
-            let opened = self.openat2(path, rustix::fs::ResolveFlags::CACHED);
-            // EAGAIN: not in memory. EINVAL: a kernel before 5.12, which does not know the flag.
-            if !matches!(opened, Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM)) {
-                return Some(opened.map_err(|error| refusal(error.into())));
-            }
-        }
-        None
-    }
-
-    /// Opens a file, for as long as it takes.
-    pub(super) fn open(&self, path: &MediaPath) -> Result<File, StorageError> {
-        #[cfg(target_os = "linux")]
-        {
-            // EAGAIN: something beneath the root was renamed meanwhile, and the kernel cannot tell that it stayed beneath.
-            for _ in 0..8 {
-                match self.openat2(path, rustix::fs::ResolveFlags::empty()) {
-                    Err(Errno::AGAIN) => {}
-                    // Not to be had here (an old kernel, a sandbox): component by component is as safe, and slower.
-                    Err(Errno::NOSYS | Errno::PERM) => break,
-                    opened => return opened.map_err(|error| refusal(error.into())),
-                }
-            }
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(i32::try_from(HARMLESS.bits()).unwrap_or_default());
-        self.dir.open_with(path.as_str(), &options).map(cap_std::fs::File::into_std).map_err(refusal)
-    }
-
+/// Opens a regular file; may wait for the disk.
+pub(super) fn open(root: &Dir, path: &MediaPath) -> Result<File, StorageError> {
     #[cfg(target_os = "linux")]
-    fn openat2(&self, path: &MediaPath, resolve: rustix::fs::ResolveFlags) -> rustix::io::Result<File> {
-        use rustix::fs::{Mode, ResolveFlags, openat2};
-
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | HARMLESS;
-        let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.dir, path.as_str(), flags, Mode::empty(), resolve).map(File::from)
+    match linux::open(root, path, rustix::fs::ResolveFlags::empty()) {
+        Ok(file) => return regular(file),
+        // No such call (ENOSYS, or EPERM by seccomp), or renames all around: it is left to cap-std, for this one open.
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+        Err(error) => return Err(unreachable(error.into())),
     }
+    open_by_components(root, path)
+}
 
-    /// Opens a folder; the root itself if `None`.
-    pub(super) fn folder(&self, folder: Option<&MediaPath>) -> io::Result<Dir> {
-        folder.map_or_else(|| self.dir.try_clone(), |folder| self.dir.open_dir(folder.as_str()))
-    }
+/// The same where the kernel has no such call: cap-std walks component by component and follows links itself.
+fn open_by_components(root: &Dir, path: &MediaPath) -> Result<File, StorageError> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(NO_WAIT.bits().cast_signed());
+    let file = root.open_with(path.as_str(), &options).map_err(unreachable)?;
+    regular(file.into_std())
+}
 
-    /// The same, and makes it and what it lies in where there is none. Making it lasts: the folder above is synced.
-    pub(super) fn make_folder(&self, folder: Option<&MediaPath>) -> io::Result<Dir> {
-        let missing = match (self.folder(folder), folder) {
-            (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => folder,
-            (opened, _) => return opened,
-        };
-        let above = self.make_folder(missing.parent().as_ref())?;
-        let mut builder = DirBuilder::new();
-        builder.mode(self.options.folder_mode);
-        match above.create_dir_with(missing.file_name(), &builder) {
-            Ok(()) => sync(&above)?,
-            // Somebody else makes it too.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-        self.folder(folder)
-    }
+#[cfg(target_os = "linux")]
+mod linux {
+    use rustix::fs::{ResolveFlags, openat2};
 
-    /// Removes a file's name. Of a symlink, that is the link.
-    pub(super) fn delete(&self, path: &MediaPath) -> Result<(), StorageError> {
-        let folder = self.folder(path.parent().as_ref()).map_err(refusal)?;
-        let found = folder.symlink_metadata(path.file_name()).map_err(refusal)?;
-        if !found.is_file() && !found.is_symlink() {
-            return Err(StorageError::not_found("it is no regular file"));
-        }
-        let failed = |source| StorageError::Io { doing: "deleting a file", source };
-        folder.remove_file(path.file_name()).map_err(failed)?;
-        sync(&folder).map_err(failed)
-    }
+    use super::{Dir, Errno, File, MediaPath, Mode, NO_WAIT, OFlags};
 
-    pub(super) fn list(&self, folder: Option<&MediaPath>) -> Result<Vec<Entry>, StorageError> {
-        let failed = |source| StorageError::Io { doing: "listing a folder", source };
-        let mut entries = Vec::new();
-        for found in self.folder(folder).map_err(refusal)?.entries().map_err(refusal)? {
-            let name = found.map_err(failed)?.file_name();
-            // What is no legal path is not served, so it is not shown.
-            let path = name.to_str().and_then(|name| match folder {
-                Some(folder) => MediaPath::new(&format!("{folder}/{name}")).ok(),
-                None => MediaPath::new(name).ok(),
-            });
-            let Some(path) = path else { continue };
-            // A symlink is what it leads to; what leads out, or nowhere, is not shown either.
-            let Ok(metadata) = self.dir.metadata(path.as_str()) else { continue };
-            if metadata.is_dir() || metadata.is_file() {
-                entries.push(Entry { path, is_folder: metadata.is_dir() });
+    pub(super) fn open(root: &Dir, path: &MediaPath, more: ResolveFlags) -> Result<File, Errno> {
+        // Where a link leads over `..`, any rename on the machine makes the kernel say EAGAIN.
+        const TRIES: usize = 16;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | NO_WAIT;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
+        let tries = if more.contains(ResolveFlags::CACHED) { 1 } else { TRIES };
+        let mut result = Err(Errno::AGAIN);
+        for _ in 0..tries {
+            result = openat2(root, path.as_str(), flags, Mode::empty(), resolve);
+            if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
             }
         }
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(entries)
+        result.map(File::from)
     }
 }
 
-/// Makes what was changed in a folder last.
-pub(super) fn sync(folder: &Dir) -> io::Result<()> {
-    // A handle that was opened to walk through may be one that cannot be synced.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let handle = rustix::fs::openat(folder, ".", flags, rustix::fs::Mode::empty())?;
-    Ok(rustix::fs::fsync(handle)?)
+/// The handle says what was opened; the name is not asked again.
+fn regular(file: File) -> Result<File, StorageError> {
+    let metadata = file.metadata().map_err(io_error("asking for the file's metadata"))?;
+    if metadata.is_file() {
+        Ok(file)
+    } else {
+        Err(StorageError::not_found(format!("not a regular file but {:?}", metadata.file_type())))
+    }
 }
 
-/// Why there is nothing to be opened: what is not there, not beneath the root or not readable is not found. What says
-/// something about this process or its disk, and nothing about the path, is a failure.
-fn refusal(error: io::Error) -> StorageError {
-    match Errno::from_io_error(&error) {
+/// Deletes a name, and not what it may link to.
+pub(super) fn delete(root: &Dir, path: &MediaPath) -> Result<(), StorageError> {
+    let folder = open_folder(root, path.parent().as_ref())?;
+    let name = path.file_name();
+    if folder.symlink_metadata(name).map_err(unreachable)?.is_dir() {
+        return Err(StorageError::not_found("it is a folder"));
+    }
+    folder.remove_file(name).map_err(unreachable)?;
+    sync(&folder)
+}
+
+/// What can be served of a folder, sorted by name.
+pub(super) fn list(root: &Dir, folder: Option<&MediaPath>) -> Result<Vec<Entry>, StorageError> {
+    let reading = io_error("reading the folder");
+    let mut entries = Vec::new();
+    for found in open_folder(root, folder)?.entries().map_err(&reading)? {
+        let found = found.map_err(&reading)?;
+        let name = found.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let path = match folder {
+            Some(folder) => MediaPath::new(&format!("{folder}/{name}")),
+            None => MediaPath::new(name),
+        };
+        let Ok(path) = path else { continue };
+        let mut kind = found.file_type().map_err(&reading)?;
+        if !kind.is_file() && !kind.is_dir() {
+            // A link is judged by what it leads to beneath the root; the rest is what it is.
+            let Ok(metadata) = root.metadata(path.as_str()) else { continue };
+            kind = metadata.file_type();
+        }
+        if kind.is_file() || kind.is_dir() {
+            entries.push(Entry { path, is_folder: kind.is_dir() });
+        }
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// Opens a folder, the root itself if `None`.
+pub(super) fn open_folder(root: &Dir, folder: Option<&MediaPath>) -> Result<Dir, StorageError> {
+    root.open_dir(folder.map_or(".", MediaPath::as_str)).map_err(unreachable)
+}
+
+/// Opens a folder, and makes what is missing of it; `made` takes the paths of those that this call made, parents first.
+///
+/// Each new name is made durable at once, for whoever stores something below it before this save ends.
+pub(super) fn make_folder(
+    root: &Dir,
+    folder: Option<&MediaPath>,
+    permissions: u32,
+    made: &mut Vec<MediaPath>,
+) -> Result<Dir, StorageError> {
+    let making = io_error("making the folder");
+    let Some(folder) = folder else { return root.try_clone().map_err(&making) };
+    match root.open_dir(folder.as_str()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => return result.map_err(&making),
+    }
+    let mut builder = DirBuilder::new();
+    builder.mode(permissions);
+    let above: Vec<MediaPath> = std::iter::successors(Some(folder.clone()), MediaPath::parent).collect();
+    for path in above.iter().rev() {
+        match root.create_dir_with(path.as_str(), &builder) {
+            Ok(()) => made.push(path.clone()),
+            // It was there, or another save was faster. If it is no folder, the next step says so.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(making(error)),
+        }
+        sync(&open_folder(root, path.parent().as_ref())?)?;
+    }
+    root.open_dir(folder.as_str()).map_err(&making)
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync(folder: &Dir) -> Result<(), StorageError> {
+    // cap-std's handles are good for lookups only (O_PATH); the open one is of the same folder, whatever its name is now.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, ".", flags, Mode::empty())
+        .and_then(rustix::fs::fsync)
+        .map_err(|error| io_error("making the folder durable")(error.into()))
+}
+
+/// Why a name led to nothing that may be served; what is the machine's fault stays an error.
+fn unreachable(error: io::Error) -> StorageError {
+    let errno = Errno::from_io_error(&error);
+    match errno {
+        Some(Errno::NFILE | Errno::MFILE | Errno::IO | Errno::NOMEM | Errno::STALE | Errno::AGAIN) => {
+            io_error("opening beneath the root")(error)
+        }
         Some(
-            Errno::MFILE
-            | Errno::NFILE
-            | Errno::NOMEM
-            | Errno::IO
-            | Errno::STALE
-            | Errno::AGAIN
-            | Errno::INTR,
-        ) => StorageError::Io { doing: "opening a file", source: error },
-        _ => StorageError::not_found(error),
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::ACCESS
+            | Errno::PERM
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ISDIR,
+        ) => StorageError::not_found(error),
+        // cap-std's own refusal of a path that leads out has no number.
+        None if error.kind() == io::ErrorKind::PermissionDenied => StorageError::not_found(error),
+        _ => io_error("opening beneath the root")(error),
+    }
+}
+
+/// Turns an error into [`StorageError::Full`] if it is one of space, else into [`StorageError::Io`].
+pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
+    move |source| match Errno::from_io_error(&source) {
+        Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full,
+        _ => StorageError::Io { doing, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_and_what_the_machine_cannot() {
+        for (errno, is_fault) in [
+            (Errno::NOENT, false),
+            (Errno::NOTDIR, false),
+            (Errno::LOOP, false),
+            (Errno::XDEV, false),
+            (Errno::ACCESS, false),
+            (Errno::PERM, false),
+            (Errno::NAMETOOLONG, false),
+            (Errno::NXIO, false),
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::IO, true),
+            (Errno::NOMEM, true),
+        ] {
+            let error = unreachable(errno.into());
+            assert_eq!(matches!(error, StorageError::Io { .. }), is_fault, "{errno}: {error:?}");
+            assert_eq!(matches!(error, StorageError::NotFound { .. }), !is_fault, "{errno}: {error:?}");
+        }
+        for errno in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(matches!(io_error("")(errno.into()), StorageError::Full), "{errno}");
+        }
     }
 }

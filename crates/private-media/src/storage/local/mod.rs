@@ -1,10 +1,10 @@
-//! A folder as the private root.
+//! A folder of the local disk as a private root.
 
 mod beneath;
-mod draft;
 mod read;
+mod save;
+mod temporary;
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,93 +16,109 @@ use futures_core::future::BoxFuture;
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
 use crate::permission::Permit;
 use crate::request::MediaPath;
-use beneath::Root;
 
-/// A folder of the local disk, opened once; whatever is opened later is opened relative to that handle and beneath it.
+/// A folder of the local disk as a private root.
 ///
-/// Only regular files are served. A symlink counts if it leads, relatively, to something beneath the root; one that leads out
-/// of it, by any way, is not found. A hard link cannot be told from a file, so who may put hard links into the root may publish
-/// what they link to. What this process may not read is not found.
+/// The folder is opened once. Everything else is opened beneath that handle, and nothing outside is reached: no spelling,
+/// no link and no race of renames leads out. Links that stay beneath the root are followed if they are relative; an
+/// absolute one is refused wherever it leads. Only regular files are served. A hard link is a regular file: whoever may
+/// make one below the root decides that it is private media. Do not let others write there.
+///
+/// A save needs the root's file system for its temporaries, and leaves a hidden folder `.private-media-uploads` where
+/// it cannot do without names. A file system that is mounted below the root is served; it can be stored to where it
+/// has unnamed temporary files (`O_TMPFILE`), but nothing in it can be replaced.
+///
+/// A save that is dropped before its content has ended leaves nothing; dropped later, it leaves the whole file or nothing.
+/// One that fails after it has replaced a file, because the folder cannot be made durable, leaves the new file.
+///
+/// Its futures need a Tokio runtime, whose blocking pool waits for the disk.
 ///
 /// ```
-/// use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+/// use private_media::storage::{LocalStorage, SaveOptions, Storage, content};
+/// use private_media::MediaPath;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let root = tempfile::tempdir()?;
-/// # let root = root.path();
+/// # let folder = tempfile::tempdir()?;
+/// # let root = folder.path();
 /// let storage = LocalStorage::open_root(root)?;
 /// let path = MediaPath::for_upload("cars/7", "photo.jpg")?;
-/// let first = storage.save(&path, content("one"), &SaveOptions::default()).await?;
-/// let second = storage.save(&path, content("two"), &SaveOptions::default()).await?;
-/// assert_eq!(first.as_str(), "cars/7/photo.jpg");
-/// assert_ne!(first, second); // cars/7/photo_x7Fq2Ab.jpg
+/// let used = storage.save(&path, content("…"), &SaveOptions::default()).await?;
+/// assert!(storage.exists(&used).await?);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct LocalStorage(Arc<Root>);
-
-/// How a [`LocalStorage`] makes files and folders; the process's umask is taken off the modes.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct LocalOptions {
-    /// The mode of new files; 0o640 unless told otherwise.
-    pub file_mode: u32,
-    /// The mode of new folders; 0o750 unless told otherwise.
-    pub folder_mode: u32,
-    /// Writes uploads under a hidden name rather than none (`O_TMPFILE`). It happens by itself where the file system knows no
-    /// unnamed files.
-    pub named_drafts: bool,
+#[derive(Debug, Clone)]
+pub struct LocalStorage {
+    root: Arc<Dir>,
+    how: How,
 }
 
-impl Default for LocalOptions {
-    fn default() -> Self {
-        Self { file_mode: 0o640, folder_mode: 0o750, named_drafts: false }
-    }
+/// How files are made.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    file_mode: u32,
+    dir_mode: u32,
+    named_temporaries: bool,
 }
 
 impl LocalStorage {
-    /// Opens the folder, and removes what an interrupted process left of its uploads.
+    /// Opens a folder that exists, and sweeps what the uploads of a crashed process left in it. It waits for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
-        Self::open_root_with(root, LocalOptions::default())
+        let root = root.as_ref();
+        let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(|error| {
+            let what = match error.kind() {
+                io::ErrorKind::NotFound => "does not exist".to_owned(),
+                io::ErrorKind::NotADirectory => "is not a folder".to_owned(),
+                _ => format!("cannot be opened: {error}"),
+            };
+            let source = io::Error::new(error.kind(), format!("{} {what}", root.display()));
+            StorageError::Io { doing: "opening the root", source }
+        })?;
+        temporary::sweep(&dir);
+        let how = How { file_mode: 0o640, dir_mode: 0o750, named_temporaries: false };
+        Ok(Self { root: Arc::new(dir), how })
     }
 
-    /// The same, with other modes.
-    pub fn open_root_with(root: impl AsRef<Path>, options: LocalOptions) -> Result<Self, StorageError> {
-        let dir = Dir::open_ambient_dir(root, ambient_authority())
-            .map_err(|source| StorageError::Io { doing: "opening the root folder", source })?;
-        draft::sweep(&dir);
-        Ok(Self(Arc::new(Root { dir, options })))
+    /// The permissions that a stored file gets, before the umask; `0o640` unless told.
+    #[must_use]
+    pub fn file_mode(mut self, mode: u32) -> Self {
+        self.how.file_mode = mode & 0o777;
+        self
     }
 
-    /// Does what may wait for the disk where waiting is allowed.
-    async fn blocking<T: Send + 'static>(
+    /// The permissions that a folder gets that a save makes, before the umask; `0o750` unless told.
+    #[must_use]
+    pub fn dir_mode(mut self, mode: u32) -> Self {
+        self.how.dir_mode = mode & 0o777;
+        self
+    }
+
+    /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn named_temporaries(mut self) -> Self {
+        self.how.named_temporaries = true;
+        self
+    }
+
+    /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
+    async fn find<T: Send + 'static>(
         &self,
-        doing: &'static str,
-        work: impl FnOnce(&Root) -> Result<T, StorageError> + Send + 'static,
+        path: &MediaPath,
+        look: fn(std::fs::File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let root = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || work(&root)).await {
-            Ok(result) => result,
-            Err(stopped) => Err(StorageError::Io { doing, source: io::Error::other(stopped) }),
+        if let Some(file) = beneath::open_cached(&self.root, path) {
+            return file.and_then(look);
         }
-    }
-
-    async fn open_path(&self, path: &MediaPath) -> Result<MediaFile, StorageError> {
-        let file = if let Some(opened) = self.0.open_cached(path) {
-            opened?
-        } else {
-            let path = path.clone();
-            self.blocking("opening a file", move |root| root.open(&path)).await?
-        };
-        read::media_file(file)
+        let (root, path) = (Arc::clone(&self.root), path.clone());
+        blocking(move || beneath::open(&root, &path).and_then(look)).await
     }
 }
 
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
-        Box::pin(self.open_path(permit.path()))
+        Box::pin(self.find(permit.path(), read::media_file))
     }
 
     fn save<'a>(
@@ -111,26 +127,65 @@ impl Storage for LocalStorage {
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
-        Box::pin(draft::save(self, path, content, options))
+        Box::pin(save::save(&self.root, self.how, path, content, *options))
     }
 
     fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
-        let path = path.clone();
-        Box::pin(self.blocking("deleting a file", move |root| root.delete(&path)))
+        let (root, path) = (Arc::clone(&self.root), path.clone());
+        Box::pin(blocking(move || beneath::delete(&root, &path)))
     }
 
     fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(async { Ok(self.open_path(path).await?.metadata().clone()) })
+        Box::pin(self.find(path, |file| read::metadata(&file)))
     }
 
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        let folder = folder.cloned();
-        Box::pin(self.blocking("listing a folder", move |root| root.list(folder.as_ref())))
+        let (root, folder) = (Arc::clone(&self.root), folder.cloned());
+        Box::pin(blocking(move || beneath::list(&root, folder.as_ref())))
     }
 }
 
-impl fmt::Debug for LocalStorage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalStorage").field("root", &self.0.dir).field("options", &self.0.options).finish()
+/// Runs what waits for the disk where waiting is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            Err(StorageError::Io { doing: "waiting for the disk", source: io::Error::other(error) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance::conformance;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn conforms() {
+        let root = tempfile::tempdir().unwrap();
+        conformance(Arc::new(LocalStorage::open_root(root.path()).unwrap())).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn conforms_with_named_temporaries() {
+        let root = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open_root(root.path()).unwrap().named_temporaries();
+        conformance(Arc::new(storage)).await;
+        let uploads = std::fs::read_dir(root.path().join(".private-media-uploads")).unwrap();
+        assert_eq!(uploads.count(), 0, "every temporary is gone");
+    }
+
+    #[test]
+    fn a_root_that_is_none_is_one_clear_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for (root, what) in [(folder.path().join("none"), "does not exist"), (file, "is not a folder")] {
+            let error = LocalStorage::open_root(&root).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert_eq!(source, format!("{} {what}", root.display()));
+        }
     }
 }

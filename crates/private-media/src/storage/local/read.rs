@@ -1,70 +1,154 @@
-//! Reads an open file: at once where the page cache has it, else where waiting is allowed.
+//! Reading at a position, without waiting where the page cache has it.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
-use crate::storage::{MediaFile, Metadata, ReadAt, StorageError};
+use super::super::{MediaFile, Metadata, ReadAt, StorageError};
+use super::beneath::io_error;
 
-/// What an open handle is. Its name is not looked at again.
+/// The most that one read answers, in bytes, however much is asked for.
+const MAX_READ: usize = 1 << 20;
+
+/// What is known of an open file, all of it from its handle.
+pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let doing = io_error("asking for the file's metadata");
+    let metadata = file.metadata().map_err(&doing)?;
+    let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Ok(Metadata {
+        len: metadata.len(),
+        modified: metadata.modified().map_err(&doing)?,
+        created: metadata.created().ok(),
+        accessed: metadata.accessed().ok(),
+        etag: format!("{modified:x}-{:x}-{:x}", metadata.len(), metadata.ino()),
+    })
+}
+
+/// An open file as delivery takes it.
 pub(super) fn media_file(file: File) -> Result<MediaFile, StorageError> {
-    let found = file.metadata().map_err(|source| StorageError::Io { doing: "looking at a file", source })?;
-    if !found.is_file() {
-        return Err(StorageError::not_found("it is no regular file"));
-    }
-    let modified =
-        found.modified().map_err(|source| StorageError::Io { doing: "looking at a file", source })?;
-    let metadata = Metadata {
-        len: found.len(),
-        modified,
-        created: found.created().ok(),
-        accessed: found.accessed().ok(),
-        etag: format!("{:x}.{:x}-{:x}-{:x}", found.mtime(), found.mtime_nsec(), found.len(), found.ino()),
-    };
-    Ok(MediaFile::new(metadata, Arc::new(LocalFile(file))))
+    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { file })))
 }
 
 #[derive(Debug)]
-struct LocalFile(File);
+struct LocalFile {
+    file: File,
+}
 
 impl ReadAt for LocalFile {
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        let len = reachable(offset, len);
         Box::pin(async move {
-            // No file reaches further, and the kernel would call it an error.
-            if i64::try_from(offset.saturating_add(len as u64)).is_err() {
+            if len == 0 {
                 return Ok(Bytes::new());
             }
-            #[cfg(target_os = "linux")]
-            if let Some(bytes) = self.cached(offset, len) {
+            if let Some(bytes) = self.read_cached(offset, len) {
                 return Ok(bytes);
             }
-            let reading = move || {
-                let mut bytes = BytesMut::zeroed(len);
-                let read = self.0.read_at(&mut bytes, offset)?;
-                bytes.truncate(read);
-                Ok(bytes.freeze())
-            };
-            tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)?
+            tokio::task::spawn_blocking(move || self.read(offset, len)).await.map_err(io::Error::other)?
         })
     }
 }
 
 impl LocalFile {
-    /// What of it is in the page cache (`RWF_NOWAIT`), if anything is. All else, the end of the file too, is for a read that
-    /// may wait to find out.
+    /// What the page cache has of it, at least a byte; `None` means that the disk may have to be asked.
     #[cfg(target_os = "linux")]
-    fn cached(&self, offset: u64, len: usize) -> Option<Bytes> {
+    fn read_cached(&self, offset: u64, len: usize) -> Option<Bytes> {
         use rustix::io::{ReadWriteFlags, preadv2};
 
-        let mut bytes = BytesMut::zeroed(len);
-        let mut buffers = [io::IoSliceMut::new(&mut bytes)];
-        let read =
-            preadv2(&self.0, &mut buffers, offset, ReadWriteFlags::NOWAIT).ok().filter(|read| *read > 0)?;
-        bytes.truncate(read);
-        Some(bytes.freeze())
+        let mut buffer = vec![0; len];
+        let count =
+            preadv2(&self.file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT);
+        match count {
+            // Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached", so only a real read may say it.
+            Ok(0) | Err(_) => None,
+            Ok(count) => Some(filled(buffer, count)),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_cached(&self, _offset: u64, _len: usize) -> Option<Bytes> {
+        None
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let mut buffer = vec![0; len];
+        let count = rustix::io::retry_on_intr(|| rustix::io::pread(&self.file, &mut *buffer, offset))?;
+        Ok(filled(buffer, count))
+    }
+}
+
+/// How much may be asked for at this position: positions end at `i64::MAX`.
+fn reachable(offset: u64, len: usize) -> usize {
+    let room = i64::MAX.unsigned_abs().saturating_sub(offset);
+    len.min(MAX_READ).min(usize::try_from(room).unwrap_or(usize::MAX))
+}
+
+fn filled(mut buffer: Vec<u8>, count: usize) -> Bytes {
+    buffer.truncate(count);
+    // A short read must not hold on to the room of a long one.
+    buffer.shrink_to_fit();
+    Bytes::from(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_and_lengths_at_their_limits() {
+        let end = i64::MAX.unsigned_abs();
+        for (offset, len, reached) in [
+            (0, 0, 0),
+            (0, 10, 10),
+            (0, usize::MAX, MAX_READ),
+            (end - 3, 10, 3),
+            (end, 10, 0),
+            (end + 1, 10, 0),
+            (u64::MAX, usize::MAX, 0),
+        ] {
+            assert_eq!(reachable(offset, len), reached, "{len} at {offset}");
+        }
+    }
+
+    #[tokio::test]
+    async fn cached_or_not_the_bytes_are_the_same() {
+        let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3 << 20).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, &content).unwrap();
+        file.sync_all().unwrap();
+        let file = Arc::new(LocalFile { file });
+        for drop_cache in [true, false] {
+            if drop_cache {
+                rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+            }
+            let mut read = Vec::new();
+            loop {
+                let bytes = Arc::clone(&file).read_at(read.len() as u64, 100_000).await.unwrap();
+                assert!(bytes.len() <= 100_000);
+                if bytes.is_empty() {
+                    break;
+                }
+                read.extend_from_slice(&bytes);
+            }
+            assert!(read == content, "read back {} bytes", read.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn past_the_end_and_shrunk_files_end() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(10).unwrap();
+        let file = Arc::new(LocalFile { file });
+        for offset in [10, 11, i64::MAX.unsigned_abs(), u64::MAX] {
+            assert_eq!(Arc::clone(&file).read_at(offset, 5).await.unwrap(), Bytes::new(), "at {offset}");
+        }
+        assert_eq!(Arc::clone(&file).read_at(7, 5).await.unwrap().len(), 3);
+        file.file.set_len(4).unwrap();
+        assert_eq!(Arc::clone(&file).read_at(7, 5).await.unwrap(), Bytes::new());
     }
 }

@@ -1,0 +1,237 @@
+//! Storing: streamed to a temporary, made durable, and only then visible, whole, under a free name.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use cap_std::fs::Dir;
+use futures_util::StreamExt as _;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+
+use super::super::name::alternatives;
+use super::super::{Content, SaveOptions, StorageError};
+use super::beneath::{io_error, make_folder, sync};
+use super::temporary::Temporary;
+use super::{How, blocking};
+use crate::request::MediaPath;
+
+/// Small pieces of content are gathered to this many bytes before a thread of the blocking pool writes them.
+const PIECE: usize = 256 << 10;
+/// How many bytes are written between two looks at the free space.
+const FREE_CHECK: u64 = 4 << 20;
+/// How often a save makes its folder again when others, failing, take it back.
+const TRIES: usize = 16;
+
+/// The whole of a save. Dropped before its last step, it leaves nothing; the last step happens whole or not at all.
+pub(super) async fn save(
+    root: &Arc<Dir>,
+    how: How,
+    path: &MediaPath,
+    content: Content<'_>,
+    options: SaveOptions,
+) -> Result<MediaPath, StorageError> {
+    options.check_announced()?;
+    let (root, path) = (Arc::clone(root), path.clone());
+    let mut saving = Saving(Some(blocking(move || Upload::begin(root, how, path, options)).await?));
+    let result = match saving.take_all(content, &options).await {
+        Ok(()) => saving.on_pool(Upload::publish).await,
+        Err(error) => Err(error),
+    };
+    // Whoever is told of a failure finds nothing left of it.
+    let upload = saving.0.take();
+    blocking(move || {
+        drop(upload);
+        Ok(())
+    })
+    .await?;
+    result
+}
+
+/// An upload between two visits to the blocking pool.
+struct Saving(Option<Upload>);
+
+impl Saving {
+    async fn take_all(
+        &mut self,
+        mut content: Content<'_>,
+        options: &SaveOptions,
+    ) -> Result<(), StorageError> {
+        let mut len: u64 = 0;
+        let mut waiting = BytesMut::new();
+        while let Some(piece) = content.next().await {
+            let piece = piece.map_err(StorageError::Content)?;
+            len = len.saturating_add(piece.len() as u64);
+            options.check_len(len)?;
+            if waiting.len() + piece.len() > PIECE {
+                self.write(waiting.split().freeze()).await?;
+            }
+            if piece.len() < PIECE {
+                waiting.extend_from_slice(&piece);
+            } else {
+                self.write(piece).await?;
+            }
+        }
+        self.write(waiting.freeze()).await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.on_pool(move |upload| upload.write(&bytes)).await
+    }
+
+    async fn on_pool<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Upload) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let mut upload = self.0.take();
+        let (upload, result) = blocking(move || {
+            let result = upload.as_mut().map(work);
+            Ok((upload, result))
+        })
+        .await?;
+        self.0 = upload;
+        result.unwrap_or_else(|| Err(io_error("saving")(io::ErrorKind::Interrupted.into())))
+    }
+}
+
+impl Drop for Saving {
+    /// Freeing what a large file took can be long, and a future is dropped on a thread that must not wait.
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn_blocking(move || drop(upload));
+        }
+    }
+}
+
+/// A file on its way in, on the blocking pool. Dropped before it is published, it takes everything back.
+struct Upload {
+    temporary: Temporary,
+    folders: MadeFolders,
+    how: How,
+    path: MediaPath,
+    options: SaveOptions,
+    unchecked: u64,
+}
+
+impl Upload {
+    fn begin(root: Arc<Dir>, how: How, path: MediaPath, options: SaveOptions) -> Result<Self, StorageError> {
+        let mut folders = MadeFolders { root, paths: Vec::new() };
+        let folder = folders.make(&path, how)?;
+        let temporary = Temporary::new(&folders.root, &folder, how.file_mode, how.named_temporaries)?;
+        let upload = Self { temporary, folders, how, path, options, unchecked: 0 };
+        upload.check_free(options.expected_len.unwrap_or(0))?;
+        Ok(upload)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        let len = bytes.len() as u64;
+        self.unchecked = self.unchecked.saturating_add(len);
+        if self.unchecked >= FREE_CHECK {
+            self.check_free(len)?;
+            self.unchecked = 0;
+        }
+        self.temporary.file().write_all(bytes).map_err(io_error("writing the content"))
+    }
+
+    /// Refuses what would leave less than the options ask for, with this many bytes still to come.
+    fn check_free(&self, coming: u64) -> Result<(), StorageError> {
+        let needed = self.options.min_free.saturating_add(coming);
+        if needed == 0 {
+            return Ok(());
+        }
+        let device = rustix::fs::fstatvfs(self.temporary.file())
+            .map_err(|error| io_error("asking for the free space")(error.into()))?;
+        if device.f_bavail.saturating_mul(device.f_frsize) < needed {
+            Err(StorageError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Durable first, then visible, then visible durably.
+    fn publish(&mut self) -> Result<MediaPath, StorageError> {
+        self.temporary.file().sync_all().map_err(io_error("making the content durable"))?;
+        self.check_free(0)?;
+        for _ in 0..TRIES {
+            let folder = self.folders.make(&self.path, self.how)?;
+            let used = match self.appear(&folder) {
+                Ok(used) => used,
+                // A save that failed beside this one took back the folder that it had made.
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(io_error("giving the file its name")(error.into())),
+            };
+            if let Err(error) = sync(&folder) {
+                self.disappear(&folder, &used);
+                return Err(error);
+            }
+            self.folders.paths.clear();
+            return Ok(used);
+        }
+        Err(io_error("giving the file its name")(Errno::NOENT.into()))
+    }
+
+    fn appear(&mut self, folder: &Dir) -> Result<MediaPath, Errno> {
+        if self.options.replace {
+            self.temporary.replace(folder, self.path.file_name())?;
+            return Ok(self.path.clone());
+        }
+        for path in std::iter::once(self.path.clone()).chain(alternatives(&self.path)) {
+            match self.temporary.link(folder, path.file_name()) {
+                Err(Errno::EXIST) => {}
+                result => return result.map(|()| path),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Takes back a name that may not survive a power cut: a save that failed shows no file. What was replaced cannot
+    /// come back, so there the new file stays.
+    fn disappear(&self, folder: &Dir, path: &MediaPath) {
+        let there = rustix::fs::statat(folder, path.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+        let ours = rustix::fs::fstat(self.temporary.file());
+        if let (Ok(there), Ok(ours)) = (there, ours)
+            && !self.options.replace
+            && (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+            && let Err(error) = rustix::fs::unlinkat(folder, path.file_name(), AtFlags::empty())
+        {
+            tracing::error!(%path, %error, "a file whose save failed cannot be removed");
+        }
+    }
+}
+
+/// The folders that a save has made. Dropped before it succeeds, those that are still empty go again.
+struct MadeFolders {
+    root: Arc<Dir>,
+    paths: Vec<MediaPath>,
+}
+
+impl MadeFolders {
+    fn make(&mut self, path: &MediaPath, how: How) -> Result<Dir, StorageError> {
+        let folder = path.parent();
+        let mut result = Err(StorageError::not_found("no folder was made"));
+        for _ in 0..TRIES {
+            result = make_folder(&self.root, folder.as_ref(), how.dir_mode, &mut self.paths);
+            match &result {
+                // Here, too, a save that fails may take a folder back between two steps.
+                Err(StorageError::NotFound { .. }) => {}
+                Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                _ => break,
+            }
+        }
+        result
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for path in self.paths.iter().rev() {
+            // Not empty any more means that another save succeeded there.
+            let _ = self.root.remove_dir(path.as_str());
+        }
+    }
+}
