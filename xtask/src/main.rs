@@ -1,0 +1,23 @@
+//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask media` draws the demo's pictures again.
+
+mod media;
+mod tests;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let assets = Path::new("crates/private-media-gateway/assets");
+    let done = match std::env::args().nth(1).as_deref() {
+        Some("test") => tests::run(),
+        Some("media") => media::run(assets).map_err(|error| error.to_string()),
+        _ => Err("usage: cargo xtask test | media".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

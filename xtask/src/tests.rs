@@ -1,0 +1,132 @@
+//! Everything that is tested, in the order in which it fails fastest.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What tests run beside the toolchain, and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("chromium", "chromium"),
+    ("curl", "curl"),
+    ("mkfifo", "coreutils"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+];
+/// What cargo installs itself.
+const CARGO_TOOLS: [&str; 2] = ["cargo-nextest", "cargo-deny"];
+const VENV: &str = "target/venv";
+
+/// Installs and runs all.
+pub(crate) fn run() -> Result<(), String> {
+    let begin = Instant::now();
+    install_programs()?;
+    for tool in CARGO_TOOLS.iter().filter(|tool| !exists(tool)) {
+        cargo(&["install", "--locked", tool])?;
+    }
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    // Advisories need a database from elsewhere; CONTRIBUTING.md says how and when they are looked at.
+    cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    step(Command::new("cargo").args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    // The program as its users have it: the browser and the documentation's commands run it.
+    cargo(&["build", "--release", "--package", "private-media-gateway"])?;
+    step(
+        Command::new("cargo")
+            .args(["nextest", "run", "--workspace", "--no-fail-fast"])
+            .env("PRIVATE_MEDIA_TEST_ALL", "1"),
+    )?;
+    cargo(&["test", "--workspace", "--doc"])?;
+    commands_of("docs/tutorial.md")?;
+    browser()?;
+    println!("all of it passed in {} s", begin.elapsed().as_secs());
+    Ok(())
+}
+
+fn install_programs() -> Result<(), String> {
+    let missing: Vec<_> =
+        PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect();
+    let mut packages = missing;
+    // Debian's python3 comes without the part that makes virtual environments.
+    let has_venv =
+        Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+    if !has_venv.is_ok_and(|status| status.success()) {
+        packages.push("python3-venv");
+    }
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if exists("apt-get") && is_root() {
+        step(Command::new("apt-get").args(["update", "--quiet"]))?;
+        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+        return step(
+            Command::new("apt-get").args(install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"),
+        );
+    }
+    Err(format!(
+        "the tests need {0}; install them, on Debian with: sudo apt-get install {0}",
+        packages.join(" ")
+    ))
+}
+
+/// Runs the shell blocks of a page that are marked as tests, in one shell, in a folder of their own.
+fn commands_of(page: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(page).map_err(|error| format!("{page}: {error}"))?;
+    let blocks = text.split("```sh test\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let script = blocks.collect::<Vec<_>>().join("\n");
+    if script.is_empty() {
+        return Err(format!("{page}: there is no block to be tested"));
+    }
+    let root = std::env::current_dir().map_err(|error| error.to_string())?;
+    let folder = root.join("target/commands");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths([root.join("target/release")].into_iter().chain(std::env::split_paths(&path)));
+    let path = path.map_err(|error| error.to_string())?;
+    step(Command::new("sh").args(["-eu", "-c", &script]).current_dir(folder).env("PATH", path))
+}
+
+fn browser() -> Result<(), String> {
+    if !Path::new(VENV).join("bin/pytest").exists() {
+        step(Command::new("python3").args(["-m", "venv", "--clear", VENV]))?;
+    }
+    let python = format!("{VENV}/bin/python");
+    step(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--requirement",
+        "tests/browser/requirements.txt",
+    ]))?;
+    let program =
+        std::env::current_dir().map_err(|error| error.to_string())?.join("target/release/private-media");
+    step(Command::new(&python).args(["-m", "pytest", "tests/browser"]).env("PRIVATE_MEDIA_BIN", program))
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), String> {
+    step(Command::new("cargo").args(arguments))
+}
+
+fn step(command: &mut Command) -> Result<(), String> {
+    let shown = format!("{} {}", command.get_program().display(), shown_arguments(command));
+    println!("\n> {shown}");
+    let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+fn shown_arguments(command: &Command) -> String {
+    let arguments: Vec<_> = command.get_args().map(|argument| argument.display().to_string()).collect();
+    let shown = arguments.join(" ");
+    shown.lines().next().unwrap_or_default().to_owned()
+}
+
+fn exists(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
