@@ -39,11 +39,11 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         Some(("serve", matches)) => {
             let config = Config::load(matches)?;
             log_to_stderr(&config.log);
-            serve::run(&config)?;
+            return serve::run(&config);
         }
         Some(("demo", matches)) => {
             log_to_stderr("warn");
-            demo::run(text(matches, "listen"))?;
+            return demo::run(text(matches, "listen"));
         }
         Some(("check", matches)) => {
             return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));

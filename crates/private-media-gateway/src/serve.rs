@@ -2,25 +2,29 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::{Accounts, LocalStorage, PrivateMedia};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::{Config, ConfigError, Limits};
 use crate::listener;
 use crate::site::Site;
 
 /// Runs the gateway.
-pub(crate) fn run(config: &Config) -> Result<(), ConfigError> {
+pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
+    // Looked at before it is read, so that no change goes unseen.
+    let seen = stamp(&config.accounts);
     let (media, accounts) = open(config)?;
     let site = Site::new(&media, accounts.clone(), &config.url);
     runtime(config.workers)?.block_on(async {
         let listener = bind(&config.listen).await.map_err(|error| taken(config, &error))?;
-        tokio::spawn(reload(accounts, config.accounts.clone(), config.cache));
+        tokio::spawn(reload(accounts, config.accounts.clone(), seen, config.cache));
         serve(listener, site, config.limits, |_| ()).await
     })
 }
@@ -29,8 +33,7 @@ pub(crate) fn run(config: &Config) -> Result<(), ConfigError> {
 pub(crate) fn open(config: &Config) -> Result<(PrivateMedia, Accounts), ConfigError> {
     config.check_root()?;
     let file = load_accounts(config)?;
-    let storage =
-        LocalStorage::open_root(&config.root).map_err(|error| ConfigError::new(error.to_string()))?;
+    let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let options = AccountsOptions {
         url: config.url.clone(),
         cookie_path: config.url.clone(),
@@ -79,16 +82,17 @@ pub(crate) async fn serve(
     site: Site,
     mut limits: Limits,
     introduce: impl FnOnce(SocketAddr),
-) -> Result<(), ConfigError> {
+) -> Result<ExitCode, ConfigError> {
     limits.connections = listener::raise_open_files(limits.connections);
-    let stop =
-        stop_signal().map_err(|error| ConfigError::new(format!("signals cannot be received: {error}")))?;
+    let signals =
+        stop_signals().map_err(|error| ConfigError::new(format!("signals cannot be received: {error}")))?;
     let address = listener.local_addr().map_err(|error| ConfigError::new(format!("listen: {error}")))?;
     announce(address);
     introduce(address);
-    listener::serve(listener, site, limits, stop).await;
+    let was_hurried = listener::serve(listener, site, limits, signals).await;
     tracing::info!("stopped");
-    Ok(())
+    // What a shell says of a program that ctrl-c has ended.
+    Ok(if was_hurried { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
 
 /// The first line on stdout. A reader of stdout who has gone is no reason to stop.
@@ -97,26 +101,24 @@ fn announce(address: SocketAddr) {
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
-/// Ready at ctrl-c or SIGTERM; a second signal ends the process at once.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// Counts ctrl-c and SIGTERM.
+fn stop_signals() -> std::io::Result<watch::Receiver<u8>> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        let mut signalled = async move || {
+    let (count, signals) = watch::channel(0_u8);
+    tokio::spawn(async move {
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => (),
                 _ = terminate.recv() => (),
             }
-        };
-        signalled().await;
-        tracing::info!("stopping: running downloads may end; another signal stops at once");
-        tokio::spawn(async move {
-            signalled().await;
-            std::process::exit(130);
-        });
-    })
+            tracing::info!("stopping: running downloads may end; another signal stops at once");
+            count.send_modify(|count| *count = count.saturating_add(1));
+        }
+    });
+    Ok(signals)
 }
 
 pub(crate) fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
@@ -130,9 +132,8 @@ pub(crate) fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
 }
 
 /// Takes up what `private-media account` changes, as often as answers may be kept. A file that is wrong changes nothing.
-async fn reload(accounts: Accounts, path: std::path::PathBuf, every: Duration) {
+async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Duration) {
     let path: Arc<Path> = path.into();
-    let mut seen = stamp(&path);
     loop {
         tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))).await;
         let before = seen;
@@ -154,8 +155,10 @@ async fn reload(accounts: Accounts, path: std::path::PathBuf, every: Duration) {
     }
 }
 
+type Stamp = Option<(SystemTime, u64, u64)>;
+
 /// What changes when the file does.
-fn stamp(path: &Path) -> Option<(SystemTime, u64, u64)> {
+fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
 
     let metadata = std::fs::metadata(path).ok()?;

@@ -207,6 +207,8 @@ fn grant(item: &Value) -> Result<String, &'static str> {
     let table = item.as_table().filter(|table| table.len() == 2).ok_or(EXPECTED)?;
     let path = table.get("path").and_then(Value::as_str).ok_or(EXPECTED)?;
     let to = table.get("to").and_then(Value::as_array).ok_or(EXPECTED)?;
-    let to: Option<Vec<&str>> = to.iter().map(Value::as_str).collect();
+    // Written as a flag, a grant has these between its parts.
+    let to = to.iter().map(|to| to.as_str().filter(|to| !to.contains([',', '='])));
+    let to: Option<Vec<&str>> = to.collect();
     Ok(format!("{path}={}", to.ok_or(EXPECTED)?.join(",")))
 }

@@ -67,7 +67,7 @@ impl Config {
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
             accounts: layers.path(&keys::ACCOUNTS),
             cache: layers.get(&keys::CACHE).parse_with(duration)?,
-            session: layers.get(&keys::SESSION).parse_with(session)?,
+            session: layers.get(&keys::SESSION).parse_with(positive_duration)?,
             grants: grants(&layers.get(&keys::GRANT))?,
             limits: Limits {
                 connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
@@ -95,6 +95,17 @@ impl Config {
         let Some(root) = root else {
             return Err(setting.error("it is not a folder", "name the folder that holds the private files"));
         };
+        if let Err(error) = std::fs::read_dir(&self.root) {
+            return Err(setting.error(&format!("it cannot be read ({error})"), "let this user read it"));
+        }
+        let beside =
+            self.accounts.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if above(beside).any(|id| id == root) {
+            return Err(self.accounts_error(
+                "it lies in the private root, where a grant could give it away",
+                "move it out of there",
+            ));
+        }
         let public = self.layers.get(&keys::PUBLIC);
         for folder in self.layers.paths(&keys::PUBLIC) {
             let public = |problem: &str, fix: &str| {
@@ -117,6 +128,12 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// An error about the root that was met when it was opened.
+    pub(crate) fn root_error(&self, error: &dyn std::error::Error) -> ConfigError {
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        self.layers.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
     /// An error about the accounts file, naming where its path was given.
@@ -179,8 +196,10 @@ fn at_least_one(value: &str) -> Result<usize, String> {
 }
 
 fn duration(value: &str) -> Result<Duration, String> {
-    humantime::parse_duration(value)
-        .map_err(|_| "it is no time; write a number and a unit, such as 5s, 10m or 14d".into())
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    let time = humantime::parse_duration(value)
+        .map_err(|_| "it is no time; write a number and a unit, such as 5s, 10m or 14d")?;
+    if time > YEAR { Err("it is over a year; write a shorter time, such as 14d".into()) } else { Ok(time) }
 }
 
 fn positive_duration(value: &str) -> Result<Duration, String> {
@@ -192,16 +211,14 @@ fn positive_duration(value: &str) -> Result<Duration, String> {
     }
 }
 
-fn session(value: &str) -> Result<Duration, String> {
-    const YEAR: Duration = Duration::from_secs(366 * 86_400);
-    let time = positive_duration(value)?;
-    if time > YEAR { Err("it is over a year; write a shorter time, such as 14d".into()) } else { Ok(time) }
-}
-
 fn log_filter(value: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::from_str(value) {
-        Ok(_) => Ok(value.into()),
-        Err(_) => Err("it is no log filter; write error, warn, info, debug or trace".into()),
+    // A lone word that is no level would be taken for the name of a module, and silence everything else.
+    let is_legal = value.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+        || (value.contains('=') && tracing_subscriber::EnvFilter::from_str(value).is_ok());
+    if is_legal {
+        Ok(value.into())
+    } else {
+        Err("it is no log filter; write error, warn, info, debug or trace".into())
     }
 }
 

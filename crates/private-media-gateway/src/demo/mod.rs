@@ -6,6 +6,7 @@ mod upload;
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -47,7 +48,7 @@ const FILES: [(Person, &str, &[u8]); 6] = [
 ];
 
 /// Runs the demo until the signal to stop; nothing of it stays.
-pub(crate) fn run(listen: &str) -> Result<(), ConfigError> {
+pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
     let error = |problem: &dyn std::fmt::Display| ConfigError::new(format!("demo: {problem}"));
     let address = crate::config::addresses(listen)
         .map_err(|problem| ConfigError::new(format!("--listen {listen:?}: {problem}")))?;

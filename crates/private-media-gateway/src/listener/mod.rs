@@ -33,17 +33,17 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Serves until `stop` is ready, then lets what runs come to its end within the limit.
+/// Serves until there is a signal, then lets what runs come to its end, within the limit or until there is another signal: then
+/// the answer is true.
 pub(crate) async fn serve(
     listener: TcpListener,
     handler: impl Handler,
     limits: Limits,
-    stop: impl Future<Output = ()>,
-) {
+    mut signals: watch::Receiver<u8>,
+) -> bool {
     let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
-    tokio::pin!(stop);
     loop {
         // Without a slot nobody is accepted: who comes then waits in the kernel's queue.
         let accept = async {
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
             (slot, accept(&listener).await)
         };
         tokio::select! {
-            () = &mut stop => break,
+            _ = signals.wait_for(|count| *count > 0) => break,
             (slot, (stream, peer)) = accept => {
                 let handler = handler.clone();
                 let stopped = stopped.clone();
@@ -68,11 +68,16 @@ pub(crate) async fn serve(
     drop(listener);
     let _ = stopping.send(true);
     let running = connections.len();
-    let drained =
-        tokio::time::timeout(limits.drain, async { while connections.join_next().await.is_some() {} });
-    if drained.await.is_err() {
-        tracing::warn!(of = running, cut = connections.len(), "downloads were cut off after limits.drain");
-    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    let was_hurried = tokio::select! {
+        drained = tokio::time::timeout(limits.drain, drained) => match drained {
+            Ok(()) => return false,
+            Err(_) => false,
+        },
+        _ = signals.wait_for(|count| *count > 1) => true,
+    };
+    tracing::warn!(of = running, cut = connections.len(), "downloads were cut off");
+    was_hurried
 }
 
 /// The next connection. Errors are those of one connection, or of the process running out of file descriptors, which passes.

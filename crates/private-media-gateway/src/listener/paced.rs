@@ -34,6 +34,8 @@ impl<T> Paced<T> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {
+            // A window that ended while nothing waited is over: the connection was idle.
+            self.end.take_if(|end| end.is_elapsed() || end.deadline() < Instant::now());
             self.taken = self.taken.saturating_add(result.as_ref().map_or(0, |n| *n as u64));
             return Poll::Ready(result);
         }

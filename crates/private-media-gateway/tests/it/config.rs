@@ -40,6 +40,9 @@ fn what_is_wrong_is_one_line() {
         (&["--grant", "cars"], &["--grant \"cars\"", "TEMPLATE=WHOM"]),
         (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
         (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
+        (&["--root", "."], &["accounts.toml", "lies in the private root", "move it"]),
+        (&["--log", "verbose"], &["--log \"verbose\"", "info"]),
+        (&["--cache", "18446744073709551615s"], &["--cache", "over a year"]),
         (&["--cache", "5"], &["--cache \"5\"", "such as 5s"]),
         (&["--session", "0s"], &["--session \"0s\"", "more than nothing"]),
         (&["--session", "2y"], &["--session \"2y\"", "over a year"]),
@@ -82,6 +85,8 @@ fn what_is_wrong_in_a_file_is_one_line() {
         ("[[grant]]\npath = \"a\"", &["grant", "to = "]),
         ("[[grant]]\npath = \"a\"\nto = [\"staff\"]\nextra = 1", &["nothing else"]),
         ("[[grant]]\npath = \"{*f}\"\nto = [\"nobody\"]", &["\"nobody\""]),
+        ("[[grant]]\npath = \"a\"\nto = [\"user:x=everyone\"]", &["write path"]),
+        ("[[grant]]\npath = \"a\"\nto = [\"group:a,everyone\"]", &["write path"]),
         ("root = ", &["line 1", "not TOML"]),
         ("root = \"a\"\nroot = \"b\"", &["line 2", "not TOML"]),
     ] {

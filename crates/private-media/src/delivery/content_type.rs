@@ -20,9 +20,11 @@ use http::header::{HeaderMap, HeaderName};
 pub struct ContentType(&'static str);
 
 const UNKNOWN: &str = "application/octet-stream";
+/// Text that says nothing of its encoding is UTF-8 more often than anything else.
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// What `mime_guess` does not know, or knows by a name that browsers do not.
-const TABLE: [(&str, &str); 12] = [
+const TABLE: [(&str, &str); 11] = [
     ("apng", "image/apng"),
     ("avif", "image/avif"),
     ("flac", "audio/flac"),
@@ -34,7 +36,6 @@ const TABLE: [(&str, &str); 12] = [
     ("mjs", "text/javascript"),
     ("mkv", "video/x-matroska"),
     ("opus", "audio/ogg"),
-    ("txt", "text/plain; charset=utf-8"),
 ];
 
 impl ContentType {
@@ -46,7 +47,10 @@ impl ContentType {
         if let Some((_, known)) = TABLE.iter().find(|(own, _)| *own == extension) {
             return Self(known);
         }
-        Self(mime_guess::from_ext(&extension).first_raw().unwrap_or(UNKNOWN))
+        match mime_guess::from_ext(&extension).first_raw() {
+            Some("text/plain") => Self(PLAIN),
+            known => Self(known.unwrap_or(UNKNOWN)),
+        }
     }
 
     /// The value of `Content-Type` (RFC 9110 section 8.3).
@@ -61,7 +65,7 @@ impl ContentType {
         match self.0.split_once('/') {
             Some(("image", kind)) => !kind.ends_with("+xml"),
             Some(("audio" | "video", _)) => true,
-            _ => matches!(self.0, "text/plain; charset=utf-8" | "application/pdf"),
+            _ => matches!(self.0, PLAIN | "application/pdf"),
         }
     }
 
@@ -98,7 +102,8 @@ mod tests {
             ("a.mp3", "audio/mpeg", true),
             ("a.ogg", "audio/ogg", true),
             ("a.wav", "audio/wav", true),
-            ("a.txt", "text/plain; charset=utf-8", true),
+            ("a.txt", PLAIN, true),
+            ("a.log", PLAIN, true),
             ("a.pdf", "application/pdf", true),
             ("a.html", "text/html", false),
             ("a.htm", "text/html", false),

@@ -95,7 +95,7 @@ impl FromStr for Template {
             if matches!(parts.last(), Some(Part::Rest(_))) {
                 return Err(error("nothing can follow {*…}, which stands for the rest of the path"));
             }
-            let part = parse_part(segment).map_err(error)?;
+            let part = parse_part(segment, parts.is_empty()).map_err(error)?;
             if let Some(name) = part.variable()
                 && parts.iter().any(|other| other.variable() == Some(name))
             {
@@ -107,7 +107,7 @@ impl FromStr for Template {
     }
 }
 
-fn parse_part(segment: &str) -> Result<Part, &'static str> {
+fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
     // `{{` is a brace, and so no variable begins there.
     if let Some(variable) = segment.strip_prefix('{').filter(|rest| !rest.starts_with('{')) {
         let variable = variable.strip_suffix('}').ok_or("a variable is a whole segment, such as {owner}")?;
@@ -128,7 +128,9 @@ fn parse_part(segment: &str) -> Result<Part, &'static str> {
         }
         literal.push(character);
     }
-    match MediaPath::new(&literal) {
+    // What may not begin a path may stand further back in it.
+    let path = if is_first { literal.clone() } else { format!("first/{literal}") };
+    match MediaPath::new(&path) {
         Ok(_) => Ok(Part::Literal(literal)),
         Err(_) if literal.is_empty() => Err("a segment of it is empty; it begins and ends without '/'"),
         Err(_) => Err("no path can have this shape, as a segment of it is not legal in a path"),
@@ -177,6 +179,7 @@ mod tests {
             ("shared", "shared/x", None),
             ("a{{b}}/{x}", "a{b}/1", Some(vec![("x", "1")])),
             ("{{}}", "{}", Some(vec![])),
+            ("a/-/{x}", "a/-/1", Some(vec![("x", "1")])),
         ] {
             let template: Template = template.parse().unwrap();
             let path = MediaPath::new(path).unwrap();

@@ -75,11 +75,13 @@ struct Inner {
     ended: Mutex<HashMap<[u8; 16], SystemTime>>,
     hashing: Semaphore,
     /// Passwords that were right a moment ago, by a digest that nobody else can make, and whose they are.
-    verified: Mutex<HashMap<[u8; 32], (String, Instant)>>,
+    verified: Mutex<Verified>,
     verified_key: Key,
     #[cfg(test)]
     hashed: std::sync::atomic::AtomicUsize,
 }
+
+type Verified = HashMap<[u8; 32], (Arc<Account>, Instant)>;
 
 /// The accounts as they are now.
 struct Current {
@@ -137,9 +139,19 @@ impl Accounts {
         password: &str,
         from: Option<ClientAddr>,
     ) -> Result<Identity, Refused> {
+        let account = self.verify_account(name, password, from).await?;
+        Ok(Identity::User(Arc::clone(&account.user)))
+    }
+
+    async fn verify_account(
+        &self,
+        name: &str,
+        password: &str,
+        from: Option<ClientAddr>,
+    ) -> Result<Arc<Account>, Refused> {
         let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
-        if let Some(identity) = self.verified(&digest) {
-            return Ok(identity);
+        if let Some(account) = self.verified(&digest) {
+            return Ok(account);
         }
         let who = throttle::Guesser::new(name, from.map(|ClientAddr(ip)| ip));
         if let Some(wait) = locked(&self.0.throttle).wait(&who, Instant::now()) {
@@ -147,8 +159,8 @@ impl Accounts {
         }
         let permit = self.0.hashing.acquire().await;
         // Many requests of one browser wait here for the same password.
-        if let Some(identity) = self.verified(&digest) {
-            return Ok(identity);
+        if let Some(account) = self.verified(&digest) {
+            return Ok(account);
         }
         // And so do many guesses: those that were made meanwhile count.
         if let Some(wait) = locked(&self.0.throttle).wait(&who, Instant::now()) {
@@ -169,28 +181,31 @@ impl Accounts {
         };
         throttle.succeeded(&who);
         drop(throttle);
-        self.remember(digest, name);
-        Ok(Identity::User(Arc::clone(&account.user)))
+        self.remember(digest, &account);
+        Ok(account)
     }
 
     fn current(&self) -> Arc<Current> {
         Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn verified(&self, digest: &[u8; 32]) -> Option<Identity> {
+    /// The account that this password was right for, if it is the account still: what was hashed while the accounts were replaced
+    /// may be remembered, but counts for nothing.
+    fn verified(&self, digest: &[u8; 32]) -> Option<Arc<Account>> {
         let verified = locked(&self.0.verified);
-        let (name, until) = verified.get(digest)?;
-        if *until > Instant::now() { self.find(name) } else { None }
+        let (account, until) = verified.get(digest)?;
+        let current = self.current().accounts.get(account.name()).cloned()?;
+        (*until > Instant::now() && Arc::ptr_eq(account, &current)).then_some(current)
     }
 
-    fn remember(&self, digest: [u8; 32], name: &str) {
+    fn remember(&self, digest: [u8; 32], account: &Arc<Account>) {
         let now = Instant::now();
         let mut verified = locked(&self.0.verified);
         if verified.len() >= REMEMBERED {
             verified.retain(|_, (_, until)| *until > now);
         }
         if verified.len() < REMEMBERED && !self.0.options.cache.is_zero() {
-            verified.insert(digest, (name.to_owned(), now + self.0.options.cache));
+            verified.insert(digest, (Arc::clone(account), now + self.0.options.cache));
         }
     }
 
@@ -206,13 +221,13 @@ impl Accounts {
         is_current.then(|| (session, Identity::User(Arc::clone(&account.user))))
     }
 
-    /// A new session for a user who has proven to be this account.
-    fn begin_session(&self, name: &str, now: SystemTime) -> Option<String> {
+    /// A new session for a user who has proven to be this account. It ends with the password that was proven, also if that was
+    /// changed a moment ago.
+    fn begin_session(&self, account: &Account, now: SystemTime) -> Option<String> {
         let current = self.current();
-        let account = current.accounts.get(name)?;
         let session = Session {
             id: session::random()?,
-            name: name.to_owned(),
+            name: account.name().to_owned(),
             stamp: session::stamp(&current.key, account.password.expose()),
             expires: now + self.0.options.session,
         };

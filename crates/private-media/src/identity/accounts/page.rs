@@ -78,8 +78,8 @@ impl Accounts {
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
         let from: Option<ClientAddr> = head.extensions.get().copied();
-        match self.verify(&name, &password, from).await {
-            Ok(_) => match self.begin_session(&name, now) {
+        match self.verify_account(&name, &password, from).await {
+            Ok(account) => match self.begin_session(&account, now) {
                 Some(token) => Self::go(&next, self.cookie(token, self.0.options.session, head)),
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
             },

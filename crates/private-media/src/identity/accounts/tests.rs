@@ -160,7 +160,7 @@ async fn sessions_end() {
     let accounts = accounts();
     let key = Key::new([7; 32]);
     let now = SystemTime::now();
-    let token = accounts.begin_session("alice", now).unwrap();
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now).unwrap();
     let lasts = accounts.0.options.session;
     assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_some());
     assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_none(), "expired");
@@ -180,12 +180,30 @@ async fn sessions_end() {
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
     assert!(accounts.session(&token, now).is_none(), "another password");
-    let token = accounts.begin_session("alice", now).unwrap();
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now).unwrap();
     assert!(accounts.session(&token, now).is_some());
     let mut without = file();
     without.remove("alice").unwrap();
     accounts.replace(without);
     assert!(accounts.session(&token, now).is_none(), "no such account any more");
+}
+
+/// The old password, proven while it was being replaced, is worth nothing afterwards.
+#[tokio::test]
+async fn a_password_that_changes_while_it_is_checked() {
+    let accounts = accounts();
+    let proven = accounts.verify_account("alice", PASSWORD, None).await.unwrap();
+    let mut changed = file();
+    changed.remove("alice").unwrap();
+    changed.add(new("alice", "7", "another password")).unwrap();
+    accounts.replace(changed);
+    let digest = accounts.0.verified_key.sign(&[b"alice", PASSWORD.as_bytes()]);
+    accounts.remember(digest, &proven);
+    let basic = basic_header(&format!("alice:{PASSWORD}"));
+    assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
+    let now = SystemTime::now();
+    let token = accounts.begin_session(&proven, now).unwrap();
+    assert!(accounts.session(&token, now).is_none());
 }
 
 #[tokio::test]

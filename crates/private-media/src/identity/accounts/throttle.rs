@@ -1,6 +1,6 @@
 //! Slows down whoever guesses passwords.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -49,16 +49,23 @@ impl Guesser {
         Self { name: name.chars().take(64).collect(), network }
     }
 
+    fn both(&self) -> Option<Subject> {
+        self.network.map(|network| Subject::Both(self.name.clone(), network))
+    }
+
     fn subjects(&self) -> impl Iterator<Item = Subject> {
-        let both = self.network.map(|network| Subject::Both(self.name.clone(), network));
         let network = self.network.map(Subject::Network);
-        both.into_iter().chain(network).chain([Subject::Name(self.name.clone())])
+        self.both().into_iter().chain(network).chain([Subject::Name(self.name.clone())])
     }
 }
 
 /// The failures of late.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(HashMap<Subject, Failures>);
+pub(super) struct Throttle {
+    failures: HashMap<Subject, Failures>,
+    /// Who has signed in, from where: others' guesses do not make them wait.
+    known: HashSet<Subject>,
+}
 
 #[derive(Debug)]
 struct Failures {
@@ -69,8 +76,10 @@ struct Failures {
 impl Throttle {
     /// How long a guesser has to wait before the next try is looked at; `None` if not at all.
     pub(super) fn wait(&self, who: &Guesser, now: Instant) -> Option<Duration> {
-        let waits = who.subjects().filter_map(|subject| {
-            let failures = self.0.get(&subject)?;
+        let is_known = who.both().is_some_and(|both| self.known.contains(&both));
+        let counted = who.subjects().filter(|subject| !is_known || matches!(subject, Subject::Both(..)));
+        let waits = counted.filter_map(|subject| {
+            let failures = self.failures.get(&subject)?;
             let (free, longest) = subject.limits();
             let over = failures.count.checked_sub(free)?;
             let delay = Duration::from_secs(1_u64.checked_shl(over).unwrap_or(u64::MAX)).min(longest);
@@ -81,10 +90,10 @@ impl Throttle {
 
     pub(super) fn failed(&mut self, who: &Guesser, now: Instant) {
         for subject in who.subjects() {
-            if self.0.len() >= REMEMBERED && !self.0.contains_key(&subject) {
+            if self.failures.len() >= REMEMBERED && !self.failures.contains_key(&subject) {
                 self.make_room(now);
             }
-            let failures = self.0.entry(subject).or_insert(Failures { count: 0, last: now });
+            let failures = self.failures.entry(subject).or_insert(Failures { count: 0, last: now });
             if now.saturating_duration_since(failures.last) > FORGOTTEN {
                 failures.count = 0;
             }
@@ -96,17 +105,20 @@ impl Throttle {
     /// The right password from an address clears what was counted of both together, and nothing else: who knows one password may
     /// not use it to guess another.
     pub(super) fn succeeded(&mut self, who: &Guesser) {
-        if let Some(network) = who.network {
-            self.0.remove(&Subject::Both(who.name.clone(), network));
+        let Some(both) = who.both() else { return };
+        self.failures.remove(&both);
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
         }
+        self.known.insert(both);
     }
 
     /// Forgets what is old, or else what has the fewest failures: an attacker who floods the memory loses the flood first.
     fn make_room(&mut self, now: Instant) {
-        self.0.retain(|_, failures| now.saturating_duration_since(failures.last) <= FORGOTTEN);
+        self.failures.retain(|_, failures| now.saturating_duration_since(failures.last) <= FORGOTTEN);
         let mut fewest = 1;
-        while self.0.len() >= REMEMBERED {
-            self.0.retain(|_, failures| failures.count > fewest);
+        while self.failures.len() >= REMEMBERED {
+            self.failures.retain(|_, failures| failures.count > fewest);
             fewest = fewest.saturating_mul(2);
         }
     }
@@ -154,6 +166,20 @@ mod tests {
         assert_eq!(throttle.wait(&guesser("bob", "198.51.100.1"), now), None);
     }
 
+    /// Whoever has signed in from where they are does not wait for what others do, but for their own failures.
+    #[test]
+    fn who_is_known_does_not_wait_for_others() {
+        let (mut throttle, now, alice) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
+        throttle.succeeded(&alice);
+        for n in 0..200 {
+            throttle.failed(&guesser("alice", &format!("198.51.100.{n}")), now);
+            throttle.failed(&guesser(&format!("user{n}"), "192.0.2.1"), now);
+        }
+        assert_eq!(throttle.wait(&alice, now), None);
+        fail(&mut throttle, &alice, 5, now);
+        assert_eq!(throttle.wait(&alice, now), Some(secs(1)));
+    }
+
     #[test]
     fn one_address_that_tries_many_names() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
@@ -167,9 +193,10 @@ mod tests {
     #[test]
     fn a_success_clears_both_together_only() {
         let (mut throttle, now, who) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
-        fail(&mut throttle, &who, 30, now);
+        fail(&mut throttle, &who, 60, now);
         throttle.succeeded(&who);
-        assert_eq!(throttle.wait(&who, now), Some(secs(5)));
+        assert_eq!(throttle.wait(&guesser("alice", "192.0.2.2"), now), Some(secs(5)));
+        assert_eq!(throttle.wait(&guesser("bob", "192.0.2.1"), now), Some(secs(900)));
     }
 
     #[test]
@@ -189,7 +216,7 @@ mod tests {
         for n in 0..30_000 {
             throttle.failed(&Guesser::new(&format!("user{n}"), None), now);
         }
-        assert!(throttle.0.len() <= REMEMBERED);
+        assert!(throttle.failures.len() <= REMEMBERED);
         assert!(throttle.wait(&who, now).is_some());
     }
 }
