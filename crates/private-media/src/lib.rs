@@ -22,3 +22,12 @@ pub use permission::{Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
 pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
+
+/// The code in the documentation compiles.
+#[cfg(doctest)]
+mod documentation {
+    #[doc = include_str!("../../../docs/axum.md")]
+    struct Axum;
+    #[doc = include_str!("../../../CONTRIBUTING.md")]
+    struct Contributing;
+}
