@@ -1,16 +1,25 @@
 """What the demo promises, in a browser: the owner and staff get the file, everybody else gets nothing."""
 
 import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, Response, expect
+from playwright.sync_api import CDPSession, FilePayload, Locator, Page, Response, Route, expect
 
-from conftest import ALICE, BOB, CAROL, LOOKS, Complaints, Look, Visit, sign_in
+from conftest import ALICE, BOB, CAROL, LOOKS, Account, Ask, Complaints, Look, Visit, sign_in
+
+ACCOUNTS = (ALICE, BOB, CAROL)
 
 ROADSTER = "/private/cars/7/roadster.jpg"
+ROADSTER_FORM: dict[str, str | float | bool] = {"path": "cars/7/roadster.jpg"}
+VIDEO = "/private/cars/7/first%20drive.mp4"
 AWKWARD = 'mon café "été" 100% #1?.jpg'
+NAMED_ROLES = {"button", "dialog", "heading", "image", "link", "progressbar", "region", "textbox", "Video"}
 
 
 def photo(name: str, content: bytes) -> FilePayload:
@@ -40,6 +49,24 @@ def drop(page: Page, name: str, content: bytes) -> None:
         zone.dispatch_event(event, {"dataTransfer": transfer})
 
 
+@contextmanager
+def slowed(line: CDPSession, *, upload: int = -1, download: int = -1) -> Iterator[None]:
+    """Make the line of a page slow, in bytes a second each way, and fast again."""
+
+    def throughput(upload: int, download: int) -> None:
+        line.send(
+            "Network.emulateNetworkConditions",
+            {"offline": False, "latency": 0, "uploadThroughput": upload, "downloadThroughput": download},
+        )
+
+    line.send("Network.enable")
+    throughput(upload, download)
+    try:
+        yield
+    finally:
+        throughput(-1, -1)
+
+
 def is_shown(picture: Locator) -> None:
     """Make sure that the browser has decoded it, so that the bytes came."""
     picture.scroll_into_view_if_needed()
@@ -56,10 +83,13 @@ def delete(page: Page, name: str) -> None:
 def test_wrong_password_is_refused_and_right_one_shows_the_garage(
     visit: Visit, complaints: Complaints
 ) -> None:
-    complaints.expect("status of (401|403|429)")
+    complaints.expect("status of 403 .*/-/sign-in")
     page = visit()
-    sign_in(page, ALICE.name, "wrong")
+    with page.expect_response("**/private/-/sign-in") as answer:
+        sign_in(page, ALICE.name, "wrong")
+    assert answer.value.status == 403
     expect(page.get_by_role("alert")).to_be_visible()
+    assert page.context.cookies() == []
     page.goto("/")
     expect(page.get_by_test_id("sign-in")).to_be_visible()
 
@@ -68,33 +98,49 @@ def test_wrong_password_is_refused_and_right_one_shows_the_garage(
     is_shown(card(page, "roadster.jpg").get_by_test_id("photo"))
 
 
-@pytest.mark.parametrize("account", [ALICE, BOB, CAROL], ids=lambda account: account.name)
-def test_a_card_signs_in_with_one_click(visit: Visit, account: Any) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("account", ACCOUNTS, ids=lambda account: account.name)
+def test_a_card_signs_in_with_one_click(visit: Visit, account: Account) -> None:
     page = visit()
     page.get_by_test_id(f"as-{account.name}").click()
     expect(page.get_by_test_id("me")).to_have_text(account.name)
 
 
-def test_one_url_four_answers(visit: Visit) -> None:
+def test_one_url_four_answers(ask: Ask) -> None:
     answers = {}
     for who, account in {"alice": ALICE, "bob": BOB, "carol": CAROL, "nobody": None}.items():
-        answers[who] = visit(account).request.get(ROADSTER)
+        answers[who] = ask(account).get(ROADSTER)
     assert {who: answer.status for who, answer in answers.items()} == {
         "alice": 200, "bob": 404, "carol": 200, "nobody": 404,
     }  # fmt: skip
     assert answers["alice"].body() == answers["carol"].body()
-    missing = visit(BOB).request.get("/private/cars/7/was-never-here.jpg")
+    missing = ask(BOB).get("/private/cars/7/was-never-here.jpg")
     assert missing.status == 404
     assert answers["bob"].body() == answers["nobody"].body() == missing.body()
 
 
-def test_the_page_shows_the_answers_that_are_given(visit: Visit) -> None:
-    page = visit(ALICE)
-    for who, code in {"alice": "200", "bob": "404", "carol": "200", "nobody": "404"}.items():
-        tile = card(page, "roadster.jpg").get_by_test_id(f"seen-{who}")
-        expect(tile).to_contain_text(code)
-        expect(tile.locator("img")).to_have_count(1 if code == "200" else 0)
-    expect(card(page, "roadster.jpg").get_by_test_id("seen-alice")).to_contain_text("you")
+@pytest.mark.parametrize(
+    ("me", "name", "codes"),
+    [
+        (ALICE, "roadster.jpg", {"alice": 200, "bob": 404, "carol": 200, "nobody": 404}),
+        (ALICE, "first drive.mp4", {"alice": 200, "bob": 404, "carol": 200, "nobody": 404}),
+        (BOB, "hatchback.jpg", {"alice": 404, "bob": 200, "carol": 200, "nobody": 404}),
+        (CAROL, "pickup.jpg", {"alice": 404, "bob": 404, "carol": 200, "nobody": 404}),
+    ],
+    ids=["alice photo", "alice video", "bob", "carol"],
+)
+def test_the_tiles_show_the_answers_that_are_given(
+    visit: Visit, ask: Ask, me: Account, name: str, codes: dict[str, int]
+) -> None:
+    page = visit(me)
+    url = card(page, name).get_by_test_id("url").get_attribute("href")
+    assert url is not None
+    for who, code in codes.items():
+        tile = card(page, name).get_by_test_id(f"seen-{who}")
+        expect(tile.locator(".code")).to_have_text(str(code))
+        expect(tile.locator("img, video")).to_have_count(1 if code == 200 else 0)
+        expect(tile.get_by_text("you", exact=True)).to_have_count(1 if who == me.name else 0)
+        account = next((account for account in ACCOUNTS if account.name == who), None)
+        assert ask(account).get(url).status == code
 
 
 def test_a_locked_tile_is_the_404_it_shows(visit: Visit, complaints: Complaints) -> None:
@@ -117,16 +163,55 @@ def test_bob_sees_his_own_and_carol_sees_all(visit: Visit) -> None:
         is_shown(carol.get_by_test_id(f"files-{owner}").get_by_alt_text(name, exact=True))
 
 
-def test_sign_out_ends_it(visit: Visit) -> None:
+def test_sign_out_ends_it(visit: Visit, complaints: Complaints) -> None:
+    # The plain answer names no icon, so the browser asks for the usual one.
+    complaints.expect("status of 404 .*/(roadster.jpg|favicon.ico)")
     page = visit(ALICE)
-    assert page.request.get(ROADSTER).status == 200
-    page.get_by_test_id("sign-out").click()
+    is_shown(card(page, "roadster.jpg").get_by_test_id("photo"))
+    kept = page.context.cookies()
+    assert len(kept) == 1
+    with page.expect_response("**/private/-/sign-out") as answer:
+        page.get_by_test_id("sign-out").click()
+    assert answer.value.status == 303
     expect(page.get_by_test_id("sign-in")).to_be_visible()
-    assert page.request.get(ROADSTER).status == 404
+    assert page.context.cookies() == []
+
+    again = page.goto(ROADSTER)
+    assert again is not None
+    assert again.status == 404, "the browser kept no copy that it shows without asking"
+
+    cookie = {"cookie": f"{kept[0].get('name')}={kept[0].get('value')}"}
+    assert page.request.get(ROADSTER, headers=cookie).status == 404, (
+        "a stolen cookie is as dead as the session"
+    )
+
+
+def test_a_form_of_another_site_changes_nothing(ask: Ask) -> None:
+    alice = ask(ALICE)
+    foreign = {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"}
+    for path in ("/delete", "/upload", "/private/-/sign-out", "/private/-/sign-in"):
+        assert alice.post(path, form=ROADSTER_FORM, headers=foreign, max_redirects=0).status == 403, path
+    assert alice.get(ROADSTER).status == 200
+
+
+def test_nobody_deletes_or_uploads_for_another(ask: Ask, jpeg: bytes) -> None:
+    alice = ask(ALICE)
+    for who, code in ((BOB, 404), (CAROL, 404), (None, 403)):
+        assert ask(who).post("/delete", form=ROADSTER_FORM, max_redirects=0).status == code
+    assert alice.get(ROADSTER).status == 200
+
+    assert ask().put("/upload?name=new.jpg", data=jpeg).status == 403
+    climbing = ask(BOB).put("/upload?name=..%2F7%2Fnew.jpg", data=jpeg)
+    assert climbing.status == 201
+    assert climbing.json()["path"] == "cars/8/new.jpg"
+    assert alice.get("/private/cars/7/new.jpg").status == 404
+
+    assert alice.post("/delete", form=ROADSTER_FORM, max_redirects=0).status == 303
+    assert alice.get(ROADSTER).status == 404
 
 
 @pytest.mark.parametrize("way", ["choose", "drop"])
-def test_an_upload_is_shown_to_its_owner_only(visit: Visit, jpeg: bytes, way: str) -> None:
+def test_an_upload_is_shown_to_its_owner_only(visit: Visit, ask: Ask, jpeg: bytes, way: str) -> None:
     page = visit(ALICE)
     if way == "choose":
         choose(page, photo(AWKWARD, jpeg))
@@ -137,8 +222,8 @@ def test_an_upload_is_shown_to_its_owner_only(visit: Visit, jpeg: bytes, way: st
     url = card(page, AWKWARD).get_by_test_id("url").get_attribute("href")
     assert url is not None
     assert page.request.get(url).body() == jpeg
-    assert visit(BOB).request.get(url).status == 404
-    assert visit().request.get(url).status == 404
+    assert ask(BOB).get(url).status == 404
+    assert ask().get(url).status == 404
 
     page.reload()
     is_shown(card(page, AWKWARD).get_by_test_id("photo"))
@@ -154,7 +239,33 @@ def test_several_files_at_once(visit: Visit, jpeg: bytes) -> None:
     expect(page.get_by_test_id("uploads").get_by_role("listitem")).to_have_count(0)
     for name in names:
         is_shown(card(page, name).get_by_test_id("photo"))
-        delete(page, name)
+
+
+@pytest.mark.parametrize("look", [LOOKS[0], LOOKS[-1]], ids=str)
+def test_the_bar_of_an_upload_moves(visit: Visit, screenshots: Path, look: Look) -> None:
+    page = visit(ALICE, look=look)
+    page.evaluate("""() => {
+        window.seen = [];
+        new MutationObserver((changes) => {
+            for (const { target } of changes) {
+                if (target.matches("progress")) window.seen.push(target.value);
+            }
+        }).observe(document.querySelector("[data-uploads]"), { subtree: true, attributeFilter: ["value"] });
+    }""")
+    line = page.context.new_cdp_session(page)
+    with slowed(line, upload=512 * 1024):
+        choose(page, photo("big.jpg", b"\0" * (2 << 20)))
+        row = page.get_by_test_id("uploads").get_by_role("listitem")
+        page.wait_for_function("() => seen.some((value) => value > 0.4 && value < 1)")
+        expect(row.get_by_text(re.compile(r"^\d\d %$"))).to_be_visible()
+        page.screenshot(path=screenshots / f"upload-{look}.png")
+    expect(page.get_by_test_id("status")).to_have_text("Uploaded.")
+    expect(row).to_have_count(0)
+    seen = page.evaluate("seen")
+    assert seen == sorted(seen), "it never goes back"
+    between = {value for value in seen if 0 < value < 1}
+    assert len(between) >= 3, f"it moves and does not jump: {seen}"
+    expect(card(page, "big.jpg")).to_have_count(1)
 
 
 def test_an_upload_that_is_refused_says_why(visit: Visit, complaints: Complaints, jpeg: bytes) -> None:
@@ -168,69 +279,117 @@ def test_an_upload_that_is_refused_says_why(visit: Visit, complaints: Complaints
     expect(card(page, "huge.jpg")).to_have_count(0)
 
 
-def test_upload_without_javascript(visit: Visit, jpeg: bytes) -> None:
-    page = visit(BOB, javascript=False)
-    choose(page, photo("plain form.jpg", jpeg))
-    page.get_by_test_id("drop").get_by_role("button", name="Upload").click()
-    expect(card(page, "plain form.jpg")).to_be_visible()
-    url = card(page, "plain form.jpg").get_by_test_id("url").get_attribute("href")
+def test_upload_and_delete_without_javascript(visit: Visit, ask: Ask, jpeg: bytes) -> None:
+    page = visit(javascript=False)
+    sign_in(page, BOB.name, BOB.password)
+    name = 'plain "form".jpg'
+    choose(page, photo(name, jpeg))
+    with page.expect_response("**/upload") as answer:
+        page.get_by_test_id("drop").get_by_role("button", name="Upload").click()
+    assert answer.value.status == 303
+    expect(card(page, name)).to_be_visible()
+    url = card(page, name).get_by_test_id("url").get_attribute("href")
     assert url is not None
     assert page.request.get(url).body() == jpeg
-    delete(page, "plain form.jpg")
+    assert ask(ALICE).get(url).status == 404
+    with page.expect_response("**/delete") as answer:
+        delete(page, name)
+    assert answer.value.status == 303
+    assert page.request.get(url).status == 404
 
 
 @pytest.mark.parametrize("name", ["drawing.svg", "page.html"])
-def test_what_could_run_is_downloaded(visit: Visit, name: str) -> None:
+def test_what_could_run_is_downloaded_and_never_runs(visit: Visit, complaints: Complaints, name: str) -> None:
+    # Nothing answers where the control calls.
+    complaints.expect("status of 404 .*/ran")
     page = visit(ALICE)
-    script = "<script>document.documentElement.dataset.ran = 'yes'</script>"
-    content = {
-        "drawing.svg": f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{script}</svg>',
-        "page.html": f"<!doctype html><title>page</title>{script}",
+    ran: list[str] = []
+    page.context.on("request", lambda request: ran.append(request.url) if "/ran" in request.url else None)
+    call = "<script>fetch('/ran?' + location.pathname)</script>"
+    content, kind = {
+        "drawing.svg": (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{call}</svg>',
+            "image/svg+xml",
+        ),
+        "page.html": (f"<!doctype html><title>page</title>{call}", "text/html"),
     }[name]
-    choose(page, {"name": name, "mimeType": "text/html", "buffer": content.encode()})
+    choose(page, {"name": name, "mimeType": kind, "buffer": content.encode()})
     expect(page.get_by_test_id("status")).to_have_text("Uploaded.")
     url = card(page, name).get_by_test_id("url")
-    with page.expect_download() as download:
-        url.click()
-    assert download.value.suggested_filename == name
-    expect(page.locator("html[data-ran]")).to_have_count(0)
     href = url.get_attribute("href")
     assert href is not None
     headers = page.request.get(href).headers
     assert headers["content-disposition"].startswith("attachment")
     assert "sandbox" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
-    delete(page, name)
+
+    with page.expect_download() as download:
+        url.click()
+    assert download.value.suggested_filename == name
+    assert download.value.path().read_bytes() == content.encode()
+    with page.context.new_page() as typed, typed.expect_download():
+        typed.evaluate("url => { location = url }", page.url.rstrip("/") + href)
+
+    # A page of this origin that has no policy of its own: what holds now are the headers of the file.
+    def trial(route: Route) -> None:
+        route.fulfill(
+            content_type="text/html", body=f'<iframe src="{href}"></iframe><iframe src="/ran/open"></iframe>'
+        )
+
+    page.route("**/trial", trial)
+    page.route("**/ran/open", lambda route: route.fulfill(content_type=kind, body=content))
+    with page.expect_download(), page.expect_request("**/ran?/ran/open"):
+        page.goto("/trial")
+    assert {urlsplit(request).query for request in ran} == {"", "/ran/open"}, (
+        "only the one without headers ran"
+    )
 
 
-def test_video_seeks_by_ranges(visit: Visit) -> None:
+def test_video_seeks_by_ranges(visit: Visit, site: str) -> None:
     page = visit(ALICE)
-    answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108 (Playwright looks into a function)
-    page.reload()
-    video = page.get_by_test_id("video").first
-    url = video.evaluate("video => video.src")
-    at, wanted = video.evaluate("""async (video) => {
-        if (video.readyState < 1) {
-            await new Promise((resolve) => video.addEventListener("loadedmetadata", resolve, { once: true }));
-        }
-        const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
-        video.currentTime = video.duration * 0.8;
-        await seeked;
-        return [video.currentTime, video.duration * 0.8];
-    }""")
-    assert at == pytest.approx(wanted, abs=0.5)
-    ranged = [answer for answer in answers if answer.url == url and "range" in answer.request.all_headers()]
-    assert ranged
-    assert {answer.status for answer in ranged} == {206}
-
+    length = len(page.request.get(VIDEO).body())
+    line = page.context.new_cdp_session(page)
+    line.send("Network.enable")
+    line.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    # A video alone and a slow line: the end of the film cannot be there before anybody asks for it.
+    alone = f'<!doctype html><title>alone</title><video src="{VIDEO}" preload="metadata"></video>'
+    page.route("**/alone", lambda route: route.fulfill(content_type="text/html", body=alone))
+    with slowed(line, download=128 * 1024):
+        with page.expect_response(site + VIDEO) as first:
+            page.goto("/alone")
+        assert first.value.status == 206
+        assert start(first.value) == 0
+        page.wait_for_function("() => document.querySelector('video').readyState >= 1")
+        video = page.locator("video")
+        with page.expect_response(lambda answer: start(answer) > length / 2) as second:
+            wanted = video.evaluate("video => video.currentTime = video.duration * 0.9")
+        assert second.value.status == 206
+        assert second.value.headers["content-range"] == f"bytes {start(second.value)}-{length - 1}/{length}"
+    page.wait_for_function("() => !document.querySelector('video').seeking")
+    assert video.evaluate("video => video.currentTime") == pytest.approx(wanted, abs=0.5)
     video.evaluate("video => { video.muted = true; return video.play(); }")
-    page.wait_for_function("([video, at]) => video.currentTime > at", arg=[video.element_handle(), at])
+    page.wait_for_function("at => document.querySelector('video').currentTime > at", arg=wanted)
 
-    part = page.request.get(url, headers={"range": "bytes=100-199"})
+
+def start(answer: Response) -> int:
+    """Where the bytes of an answer begin in the file."""
+    found = re.match(r"bytes (\d+)-", answer.headers.get("content-range", ""))
+    return int(found[1]) if found else 0
+
+
+def test_a_range_is_as_private_as_the_whole(ask: Ask) -> None:
+    alice = ask(ALICE)
+    whole = alice.get(VIDEO).body()
+    part = alice.get(VIDEO, headers={"range": "bytes=100-199"})
     assert part.status == 206
-    assert part.headers["content-range"].startswith("bytes 100-199/")
-    assert part.body() == page.request.get(url).body()[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert part.body() == whole[100:200]
+    assert alice.get(VIDEO, headers={"range": f"bytes={len(whole)}-"}).status == 416
+    for who in (BOB, None):
+        for asked in ("bytes=100-199", f"bytes={len(whole)}-"):
+            answer = ask(who).get(VIDEO, headers={"range": asked})
+            assert answer.status == 404
+            assert not {"content-range", "accept-ranges", "etag", "last-modified"} & set(answer.headers)
 
 
 def test_a_keyboard_is_enough(visit: Visit) -> None:
@@ -260,6 +419,66 @@ def test_a_keyboard_is_enough(visit: Visit) -> None:
     expect(page.get_by_test_id("sign-in")).to_be_visible()
 
 
+@pytest.mark.parametrize("account", [None, ALICE, CAROL], ids=["nobody", "alice", "carol"])
+def test_every_control_has_a_name(visit: Visit, account: Account | None) -> None:
+    page = visit(account)
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")
+    controls = [
+        (node["role"]["value"], node.get("name", {}).get("value", "").strip())
+        for node in tree["nodes"]
+        if not node["ignored"] and node.get("role", {}).get("value") in NAMED_ROLES
+    ]
+    assert len(controls) > 5
+    assert [role for role, name in controls if not name] == []
+    buttons = [name for role, name in controls if role == "button" and name.startswith(("Delete ", "Copy "))]
+    assert len(buttons) == len(set(buttons)), "each says which file it is for"
+
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map((one) => Number(one.tagName[1]))")
+    assert all(after <= before + 1 for before, after in pairwise(levels)), f"no level is left out: {levels}"
+    ids = page.locator("[id]").evaluate_all("all => all.map((one) => one.id)")
+    assert len(ids) == len(set(ids))
+    expect(page.locator("[tabindex]:not([tabindex='-1'])")).to_have_count(0)
+
+
+def test_tab_goes_down_the_page(visit: Visit) -> None:
+    page = visit()
+    stops = ["private-media", "as-alice", "as-bob", "as-carol", "name", "password", "Sign in"]
+    tiles = page.get_by_test_id("locked").get_by_role("link").count()
+    assert stops_of_tab(page, len(stops)) == stops
+    for _ in range(tiles):
+        page.keyboard.press("Tab")
+        expect(page.get_by_test_id("locked").locator(":focus")).to_have_count(1)
+
+    page = visit(ALICE)
+    assert stops_of_tab(page, 6) == [
+        "private-media",
+        "sign-out",
+        "file",
+        "delete",
+        "url",
+        "Copy the URL of coupé.jpg",
+    ]
+
+
+def stops_of_tab(page: Page, count: int) -> list[str]:
+    """Press Tab so many times; name what has the focus each time, and make sure that it can be seen."""
+    stops: list[str] = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        stop = focused.evaluate(
+            "one => one.dataset.testid ?? (one.id || one.getAttribute('aria-label') || one.innerText.trim())"
+        )
+        ring = focused.evaluate(
+            "one => getComputedStyle(one.matches('.live input') ? one.form : one).outlineStyle"
+        )
+        assert ring == "solid", f"{stop} shows that it has the focus"
+        stops.append(stop)
+    return stops
+
+
 def tab_to(page: Page, target: Locator) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -276,9 +495,9 @@ def test_the_url_is_copied_whole(visit: Visit, site: str) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == site + ROADSTER
 
 
-def test_every_page_has_the_strict_policy(visit: Visit) -> None:
+def test_every_page_has_the_strict_policy(ask: Ask) -> None:
     for account, path in [(None, "/"), (ALICE, "/"), (None, "/nothing"), (ALICE, "/nothing")]:
-        answer = visit(account).request.get(path)
+        answer = ask(account).get(path)
         assert answer.status == (404 if path == "/nothing" else 200)
         policy = {part.strip() for part in answer.headers["content-security-policy"].split(";")}
         assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'"} <= policy
@@ -288,6 +507,7 @@ def test_every_page_has_the_strict_policy(visit: Visit) -> None:
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_how_it_looks(visit: Visit, complaints: Complaints, screenshots: Path, look: Look) -> None:
     complaints.expect("status of 404 .*/nothing")
+    complaints.expect("status of 403 .*/-/sign-in")
     for account, path, name in [
         (None, "/", "landing"),
         (ALICE, "/", "alice"),
@@ -295,8 +515,28 @@ def test_how_it_looks(visit: Visit, complaints: Complaints, screenshots: Path, l
         (None, "/nothing", "nothing"),
     ]:
         page = visit(account, look=look)
-        page.goto(path, wait_until="networkidle")
+        page.goto(path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width[0] <= width[1], "nothing sticks out at the side"
+        everything_is_there(page)
+        fits(page)
         page.screenshot(path=screenshots / f"{name}-{look}.png", full_page=True)
+
+    page = visit(look=look)
+    sign_in(page, ALICE.name, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    fits(page)
+    page.screenshot(path=screenshots / f"sign-in-{look}.png", full_page=True)
+
+
+def fits(page: Page) -> None:
+    """Make sure that nothing sticks out at the side."""
+    content, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert content <= window
+
+
+def everything_is_there(page: Page) -> None:
+    """Wait for each picture, and for the first frame of each video."""
+    page.wait_for_function("""() =>
+        [...document.images].every((image) => image.complete && image.naturalWidth > 0)
+        && [...document.querySelectorAll("video")].every((video) => video.readyState >= 2)
+    """)

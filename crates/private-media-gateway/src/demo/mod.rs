@@ -152,7 +152,7 @@ struct Deletion {
 async fn delete(State(demo): State<Demo>, head: Parts, Form(form): Form<Deletion>) -> Response {
     match demo.delete(&head, &form.path).await {
         Ok(()) => Redirect::to("/").into_response(),
-        Err(problem) => problem.page(),
+        Err(problem) => problem.page(demo.person(&head).await),
     }
 }
 
@@ -229,8 +229,16 @@ impl Problem {
         }
     }
 
-    fn page(&self) -> Response {
-        (self.status, pages::problem(self.status.as_u16(), self.text, "Nothing was changed.", None))
+    fn page(&self, me: Option<Person>) -> Response {
+        (
+            self.status,
+            pages::problem(
+                self.status.as_u16(),
+                self.text,
+                "What was done before it stays done.",
+                me.as_ref(),
+            ),
+        )
             .into_response()
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn file(
 pub(super) async fn form(State(demo): State<Demo>, head: Parts, form: Multipart) -> Response {
     match save_all(&demo, &head, form).await {
         Ok(()) => Redirect::to("/").into_response(),
-        Err(problem) => problem.page(),
+        Err(problem) => problem.page(demo.person(&head).await),
     }
 }
 
