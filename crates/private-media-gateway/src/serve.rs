@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
-use private_media::{Accounts, LocalStorage, PrivateMedia};
+use private_media::{Accounts, ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, Limits};
+use crate::config::{Config, ConfigError, InternalUrl, Limits, Server};
 use crate::listener;
 use crate::site::Site;
 
@@ -50,9 +50,20 @@ pub(crate) fn open(config: &Config) -> Result<(PrivateMedia, Accounts), ConfigEr
     let media = PrivateMedia::builder(storage)
         .identify(accounts.clone())
         .permissions(config.grants.clone())
-        .debug(config.debug)
-        .build();
-    Ok((media, accounts))
+        .debug(config.debug);
+    let media = match &config.server {
+        Server::Direct => media,
+        Server::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
+        Server::Nginx(InternalUrl::FullPath) => {
+            let delivery = NginxXAccelRedirect::full_path(&config.root);
+            media.delivery(delivery.map_err(|error| config.root_error(&error))?)
+        }
+        Server::Apache(encoding) => {
+            let delivery = ApacheXSendfile::new(&config.root).map_err(|error| config.root_error(&error))?;
+            media.delivery(delivery.encoding(*encoding))
+        }
+    };
+    Ok((media.build(), accounts))
 }
 
 pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError> {

@@ -15,7 +15,7 @@ mod error;
 mod media;
 mod service;
 
-pub use delivery::{Delivery, Direct, MediaBody};
+pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
 pub use media::{Builder, PrivateMedia};
 pub use permission::{Decision, Grants, Permissions, Permit};

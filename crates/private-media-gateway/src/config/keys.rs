@@ -69,8 +69,27 @@ pub(crate) static SESSION: Key =
     key("identity.session", "session", Kind::Text, "14d", "How long a sign-in lasts");
 pub(crate) static GRANT: Key =
     key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
-pub(crate) static SERVER: Key =
-    key("delivery.server", "server", Kind::Text, "direct", "Who sends the bytes: direct");
+pub(crate) static SERVER: Key = key(
+    "delivery.server",
+    "server",
+    Kind::Text,
+    "direct",
+    "Who sends the bytes: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
+);
+pub(crate) static INTERNAL_URL: Key = key(
+    "delivery.internal_url",
+    "internal-url",
+    Kind::Text,
+    "/private-media-internal/",
+    "Internal location of nginx that holds the root; full-path names each file by its whole path",
+);
+pub(crate) static ENCODING: Key = key(
+    "delivery.encoding",
+    "encoding",
+    Kind::Text,
+    "auto",
+    "How X-Sendfile writes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
+);
 pub(crate) static CONNECTIONS: Key =
     key("limits.connections", "max-connections", Kind::Number, "10000", "Connections at a time");
 pub(crate) static HEAD_TIMEOUT: Key =
@@ -91,7 +110,7 @@ pub(crate) static DRAIN: Key = key(
 );
 
 /// All of them, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 17] = [
+pub(crate) static KEYS: [&Key; 19] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -105,6 +124,8 @@ pub(crate) static KEYS: [&Key; 17] = [
     &SESSION,
     &GRANT,
     &SERVER,
+    &INTERNAL_URL,
+    &ENCODING,
     &CONNECTIONS,
     &HEAD_TIMEOUT,
     &MIN_RATE,

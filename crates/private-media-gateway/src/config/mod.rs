@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use private_media::MediaPath;
+use private_media::delivery::SendfileEncoding;
 use private_media::permission::{Grant, Grants};
 
 pub(crate) use keys::args;
@@ -32,8 +33,26 @@ pub(crate) struct Config {
     pub(crate) cache: Duration,
     pub(crate) session: Duration,
     pub(crate) grants: Grants,
+    pub(crate) server: Server,
     pub(crate) limits: Limits,
     layers: Layers,
+}
+
+/// Who sends the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Server {
+    Direct,
+    Nginx(InternalUrl),
+    Apache(SendfileEncoding),
+}
+
+/// Where nginx has the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum InternalUrl {
+    /// At a location with a slash on both sides.
+    Prefix(String),
+    /// At the root's own path.
+    FullPath,
 }
 
 /// What one client may take of the gateway.
@@ -57,11 +76,13 @@ impl Config {
 
     fn new(layers: Layers) -> Result<Self, ConfigError> {
         let listen_setting = layers.get(&keys::LISTEN);
+        let public_url = layers.get(&keys::URL).parse_with(url)?;
         let config = Self {
             listen: listen_setting.parse_with(addresses)?,
             listen_setting,
             root: layers.path(&keys::ROOT),
-            url: layers.get(&keys::URL).parse_with(url)?,
+            server: server(&layers, &public_url)?,
+            url: public_url,
             debug: layers.get(&keys::DEBUG).parse("true or false")?,
             workers: layers.get(&keys::WORKERS).parse_with(workers)?,
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
@@ -78,7 +99,6 @@ impl Config {
             layers,
         };
         config.layers.get(&keys::SOURCE).parse_with(only("accounts"))?;
-        config.layers.get(&keys::SERVER).parse_with(only("direct"))?;
         Ok(config)
     }
 
@@ -224,6 +244,47 @@ fn log_filter(value: &str) -> Result<String, String> {
 
 fn only(word: &'static str) -> impl Fn(&str) -> Result<(), String> {
     move |value| if value == word { Ok(()) } else { Err(format!("this version knows {word}; write that")) }
+}
+
+fn server(layers: &Layers, public: &str) -> Result<Server, ConfigError> {
+    // All three are read, so that no mistake waits for the day on which the server changes.
+    let encoding = layers.get(&keys::ENCODING).parse_with(|value| match value {
+        "auto" => Ok(SendfileEncoding::Auto),
+        "plain" => Ok(SendfileEncoding::Plain),
+        "encoded" => Ok(SendfileEncoding::Encoded),
+        _ => Err("it is no encoding; write auto, plain or encoded".into()),
+    })?;
+    let setting = layers.get(&keys::INTERNAL_URL);
+    let internal = setting.parse_with(internal_url)?;
+    let server = layers.get(&keys::SERVER).parse_with(|value| match value {
+        "direct" => Ok(Server::Direct),
+        "nginx" => Ok(Server::Nginx(internal.clone())),
+        "apache" => Ok(Server::Apache(encoding)),
+        _ => Err("this version knows direct, nginx and apache; write one of them".into()),
+    })?;
+    match &server {
+        Server::Nginx(InternalUrl::Prefix(internal)) if shadows(internal, public) => Err(setting.error(
+            &format!("it and the private URL {public} lie in one another"),
+            &format!("write another, such as {public}-/files/"),
+        )),
+        _ => Ok(server),
+    }
+}
+
+fn internal_url(value: &str) -> Result<InternalUrl, String> {
+    match value {
+        "full-path" => Ok(InternalUrl::FullPath),
+        // `-` is no segment of a file's path, but may be one of this.
+        _ => match url(&value.replacen("/-/", "/", 1)) {
+            Ok(_) => Ok(InternalUrl::Prefix(value.into())),
+            Err(problem) => Err(format!("{problem}, or full-path")),
+        },
+    }
+}
+
+/// Whether nginx would take requests for files to the internal location, or the other way round. Below `-/` there are no files.
+fn shadows(internal: &str, public: &str) -> bool {
+    public.starts_with(internal) || internal.strip_prefix(public).is_some_and(|rest| !rest.starts_with("-/"))
 }
 
 fn grants(setting: &Setting) -> Result<Grants, ConfigError> {

@@ -3,6 +3,7 @@
 mod body;
 mod content_type;
 mod direct;
+mod handoff;
 pub(crate) mod headers;
 mod plan;
 
@@ -14,6 +15,7 @@ use http::Response;
 pub use body::MediaBody;
 pub use content_type::ContentType;
 pub use direct::Direct;
+pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
 pub use headers::{content_disposition, file_headers};
 pub use plan::Plan;
 
@@ -21,8 +23,8 @@ use crate::permission::Permit;
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
-/// Makes the response that sends a file on its way. [`Direct`] sends the bytes itself; a front server can be told to do so
-/// instead.
+/// Makes the response that sends a file on its way. [`Direct`] sends the bytes itself; [`NginxXAccelRedirect`] and
+/// [`ApacheXSendfile`] have a front server do so.
 ///
 /// What every response carries, found or not (`Cache-Control`, `Vary`, `X-Content-Type-Options`,
 /// `Cross-Origin-Resource-Policy`, `Referrer-Policy`), is added by the service.

@@ -9,6 +9,7 @@ pub mod conformance;
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -142,12 +143,24 @@ impl MediaFile {
     pub fn bytes(&self) -> &Arc<dyn ReadAt> {
         &self.bytes
     }
+
+    /// Its own name below the root, if a front server could open it there; see [`ReadAt::local_name`].
+    #[must_use]
+    pub fn local_name(&self) -> Option<PathBuf> {
+        self.bytes.local_name()
+    }
 }
 
 /// Reads at a position; how the bytes of a [`MediaFile`] are reached.
 pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// Reads at most `len` bytes at `offset`, and at least one unless the file ends there.
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
+
+    /// The name below the root that leads to this very file now, without passing a link: what a front server is told to send.
+    /// `None` if there is none, as for a file that is no file of the local disk, or one that has just been deleted.
+    fn local_name(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// Size, times and entity tag of a file.

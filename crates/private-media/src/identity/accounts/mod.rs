@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_core::future::BoxFuture;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 use tokio::sync::Semaphore;
 
@@ -132,6 +132,18 @@ impl Accounts {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
     }
 
+    /// A session for an account without its password, as the `Cookie` field that a browser would send: for whoever runs the
+    /// application and wants to see what this reader sees. It counts wherever the same file is in force, as long as the file
+    /// has a secret. `None` if there is no such account.
+    #[must_use]
+    pub fn session_of(&self, name: &str, lasts: Duration) -> Option<HeaderValue> {
+        let account = self.current().accounts.get(name).cloned()?;
+        let token = self.begin_session(&account, SystemTime::now() + lasts)?;
+        let mut field = HeaderValue::try_from(format!("{}={token}", session::NAME)).ok()?;
+        field.set_sensitive(true);
+        Some(field)
+    }
+
     /// Checks a name and a password, and slows down whoever guesses. `from` is the client's address, where it is known.
     pub async fn verify(
         &self,
@@ -223,13 +235,13 @@ impl Accounts {
 
     /// A new session for a user who has proven to be this account. It ends with the password that was proven, also if that was
     /// changed a moment ago.
-    fn begin_session(&self, account: &Account, now: SystemTime) -> Option<String> {
+    fn begin_session(&self, account: &Account, expires: SystemTime) -> Option<String> {
         let current = self.current();
         let session = Session {
             id: session::random()?,
             name: account.name().to_owned(),
             stamp: session::stamp(&current.key, account.password.expose()),
-            expires: now + self.0.options.session,
+            expires,
         };
         Some(session.to_token(&current.key))
     }

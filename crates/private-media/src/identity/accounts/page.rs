@@ -79,7 +79,7 @@ impl Accounts {
         let password = field(form, "password").unwrap_or_default();
         let from: Option<ClientAddr> = head.extensions.get().copied();
         match self.verify_account(&name, &password, from).await {
-            Ok(account) => match self.begin_session(&account, now) {
+            Ok(account) => match self.begin_session(&account, now + self.0.options.session) {
                 Some(token) => Self::go(&next, self.cookie(token, self.0.options.session, head)),
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
             },

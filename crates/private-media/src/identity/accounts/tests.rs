@@ -160,8 +160,8 @@ async fn sessions_end() {
     let accounts = accounts();
     let key = Key::new([7; 32]);
     let now = SystemTime::now();
-    let token = accounts.begin_session(&accounts.current().accounts["alice"], now).unwrap();
     let lasts = accounts.0.options.session;
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
     assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_some());
     assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_none(), "expired");
 
@@ -180,7 +180,7 @@ async fn sessions_end() {
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
     assert!(accounts.session(&token, now).is_none(), "another password");
-    let token = accounts.begin_session(&accounts.current().accounts["alice"], now).unwrap();
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
     assert!(accounts.session(&token, now).is_some());
     let mut without = file();
     without.remove("alice").unwrap();
@@ -202,7 +202,7 @@ async fn a_password_that_changes_while_it_is_checked() {
     let basic = basic_header(&format!("alice:{PASSWORD}"));
     assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
     let now = SystemTime::now();
-    let token = accounts.begin_session(&proven, now).unwrap();
+    let token = accounts.begin_session(&proven, now + accounts.0.options.session).unwrap();
     assert!(accounts.session(&token, now).is_none());
 }
 
@@ -555,4 +555,16 @@ proptest! {
             prop_assert_eq!(identity, Identity::Anonymous);
         }
     }
+}
+
+/// What `session_of` gives is a cookie like that of a sign-in, for any who has the same file.
+#[tokio::test]
+async fn a_session_without_a_password() {
+    let accounts = Accounts::new(file(), AccountsOptions::default()).unwrap();
+    let cookie = accounts.session_of("alice", Duration::from_secs(60)).unwrap();
+    assert!(cookie.is_sensitive());
+    assert_eq!(who(&accounts, &[("cookie", cookie.to_str().unwrap())]).await.as_deref(), Some("7"));
+    let token = cookie.to_str().unwrap().split_once('=').unwrap().1;
+    assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_none());
+    assert_eq!(accounts.session_of("mallory", Duration::from_secs(60)), None);
 }

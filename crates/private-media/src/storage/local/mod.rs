@@ -106,13 +106,13 @@ impl LocalStorage {
     async fn find<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        look: fn(std::fs::File) -> Result<T, StorageError>,
+        look: fn(&Arc<Dir>, std::fs::File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         if let Some(file) = beneath::open_cached(&self.root, path) {
-            return file.and_then(look);
+            return file.and_then(|file| look(&self.root, file));
         }
         let (root, path) = (Arc::clone(&self.root), path.clone());
-        blocking(move || beneath::open(&root, &path).and_then(look)).await
+        blocking(move || beneath::open(&root, &path).and_then(|file| look(&root, file))).await
     }
 }
 
@@ -136,7 +136,7 @@ impl Storage for LocalStorage {
     }
 
     fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.find(path, |file| read::metadata(&file)))
+        Box::pin(self.find(path, |_, file| read::metadata(&file)))
     }
 
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {

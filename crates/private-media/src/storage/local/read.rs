@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
+use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
 use super::beneath::io_error;
@@ -30,12 +34,13 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 }
 
 /// An open file as delivery takes it.
-pub(super) fn media_file(file: File) -> Result<MediaFile, StorageError> {
-    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { file })))
+pub(super) fn media_file(root: &Arc<Dir>, file: File) -> Result<MediaFile, StorageError> {
+    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file })))
 }
 
 #[derive(Debug)]
 struct LocalFile {
+    root: Arc<Dir>,
     file: File,
 }
 
@@ -51,6 +56,18 @@ impl ReadAt for LocalFile {
             }
             tokio::task::spawn_blocking(move || self.read(offset, len)).await.map_err(io::Error::other)?
         })
+    }
+
+    fn local_name(&self) -> Option<PathBuf> {
+        // The kernel knows what each handle is called at this moment, wherever links led and whatever was renamed.
+        let name_of =
+            |handle: BorrowedFd| std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd()));
+        let (root, file) = (name_of(self.root.as_fd()).ok()?, name_of(self.file.as_fd()).ok()?);
+        let name = file.strip_prefix(root).ok()?;
+        // Of a file that was deleted it tells a name that might be another's, so only one that leads back counts.
+        let found = statat(&*self.root, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let opened = fstat(&self.file).ok()?;
+        ((found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)).then(|| name.to_path_buf())
     }
 }
 
@@ -115,13 +132,18 @@ mod tests {
         }
     }
 
+    fn local(file: File) -> Arc<LocalFile> {
+        let root = Dir::open_ambient_dir("/", cap_std::ambient_authority()).unwrap();
+        Arc::new(LocalFile { root: Arc::new(root), file })
+    }
+
     #[tokio::test]
     async fn cached_or_not_the_bytes_are_the_same() {
         let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3 << 20).collect();
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, &content).unwrap();
         file.sync_all().unwrap();
-        let file = Arc::new(LocalFile { file });
+        let file = local(file);
         for drop_cache in [true, false] {
             if drop_cache {
                 rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
@@ -143,12 +165,46 @@ mod tests {
     async fn past_the_end_and_shrunk_files_end() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10).unwrap();
-        let file = Arc::new(LocalFile { file });
+        let file = local(file);
         for offset in [10, 11, i64::MAX.unsigned_abs(), u64::MAX] {
             assert_eq!(Arc::clone(&file).read_at(offset, 5).await.unwrap(), Bytes::new(), "at {offset}");
         }
         assert_eq!(Arc::clone(&file).read_at(7, 5).await.unwrap().len(), 3);
         file.file.set_len(4).unwrap();
         assert_eq!(Arc::clone(&file).read_at(7, 5).await.unwrap(), Bytes::new());
+    }
+
+    /// Links, renames, a removed name, and a name that another file took meanwhile.
+    #[test]
+    fn the_local_name_is_that_of_the_open_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("cars/7")).unwrap();
+        std::fs::write(at("cars/7/photo.jpg"), "the photo").unwrap();
+        std::os::unix::fs::symlink("cars", at("link")).unwrap();
+        let root = Arc::new(Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap());
+        let open = |name: &str| LocalFile { root: Arc::clone(&root), file: File::open(at(name)).unwrap() };
+        let named = |name: &str| Some(PathBuf::from(name));
+
+        let file = open("link/7/photo.jpg");
+        assert_eq!(file.local_name(), named("cars/7/photo.jpg"));
+        std::fs::rename(at("cars/7"), at("cars/8")).unwrap();
+        assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
+        std::fs::write(at("cars/8/photo.jpg (deleted)"), "what another made").unwrap();
+        std::fs::remove_file(at("cars/8/photo.jpg")).unwrap();
+        assert_eq!(file.local_name(), None, "not the name that the kernel gives the deleted");
+        std::fs::write(at("cars/8/photo.jpg"), "another photo").unwrap();
+        assert_eq!(file.local_name(), None);
+        assert_eq!(open("cars/8/photo.jpg (deleted)").local_name(), named("cars/8/photo.jpg (deleted)"));
+
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        let file = LocalFile { root: Arc::clone(&root), file: outside.reopen().unwrap() };
+        assert_eq!(file.local_name(), None);
+        // A root that is moved takes its files along.
+        let file = open("cars/8/photo.jpg");
+        let moved = folder.path().with_extension("moved");
+        std::fs::rename(folder.path(), &moved).unwrap();
+        assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
+        std::fs::rename(&moved, folder.path()).unwrap();
     }
 }
