@@ -4,13 +4,21 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// What tests run beside the toolchain, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 5] = [
+/// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
+const PROGRAMS: [(&str, &str); 13] = [
+    ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
+    ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
+    ("apache2", "apache2"),
+    ("caddy", "caddy"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),
+    ("nginx", "nginx"),
     ("python3", "python3"),
     ("strace", "strace"),
+    ("unshare", "util-linux"),
 ];
 /// What cargo installs itself.
 const CARGO_TOOLS: [&str; 2] = ["cargo-nextest", "cargo-deny"];
@@ -37,6 +45,9 @@ pub(crate) fn run() -> Result<(), String> {
     )?;
     cargo(&["test", "--workspace", "--doc"])?;
     commands_of("docs/tutorial.md")?;
+    for front in ["nginx", "apache", "lighttpd", "caddy"] {
+        commands_of_root(&format!("docs/how-to/{front}.md"))?;
+    }
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())
@@ -70,12 +81,54 @@ fn install_programs() -> Result<(), String> {
 
 /// Runs the shell blocks of a page that are marked as tests, in one shell, in a folder of their own.
 fn commands_of(page: &str) -> Result<(), String> {
+    run_script(&mut Command::new("sh"), &script_of(page)?)
+}
+
+/// The same for a page whose commands change the machine: they see one of their own, whose disk, network and processes go with it.
+fn commands_of_root(page: &str) -> Result<(), String> {
+    const MACHINE: &str = "mount -t tmpfs none /mnt
+        for folder in /etc /srv /var /run; do
+            mkdir -p /mnt$folder/upper /mnt$folder/work
+            mount -t overlay overlay -o lowerdir=$folder,upperdir=/mnt$folder/upper,workdir=/mnt$folder/work $folder
+        done
+        mkdir /mnt/bin
+        cp \"$(command -v private-media)\" /mnt/bin
+        PATH=/mnt/bin:$PATH
+        ip link set lo up";
+    let commands = script_of(page)?;
+    check_brief(page, &commands)?;
+    let script = format!("{MACHINE}\n{commands}");
+    let isolated = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
+    run_script(Command::new("unshare").args(isolated), &script)
+}
+
+/// What stands before the first look at the file takes less than ten commands.
+fn check_brief(page: &str, commands: &str) -> Result<(), String> {
+    let mut here_document = false;
+    let count = commands
+        .lines()
+        .take_while(|line| !line.starts_with("curl "))
+        .filter(|line| {
+            let was_inside = here_document;
+            here_document = if was_inside { *line != "END" } else { line.ends_with("<<'END'") };
+            !was_inside && !line.is_empty() && !line.starts_with(' ')
+        })
+        .count();
+    if count < 10 {
+        Ok(())
+    } else {
+        Err(format!("{page}: it takes {count} commands, and less than 10 are promised"))
+    }
+}
+
+fn script_of(page: &str) -> Result<String, String> {
     let text = std::fs::read_to_string(page).map_err(|error| format!("{page}: {error}"))?;
     let blocks = text.split("```sh test\n").skip(1).filter_map(|rest| rest.split("\n```").next());
     let script = blocks.collect::<Vec<_>>().join("\n");
-    if script.is_empty() {
-        return Err(format!("{page}: there is no block to be tested"));
-    }
+    if script.is_empty() { Err(format!("{page}: there is no block to be tested")) } else { Ok(script) }
+}
+
+fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
     let root = std::env::current_dir().map_err(|error| error.to_string())?;
     let folder = root.join("target/commands");
     let _ = std::fs::remove_dir_all(&folder);
@@ -84,7 +137,7 @@ fn commands_of(page: &str) -> Result<(), String> {
     let path =
         std::env::join_paths([root.join("target/release")].into_iter().chain(std::env::split_paths(&path)));
     let path = path.map_err(|error| error.to_string())?;
-    step(Command::new("sh").args(["-eu", "-c", &script]).current_dir(folder).env("PATH", path))
+    step(shell.args(["-eu", "-c", script]).current_dir(folder).env("PATH", path))
 }
 
 fn browser() -> Result<(), String> {
@@ -124,6 +177,7 @@ fn shown_arguments(command: &Command) -> String {
 
 fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    // A whole path stays what it is when it is joined to a folder.
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 

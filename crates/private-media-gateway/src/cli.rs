@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, Command};
 
 use crate::config;
+use crate::front::KINDS;
 
 pub(crate) fn command() -> Command {
     Command::new("private-media")
@@ -51,17 +52,31 @@ pub(crate) fn command() -> Command {
                 .args(config::args()),
         )
         .subcommand(account())
-        .subcommand(
-            Command::new("config")
-                .about("Show what is in force")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .subcommand(
-                    Command::new("show")
-                        .about("Print the configuration in force as TOML, and where each value comes from")
-                        .args(config::args()),
-                ),
-        )
+        .subcommand(config())
+}
+
+fn config() -> Command {
+    let show = Command::new("show")
+        .about("Print the configuration in force as TOML, and where each value comes from")
+        .args(config::args());
+    let fronts = KINDS.iter().map(|(name, _)| {
+        Command::new(*name)
+            .about(format!("Print what {name} needs in front of the gateway, to be included as it is"))
+            .arg(
+                Arg::new("front")
+                    .long("front")
+                    .value_name("HOST:PORT")
+                    .default_value("*:80")
+                    .help("Where it is to listen; HOST is a name, an address, or * for any"),
+            )
+            .args(config::args())
+    });
+    Command::new("config")
+        .about("Show what is in force, or print a front server's configuration")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(show)
+        .subcommands(fronts)
 }
 
 fn account() -> Command {

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod front;
 mod listener;
 mod serve;
 mod site;
@@ -49,14 +50,19 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
             return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));
         }
         Some(("account", matches)) => account(matches)?,
-        Some(("config", matches)) => {
-            if let Some(("show", matches)) = matches.subcommand() {
-                print!("{}", Config::load(matches)?.to_toml());
-            }
-        }
+        Some(("config", matches)) => print!("{}", shown(matches)?),
         _ => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(matches: &ArgMatches) -> Result<String, ConfigError> {
+    let Some((what, matches)) = matches.subcommand() else { return Ok(String::new()) };
+    let config = Config::load(matches)?;
+    match front::KINDS.iter().find(|(name, _)| *name == what) {
+        Some((_, kind)) => front::block(&config, *kind, text(matches, "front")),
+        None => Ok(config.to_toml()),
+    }
 }
 
 fn account(matches: &ArgMatches) -> Result<(), ConfigError> {

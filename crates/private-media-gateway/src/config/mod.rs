@@ -156,6 +156,21 @@ impl Config {
         self.layers.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
+    /// An error about the root, naming where its path was given.
+    pub(crate) fn root_is(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::ROOT).error(problem, fix)
+    }
+
+    /// An error about who sends the bytes, naming where that was said.
+    pub(crate) fn server_is(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::SERVER).error(problem, fix)
+    }
+
+    /// An error about how `X-Sendfile` names files, naming where that was said.
+    pub(crate) fn encoding_is(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::ENCODING).error(problem, fix)
+    }
+
     /// An error about the accounts file, naming where its path was given.
     pub(crate) fn accounts_error(&self, problem: &str, fix: &str) -> ConfigError {
         self.layers.get(&keys::ACCOUNTS).error(problem, fix)

@@ -227,3 +227,93 @@ fn help_names_every_setting() {
         assert!(help.contains(flag), "{flag}: {help}");
     }
 }
+
+#[test]
+fn front_servers_that_make_no_sense() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("a$b")).unwrap();
+    for (arguments, parts) in [
+        (&["nginx", "--front", "example.org"][..], &["--front \"example.org\"", "HOST:PORT"][..]),
+        (&["nginx", "--front", "a;b:80"], &["--front \"a;b:80\"", "HOST:PORT"]),
+        (&["nginx", "--listen", "127.0.0.1:0"], &["--listen \"127.0.0.1:0\"", "know the port"]),
+        (&["nginx", "--server", "apache"], &["--server \"apache\"", "X-Sendfile", "nginx, or direct"]),
+        (&["apache", "--server", "nginx"], &["--server \"nginx\"", "X-Accel-Redirect", "apache, or direct"]),
+        (&["lighttpd", "--server", "nginx"], &["--server \"nginx\"", "apache"]),
+        (
+            &["lighttpd", "--server", "apache", "--encoding", "plain"],
+            &["--encoding \"plain\"", "write encoded"],
+        ),
+        (&["caddy", "--server", "nginx"], &["--server \"nginx\"", "write direct"]),
+        (&["nginx", "--root", "a$b"], &["--root \"a$b\"", "cannot be written", "a link will do"]),
+        (&["apache", "--root", "/"], &["--root \"/\"", "whole machine"]),
+        (&["apache", "--url", "nonsense"], &["--url \"nonsense\"", "slash on both sides"]),
+    ] {
+        let line = place.refusal(&[&["config"], arguments].concat());
+        assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");
+    }
+}
+
+/// What is printed says what is in force, and nothing that is not.
+#[test]
+fn front_servers_follow_the_settings() {
+    let place = Place::new();
+    let printed = |arguments: &[&str]| {
+        let output = place.run(&[&["config"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let root = place.path("private").display().to_string();
+    for (arguments, has, has_not) in [
+        (
+            &["nginx"][..],
+            vec!["listen 80;", "server 127.0.0.1:8000;", "location /private/ {"],
+            vec!["internal", "server_name"],
+        ),
+        (
+            &[
+                "nginx",
+                "--server",
+                "nginx",
+                "--front",
+                "Example.org:8080",
+                "--url",
+                "/p/q/",
+                "--listen",
+                "0.0.0.0:9",
+            ],
+            vec![
+                "listen 8080;",
+                "server_name example.org;",
+                "location /p/q/ {",
+                "server 127.0.0.1:9;",
+                "internal;",
+                &root,
+            ],
+            vec![],
+        ),
+        (
+            &["nginx", "--server", "nginx", "--internal-url", "/-/x/", "--url", "/", "--front", "[::1]:80"],
+            vec!["location \"/-/x/\" {", "location / {", "listen [::1]:80;"],
+            vec!["private-media-internal"],
+        ),
+        (&["apache"], vec!["<VirtualHost *:80>"], vec!["XSendFile", "ServerName", "xsendfile"]),
+        (
+            &["apache", "--server", "apache", "--front", "example.org:80"],
+            vec!["ServerName example.org", "XSendFile On", "XSendFilePath"],
+            vec![],
+        ),
+        (&["lighttpd"], vec!["mod_proxy", "^/private/"], vec!["x-sendfile", "$HTTP[\"host\"]"]),
+        (
+            &["lighttpd", "--server", "apache", "--front", "example.org:80"],
+            vec!["x-sendfile-docroot", "^example\\.org(:[0-9]+)?$", "follow-symlink"],
+            vec![],
+        ),
+        (&["caddy"], vec!["http://:80 {", "handle /private/*"], vec!["bind"]),
+        (&["caddy", "--front", "example.org:443"], vec!["\nexample.org {"], vec!["http://example"]),
+        (&["caddy", "--front", "127.0.0.1:8080"], vec!["bind 127.0.0.1", "http://:8080 {"], vec![]),
+    ] {
+        let text = printed(arguments);
+        assert!(has.iter().all(|part| text.contains(part)), "{arguments:?} {has:?}: {text}");
+        assert!(!has_not.iter().any(|part| text.contains(part)), "{arguments:?} {has_not:?}: {text}");
+    }
+}

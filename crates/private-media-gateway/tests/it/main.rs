@@ -10,6 +10,7 @@
 mod accounts;
 mod check;
 mod config;
+mod fronts;
 mod lifecycle;
 mod load;
 mod names;

@@ -131,9 +131,7 @@ impl Gateway {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream
+        connect(self.address)
     }
 
     /// Sends a request head by its line and fields, and reads the answer to the end of the connection.
@@ -142,15 +140,8 @@ impl Gateway {
     }
 
     pub(crate) fn send(&self, line: &str, fields: &[(&str, &str)], content: &[u8]) -> Answer {
-        let mut stream = self.connect();
-        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let len =
-            if content.is_empty() { String::new() } else { format!("content-length: {}\r\n", content.len()) };
-        write!(stream, "{line} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{fields}{len}\r\n", self.address)
-            .unwrap();
-        stream.write_all(content).unwrap();
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
+        send(self.address, line, fields, content).read_to_end(&mut bytes).unwrap();
         Answer::parse(&bytes)
     }
 
@@ -164,6 +155,23 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+}
+
+/// Sends a request by its line and fields; what is read from the connection is the answer, and then its end.
+pub(crate) fn send(address: SocketAddr, line: &str, fields: &[(&str, &str)], content: &[u8]) -> TcpStream {
+    let mut stream = connect(address);
+    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let len =
+        if content.is_empty() { String::new() } else { format!("content-length: {}\r\n", content.len()) };
+    let head = format!("{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{fields}{len}\r\n");
+    stream.write_all(&[head.as_bytes(), content].concat()).unwrap();
+    stream
 }
 
 /// The credentials of a user with the password that all have here; nobody sends none.
@@ -202,6 +210,15 @@ impl Answer {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        // Names of fields mean the same in every case (RFC 9110 section 5.1).
+        let head: Vec<_> = head
+            .lines()
+            .map(|line| match line.split_once(": ") {
+                Some((name, value)) => format!("{}: {value}", name.to_lowercase()),
+                None => line.to_owned(),
+            })
+            .collect();
+        let head = head.join("\r\n");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Self { status, head, body: bytes[end + 4..].to_vec() }
     }
@@ -218,4 +235,15 @@ impl Answer {
             .filter(|line| !line.starts_with("date: ") && !line.starts_with("x-request-id: "));
         (lines.collect::<Vec<_>>().join("\n"), self.body.clone())
     }
+}
+
+/// Whether a test can run that needs something of the machine. What is left out is said, and is an error where
+/// `PRIVATE_MEDIA_TEST_ALL` says that nothing may be.
+pub(crate) fn needs(what: &str, available: bool) -> bool {
+    if !available {
+        assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no {what}");
+        // Not by `eprintln!`, which the test runner keeps to itself when a test passes.
+        let _ = writeln!(std::io::stderr(), "left out: a test that needs {what}");
+    }
+    available
 }

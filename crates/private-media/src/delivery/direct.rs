@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::headers::{file_headers, validators};
+use super::headers::{content_headers, validators};
 use super::{Delivery, MediaBody, Plan};
 use crate::permission::Permit;
 use crate::request::{ByteRange, MediaRequest};
@@ -27,8 +27,7 @@ impl Delivery for Direct {
         let plan = Plan::new(request, file.metadata(), now);
         let (mut headers, body) = match &plan {
             Plan::Whole | Plan::Part(_) | Plan::Parts(_) => {
-                let mut headers = validators(file.metadata(), now);
-                headers.extend(file_headers(permit.path(), request.download));
+                let mut headers = content_headers(permit.path(), file.metadata(), request.download, now);
                 let body = content(&plan, &file, &mut headers);
                 (headers, body)
             }

@@ -5,12 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{HeaderMap, Response};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::headers::{file_headers, validators};
-use super::{Delivery, Direct, MediaBody};
+use super::headers::content_headers;
+use super::{Delivery, Direct, MediaBody, Plan};
 use crate::permission::Permit;
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
@@ -75,8 +75,9 @@ impl Delivery for NginxXAccelRedirect {
 
 /// Has Apache with `mod_xsendfile`, or lighttpd, send the file: `X-Sendfile` names its full path.
 ///
-/// Both keep the headers and the entity tag of the response, and judge ranges and conditions by them. `private-media config
-/// apache` and `private-media config lighttpd` print what they need.
+/// Both keep the headers and the entity tag of the response. They take a range of the file as the client asks; all that can be
+/// answered without its bytes, such as a 304, is answered as [`Direct`] does. `private-media config apache` and `private-media
+/// config lighttpd` print what they need.
 ///
 /// The name handed off is that of the file that the storage opened beneath its root, without a link in it. A file that has
 /// none, or none that the [`SendfileEncoding`] can say, is sent [`Direct`].
@@ -150,7 +151,12 @@ impl Delivery for ApacheXSendfile {
         file: MediaFile,
         now: SystemTime,
     ) -> Response<MediaBody> {
-        match file.local_name().and_then(|name| self.value(&name)) {
+        // The server keeps the entity tag of this response, so what needs no bytes, and what the servers do in ways of their own
+        // (several ranges), is answered here.
+        let plan = Plan::new(request, file.metadata(), now);
+        let is_for_server = !request.is_head && matches!(plan, Plan::Whole | Plan::Part(_));
+        let name = if is_for_server { file.local_name() } else { None };
+        match name.and_then(|name| self.value(&name)) {
             Some(value) => hand_off((X_SENDFILE, value), request, permit, &file, now),
             None => Direct.deliver(request, permit, file, now),
         }
@@ -168,8 +174,7 @@ fn hand_off(
     file: &MediaFile,
     now: SystemTime,
 ) -> Response<MediaBody> {
-    let mut headers: HeaderMap = validators(file.metadata(), now);
-    headers.extend(file_headers(permit.path(), request.download));
+    let mut headers = content_headers(permit.path(), file.metadata(), request.download, now);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(name, value);
     let mut response = Response::new(MediaBody::empty());

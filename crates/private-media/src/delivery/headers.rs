@@ -22,7 +22,19 @@ pub(super) fn validators(file: &Metadata, now: SystemTime) -> HeaderMap {
     if let Some(modified) = http_date(file.modified.min(now)) {
         headers.insert(LAST_MODIFIED, modified);
     }
+    headers
+}
+
+/// What a response carries that brings the file or a part of it.
+pub(super) fn content_headers(
+    path: &MediaPath,
+    file: &Metadata,
+    download: bool,
+    now: SystemTime,
+) -> HeaderMap {
+    let mut headers = validators(file, now);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.extend(file_headers(path, download));
     headers
 }
 

@@ -38,3 +38,16 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
         now: SystemTime,
     ) -> Response<MediaBody>;
 }
+
+/// For a delivery that is chosen while the application starts.
+impl<D: Delivery + ?Sized> Delivery for Box<D> {
+    fn deliver(
+        &self,
+        request: &MediaRequest,
+        permit: &Permit,
+        file: MediaFile,
+        now: SystemTime,
+    ) -> Response<MediaBody> {
+        (**self).deliver(request, permit, file, now)
+    }
+}

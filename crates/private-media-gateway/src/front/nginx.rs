@@ -1,0 +1,121 @@
+//! nginx's `server` block.
+
+use super::{Host, Site};
+use crate::config::{Config, ConfigError, InternalUrl, Server};
+
+pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError> {
+    let location = match &config.server {
+        Server::Direct => None,
+        Server::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
+        Server::Nginx(InternalUrl::FullPath) => Some(format!("{}/", site.root)),
+        Server::Apache(_) => {
+            return Err(config.server_is("nginx knows no X-Sendfile", "write nginx, or direct"));
+        }
+    };
+    let (forgotten, internal) = location.map_or_else(Default::default, |location| internal(site, &location));
+    let Site { front, gateway, url, root } = site;
+    let listen = match front.host {
+        Host::Any | Host::Name(_) => front.port.to_string(),
+        Host::Address(_) => format!("{}:{}", front.address(), front.port),
+    };
+    let name = front.name().map_or_else(String::new, |name| format!("    server_name {name};\n"));
+    let idle = (config.limits.head.as_secs() * 2 / 3).max(1);
+    let upstream = format!("private_media_{}", gateway.port());
+    Ok(format!(
+        "\
+# Private media behind nginx: printed by `private-media config nginx`. To be included in nginx's http block, as all of
+# /etc/nginx/conf.d/*.conf is in Debian. nginx's user has to be able to read what is in {root}.
+
+{forgotten}upstream {upstream} {{
+    server {gateway};
+    keepalive 32;
+    # Less than the gateway waits for the next request, so that nginx lets go first.
+    keepalive_timeout {idle}s;
+}}
+
+server {{
+    listen {listen};
+{name}    # A redirect names no host.
+    absolute_redirect off;
+
+    # The most that one upload to your application may be; without this nginx takes 1 MiB.
+    client_max_body_size 100m;
+
+    # Your application, where it is at the same address:
+    #location / {{
+    #    proxy_pass http://127.0.0.1:9000;
+    #    proxy_set_header Host $http_host;
+    #}}
+
+    # Who asks, and may they? The gateway knows.
+    location {url} {{
+        # Nothing behind the name: so the path arrives as the client wrote it.
+        proxy_pass http://{upstream};
+        proxy_http_version 1.1;
+        proxy_set_header Connection \"\";
+        # The sign-in form is accepted from this host only.
+        proxy_set_header Host $http_host;
+        # Long names make long headers.
+        proxy_buffer_size 16k;
+        proxy_buffers 8 16k;
+        # A download waits for its client, not on this disk.
+        proxy_max_temp_file_size 0;
+        # Nobody gets another's answer.
+        proxy_cache off;
+        gzip off;
+        client_max_body_size 64k;
+    }}
+{internal}}}
+"
+    ))
+}
+
+/// The location that the gateway hands files off to, and what has to stand before the server for it.
+fn internal(site: &Site, location: &str) -> (String, String) {
+    const LOST: [&str; 6] = [
+        "Vary",
+        "X-Content-Type-Options",
+        "Content-Security-Policy",
+        "Cross-Origin-Resource-Policy",
+        "Referrer-Policy",
+        "X-Request-Id",
+    ];
+    let added: String = LOST
+        .iter()
+        .map(|name| {
+            let variable = name.to_lowercase().replace('-', "_");
+            format!("        add_header {name} $upstream_http_{variable} always;\n")
+        })
+        .collect();
+    let root = &site.root;
+    let variable = format!("private_media_{}_cache_control", site.gateway.port());
+    let forgotten = format!(
+        "\
+# Of an answer that is 412 nginx forgets what it keeps of the others.
+map $status ${variable} {{
+    412 $upstream_http_cache_control;
+}}
+
+"
+    );
+    let internal = format!(
+        "
+    # The gateway has answered that this reader may have the file: here are its bytes.
+    location \"{location}\" {{
+        # No request of a client gets here.
+        internal;
+        # A slash at the end of both, or `..` leads out.
+        alias \"{root}/\";
+        # The gateway names files without links; a link that is met now was put there since.
+        disable_symlinks on \"from={root}/\";
+        autoindex off;
+        sendfile on;
+        tcp_nopush on;
+        gzip off;
+        # What nginx keeps of the gateway's answer is its type, disposition and Cache-Control; these it would lose.
+{added}        add_header Cache-Control ${variable} always;
+    }}
+"
+    );
+    (forgotten, internal)
+}

@@ -1,0 +1,105 @@
+//! A front server with the printed configuration is not led out of the root, whatever it is told by whoever is behind it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+
+use super::server::{Front, Kind, free_address};
+use super::{ask, fill, printed};
+use crate::support::Place;
+
+/// Answers every request with one hand-off, as a gateway would that is not ours.
+fn hands_off(field: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            while line != "\r\n" {
+                line.clear();
+                if stream.read_line(&mut line).unwrap() == 0 {
+                    break;
+                }
+            }
+            let answer =
+                format!("HTTP/1.1 200 OK\r\n{field}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+fn answer(kind: Kind, place: &Place, field: String, arguments: &[&str]) -> (u16, String) {
+    let address = free_address();
+    let block = printed(place, kind, address, hands_off(field), arguments);
+    let front = Front::start(kind, address, &block);
+    let answer = ask(front.address, "GET /private/x", &[]);
+    (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+#[test]
+fn nginx() {
+    if !Kind::Nginx.is_here() {
+        return;
+    }
+    let place = Place::new();
+    fill(&place);
+    std::fs::create_dir(place.path("private-not")).unwrap();
+    place.write("private-not/outside.txt", "outside");
+    let internal = "/private-media-internal";
+    let full = |value: &str| format!("x-accel-redirect: {value}");
+    let arguments = ["--server", "nginx"];
+    let inside = answer(Kind::Nginx, &place, full(&format!("{internal}/cars/7/empty.jpg")), &arguments);
+    assert_eq!(inside, (200, String::new()), "what is inside is sent");
+    for value in [
+        "/etc/passwd",
+        &format!("{internal}/../outside.txt"),
+        &format!("{internal}/%2e%2e/outside.txt"),
+        &format!("{internal}../outside.txt"),
+        &format!("{internal}/..%2foutside.txt"),
+        &format!("{internal}-not/outside.txt"),
+        // Links, also to what is inside.
+        &format!("{internal}/cars/7/out.txt"),
+        &format!("{internal}/cars/7/link.txt"),
+    ] {
+        let (status, body) = answer(Kind::Nginx, &place, full(value), &arguments);
+        assert!(matches!(status, 403 | 404) && !body.contains("outside"), "{value}: {status} {body}");
+    }
+}
+
+#[test]
+fn apache_and_lighttpd() {
+    for kind in [Kind::Apache, Kind::Lighttpd] {
+        if !kind.is_here() {
+            continue;
+        }
+        let place = Place::new();
+        fill(&place);
+        place.write("private-not/outside.txt", "outside");
+        let root = place.path("private").display().to_string();
+        let full = |value: &str| format!("x-sendfile: {value}");
+        let arguments = ["--server", "apache"];
+        let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/twenty.txt")), &arguments);
+        assert_eq!(
+            (status, body.as_str()),
+            (200, "abcdefghijklmnopqrst"),
+            "{kind:?}: what is inside is sent"
+        );
+        for value in [
+            "/etc/passwd",
+            &format!("{root}/../outside.txt"),
+            &format!("{root}/%2e%2e/outside.txt"),
+            &format!("{root}-not/outside.txt"),
+            "../outside.txt",
+        ] {
+            let (status, body) = answer(kind, &place, full(value), &arguments);
+            assert!(matches!(status, 403 | 404 | 502), "{kind:?} {value}: {status} {body}");
+            assert!(!body.contains("outside") && !body.contains("root:"), "{kind:?} {value}: {body}");
+        }
+        // Of Apache the documentation says that it follows links.
+        if kind == Kind::Lighttpd {
+            let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/out.txt")), &arguments);
+            assert!(matches!(status, 403 | 404), "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Behind a front server the answers are those of the gateway itself; where one differs, the documentation says so.
+
+mod axum_application;
+mod differences;
+mod escapes;
+mod large;
+mod roots;
+pub(crate) mod server;
+
+use std::io::Read;
+use std::net::SocketAddr;
+
+use private_media::storage::conformance::NAMES;
+
+use crate::support::{Answer, Gateway, Place, credentials, send};
+use server::{Front, Kind, free_address, open_to_all};
+
+/// A gateway that hands off, the front server before it, and one beside them that answers itself.
+struct Deployment {
+    place: Place,
+    direct: Gateway,
+    gateway: Gateway,
+    front: Front,
+}
+
+impl Deployment {
+    fn start(kind: Kind, arguments: &[&str]) -> Self {
+        let place = Place::new();
+        fill(&place);
+        let direct = place.serve(&[]);
+        let gateway = place.serve(arguments);
+        let address = free_address();
+        let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, arguments));
+        Self { place, direct, gateway, front }
+    }
+}
+
+/// What `private-media config` prints for a front server.
+pub(crate) fn printed(
+    place: &Place,
+    kind: Kind,
+    front: SocketAddr,
+    gateway: SocketAddr,
+    arguments: &[&str],
+) -> String {
+    let (front, gateway) = (front.to_string(), gateway.to_string());
+    let own = ["config", kind.name(), "--front", &front, "--listen", &gateway];
+    let output = place.run(&[&own, arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every name of the table, and what else there is to ask for; the content of each is its name.
+fn fill(place: &Place) {
+    for name in names() {
+        place.write(&format!("private/cars/7/{name}"), &name);
+    }
+    place.write("private/cars/7/page.html", "<script>alert(1)</script>");
+    place.write("private/cars/7/empty.jpg", "");
+    place.write("private/cars/7/twenty.txt", "abcdefghijklmnopqrst");
+    // A date is a weak validator within its own second (RFC 9110 section 8.8.2.2); this one is past.
+    let file = std::fs::File::options().write(true).open(place.path("private/cars/7/twenty.txt")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777))
+        .unwrap();
+    std::os::unix::fs::symlink("twenty.txt", place.path("private/cars/7/link.txt")).unwrap();
+    place.write("outside.txt", "outside");
+    std::os::unix::fs::symlink("../../../outside.txt", place.path("private/cars/7/out.txt")).unwrap();
+    open_to_all(&place.path(""));
+    // The accounts stay the gateway's own.
+    std::fs::set_permissions(
+        place.path("accounts.toml"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+}
+
+fn names() -> Vec<String> {
+    let more = ["50%41.jpg", "50A.jpg", "ends with a space ", "[x]", "a=b&c", "line\u{2028}separator"];
+    let longest = ["é".repeat(125) + "x.jpg", "x".repeat(255)];
+    // 1,011 bytes that are three times as many in a URL.
+    let deep =
+        ["é".repeat(120), "é".repeat(120), "é".repeat(120), "é".repeat(120), "deep.txt".into()].join("/");
+    NAMES.iter().chain(&more).map(|name| (*name).to_owned()).chain(longest).chain([deep]).collect()
+}
+
+fn url(name: &str) -> String {
+    let path = private_media::MediaPath::new(&format!("cars/7/{name}")).unwrap();
+    format!("/private/{}", path.to_url())
+}
+
+fn ask(address: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Answer {
+    let mut bytes = Vec::new();
+    send(address, line, fields, b"").read_to_end(&mut bytes).unwrap();
+    Answer::parse(&bytes)
+}
+
+/// One request as the table has it.
+struct Case {
+    /// By which the documentation names it.
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    /// `{etag}` and `{date}` stand for what the same server said of the file.
+    fields: Vec<(&'static str, &'static str)>,
+    user: &'static str,
+}
+
+fn cases() -> Vec<Case> {
+    const DATE: &str = "Tue, 15 Nov 1988 08:12:31 GMT";
+    let case = |name, method, path: &str, fields: &[_], user| Case {
+        name,
+        method,
+        path: path.to_owned(),
+        fields: fields.to_vec(),
+        user,
+    };
+    let file = &url("twenty.txt");
+    let mut cases = Vec::new();
+    for user in ["alice", "carol", "bob", "nobody"] {
+        for name in names() {
+            cases.push(case("any name", "GET", &url(&name), &[], user));
+        }
+        cases.push(case("HEAD", "HEAD", file, &[], user));
+        cases.push(case("missing", "GET", &url("none.txt"), &[], user));
+        cases.push(case("active content", "GET", &url("page.html"), &[], user));
+        cases.push(case("active content", "GET", &url("page.html"), &[("accept-encoding", "gzip")], user));
+        cases.push(case("one range", "GET", file, &[("range", "bytes=2-5")], user));
+    }
+    for (name, fields) in [
+        ("one range", &[("range", "bytes=0-0")][..]),
+        ("one range", &[("range", "bytes=-5")]),
+        ("one range", &[("range", "bytes=15-")]),
+        ("one range", &[("range", "bytes=15-1000")]),
+        ("several ranges", &[("range", "bytes=0-1,10-11")]),
+        ("overlapping ranges", &[("range", "bytes=0-10,5-15")]),
+        ("a range beyond the end", &[("range", "bytes=100-")]),
+        ("a range that is none", &[("range", "bytes=5-2")]),
+        ("a range of another unit", &[("range", "lines=1-2")]),
+        ("If-None-Match, the same", &[("if-none-match", "{etag}")]),
+        ("If-None-Match, the same", &[("if-none-match", "\"x\", W/{etag}")]),
+        ("If-None-Match, the same", &[("if-none-match", "*")]),
+        ("If-None-Match, another", &[("if-none-match", "\"x\"")]),
+        ("If-Modified-Since, the same", &[("if-modified-since", "{date}")]),
+        ("If-Modified-Since, before", &[("if-modified-since", DATE)]),
+        ("If-Match, the same", &[("if-match", "{etag}")]),
+        ("If-Match, another", &[("if-match", "\"x\"")]),
+        ("If-Unmodified-Since, the same", &[("if-unmodified-since", "{date}")]),
+        ("If-Unmodified-Since, before", &[("if-unmodified-since", DATE)]),
+        ("If-Range, the same", &[("if-range", "{etag}"), ("range", "bytes=0-3")]),
+        ("If-Range, another", &[("if-range", "\"x\""), ("range", "bytes=0-3")]),
+        ("If-Range, a date", &[("if-range", "{date}"), ("range", "bytes=0-3")]),
+        ("a client that takes gzip", &[("accept-encoding", "gzip, br")]),
+        ("a client's own hand-off", &[("x-accel-redirect", "/etc/passwd"), ("x-sendfile", "/etc/passwd")]),
+        (
+            "forwarded headers",
+            &[("x-forwarded-for", "::1"), ("x-forwarded-user", "carol"), ("forwarded", "for=::1")],
+        ),
+    ] {
+        cases.push(case(name, "GET", file, fields, "alice"));
+    }
+    for (name, method, path, fields) in [
+        ("HEAD with If-None-Match", "HEAD", file, &[("if-none-match", "{etag}")][..]),
+        ("HEAD with a range", "HEAD", file, &[("range", "bytes=2-5")]),
+        ("an empty file", "GET", &url("empty.jpg"), &[]),
+        ("an empty file", "HEAD", &url("empty.jpg"), &[]),
+        ("a range of an empty file", "GET", &url("empty.jpg"), &[("range", "bytes=0-3")]),
+        ("download", "GET", &(file.clone() + "?download"), &[]),
+        ("a link below the root", "GET", &url("link.txt"), &[]),
+        ("a link out of the root", "GET", &url("out.txt"), &[]),
+        ("another method", "POST", file, &[("content-length", "0")]),
+        ("another method", "DELETE", file, &[]),
+        ("the private URL", "GET", &"/private/".into(), &[]),
+        ("a folder", "GET", &"/private/cars/7/".into(), &[]),
+        ("a folder", "GET", &"/private/cars/7".into(), &[]),
+        ("a page of the gateway", "GET", &"/private/-/health".into(), &[]),
+        ("two slashes", "GET", &"/private//cars/7/twenty.txt".into(), &[]),
+        ("dots", "GET", &"/private/./cars/7/twenty.txt".into(), &[]),
+        ("dots", "GET", &"/private/cars/8/../7/twenty.txt".into(), &[]),
+        ("encoded dots", "GET", &"/private/cars/8/%2e%2e/7/twenty.txt".into(), &[]),
+        ("an encoded slash", "GET", &"/private/cars%2F7%2Ftwenty.txt".into(), &[]),
+        ("a backslash", "GET", &"/private/cars/7\\twenty.txt".into(), &[]),
+        ("an encoded backslash", "GET", &"/private/cars/7%5Ctwenty.txt".into(), &[]),
+        ("an encoded NUL", "GET", &"/private/cars/7/twenty.txt%00".into(), &[]),
+        ("an encoded line break", "GET", &"/private/cars/7/twenty%0d%0a.txt".into(), &[]),
+        ("a broken encoding", "GET", &"/private/cars/7/twenty%zz.txt".into(), &[]),
+        ("another encoding", "GET", &"/private/cars/7/%74wenty.txt".into(), &[]),
+    ] {
+        cases.push(case(name, method, path, fields, "alice"));
+    }
+    cases
+}
+
+/// The answer of a server to a case, with its own validators in the fields.
+fn answer(address: SocketAddr, case: &Case, file: &Answer) -> Answer {
+    let (etag, date) = (file.field("etag").unwrap(), file.field("last-modified").unwrap());
+    let fields: Vec<_> = case
+        .fields
+        .iter()
+        .map(|(name, value)| (*name, value.replace("{etag}", etag).replace("{date}", date)))
+        .collect();
+    let mut fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.extend(credentials(case.user));
+    ask(address, &format!("{} {}", case.method, case.path), &fields)
+}
+
+/// What an answer has to say alike, whoever says it.
+const COMPARED: [&str; 14] = [
+    "content-type",
+    "content-disposition",
+    "content-length",
+    "content-range",
+    "content-security-policy",
+    "content-encoding",
+    "cache-control",
+    "vary",
+    "x-content-type-options",
+    "cross-origin-resource-policy",
+    "referrer-policy",
+    "last-modified",
+    "accept-ranges",
+    "allow",
+];
+
+/// The names of what differs between the answer of a front server and the gateway's own; "all of it" if the front server has
+/// answered by itself.
+fn different(front: &Answer, direct: &Answer) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if front.status != direct.status {
+        names.push("status");
+    }
+    if boundless(front) != boundless(direct) {
+        names.push("body");
+    }
+    // A field that is there twice and says the same says it once; a list is one with and without spaces in it.
+    let values = |answer: &Answer, name: &str| {
+        let prefix = format!("{name}: ");
+        let values = answer.head.lines().filter_map(|line| line.strip_prefix(&prefix));
+        let mut values: Vec<_> = values.map(|value| without_boundary(value).replace(", ", ",")).collect();
+        values.dedup();
+        values
+    };
+    // Of several parts, the length counts the boundary.
+    let several = direct.field("content-type").is_some_and(|value| value.contains("boundary="));
+    let compared = COMPARED.iter().filter(|name| !several || **name != "content-length");
+    names.extend(compared.filter(|name| values(front, name) != values(direct, name)));
+    if names.contains(&"body") && front.field("referrer-policy") != direct.field("referrer-policy") {
+        // A page that is the front server's own.
+        names = vec!["all of it"];
+    }
+    names
+}
+
+/// The body with the boundary of its parts, if it has any, taken out.
+fn boundless(answer: &Answer) -> String {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    match answer.field("content-type").and_then(|value| value.split_once("boundary=")) {
+        Some((_, boundary)) => body.replace(boundary, "BOUNDARY"),
+        None => body,
+    }
+}
+
+fn without_boundary(value: &str) -> String {
+    value.split("boundary=").next().unwrap().to_owned()
+}

@@ -1,0 +1,52 @@
+//! The root's own name may be unusual, or a link.
+
+use super::server::{Front, Kind, free_address, open_to_all};
+use super::{ask, printed};
+use crate::support::{GRANT, Gateway, Place, credentials};
+
+const ROOTS: [&str; 3] = ["my root's (1); #2", "Ångström é", "link"];
+
+fn check(kind: Kind, arguments: &[&str]) {
+    if !kind.is_here() {
+        return;
+    }
+    for root in ROOTS {
+        let place = Place::new();
+        std::os::unix::fs::symlink("private", place.path("link")).unwrap();
+        place.write(&format!("{root}/cars/7/a b%41é.jpg"), "inside");
+        open_to_all(&place.path(root));
+        open_to_all(&place.path("private"));
+        std::fs::set_permissions(place.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let arguments = [&["--root", root], arguments].concat();
+        let serve = [&["serve", "--listen", "127.0.0.1:0", "--grant", GRANT], &arguments[..]].concat();
+        let gateway = Gateway::start(&place.path(""), &serve);
+        let address = free_address();
+        let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, &arguments));
+        let answer = ask(front.address, "GET /private/cars/7/a%20b%2541%C3%A9.jpg", &credentials("alice"));
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (200, &b"inside"[..]),
+            "{kind:?} {root}: {}",
+            front.log()
+        );
+        let by_gateway = gateway.get("/private/cars/7/a%20b%2541%C3%A9.jpg", "alice");
+        assert!(by_gateway.body.is_empty(), "it is handed off: {by_gateway:?}");
+    }
+}
+
+#[test]
+fn nginx() {
+    check(Kind::Nginx, &["--server", "nginx"]);
+    check(Kind::Nginx, &["--server", "nginx", "--internal-url", "full-path"]);
+}
+
+#[test]
+fn apache() {
+    check(Kind::Apache, &["--server", "apache", "--encoding", "plain"]);
+}
+
+#[test]
+fn lighttpd() {
+    check(Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]);
+}
