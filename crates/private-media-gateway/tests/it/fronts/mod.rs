@@ -6,6 +6,7 @@ mod escapes;
 mod large;
 mod roots;
 pub(crate) mod server;
+mod signing_in;
 
 use std::io::Read;
 use std::net::SocketAddr;
