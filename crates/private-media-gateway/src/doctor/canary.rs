@@ -64,8 +64,8 @@ pub(super) struct Canaries {
 impl Words {
     /// `None` if the system gives no random numbers.
     pub(super) fn new() -> Option<Self> {
-        let word = || Some(format!("{:016x}{:016x}", getrandom::u64().ok()?, getrandom::u64().ok()?));
-        Some(Self { name: word()?, secret: word()? })
+        let word = || Some(format!("{:016x}", getrandom::u64().ok()?));
+        Some(Self { name: word()?, secret: format!("{}{}", word()?, word()?) })
     }
 
     /// The name of a canary that ends like this, and the path of it in a folder.

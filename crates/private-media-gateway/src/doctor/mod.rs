@@ -136,7 +136,15 @@ async fn prepare<'a>(
     match planted {
         Ok((canaries, readers)) => {
             report.add("clock", vec![outside::clock_of_files(canaries.clock_apart)]);
-            Ok(Probe { config, front, gateway, canaries, readers, kind: outside::Front::Other })
+            Ok(Probe {
+                config,
+                front,
+                gateway,
+                canaries,
+                readers,
+                kind: outside::Front::Other,
+                is_open: false,
+            })
         }
         Err(error) => {
             let message = format!("a file cannot be stored below {}: {error}", config.root.display());

@@ -72,7 +72,9 @@ pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered
     // `location /static { alias /srv/site/static/; }` takes `/static../private/…` out of its folder.
     'slips: for public in PUBLIC.iter().filter(|public| **public != "/") {
         for url in slips(public, &root, &path) {
-            if probe.gives_away(&probe.as_stranger(&url).await?) {
+            // This one is the private URL to whoever cleans it up.
+            let is_known = probe.is_open && url.contains("/../");
+            if !is_known && probe.gives_away(&probe.as_stranger(&url).await?) {
                 problems.push(slipped(probe, &url, public));
                 break 'slips;
             }
@@ -80,6 +82,28 @@ pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered
     }
     let some = folders(probe).into_iter().take(3).collect::<Vec<_>>().join(", ");
     Ok(unless_ok(problems, format!("no other URL leads to the files: not {some} …")))
+}
+
+/// The accounts and the configuration are at no URL.
+pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+    let files = [("accounts file", Some(&*probe.config.accounts)), ("configuration", probe.config.file())];
+    let mut problems = Findings::new();
+    for (what, path) in files {
+        let Some(path) = path else { continue };
+        let (Ok(content), Ok(whole)) = (std::fs::read(path), std::path::absolute(path)) else { continue };
+        for folder in suffixes(&encoded(&whole.display().to_string())) {
+            let url = folder.trim_end_matches('/');
+            if !content.is_empty() && probe.as_stranger(url).await?.body == content {
+                problems.push(Finding::problem(
+                    format!("{url} gives the {what} to anybody"),
+                    "move it out of the folder that the front serves, such as to /etc/private-media/; remove its line secret and \
+                     change the passwords: they may be known",
+                ));
+                break;
+            }
+        }
+    }
+    Ok(unless_ok(problems, "the accounts file and the configuration are at no URL"))
 }
 
 /// No folder says what is in it.

@@ -76,6 +76,7 @@ impl Front {
 pub(super) fn hand_off(config: &Config, front: Front) -> String {
     let root = absolute_root(config);
     match (&config.server, front) {
+        (_, Front::Caddy) => "delivery.server = \"direct\": this front takes no hand-off".into(),
         (Server::Nginx(InternalUrl::Prefix(internal)), _) => {
             format!(
                 "location {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"

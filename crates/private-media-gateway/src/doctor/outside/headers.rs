@@ -105,7 +105,7 @@ fn judge(probe: &Probe<'_>, answer: &Answer, expected: &HeaderMap, what: &str) -
         let got: Vec<_> = got.into_iter().map(String::from_utf8_lossy).collect();
         if !arrived(name, value, &got.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
             let seen = if got.is_empty() { "is missing".into() } else { format!("is {:?}", got.join(", ")) };
-            let message = format!("{name} of {what} {seen}, and has to be {value:?}");
+            let message = format!("{} of {what} {seen}, and has to be {value:?}", title(name));
             problems.push(Finding::problem(message, fix(probe, name, !got.is_empty())));
         }
     }
@@ -146,6 +146,7 @@ fn arrived(name: &HeaderName, value: &str, got: &[&str]) -> bool {
 
 fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
     let url = &probe.config.url;
+    let shown = title(name);
     let variable = name.as_str().replace('-', "_");
     let is_nginx_hand_off = matches!(probe.config.server, Server::Nginx(_)) && probe.kind == Front::Nginx;
     // nginx itself keeps these of what hands off (ngx_http_upstream_process_headers).
@@ -155,23 +156,38 @@ fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
             "no expires and no add_header Cache-Control in that location (expires off;)".into()
         }
         Front::Nginx if is_other && *name == CONTENT_TYPE => {
-            format!("no proxy_hide_header Content-Type in location {url}: nginx then goes by its own types")
+            format!(
+                "no add_header Content-Type and no types or default_type for location {url} or the internal one"
+            )
         }
         Front::Nginx if is_nginx_hand_off && !is_kept => {
             format!(
-                "add_header {name} $upstream_http_{variable} always; in the internal location, and no other add_header {name}"
+                "add_header {shown} $upstream_http_{variable} always; in the internal location, and no other add_header {shown}"
             )
         }
-        Front::Nginx if is_other => format!("no add_header {name} in location {url}"),
-        Front::Nginx => format!("no proxy_hide_header {name} in location {url}"),
+        Front::Nginx if is_other => format!("no add_header {shown} in location {url}"),
+        Front::Nginx => format!("no proxy_hide_header {shown} in location {url}"),
         Front::Apache if *name == CONTENT_TYPE => {
             format!("no ForceType, AddType or Header set Content-Type for {url} and the root")
         }
-        Front::Apache => format!("no Header set, unset or append of {name} for {url} (and no ExpiresActive)"),
-        Front::Lighttpd => format!("no setenv.set-response-header of {name} for {url}"),
-        Front::Caddy => format!("no header directive about {name} for {url}*"),
-        Front::Other => format!("let {name} pass as the gateway sends it, below {url}"),
+        Front::Apache => {
+            format!("no Header set, unset or append of {shown} for {url} (and no ExpiresActive)")
+        }
+        Front::Lighttpd => format!("no setenv.set-response-header of {shown} for {url}"),
+        Front::Caddy => format!("no header directive about {shown} for {url}*"),
+        Front::Other => format!("let {shown} pass as the gateway sends it, below {url}"),
     }
+}
+
+/// A field's name as configurations write it.
+fn title(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let mut letters = word.chars();
+        letters
+            .next()
+            .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(super) struct Probe<'a> {
     pub(super) canaries: Canaries,
     pub(super) readers: Readers,
     pub(super) kind: Front,
+    /// Strangers get what the gateway would refuse them: the front serves it by itself.
+    pub(super) is_open: bool,
 }
 
 type Checked<'a> = BoxFuture<'a, Result<Findings, Unanswered>>;
@@ -50,17 +52,17 @@ enum Needs {
     Front,
     /// That the front hands requests on to the gateway.
     Gateway,
-    /// And somebody who may read a canary, in a place that is closed to strangers.
-    Closed,
-    /// And somebody who may read a canary.
+    /// And somebody who may read a canary, by the gateway's leave.
     Reader,
+    /// And that strangers may not.
+    Closed,
 }
 
 /// Every check from outside, in order. Those that a cache could spoil come first, each with canaries of its own.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     check("cache", Needs::Closed, |probe| Box::pin(cache::mixes_nobody_up(probe))),
     check("denied", Needs::Gateway, |probe| Box::pin(denial::strangers_learn_nothing(probe))),
-    check("denied-reader", Needs::Reader, |probe| Box::pin(denial::other_readers_learn_nothing(probe))),
+    check("denied-reader", Needs::Gateway, |probe| Box::pin(denial::other_readers_learn_nothing(probe))),
     check("read", Needs::Reader, |probe| Box::pin(reading::whole_and_right(probe))),
     check("encoding", Needs::Reader, |probe| Box::pin(reading::names_with_percent(probe))),
     check("headers", Needs::Reader, |probe| Box::pin(headers::of_files(probe))),
@@ -69,6 +71,7 @@ const CHECKS: [Check; 14] = [
     check("spelling", Needs::Reader, |probe| Box::pin(spelling::paths_arrive_as_sent(probe))),
     check("internal", Needs::Front, |probe| Box::pin(exposure::internal_location(probe))),
     check("exposed", Needs::Front, |probe| Box::pin(exposure::other_urls(probe))),
+    check("own-files", Needs::Front, |probe| Box::pin(exposure::own_files(probe))),
     check("listing", Needs::Front, |probe| Box::pin(exposure::listings(probe))),
     check("claims", Needs::Front, |probe| Box::pin(claims::count_for_nothing(probe))),
     check("hand-off", Needs::Front, |probe| {
@@ -96,6 +99,7 @@ pub(super) async fn look(probe: &mut Probe<'_>, report: &mut Report) {
         return;
     };
     report.add("front-clock", reached::clock(&answer));
+    probe.is_open = !probe.readers.everyone && front.is_gateway && probe.is_open_to_strangers().await;
     for note in probe.left_out(front.is_gateway) {
         report.add("outside", vec![Finding::note(note)]);
     }
@@ -115,8 +119,8 @@ impl Probe<'_> {
         match needs {
             Needs::Front => true,
             Needs::Gateway => is_gateway,
-            Needs::Reader => is_gateway && self.cookie().is_some(),
-            Needs::Closed => is_gateway && self.cookie().is_some() && !self.readers.everyone,
+            Needs::Reader => is_gateway && self.cookie().is_some() && !self.is_open,
+            Needs::Closed => self.can(Needs::Reader, is_gateway) && !self.readers.everyone,
         }
     }
 
@@ -129,6 +133,11 @@ impl Probe<'_> {
                     .into(),
             );
             return notes;
+        }
+        if self.is_open {
+            notes.push(
+                "what else the gateway says of files was not looked at: they do not come from it".into(),
+            );
         }
         match &self.readers.reader {
             None => notes.push(
@@ -165,6 +174,11 @@ impl Probe<'_> {
     /// Asks the front as a stranger.
     async fn as_stranger(&self, path: &str) -> Result<Answer, Unanswered> {
         self.front.get(path, None).await
+    }
+
+    async fn is_open_to_strangers(&self) -> bool {
+        let answer = self.as_stranger(&self.url(&self.canaries.closed)).await;
+        answer.is_ok_and(|answer| self.gives_away(&answer))
     }
 
     /// Whether an answer gives a canary's content away.

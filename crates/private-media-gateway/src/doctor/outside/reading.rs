@@ -15,7 +15,10 @@ use crate::config::Server;
 pub(super) async fn whole_and_right(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
     let canaries = &probe.canaries;
     let mut problems = Findings::new();
-    for canary in [&canaries.photo, &canaries.page, &canaries.letter] {
+    // How names are written is the next check's matter.
+    let is_encoded = probe.config.server == Server::Apache(SendfileEncoding::Encoded);
+    let page = Some(&canaries.page).filter(|_| !is_encoded);
+    for canary in [&canaries.photo, &canaries.letter].into_iter().chain(page) {
         if let Some(problem) = problem_of(probe, canary).await? {
             // One cause is one line, with the first file that showed it.
             if problems.iter().all(|other| other.fix != problem.fix) {
@@ -84,6 +87,14 @@ async fn problem_of(probe: &Probe<'_>, canary: &Canary) -> Result<Option<Finding
             format!("the gateway that runs says {status}, though this configuration allows it"),
             "start the gateway anew with this configuration, or give doctor the root, grants and accounts of the one that runs".into(),
         ),
+        _ if is_refusal(&answer) => (
+            "the gateway gives it to this reader if asked directly, and refuses it through the front".to_owned(),
+            format!(
+                "let the front pass the Cookie field and the path as they are (no proxy_set_header Cookie, no RequestHeader about \
+                 it): {}",
+                probe.kind.pass(probe.config)
+            ),
+        ),
         Some(Behind::HandedOff(name)) => handed_off(probe, canary, &answer, &name),
         Some(Behind::Sent) => sent(probe, &answer),
     };
@@ -112,11 +123,15 @@ impl Behind {
 fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &HeaderName) -> (String, String) {
     let needs = hand_off(probe.config, probe.kind);
     let for_nginx = name == "x-accel-redirect";
-    if for_nginx != matches!(probe.config.server, Server::Nginx(_))
-        || (for_nginx && probe.kind == Front::Apache)
-    {
-        let cause = format!("the gateway that runs hands off by {name}, which is not what this front takes");
-        return (cause, "delivery.server = \"nginx\" for nginx, \"apache\" for Apache and lighttpd; start the gateway anew".into());
+    let takes_the_other = match probe.kind {
+        Front::Nginx => !for_nginx,
+        Front::Apache | Front::Lighttpd => for_nginx,
+        Front::Caddy | Front::Other => false,
+    };
+    if takes_the_other {
+        let cause = format!("the gateway that runs hands off by {name}, which this front does not take");
+        let server = if for_nginx { "apache" } else { "nginx" };
+        return (cause, format!("delivery.server = \"{server}\", and start the gateway anew"));
     }
     if answer.status == StatusCode::OK && answer.body.is_empty() {
         let fix = if for_nginx {
@@ -157,10 +172,6 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
 fn sent(probe: &Probe<'_>, answer: &Answer) -> (String, String) {
     let pass = probe.kind.pass(probe.config);
     match answer.status.as_u16() {
-        404 if *answer.body == *b"not found\n" => (
-            "the gateway gives it to this reader if asked directly, and not through the front".into(),
-            format!("let the front pass the Cookie field and the path as they are: {pass}"),
-        ),
         200 => (
             "these are not the bytes of the file".into(),
             format!(
@@ -171,6 +182,11 @@ fn sent(probe: &Probe<'_>, answer: &Answer) -> (String, String) {
         404 => ("the front looks for it by itself, and does not ask the gateway".into(), pass),
         _ => ("the gateway gives it to this reader if asked directly".into(), pass),
     }
+}
+
+/// The gateway's own refusal, and no page of the front.
+fn is_refusal(answer: &Answer) -> bool {
+    answer.status == StatusCode::NOT_FOUND && *answer.body == *b"not found\n"
 }
 
 fn seen(answer: &Answer) -> String {

@@ -38,12 +38,8 @@ pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, 
 fn spellings(url: &str, private: &str) -> Vec<String> {
     let (folder, name) = url.rsplit_once('/').unwrap_or(("", url));
     let below = url.strip_prefix(private).unwrap_or(url);
-    let mut spellings = vec![
-        format!("{folder}//{name}"),
-        format!("{folder}/./{name}"),
-        format!("{folder}/x/../{name}"),
-        format!("{private}/{below}"),
-    ];
+    let mut spellings =
+        vec![format!("{folder}//{name}"), format!("{folder}/./{name}"), format!("{folder}/x/../{name}")];
     if let Some((above, inner)) = below.rsplit_once('/') {
         spellings.push(format!("{private}{above}%2F{inner}"));
     }
@@ -62,10 +58,9 @@ mod tests {
                 "/private/cars/7//a.jpg",
                 "/private/cars/7/./a.jpg",
                 "/private/cars/7/x/../a.jpg",
-                "/private//cars/7/a.jpg",
                 "/private/cars/7%2Fa.jpg",
             ]
         );
-        assert_eq!(spellings("/private/a.jpg", "/private/").len(), 4);
+        assert_eq!(spellings("/private/a.jpg", "/private/").len(), 3);
     }
 }
