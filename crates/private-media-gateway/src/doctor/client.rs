@@ -77,7 +77,9 @@ impl Client {
         let url = self.target.url(path);
         let answer =
             answer.map_err(|Unanswered(error)| Unanswered(format!("{url} does not answer: {error}")))?;
-        for name in HAND_OFFS.iter().filter(|name| answer.headers.contains_key(*name)) {
+        // One that was sent and comes back says nothing that the client did not know.
+        let is_echo = |name: &HeaderName| ask.fields.iter().any(|(own, _)| own == name);
+        for name in HAND_OFFS.iter().filter(|name| answer.headers.contains_key(*name) && !is_echo(name)) {
             let mut seen = self.hand_offs.lock().unwrap_or_else(PoisonError::into_inner);
             seen.push(format!("{name}: {} in the answer to {path}", answer.text(name)));
         }

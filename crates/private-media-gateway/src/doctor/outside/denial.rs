@@ -1,6 +1,6 @@
 //! Denied and missing are one answer, through the front too.
 
-use http::header::DATE;
+use http::header::{AGE, DATE};
 use http::{HeaderMap, HeaderValue};
 
 use super::super::canary::PREFIX;
@@ -90,7 +90,7 @@ fn neutral(answer: &Answer, word: &str) -> Answer {
     let mut answer = answer.clone();
     let body = String::from_utf8_lossy(&answer.body).replace(&format!("{PREFIX}{word}"), "");
     answer.body = body.into();
-    let headers = answer.headers.iter().filter(|(name, _)| **name != DATE && **name != REQUEST_ID);
+    let headers = answer.headers.iter().filter(|(name, _)| ![DATE, AGE, REQUEST_ID].contains(name));
     answer.headers = headers
         .filter_map(|(name, value)| {
             let text = String::from_utf8_lossy(value.as_bytes()).replace(word, "");

@@ -84,8 +84,8 @@ pub(super) async fn front(probe: &Probe<'_>) -> Reached {
 fn unreachable(error: &Unanswered) -> Finding {
     let text = error.to_string();
     let fix = if text.contains("certificate") {
-        "let the front send a certificate for this name that browsers trust, with its whole chain; one of your own making is \
-         trusted if SSL_CERT_FILE names it"
+        "let the front send a certificate for this name that browsers trust, with its whole chain; one of your own making \
+         (basicConstraints CA:FALSE) is trusted if SSL_CERT_FILE names it"
     } else {
         "start the front server, or give its URL with --url"
     };

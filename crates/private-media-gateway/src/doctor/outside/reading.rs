@@ -134,7 +134,7 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
         return (cause, format!("delivery.server = \"{server}\", and start the gateway anew"));
     }
     if answer.status == StatusCode::OK && answer.body.is_empty() {
-        let fix = if for_nginx {
+        let fix = if for_nginx && probe.kind != Front::Caddy {
             format!("no proxy_ignore_headers X-Accel-Redirect in location {}", probe.config.url)
         } else {
             needs
@@ -145,7 +145,7 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
         return barrier;
     }
     match answer.status.as_u16() {
-        403 => (
+        403 if probe.kind != Front::Lighttpd => (
             format!("the front's user may not read it ({})", described(probe.config)),
             format!("put the front's user into the group of {} (usermod -aG), mode 2750", absolute_root(probe.config)),
         ),
@@ -154,7 +154,7 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
                 .into(),
             needs,
         ),
-        404 => (
+        403 | 404 => (
             "the gateway hands it off, and the front does not find it: its path for such files is not the root, or its user cannot read it"
                 .into(),
             needs,

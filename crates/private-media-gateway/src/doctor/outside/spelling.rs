@@ -26,7 +26,7 @@ pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, 
             Front::Nginx => format!("{pass}, and no rewrite"),
             Front::Apache => format!("{pass}, AllowEncodedSlashes NoDecode, and no RewriteRule"),
             Front::Lighttpd => {
-                "server.http-parseopts = ( \"url-path-2f-reject\" => \"enable\", \"url-path-dotseg-reject\" => \"enable\" )"
+                "server.http-parseopts = ( \"url-path-2f-decode\" => \"disable\", \"url-path-dotseg-remove\" => \"disable\" )"
                     .into()
             }
             Front::Caddy | Front::Other => pass,
