@@ -22,6 +22,9 @@ use crate::config::Config;
 /// How the name of each begins, for whoever finds one.
 pub(super) const PREFIX: &str = "private-media-doctor-";
 
+/// Where the library writes what has no name yet, on file systems that cannot do without.
+const UPLOADS: &str = ".private-media-uploads";
+
 /// One file, and what is in it.
 #[derive(Debug, Clone)]
 pub(super) struct Canary {
@@ -106,6 +109,7 @@ impl Canaries {
         };
         let all: Vec<Canary> = canaries.all().cloned().collect();
         let made = folders_to_make(&root, &all);
+        let had_uploads = root.exists(UPLOADS);
         let mut names: Vec<MediaPath> = all.iter().map(|canary| canary.path.clone()).collect();
         names.extend(made.iter().cloned());
         canaries.planted =
@@ -117,6 +121,10 @@ impl Canaries {
                 StorageError::Io { source, .. } => source,
                 error => io::Error::other(error),
             })?;
+        }
+        if !had_uploads {
+            // Made by this process, it may be closed to the gateway's user.
+            let _ = root.remove_dir(UPLOADS);
         }
         canaries.clock_apart = clock_apart(&root, &canaries.photo)?;
         if rustix::process::geteuid().is_root() {

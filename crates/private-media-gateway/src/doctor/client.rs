@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -21,6 +21,9 @@ use super::target::Target;
 
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How often a server is asked again that has too much to do, and how long it is left alone before.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 /// How much of an answer is read, in bytes.
 const MOST: usize = 1 << 20;
 
@@ -70,13 +73,15 @@ impl Client {
 
     /// Sends a path as it stands here, with nothing decoded, joined or taken out.
     pub(super) async fn send(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
-        let Ok(answer) = tokio::time::timeout(LIMIT, self.exchange(path, ask)).await else {
-            let (url, seconds) = (self.target.url(path), LIMIT.as_secs());
-            return Err(Unanswered(format!("{url} has not answered within {seconds} s")));
-        };
-        let url = self.target.url(path);
-        let answer =
-            answer.map_err(|Unanswered(error)| Unanswered(format!("{url} does not answer: {error}")))?;
+        let mut answer = self.exchange_in_time(path, ask).await?;
+        for _ in 1..TRIES {
+            // Many requests at a time are what a front may limit, and say nothing of the deployment.
+            if !matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            answer = self.exchange_in_time(path, ask).await?;
+        }
         // One that was sent and comes back says nothing that the client did not know.
         let is_echo = |name: &HeaderName| ask.fields.iter().any(|(own, _)| own == name);
         for name in HAND_OFFS.iter().filter(|name| answer.headers.contains_key(*name) && !is_echo(name)) {
@@ -89,6 +94,16 @@ impl Client {
     /// Every hand-off header that came in an answer until now.
     pub(super) fn hand_offs(&self) -> Vec<String> {
         self.hand_offs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn exchange_in_time(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
+        let url = self.target.url(path);
+        match tokio::time::timeout(LIMIT, self.exchange(path, ask)).await {
+            Ok(answer) => {
+                answer.map_err(|Unanswered(error)| Unanswered(format!("{url} does not answer: {error}")))
+            }
+            Err(_) => Err(Unanswered(format!("{url} has not answered within {} s", LIMIT.as_secs()))),
+        }
     }
 
     async fn exchange(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
@@ -115,6 +130,7 @@ impl Client {
             .method(ask.method.clone())
             .uri(path)
             .header(HOST, &self.target.authority)
+            .header(USER_AGENT, concat!("private-media-doctor/", env!("CARGO_PKG_VERSION")))
             .header(CONNECTION, "close");
         if let Some(cookie) = ask.cookie {
             request = request.header(http::header::COOKIE, cookie);

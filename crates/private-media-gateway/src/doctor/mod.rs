@@ -14,6 +14,7 @@ mod target;
 
 use std::io;
 use std::process::ExitCode;
+use std::task::Poll;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -55,17 +56,19 @@ pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<Exit
         eprintln!("private-media: stopped; what the doctor had made is removed");
         return Ok(ExitCode::from(130));
     }
-    Ok(if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    report.end();
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Everything that takes time. Stopped by a signal, it says so.
 async fn look(config: &Config, target: Option<Target>, report: &mut Report) -> bool {
     // From here on a signal is taken in turn: nothing that is being made is left behind.
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    let stopped = async {
-        let mut signals: Vec<_> = signals.into_iter().flatten().collect();
-        futures_util::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
-    };
+    let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    let stopped = std::future::poll_fn(|context| {
+        let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
+        if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
+    });
     let gateway = config.listen.first().filter(|address| address.port() != 0);
     let gateway = gateway.and_then(|address| Client::new(Target::of_listener(*address)).ok());
     let is_outside = target.is_some();

@@ -76,11 +76,15 @@ impl Report {
         }
     }
 
-    /// Whether all is well.
-    pub(super) fn end(&self) -> bool {
+    /// Nothing more comes.
+    pub(super) fn end(&self) {
         if self.json {
             print(&serde_json::to_string_pretty(&self.lines).unwrap_or_default());
         }
+    }
+
+    /// Whether there is no problem.
+    pub(super) fn is_well(&self) -> bool {
         self.lines.iter().all(|line| line.status != Status::Problem)
     }
 }
@@ -129,7 +133,7 @@ mod tests {
                 "note     outside: not looked at",
             ]
         );
-        assert!(!report.end());
+        assert!(!report.is_well());
         assert_eq!(
             serde_json::to_value(&report.lines[1]).unwrap(),
             serde_json::json!({

@@ -37,10 +37,11 @@ impl Target {
             ));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = match (authority.port(), authority.port_u16()) {
-            (Some(_), None) => return Err(no_url()),
-            (_, port) => port.unwrap_or(if is_https { 443 } else { 80 }),
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            None | Some("") => Some(if is_https { 443 } else { 80 }),
+            Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
         };
+        let port = port.ok_or_else(no_url)?;
         if host.is_empty() {
             return Err(no_url());
         }

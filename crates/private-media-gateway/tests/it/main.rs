@@ -10,6 +10,7 @@
 mod accounts;
 mod check;
 mod config;
+mod doctor;
 mod lifecycle;
 mod load;
 mod names;
