@@ -104,13 +104,14 @@ async fn prepare<'a>(
     report: &mut Report,
 ) -> Result<Probe<'a>, Option<Client>> {
     let not_looked_at =
-        || Finding::note("nothing was looked at from outside, for want of what is said above");
+        || Finding::note("nothing more was looked at, for want of what is said above");
     let opened = serve::open(config).and_then(|opened| Ok((opened, serve::load_accounts(config)?)));
     let ((media, accounts), file) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            let fix = "mend that first: the gateway does not start with it";
-            report.add("configuration", vec![Finding::problem(error.to_string(), fix), not_looked_at()]);
+            let fix = "mend that first: serve does not start with it, as this user at least";
+            report.add("configuration", vec![Finding::problem(error.to_string(), fix)]);
+            report.add("outside", vec![not_looked_at()]);
             return Err(gateway);
         }
     };
@@ -118,7 +119,8 @@ async fn prepare<'a>(
         Ok(front) => front,
         Err(error) => {
             let fix = "install ca-certificates, or name a file of certificates with SSL_CERT_FILE";
-            report.add("front", vec![Finding::problem(error.to_string(), fix), not_looked_at()]);
+            report.add("front", vec![Finding::problem(error.to_string(), fix)]);
+            report.add("outside", vec![not_looked_at()]);
             return Err(gateway);
         }
     };
@@ -151,7 +153,8 @@ async fn prepare<'a>(
         }
         Err(error) => {
             let message = format!("a file cannot be stored below {}: {error}", config.root.display());
-            report.add("root", vec![Finding::problem(message, local::run_as(&config.root)), not_looked_at()]);
+            report.add("root", vec![Finding::problem(message, local::run_as(&config.root))]);
+            report.add("outside", vec![not_looked_at()]);
             Err(gateway)
         }
     }

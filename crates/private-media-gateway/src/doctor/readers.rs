@@ -8,7 +8,7 @@ use private_media::{Accounts, Identity, MediaPath, PrivateMedia, User};
 const MOST_FOLDERS: usize = 64;
 const MOST_ACCOUNTS: usize = 100;
 /// How long a probe's session lasts. No cookie outlives the doctor for long.
-const SESSION: std::time::Duration = std::time::Duration::from_secs(600);
+const SESSION: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// Where to probe, and as whom.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use http::HeaderValue;
 use super::canary::{Canaries, Canary};
 use super::client::{Answer, Client, Unanswered};
 use super::readers::Readers;
-use super::report::{Finding, Findings, Report};
+use super::report::{Finding, Findings, Report, Status};
 use crate::config::Config;
 pub(super) use front::Front;
 pub(super) use reached::{clock_of_files, health_of};
@@ -85,7 +85,13 @@ const fn check(name: &'static str, needs: Needs, run: for<'a> fn(&'a Probe<'a>) 
 
 /// Looks at the gateway, at the front, and then at all else that can be looked at.
 pub(super) async fn look(probe: &mut Probe<'_>, report: &mut Report) {
-    report.add("gateway", reached::gateway(probe).await);
+    let gateway = reached::gateway(probe).await;
+    let is_all_there_is = probe.gateway.as_ref().is_some_and(|gateway| gateway.target == probe.front.target);
+    let is_missed = is_all_there_is && gateway.iter().any(|finding| finding.status == Status::Problem);
+    report.add("gateway", gateway);
+    if is_missed {
+        return;
+    }
     let front = reached::front(probe).await;
     if let Some(answer) = &front.answer {
         probe.kind = Front::of(&answer.headers, probe.config);
