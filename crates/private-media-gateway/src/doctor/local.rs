@@ -242,7 +242,7 @@ fn name_in(table: &str, id: u32) -> Option<String> {
 }
 
 /// Where a folder really is, as the kernel says of the open one.
-fn real(folder: &Path) -> Option<PathBuf> {
+pub(super) fn real(folder: &Path) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
 
     let folder = std::fs::File::open(folder).ok()?;

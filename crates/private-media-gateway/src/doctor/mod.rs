@@ -103,8 +103,7 @@ async fn prepare<'a>(
     gateway: Option<Client>,
     report: &mut Report,
 ) -> Result<Probe<'a>, Option<Client>> {
-    let not_looked_at =
-        || Finding::note("nothing more was looked at, for want of what is said above");
+    let not_looked_at = || Finding::note("nothing more was looked at, for want of what is said above");
     let opened = serve::open(config).and_then(|opened| Ok((opened, serve::load_accounts(config)?)));
     let ((media, accounts), file) = match opened {
         Ok(opened) => opened,

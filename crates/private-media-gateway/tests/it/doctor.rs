@@ -406,25 +406,26 @@ fn a_front_that_keeps_copies() {
     assert!(problems[0].contains("gives a stranger the copy"), "{problems:#?}");
 }
 
-/// A front that serves a folder above the root as well.
+/// A front that serves the folder above the root as well.
 #[test]
 fn a_root_below_a_public_folder() {
     let place = place();
     let gateway = place.serve(&[]);
-    let root = place.path("private");
-    let above = root.parent().unwrap().file_name().unwrap().to_str().unwrap();
-    let public = format!("/{above}/private/");
+    let above = place.path("");
+    let public = format!("/{}/", above.file_name().unwrap().to_str().unwrap());
     let prefix = public.clone();
     let leaky = front(&gateway, move |head, ask| {
         let path = head.split(' ').nth(1).unwrap();
-        let file = path.strip_prefix(&*prefix).and_then(|file| std::fs::read(root.join(file)).ok());
+        let file = path.strip_prefix(&*prefix).and_then(|file| std::fs::read(above.join(file)).ok());
         match file {
             Some(content) => [b"HTTP/1.1 200 OK\r\n\r\n", content.as_slice()].concat(),
             None => ask(head),
         }
     });
     let problems = problems(&place, &gateway, leaky);
-    assert_eq!(problems.len(), 2, "{problems:#?}");
-    assert!(problems[0].starts_with(&format!("problem  exposed: {public}cars/7/")), "{problems:#?}");
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    assert!(problems[0].starts_with(&format!("problem  exposed: {public}private/cars/7/")), "{problems:#?}");
     assert!(problems[1].contains("move the root"), "{problems:#?}");
+    assert!(problems[2].starts_with(&format!("problem  own-files: {public}accounts.toml")), "{problems:#?}");
+    assert!(problems[3].contains("secret"), "{problems:#?}");
 }

@@ -2,6 +2,7 @@
 
 use super::super::canary::Canary;
 use super::super::client::Unanswered;
+use super::super::local::real;
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::{absolute_root, hand_off};
 use super::{Front, Probe};
@@ -156,8 +157,10 @@ fn canary<'a>(probe: &'a Probe<'_>) -> &'a Canary {
 
 /// Where the files would be if a folder above the root were public, and where public files are as a rule.
 fn folders(probe: &Probe<'_>) -> Vec<String> {
-    let root = encoded(&absolute_root(probe.config));
-    let mut folders: Vec<String> = suffixes(&root);
+    let mut folders = suffixes(&encoded(&absolute_root(probe.config)));
+    // Where it is without the links on the way is what another server may have.
+    let real = real(&probe.config.root).map(|real| suffixes(&encoded(&real.display().to_string())));
+    folders.extend(real.into_iter().flatten().filter(|folder| !folders.contains(folder)).collect::<Vec<_>>());
     folders.extend(PUBLIC.iter().map(ToString::to_string));
     folders.retain(|folder| *folder != probe.config.url);
     folders
