@@ -15,7 +15,7 @@ use private_media::MediaPath;
 use private_media::delivery::SendfileEncoding;
 use private_media::permission::{Grant, Grants};
 
-pub(crate) use keys::args;
+pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
 
 /// The configuration in force.
@@ -176,10 +176,28 @@ impl Config {
         self.layers.get(&keys::ACCOUNTS).error(problem, fix)
     }
 
+    /// The TOML file that was read, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.layers.file()
+    }
+
+    /// The folders that the application serves to everybody.
+    pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
+        self.layers.paths(&keys::PUBLIC)
+    }
+
     /// The configuration as TOML, each value with where it came from.
     pub(crate) fn to_toml(&self) -> String {
         show::toml(&self.layers)
     }
+}
+
+/// Whether something lies in a folder, by whatever names and links. What is not there lies nowhere.
+pub(crate) fn lies_in(path: &Path, folder: &Path) -> bool {
+    let is_folder = identify_folder(path).is_ok_and(|id| id.is_some());
+    let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(Some(folder)) = identify_folder(folder) else { return false };
+    above(if is_folder { path } else { beside }).any(|id| id == folder)
 }
 
 /// Device and inode: which folder it is, by whatever name. `None` if it is something else.
