@@ -5,6 +5,7 @@ use private_media::delivery::SendfileEncoding;
 
 use super::super::canary::described;
 use super::super::client::{Answer, Unanswered};
+use super::super::local::real;
 use super::super::report::{Finding, Findings, unless_ok};
 use super::access::barrier;
 use super::front::{absolute_root, hand_off};
@@ -144,7 +145,14 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
     if let Some(barrier) = barrier(probe, canary) {
         return barrier;
     }
+    let real = real(&probe.config.root).map(|real| real.display().to_string());
+    let linked = real.filter(|real| for_nginx && *real != absolute_root(probe.config));
     match answer.status.as_u16() {
+        // Measured with 1.22: a link on the way is no folder to it, also before `from`.
+        404 if linked.is_some() => (
+            "nginx does not find it: the root's path goes over a link, which disable_symlinks does not pass, or its alias is another folder".into(),
+            format!("root = \"{0}\", and {0}/ behind alias and from", linked.unwrap_or_default()),
+        ),
         403 if probe.kind != Front::Lighttpd => (
             format!("the front's user may not read it ({})", described(probe.config)),
             format!("put the front's user into the group of {} (usermod -aG), mode 2750", absolute_root(probe.config)),
