@@ -161,6 +161,10 @@ fn folders(probe: &Probe<'_>) -> Vec<String> {
     // Where it is without the links on the way is what another server may have.
     let real = real(&probe.config.root).map(|real| suffixes(&encoded(&real.display().to_string())));
     folders.extend(real.into_iter().flatten().filter(|folder| !folders.contains(folder)).collect::<Vec<_>>());
+    // The folder above the root may be public at a URL that is not called after it.
+    let root = encoded(&absolute_root(probe.config));
+    let name = root.rsplit('/').next().unwrap_or_default();
+    folders.extend(PUBLIC.iter().map(|public| format!("{public}{name}/")));
     folders.extend(PUBLIC.iter().map(ToString::to_string));
     folders.retain(|folder| *folder != probe.config.url);
     folders

@@ -5,6 +5,7 @@ mod changes;
 mod differences;
 mod escapes;
 mod large;
+mod mistakes;
 mod roots;
 pub(crate) mod server;
 mod signing_in;
