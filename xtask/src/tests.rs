@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2", "apache2"),
@@ -16,6 +16,7 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("strace", "strace"),
     ("unshare", "util-linux"),

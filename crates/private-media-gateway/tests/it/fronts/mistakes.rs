@@ -247,7 +247,7 @@ fn server(block: &str, location: &str) -> String {
 }
 
 /// A root as it should be: the front server's user reads it by its group, and others do not get in.
-fn place() -> Place {
+pub(super) fn place() -> Place {
     let place = Place::new();
     open_to_all(&place.path(""));
     let run = |program: &str, arguments: &[&str]| {
