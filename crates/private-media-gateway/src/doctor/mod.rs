@@ -152,7 +152,12 @@ async fn prepare<'a>(
         }
         Err(error) => {
             let message = format!("a file cannot be stored below {}: {error}", config.root.display());
-            report.add("root", vec![Finding::problem(message, local::run_as(&config.root))]);
+            let fix = match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room".to_owned(),
+                io::ErrorKind::ReadOnlyFilesystem => "mount its file system to be written to".to_owned(),
+                _ => local::run_as(&config.root),
+            };
+            report.add("root", vec![Finding::problem(message, fix)]);
             report.add("outside", vec![not_looked_at()]);
             Err(gateway)
         }

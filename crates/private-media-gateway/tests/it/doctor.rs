@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{GRANT, Gateway, Place, credentials, program, refusal};
+use crate::support::{GRANT, Gateway, Place, credentials, needs, program, refusal};
 
 /// A place whose root is closed to others, as it should be.
 fn place() -> Place {
@@ -428,4 +428,33 @@ fn a_root_below_a_public_folder() {
     assert!(problems[1].contains("move the root"), "{problems:#?}");
     assert!(problems[2].starts_with(&format!("problem  own-files: {public}accounts.toml")), "{problems:#?}");
     assert!(problems[3].contains("secret"), "{problems:#?}");
+}
+
+/// A full or read-only file system is named as what it is, and nothing is left in it.
+#[test]
+fn a_root_that_takes_nothing() {
+    if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    for (make, problem, fix) in [
+        ("head -c 70000 /dev/zero > private/fill || true", "No space left on device", "make room"),
+        ("mount -o remount,ro private", "Read-only file system", "mount its file system"),
+    ] {
+        let place = place();
+        let gateway = place.serve(&[]);
+        let script = format!(
+            "mount -t tmpfs -o size=64k,mode=750 none private; {make}
+            {} doctor --grant '{GRANT}' --url http://{1} --listen {1} || true; find private -name '*doctor*'",
+            env!("CARGO_BIN_EXE_private-media"),
+            gateway.address
+        );
+        let mut command = std::process::Command::new("unshare");
+        let output =
+            command.args(["--mount", "sh", "-euc", &script]).current_dir(place.path("")).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let at = lines.iter().position(|line| line.starts_with("problem  root: ") && line.contains(problem));
+        assert!(at.is_some_and(|at| lines[at + 1].contains(fix)), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("private/")), "{text}");
+    }
 }
