@@ -1,5 +1,8 @@
-//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask media` draws the demo's pictures again.
+//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask bench` measures us beside our peers; `cargo
+//! xtask media` draws the demo's pictures again.
 
+mod bench;
+mod machine;
 mod media;
 mod tests;
 
@@ -10,8 +13,9 @@ fn main() -> ExitCode {
     let assets = Path::new("crates/private-media-gateway/assets");
     let done = match std::env::args().nth(1).as_deref() {
         Some("test") => tests::run(),
+        Some("bench") => bench::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | media".into()),
+        _ => Err("usage: cargo xtask test | bench | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
