@@ -1,9 +1,13 @@
 //! Who asks? [`Identify`] answers with an [`Identity`].
 
+mod cookie;
 mod extension;
+mod secret_file;
 mod user;
 
 pub mod accounts;
+#[cfg(feature = "django")]
+pub mod django;
 
 use std::fmt;
 
@@ -12,6 +16,8 @@ use http::header::HeaderName;
 use http::request::Parts;
 
 pub use accounts::Accounts;
+#[cfg(feature = "django")]
+pub use django::DjangoSessions;
 pub use extension::FromExtensions;
 pub use user::{Identity, User};
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::password::{Hash, MIN_LENGTH};
-use crate::identity::User;
+use crate::identity::{User, secret_file};
 
 /// The accounts file, `accounts.toml`: who can sign in, and the secret that signs their sessions. Only its owner may read it.
 ///
@@ -121,20 +121,7 @@ impl AccountsFile {
     /// Reads the file. One that others than its owner may read is refused, as what it holds may be known already.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, AccountsError> {
         let path = path.as_ref();
-        let failed = |error| AccountsError::io(path, error);
-        let mut file = File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(AccountsError::at(
-                path,
-                format!(
-                    "its mode {mode:03o} lets others read or change it; mend it with: chmod 600 {}",
-                    path.display()
-                ),
-            ));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
+        let text = secret_file::read(path).map_err(|error| AccountsError::io(path, error))?;
         Self::parse(&text).map_err(|error| AccountsError::at(path, error))
     }
 

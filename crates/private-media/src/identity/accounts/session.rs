@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use http::header::COOKIE;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+use crate::identity::cookie;
 
 /// The cookie's name.
 pub(super) const NAME: &str = "private_media_session";
@@ -65,13 +66,9 @@ pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
     mac.first_chunk().copied().unwrap_or_default()
 }
 
-/// The value of the session cookie. Two of that name are none: which of them a browser means cannot be known.
+/// The value of the session cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut found =
-        lines.flat_map(cookie::Cookie::split_parse).flatten().filter(|cookie| cookie.name() == NAME);
-    let only = found.next()?;
-    found.next().is_none().then(|| only.value().to_owned())
+    cookie::only(headers, NAME)
 }
 
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
