@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use private_media::identity::accounts::{AccountsFile, NewAccount};
 
 use crate::config::{Config, ConfigError};
-use crate::serve::load_accounts;
+use crate::readers::load_accounts;
 
 /// Adds an account; the file is made if there is none.
 pub(crate) fn add(config: &Config, account: NewAccount, password_stdin: bool) -> Result<(), ConfigError> {

@@ -2,32 +2,25 @@
 
 use std::process::ExitCode;
 
-use private_media::{Decision, Identity, MediaPath};
+use private_media::{Decision, MediaPath};
 
 use crate::config::{Config, ConfigError};
 use crate::serve;
 
 /// Asks what `serve` would ask, of the same permissions, and prints the answer.
 pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
-    let (media, accounts) = serve::open(config)?;
-    let identity = match (accounts.find(user), user) {
-        (Some(identity), _) => identity,
-        (None, "anonymous") => Identity::Anonymous,
-        (None, _) => {
-            return Err(ConfigError::new(format!(
-                "user {user:?}: there is no such account in {}; private-media account list shows them, and anonymous is \
-                 whoever is not signed in",
-                config.accounts.display()
-            )));
-        }
-    };
     let decision = serve::runtime(1)?.block_on(async {
+        let (media, readers) = serve::open(config).await?;
+        let identity = readers.find(config, user).await?;
+        if identity.user().is_none() && user != "anonymous" {
+            eprintln!("note: {user} is not active, and so nobody");
+        }
         // A path as a browser's address bar has it is as welcome as a name below the root.
         let parsed = match path.strip_prefix(&config.url) {
             Some(url) => MediaPath::from_url(url),
             None => MediaPath::new(path),
         };
-        match parsed {
+        Ok(match parsed {
             Ok(path) => {
                 let decision = media.decide(&identity, &path).await;
                 if decision.is_allowed() && !media.storage().exists(&path).await.unwrap_or(false) {
@@ -39,8 +32,8 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
                 decision
             }
             Err(error) => Decision::deny(error.to_string()),
-        }
-    });
+        })
+    })?;
     println!("{decision}");
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

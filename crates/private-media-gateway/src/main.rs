@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod front;
 mod listener;
+mod readers;
 mod serve;
 mod site;
 

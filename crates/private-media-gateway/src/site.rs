@@ -10,11 +10,12 @@ use http::header::HeaderValue;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use private_media::identity::accounts::ClientAddr;
-use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
+use private_media::{AccessRecord, MediaService, PrivateMedia};
 use tower_service::Service;
 
 use crate::body::{Body, Counted, boxed, line};
 use crate::listener::Handler;
+use crate::readers::Readers;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,7 +23,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub(crate) struct Site {
     media: MediaService,
-    accounts: Accounts,
+    readers: Readers,
     url: Arc<str>,
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
@@ -30,9 +31,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(media: &PrivateMedia, accounts: Accounts, url: &str) -> Self {
+    pub(crate) fn new(media: &PrivateMedia, readers: Readers, url: &str) -> Self {
         let media = media.service().at(url);
-        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default() }
+        Self { media, readers, url: url.into(), pages: None, ids: Arc::default() }
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
@@ -56,7 +57,7 @@ impl Site {
             if let Some(uri) = self.relative(request.uri()) {
                 *request.uri_mut() = uri;
             }
-            return match self.accounts.page(request).await {
+            return match self.readers.page(request).await {
                 Some(page) => page.map(boxed),
                 None => line(StatusCode::NOT_FOUND, "not found\n"),
             };

@@ -16,6 +16,8 @@ mod media;
 mod service;
 
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
+#[cfg(feature = "django")]
+pub use identity::DjangoSessions;
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
 pub use media::{Builder, PrivateMedia};
 pub use permission::{Decision, Grants, Permissions, Permit};

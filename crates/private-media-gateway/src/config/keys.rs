@@ -18,6 +18,8 @@ pub(crate) struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
+    /// A text that may hold a password, which is not shown.
+    Url,
     Number,
     Boolean,
     /// Texts, in an array; as a flag, repeated.
@@ -60,13 +62,48 @@ pub(crate) static WORKERS: Key =
 pub(crate) static LOG: Key =
     key("log", "log", Kind::Text, "info", "What to log: error, warn, info, debug or trace");
 pub(crate) static SOURCE: Key =
-    key("identity.source", "identity", Kind::Text, "accounts", "Who tells readers apart: accounts");
+    key("identity.source", "identity", Kind::Text, "accounts", "Who tells readers apart: accounts or django");
 pub(crate) static ACCOUNTS: Key =
     key("identity.accounts", "accounts", Kind::Text, "accounts.toml", "File of the built-in accounts");
 pub(crate) static CACHE: Key =
     key("identity.cache", "cache", Kind::Text, "5s", "How long an answer about a reader may be kept");
 pub(crate) static SESSION: Key =
     key("identity.session", "session", Kind::Text, "14d", "How long a sign-in lasts");
+pub(crate) static DATABASE: Key = key(
+    "identity.database",
+    "database",
+    Kind::Url,
+    "sqlite:db.sqlite3",
+    "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
+);
+pub(crate) static SECRET_FILE: Key = key(
+    "identity.secret_file",
+    "secret-file",
+    Kind::Text,
+    "secret.key",
+    "With django: file of its SECRET_KEY, and of SECRET_KEY_FALLBACKS below it, one a line",
+);
+pub(crate) static SESSION_ENGINE: Key = key(
+    "identity.session_engine",
+    "session-engine",
+    Kind::Text,
+    "db",
+    "With django: where its sessions are, db, cached_db or signed_cookies",
+);
+pub(crate) static SESSION_COOKIE: Key = key(
+    "identity.session_cookie",
+    "session-cookie",
+    Kind::Text,
+    "sessionid",
+    "With django: the name of its session cookie",
+);
+pub(crate) static BACKENDS: Key = key(
+    "identity.backends",
+    "backend",
+    Kind::List,
+    "django.contrib.auth.backends.ModelBackend",
+    "With django: one of its AUTHENTICATION_BACKENDS; may be repeated",
+);
 pub(crate) static GRANT: Key =
     key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
 pub(crate) static SERVER: Key = key(
@@ -110,7 +147,7 @@ pub(crate) static DRAIN: Key = key(
 );
 
 /// All of them, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 19] = [
+pub(crate) static KEYS: [&Key; 24] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -122,6 +159,11 @@ pub(crate) static KEYS: [&Key; 19] = [
     &ACCOUNTS,
     &CACHE,
     &SESSION,
+    &DATABASE,
+    &SECRET_FILE,
+    &SESSION_ENGINE,
+    &SESSION_COOKIE,
+    &BACKENDS,
     &GRANT,
     &SERVER,
     &INTERNAL_URL,
@@ -154,7 +196,7 @@ impl Key {
         };
         let arg = arg.help(help);
         match self.kind {
-            Kind::Text | Kind::Number => arg.value_name("VALUE"),
+            Kind::Text | Kind::Url | Kind::Number => arg.value_name("VALUE"),
             Kind::Boolean => {
                 arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true")
             }

@@ -1,12 +1,13 @@
 //! Flags over environment over TOML over defaults; each value knows where it came from.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
+use private_media::identity::django::DatabaseUrl;
 use toml::{Table, Value};
 
 use super::ConfigError;
@@ -23,7 +24,7 @@ pub(crate) struct Layers {
 }
 
 /// A setting as it was typed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Setting {
     key: &'static Key,
     values: Vec<String>,
@@ -73,11 +74,7 @@ impl Layers {
 
     pub(crate) fn paths(&self, key: &'static Key) -> Vec<PathBuf> {
         let setting = self.get(key);
-        let base = match &setting.origin {
-            Origin::File(file) => file.parent().unwrap_or(Path::new("")),
-            _ => Path::new(""),
-        };
-        setting.values.iter().map(|value| base.join(value)).collect()
+        setting.values.iter().map(|value| setting.folder().join(value)).collect()
     }
 }
 
@@ -104,8 +101,24 @@ impl Setting {
         &self.origin
     }
 
+    /// The folder that a path in it is relative to.
+    pub(crate) fn folder(&self) -> &Path {
+        match &self.origin {
+            Origin::File(file) => file.parent().unwrap_or(Path::new("")),
+            _ => Path::new(""),
+        }
+    }
+
     fn value(&self) -> &str {
         self.values.first().map_or("", String::as_str)
+    }
+
+    /// The values as they may be seen.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        match self.key.kind {
+            Kind::Url => self.values.iter().map(|value| DatabaseUrl::redacted(value)).collect(),
+            _ => self.values.clone(),
+        }
     }
 
     pub(crate) fn with_value(&self, value: &str) -> Self {
@@ -125,7 +138,8 @@ impl Setting {
     }
 
     pub(crate) fn error_with(&self, problem_and_fix: &str) -> ConfigError {
-        let value = self.value();
+        let shown = self.shown();
+        let value = shown.first().map_or("", String::as_str);
         let key = self.key;
         ConfigError(match &self.origin {
             Origin::Flag(flag) => format!("--{flag} {value:?}: {problem_and_fix}"),
@@ -135,6 +149,15 @@ impl Setting {
                 format!("{} {value:?} (the default; --{} changes it): {problem_and_fix}", key.name, key.flag)
             }
         })
+    }
+}
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setting")
+            .field("key", &self.key.name)
+            .field("values", &self.shown())
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +177,10 @@ fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Setting>, ConfigError
     for (name, value) in flatten(table) {
         let key = KEYS.iter().find(|key| key.name == name).ok_or_else(|| error(&unknown(&name)))?;
         let values = texts(key, &value).map_err(|expected| {
-            let value = value.to_string().replace('\n', " ");
+            let value = match key.kind {
+                Kind::Url => "…".to_owned(),
+                _ => value.to_string().replace('\n', " "),
+            };
             error(&format_args!("{name} = {value}: write {expected}"))
         })?;
         settings.insert(key.name, Setting { key, values, origin: Origin::File(path.to_path_buf()) });
@@ -189,9 +215,9 @@ fn unknown(name: &str) -> String {
 /// The value as a flag would have typed it, or what is expected instead.
 fn texts(key: &Key, value: &Value) -> Result<Vec<String>, &'static str> {
     match (key.kind, value) {
-        (Kind::Text, Value::String(text)) => Ok(vec![text.clone()]),
+        (Kind::Text | Kind::Url, Value::String(text)) => Ok(vec![text.clone()]),
         (Kind::Text, Value::Integer(number)) if key.name == "workers" => Ok(vec![number.to_string()]),
-        (Kind::Text, _) => Err("text, in quotes"),
+        (Kind::Text | Kind::Url, _) => Err("text, in quotes"),
         (Kind::Number, Value::Integer(number)) if *number >= 0 => Ok(vec![number.to_string()]),
         (Kind::Number, _) => Err("a number, without quotes"),
         (Kind::Boolean, Value::Boolean(boolean)) => Ok(vec![boolean.to_string()]),

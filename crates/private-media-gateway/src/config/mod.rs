@@ -1,5 +1,6 @@
 //! What is typed (flags, environment, TOML) becomes what is meant: a [`Config`] exists only if it makes sense.
 
+mod identity;
 mod keys;
 mod layers;
 mod show;
@@ -15,6 +16,7 @@ use private_media::MediaPath;
 use private_media::delivery::SendfileEncoding;
 use private_media::permission::{Grant, Grants};
 
+pub(crate) use identity::{Django, Source};
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
 
@@ -29,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
+    pub(crate) source: Source,
     pub(crate) accounts: PathBuf,
     pub(crate) cache: Duration,
     pub(crate) session: Duration,
@@ -77,7 +80,9 @@ impl Config {
     fn new(layers: Layers) -> Result<Self, ConfigError> {
         let listen_setting = layers.get(&keys::LISTEN);
         let private_url = layers.get(&keys::URL).parse_with(url)?;
-        let config = Self {
+        let cache = layers.get(&keys::CACHE).parse_with(duration)?;
+        let session = layers.get(&keys::SESSION).parse_with(positive_duration)?;
+        Ok(Self {
             listen: listen_setting.parse_with(addresses)?,
             listen_setting,
             root: layers.path(&keys::ROOT),
@@ -87,8 +92,9 @@ impl Config {
             workers: layers.get(&keys::WORKERS).parse_with(workers)?,
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
             accounts: layers.path(&keys::ACCOUNTS),
-            cache: layers.get(&keys::CACHE).parse_with(duration)?,
-            session: layers.get(&keys::SESSION).parse_with(positive_duration)?,
+            source: identity::source(&layers, cache, session)?,
+            cache,
+            session,
             grants: grants(&layers.get(&keys::GRANT))?,
             limits: Limits {
                 connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
@@ -97,9 +103,7 @@ impl Config {
                 drain: layers.get(&keys::DRAIN).parse_with(duration)?,
             },
             layers,
-        };
-        config.layers.get(&keys::SOURCE).parse_with(only("accounts"))?;
-        Ok(config)
+        })
     }
 
     /// Looks at the root before anything is served from it: it exists, it is a folder, and nobody else serves it.
@@ -118,13 +122,14 @@ impl Config {
         if let Err(error) = std::fs::read_dir(&self.root) {
             return Err(setting.error(&format!("it cannot be read ({error})"), "let this user read it"));
         }
-        let beside =
-            self.accounts.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if above(beside).any(|id| id == root) {
-            return Err(self.accounts_error(
-                "it lies in the private root, where a grant could give it away",
-                "move it out of there",
-            ));
+        for (setting, file) in self.own_files() {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if above(folder.unwrap_or(Path::new("."))).any(|id| id == root) {
+                return Err(setting.error(
+                    "it lies in the private root, where a grant could give it away",
+                    "move it out of there",
+                ));
+            }
         }
         let public = self.layers.get(&keys::PUBLIC);
         for folder in self.layers.paths(&keys::PUBLIC) {
@@ -148,6 +153,20 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The files that tell readers apart, and are nobody's to read.
+    fn own_files(&self) -> Vec<(Setting, PathBuf)> {
+        let setting = |key| self.layers.get(key);
+        match &self.source {
+            Source::Accounts => vec![(setting(&keys::ACCOUNTS), self.accounts.clone())],
+            Source::Django(django) => {
+                let database = django.database.file().map(Path::to_path_buf);
+                let database = database.map(|file| (setting(&keys::DATABASE), file));
+                let secret = (setting(&keys::SECRET_FILE), django.secret_file.clone());
+                database.into_iter().chain([secret]).collect()
+            }
+        }
     }
 
     /// An error about the root that was met when it was opened.
@@ -184,6 +203,16 @@ impl Config {
     /// The folders that the application serves to everybody.
     pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
         self.layers.paths(&keys::PUBLIC)
+    }
+
+    /// An error about Django's database, naming where it was given.
+    pub(crate) fn database_error(&self, error: &dyn fmt::Display) -> ConfigError {
+        self.layers.get(&keys::DATABASE).error_with(&error.to_string())
+    }
+
+    /// An error about the file of Django's secret keys, naming where its path was given.
+    pub(crate) fn secret_file_error(&self, error: &dyn fmt::Display) -> ConfigError {
+        self.layers.get(&keys::SECRET_FILE).error_with(&error.to_string())
     }
 
     /// The configuration as TOML, each value with where it came from.
@@ -273,10 +302,6 @@ fn log_filter(value: &str) -> Result<String, String> {
     } else {
         Err("it is no log filter; write error, warn, info, debug or trace".into())
     }
-}
-
-fn only(word: &'static str) -> impl Fn(&str) -> Result<(), String> {
-    move |value| if value == word { Ok(()) } else { Err(format!("this version knows {word}; write that")) }
 }
 
 fn server(layers: &Layers, private: &str) -> Result<Server, ConfigError> {

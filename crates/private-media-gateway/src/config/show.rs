@@ -35,11 +35,11 @@ pub(super) fn toml(layers: &Layers) -> String {
 }
 
 fn value(setting: &Setting) -> String {
-    let values = setting.values();
+    let values = setting.shown();
     let first = values.first().map_or("", String::as_str);
     match setting.key().kind {
         Kind::Number | Kind::Boolean => first.to_owned(),
-        Kind::Text => Value::from(first).to_string(),
+        Kind::Text | Kind::Url => Value::from(first).to_string(),
         Kind::List | Kind::Grants => {
             format!(
                 "[{}]",

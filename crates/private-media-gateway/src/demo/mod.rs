@@ -25,6 +25,7 @@ use private_media::{
 };
 
 use crate::config::{ConfigError, Limits};
+use crate::readers::Readers;
 use crate::serve;
 use crate::site::Site;
 use pages::Person;
@@ -66,7 +67,7 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
             ))
         })?;
         let (media, accounts) = open(folder.path()).await.map_err(|e| error(&*e))?;
-        let site = Site::new(&media, accounts, URL).pages(router(media));
+        let site = Site::new(&media, Readers::Accounts(accounts), URL).pages(router(media));
         serve::serve(listener, site, limits, |address| introduce(&format!("http://{address}"))).await
     })
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+use private_media::identity::django::SecretKeys;
 
 use super::report::{Finding, Findings, unless_ok};
-use crate::config::{Config, Server, lies_in};
+use crate::config::{Config, Django, Server, Source, lies_in};
 
 /// Folders that a server shows to everybody as they come.
 const WEB_ROOTS: [&str; 9] = [
@@ -126,6 +127,9 @@ pub(super) fn public_folders(config: &Config) -> Findings {
 
 /// The accounts are read by their owner alone, and signs sessions that last.
 pub(super) fn accounts(config: &Config) -> Findings {
+    if let Source::Django(django) = &config.source {
+        return secret_keys(config, django);
+    }
     let path = &config.accounts;
     let shown = path.display();
     let mut problems = misplaced(config, path, "the accounts file");
@@ -154,6 +158,20 @@ pub(super) fn accounts(config: &Config) -> Findings {
         Err(error) => problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path))),
     }
     unless_ok(problems, format!("{shown} is its owner's alone, and holds the secret that signs sessions"))
+}
+
+/// Django's secret keys are read by their owner alone, and neither they nor the database can be downloaded.
+fn secret_keys(config: &Config, django: &Django) -> Findings {
+    let path = &django.secret_file;
+    let shown = path.display();
+    let mut problems = misplaced(config, path, "the file of Django's secret keys");
+    if let Some(database) = django.database.file() {
+        problems.extend(misplaced(config, database, "Django's database"));
+    }
+    if let Err(error) = SecretKeys::load(path) {
+        problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path)));
+    }
+    unless_ok(problems, format!("{shown} is its owner's alone, and holds Django's secret keys"))
 }
 
 /// The configuration is nowhere where it could be downloaded.

@@ -104,8 +104,8 @@ async fn prepare<'a>(
     report: &mut Report,
 ) -> Result<Probe<'a>, Option<Client>> {
     let not_looked_at = || Finding::note("nothing more was looked at, for want of what is said above");
-    let opened = serve::open(config).and_then(|opened| Ok((opened, serve::load_accounts(config)?)));
-    let ((media, accounts), file) = match opened {
+    let opened = serve::open(config).await.and_then(|opened| Ok((opened, crate::readers::users(config)?)));
+    let ((media, sessions), users) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             let fix = "mend that first: serve does not start with it, as this user at least";
@@ -123,16 +123,11 @@ async fn prepare<'a>(
             return Err(gateway);
         }
     };
-    let users: Vec<_> = file.users().collect();
     let words = Words::new().ok_or_else(|| io::Error::other("the system gives no random numbers"));
     let planted = match words {
         Ok(words) => {
             let name = format!("{PREFIX}{}", words.name);
-            let mut readers = readers::find(&config.grants, &media, &accounts, &users, &name).await;
-            if !accounts.has_secret() {
-                readers.reader = None;
-                readers.denied = None;
-            }
+            let readers = readers::find(&config.grants, &media, &sessions, &users, &name).await;
             Canaries::plant(config, &media, words, &readers).await.map(|canaries| (canaries, readers))
         }
         Err(error) => Err(error),

@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use private_media::permission::{Grant, Grants, Template};
-use private_media::{Accounts, Identity, MediaPath, PrivateMedia, User};
+use private_media::{Identity, MediaPath, PrivateMedia, User};
 
 /// How many folders and accounts are tried; a grant that nobody has among them is one that nobody has.
 const MOST_FOLDERS: usize = 64;
@@ -42,7 +42,7 @@ pub(super) struct Denied {
 pub(super) async fn find(
     grants: &Grants,
     media: &PrivateMedia,
-    accounts: &Accounts,
+    sessions: &crate::readers::Readers,
     users: &[User],
     name: &str,
 ) -> Readers {
@@ -53,7 +53,7 @@ pub(super) async fn find(
         None => false,
     };
     let session = |user: &User| {
-        let cookie = accounts.session_of(user.display_name(), SESSION)?;
+        let cookie = sessions.session_of(user.display_name(), SESSION)?;
         Some(Reader { name: user.display_name().to_owned(), id: user.id().to_owned(), cookie })
     };
     let mut found: Option<(String, &User, bool)> = None;
@@ -144,8 +144,8 @@ fn variable(segment: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use private_media::MemoryStorage;
     use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
+    use private_media::{Accounts, MemoryStorage};
 
     use super::*;
 
@@ -176,7 +176,10 @@ mod tests {
                 .unwrap();
         }
         let users: Vec<_> = file.users().collect();
+        // Stored, it has a secret, without which no session is made.
+        file.store(tempfile::tempdir().unwrap().path().join("accounts.toml")).unwrap();
         let accounts = Accounts::new(file, AccountsOptions::default()).unwrap();
+        let sessions = crate::readers::Readers::Accounts(accounts);
         for (grants, expected) in [
             (
                 &["cars/{owner}/{*file}=owner,staff"][..],
@@ -191,7 +194,7 @@ mod tests {
         ] {
             let grants = Grants::new(grants.iter().map(|grant| grant.parse().unwrap()));
             let media = PrivateMedia::builder(MemoryStorage::new()).permissions(grants.clone()).build();
-            let found = find(&grants, &media, &accounts, &users, "probe").await;
+            let found = find(&grants, &media, &sessions, &users, "probe").await;
             let denied = found.denied.as_ref();
             assert_eq!(
                 (

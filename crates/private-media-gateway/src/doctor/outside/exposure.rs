@@ -6,7 +6,7 @@ use super::super::local::real;
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::{absolute_root, hand_off};
 use super::{Front, Probe};
-use crate::config::{InternalUrl, Server};
+use crate::config::{InternalUrl, Server, Source};
 
 /// Where applications have their public files as a rule.
 const PUBLIC: [&str; 10] = [
@@ -87,9 +87,21 @@ pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered
 
 /// The accounts and the configuration are at no URL.
 pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
-    let files = [("accounts file", Some(&*probe.config.accounts)), ("configuration", probe.config.file())];
+    let known = match &probe.config.source {
+        Source::Accounts => (
+            "accounts file",
+            Some(&*probe.config.accounts),
+            "remove its line secret and change the passwords",
+        ),
+        Source::Django(django) => (
+            "file of Django's secret keys",
+            Some(&*django.secret_file),
+            "give the project another SECRET_KEY",
+        ),
+    };
+    let configuration = ("configuration", probe.config.file(), "change the passwords in it");
     let mut problems = Findings::new();
-    for (what, path) in files {
+    for (what, path, then) in [known, configuration] {
         let Some(path) = path else { continue };
         let (Ok(content), Ok(whole)) = (std::fs::read(path), std::path::absolute(path)) else { continue };
         for folder in suffixes(&encoded(&whole.display().to_string())) {
@@ -97,14 +109,15 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, Unanswered>
             if !content.is_empty() && probe.as_stranger(url).await?.body == content {
                 problems.push(Finding::problem(
                     format!("{url} gives the {what} to anybody"),
-                    "move it out of the folder that the front serves, such as to /etc/private-media/; remove its line secret and \
-                     change the passwords: they may be known",
+                    format!(
+                        "move it out of the folder that the front serves, such as to /etc/private-media/; {then}: they may be known"
+                    ),
                 ));
                 break;
             }
         }
     }
-    Ok(unless_ok(problems, "the accounts file and the configuration are at no URL"))
+    Ok(unless_ok(problems, format!("the {} and the configuration are at no URL", known.0)))
 }
 
 /// No folder says what is in it.

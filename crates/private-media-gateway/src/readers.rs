@@ -1,0 +1,180 @@
+//! Who tells readers apart: the built-in accounts, or a Django project.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+use private_media::identity::django::{Database, SecretKeys, SessionEngine};
+use private_media::{Accounts, DjangoSessions, Identify, IdentifyError, Identity, User};
+
+use crate::config::{Config, ConfigError, Django, Source};
+
+/// Who tells readers apart. Cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    Accounts(Accounts),
+    Django(DjangoSessions),
+}
+
+impl Readers {
+    /// Those of a configuration, checked.
+    pub(crate) async fn open(config: &Config) -> Result<Self, ConfigError> {
+        match &config.source {
+            Source::Accounts => open_accounts(config).map(Self::Accounts),
+            Source::Django(django) => open_django(config, django).await.map(Self::Django),
+        }
+    }
+
+    /// The identity of a user by name, without credentials. Whoever is known and may not sign in is anonymous.
+    pub(crate) async fn find(&self, config: &Config, name: &str) -> Result<Identity, ConfigError> {
+        let (found, unknown) = match self {
+            Self::Accounts(accounts) => {
+                let file = config.accounts.display();
+                let unknown = format!(
+                    "account in {file}; private-media account list shows them, and anonymous is whoever is not signed in"
+                );
+                (accounts.find(name), unknown)
+            }
+            Self::Django(sessions) => {
+                let found = sessions.find(name).await.map_err(|error| {
+                    let cause =
+                        std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    config.database_error(&format_args!("it gives no answer ({cause}); see that it runs"))
+                });
+                let unknown =
+                    "user in Django's database; write a username, or anonymous for whoever is not signed in";
+                (found?, unknown.to_owned())
+            }
+        };
+        match found {
+            Some(identity) => Ok(identity),
+            None if name == "anonymous" => Ok(Identity::Anonymous),
+            None => Err(ConfigError::new(format!("user {name:?}: there is no such {unknown}"))),
+        }
+    }
+
+    /// A session of somebody as the `Cookie` field that a browser would send, if it counts in other processes too. Django alone
+    /// makes those of its users.
+    pub(crate) fn session_of(&self, name: &str, lasts: Duration) -> Option<HeaderValue> {
+        match self {
+            Self::Accounts(accounts) if accounts.has_secret() => accounts.session_of(name, lasts),
+            Self::Accounts(_) | Self::Django(_) => None,
+        }
+    }
+
+    /// A page to sign in or out at. Those of a Django project are its own.
+    pub(crate) async fn page(&self, request: Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+        match self {
+            Self::Accounts(accounts) => accounts.page(request).await,
+            Self::Django(_) => None,
+        }
+    }
+
+    fn identify_by(&self) -> &dyn Identify {
+        match self {
+            Self::Accounts(accounts) => accounts,
+            Self::Django(sessions) => sessions,
+        }
+    }
+}
+
+impl Identify for Readers {
+    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+        self.identify_by().identify(request)
+    }
+
+    fn vary(&self) -> Vec<HeaderName> {
+        self.identify_by().vary()
+    }
+}
+
+/// The users of whom the program has a list: those with an account.
+pub(crate) fn users(config: &Config) -> Result<Vec<User>, ConfigError> {
+    match &config.source {
+        Source::Accounts => Ok(load_accounts(config)?.users().collect()),
+        Source::Django(_) => Ok(vec![]),
+    }
+}
+
+async fn open_django(config: &Config, django: &Django) -> Result<DjangoSessions, ConfigError> {
+    let keys = SecretKeys::load(&django.secret_file).map_err(|error| config.secret_file_error(&error))?;
+    let database =
+        Database::connect(&django.database).await.map_err(|error| config.database_error(&error))?;
+    if django.options.engine == SessionEngine::Rows {
+        database.check_sessions().await.map_err(|error| config.database_error(&error))?;
+    }
+    Ok(DjangoSessions::new(database, keys, django.options.clone()))
+}
+
+fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
+    // Looked at before it is read, so that no change goes unseen.
+    let seen = stamp(&config.accounts);
+    let file = load_accounts(config)?;
+    let options = AccountsOptions {
+        url: config.url.clone(),
+        cookie_path: config.url.clone(),
+        session: config.session,
+        cache: config.cache,
+    };
+    let accounts = Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?;
+    if !accounts.has_secret() {
+        tracing::warn!(
+            accounts = %config.accounts.display(),
+            "the accounts file has no secret, so every sign-in ends with this process; private-media account add writes one"
+        );
+    }
+    tokio::spawn(reload(accounts.clone(), config.accounts.clone(), seen, config.cache));
+    Ok(accounts)
+}
+
+pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError> {
+    match AccountsFile::load(&config.accounts) {
+        Ok(file) => Ok(file),
+        Err(error) if error.is_missing() => {
+            Err(config
+                .accounts_error("there is no such file", "make it with: private-media account add NAME"))
+        }
+        Err(error) => Err(ConfigError::new(error.to_string())),
+    }
+}
+
+/// Takes up what `private-media account` changes, as often as answers may be kept. A file that is wrong changes nothing.
+async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Duration) {
+    let path: Arc<Path> = path.into();
+    loop {
+        tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))).await;
+        let before = seen;
+        let path = Arc::clone(&path);
+        let look = move || {
+            let now = stamp(&path);
+            (now, (now != before).then(|| AccountsFile::load(&path)))
+        };
+        let Ok((now, file)) = tokio::task::spawn_blocking(look).await else { continue };
+        seen = now;
+        match file {
+            Some(Ok(file)) => {
+                accounts.replace(file);
+                tracing::info!("the accounts have changed");
+            }
+            Some(Err(error)) => tracing::error!(%error, "the accounts stay as they were"),
+            None => {}
+        }
+    }
+}
+
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// What changes when the file does.
+fn stamp(path: &Path) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+}

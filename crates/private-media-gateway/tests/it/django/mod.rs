@@ -1,0 +1,157 @@
+//! Who is signed in to a Django project is known to the gateway, and who is not any more is not.
+
+mod refusals;
+mod servers;
+mod shop;
+
+use servers::Server;
+use shop::{SECRET, Shop, ends, get};
+
+use crate::support::Gateway;
+
+/// The promises that every database keeps.
+macro_rules! promises {
+    ($database:ident, $shop:expr) => {
+        mod $database {
+            use super::*;
+
+            #[test]
+            fn who_is_signed_in_is_known() {
+                known($shop);
+            }
+
+            #[test]
+            fn signing_out_ends_it() {
+                ends($shop, |shop, cookie| assert_eq!(shop.tell(&format!("sign-out {cookie}")), "ok"));
+            }
+
+            #[test]
+            fn deactivating_the_user_ends_it() {
+                ends($shop, |shop, _| assert_eq!(shop.tell("deactivate alice"), "1"));
+            }
+
+            #[test]
+            fn changing_the_password_ends_it() {
+                ends($shop, |shop, _| assert_eq!(shop.tell("password alice"), "ok"));
+            }
+
+            #[test]
+            fn deleting_the_session_ends_it() {
+                ends($shop, |shop, cookie| assert_eq!(shop.tell(&format!("delete-session {cookie}")), "1"));
+            }
+        }
+    };
+}
+
+promises!(sqlite, Shop::open("5.2", Some(Server::Sqlite), "db"));
+promises!(django_4_2, Shop::open("4.2", Some(Server::Sqlite), "db"));
+promises!(postgres, Shop::open("5.2", Server::postgres(), "db"));
+promises!(mariadb, Shop::open("5.2", Server::mariadb(), "db"));
+promises!(cached_db, Shop::open("5.2", Some(Server::Sqlite), "cached_db"));
+
+fn known(shop: Option<Shop>) {
+    let Some(mut shop) = shop else { return };
+    std::fs::remove_file(shop.place.path("accounts.toml")).unwrap();
+    let gateway = shop.serve("5s", &[]);
+    let photo = |cookie: &str| get(&gateway, "cars/7/photo.jpg", cookie);
+    let answers = [("alice", 200), ("bob", 404), ("carol", 200), ("erin", 404)];
+    let mut cookies = vec![];
+    for (name, status) in answers {
+        let cookie = shop.tell(&format!("sign-in {name}"));
+        assert_eq!(photo(&cookie).status, status, "{name}");
+        let output = shop.place.run(&[&["check", name, "cars/7/photo.jpg"], &*shop.settings()].concat());
+        assert_eq!(output.status.success(), status == 200, "check {name}: {output:?}");
+        cookies.push(cookie);
+    }
+    let line = shop.place.refusal(&[&["check", "dave", "x"], &*shop.settings()].concat());
+    assert!(line.contains("\"dave\"") && line.contains("no such user"), "{line}");
+    assert_eq!(shop.tell("deactivate bob"), "1");
+    let output = shop.place.run(&[&["check", "bob", "cars/8/x"], &*shop.settings()].concat());
+    let note = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && note.contains("bob is not active"), "{note}");
+    let [alice, _, _, erin] = &cookies[..] else { panic!("{cookies:?}") };
+    assert_eq!(get(&gateway, "sales/prices.txt", erin).status, 200, "she is in the group");
+    assert_eq!(get(&gateway, "sales/prices.txt", alice).status, 404);
+    let answer = photo(alice);
+    assert_eq!((&*answer.body, answer.field("vary")), (&b"alice's photo"[..], Some("cookie")));
+    for forged in ["", "x", &alice.to_uppercase(), &alice[1..], &format!("{alice}; sessionid={alice}")] {
+        assert_eq!(photo(forged).status, 404, "{forged}");
+    }
+    let anonymous = gateway.ask("GET /private/cars/7/photo.jpg", &[]);
+    assert_eq!(anonymous.lasting(), photo("0123456789abcdef0123456789abcdef").lasting());
+    for page in ["-/sign-in", "-/sign-out"] {
+        assert_eq!(get(&gateway, page, alice).status, 404, "{page} is Django's own");
+    }
+    assert_eq!(get(&gateway, "-/health", "").status, 200);
+    let log = gateway.log();
+    assert!(gateway.access_log().iter().any(|line| line["user"] == "7" && line["status"] == 200), "{log}");
+    for secret in [alice, SECRET, "cil@", "pen@cil"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
+fn the_doctor_looks_at_the_secret_keys() {
+    let Some(shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
+    let doctor = || {
+        let output = shop.place.run(&[&["doctor", "--listen", "127.0.0.1:0"], &*shop.settings()].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found = doctor();
+    assert!(found.contains("secret.key is its owner's alone") && !found.contains("accounts.toml"), "{found}");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(shop.place.path("secret.key"), mode).unwrap();
+    assert!(doctor().contains("chmod 600 secret.key"));
+}
+
+#[test]
+fn sessions_in_signed_cookies() {
+    let open = || Shop::open("5.2", Some(Server::Sqlite), "signed_cookies");
+    let Some(mut shop) = open() else { return };
+    let engine = ["--session-engine", "signed_cookies"];
+    let gateway = shop.serve("0s", &engine);
+    let cookie = shop.tell("sign-in alice");
+    let status = |gateway: &Gateway, cookie: &str| get(gateway, "cars/7/photo.jpg", cookie).status;
+    assert_eq!((cookie.matches(':').count(), status(&gateway, &cookie)), (2, 200));
+    assert_eq!(status(&gateway, &cookie.to_lowercase()), 404);
+    assert_eq!(status(&shop.serve("0s", &[]), &cookie), 404, "where sessions are in rows, it is no key");
+    assert_eq!(
+        status(&shop.serve("0s", &[&engine[..], &["--session", "1ms"]].concat()), &cookie),
+        404,
+        "too old"
+    );
+    assert_eq!(shop.tell("password alice"), "ok");
+    assert_eq!(status(&gateway, &cookie), 404);
+}
+
+#[test]
+fn a_new_secret_key_with_the_old_one_behind_it() {
+    let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
+    let before = shop.tell("sign-in alice");
+    shop.tell("renew another-secret-of-the-shop-0123456789-abcdefghijklmnop");
+    let after = shop.tell("sign-in alice");
+    for (keys, old, new) in [
+        (SECRET.to_owned(), 200, 404),
+        (format!("another-secret-of-the-shop-0123456789-abcdefghijklmnop\n{SECRET}\n"), 200, 200),
+        ("another-secret-of-the-shop-0123456789-abcdefghijklmnop\n".to_owned(), 404, 200),
+    ] {
+        shop.write_secret(&keys);
+        let gateway = shop.serve("0s", &[]);
+        let statuses = [&before, &after].map(|cookie| get(&gateway, "cars/7/photo.jpg", cookie).status);
+        assert_eq!(statuses, [old, new], "{keys}");
+    }
+}
+
+#[test]
+fn a_database_that_is_away_lets_nobody_in() {
+    let Some(mut shop) = Shop::open("5.2", Server::postgres(), "db") else { return };
+    let gateway = shop.serve("0s", &[]);
+    let cookie = shop.tell("sign-in carol");
+    let status = || get(&gateway, "cars/7/photo.jpg", &cookie).status;
+    assert_eq!(status(), 200);
+    shop.stop_server();
+    assert_eq!(status(), 404);
+    let log = gateway.log();
+    assert!(log.contains("it could not be found out who asks"), "{log}");
+    assert!(!log.contains("cil@") && !log.contains(&cookie), "{log}");
+}

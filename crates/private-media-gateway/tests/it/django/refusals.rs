@@ -1,0 +1,89 @@
+//! What is wrong with the settings of Django is one line, and shows no password.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::Place;
+
+/// A place with a secret key and a database without tables.
+fn place() -> Place {
+    let place = Place::new();
+    place.write("secret.key", "a secret key");
+    std::fs::set_permissions(place.path("secret.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    place.write("empty.sqlite3", "");
+    place.write("private/db.sqlite3", "");
+    place.write("open.key", "a secret key");
+    std::fs::set_permissions(place.path("open.key"), PermissionsExt::from_mode(0o644)).unwrap();
+    place
+}
+
+#[test]
+fn what_is_wrong_is_one_line() {
+    let place = place();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("postgres://a:pencil@{}/shop", taken.local_addr().unwrap());
+    for (arguments, parts) in [
+        (
+            &["--database", "sqlite:none.sqlite3"][..],
+            &["--database \"sqlite:none.sqlite3\"", "cannot be opened"][..],
+        ),
+        (&["--database", "sqlite:empty.sqlite3"], &["auth_user", "no such table", "manage.py migrate"]),
+        (&["--database", "sqlite:private/db.sqlite3"], &["lies in the private root", "move it"]),
+        (&["--database", "sqlite:"], &["names no file", "sqlite:PATH"]),
+        (&["--database", "oracle://a:pencil@h/shop"], &["--database \"…\"", "sqlite:PATH"]),
+        (&["--database", "pencil"], &["--database \"…\"", "sqlite:PATH"]),
+        (&["--database", "postgres://a:pencil@127.0.0.1:1/shop"], &["a:…@127.0.0.1:1", "refused"]),
+        (&["--database", "mysql://a:pencil@127.0.0.1:1/shop"], &["a:…@127.0.0.1:1", "refused"]),
+        (&["--database", "mysql://a:pencil@h:x/shop"], &["a:…@h:x", "no URL"]),
+        (&["--database", &silent], &["did not answer in time"]),
+        (&["--secret-file", "none.key"], &["--secret-file \"none.key\"", "no such file", "SECRET_KEY"]),
+        (&["--secret-file", "empty.sqlite3"], &["--secret-file \"empty.sqlite3\"", "chmod 600"]),
+        (&["--secret-file", "open.key"], &["--secret-file \"open.key\"", "644", "chmod 600"]),
+        (&["--secret-file", "private/x.key"], &["lies in the private root", "move it"]),
+        (&["--session-engine", "cache"], &["--session-engine \"cache\"", "only Django", "cached_db"]),
+        (&["--session-engine", "redis"], &["--session-engine \"redis\"", "signed_cookies"]),
+        (&["--session-cookie", "a b"], &["--session-cookie \"a b\"", "SESSION_COOKIE_NAME"]),
+        (&["--session-cookie", ""], &["--session-cookie \"\"", "SESSION_COOKIE_NAME"]),
+    ] {
+        for command in [&["serve"][..], &["check", "alice", "x"]] {
+            let line = place.refusal(&[command, &["--identity", "django"], arguments].concat());
+            assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");
+            assert!(!line.contains("pencil"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let place = place();
+    for (text, shown) in [
+        ("database = \"mysql://a:pencil@h/shop\"", "database = \"mysql://a:…@h/shop\"  # private-media.toml"),
+        (
+            "source = \"django\"\ndatabase = \"postgres://a:pencil@h/s?password=pencil\"",
+            "database = \"postgres://a:…@h/s?…\"",
+        ),
+    ] {
+        place.write("private-media.toml", format!("[identity]\n{text}\n"));
+        let output = place.run(&["config", "show"]);
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(text.contains(shown) && !text.contains("pencil"), "{text}");
+    }
+    place.write("private-media.toml", "[identity]\ndatabase = [\"mysql://a:pencil@h/shop\"]\n");
+    let line = place.refusal(&["config", "show"]);
+    assert!(line.contains("identity.database = …") && !line.contains("pencil"), "{line}");
+}
+
+/// As `private-media.toml` beside `manage.py` has it.
+#[test]
+fn a_database_in_a_file_is_relative_to_the_file() {
+    let place = place();
+    place.write(
+        "shop/private-media.toml",
+        "[identity]\nsource = \"django\"\ndatabase = \"sqlite:db.sqlite3\"\n",
+    );
+    place.write("shop/secret.key", "a secret key");
+    std::fs::set_permissions(place.path("shop/secret.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    place.write("shop/private/x", "x");
+    place.write("shop/db.sqlite3", "");
+    let line = place.refusal(&["serve", "--config", "shop/private-media.toml"]);
+    assert!(line.contains("shop/private-media.toml") && line.contains("no such table"), "{line}");
+}

@@ -1,0 +1,188 @@
+//! The databases: a file, and Debian's servers, each on a port of its own, as an unprivileged user, in a folder that goes with it.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Place, needs};
+
+/// Whose files the servers' are where the tests run as root, which these servers refuse to.
+const NOBODY: u32 = 65534;
+
+pub(super) enum Server {
+    Sqlite,
+    Postgres(Running),
+    MariaDb(Running),
+}
+
+pub(super) struct Running {
+    process: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub(super) fn postgres() -> Option<Self> {
+        let programs = postgres_programs();
+        if !needs("PostgreSQL", programs.is_some()) {
+            return None;
+        }
+        let programs = programs?;
+        let (folder, port) = (folder(), free_port());
+        write(&folder.path().join("password"), "pen@cil");
+        let initdb =
+            ["--username=shop", "--auth=scram-sha-256", "--pwfile=password", "--no-sync", "--encoding=UTF8"];
+        run(unprivileged(programs.join("initdb"))
+            .args(initdb)
+            .arg("--pgdata=data")
+            .current_dir(folder.path()));
+        let options = ["-D", "data", "-h", "127.0.0.1", "-k", "", "-F", "-p", &port.to_string()];
+        let process = start(unprivileged(programs.join("postgres")).args(options), folder.path());
+        Some(Self::Postgres(Running::wait(process, port, folder)))
+    }
+
+    pub(super) fn mariadb() -> Option<Self> {
+        let programs = [Path::new("/usr/sbin/mariadbd"), Path::new("/usr/bin/mariadb-install-db")];
+        if !needs("MariaDB", programs.iter().all(|program| program.exists())) {
+            return None;
+        }
+        let (folder, port) = (folder(), free_port());
+        // The gateway's user may read and nothing else.
+        write(
+            &folder.path().join("init.sql"),
+            "CREATE DATABASE shop CHARACTER SET utf8mb4;
+             CREATE USER shop@'127.0.0.1' IDENTIFIED BY 'pen@cil';
+             GRANT ALL ON shop.* TO shop@'127.0.0.1';
+             CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'pen@cil';
+             GRANT SELECT ON shop.* TO reader@'127.0.0.1';",
+        );
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        run(unprivileged(programs[1])
+            .args(["--no-defaults", &data, "--skip-test-db"])
+            .current_dir(folder.path()));
+        let own = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
+        let process = start(
+            unprivileged(programs[0])
+                .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"])
+                .args([own("socket", "socket"), own("pid-file", "pid"), own("init-file", "init.sql")])
+                .arg(format!("--port={port}")),
+            folder.path(),
+        );
+        Some(Self::MariaDb(Running::wait(process, port, folder)))
+    }
+
+    /// Where the gateway finds it, as a user that may only read.
+    pub(super) fn url(&self, place: &Place) -> String {
+        match self {
+            Self::Sqlite => format!("sqlite:{}", place.path("db.sqlite3").display()),
+            Self::Postgres(Running { port, .. }) => {
+                format!("postgres://reader:pen%40cil@127.0.0.1:{port}/postgres")
+            }
+            Self::MariaDb(Running { port, .. }) => format!("mysql://reader:pen%40cil@127.0.0.1:{port}/shop"),
+        }
+    }
+
+    /// The same as Django's `DATABASES` has it.
+    pub(super) fn for_django(&self, place: &Place) -> String {
+        let (engine, name, port) = match self {
+            Self::Sqlite => ("sqlite3", place.path("db.sqlite3").display().to_string(), 0),
+            Self::Postgres(Running { port, .. }) => ("postgresql", "postgres".to_owned(), *port),
+            Self::MariaDb(Running { port, .. }) => ("mysql", "shop".to_owned(), *port),
+        };
+        let engine = format!("django.db.backends.{engine}");
+        let mut settings = serde_json::json!({ "ENGINE": engine, "NAME": name });
+        if port != 0 {
+            settings["USER"] = "shop".into();
+            settings["PASSWORD"] = "pen@cil".into();
+            settings["HOST"] = "127.0.0.1".into();
+            settings["PORT"] = port.into();
+        }
+        settings.to_string()
+    }
+
+    pub(super) fn stop(&mut self) {
+        match self {
+            Self::Sqlite => {}
+            Self::Postgres(running) | Self::MariaDb(running) => running.stop(),
+        }
+    }
+}
+
+impl Running {
+    fn wait(mut process: Child, port: u16, folder: tempfile::TempDir) -> Self {
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+            assert!(process.try_wait().unwrap().is_none(), "it ended: {}", log());
+            assert!(begin.elapsed() < Duration::from_secs(60), "it never listened: {}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { process, port, _folder: folder }
+    }
+
+    fn stop(&mut self) {
+        // PostgreSQL ends its processes at this signal, and MariaDB is one alone. What they wrote goes with the folder.
+        let id = rustix::process::Pid::from_child(&self.process);
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::QUIT);
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn postgres_programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let folders = versions.flatten().map(|version| version.path().join("bin"));
+    folders.filter(|folder| folder.join("initdb").exists()).max()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A folder that the server's user owns.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    if is_root() {
+        std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    folder
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A program without root's rights; it becomes that program, and so has its process id.
+fn unprivileged(program: impl AsRef<Path>) -> Command {
+    if !is_root() {
+        return Command::new(program.as_ref());
+    }
+    let mut command = Command::new("setpriv");
+    let id = NOBODY.to_string();
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(program.as_ref());
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn start(command: &mut Command, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let stderr = log.try_clone().unwrap();
+    command.current_dir(folder).stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().unwrap()
+}

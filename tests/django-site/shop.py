@@ -1,0 +1,116 @@
+"""A Django project as small as it can be, for the gateway's tests. Whoever signs in does so at Django's own page.
+
+It reads one command a line, and answers each with one line:
+
+create                  makes the tables and the users: alice (7), bob (8), carol (9, staff), erin (10, in sales)
+sign-in NAME            answers with the session cookie's value
+sign-out COOKIE         at Django's own page, too
+deactivate NAME
+password NAME           gives the user another one
+delete-session COOKIE
+renew SECRET            goes on with another SECRET_KEY, and keeps the old one as a fallback
+
+SHOP_DATABASE is Django's DATABASES["default"] in JSON, SHOP_ENGINE its SESSION_ENGINE, SHOP_SECRET its SECRET_KEY.
+"""
+
+import json
+import os
+import sys
+
+import django
+from django.conf import settings
+
+DATABASE = json.loads(os.environ["SHOP_DATABASE"])
+if DATABASE["ENGINE"].endswith("mysql"):
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
+
+settings.configure(
+    ALLOWED_HOSTS=["testserver"],
+    DATABASES={"default": DATABASE},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    LOGIN_REDIRECT_URL="/",
+    LOGOUT_REDIRECT_URL="/",
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    ROOT_URLCONF=__name__,
+    SECRET_KEY=os.environ["SHOP_SECRET"],
+    SESSION_ENGINE=os.environ["SHOP_ENGINE"],
+    USE_TZ=True,
+)
+django.setup()
+
+from django.contrib.auth.models import Group, User  # noqa: E402  (Django wants its settings first)
+from django.contrib.auth.views import LoginView, LogoutView  # noqa: E402
+from django.contrib.sessions.models import Session  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.urls import path  # noqa: E402
+
+PASSWORD = "a long password"
+urlpatterns = [path("sign-in/", LoginView.as_view()), path("sign-out/", LogoutView.as_view())]
+
+
+def create():
+    call_command("migrate", verbosity=0)
+    for id, name in [(7, "alice"), (8, "bob"), (9, "carol"), (10, "erin")]:
+        User.objects.create_user(id=id, username=name, password=PASSWORD, is_staff=name == "carol")
+    User.objects.get(username="erin").groups.add(
+        Group.objects.create(name="sales"), Group.objects.create(name="ops")
+    )
+    if connection.vendor == "postgresql":
+        tables = "django_session, auth_user, auth_user_groups, auth_group"
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE USER reader PASSWORD 'pen@cil'")
+            cursor.execute(f"GRANT SELECT ON {tables} TO reader")
+    return "ok"
+
+
+def sign_in(name):
+    client = Client()
+    response = client.post("/sign-in/", {"username": name, "password": PASSWORD})
+    assert response.status_code == 302, response.status_code
+    return client.cookies["sessionid"].value
+
+
+def sign_out(cookie):
+    client = Client()
+    client.cookies["sessionid"] = cookie
+    response = client.post("/sign-out/")
+    assert response.status_code == 302, response.status_code
+    return "ok"
+
+
+def deactivate(name):
+    return str(User.objects.filter(username=name).update(is_active=False))
+
+
+def password(name):
+    user = User.objects.get(username=name)
+    user.set_password("quite another one")
+    user.save()
+    return "ok"
+
+
+def delete_session(cookie):
+    return str(Session.objects.filter(session_key=cookie).delete()[0])
+
+
+def renew(secret):
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = secret
+    return "ok"
+
+
+COMMANDS = [create, sign_in, sign_out, deactivate, password, delete_session, renew]
+
+for line in sys.stdin:
+    command, *arguments = line.split()
+    found = next(known for known in COMMANDS if known.__name__ == command.replace("-", "_"))
+    print(found(*arguments), flush=True)
