@@ -2,6 +2,7 @@
 //! xtask media` draws the demo's pictures again.
 
 mod bench;
+mod django;
 mod machine;
 mod media;
 mod tests;

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::bench;
+use crate::django;
 use crate::machine::{self, cargo, exists, step};
 
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
@@ -33,6 +34,7 @@ pub(crate) fn run() -> Result<(), String> {
     for tool in CARGO_TOOLS.iter().filter(|tool| !exists(tool)) {
         cargo(&["install", "--locked", tool])?;
     }
+    django::install()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     // Advisories need a database from elsewhere; CONTRIBUTING.md says how and when they are looked at.
@@ -51,6 +53,7 @@ pub(crate) fn run() -> Result<(), String> {
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }
+    django::vectors()?;
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())
