@@ -18,9 +18,10 @@ pub(super) enum Server {
 }
 
 pub(super) struct Running {
+    command: Command,
     process: Child,
     port: u16,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -39,8 +40,9 @@ impl Server {
             .arg("--pgdata=data")
             .current_dir(folder.path()));
         let options = ["-D", "data", "-h", "127.0.0.1", "-k", "", "-F", "-p", &port.to_string()];
-        let process = start(unprivileged(programs.join("postgres")).args(options), folder.path());
-        Some(Self::Postgres(Running::wait(process, port, folder)))
+        let mut command = unprivileged(programs.join("postgres"));
+        command.args(options);
+        Some(Self::Postgres(Running::start(command, port, folder)))
     }
 
     pub(super) fn mariadb() -> Option<Self> {
@@ -52,10 +54,10 @@ impl Server {
         // The gateway's user may read and nothing else.
         write(
             &folder.path().join("init.sql"),
-            "CREATE DATABASE shop CHARACTER SET utf8mb4;
-             CREATE USER shop@'127.0.0.1' IDENTIFIED BY 'pen@cil';
+            "CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4;
+             CREATE USER IF NOT EXISTS shop@'127.0.0.1' IDENTIFIED BY 'pen@cil';
              GRANT ALL ON shop.* TO shop@'127.0.0.1';
-             CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'pen@cil';
+             CREATE USER IF NOT EXISTS reader@'127.0.0.1' IDENTIFIED BY 'pen@cil';
              GRANT SELECT ON shop.* TO reader@'127.0.0.1';",
         );
         let data = format!("--datadir={}", folder.path().join("data").display());
@@ -63,14 +65,12 @@ impl Server {
             .args(["--no-defaults", &data, "--skip-test-db"])
             .current_dir(folder.path()));
         let own = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
-        let process = start(
-            unprivileged(programs[0])
-                .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"])
-                .args([own("socket", "socket"), own("pid-file", "pid"), own("init-file", "init.sql")])
-                .arg(format!("--port={port}")),
-            folder.path(),
-        );
-        Some(Self::MariaDb(Running::wait(process, port, folder)))
+        let mut command = unprivileged(programs[0]);
+        command
+            .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"])
+            .args([own("socket", "socket"), own("pid-file", "pid"), own("init-file", "init.sql")])
+            .arg(format!("--port={port}"));
+        Some(Self::MariaDb(Running::start(command, port, folder)))
     }
 
     /// Where the gateway finds it, as a user that may only read.
@@ -103,23 +103,36 @@ impl Server {
     }
 
     pub(super) fn stop(&mut self) {
-        match self {
-            Self::Sqlite => {}
-            Self::Postgres(running) | Self::MariaDb(running) => running.stop(),
+        if let Self::Postgres(running) | Self::MariaDb(running) = self {
+            running.stop();
+        }
+    }
+
+    pub(super) fn start_again(&mut self) {
+        if let Self::Postgres(running) | Self::MariaDb(running) = self {
+            running.process = spawn(&mut running.command, running.folder.path());
+            running.wait();
         }
     }
 }
 
 impl Running {
-    fn wait(mut process: Child, port: u16, folder: tempfile::TempDir) -> Self {
+    fn start(mut command: Command, port: u16, folder: tempfile::TempDir) -> Self {
+        let process = spawn(&mut command, folder.path());
+        let mut running = Self { command, process, port, folder };
+        running.wait();
+        running
+    }
+
+    fn wait(&mut self) {
         let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-            assert!(process.try_wait().unwrap().is_none(), "it ended: {}", log());
+        let log = self.folder.path().join("log");
+        let log = || std::fs::read_to_string(&log).unwrap_or_default();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(self.process.try_wait().unwrap().is_none(), "it ended: {}", log());
             assert!(begin.elapsed() < Duration::from_secs(60), "it never listened: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { process, port, _folder: folder }
     }
 
     fn stop(&mut self) {
@@ -181,7 +194,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn start(command: &mut Command, folder: &Path) -> Child {
+fn spawn(command: &mut Command, folder: &Path) -> Child {
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let stderr = log.try_clone().unwrap();
     command.current_dir(folder).stdin(Stdio::null()).stdout(log).stderr(stderr).spawn().unwrap()

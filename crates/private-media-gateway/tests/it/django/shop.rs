@@ -27,7 +27,7 @@ pub(super) struct Shop {
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
     // Ends after the process that is connected to it.
-    server: Server,
+    pub(super) server: Server,
 }
 
 impl Shop {
@@ -76,11 +76,6 @@ impl Shop {
     /// What every command needs to know of the project.
     pub(super) fn settings(&self) -> Vec<&str> {
         [&["--identity", "django", "--database", &self.url][..], &GRANTS].concat()
-    }
-
-    /// Stops the database.
-    pub(super) fn stop_server(&mut self) {
-        self.server.stop();
     }
 }
 
