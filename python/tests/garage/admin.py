@@ -1,0 +1,7 @@
+"""The garage in the admin."""
+
+from django.contrib import admin
+
+from garage.models import Car
+
+admin.site.register(Car)
