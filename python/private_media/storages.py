@@ -118,11 +118,14 @@ class PrivateMediaStorage(FileSystemStorage):
         return opened
 
     def _save(self, name: str, content: File[Any]) -> str:
+        return self.keep(name, _pieces(content), replace=self._replaces())
+
+    def keep(self, name: str, pieces: Iterator[bytes], *, replace: bool = False) -> str:
+        """Store pieces of bytes, and give the name really used: another one where the name is taken."""
         path = self._media_path(name)
         root = self._open_root(make=True)
-        replace = self._replaces()
         try:
-            used = root.save(path, _pieces(content), replace=replace, expected_len=None)
+            used = root.save(path, pieces, replace=replace)
         except NotADirectoryError as error:
             folder = str(Path(self.path(name)).parent)
             msg = f"{folder} exists and is not a directory."

@@ -338,7 +338,7 @@ if not child:
     sys.exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
-    subprocess.run([sys.executable, "-c", code, str(root)], check=True, timeout=20, cwd=Path(__file__).parent)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code, str(root)], check=True, timeout=20, cwd=Path(__file__).parent)
     assert (root / "child.txt").read_bytes() == b"parent"
 
 

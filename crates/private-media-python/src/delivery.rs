@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Body as _;
-use private_media::delivery::{SendfileEncoding, standing_headers};
+use private_media::delivery::{ContentType, SendfileEncoding, standing_headers};
 use private_media::{
     ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
 };
@@ -18,6 +18,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::waiting::{ask, wait};
+
+/// The media type of a file of this name, and whether a browser may show it in place.
+#[pyfunction]
+pub(crate) fn content_type(file_name: &str) -> (&'static str, bool) {
+    let found = ContentType::of(file_name);
+    (found.as_str(), found.is_inline())
+}
 
 /// Who sends the bytes: this process, or a front server.
 #[pyclass(frozen, module = "private_media._core")]

@@ -21,7 +21,7 @@ use pyo3::pymodule;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::delivery::{Answer, Body, Delivery};
+    use crate::delivery::{Answer, Body, Delivery, content_type};
     #[pymodule_export]
     use crate::errors::IllegalPath;
     #[pymodule_export]

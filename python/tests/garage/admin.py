@@ -3,5 +3,9 @@
 from django.contrib import admin
 
 from garage.models import Car
+from private_media.admin import PrivateMediaAdmin
 
-admin.site.register(Car)
+
+@admin.register(Car)
+class CarAdmin(PrivateMediaAdmin, admin.ModelAdmin):
+    """Cars, with their photos."""
