@@ -69,7 +69,8 @@ def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
     if not may_read(request, path):
         logger.info("denied: %s", path)
         if settings.DEBUG:
-            raise PermissionDenied
+            msg = f"{path}: the permission denies it"
+            raise PermissionDenied(msg)
         msg = "there is no such file"
         raise Http404(msg)
     response: HttpResponseBase = server.serve(request, path=path)

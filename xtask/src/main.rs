@@ -1,6 +1,8 @@
-//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask media` draws the demo's pictures again.
+//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only what is of the Python
+//! package; `cargo xtask media` draws the demo's pictures again.
 
 mod media;
+mod python;
 mod tests;
 
 use std::path::Path;
@@ -10,8 +12,9 @@ fn main() -> ExitCode {
     let assets = Path::new("crates/private-media-gateway/assets");
     let done = match std::env::args().nth(1).as_deref() {
         Some("test") => tests::run(),
+        Some("python") => python::run(),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | media".into()),
+        _ => Err("usage: cargo xtask test | python | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -48,6 +48,7 @@ pub(crate) fn run() -> Result<(), String> {
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }
+    crate::python::run()?;
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())
@@ -162,7 +163,7 @@ fn cargo(arguments: &[&str]) -> Result<(), String> {
     step(Command::new("cargo").args(arguments))
 }
 
-fn step(command: &mut Command) -> Result<(), String> {
+pub(crate) fn step(command: &mut Command) -> Result<(), String> {
     let shown = format!("{} {}", command.get_program().display(), shown_arguments(command));
     println!("\n> {shown}");
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
