@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004 (Django's own name)
 from django.core.exceptions import ImproperlyConfigured
+from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
+from django.views import static
 
 from private_media import conf
 from private_media.servers import DefaultServer
@@ -51,6 +53,7 @@ def check_private_media(
     return [
         *_root(),
         *_url(),
+        *_public_view(),
         *(found for found in (server, permissions) if isinstance(found, CheckMessage)),
         *_calls(permissions),
         *_middleware(server),
@@ -106,6 +109,22 @@ def _url() -> Iterator[CheckMessage]:
         hint = "Give private files a prefix of their own, such as '/private/'."
         yield Error(
             f"PRIVATE_MEDIA_URL and MEDIA_URL are both {value!r}.", hint=hint, id="private_media.E004"
+        )
+
+
+def _public_view() -> Iterator[CheckMessage]:
+    """Find what serves the private URL to everybody, such as a `static(…)` that came first."""
+    if not conf.url_prefix() or not getattr(settings, "ROOT_URLCONF", None):
+        return
+    try:
+        found = resolve(f"/{conf.url_prefix()}photo.jpg")
+    except Resolver404:
+        return
+    if found.func is static.serve:
+        yield Error(
+            f"What is below PRIVATE_MEDIA_URL is served to everybody, by the URL pattern {found.route!r}.",
+            hint="Take the static view away, and include private_media.urls.",
+            id="private_media.E008",
         )
 
 

@@ -77,6 +77,12 @@ def test_hints(settings):
     assert found.hint == "Write user.is_authenticated, without the brackets."
 
 
+def test_a_static_view_of_the_private_url(settings):
+    settings.ROOT_URLCONF = "public_urls"
+    (found,) = check_private_media()
+    assert found.id == "private_media.E008"
+
+
 def test_middleware(settings):
     settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware"]
     assert ids() == []

@@ -159,7 +159,7 @@ def test_fields_that_are_none(field, problem):
 
 def test_killed_in_the_middle_it_goes_on(tmp_path):
     """The kill comes at another moment each time."""
-    count = 200
+    count = 400
     media, private, database = tmp_path / "media", tmp_path / "p", tmp_path / "db.sqlite3"
     (media / "cars").mkdir(parents=True)
     whole = {f"cars/{n}.jpg": b"%d" % n * 5000 for n in range(count)}
