@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::tests::step;
+use crate::machine::step;
 
 /// Each Django, by the folder of its virtual environment and its version. The last one has the tools, too.
 const DJANGOS: [(&str, &str); 2] =

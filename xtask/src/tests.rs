@@ -1,11 +1,13 @@
 //! Everything that is tested, in the order in which it fails fastest.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
+use crate::bench;
+use crate::machine::{self, cargo, exists, step};
+
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2", "apache2"),
@@ -16,18 +18,18 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("python3", "python3"),
     ("strace", "strace"),
     ("unshare", "util-linux"),
 ];
 /// What cargo installs itself.
 const CARGO_TOOLS: [&str; 2] = ["cargo-nextest", "cargo-deny"];
-const VENV: &str = "target/venv";
 
 /// Installs and runs all.
 pub(crate) fn run() -> Result<(), String> {
     let begin = Instant::now();
-    install_programs()?;
+    machine::install(&PROGRAMS)?;
     for tool in CARGO_TOOLS.iter().filter(|tool| !exists(tool)) {
         cargo(&["install", "--locked", tool])?;
     }
@@ -44,6 +46,7 @@ pub(crate) fn run() -> Result<(), String> {
             .env("PRIVATE_MEDIA_TEST_ALL", "1"),
     )?;
     cargo(&["test", "--workspace", "--doc"])?;
+    bench::test()?;
     commands_of("docs/tutorial.md")?;
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
@@ -52,32 +55,6 @@ pub(crate) fn run() -> Result<(), String> {
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())
-}
-
-fn install_programs() -> Result<(), String> {
-    let missing: Vec<_> =
-        PROGRAMS.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect();
-    let mut packages = missing;
-    // Debian's python3 comes without the part that makes virtual environments.
-    let has_venv =
-        Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
-    if !has_venv.is_ok_and(|status| status.success()) {
-        packages.push("python3-venv");
-    }
-    if packages.is_empty() {
-        return Ok(());
-    }
-    if exists("apt-get") && is_root() {
-        step(Command::new("apt-get").args(["update", "--quiet"]))?;
-        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-        return step(
-            Command::new("apt-get").args(install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"),
-        );
-    }
-    Err(format!(
-        "the tests need {0}; install them, on Debian with: sudo apt-get install {0}",
-        packages.join(" ")
-    ))
 }
 
 /// Runs the shell blocks of a page that are marked as tests, in one shell, in a folder of their own.
@@ -142,46 +119,8 @@ fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
 }
 
 fn browser() -> Result<(), String> {
-    if !Path::new(VENV).join("bin/pytest").exists() {
-        step(Command::new("python3").args(["-m", "venv", "--clear", VENV]))?;
-    }
-    let python = format!("{VENV}/bin/python");
-    step(Command::new(&python).args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--requirement",
-        "tests/browser/requirements.txt",
-    ]))?;
+    let python = machine::venv("target/venv", "tests/browser/requirements.txt")?;
     let program =
         std::env::current_dir().map_err(|error| error.to_string())?.join("target/release/private-media");
     step(Command::new(&python).args(["-m", "pytest", "tests/browser"]).env("PRIVATE_MEDIA_BIN", program))
-}
-
-fn cargo(arguments: &[&str]) -> Result<(), String> {
-    step(Command::new("cargo").args(arguments))
-}
-
-pub(crate) fn step(command: &mut Command) -> Result<(), String> {
-    let shown = format!("{} {}", command.get_program().display(), shown_arguments(command));
-    println!("\n> {shown}");
-    let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
-}
-
-fn shown_arguments(command: &Command) -> String {
-    let arguments: Vec<_> = command.get_args().map(|argument| argument.display().to_string()).collect();
-    let shown = arguments.join(" ");
-    shown.lines().next().unwrap_or_default().to_owned()
-}
-
-fn exists(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // A whole path stays what it is when it is joined to a folder.
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

@@ -51,6 +51,23 @@ pub(crate) fn command() -> Command {
                 )
                 .args(config::args()),
         )
+        .subcommand(
+            Command::new("doctor")
+                .about("Look at the running deployment from outside: is it really private? Exit 0 if so, 1 if not")
+                .arg(
+                    Arg::new(config::PUBLIC_URL)
+                        .long("url")
+                        .value_name("PUBLIC_URL")
+                        .help("Where users reach the site, such as https://www.example.org"),
+                )
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("Print what is found as a JSON array"),
+                )
+                .args(config::args_beside_public_url()),
+        )
         .subcommand(account())
         .subcommand(config())
 }

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod doctor;
 mod front;
 mod listener;
 mod serve;
@@ -48,6 +49,11 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         }
         Some(("check", matches)) => {
             return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));
+        }
+        Some(("doctor", matches)) => {
+            log_to_stderr("error");
+            let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
+            return doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
         }
         Some(("account", matches)) => account(matches)?,
         Some(("config", matches)) => print!("{}", shown(matches)?),

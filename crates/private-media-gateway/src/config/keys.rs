@@ -1,6 +1,6 @@
 //! Every setting once: its key, flag, environment variable, default and meaning.
 
-use clap::{Arg, ArgAction};
+use clap::{Arg, ArgAction, ArgMatches};
 
 /// One setting.
 #[derive(Debug)]
@@ -137,6 +137,15 @@ impl Key {
         format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
     }
 
+    /// The flag as this command has it.
+    pub(super) fn flag_in(&self, matches: &ArgMatches) -> &'static str {
+        if self.name == URL.name && matches.try_contains_id(PUBLIC_URL).is_ok() {
+            PRIVATE_URL
+        } else {
+            self.flag
+        }
+    }
+
     fn arg(&self) -> Arg {
         let arg = Arg::new(self.flag).long(self.flag).env(self.environment()).hide_env_values(true);
         let help = match self.default {
@@ -155,6 +164,16 @@ impl Key {
             }
         }
     }
+}
+
+/// The flag of `doctor` for the public URL, which is what `--url` means there.
+pub(crate) const PUBLIC_URL: &str = "public-url";
+/// What the setting `url` is called where `--url` is the public URL.
+const PRIVATE_URL: &str = "private-url";
+
+/// The flags of all settings, where `--url` is something else.
+pub(crate) fn args_beside_public_url() -> impl Iterator<Item = Arg> {
+    args().map(|arg| if arg.get_id() == URL.flag { arg.long(PRIVATE_URL) } else { arg })
 }
 
 /// The flags of all settings.

@@ -17,7 +17,10 @@ const DEFAULT_FILE: &str = "private-media.toml";
 
 /// The settings that somebody typed, by key.
 #[derive(Debug)]
-pub(crate) struct Layers(BTreeMap<&'static str, Setting>);
+pub(crate) struct Layers {
+    settings: BTreeMap<&'static str, Setting>,
+    file: Option<PathBuf>,
+}
 
 /// A setting as it was typed.
 #[derive(Debug, Clone)]
@@ -29,7 +32,8 @@ pub(crate) struct Setting {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    Flag,
+    /// This flag, which is not that of the key in every command.
+    Flag(&'static str),
     Environment,
     File(PathBuf),
     Default,
@@ -38,21 +42,23 @@ pub(crate) enum Origin {
 impl Layers {
     pub(crate) fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
         let named = matches.get_one::<String>("config").map(PathBuf::from);
-        let mut settings = match &named {
-            Some(path) => read_file(path)?,
-            None if Path::new(DEFAULT_FILE).exists() => read_file(Path::new(DEFAULT_FILE))?,
-            None => BTreeMap::new(),
-        };
+        let file = named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let mut settings = file.as_deref().map(read_file).transpose()?.unwrap_or_default();
         for key in KEYS {
             if let Some(setting) = Setting::from_arguments(key, matches) {
                 settings.insert(key.name, setting);
             }
         }
-        Ok(Self(settings))
+        Ok(Self { settings, file })
+    }
+
+    /// The TOML file that was read, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     pub(crate) fn get(&self, key: &'static Key) -> Setting {
-        self.0.get(key.name).cloned().unwrap_or_else(|| Setting {
+        self.settings.get(key.name).cloned().unwrap_or_else(|| Setting {
             key,
             values: Some(key.default.to_owned()).into_iter().filter(|value| !value.is_empty()).collect(),
             origin: Origin::Default,
@@ -78,7 +84,7 @@ impl Layers {
 impl Setting {
     fn from_arguments(key: &'static Key, matches: &ArgMatches) -> Option<Self> {
         let origin = match matches.value_source(key.flag)? {
-            ValueSource::CommandLine => Origin::Flag,
+            ValueSource::CommandLine => Origin::Flag(key.flag_in(matches)),
             ValueSource::EnvVariable => Origin::Environment,
             _ => return None,
         };
@@ -122,7 +128,7 @@ impl Setting {
         let value = self.value();
         let key = self.key;
         ConfigError(match &self.origin {
-            Origin::Flag => format!("--{} {value:?}: {problem_and_fix}", key.flag),
+            Origin::Flag(flag) => format!("--{flag} {value:?}: {problem_and_fix}"),
             Origin::Environment => format!("{}={value:?}: {problem_and_fix}", key.environment()),
             Origin::File(file) => format!("{}: {} = {value:?}: {problem_and_fix}", file.display(), key.name),
             Origin::Default => {

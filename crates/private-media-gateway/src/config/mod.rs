@@ -15,7 +15,7 @@ use private_media::MediaPath;
 use private_media::delivery::SendfileEncoding;
 use private_media::permission::{Grant, Grants};
 
-pub(crate) use keys::args;
+pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
 
 /// The configuration in force.
@@ -76,13 +76,13 @@ impl Config {
 
     fn new(layers: Layers) -> Result<Self, ConfigError> {
         let listen_setting = layers.get(&keys::LISTEN);
-        let public_url = layers.get(&keys::URL).parse_with(url)?;
+        let private_url = layers.get(&keys::URL).parse_with(url)?;
         let config = Self {
             listen: listen_setting.parse_with(addresses)?,
             listen_setting,
             root: layers.path(&keys::ROOT),
-            server: server(&layers, &public_url)?,
-            url: public_url,
+            server: server(&layers, &private_url)?,
+            url: private_url,
             debug: layers.get(&keys::DEBUG).parse("true or false")?,
             workers: layers.get(&keys::WORKERS).parse_with(workers)?,
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
@@ -176,10 +176,28 @@ impl Config {
         self.layers.get(&keys::ACCOUNTS).error(problem, fix)
     }
 
+    /// The TOML file that was read, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.layers.file()
+    }
+
+    /// The folders that the application serves to everybody.
+    pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
+        self.layers.paths(&keys::PUBLIC)
+    }
+
     /// The configuration as TOML, each value with where it came from.
     pub(crate) fn to_toml(&self) -> String {
         show::toml(&self.layers)
     }
+}
+
+/// Whether something lies in a folder, by whatever names and links. What is not there lies nowhere.
+pub(crate) fn lies_in(path: &Path, folder: &Path) -> bool {
+    let is_folder = identify_folder(path).is_ok_and(|id| id.is_some());
+    let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(Some(folder)) = identify_folder(folder) else { return false };
+    above(if is_folder { path } else { beside }).any(|id| id == folder)
 }
 
 /// Device and inode: which folder it is, by whatever name. `None` if it is something else.
@@ -261,7 +279,7 @@ fn only(word: &'static str) -> impl Fn(&str) -> Result<(), String> {
     move |value| if value == word { Ok(()) } else { Err(format!("this version knows {word}; write that")) }
 }
 
-fn server(layers: &Layers, public: &str) -> Result<Server, ConfigError> {
+fn server(layers: &Layers, private: &str) -> Result<Server, ConfigError> {
     // All three are read, so that no mistake waits for the day on which the server changes.
     let encoding = layers.get(&keys::ENCODING).parse_with(|value| match value {
         "auto" => Ok(SendfileEncoding::Auto),
@@ -278,9 +296,9 @@ fn server(layers: &Layers, public: &str) -> Result<Server, ConfigError> {
         _ => Err("this version knows direct, nginx and apache; write one of them".into()),
     })?;
     match &server {
-        Server::Nginx(InternalUrl::Prefix(internal)) if shadows(internal, public) => Err(setting.error(
-            &format!("it and the private URL {public} lie in one another"),
-            &format!("write another, such as {public}-/files/"),
+        Server::Nginx(InternalUrl::Prefix(internal)) if shadows(internal, private) => Err(setting.error(
+            &format!("it and the private URL {private} lie in one another"),
+            &format!("write another, such as {private}-/files/"),
         )),
         _ => Ok(server),
     }
@@ -298,8 +316,9 @@ fn internal_url(value: &str) -> Result<InternalUrl, String> {
 }
 
 /// Whether nginx would take requests for files to the internal location, or the other way round. Below `-/` there are no files.
-fn shadows(internal: &str, public: &str) -> bool {
-    public.starts_with(internal) || internal.strip_prefix(public).is_some_and(|rest| !rest.starts_with("-/"))
+fn shadows(internal: &str, private: &str) -> bool {
+    private.starts_with(internal)
+        || internal.strip_prefix(private).is_some_and(|rest| !rest.starts_with("-/"))
 }
 
 fn grants(setting: &Setting) -> Result<Grants, ConfigError> {

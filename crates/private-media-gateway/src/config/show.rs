@@ -51,7 +51,7 @@ fn value(setting: &Setting) -> String {
 
 fn origin(setting: &Setting) -> String {
     match setting.origin() {
-        Origin::Flag => format!("--{}", setting.key().flag),
+        Origin::Flag(flag) => format!("--{flag}"),
         Origin::Environment => setting.key().environment(),
         Origin::File(file) => file.display().to_string(),
         Origin::Default => "default".to_owned(),

@@ -109,6 +109,8 @@ map $status ${variable} {{
         # The gateway names files without links; a link that is met now was put there since.
         disable_symlinks on \"from={root}/\";
         autoindex off;
+        # As many ranges as the gateway itself takes.
+        max_ranges 16;
         sendfile on;
         tcp_nopush on;
         gzip off;

@@ -10,6 +10,7 @@
 mod accounts;
 mod check;
 mod config;
+mod doctor;
 mod fronts;
 mod lifecycle;
 mod load;

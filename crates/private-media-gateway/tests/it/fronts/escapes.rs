@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use super::server::{Front, Kind, free_address};
-use super::{ask, fill, printed};
-use crate::support::Place;
+use super::{Deployment, ask, fill, printed};
+use crate::support::{Place, credentials};
 
 /// Answers every request with one hand-off, as a gateway would that is not ours.
 fn hands_off(field: String) -> SocketAddr {
@@ -64,6 +64,31 @@ fn nginx() {
     ] {
         let (status, body) = answer(Kind::Nginx, &place, full(value), &arguments);
         assert!(matches!(status, 403 | 404) && !body.contains("outside"), "{value}: {status} {body}");
+    }
+}
+
+/// The internal location is nobody's but the gateway's.
+#[test]
+fn no_client_gets_to_the_internal_location() {
+    let kind = Kind::Nginx;
+    if !kind.is_here() {
+        return;
+    }
+    let deployment = Deployment::start(kind, &["--server", "nginx"]);
+    let full_path = Deployment::start(kind, &["--server", "nginx", "--internal-url", "full-path"]);
+    let root = full_path.place.path("private").display().to_string();
+    for (front, path) in [
+        (&deployment.front, "/private-media-internal/cars/7/twenty.txt"),
+        (&deployment.front, "/private-media-internal/"),
+        (&deployment.front, "/private-media-internal../accounts.toml"),
+        (&deployment.front, "/private/../private-media-internal/cars/7/twenty.txt"),
+        (&full_path.front, &format!("{root}/cars/7/twenty.txt")),
+        (&full_path.front, &format!("{root}/../accounts.toml")),
+    ] {
+        for user in ["carol", "nobody"] {
+            let answer = ask(front.address, &format!("GET {path}"), &credentials(user));
+            assert_eq!(answer.status, 404, "{path}: {answer:?}");
+        }
     }
 }
 

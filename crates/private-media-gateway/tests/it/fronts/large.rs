@@ -72,6 +72,35 @@ fn check(kind: Kind, arguments: &[&str]) {
     assert!(sent < 1000 || arguments.is_empty(), "{kind:?}: the gateway sent {sent} bytes itself");
 }
 
+/// What a client does not take waits in the file, and not in the front server's memory or on its disk.
+fn check_stalled(kind: Kind) {
+    if !kind.is_here() {
+        return;
+    }
+    let deployment = Deployment::start(kind, &[]);
+    write(&deployment.place);
+    let io = format!("/proc/{}/io", deployment.gateway.child.id());
+    let written = || {
+        let io = std::fs::read_to_string(&io).unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    let before = written();
+    let mut stalled = send(deployment.front.address, &format!("GET {PATH}"), &credentials("alice"), b"");
+    stalled.read_exact(&mut [0; 100]).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let sent = written() - before;
+    assert!(sent > 1 << 16, "{kind:?}: the gateway has begun to send ({sent} bytes)");
+    assert!(sent < 64 << 20, "{kind:?}: the front server has taken {sent} bytes that nobody wants yet");
+}
+
+#[test]
+fn stalled_clients() {
+    for kind in [Kind::Nginx, Kind::Apache, Kind::Lighttpd, Kind::Caddy] {
+        check_stalled(kind);
+    }
+}
+
 #[test]
 fn nginx() {
     check(Kind::Nginx, &["--server", "nginx"]);

@@ -1,11 +1,15 @@
 //! Behind a front server the answers are those of the gateway itself; where one differs, the documentation says so.
 
 mod axum_application;
+mod changes;
 mod differences;
 mod escapes;
 mod large;
+mod mistakes;
 mod roots;
 pub(crate) mod server;
+mod signing_in;
+mod tls;
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -57,6 +61,7 @@ fn fill(place: &Place) {
     }
     place.write("private/cars/7/page.html", "<script>alert(1)</script>");
     place.write("private/cars/7/empty.jpg", "");
+    place.write("private/cars/7/compressible.txt", "a".repeat(10_000));
     place.write("private/cars/7/twenty.txt", "abcdefghijklmnopqrst");
     // A date is a weak validator within its own second (RFC 9110 section 8.8.2.2); this one is past.
     let file = std::fs::File::options().write(true).open(place.path("private/cars/7/twenty.txt")).unwrap();
@@ -77,9 +82,8 @@ fn fill(place: &Place) {
 fn names() -> Vec<String> {
     let more = ["50%41.jpg", "50A.jpg", "ends with a space ", "[x]", "a=b&c", "line\u{2028}separator"];
     let longest = ["é".repeat(125) + "x.jpg", "x".repeat(255)];
-    // 1,011 bytes that are three times as many in a URL.
-    let deep =
-        ["é".repeat(120), "é".repeat(120), "é".repeat(120), "é".repeat(120), "deep.txt".into()].join("/");
+    // With three times as many bytes in a hand-off, and those of its last segment in a disposition, a head of over 4 KiB.
+    let deep = [&"é".repeat(120), &"é".repeat(120), &"é".repeat(120), &*"é".repeat(127)].join("/");
     NAMES.iter().chain(&more).map(|name| (*name).to_owned()).chain(longest).chain([deep]).collect()
 }
 
@@ -106,6 +110,9 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
+    // 17 of them.
+    const TOO_MANY: &str =
+        "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,1-1,3-3,5-5,7-7,9-9,11-11,13-13";
     const DATE: &str = "Tue, 15 Nov 1988 08:12:31 GMT";
     let case = |name, method, path: &str, fields: &[_], user| Case {
         name,
@@ -133,6 +140,7 @@ fn cases() -> Vec<Case> {
         ("one range", &[("range", "bytes=15-1000")]),
         ("several ranges", &[("range", "bytes=0-1,10-11")]),
         ("overlapping ranges", &[("range", "bytes=0-10,5-15")]),
+        ("more ranges than are taken", &[("range", TOO_MANY)]),
         ("a range beyond the end", &[("range", "bytes=100-")]),
         ("a range that is none", &[("range", "bytes=5-2")]),
         ("a range of another unit", &[("range", "lines=1-2")]),
@@ -149,7 +157,6 @@ fn cases() -> Vec<Case> {
         ("If-Range, the same", &[("if-range", "{etag}"), ("range", "bytes=0-3")]),
         ("If-Range, another", &[("if-range", "\"x\""), ("range", "bytes=0-3")]),
         ("If-Range, a date", &[("if-range", "{date}"), ("range", "bytes=0-3")]),
-        ("a client that takes gzip", &[("accept-encoding", "gzip, br")]),
         ("a client's own hand-off", &[("x-accel-redirect", "/etc/passwd"), ("x-sendfile", "/etc/passwd")]),
         (
             "forwarded headers",
@@ -165,6 +172,7 @@ fn cases() -> Vec<Case> {
         ("an empty file", "HEAD", &url("empty.jpg"), &[]),
         ("a range of an empty file", "GET", &url("empty.jpg"), &[("range", "bytes=0-3")]),
         ("download", "GET", &(file.clone() + "?download"), &[]),
+        ("a client that takes gzip", "GET", &url("compressible.txt"), &[("accept-encoding", "gzip, br")]),
         ("a link below the root", "GET", &url("link.txt"), &[]),
         ("a link out of the root", "GET", &url("out.txt"), &[]),
         ("another method", "POST", file, &[("content-length", "0")]),

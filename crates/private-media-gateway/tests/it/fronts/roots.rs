@@ -50,3 +50,33 @@ fn apache() {
 fn lighttpd() {
     check(Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]);
 }
+
+/// A host that serves nothing but private files: the private URL is `/`.
+#[test]
+fn at_the_top_of_a_host() {
+    for (kind, arguments) in [
+        (Kind::Nginx, &["--server", "nginx", "--internal-url", "/-/files/"][..]),
+        (Kind::Apache, &["--server", "apache"]),
+        (Kind::Lighttpd, &["--server", "apache"]),
+        (Kind::Caddy, &[]),
+    ] {
+        if !kind.is_here() {
+            continue;
+        }
+        let place = Place::new();
+        open_to_all(&place.path("private"));
+        std::fs::set_permissions(place.path(""), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        let arguments = [&["--url", "/"], arguments].concat();
+        let gateway = place.serve(&arguments);
+        let address = free_address();
+        let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, &arguments));
+        let get = |path: &str, user| ask(front.address, &format!("GET {path}"), &credentials(user));
+        let answer = get("/cars/7/photo.jpg", "alice");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"alice's photo"[..]), "{kind:?}");
+        assert_eq!(get("/cars/7/photo.jpg", "bob").status, 404, "{kind:?}");
+        assert_eq!(get("/-/files/cars/7/photo.jpg", "alice").status, 404, "{kind:?}");
+        assert_eq!(get("/-/health", "nobody").body, b"ok\n", "{kind:?}");
+        assert_eq!(get("/-/sign-in", "nobody").status, 200, "{kind:?}");
+    }
+}

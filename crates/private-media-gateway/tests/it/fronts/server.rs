@@ -152,20 +152,20 @@ fn logs(folder: &Path) -> String {
 
 fn nginx(folder: &Path) -> String {
     let folder = folder.display();
-    // Master and workers are one user for whoever is not root.
+    let user = if rustix::process::geteuid().is_root() { "user www-data;\n" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
         .map(|what| format!("    {what}_temp_path {folder}/{what};\n"))
         .collect();
     format!(
-        "daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log info;\nevents {{}}\nhttp {{\n    access_log off;\n    gzip on;\n    \
+        "{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log info;\nevents {{}}\nhttp {{\n    access_log off;\n    gzip on;\n    \
          gzip_types *;\n    gzip_proxied any;\n    gzip_min_length 1;\n    include /etc/nginx/mime.types;\n{temporary}    include {folder}/block.conf;\n}}\n"
     )
 }
 
 fn apache(folder: &Path, address: SocketAddr) -> String {
     // Debian's own, and those that could get in the way.
-    const MODULES: [&str; 15] = [
+    const MODULES: [&str; 16] = [
         "mpm_event",
         "authz_core",
         "alias",
@@ -175,6 +175,7 @@ fn apache(folder: &Path, address: SocketAddr) -> String {
         "env",
         "expires",
         "filter",
+        "headers",
         "mime",
         "negotiation",
         "proxy",

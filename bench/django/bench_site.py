@@ -1,0 +1,75 @@
+"""A Django site with private files, as django-private-storage has them."""
+
+import os
+import sys
+from pathlib import Path
+
+import django
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import FileResponse, Http404
+from django.urls import include, path
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["BENCH_DATABASE"]}},
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.sessions",
+        "private_storage",
+    ],
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    PRIVATE_STORAGE_AUTH_FUNCTION="bench_site.owner",
+    PRIVATE_STORAGE_INTERNAL_URL="/private-x-accel-redirect/",
+    PRIVATE_STORAGE_ROOT=os.environ["BENCH_ROOT"],
+    PRIVATE_STORAGE_SERVER=os.environ["BENCH_DELIVERY"],
+    ROOT_URLCONF="bench_site",
+    SECRET_KEY="a secret of nobody's",  # noqa: S106 (a site that lives for a benchmark)
+    USE_TZ=True,
+)
+django.setup()
+
+
+def owner(private_file: object) -> bool:
+    """Whether the request's user owns the file: its id is the name of the folder below ``cars``."""
+    return owns(private_file.request, private_file.relative_name)  # type: ignore[attr-defined]
+
+
+def owns(request: WSGIRequest, name: str) -> bool:
+    """Whether the request's user owns the file of this name."""
+    return request.user.is_authenticated and name.split("/")[1:2] == [str(request.user.pk)]
+
+
+def file_response(request: WSGIRequest, name: str) -> FileResponse:
+    """Django's own answer, behind the same question."""
+    if not owns(request, name):
+        raise Http404
+    return FileResponse((Path(os.environ["BENCH_ROOT"]) / name).open("rb"))
+
+
+urlpatterns = [
+    path("private/", include("private_storage.urls")),
+    path("file-response/<path:name>", file_response),
+]
+
+
+def prepare() -> None:
+    """Make the tables and user 7, and print the cookie of a session."""
+    from django.contrib.auth.models import User
+    from django.core.management import call_command
+    from django.test import Client
+
+    call_command("migrate", verbosity=0)
+    user = User.objects.create_user("alice", pk=7)
+    client = Client()
+    client.force_login(user)
+    sys.stdout.write(f"sessionid={client.cookies['sessionid'].value}\n")
+
+
+application = WSGIHandler()

@@ -1,0 +1,190 @@
+//! The work: what clients ask for, and wrk, which does the asking.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Result;
+use crate::peers::{Place, Running};
+
+/// One kind of request, by many clients at a time.
+pub(crate) struct Work {
+    pub(crate) name: &'static str,
+    file: &'static str,
+    pub(crate) ask: Ask,
+    connections: usize,
+}
+
+/// How the file is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Get,
+    Head,
+    /// With the entity tag that the server gives: 304.
+    NotModified,
+    /// One MiB out of the middle.
+    Range,
+    /// By somebody who may not have it.
+    Denied,
+    /// A connection for each request.
+    Close,
+}
+
+const fn work(name: &'static str, file: &'static str, ask: Ask, connections: usize) -> Work {
+    Work { name, file, ask, connections }
+}
+
+pub(crate) const WORKS: [Work; 12] = [
+    work("1 KiB", "1k.jpg", Ask::Get, 32),
+    work("10 KiB", "10k.jpg", Ask::Get, 32),
+    work("100 KiB", "100k.jpg", Ask::Get, 32),
+    work("1 MiB", "1m.jpg", Ask::Get, 32),
+    work("1 GiB", "1g.mp4", Ask::Get, 4),
+    work("1 MiB of 1 GiB", "1g.mp4", Ask::Range, 32),
+    work("304", "1k.jpg", Ask::NotModified, 32),
+    work("HEAD", "1k.jpg", Ask::Head, 32),
+    work("denied", "1k.jpg", Ask::Denied, 32),
+    work("1 KiB, no keep-alive", "1k.jpg", Ask::Close, 32),
+    work("1 KiB, 1 client", "1k.jpg", Ask::Get, 1),
+    work("1 KiB, 1000 clients", "1k.jpg", Ask::Get, 1000),
+];
+
+/// What came of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) requests: u64,
+    pub(crate) time: Duration,
+    pub(crate) bytes: u64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+}
+
+impl Work {
+    /// Asks once, and looks whether the answer is the right one: nobody is measured who answers something else.
+    pub(crate) fn check(&self, running: &Running) -> Result<()> {
+        let (status, len) = self.ask_once(running)?;
+        let file = crate::tree::FILES.iter().find(|(name, _)| *name == self.file).map_or(0, |(_, len)| *len);
+        let (expected, expected_len) = match self.ask {
+            Ask::Get | Ask::Close => (200, file),
+            Ask::Head => (200, 0),
+            Ask::NotModified => (304, 0),
+            Ask::Range => (206, 1 << 20),
+            Ask::Denied => (running.denied_status, len),
+        };
+        if (status, len) == (expected, expected_len) {
+            Ok(())
+        } else {
+            Err(format!(
+                "{} answers {status} with {len} bytes, not {expected} with {expected_len}",
+                self.name
+            )
+            .into())
+        }
+    }
+
+    fn ask_once(&self, running: &Running) -> Result<(u16, u64)> {
+        let mut stream = TcpStream::connect(running.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let method = if self.ask == Ask::Head { "HEAD" } else { "GET" };
+        let fields: String =
+            self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let target = running.target(self.file);
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n",
+            running.address
+        );
+        // In one piece, as wrk sends it.
+        stream.write_all(request.as_bytes())?;
+        let (head, rest) = read_head(&mut stream)?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
+        let announced = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<u64>().ok())?
+        });
+        // Not every server closes because it is asked to.
+        let left = match announced {
+            Some(len) if method == "GET" && status != 304 => len.saturating_sub(rest),
+            Some(_) => 0,
+            None => u64::MAX,
+        };
+        let len = rest + std::io::copy(&mut stream.take(left), &mut std::io::sink())?;
+        Ok((status, len))
+    }
+
+    fn fields(&self, running: &Running) -> Result<Vec<(String, String)>> {
+        let mut fields =
+            if self.ask == Ask::Denied { running.stranger.clone() } else { running.reader.clone() };
+        match self.ask {
+            Ask::NotModified => fields.push(("If-None-Match".into(), running.etag(self.file)?)),
+            Ask::Range => fields.push(("Range".into(), format!("bytes={}-{}", 512 << 20, (513 << 20) - 1))),
+            Ask::Close => fields.push(("Connection".into(), "close".into())),
+            Ask::Get | Ask::Head | Ask::Denied => {}
+        }
+        Ok(fields)
+    }
+
+    /// Has wrk ask for so many seconds.
+    pub(crate) fn load(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
+        // A gibibyte takes its time, and only whole answers count.
+        let seconds = if self.ask == Ask::Get && self.file == "1g.mp4" { seconds.max(10) } else { seconds };
+        let script = place.path("wrk.lua");
+        let method = if self.ask == Ask::Head { "HEAD" } else { "GET" };
+        std::fs::write(&script, format!("wrk.method = \"{method}\"\n{SCRIPT}"))?;
+        let mut command = place.on_clients_core("wrk");
+        command.args(["--threads", "1", "--timeout", "30s", "--duration", &format!("{seconds}s")]);
+        command.args(["--connections", &self.connections.to_string()]).arg("--script").arg(&script);
+        for (name, value) in self.fields(running)? {
+            command.arg("--header").arg(format!("{name}: {value}"));
+        }
+        parse(command.arg(format!("http://{}{}", running.address, running.target(self.file))))
+    }
+}
+
+/// Prints what parse reads: exact numbers in place of rounded ones.
+const SCRIPT: &str = r#"
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format("DONE %d %d %d %d %d %d\n", summary.requests, summary.duration, summary.bytes,
+    e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"#;
+
+fn parse(command: &mut Command) -> Result<Done> {
+    let output = command.output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find_map(|line| line.strip_prefix("DONE "));
+    let line = line.ok_or_else(|| format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
+    let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<std::result::Result<_, _>>()?;
+    let [requests, time, bytes, errors, p50, p99] = numbers.as_slice() else {
+        return Err(format!("wrk: {line}").into());
+    };
+    if *errors > 0 || *requests == 0 {
+        return Err(format!("wrk: {requests} answers and {errors} errors").into());
+    }
+    let time_of = |microseconds: u64| Duration::from_micros(microseconds);
+    Ok(Done {
+        requests: *requests,
+        time: time_of(*time),
+        bytes: *bytes,
+        p50: time_of(*p50),
+        p99: time_of(*p99),
+    })
+}
+
+/// A response's head, and how many bytes behind it came with it.
+pub(crate) fn read_head(stream: &mut TcpStream) -> Result<(String, u64)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer)?;
+        bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+            return Ok((head, (bytes.len() - end - 4) as u64));
+        }
+        if count == 0 {
+            return Err(format!("no answer, but {} bytes", bytes.len()).into());
+        }
+    }
+}

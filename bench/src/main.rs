@@ -1,0 +1,126 @@
+//! Private media beside its peers: the same files and the same clients, in turn, on one machine.
+//!
+//! `cargo xtask bench` builds and calls it; `--help` says what can be chosen.
+
+mod load;
+mod peers;
+mod plot;
+mod report;
+mod tree;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use load::Work;
+use peers::{Peer, Place, Running};
+use report::{Report, Run};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+usage: cargo xtask bench [--pairs N] [--seconds S] [--only 'PEER;…'] [--work 'WORK;…'] [--both-cores] [--write NAME]
+
+Each piece of work is put to each peer in turn, N times (5), for S seconds (3) each. The server has one core and the client the
+other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.";
+
+fn main() -> ExitCode {
+    match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    pairs: usize,
+    seconds: u64,
+    only: Vec<String>,
+    work: Vec<String>,
+    both_cores: bool,
+    write: Option<String>,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options =
+            Self { pairs: 5, seconds: 3, only: vec![], work: vec![], both_cores: false, write: None };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{HELP}"));
+            let list = |value: String| value.split(';').map(str::to_owned).collect();
+            match argument.as_str() {
+                "--pairs" => options.pairs = value()?.parse()?,
+                "--seconds" => options.seconds = value()?.parse()?,
+                "--only" => options.only = list(value()?),
+                "--work" => options.work = list(value()?),
+                "--both-cores" => options.both_cores = true,
+                "--write" => options.write = Some(value()?),
+                _ => return Err(format!("{argument:?} is no option\n{HELP}").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Starts every peer, and puts each piece of work to each in turn.
+fn run(options: &Options) -> Result<()> {
+    let place = Place::new(options.both_cores)?;
+    tree::make(&place.root())?;
+    let peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
+    let works: Vec<&Work> = chosen(&load::WORKS, &options.work, |work| work.name)?;
+    let mut report = Report::new(options.both_cores);
+    let mut running = Vec::new();
+    for peer in peers {
+        eprintln!("starting {}", peer.name);
+        let started = (peer.start)(&place).map_err(|error| format!("{}: {error}", peer.name))?;
+        report.idle(peer.name, started.usage()?.memory);
+        running.push((peer, started));
+    }
+    for work in works {
+        for pair in 0..options.pairs {
+            for (peer, running) in &running {
+                if let Some(run) = measured(work, running, &place, options.seconds)? {
+                    eprintln!(
+                        "{} {}/{} {}: {:.0}/s",
+                        work.name,
+                        pair + 1,
+                        options.pairs,
+                        peer.name,
+                        run.rate
+                    );
+                    report.add(work.name, peer.name, run);
+                }
+            }
+        }
+    }
+    println!("{}", report.to_markdown());
+    if let Some(name) = &options.write {
+        let folder = PathBuf::from("bench/results");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(format!("{name}.md")), report.to_markdown())?;
+        std::fs::write(folder.join(format!("{name}.json")), report.to_json())?;
+        std::fs::write(folder.join(format!("{name}.svg")), plot::svg(&report))?;
+    }
+    Ok(())
+}
+
+fn measured(work: &Work, running: &Running, place: &Place, seconds: u64) -> Result<Option<Run>> {
+    if !running.can(work) {
+        return Ok(None);
+    }
+    work.check(running)?;
+    let before = running.usage()?;
+    let done = work.load(running, place, seconds)?;
+    let after = running.usage()?;
+    Ok(Some(Run::new(&done, &before, &after)))
+}
+
+fn chosen<'a, T>(all: &'a [T], names: &[String], name: impl Fn(&T) -> &'static str) -> Result<Vec<&'a T>> {
+    if let Some(unknown) = names.iter().find(|wanted| !all.iter().any(|one| name(one) == **wanted)) {
+        let known: Vec<_> = all.iter().map(&name).collect();
+        return Err(format!("there is no {unknown:?}; there are {}", known.join(", ")).into());
+    }
+    Ok(all.iter().filter(|one| names.is_empty() || names.iter().any(|wanted| name(one) == *wanted)).collect())
+}

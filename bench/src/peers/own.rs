@@ -1,0 +1,93 @@
+//! Ours: the gateway with accounts and an owner's grant, alone and behind nginx, and the library in an axum application.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use private_media::Accounts;
+use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+
+use super::{Place, Running, Server, built, free_address, nginx};
+use crate::Result;
+
+const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
+
+/// The gateway sends by itself.
+pub(super) fn gateway(place: &Place) -> Result<Running> {
+    let address = free_address()?;
+    let server = serve(place, "gateway", address, &[])?;
+    Ok(Running::private(address, vec![server], ("Cookie", cookie(place)?)))
+}
+
+/// nginx sends what the gateway permits, on what `private-media config nginx` prints.
+pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
+    let (address, front) = (free_address()?, free_address()?);
+    let hand_off = ["--server", "nginx"];
+    let gateway = serve(place, "gateway-nginx", address, &hand_off)?;
+    let mut command = program(place)?;
+    command.args([
+        "config",
+        "nginx",
+        "--root",
+        "root",
+        "--listen",
+        &address.to_string(),
+        "--front",
+        &front.to_string(),
+    ]);
+    let printed = command.args(hand_off).output()?;
+    if !printed.status.success() {
+        return Err(String::from_utf8_lossy(&printed.stderr).into());
+    }
+    let server = nginx::start(place, "nginx-front", front, &String::from_utf8(printed.stdout)?)?;
+    Ok(Running::private(front, vec![gateway, server], ("Cookie", cookie(place)?)))
+}
+
+/// The library in an application.
+pub(super) fn axum(place: &Place) -> Result<Running> {
+    let (address, program) = (free_address()?, built("axum")?);
+    let server = place.start("axum", address, |command| {
+        command.env("TOKIO_WORKER_THREADS", place.workers().to_string());
+        command.arg(program).arg(address.to_string()).arg(place.root());
+    })?;
+    Ok(Running::private(address, vec![server], ("X-User", "7".into())))
+}
+
+fn serve(place: &Place, name: &str, address: SocketAddr, more: &[&str]) -> Result<Server> {
+    accounts(place)?;
+    let program = built("private-media")?;
+    place.start(name, address, |command| {
+        command.arg(program).args(["serve", "--root", "root", "--log", "error", "--grant", GRANT]);
+        command
+            .args(["--workers", &place.workers().to_string(), "--listen", &address.to_string()])
+            .args(more);
+    })
+}
+
+fn program(place: &Place) -> Result<Command> {
+    let mut command = Command::new(built("private-media")?);
+    command.current_dir(place.path(""));
+    Ok(command)
+}
+
+/// Alice, whose id is 7.
+fn accounts(place: &Place) -> Result<()> {
+    use std::io::Write;
+
+    if place.path("accounts.toml").exists() {
+        return Ok(());
+    }
+    let mut command = program(place)?;
+    command.args(["account", "add", "alice", "--id", "7", "--password-stdin"]).stdout(Stdio::null());
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    child.stdin.take().ok_or("no stdin")?.write_all(b"roadster-for-alice\n")?;
+    if child.wait()?.success() { Ok(()) } else { Err("no account could be made".into()) }
+}
+
+/// A session of alice, as a browser has it.
+fn cookie(place: &Place) -> Result<String> {
+    let accounts =
+        Accounts::new(AccountsFile::load(place.path("accounts.toml"))?, AccountsOptions::default())?;
+    let cookie = accounts.session_of("alice", Duration::from_secs(86_400)).ok_or("there is no alice")?;
+    Ok(cookie.to_str()?.to_owned())
+}

@@ -1,0 +1,48 @@
+//! Requests a second as bars, for the README.
+
+use std::fmt::Write;
+
+use crate::report::{BAR, Report};
+
+const WIDTH: f64 = 760.0;
+const LABEL: f64 = 300.0;
+const BAR_HEIGHT: f64 = 18.0;
+const GAP: f64 = 6.0;
+const MARGIN: f64 = 16.0;
+
+/// One group of bars for each piece of work, each as long as its share of the group's best.
+pub(crate) fn svg(report: &Report) -> String {
+    let mut bars = String::new();
+    let mut y = MARGIN;
+    for work in report.works() {
+        let rates = report.rates(work);
+        let most = rates.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
+        y += BAR_HEIGHT;
+        let _ = writeln!(bars, r#"<text x="{MARGIN}" y="{y}" class="work">{work}, requests a second</text>"#);
+        y += GAP;
+        for (peer, rate) in rates {
+            let width = (rate / most * (WIDTH - LABEL - 90.0)).max(1.0);
+            let class = match peer {
+                BAR => "bar",
+                peer if peer.starts_with("private-media") => "own",
+                _ => "peer",
+            };
+            let (text, end) = (y + BAR_HEIGHT * 0.75, LABEL + width + 6.0);
+            let _ = writeln!(
+                bars,
+                r#"<text x="{}" y="{text}" text-anchor="end">{peer}</text><rect class="{class}" x="{LABEL}" y="{y}" width="{width:.1}" height="{BAR_HEIGHT}"/><text x="{end:.1}" y="{text}">{rate:.0}</text>"#,
+                LABEL - 8.0
+            );
+            y += BAR_HEIGHT + GAP;
+        }
+        y += GAP;
+    }
+    let height = y + MARGIN;
+    format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">
+<style>text {{ fill: #333 }} .work {{ font-weight: bold }} .own {{ fill: #b7410e }} .bar {{ fill: #2f6f4f }} .peer {{ fill: #9aa5b1 }}
+@media (prefers-color-scheme: dark) {{ text {{ fill: #ddd }} }}</style>
+{bars}</svg>
+"#
+    )
+}

@@ -1,0 +1,204 @@
+//! Small files of the doctor's own below the root, which it looks for from outside, and takes away again.
+//!
+//! Their names hold one random word and their contents another, so that an answer that repeats the name it was asked for is told
+//! apart from one that gives the content away.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use private_media::storage::{SaveOptions, StorageError, content};
+use private_media::{MediaPath, PrivateMedia};
+use rustix::fs::{AtFlags, Gid, Uid};
+
+use super::journal::Journal;
+use super::readers::{Readers, path_in};
+use crate::config::Config;
+
+/// How the name of each begins, for whoever finds one.
+pub(super) const PREFIX: &str = "private-media-doctor-";
+
+/// Where the library writes what has no name yet, on file systems that cannot do without.
+const UPLOADS: &str = ".private-media-uploads";
+
+/// One file, and what is in it.
+#[derive(Debug, Clone)]
+pub(super) struct Canary {
+    pub(super) path: MediaPath,
+    pub(super) content: Bytes,
+}
+
+/// The random words of one run.
+#[derive(Debug, Clone)]
+pub(super) struct Words {
+    /// In each name.
+    pub(super) name: String,
+    /// In each content.
+    pub(super) secret: String,
+}
+
+/// All of them. They are removed, with the folders that were made for them, when this is dropped.
+#[derive(Debug)]
+pub(super) struct Canaries {
+    pub(super) words: Words,
+    /// A picture with a plain name.
+    pub(super) photo: Canary,
+    /// A page that a browser could run, with a hard name.
+    pub(super) page: Canary,
+    /// `%41` in its name, beside one that has the letter that this is when decoded.
+    pub(super) percent: Canary,
+    pub(super) letter: Canary,
+    /// Asked for by strangers only.
+    pub(super) closed: Canary,
+    /// Asked for by strangers and the reader in turn: for what a cache would mix up.
+    pub(super) stranger_first: Canary,
+    pub(super) reader_first: Canary,
+    /// Where somebody who is signed in may read nothing.
+    pub(super) denied: Option<Canary>,
+    /// How far the file system's clock is from this process's, in seconds.
+    pub(super) clock_apart: u64,
+    planted: Planted,
+}
+
+impl Words {
+    /// `None` if the system gives no random numbers.
+    pub(super) fn new() -> Option<Self> {
+        let word = || Some(format!("{:016x}", getrandom::u64().ok()?));
+        Some(Self { name: word()?, secret: format!("{}{}", word()?, word()?) })
+    }
+
+    /// The name of a canary that ends like this, and the path of it in a folder.
+    fn canary(&self, folder: &str, ending: &str) -> io::Result<Canary> {
+        let path = path_in(folder, &format!("{PREFIX}{}{ending}", self.name));
+        let content = format!("private-media doctor: {} {ending}\n", self.secret);
+        let too_long = || io::Error::other(format!("the folder {folder} leaves no room for a file's name"));
+        Ok(Canary { path: path.ok_or_else(too_long)?, content: content.into() })
+    }
+}
+
+impl Canaries {
+    /// Puts them where the readers may read, as files of an upload are put there.
+    pub(super) async fn plant(
+        config: &Config,
+        media: &PrivateMedia,
+        words: Words,
+        readers: &Readers,
+    ) -> io::Result<Self> {
+        // As the library would: whatever umask the doctor's shell has, these are what the gateway's own files are.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+        let root = Arc::new(Dir::open_ambient_dir(&config.root, ambient_authority())?);
+        Journal::sweep(&root);
+        let folder = &readers.folder;
+        let denied = readers.denied.as_ref().map(|denied| words.canary(&denied.folder, "-denied.jpg"));
+        let mut canaries = Self {
+            photo: words.canary(folder, ".jpg")?,
+            page: words.canary(folder, " it's a café 🚗.html")?,
+            percent: words.canary(folder, "-%41.txt")?,
+            letter: words.canary(folder, "-A.txt")?,
+            closed: words.canary(folder, "-closed.jpg")?,
+            stranger_first: words.canary(folder, "-stranger.jpg")?,
+            reader_first: words.canary(folder, "-reader.jpg")?,
+            denied: denied.transpose()?,
+            clock_apart: 0,
+            planted: Planted::default(),
+            words,
+        };
+        let all: Vec<Canary> = canaries.all().cloned().collect();
+        let made = folders_to_make(&root, &all);
+        let had_uploads = root.exists(UPLOADS);
+        let mut names: Vec<MediaPath> = all.iter().map(|canary| canary.path.clone()).collect();
+        names.extend(made.iter().cloned());
+        canaries.planted =
+            Planted { journal: Some(Journal::write(root.clone(), &canaries.words.name, names)?) };
+        for canary in &all {
+            let saved =
+                media.save(&canary.path, content(canary.content.clone()), &SaveOptions::default()).await;
+            saved.map_err(|error| match error {
+                StorageError::Io { source, .. } => source,
+                error => io::Error::other(error),
+            })?;
+        }
+        if !had_uploads {
+            // Made by this process, it may be closed to the gateway's user.
+            let _ = root.remove_dir(UPLOADS);
+        }
+        canaries.clock_apart = clock_apart(&root, &canaries.photo)?;
+        if rustix::process::geteuid().is_root() {
+            give_away(&root, &made, &all)?;
+        }
+        Ok(canaries)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Canary> {
+        let Self { photo, page, percent, letter, closed, stranger_first, reader_first, denied, .. } = self;
+        [photo, page, percent, letter, closed, stranger_first, reader_first].into_iter().chain(denied)
+    }
+}
+
+/// Takes all away again.
+#[derive(Debug, Default)]
+struct Planted {
+    journal: Option<Journal>,
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        if let Some(journal) = self.journal.take() {
+            journal.clear();
+        }
+    }
+}
+
+/// The folders that are not there yet, parents first.
+fn folders_to_make(root: &Dir, canaries: &[Canary]) -> Vec<MediaPath> {
+    let mut folders = Vec::new();
+    for canary in canaries {
+        let above: Vec<_> = std::iter::successors(canary.path.parent(), MediaPath::parent).collect();
+        for folder in above.into_iter().rev() {
+            if !folders.contains(&folder) && !root.exists(folder.as_str()) {
+                folders.push(folder);
+            }
+        }
+    }
+    folders
+}
+
+/// Root's own files would be nobody's else: they get the owner and the group that the root folder has, so that whoever serves them
+/// meets what uploads are. In a folder that hands its group on, they have the right group already.
+fn give_away(root: &Dir, folders: &[MediaPath], canaries: &[Canary]) -> io::Result<()> {
+    let top = rustix::fs::statat(root, ".", AtFlags::empty())?;
+    let owner = Uid::from_raw(top.st_uid);
+    let names = folders.iter().chain(canaries.iter().map(|canary| &canary.path));
+    for name in names {
+        let parent = name.parent();
+        let folder = root.open_dir(parent.as_ref().map_or(".", MediaPath::as_str))?;
+        let hands_on = rustix::fs::statat(&folder, ".", AtFlags::empty())?.st_mode & 0o2000 != 0;
+        let group = (!hands_on).then(|| Gid::from_raw(top.st_gid));
+        // The folder is open, and no link of that name is followed: nothing outside gets another owner.
+        rustix::fs::chownat(&folder, name.file_name(), Some(owner), group, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
+}
+
+fn clock_apart(root: &Dir, canary: &Canary) -> io::Result<u64> {
+    let written = root.metadata(canary.path.as_str())?.modified()?.into_std();
+    let now = SystemTime::now();
+    let apart = now.duration_since(written).or_else(|_| written.duration_since(now));
+    Ok(apart.unwrap_or_default().as_secs())
+}
+
+/// Who owns the root, and with which group and mode: what a front server has to be able to read.
+pub(super) fn described(config: &Config) -> String {
+    match std::fs::metadata(&config.root) {
+        Ok(metadata) => format!(
+            "group {}, mode {:04o}",
+            super::local::group_name(metadata.gid()),
+            metadata.mode() & 0o7777
+        ),
+        Err(error) => error.to_string(),
+    }
+}

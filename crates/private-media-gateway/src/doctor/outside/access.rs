@@ -1,0 +1,131 @@
+//! May the front server's own user read the root?
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::super::local::group_name;
+use super::front::absolute_root;
+use super::{Canary, Front, Probe};
+
+/// The user of a server's processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ServerUser {
+    program: String,
+    user: u32,
+    groups: Vec<u32>,
+}
+
+/// What keeps the front's user from a canary, and the fix; `None` if nothing does, or if its processes are not seen here.
+pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, String)> {
+    let server = server_user(probe.kind)?;
+    let root = absolute_root(probe.config);
+    let whole = format!("{root}/{}", canary.path);
+    let mut above: Vec<_> = Path::new(&whole).ancestors().collect();
+    above.reverse();
+    let closed =
+        above.into_iter().find(|path| !server.may(path, if *path == Path::new(&whole) { 4 } else { 1 }))?;
+    let metadata = std::fs::metadata(closed).ok()?;
+    let group = group_name(*server.groups.first()?);
+    let mode = metadata.mode() & 0o7777;
+    let seen = format!(
+        "the user of {} (group {group}) cannot pass {}, whose group is {} and mode {mode:04o}",
+        server.program,
+        closed.display(),
+        group_name(metadata.gid())
+    );
+    let fix = if closed.starts_with(&root) {
+        format!(
+            "chgrp -R {group} {root} && chmod -R g+rX {root} && find {root} -type d -exec chmod g+s {{}} +"
+        )
+    } else {
+        format!("chmod o+x {}, or move the root", closed.display())
+    };
+    Some((seen, fix))
+}
+
+impl ServerUser {
+    /// By the mode alone, with the bit of read (4) or of passing through (1).
+    fn may(&self, path: &Path, bit: u32) -> bool {
+        let Ok(metadata) = std::fs::metadata(path) else { return true };
+        let shift = match (metadata.uid() == self.user, self.groups.contains(&metadata.gid())) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        self.user == 0 || metadata.mode() >> shift & bit != 0
+    }
+}
+
+/// As the kernel shows its processes: a worker's before that of the master, which is root.
+fn server_user(front: Front) -> Option<ServerUser> {
+    let programs: &[&str] = match front {
+        Front::Nginx => &["nginx", "openresty"],
+        Front::Apache => &["apache2", "httpd"],
+        Front::Lighttpd => &["lighttpd"],
+        Front::Caddy => &["caddy"],
+        Front::Other => &[],
+    };
+    let processes = std::fs::read_dir("/proc").ok()?.flatten();
+    let users = processes.filter_map(|process| {
+        let status = std::fs::read_to_string(process.path().join("status")).ok()?;
+        user_of(&status).filter(|user| programs.contains(&&*user.program))
+    });
+    users.max_by_key(|user| user.user != 0)
+}
+
+/// What a process's status says.
+fn user_of(status: &str) -> Option<ServerUser> {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(|line| line.split_whitespace().collect::<Vec<_>>())
+    };
+    // Real, effective, saved, file system.
+    let effective = |name: &str| field(name)?.get(1)?.parse::<u32>().ok();
+    let more = field("Groups").unwrap_or_default();
+    let groups = std::iter::once(effective("Gid")?).chain(more.iter().filter_map(|group| group.parse().ok()));
+    Some(ServerUser {
+        program: (*field("Name")?.first()?).to_owned(),
+        user: effective("Uid")?,
+        groups: groups.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_processes() {
+        let status =
+            "Name:\tnginx\nUmask:\t0022\nUid:\t33\t33\t33\t33\nGid:\t33\t34\t33\t33\nGroups:\t33 1005 \n";
+        let user = ServerUser { program: "nginx".into(), user: 33, groups: vec![34, 33, 1005] };
+        assert_eq!(user_of(status), Some(user));
+        assert_eq!(user_of("Name:\tkthreadd\n"), None);
+    }
+
+    #[test]
+    fn what_a_mode_allows() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let metadata = std::fs::metadata(folder.path()).unwrap();
+        for (mode, is_owner, is_group, may) in [
+            (0o700, true, false, true),
+            (0o700, false, true, false),
+            (0o710, false, true, true),
+            (0o750, false, false, false),
+            (0o701, false, false, true),
+            // The owner's own bits decide for the owner.
+            (0o071, true, true, false),
+        ] {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            // An id of nobody, and never root's, which may all.
+            let user = if is_owner { metadata.uid() } else { 4_000_000 };
+            let groups = vec![if is_group { metadata.gid() } else { 4_000_000 }];
+            let user = ServerUser { program: String::new(), user, groups };
+            if user.user != 0 {
+                assert_eq!(user.may(folder.path(), 1), may, "{mode:o} {is_owner} {is_group}");
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What the gateway says of a file reaches the browser.
+
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    REFERRER_POLICY, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use private_media::delivery::file_headers;
+
+use super::super::canary::PREFIX;
+use super::super::client::{Answer, Unanswered};
+use super::super::report::{Finding, Findings, unless_ok};
+use super::{Front, Probe};
+use crate::config::Server;
+
+/// What every answer below the private URL carries.
+static ALWAYS: [(HeaderName, HeaderValue); 5] = [
+    (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+    (VARY, HeaderValue::from_static("cookie, authorization")),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+/// On a picture, and on a page that must not run.
+pub(super) async fn of_files(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+    let mut problems = Findings::new();
+    let mut looked_at = 0;
+    for canary in [&probe.canaries.photo, &probe.canaries.page] {
+        let answer = probe.as_reader(&probe.url(canary)).await?;
+        // Where the bytes are wrong, another check says why.
+        if answer.status != StatusCode::OK || !probe.gives_away(&answer) {
+            continue;
+        }
+        looked_at += 1;
+        let mut expected = file_headers(&canary.path, false);
+        expected.extend(ALWAYS.iter().cloned());
+        let what = if canary.path == probe.canaries.page.path { "a page" } else { "a picture" };
+        for problem in judge(probe, &answer, &expected, what) {
+            if problems.iter().all(|other| other.fix != problem.fix) {
+                problems.push(problem);
+            }
+        }
+    }
+    if looked_at == 0 {
+        return Ok(vec![Finding::note("no file arrived, so its headers were not looked at")]);
+    }
+    Ok(unless_ok(problems, "all that the gateway says of a file arrives: type, attachment, sandbox, caching"))
+}
+
+/// On a refusal.
+pub(super) async fn of_refusals(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+    let answer = probe.as_stranger(&format!("{}{PREFIX}missing", probe.config.url)).await?;
+    if answer.status != StatusCode::NOT_FOUND {
+        return Ok(vec![Finding::note(format!("a file that is missing is answered {}", answer.status))]);
+    }
+    let expected: HeaderMap = ALWAYS.iter().cloned().collect();
+    let mut problems = judge(probe, &answer, &expected, "a 404");
+    if *answer.body != *b"not found\n" && !problems.is_empty() {
+        let names: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
+        let intercept = match probe.kind {
+            Front::Nginx => format!("proxy_intercept_errors off; in location {}", probe.config.url),
+            Front::Apache => "ProxyErrorOverride Off".into(),
+            Front::Lighttpd | Front::Caddy | Front::Other => "let the gateway's own 404 pass".into(),
+        };
+        let message =
+            format!("the front puts a page of its own in place of the gateway's 404: {}", names.join("; "));
+        problems = vec![Finding::problem(message, intercept)];
+    }
+    Ok(unless_ok(problems, "a 404 arrives as the gateway says it: private, no-cache"))
+}
+
+/// Which file to send is between the gateway and the front.
+pub(super) fn hand_off_stays_inside(probe: &Probe<'_>) -> Findings {
+    let seen = probe.front.hand_offs();
+    match seen.first() {
+        None => vec![Finding::ok("no answer says where files lie")],
+        Some(first) => vec![Finding::problem(
+            format!("clients are told where files lie: {first}, and in {} answers in all", seen.len()),
+            match (&probe.config.server, probe.kind) {
+                (_, Front::Nginx) => {
+                    "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.server = \"nginx\""
+                }
+                (Server::Apache(_), Front::Apache) => {
+                    "XSendFile On, in the place that hands on to the gateway"
+                }
+                (_, Front::Apache) => "delivery.server = \"apache\" (or \"direct\")",
+                (_, Front::Lighttpd) => {
+                    "\"x-sendfile\" => \"enable\" in proxy.server, and delivery.server = \"apache\""
+                }
+                (_, Front::Caddy | Front::Other) => {
+                    "delivery.server = \"direct\": this front does not act on a hand-off"
+                }
+            },
+        )],
+    }
+}
+
+/// One finding for each field that is not what it has to be.
+fn judge(probe: &Probe<'_>, answer: &Answer, expected: &HeaderMap, what: &str) -> Findings {
+    let mut problems = Findings::new();
+    for (name, value) in expected {
+        let value = value.to_str().unwrap_or_default();
+        let got: Vec<_> = answer.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        let got: Vec<_> = got.into_iter().map(String::from_utf8_lossy).collect();
+        if !arrived(name, value, &got.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
+            let seen = if got.is_empty() { "is missing".into() } else { format!("is {:?}", got.join(", ")) };
+            let message = format!("{} of {what} {seen}, and has to be {value:?}", title(name));
+            problems.push(Finding::problem(message, fix(probe, name, !got.is_empty())));
+        }
+    }
+    for name in [SET_COOKIE, CONTENT_ENCODING] {
+        if answer.headers.contains_key(&name) {
+            let message = format!("{name} of {what} is {:?}, and must not be there", answer.text(&name));
+            let fix = format!("let the front add no {name} below {}", probe.config.url);
+            problems.push(Finding::problem(message, fix));
+        }
+    }
+    problems
+}
+
+/// Whether a field says what it has to: a front may add to some, and contradict none.
+fn arrived(name: &HeaderName, value: &str, got: &[&str]) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        text.split(',').map(|word| word.trim().to_ascii_lowercase()).collect()
+    };
+    let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if *name == VARY {
+        let all: Vec<_> = got.iter().flat_map(|line| words(line)).collect();
+        return words(value).iter().all(|word| all.contains(word) || all.iter().any(|all| all == "*"));
+    }
+    if *name == CONTENT_SECURITY_POLICY {
+        // Every policy counts, so another one takes nothing away (CSP level 3, section 8.1).
+        return got.contains(&value);
+    }
+    // RFC 9110 section 8.3.2: a front may say the encoding of a text.
+    let is_same = |line: &&str| {
+        if *name == CONTENT_TYPE {
+            essence(line) == essence(value)
+        } else {
+            **line == *value || (*name != CONTENT_DISPOSITION && words(line) == words(value))
+        }
+    };
+    !got.is_empty() && got.iter().all(is_same)
+}
+
+fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
+    let url = &probe.config.url;
+    let shown = title(name);
+    let variable = name.as_str().replace('-', "_");
+    let is_nginx_hand_off = matches!(probe.config.server, Server::Nginx(_)) && probe.kind == Front::Nginx;
+    // nginx itself keeps these of what hands off (ngx_http_upstream_process_headers).
+    let is_kept = [CONTENT_TYPE, CONTENT_DISPOSITION, CACHE_CONTROL].contains(name);
+    match probe.kind {
+        Front::Nginx if is_other && *name == CACHE_CONTROL => {
+            "no expires and no add_header Cache-Control in that location (expires off;)".into()
+        }
+        Front::Nginx if is_other && *name == CONTENT_TYPE => {
+            format!(
+                "no add_header Content-Type and no types or default_type for location {url} or the internal one"
+            )
+        }
+        Front::Nginx if is_nginx_hand_off && !is_kept => {
+            format!(
+                "add_header {shown} $upstream_http_{variable} always; in the internal location, and no other add_header {shown}"
+            )
+        }
+        Front::Nginx if is_other => format!("no add_header {shown} in location {url}"),
+        Front::Nginx => format!("no proxy_hide_header {shown} in location {url}"),
+        Front::Apache if *name == CONTENT_TYPE => {
+            format!("no ForceType, AddType or Header set Content-Type for {url} and the root")
+        }
+        Front::Apache => {
+            format!("no Header set, unset or append of {shown} for {url} (and no ExpiresActive)")
+        }
+        Front::Lighttpd => format!("no setenv.set-response-header of {shown} for {url}"),
+        Front::Caddy => format!("no header directive about {shown} for {url}*"),
+        Front::Other => format!("let {shown} pass as the gateway sends it, below {url}"),
+    }
+}
+
+/// A field's name as configurations write it.
+fn title(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let mut letters = word.chars();
+        letters
+            .next()
+            .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_arrived() {
+        for (name, value, got, is_right) in [
+            ("cache-control", "private, no-cache", &["private, no-cache"][..], true),
+            ("cache-control", "private, no-cache", &["private,no-cache"], true),
+            ("cache-control", "private, no-cache", &["max-age=3600"], false),
+            ("cache-control", "private, no-cache", &["private, no-cache", "max-age=3600"], false),
+            ("cache-control", "private, no-cache", &[], false),
+            ("vary", "cookie, authorization", &["Cookie, Authorization"], true),
+            ("vary", "cookie, authorization", &["Accept-Encoding", "Cookie", "authorization"], true),
+            ("vary", "cookie, authorization", &["*"], true),
+            ("vary", "cookie, authorization", &["Cookie"], false),
+            ("x-content-type-options", "nosniff", &["nosniff", "nosniff"], true),
+            ("content-type", "text/html", &["text/html; charset=utf-8"], true),
+            ("content-type", "image/jpeg", &["text/plain"], false),
+            ("content-security-policy", "sandbox", &["default-src 'self'", "sandbox"], true),
+            ("content-security-policy", "sandbox", &["default-src 'self'"], false),
+            ("content-disposition", "inline; filename=\"a\"", &["inline; filename=\"A\""], false),
+        ] {
+            assert_eq!(arrived(&HeaderName::from_static(name), value, got), is_right, "{name} {got:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where users reach the deployment: the public URL.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::Uri;
+
+/// A scheme, a host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) is_https: bool,
+    /// Without the brackets of an IPv6 address.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// As the `Host` field says it.
+    pub(super) authority: String,
+}
+
+impl Target {
+    /// The public URL as it was typed; `private_url` may stand at its end. An error says what to write.
+    pub(super) fn parse(text: &str, private_url: &str) -> Result<Self, String> {
+        const WRITE: &str = "write scheme and host, such as https://www.example.org";
+        let no_url = || format!("it is no public URL; {WRITE}");
+        if text.contains(['#', '?', '@']) {
+            return Err(format!("a query, a fragment or a user is nothing to look at; {WRITE}"));
+        }
+        let uri: Uri = text.parse().map_err(|_| no_url())?;
+        let is_https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(no_url()),
+        };
+        let authority = uri.authority().ok_or_else(no_url)?;
+        let path = uri.path();
+        if !matches!(path, "" | "/") && format!("{}/", path.trim_end_matches('/')) != private_url {
+            return Err(format!(
+                "its path {path} is not the private URL {private_url}; write it without a path, or set --private-url"
+            ));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = match authority.as_str().strip_prefix(authority.host()) {
+            None | Some("") => Some(if is_https { 443 } else { 80 }),
+            Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
+        };
+        let port = port.ok_or_else(no_url)?;
+        if host.is_empty() {
+            return Err(no_url());
+        }
+        Ok(Self { is_https, host, port, authority: authority.as_str().to_owned() })
+    }
+
+    /// Where this machine reaches what listens on an address.
+    pub(super) fn of_listener(mut address: SocketAddr) -> Self {
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let (host, port) = (address.ip().to_string(), address.port());
+        Self { is_https: false, host, port, authority: address.to_string() }
+    }
+
+    /// The whole URL of a path.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", if self.is_https { "https" } else { "http" }, self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, expected) in [
+            ("http://example.org", Some(("example.org", 80, false))),
+            ("https://example.org/", Some(("example.org", 443, true))),
+            ("https://example.org:8443/private/", Some(("example.org", 8443, true))),
+            ("http://example.org/private", Some(("example.org", 80, false))),
+            ("http://[::1]:8000", Some(("::1", 8000, false))),
+            ("example.org", None),
+            ("ftp://example.org", None),
+            ("http://", None),
+            ("http:///private/", None),
+            ("http://example.org:99999", None),
+            ("http://example.org/other/", None),
+            ("http://example.org/private/x", None),
+            ("http://example.org/?x", None),
+            ("http://user@example.org/", None),
+            ("/private/", None),
+            ("", None),
+        ] {
+            let target = Target::parse(text, "/private/").ok();
+            let found = target.as_ref().map(|target| (&*target.host, target.port, target.is_https));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn listeners() {
+        for (address, url) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000/x"),
+            ("0.0.0.0:8000", "http://127.0.0.1:8000/x"),
+            ("[::]:8000", "http://[::1]:8000/x"),
+        ] {
+            assert_eq!(Target::of_listener(address.parse().unwrap()).url("/x"), url);
+        }
+    }
+}

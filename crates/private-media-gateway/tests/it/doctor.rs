@@ -1,0 +1,460 @@
+//! The doctor finds what is wrong, says so of nothing else, and leaves nothing behind.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{GRANT, Gateway, Place, credentials, needs, program, refusal};
+
+/// A place whose root is closed to others, as it should be.
+fn place() -> Place {
+    let place = Place::new();
+    mode(&place, "private", 0o750);
+    std::fs::create_dir(place.path("media")).unwrap();
+    place
+}
+
+fn mode(place: &Place, name: &str, mode: u32) {
+    std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// The exit code and the lines; free space is this machine's, and not looked at.
+fn doctor(place: &Place, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
+    let output = place.run(&[&["doctor", "--grant", GRANT], arguments].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter(|line| !line.contains(" space: ")).map(str::to_owned).collect();
+    (output.status.code(), lines)
+}
+
+/// What it says of a deployment that has this front before this gateway: its problems, each with the line of its fix.
+fn problems(place: &Place, gateway: &Gateway, front: SocketAddr) -> Vec<String> {
+    let listen = gateway.address.to_string();
+    let url = format!("http://{front}");
+    let (code, lines) = doctor(place, &["--listen", &listen, "--url", &url]);
+    let problems: Vec<_> =
+        lines.iter().filter(|line| line.starts_with("problem") || line.starts_with("fix")).cloned().collect();
+    assert_eq!(code, Some(i32::from(!problems.is_empty())), "{lines:#?}");
+    assert_eq!(files(place), ["private/cars/7/photo.jpg"], "what it made is gone");
+    problems
+}
+
+/// All that is below the root.
+fn files(place: &Place) -> Vec<String> {
+    let output = std::process::Command::new("find")
+        .args([
+            "private",
+            "-mindepth",
+            "1",
+            "-not",
+            "-path",
+            "private/cars",
+            "-not",
+            "-path",
+            "private/cars/7",
+        ])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn all_is_well() {
+    let place = place();
+    let gateway = place.serve(&[]);
+    let (listen, url) = (gateway.address.to_string(), format!("http://{}/private/", gateway.address));
+    let (code, lines) = doctor(&place, &["--listen", &listen, "--url", &url, "--public", "media"]);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.starts_with("ok       ")), "{lines:#?}");
+    let said = lines.join("\n");
+    for check in
+        ["root", "web-root", "public-folders", "accounts", "config-file", "debug", "clock", "gateway"]
+    {
+        assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
+    }
+    for check in [
+        "front",
+        "front-clock",
+        "cache",
+        "denied",
+        "denied-reader",
+        "read",
+        "encoding",
+        "headers",
+        "headers-404",
+        "protocol",
+        "spelling",
+        "exposed",
+        "own-files",
+        "listing",
+        "claims",
+        "hand-off",
+    ] {
+        assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
+    }
+    assert_eq!(files(&place), ["private/cars/7/photo.jpg"]);
+}
+
+#[test]
+fn without_a_url_it_says_what_it_did_not_see() {
+    let place = place();
+    let gateway = place.serve(&[]);
+    let listen = gateway.address.to_string();
+    let (code, lines) = doctor(&place, &["--listen", &listen]);
+    assert_eq!(code, Some(0), "{lines:#?}");
+    assert!(
+        lines.iter().any(|line| line.starts_with("note     outside: nothing was looked at from outside"))
+    );
+    assert!(lines.iter().any(|line| line.starts_with("ok       read: ")), "the gateway itself was looked at");
+    let (_, lines) = doctor(&place, &["--listen", &listen, "--server", "nginx"]);
+    assert!(lines.iter().any(|line| line.starts_with("ok       gateway: ")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains(" read: ")), "{lines:#?}");
+}
+
+#[test]
+fn mistakes_on_this_machine() {
+    type Mistake = fn(&Place);
+    let nothing: Mistake = |_| ();
+    for (make, arguments, problem, fix) in [
+        (
+            (|place| mode(place, "private", 0o755)) as Mistake,
+            &[][..],
+            "root: private has the mode 0755",
+            "chmod o-rwx private",
+        ),
+        (
+            |place| mode(place, "private", 0o773),
+            &[],
+            "root: private has the mode 0773",
+            "chmod o-rwx private",
+        ),
+        (nothing, &["--root", "none"], "root: none: there is no such folder", "mkdir -p -m 2750 none"),
+        (nothing, &["--root", "accounts.toml"], "root: accounts.toml: it is not a folder", "--root"),
+        (nothing, &["--debug"], "debug: debug is on", "debug = false"),
+        (
+            |place| mode(place, "accounts.toml", 0o644),
+            &[],
+            "accounts: accounts.toml has the mode 644",
+            "chmod 600 accounts.toml",
+        ),
+        (nothing, &["--accounts", "none.toml"], "accounts: none.toml: there is no such file", "account add"),
+        (
+            |place| drop(std::fs::rename(place.path("accounts.toml"), place.path("media/accounts.toml"))),
+            &["--public", "media", "--accounts", "media/accounts.toml"],
+            "accounts: the accounts file media/accounts.toml lies in media",
+            "move it out of there",
+        ),
+        (
+            |place| drop(std::fs::rename(place.path("accounts.toml"), place.path("private/accounts.toml"))),
+            &["--accounts", "private/accounts.toml"],
+            "accounts: the accounts file private/accounts.toml lies in private",
+            "move it out of there",
+        ),
+        (
+            |place| place.write("private/it.toml", ""),
+            &["--config", "private/it.toml"],
+            "config-file: the configuration private/it.toml lies in private",
+            "move it out of there",
+        ),
+        (
+            |place| drop(std::fs::create_dir(place.path("media/private"))),
+            &["--public", "media", "--root", "media/private"],
+            "public-folders: the root media/private lies in media",
+            "move the root out of there",
+        ),
+        (
+            |place| drop(std::fs::create_dir(place.path("private/media"))),
+            &["--public", "private/media"],
+            "public-folders: private/media lies in the private root",
+            "move it out of there",
+        ),
+        (nothing, &["--public", "none"], "public-folders: none: there is no such folder", "--public"),
+        (
+            |place| drop(std::fs::create_dir_all(place.path("public_html/private"))),
+            &["--root", "public_html/private"],
+            "web-root: the root public_html/private lies in ",
+            "move it out of there",
+        ),
+        (
+            |place| {
+                let text = std::fs::read_to_string(place.path("accounts.toml")).unwrap();
+                let lines = text.lines().filter(|line| !line.starts_with("secret"));
+                place.write("accounts.toml", lines.collect::<Vec<_>>().join("\n"));
+            },
+            &[],
+            "accounts: accounts.toml has no secret",
+            "account add",
+        ),
+    ] {
+        let place = place();
+        make(&place);
+        let (code, lines) = doctor(&place, &[&["--listen", "127.0.0.1:1"], arguments].concat());
+        let at = lines.iter().position(|line| line.starts_with(&format!("problem  {problem}")));
+        let found = at
+            .and_then(|at| lines.get(at + 1))
+            .is_some_and(|line| line.starts_with("fix") && line.contains(fix));
+        assert!(code == Some(1) && found, "{problem}: {lines:#?}");
+        assert!(!files(&place).iter().any(|file| file.contains("doctor")));
+    }
+}
+
+#[test]
+fn as_json_it_is_one_array() {
+    let place = place();
+    let gateway = place.serve(&["--debug"]);
+    let (listen, url) = (gateway.address.to_string(), format!("http://{}", gateway.address));
+    let output =
+        place.run(&["doctor", "--json", "--debug", "--grant", GRANT, "--listen", &listen, "--url", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    for line in &lines {
+        let object = line.as_object().unwrap();
+        let keys: Vec<_> = object.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["check", "fix", "message", "status"], "{line}");
+        assert!(["ok", "problem", "note"].contains(&line["status"].as_str().unwrap()), "{line}");
+        assert_eq!(line["fix"].is_string(), line["status"] == "problem", "{line}");
+    }
+    let problems: Vec<_> =
+        lines.iter().filter(|line| line["status"] == "problem").map(|line| &line["check"]).collect();
+    assert_eq!(problems.iter().filter(|check| **check == "debug").count(), 1, "{lines:#?}");
+    assert!(problems.iter().any(|check| *check == "denied"), "{lines:#?}");
+}
+
+/// A server that takes connections and says nothing: whoever asks it waits.
+fn silence() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn stopped_or_killed_it_leaves_nothing() {
+    for (signal, leaves) in [(Signal::TERM, false), (Signal::INT, false), (Signal::KILL, true)] {
+        let place = place();
+        std::fs::remove_dir_all(place.path("private/cars")).unwrap();
+        let silence = silence();
+        let url = format!("http://{}", silence.local_addr().unwrap());
+        let mut command = program();
+        command.args(["doctor", "--grant", GRANT, "--listen", "127.0.0.1:1", "--url", &url]);
+        command.current_dir(place.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It has asked, so its files are there.
+        let _connection = silence.accept().unwrap();
+        assert!(files(&place).len() > 5);
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), if leaves { None } else { Some(130) });
+        assert_eq!(files(&place).is_empty(), !leaves, "{:?}", files(&place));
+        assert_eq!(place.path("private/cars").exists(), leaves, "folders that it made go too");
+        if leaves {
+            doctor(&place, &["--listen", "127.0.0.1:1"]);
+            assert_eq!(files(&place), [""; 0], "the next one sweeps");
+            assert!(!place.path("private/cars").exists());
+        }
+    }
+}
+
+#[test]
+fn a_url_that_cannot_be() {
+    let place = place();
+    for (arguments, parts) in [
+        (
+            &["--url", "http://example.org/other/"][..],
+            &["--url \"http://example.org/other/\"", "/private/"][..],
+        ),
+        (&["--url", "www.example.org"], &["--url \"www.example.org\"", "write scheme and host"]),
+        (&["--url", "ftp://example.org"], &["--url \"ftp://example.org\"", "write scheme and host"]),
+        (&["--url", "/private/"], &["--url \"/private/\"", "write scheme and host"]),
+        (&["--private-url", "private"], &["--private-url \"private\"", "slash on both sides"]),
+        (&["--private-url", "/p/", "--url", "http://example.org/private/"], &["/p/", "--private-url"]),
+        (&["--listen", "nowhere"], &["--listen \"nowhere\""]),
+    ] {
+        let line = place.refusal(&[&["doctor"], arguments].concat());
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    let mut command = program();
+    command.arg("doctor").current_dir(place.path("")).env("PRIVATE_MEDIA_URL", "nonsense");
+    let line = refusal(&command.output().unwrap());
+    assert!(line.contains("PRIVATE_MEDIA_URL=\"nonsense\""), "{line}");
+}
+
+#[test]
+fn a_front_that_is_not_there() {
+    let place = place();
+    let gateway = place.serve(&[]);
+    let gone = silence().local_addr().unwrap();
+    let problems = problems(&place, &gateway, gone);
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].contains("front: ") && problems[0].contains("does not answer"), "{problems:#?}");
+}
+
+/// A front server: it changes requests and answers as it is told, and hands all on to the gateway.
+fn front(
+    gateway: &Gateway,
+    change: impl Fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8> + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, gateway) = (listener.local_addr().unwrap(), gateway.address);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                head.push(byte[0]);
+            }
+            let ask = |head: &str| {
+                let mut stream = TcpStream::connect(gateway).unwrap();
+                stream.write_all(head.as_bytes()).unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                answer
+            };
+            let answer = change(&String::from_utf8(head).unwrap(), &ask);
+            let _ = stream.write_all(&answer);
+        }
+    });
+    address
+}
+
+/// Without the lines that begin like this.
+fn without(text: &str, name: &str) -> String {
+    let lines = text.split_inclusive('\n').filter(|line| !line.to_ascii_lowercase().starts_with(name));
+    lines.collect()
+}
+
+/// Each byte as a character, and back.
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+}
+
+/// The first line that it prints of each, and a word of its fix.
+#[test]
+fn fronts_that_are_wrong() {
+    type Change = fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8>;
+    let changes: [(&str, Change, &[&str]); 8] = [
+        ("nothing", |head, ask| ask(head), &[]),
+        ("no cookie", |head, ask| ask(&without(head, "cookie:")), &["read: ", "Cookie"]),
+        (
+            "no nosniff",
+            |head, ask| bytes(&without(&text(&ask(head)), "x-content-type-options:")),
+            &["headers: X-Content-Type-Options", "let X-Content-Type-Options pass", "headers-404", "let X-"],
+        ),
+        ("slashes", |head, ask| ask(&head.replace("7//", "7/")), &["spelling: ", "path unchanged"]),
+        (
+            "all to https",
+            |_, _| {
+                b"HTTP/1.1 301 Moved\r\nlocation: https://example.org/x\r\ncontent-length: 0\r\n\r\n".to_vec()
+            },
+            &["front: ", "--url https://example.org"],
+        ),
+        (
+            "other bytes",
+            |head, ask| bytes(&text(&ask(head)).replace("doctor: ", "nurse:  ")),
+            &["read: ", "change nothing"],
+        ),
+        (
+            "a hand-off",
+            |head, ask| bytes(&text(&ask(head)).replacen("\r\n", "\r\nx-sendfile: /srv/x\r\n", 1)),
+            &["hand-off: clients are told", "direct"],
+        ),
+        (
+            "whoever says so",
+            |head, ask| {
+                let (name, value) = credentials("alice")[0];
+                ask(&head.replace("x-forwarded-user: alice", &format!("{name}: {value}")))
+            },
+            &["claims: ", "drop x-forwarded-user"],
+        ),
+    ];
+    for (name, change, expected) in changes {
+        let place = place();
+        let gateway = place.serve(&[]);
+        let problems = problems(&place, &gateway, front(&gateway, change));
+        assert_eq!(problems.len(), expected.len(), "{name}: {problems:#?}");
+        for (line, part) in problems.iter().zip(expected) {
+            assert!(line.contains(part), "{name}, {part}: {problems:#?}");
+        }
+    }
+}
+
+/// A cache that goes by the URL alone gives strangers what readers got.
+#[test]
+fn a_front_that_keeps_copies() {
+    let place = place();
+    let gateway = place.serve(&[]);
+    let copies = Arc::new(Mutex::new(std::collections::HashMap::<String, Vec<u8>>::new()));
+    let cache = front(&gateway, move |head, ask| {
+        let line = head.lines().next().unwrap().to_owned();
+        if let Some(copy) = copies.lock().unwrap().get(&line) {
+            return copy.clone();
+        }
+        let answer = ask(head);
+        if answer.starts_with(b"HTTP/1.1 200") {
+            copies.lock().unwrap().insert(line, answer.clone());
+        }
+        answer
+    });
+    let problems = problems(&place, &gateway, cache);
+    assert!(problems[0].starts_with("problem  cache: "), "{problems:#?}");
+    assert!(problems[0].contains("gives a stranger the copy"), "{problems:#?}");
+}
+
+/// A front that serves the folder above the root as well.
+#[test]
+fn a_root_below_a_public_folder() {
+    let place = place();
+    let gateway = place.serve(&[]);
+    let above = place.path("");
+    let public = format!("/{}/", above.file_name().unwrap().to_str().unwrap());
+    let prefix = public.clone();
+    let leaky = front(&gateway, move |head, ask| {
+        let path = head.split(' ').nth(1).unwrap();
+        let file = path.strip_prefix(&*prefix).and_then(|file| std::fs::read(above.join(file)).ok());
+        match file {
+            Some(content) => [b"HTTP/1.1 200 OK\r\n\r\n", content.as_slice()].concat(),
+            None => ask(head),
+        }
+    });
+    let problems = problems(&place, &gateway, leaky);
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    assert!(problems[0].starts_with(&format!("problem  exposed: {public}private/cars/7/")), "{problems:#?}");
+    assert!(problems[1].contains("move the root"), "{problems:#?}");
+    assert!(problems[2].starts_with(&format!("problem  own-files: {public}accounts.toml")), "{problems:#?}");
+    assert!(problems[3].contains("secret"), "{problems:#?}");
+}
+
+/// A full or read-only file system is named as what it is, and nothing is left in it.
+#[test]
+fn a_root_that_takes_nothing() {
+    if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    for (make, problem, fix) in [
+        ("head -c 70000 /dev/zero > private/fill || true", "No space left on device", "make room"),
+        ("mount -o remount,ro private", "Read-only file system", "mount its file system"),
+    ] {
+        let place = place();
+        let gateway = place.serve(&[]);
+        let script = format!(
+            "mount -t tmpfs -o size=64k,mode=750 none private; {make}
+            {} doctor --grant '{GRANT}' --url http://{1} --listen {1} || true; find private -name '*doctor*'",
+            env!("CARGO_BIN_EXE_private-media"),
+            gateway.address
+        );
+        let mut command = std::process::Command::new("unshare");
+        let output =
+            command.args(["--mount", "sh", "-euc", &script]).current_dir(place.path("")).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        let at = lines.iter().position(|line| line.starts_with("problem  root: ") && line.contains(problem));
+        assert!(at.is_some_and(|at| lines[at + 1].contains(fix)), "{text}");
+        assert!(!text.lines().any(|line| line.starts_with("private/")), "{text}");
+    }
+}

@@ -1,0 +1,326 @@
+//! The commonest mistakes in front of private files, each made for real: the doctor finds it and names the fix.
+
+use std::process::Command;
+
+use super::printed;
+use super::server::{Front, Kind, free_address, open_to_all};
+use crate::support::{GRANT, Place};
+
+struct Mistake {
+    what: &'static str,
+    kind: Kind,
+    arguments: &'static [&'static str],
+    /// What is another in the printed block.
+    change: fn(&str, &Place) -> String,
+    /// The check that finds it, and words of the problem and of the fix.
+    found: Found,
+}
+
+const NGINX: &[&str] = &["--server", "nginx"];
+const APACHE: &[&str] = &["--server", "apache"];
+
+type Found = (&'static str, &'static str, &'static str);
+
+const fn nginx(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
+    Mistake { what, kind: Kind::Nginx, arguments: NGINX, change, found }
+}
+
+const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
+    Mistake { what, kind: Kind::Apache, arguments: APACHE, change, found }
+}
+
+static MISTAKES: [Mistake; 19] = [
+    nginx(
+        "internal is missing",
+        |block, _| without(block, "        internal;\n"),
+        ("internal", "to anybody", "internal;"),
+    ),
+    nginx(
+        "alias lacks its slash",
+        |block, _| {
+            changed(block, "/private/\";\n        # The gateway", "/private\";\n        # The gateway")
+        },
+        ("read", "404 Not Found", "alias \""),
+    ),
+    nginx(
+        "location lacks its slash, and is open",
+        |block, _| {
+            without(
+                &changed(
+                    block,
+                    "location \"/private-media-internal/\"",
+                    "location \"/private-media-internal\"",
+                ),
+                "        internal;\n",
+            )
+        },
+        ("internal", "to anybody", "slash at the end of both"),
+    ),
+    nginx(
+        "the root is below the media folder",
+        |block, place| server(block, &format!("location /media/ {{ alias {}/; }}", place.path("").display())),
+        ("exposed", "/media/private/", "move"),
+    ),
+    nginx(
+        "autoindex is on",
+        |block, place| {
+            server(
+                block,
+                &format!("location /files/ {{ alias {}/; autoindex on; }}", place.path("private").display()),
+            )
+        },
+        ("listing", "/files/", "autoindex off;"),
+    ),
+    Mistake {
+        arguments: &[],
+        ..nginx(
+            "proxy_cache is on",
+            |block, place| {
+                let cache = "proxy_cache mistake; proxy_cache_valid any 1m; proxy_ignore_headers Cache-Control Vary Set-Cookie;";
+                let zone = place.path("cache").display().to_string();
+                format!(
+                    "proxy_cache_path {zone} keys_zone=mistake:1m;\n{}",
+                    changed(block, "        proxy_cache off;\n", cache)
+                )
+            },
+            ("cache", "keeps copies", "proxy_cache off;"),
+        )
+    },
+    nginx(
+        "the header is not taken",
+        |block, _| {
+            changed(
+                block,
+                "        gzip off;\n        client",
+                "        proxy_ignore_headers X-Accel-Redirect;\n        proxy_pass_header X-Accel-Redirect;\n        client",
+            )
+        },
+        ("hand-off", "x-accel-redirect", "X-Accel-Redirect"),
+    ),
+    nginx(
+        "a client's own hand-off is obeyed",
+        |block, _| {
+            // An application that gives back what it is sent, as debugging pages and careless proxies do.
+            let port = free_address().port();
+            let echo = format!(
+                "server {{ listen 127.0.0.1:{port}; location / {{ add_header X-Accel-Redirect $http_x_accel_redirect; return 200; }} }}\n"
+            );
+            format!(
+                "{echo}{}",
+                server(block, &format!("location / {{ proxy_pass http://127.0.0.1:{port}; }}"))
+            )
+        },
+        ("claims", "x-accel-redirect", "proxy_ignore_headers X-Accel-Redirect;"),
+    ),
+    nginx(
+        "paths are rewritten (merge_slashes, and a path behind proxy_pass)",
+        |block, _| {
+            block
+                .lines()
+                .map(|line| match line.trim().strip_prefix("proxy_pass http://private_media_") {
+                    Some(rest) => {
+                        format!("proxy_pass http://private_media_{}/private/;\n", rest.trim_end_matches(';'))
+                    }
+                    None => format!("{line}\n"),
+                })
+                .collect()
+        },
+        ("spelling", "", "proxy_pass"),
+    ),
+    Mistake {
+        arguments: &[],
+        ..nginx(
+            "the type is another",
+            |block, _| {
+                let other = "proxy_hide_header Content-Type;\n        add_header Content-Type text/html;\n";
+                changed(
+                    block,
+                    "        proxy_cache off;\n",
+                    &format!("        proxy_cache off;\n        {other}"),
+                )
+            },
+            ("headers", "Content-Type of a picture is \"text/html\"", "Content-Type"),
+        )
+    },
+    nginx(
+        "the path is another",
+        |block, _| {
+            changed(block, "/private/\";\n        # The gateway", "/elsewhere/\";\n        # The gateway")
+        },
+        ("read", "404 Not Found", "alias \""),
+    ),
+    nginx(
+        "headers are not added back",
+        |block, _| {
+            block
+                .lines()
+                .filter(|line| !line.contains("add_header"))
+                .map(|line| format!("{line}\n"))
+                .collect()
+        },
+        (
+            "headers",
+            "X-Content-Type-Options",
+            "add_header X-Content-Type-Options $upstream_http_x_content_type_options always;",
+        ),
+    ),
+    nginx(
+        "another 404",
+        |block, _| {
+            changed(
+                block,
+                "        proxy_cache off;\n",
+                "        proxy_cache off;\n        proxy_intercept_errors on;\n        error_page 404 /nothing;\n",
+            )
+        },
+        ("headers-404", "", "proxy_intercept_errors off;"),
+    ),
+    apache(
+        "XSendFile is off",
+        |block, _| changed(block, "XSendFile On", "XSendFile Off"),
+        ("hand-off", "x-sendfile", "XSendFile On"),
+    ),
+    apache(
+        "XSendFilePath is another",
+        |block, _| changed(block, "/private\"\n</VirtualHost>", "/elsewhere\"\n</VirtualHost>"),
+        ("read", "404 Not Found", "XSendFilePath"),
+    ),
+    apache(
+        "the root is below the document root",
+        |block, place| {
+            let folder = place.path("").display().to_string();
+            let root = format!(
+                "    DocumentRoot \"{folder}\"\n    <Directory \"{folder}\">\n        Require all granted\n    </Directory>\n"
+            );
+            // The private URL has the gateway; at another name of the folder there is none.
+            std::os::unix::fs::symlink("private", place.path("storage")).unwrap();
+            changed(block, "    # Paths arrive", &format!("{root}    # Paths arrive"))
+        },
+        ("exposed", "/storage/", "move"),
+    ),
+    apache(
+        "Indexes are on",
+        |block, place| {
+            changed(
+                block,
+                "    # Paths arrive",
+                &format!(
+                    "    Alias \"/uploads/\" \"{0}/\"\n    <Directory \"{0}\">\n        Options Indexes\n        Require all granted\n    </Directory>\n    # Paths arrive",
+                    place.path("private").display()
+                ),
+            )
+        },
+        ("listing", "/uploads/", "Options -Indexes"),
+    ),
+    apache(
+        "the type is another",
+        |block, _| {
+            changed(
+                block,
+                "        MaxRanges 16\n",
+                "        MaxRanges 16\n        Header always set Content-Type text/html\n        Header set Content-Type text/html\n",
+            )
+        },
+        ("headers", "Content-Type of a picture is \"text/html\"", "Content-Type"),
+    ),
+    apache(
+        "encoded slashes are refused by Apache",
+        |block, _| {
+            changed(block, "AllowEncodedSlashes NoDecode", "AllowEncodedSlashes On").replace(" nocanon", "")
+        },
+        ("spelling", "", "nocanon"),
+    ),
+];
+
+fn changed(block: &str, from: &str, to: &str) -> String {
+    assert!(block.contains(from), "{from:?} is in {block}");
+    block.replacen(from, to, 1)
+}
+
+fn without(block: &str, line: &str) -> String {
+    changed(block, line, "")
+}
+
+/// The block with another location in its server.
+fn server(block: &str, location: &str) -> String {
+    changed(block, "    # Who asks", &format!("    {location}\n    # Who asks"))
+}
+
+/// A root as it should be: the front server's user reads it by its group, and others do not get in.
+pub(super) fn place() -> Place {
+    let place = Place::new();
+    open_to_all(&place.path(""));
+    let run = |program: &str, arguments: &[&str]| {
+        assert!(
+            Command::new(program).args(arguments).current_dir(place.path("")).status().unwrap().success()
+        );
+    };
+    run("chmod", &["600", "accounts.toml"]);
+    run("chmod", &["-R", "u=rwX,g=rX,o=", "private"]);
+    if rustix::process::geteuid().is_root() {
+        run("chgrp", &["-R", "www-data", "private"]);
+        run("chmod", &["-R", "g+s", "private"]);
+    }
+    place
+}
+
+/// Exit code and output of the doctor, for a front server with this change in its block.
+fn doctor(kind: Kind, arguments: &[&str], change: fn(&str, &Place) -> String) -> (Option<i32>, String) {
+    let place = place();
+    let gateway = place.serve(arguments);
+    let address = free_address();
+    let block = printed(&place, kind, address, gateway.address, arguments);
+    let front = Front::start(kind, address, &change(&block, &place));
+    let (listen, url) = (gateway.address.to_string(), format!("http://{address}"));
+    let own = ["doctor", "--grant", GRANT, "--listen", &listen, "--url", &url];
+    let output = place.run(&[&own, arguments].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.stderr.is_empty(), "{} {}", String::from_utf8_lossy(&output.stderr), front.log());
+    (output.status.code(), text)
+}
+
+#[test]
+fn each_is_found_and_the_fix_is_named() {
+    let mut missed = Vec::new();
+    for Mistake { what, kind, arguments, change, found: (check, problem, fix) } in &MISTAKES {
+        if !kind.is_here() {
+            continue;
+        }
+        let (code, text) = doctor(*kind, arguments, *change);
+        let lines: Vec<_> = text.lines().collect();
+        let is_found = lines.windows(2).any(|pair| {
+            pair[0].starts_with(&format!("problem  {check}: "))
+                && pair[0].contains(problem)
+                && pair[1].starts_with("fix ")
+                && pair[1].contains(fix)
+        });
+        if code != Some(1) || !is_found {
+            missed.push(format!("{kind:?}: {what} ({check} {problem:?} {fix:?}) in\n{text}"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn what_is_printed_is_well() {
+    for (kind, arguments) in [
+        (Kind::Nginx, NGINX),
+        (Kind::Nginx, &["--server", "nginx", "--internal-url", "full-path"]),
+        (Kind::Nginx, &[]),
+        (Kind::Apache, APACHE),
+        (Kind::Apache, &["--server", "apache", "--encoding", "plain"]),
+        (Kind::Apache, &[]),
+        (Kind::Lighttpd, APACHE),
+        (Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]),
+        (Kind::Lighttpd, &[]),
+        (Kind::Caddy, &[]),
+    ] {
+        if !kind.is_here() {
+            continue;
+        }
+        println!("# {kind:?} {arguments:?}");
+        let (code, text) = doctor(kind, arguments, |block, _| block.to_owned());
+        let bad = text.lines().any(|line| !line.starts_with("ok ") && !line.contains(" space: "));
+        assert!(code == Some(0) && !bad, "{kind:?} {arguments:?}: {text}");
+    }
+}

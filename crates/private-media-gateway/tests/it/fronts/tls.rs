@@ -1,0 +1,57 @@
+//! Over https, as a public site has it: nginx has the certificate, and the doctor trusts who has signed it.
+
+use std::process::Command;
+
+use super::mistakes::place;
+use super::printed;
+use super::server::{Front, Kind, free_address};
+use crate::support::{GRANT, Place, needs, program};
+
+/// An authority of our own, and a certificate by it for 127.0.0.1.
+const CERTIFICATE: &str = "
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -keyout site.key -out site.csr
+echo subjectAltName=IP:127.0.0.1 > site.ext
+openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile site.ext -out site.pem";
+
+#[test]
+fn a_site_with_a_certificate() {
+    if !Kind::Nginx.is_here() || !needs("openssl", Command::new("openssl").arg("version").output().is_ok()) {
+        return;
+    }
+    let place = place();
+    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(place.path("")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let arguments = ["--server", "nginx"];
+    let gateway = place.serve(&arguments);
+    let address = free_address();
+    let file = |name: &str| place.path(name).display().to_string();
+    let block = printed(&place, Kind::Nginx, address, gateway.address, &arguments).replacen(
+        &format!("listen {address};"),
+        &format!(
+            "listen {address} ssl;\n    ssl_certificate {};\n    ssl_certificate_key {};",
+            file("site.pem"),
+            file("site.key")
+        ),
+        1,
+    );
+    let _front = Front::start(Kind::Nginx, address, &block);
+    let doctor = |url: &str, trusted: &str| doctor(&place, &gateway.address.to_string(), url, trusted);
+
+    let (code, text) = doctor(&format!("https://{address}"), "ca.pem");
+    let bad = text.lines().any(|line| !line.starts_with("ok ") && !line.contains(" space: "));
+    assert!(code == Some(0) && !bad, "{text}");
+    let (code, text) = doctor(&format!("https://{address}"), "site.csr");
+    assert!(code == Some(1) && text.contains("SSL_CERT_FILE"), "no certificate to trust: {text}");
+    // nginx answers plain http on this port with 400.
+    let (code, text) = doctor(&format!("http://{address}"), "ca.pem");
+    assert!(code == Some(1) && text.contains("problem  front: "), "{text}");
+}
+
+fn doctor(place: &Place, listen: &str, url: &str, trusted: &str) -> (Option<i32>, String) {
+    let mut command = program();
+    command.args(["doctor", "--grant", GRANT, "--server", "nginx", "--listen", listen, "--url", url]);
+    let output =
+        command.env("SSL_CERT_FILE", place.path(trusted)).current_dir(place.path("")).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}

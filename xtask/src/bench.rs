@@ -1,0 +1,43 @@
+//! Us beside our peers: installs them, builds everything, and runs `bench/`.
+
+use std::process::Command;
+
+use crate::machine::{self, cargo, step};
+
+/// What it runs beside the toolchain, and the Debian package that has it.
+pub(crate) const PROGRAMS: [(&str, &str); 7] = [
+    ("caddy", "caddy"),
+    ("getconf", "libc-bin"),
+    ("nginx", "nginx"),
+    ("python3", "python3"),
+    ("setsid", "util-linux"),
+    ("taskset", "util-linux"),
+    ("wrk", "wrk"),
+];
+
+/// Runs the benchmark with these arguments.
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    machine::install(&PROGRAMS)?;
+    machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
+    cargo(&["build", "--release", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
+    step(Command::new("target/release/private-media-bench").args(arguments))
+}
+
+/// Whether it still measures: a moment of it, as the tests have built it, with what needs no Python.
+pub(crate) fn test() -> Result<(), String> {
+    machine::install(&PROGRAMS)?;
+    cargo(&[
+        "run",
+        "--package",
+        "private-media-bench",
+        "--",
+        "--pairs",
+        "1",
+        "--seconds",
+        "1",
+        "--only",
+        "nginx, public;private-media, gateway;private-media, nginx sends;the floor (1 KiB)",
+        "--work",
+        "1 KiB;304;denied",
+    ])
+}
