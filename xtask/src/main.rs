@@ -1,10 +1,11 @@
-//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask bench` measures us beside our peers; `cargo
-//! xtask media` draws the demo's pictures again.
+//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
+//! `cargo xtask bench` measures us beside our peers; `cargo xtask media` draws the demo's pictures again.
 
 mod bench;
 mod django;
 mod machine;
 mod media;
+mod python;
 mod tests;
 
 use std::path::Path;
@@ -14,9 +15,10 @@ fn main() -> ExitCode {
     let assets = Path::new("crates/private-media-gateway/assets");
     let done = match std::env::args().nth(1).as_deref() {
         Some("test") => tests::run(),
+        Some("python") => python::run(),
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | bench | media".into()),
+        _ => Err("usage: cargo xtask test | python | bench | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

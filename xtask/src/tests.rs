@@ -54,6 +54,7 @@ pub(crate) fn run() -> Result<(), String> {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }
     django::vectors()?;
+    crate::python::run()?;
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())

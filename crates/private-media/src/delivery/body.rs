@@ -62,6 +62,39 @@ impl MediaBody {
         self.remaining
     }
 
+    /// The stretch of a file, as its offset and length, that is all of what has not been taken; `None` where there is anything
+    /// else, or nothing. For whoever has the kernel send it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use private_media::MediaBody;
+    /// # #[derive(Debug)]
+    /// # struct Film;
+    /// # impl private_media::storage::ReadAt for Film {
+    /// #     fn read_at(
+    /// #         self: Arc<Self>,
+    /// #         _: u64,
+    /// #         _: usize,
+    /// #     ) -> futures_core::future::BoxFuture<'static, std::io::Result<bytes::Bytes>> {
+    /// #         Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
+    /// #     }
+    /// # }
+    /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
+    /// let body = MediaBody::empty().then_file(&film, 100, 50);
+    /// assert!(matches!(body.as_stretch(), Some((_, 100, 50))));
+    /// assert!(body.then_bytes("the end").as_stretch().is_none());
+    /// ```
+    #[must_use]
+    pub fn as_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+        match self.pieces.front() {
+            Some(Piece::File { file, offset, len }) if self.pieces.len() == 1 && self.reading.is_none() => {
+                Some((file, *offset, *len))
+            }
+            _ => None,
+        }
+    }
+
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
             match self.pieces.front_mut() {

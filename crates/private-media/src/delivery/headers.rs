@@ -58,6 +58,19 @@ pub(crate) static ALWAYS: [(HeaderName, HeaderValue); 4] = [
     (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
+/// What [`MediaService`](crate::MediaService) adds to every response, for those who answer in a way of their own: no shared cache
+/// keeps it, nothing is sniffed, no other site embeds it. `Vary` is left to whoever knows what the answer depends on.
+///
+/// ```
+/// let headers = private_media::delivery::standing_headers();
+/// assert_eq!(headers["cache-control"], "private, no-cache");
+/// assert_eq!(headers["x-content-type-options"], "nosniff");
+/// ```
+#[must_use]
+pub fn standing_headers() -> HeaderMap {
+    ALWAYS.iter().cloned().collect()
+}
+
 /// `Content-Disposition` by RFC 6266: the name itself where ASCII can say it, else a likeness of it in `filename` and the
 /// name in `filename*` (RFC 8187).
 ///

@@ -16,7 +16,7 @@ pub use body::MediaBody;
 pub use content_type::ContentType;
 pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
-pub use headers::{content_disposition, file_headers};
+pub use headers::{content_disposition, file_headers, standing_headers};
 pub use plan::Plan;
 
 use crate::permission::Permit;

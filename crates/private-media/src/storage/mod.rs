@@ -8,6 +8,7 @@ mod name;
 pub mod conformance;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
-pub use local::LocalStorage;
+pub use local::{Edit, LocalStorage};
 pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
 
@@ -159,6 +160,12 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// The name below the root that leads to this very file now, without passing a link: what a front server is told to send.
     /// `None` if there is none, as for a file that is no file of the local disk, or one that has just been deleted.
     fn local_name(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// The open file itself where it is one of the local disk, for whoever has the kernel send it or reads it in a way of its
+    /// own. Its position is nobody's: read and send at explicit ones.
+    fn as_file(&self) -> Option<&File> {
         None
     }
 }

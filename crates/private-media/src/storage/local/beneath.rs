@@ -8,10 +8,14 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::{Entry, StorageError};
+use super::How;
 use crate::request::MediaPath;
 
 /// Never waits for the other end of a FIFO, and never takes a terminal for its own.
-const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+pub(super) const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
+
+/// cap-std's handles are good for lookups only (`O_PATH`); so opened, `.` is the same folder, whatever its name is now.
+const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens a regular file if that takes no disk; `None` means that it might.
 #[cfg(target_os = "linux")]
@@ -76,7 +80,7 @@ mod linux {
 }
 
 /// The handle says what was opened; the name is not asked again.
-fn regular(file: File) -> Result<File, StorageError> {
+pub(super) fn regular(file: File) -> Result<File, StorageError> {
     let metadata = file.metadata().map_err(io_error("asking for the file's metadata"))?;
     if metadata.is_file() {
         Ok(file)
@@ -134,7 +138,7 @@ pub(super) fn open_folder(root: &Dir, folder: Option<&MediaPath>) -> Result<Dir,
 pub(super) fn make_folder(
     root: &Dir,
     folder: Option<&MediaPath>,
-    permissions: u32,
+    how: How,
     made: &mut Vec<MediaPath>,
 ) -> Result<Dir, StorageError> {
     let making = io_error("making the folder");
@@ -144,7 +148,7 @@ pub(super) fn make_folder(
         result => return result.map_err(&making),
     }
     let mut builder = DirBuilder::new();
-    builder.mode(permissions);
+    builder.mode(how.dir_mode);
     let above: Vec<MediaPath> = std::iter::successors(Some(folder.clone()), MediaPath::parent).collect();
     for path in above.iter().rev() {
         match root.create_dir_with(path.as_str(), &builder) {
@@ -153,6 +157,12 @@ pub(super) fn make_folder(
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(making(error)),
         }
+        if how.exact_dir_mode {
+            let made = open_folder(root, Some(path))?;
+            rustix::fs::openat(&made, ".", OPEN_FOLDER, Mode::empty())
+                .and_then(|made| rustix::fs::fchmod(made, Mode::from_raw_mode(how.dir_mode)))
+                .map_err(|error| making(error.into()))?;
+        }
         sync(&open_folder(root, path.parent().as_ref())?)?;
     }
     root.open_dir(folder.as_str()).map_err(&making)
@@ -160,15 +170,13 @@ pub(super) fn make_folder(
 
 /// Makes the names in a folder durable.
 pub(super) fn sync(folder: &Dir) -> Result<(), StorageError> {
-    // cap-std's handles are good for lookups only (O_PATH); the open one is of the same folder, whatever its name is now.
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(folder, ".", flags, Mode::empty())
+    rustix::fs::openat(folder, ".", OPEN_FOLDER, Mode::empty())
         .and_then(rustix::fs::fsync)
         .map_err(|error| io_error("making the folder durable")(error.into()))
 }
 
 /// Why a name led to nothing that may be served; what is the machine's fault stays an error.
-fn unreachable(error: io::Error) -> StorageError {
+pub(super) fn unreachable(error: io::Error) -> StorageError {
     let errno = Errno::from_io_error(&error);
     match errno {
         Some(Errno::NFILE | Errno::MFILE | Errno::IO | Errno::NOMEM | Errno::STALE | Errno::AGAIN) => {

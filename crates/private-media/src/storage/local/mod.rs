@@ -1,10 +1,12 @@
 //! A folder of the local disk as a private root.
 
 mod beneath;
+mod edit;
 mod read;
 mod save;
 mod temporary;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
+
+pub use edit::Edit;
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
 use crate::permission::Permit;
@@ -59,6 +63,8 @@ pub struct LocalStorage {
 struct How {
     file_mode: u32,
     dir_mode: u32,
+    exact_file_mode: bool,
+    exact_dir_mode: bool,
     named_temporaries: bool,
 }
 
@@ -76,7 +82,13 @@ impl LocalStorage {
             StorageError::Io { doing: "opening the root", source }
         })?;
         temporary::sweep(&dir);
-        let how = How { file_mode: 0o640, dir_mode: 0o750, named_temporaries: false };
+        let how = How {
+            file_mode: 0o640,
+            dir_mode: 0o750,
+            exact_file_mode: false,
+            exact_dir_mode: false,
+            named_temporaries: false,
+        };
         Ok(Self { root: Arc::new(dir), how })
     }
 
@@ -94,6 +106,64 @@ impl LocalStorage {
         self
     }
 
+    /// The permissions that a stored file gets, whatever the umask is.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # use std::os::unix::fs::PermissionsExt;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let storage = LocalStorage::open_root(root)?.exact_file_mode(0o666).exact_dir_mode(0o777);
+    /// let path = MediaPath::new("cars/photo.jpg")?;
+    /// storage.save(&path, content("…"), &SaveOptions::default()).await?;
+    /// let mode = |name: &str| root.join(name).metadata().map(|it| it.permissions().mode() & 0o777);
+    /// assert_eq!((mode("cars")?, mode("cars/photo.jpg")?), (0o777, 0o666));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn exact_file_mode(mut self, mode: u32) -> Self {
+        self.how.exact_file_mode = true;
+        self.file_mode(mode)
+    }
+
+    /// The permissions that a folder gets that a save makes, whatever the umask is.
+    #[must_use]
+    pub fn exact_dir_mode(mut self, mode: u32) -> Self {
+        self.how.exact_dir_mode = true;
+        self.dir_mode(mode)
+    }
+
+    /// Opens a file for the application itself to change in place, beneath the root as everything is. Nothing of it is atomic, and
+    /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
+    ///
+    /// ```
+    /// # use private_media::{LocalStorage, MediaPath, storage::Edit};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// use std::io::Write as _;
+    ///
+    /// let storage = LocalStorage::open_root(root)?;
+    /// let log = MediaPath::new("log.txt")?;
+    /// for line in ["one\n", "two\n"] {
+    ///     storage.edit(&log, Edit { append: true, create: true, ..Edit::default() })?.write_all(line.as_bytes())?;
+    /// }
+    /// assert_eq!(std::fs::read_to_string(root.join("log.txt"))?, "one\ntwo\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn edit(&self, path: &MediaPath, edit: Edit) -> Result<File, StorageError> {
+        edit::edit(&self.root, path, edit, self.how.file_mode)
+    }
+
+    /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
+    pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
+        edit::remove_folder(&self.root, path)
+    }
+
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
     #[doc(hidden)]
     #[must_use]
@@ -106,7 +176,7 @@ impl LocalStorage {
     async fn find<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        look: fn(&Arc<Dir>, std::fs::File) -> Result<T, StorageError>,
+        look: fn(&Arc<Dir>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         if let Some(file) = beneath::open_cached(&self.root, path) {
             return file.and_then(|file| look(&self.root, file));

@@ -69,6 +69,10 @@ impl ReadAt for LocalFile {
         let opened = fstat(&self.file).ok()?;
         ((found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)).then(|| name.to_path_buf())
     }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
 }
 
 impl LocalFile {

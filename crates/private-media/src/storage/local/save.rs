@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use cap_std::fs::Dir;
 use futures_util::StreamExt as _;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::super::name::alternatives;
@@ -123,6 +123,10 @@ impl Upload {
         let mut folders = MadeFolders { root, paths: Vec::new() };
         let folder = folders.make(&path, how)?;
         let temporary = Temporary::new(&folders.root, &folder, how.file_mode, how.named_temporaries)?;
+        if how.exact_file_mode {
+            rustix::fs::fchmod(temporary.file(), Mode::from_raw_mode(how.file_mode))
+                .map_err(|error| io_error("setting the file's permissions")(error.into()))?;
+        }
         let upload = Self { temporary, folders, how, path, options, unchecked: 0 };
         upload.check_free(options.expected_len.unwrap_or(0))?;
         Ok(upload)
@@ -215,7 +219,7 @@ impl MadeFolders {
         let folder = path.parent();
         let mut result = Err(StorageError::not_found("no folder was made"));
         for _ in 0..TRIES {
-            result = make_folder(&self.root, folder.as_ref(), how.dir_mode, &mut self.paths);
+            result = make_folder(&self.root, folder.as_ref(), how, &mut self.paths);
             match &result {
                 // Here, too, a save that fails may take a folder back between two steps.
                 Err(StorageError::NotFound { .. }) => {}

@@ -1,0 +1,168 @@
+//! How do they leave?
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body::Body as _;
+use private_media::delivery::{ContentType, SendfileEncoding, standing_headers};
+use private_media::{
+    ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::waiting::{ask, wait};
+
+/// The media type of a file of this name, and whether a browser may show it in place.
+#[pyfunction]
+pub(crate) fn content_type(file_name: &str) -> (&'static str, bool) {
+    let found = ContentType::of(file_name);
+    (found.as_str(), found.is_inline())
+}
+
+/// Who sends the bytes: this process, or a front server.
+#[pyclass(frozen, module = "private_media._core")]
+pub(crate) struct Delivery(Box<dyn private_media::Delivery>);
+
+#[pymethods]
+impl Delivery {
+    /// This process.
+    #[staticmethod]
+    fn direct() -> Self {
+        Self(Box::new(Direct))
+    }
+
+    /// nginx, below an internal URL.
+    #[staticmethod]
+    fn nginx(internal_url: &str) -> Self {
+        Self(Box::new(NginxXAccelRedirect::new(internal_url)))
+    }
+
+    /// nginx, by the root's own path.
+    #[staticmethod]
+    fn nginx_full_path(root: &str) -> PyResult<Self> {
+        Ok(Self(Box::new(NginxXAccelRedirect::full_path(root)?)))
+    }
+
+    /// Apache with `mod_xsendfile`, or lighttpd. The encoding is auto, plain or encoded.
+    #[staticmethod]
+    #[pyo3(signature = (root, encoding="auto"))]
+    fn apache(root: &str, encoding: &str) -> PyResult<Self> {
+        let encoding = match encoding {
+            "auto" => SendfileEncoding::Auto,
+            "plain" => SendfileEncoding::Plain,
+            "encoded" => SendfileEncoding::Encoded,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "encoding {other:?} is none: use auto, plain (mod_xsendfile 0.12) or encoded (mod_xsendfile 1.0, lighttpd)"
+                )));
+            }
+        };
+        Ok(Self(Box::new(ApacheXSendfile::new(root)?.encoding(encoding))))
+    }
+}
+
+impl Delivery {
+    pub(crate) fn deliver(
+        &self,
+        request: &MediaRequest,
+        permit: &Permit,
+        file: MediaFile,
+        now: SystemTime,
+    ) -> http::Response<MediaBody> {
+        self.0.deliver(request, permit, file, now)
+    }
+}
+
+/// A response: its status, its headers as pairs, and its content.
+#[pyclass(frozen, get_all, module = "private_media._core")]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Py<Body>,
+}
+
+impl Answer {
+    pub(crate) fn new(py: Python<'_>, response: http::Response<MediaBody>) -> PyResult<Self> {
+        let (head, body) = response.into_parts();
+        let mut headers = standing_headers();
+        headers.extend(head.headers);
+        let headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), latin1(value))).collect();
+        let body = Py::new(py, Body(Mutex::new(body)))?;
+        Ok(Self { status: head.status.as_u16(), headers, body })
+    }
+}
+
+/// Each byte as the character of that number, which is how WSGI and Django write a field.
+fn latin1(value: &HeaderValue) -> String {
+    value.as_bytes().iter().map(|byte| char::from(*byte)).collect()
+}
+
+/// The content of a response, read as it is taken.
+#[pyclass(frozen, module = "private_media._core")]
+pub(crate) struct Body(Mutex<MediaBody>);
+
+#[pymethods]
+impl Body {
+    /// The next bytes; none at the end. It may wait for the disk.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let next = wait(py, std::future::poll_fn(|context| self.poll(context)))?;
+        Ok(PyBytes::new(py, &next?))
+    }
+
+    /// The next bytes if they are to be had at once, else None: then only `read()` gets them.
+    fn read_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        match ask(|context| self.poll(context))? {
+            Poll::Pending => Ok(None),
+            Poll::Ready(next) => Ok(Some(PyBytes::new(py, &next?))),
+        }
+    }
+
+    /// The number of the open file if the content is the file from its beginning, for a server that has the kernel send it.
+    fn fileno(&self) -> Option<RawFd> {
+        let body = self.lock();
+        let (file, offset, _) = body.as_stretch()?;
+        if offset == 0 { file.as_file().map(AsRawFd::as_raw_fd) } else { None }
+    }
+
+    /// How many bytes have not been taken yet.
+    #[getter]
+    fn remaining(&self) -> u64 {
+        self.lock().remaining()
+    }
+
+    /// Closes the file. There is nothing to be read any more.
+    fn close(&self) {
+        *self.lock() = MediaBody::empty();
+    }
+
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let next = self.read(py)?;
+        Ok(if next.as_bytes().is_empty() { None } else { Some(next) })
+    }
+}
+
+impl Body {
+    // A body is whole after a panic: it is at one piece or at the next.
+    fn lock(&self) -> std::sync::MutexGuard<'_, MediaBody> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
+        Pin::new(&mut *self.lock()).poll_frame(context).map(|frame| match frame {
+            None => Ok(Bytes::new()),
+            // There are no trailers.
+            Some(frame) => frame.map(|frame| frame.into_data().unwrap_or_default()),
+        })
+    }
+}

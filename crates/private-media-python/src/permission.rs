@@ -1,0 +1,58 @@
+//! May they?
+
+use private_media::permission::{Grant, GrantError, Template, To};
+use private_media::{Identity, User};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::request::parse_path;
+
+/// Who may read what, said in grants: pairs of a path template and the list of those whom it names.
+#[pyclass(frozen, module = "private_media._core")]
+pub(crate) struct Grants(private_media::Grants);
+
+#[pymethods]
+impl Grants {
+    #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "Python's values arrive as values")]
+    fn new(grants: Vec<(String, Vec<String>)>) -> PyResult<Self> {
+        let grants: Result<Vec<_>, GrantError> = grants.iter().map(|(path, to)| grant(path, to)).collect();
+        let grants = grants.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self(private_media::Grants::new(grants)))
+    }
+
+    /// The grant that holds where nothing else is said: everything, to staff.
+    #[staticmethod]
+    fn default() -> Self {
+        Self(private_media::Grants::default())
+    }
+
+    /// Whether a grant names a group, so that groups have to be looked up.
+    #[getter]
+    fn names_groups(&self) -> bool {
+        self.0.iter().flat_map(Grant::to).any(|to| matches!(to, To::Group(_)))
+    }
+
+    /// Whether the user with this id (None: nobody is signed in) may read the path, and what decides it.
+    #[pyo3(signature = (path, user, *, staff=false, groups=None))]
+    fn decide(
+        &self,
+        path: &str,
+        user: Option<String>,
+        staff: bool,
+        groups: Option<Vec<String>>,
+    ) -> PyResult<(bool, String)> {
+        let path = parse_path(path)?;
+        let identity = user.map_or(Identity::Anonymous, |id| {
+            let user = User::new(id).staff(staff);
+            groups.unwrap_or_default().into_iter().fold(user, User::group).into()
+        });
+        let decision = self.0.decide(&identity, &path);
+        Ok((decision.is_allowed(), decision.reason().to_owned()))
+    }
+}
+
+fn grant(path: &str, to: &[String]) -> Result<Grant, GrantError> {
+    let template: Template = path.parse()?;
+    Grant::new(template, to.iter().map(|to| to.parse()).collect::<Result<Vec<To>, _>>()?)
+}

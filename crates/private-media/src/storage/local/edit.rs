@@ -1,0 +1,100 @@
+//! What the application itself does to a name, beneath the root's handle.
+
+use std::fs::File;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+use super::super::StorageError;
+use super::beneath::{NO_WAIT, io_error, regular, sync, unreachable};
+use crate::request::MediaPath;
+
+/// How [`LocalStorage::edit`](super::LocalStorage::edit) opens a file. It is always opened for writing.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the flags of open(2), and each goes with each")]
+pub struct Edit {
+    /// For reading, too.
+    pub read: bool,
+    /// Every write goes to the end.
+    pub append: bool,
+    /// What is in it goes first.
+    pub truncate: bool,
+    /// It is made if it is not there.
+    pub create: bool,
+    /// It is made, and is an error if it is there.
+    pub create_new: bool,
+}
+
+pub(super) fn edit(root: &Dir, path: &MediaPath, edit: Edit, mode: u32) -> Result<File, StorageError> {
+    let mut options = OpenOptions::new();
+    options.read(edit.read).append(edit.append).write(!edit.append);
+    options.create(edit.create).create_new(edit.create_new).mode(mode);
+    options.custom_flags(NO_WAIT.bits().cast_signed());
+    let opened = root.open_with(path.as_str(), &options);
+    let file = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => io_error("making the file")(error),
+        _ => unreachable(error),
+    })?;
+    let file = regular(file.into_std())?;
+    if edit.truncate {
+        // Only now is it known to be a regular file.
+        file.set_len(0).map_err(io_error("emptying the file"))?;
+    }
+    Ok(file)
+}
+
+pub(super) fn remove_folder(root: &Dir, path: &MediaPath) -> Result<(), StorageError> {
+    let parent = super::beneath::open_folder(root, path.parent().as_ref())?;
+    parent.remove_dir(path.file_name()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => unreachable(error),
+        _ => io_error("removing the folder")(error),
+    })?;
+    sync(&parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    #[test]
+    fn nothing_outside_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("file"), "kept").unwrap();
+        std::fs::create_dir(outside.path().join("empty")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("file"), folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("new"), folder.path().join("dangling")).unwrap();
+        let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let all = Edit { read: true, truncate: true, create: true, ..Edit::default() };
+        for name in ["out/file", "link", "out/new", "dangling"] {
+            let path = MediaPath::new(name).unwrap();
+            assert!(matches!(edit(&root, &path, all, 0o600), Err(StorageError::NotFound { .. })), "{name}");
+        }
+        assert!(remove_folder(&root, &MediaPath::new("out/empty").unwrap()).is_err());
+        assert!(remove_folder(&root, &MediaPath::new("out").unwrap()).is_err());
+        assert_eq!(std::fs::read(outside.path().join("file")).unwrap(), b"kept");
+        assert!(outside.path().join("empty").exists() && !outside.path().join("new").exists());
+    }
+
+    #[test]
+    fn as_open_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let path = MediaPath::new("a.txt").unwrap();
+        let found = |how: Edit| edit(&root, &path, how, 0o600);
+        assert!(matches!(found(Edit::default()), Err(StorageError::NotFound { .. })));
+        found(Edit { create_new: true, ..Edit::default() }).unwrap().write_all(b"one").unwrap();
+        assert!(matches!(
+            found(Edit { create_new: true, ..Edit::default() }),
+            Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists
+        ));
+        found(Edit { append: true, ..Edit::default() }).unwrap().write_all(b" two").unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"one two");
+        found(Edit { truncate: true, ..Edit::default() }).unwrap().write_all(b"3").unwrap();
+        assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"3");
+    }
+}

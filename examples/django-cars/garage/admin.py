@@ -1,0 +1,11 @@
+"""Cars in the admin, with a preview."""
+
+from django.contrib import admin
+
+from garage.models import Car
+from private_media.admin import PrivateMediaAdmin
+
+
+@admin.register(Car)
+class CarAdmin(PrivateMediaAdmin, admin.ModelAdmin):
+    """Cars, with their photos."""

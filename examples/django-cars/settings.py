@@ -1,0 +1,51 @@
+"""Settings of development."""
+
+from pathlib import Path
+
+BASE_DIR = Path(__file__).parent
+DEBUG = True
+SECRET_KEY = "a secret of development"
+ALLOWED_HOSTS = ["*"]
+USE_TZ = True
+ROOT_URLCONF = "urls"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "private_media",
+    "garage",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+LOGIN_URL = LOGIN_REDIRECT_URL = "/"
+
+# Who asks is Django's own sign-in. May they, and where are the bytes:
+PRIVATE_MEDIA_ROOT = BASE_DIR / "private"
+PRIVATE_MEDIA_URL = "/private/"
+PRIVATE_MEDIA_PERMISSIONS = "private_media.permissions.GrantPermissions"
+PRIVATE_MEDIA_PERMISSIONS_OPTIONS = {"grants": {"cars/{owner}/{*file}": ["owner", "staff"]}}

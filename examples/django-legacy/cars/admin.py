@@ -1,0 +1,5 @@
+from django.contrib import admin
+
+from cars.models import Car
+
+admin.site.register(Car)

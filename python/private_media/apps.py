@@ -1,0 +1,14 @@
+"""The application `private_media`: no models, no migrations."""
+
+from django.apps import AppConfig
+
+
+class PrivateMediaConfig(AppConfig):
+    """Registers the system checks."""
+
+    name = "private_media"
+    verbose_name = "Private media"
+
+    def ready(self) -> None:
+        """Register what looks for mistakes in the settings."""
+        from private_media import checks  # noqa: F401, PLC0415 (it registers itself)

@@ -1,0 +1,71 @@
+"""The settings, read each time they are needed, so that tests may override them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import get_script_prefix
+
+DEFAULT_SERVER = "private_media.servers.DefaultServer"
+DEFAULT_PERMISSIONS = "private_media.permissions.DefaultPrivatePermissions"
+
+
+def root() -> str:
+    """Give the folder of the private files."""
+    location = getattr(settings, "PRIVATE_MEDIA_ROOT", None)
+    if not location:
+        # An empty path would be the working directory, and all that is in it.
+        msg = (
+            "PRIVATE_MEDIA_ROOT is not set: set it to a folder that is outside of MEDIA_ROOT and STATIC_ROOT"
+        )
+        raise ImproperlyConfigured(msg)
+    path: str = os.fspath(location)
+    return path
+
+
+def url() -> str:
+    """Give the URL below which they are served. Like MEDIA_URL, a relative one follows the script's prefix."""
+    value = getattr(settings, "PRIVATE_MEDIA_URL", None)
+    if not value:
+        msg = "PRIVATE_MEDIA_URL is not set: set it to a URL such as '/private/'"
+        raise ImproperlyConfigured(msg)
+    text = str(value)
+    if not text.startswith(("http://", "https://", "/")):
+        text = get_script_prefix() + text
+    return text if text.endswith("/") else text + "/"
+
+
+def url_prefix() -> str:
+    """Give the path of that URL as URL patterns see it: without the script's prefix, and without a slash before it."""
+    value = getattr(settings, "PRIVATE_MEDIA_URL", None) or ""
+    prefix = urlsplit(str(value)).path.lstrip("/")
+    return prefix if prefix.endswith("/") or not prefix else prefix + "/"
+
+
+def internal_url() -> str | None:
+    """Give the URL of nginx's internal location; None hands off the file's full path."""
+    return getattr(settings, "PRIVATE_MEDIA_INTERNAL_URL", None) or None
+
+
+def force_download() -> bool:
+    """Tell whether every file is to be downloaded and none shown."""
+    return bool(getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False))
+
+
+def server() -> tuple[str, dict[str, Any]]:
+    """Give the class that sends files, and its options."""
+    return _class("PRIVATE_MEDIA_SERVER", DEFAULT_SERVER)
+
+
+def permissions() -> tuple[str, dict[str, Any]]:
+    """Give the class that decides who may read, and its options."""
+    return _class("PRIVATE_MEDIA_PERMISSIONS", DEFAULT_PERMISSIONS)
+
+
+def _class(name: str, default: str) -> tuple[str, dict[str, Any]]:
+    path = getattr(settings, name, None) or default
+    return path, dict(getattr(settings, f"{name}_OPTIONS", None) or {})

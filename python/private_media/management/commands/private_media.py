@@ -1,0 +1,162 @@
+"""`manage.py private_media check | relocate`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import FileField
+from django.http import Http404, HttpRequest
+
+from private_media import _core, conf, views
+from private_media.relocate import Found, Relocation, Result, names_of
+from private_media.storages import PrivateMediaStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BAR = 30
+
+
+class Command(BaseCommand):
+    """Looks after private media."""
+
+    help = "Asks who may read a file, and moves files out of the public root."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Describe both."""
+        commands = parser.add_subparsers(dest="what", required=True)
+        check = commands.add_parser("check", help="may this user read this path, and what decides it?")
+        check.add_argument("user", metavar="USER", help="a user's name, or 'anonymous'")
+        check.add_argument("path", metavar="PATH", help="a path below the root, or a URL of private media")
+        relocate = commands.add_parser(
+            "relocate", help="move the files of fields from MEDIA_ROOT to PRIVATE_MEDIA_ROOT"
+        )
+        relocate.add_argument(
+            "fields", metavar="APP.MODEL.FIELD", nargs="+", help="a file field on private storage"
+        )
+        relocate.add_argument(
+            "--apply", action="store_true", help="do it; else it is only said what would be done"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Do what was asked for."""
+        if options["what"] == "check":
+            self._check(options["user"], options["path"])
+        else:
+            self._relocate(options["fields"], apply=options["apply"])
+
+    def _check(self, user: str, path: str) -> None:
+        """Ask what the view asks."""
+        try:
+            url = conf.url()
+            path = _core.path_of_url(path[len(url) :]) if path.startswith(url) else _core.media_path(path)
+        except _core.IllegalPath as error:
+            self._say(allowed=False, reason=str(error))
+        request = HttpRequest()
+        request.method, request.path = "GET", conf.url() + _core.url_of_path(path)
+        request.path_info = request.path
+        found = _user(user)
+        request.user = found
+
+        async def auser() -> Any:
+            return found
+
+        request.auser = auser
+        try:
+            allowed = views.may_read(request, path)
+        except (Http404, PermissionDenied) as error:
+            self._say(allowed=False, reason=f"the permission raises {type(error).__name__}")
+        explain = getattr(views.permissions, "explain", None)
+        reason = explain(request, path)[1] if explain else f"by {conf.permissions()[0]}"
+        if allowed and not PrivateMediaStorage().exists(path):
+            self.stderr.write(
+                f"note: there is no such file in {conf.root()}, so the answer is 404 all the same"
+            )
+        self._say(allowed=allowed, reason=reason)
+
+    def _say(self, *, allowed: bool, reason: str) -> None:
+        self.stdout.write(f"{'allowed' if allowed else 'denied'}: {reason}")
+        if not allowed:
+            sys.exit(1)
+
+    def _relocate(self, names: list[str], *, apply: bool) -> None:
+        fields = [_field(name) for name in names]
+        conflicts = False
+        for storage, group in _by_storage(fields):
+            files, result = names_of(group), Result()
+            try:
+                relocation = Relocation(settings.MEDIA_ROOT, storage)
+            except OSError as error:
+                msg = f"MEDIA_ROOT ({settings.MEDIA_ROOT!r}) cannot be read: {error}"
+                raise CommandError(msg) from error
+            for number, (name, so_far) in enumerate(relocation.run(files, apply=apply), 1):
+                self._progress(number, len(files), name)
+                result = so_far
+            self._report(storage, result, apply=apply)
+            conflicts |= Found.CONFLICT in result.counts
+        if conflicts:
+            msg = "some names are two different files, and both were left where they are"
+            raise CommandError(msg)
+
+    def _progress(self, number: int, count: int, name: str) -> None:
+        if self.stderr.isatty():
+            done = "#" * (_BAR * number // count)
+            self.stderr.write(f"\r\033[K[{done:<{_BAR}}] {number}/{count} {name}", ending="")
+            if number == count:
+                self.stderr.write("")
+
+    def _report(self, storage: PrivateMediaStorage, result: Result, *, apply: bool) -> None:
+        for name, found in result.problems:
+            self.stderr.write(f"{name}: {found.value}")
+        moved = result.counts.get(Found.PUBLIC, 0)
+        verb = "moved" if apply else "would be moved"
+        self.stdout.write(
+            f"{moved} files of {result.length} bytes {verb} from {settings.MEDIA_ROOT} to {storage.location}; "
+            f"{result.counts.get(Found.PRIVATE, 0)} were there already, {len(result.problems)} need a look"
+        )
+        if not apply and moved:
+            self.stdout.write("Nothing was changed. Say --apply to do it.")
+
+
+def _user(name: str) -> Any:
+    if name == "anonymous":
+        return AnonymousUser()
+    model = get_user_model()
+    try:
+        return model._default_manager.get_by_natural_key(name)  # type: ignore[attr-defined]  # noqa: SLF001
+    except model.DoesNotExist as error:
+        msg = f"user {name!r}: there is none of that name; 'anonymous' is whoever is not signed in"
+        raise CommandError(msg) from error
+
+
+def _field(name: str) -> FileField:
+    try:
+        label, _, attribute = name.rpartition(".")
+        field = apps.get_model(label)._meta.get_field(attribute)  # noqa: SLF001
+    except (LookupError, ValueError, FieldDoesNotExist) as error:
+        msg = f"{name!r} is no field: {error}"
+        raise CommandError(msg) from error
+    if not isinstance(field, FileField):
+        msg = f"{name} is no file field"
+        raise CommandError(msg)
+    if not isinstance(field.storage, PrivateMediaStorage):
+        msg = f"{name} is on {type(field.storage).__name__}: give it storage=PrivateMediaStorage() first"
+        raise CommandError(msg)
+    return field
+
+
+def _by_storage(fields: list[FileField]) -> Iterator[tuple[PrivateMediaStorage, list[FileField]]]:
+    groups: dict[str, list[FileField]] = {}
+    for field in fields:
+        groups.setdefault(field.storage.path(""), []).append(field)
+    for group in groups.values():
+        storage = group[0].storage
+        if isinstance(storage, PrivateMediaStorage):
+            yield storage, group

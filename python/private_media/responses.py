@@ -1,0 +1,105 @@
+"""What the core answers, as a response of Django."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from private_media import _core
+
+_OK = 200
+_NOT_MODIFIED = 304
+
+
+def response_of(answer: _core.Answer) -> HttpResponseBase:
+    """Make the response of an answer. Only one that has bytes of the file is a stream."""
+    response: HttpResponseBase
+    if answer.body.remaining and answer.status // 100 == _OK // 100:
+        response = PrivateFileResponse(answer)
+    elif answer.status == _NOT_MODIFIED:
+        response = HttpResponseNotModified()
+    else:
+        response = HttpResponse(answer.body, status=answer.status)
+        # The core says the type of all that has one.
+        del response.headers["Content-Type"]
+    for name, value in answer.headers:
+        response.headers[name.title()] = value
+    # Who asks is known by the session's cookie.
+    response.headers["Vary"] = "Cookie"
+    return response
+
+
+class PrivateFileResponse(StreamingHttpResponse):
+    """The bytes of a private file, whole or in part, read as the client takes them."""
+
+    #: How much a server's file wrapper reads at a time.
+    block_size = 64 << 10
+    #: What `wsgi.file_wrapper` is given: the whole file, or None where it is anything else.
+    file_to_stream: _FileToStream | None = None
+
+    def __init__(self, answer: _core.Answer) -> None:
+        """Make a stream of an answer."""
+        self._body = answer.body
+        super().__init__(answer.body, status=answer.status)
+        del self.headers["Content-Type"]
+
+    def _set_streaming_content(self, value: Any) -> None:
+        super()._set_streaming_content(value)  # type: ignore[misc]
+        self.file_to_stream = None
+        # Servers differ in what they make of a file's middle, so they get only whole ones. What a middleware puts in place of
+        # the content has to be iterated.
+        if value is self._body and self.status_code == _OK and (number := value.fileno()) is not None:
+            self.file_to_stream = _FileToStream(value, number)
+
+    def has_header(self, header: str) -> bool:
+        """Tell whether a header is set. How the content is encoded is settled: not at all.
+
+        GZipMiddleware asks for this before it compresses; of a part of a file that would make another part.
+        """
+        return header.lower() == "content-encoding" or super().has_header(header)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the bytes to an event loop, which never waits for the disk and never gets them all at once."""
+        if self.is_async:
+            async for part in self.streaming_content:  # type: ignore[union-attr]
+                yield part
+        elif self._iterator is self._body:  # type: ignore[attr-defined]
+            while True:
+                part = self._body.read_now()
+                if part is None:
+                    part = await asyncio.to_thread(self._body.read)
+                if not part:
+                    return
+                yield part
+        else:
+            iterator: Iterator[bytes] = iter(self.streaming_content)  # type: ignore[arg-type]
+            while (part := await asyncio.to_thread(next, iterator, None)) is not None:
+                yield part
+
+
+class _FileToStream:
+    """A file as servers' file wrappers take it: those that know how send its descriptor, the others read."""
+
+    def __init__(self, body: _core.Body, number: int) -> None:
+        self._body = body
+        self._number = number
+        self._rest = b""
+
+    def fileno(self) -> int:
+        return self._number
+
+    def read(self, size: int = -1) -> bytes:
+        if size is None or size < 0:
+            return self._rest + b"".join(self._body)
+        piece = self._rest or self._body.read()
+        self._rest = piece[size:]
+        return piece[:size]
+
+    def close(self) -> None:
+        self._body.close()

@@ -1,0 +1,103 @@
+"""The whole story of a request: what is asked for, may they, and then the server's answer."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+from django.http import Http404
+from django.utils.functional import LazyObject, empty
+from django.utils.module_loading import import_string
+from django.views.decorators.http import require_safe
+
+from private_media import _core, conf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+logger = logging.getLogger("private_media")
+
+
+def get_class(import_path: str) -> type[Any]:
+    """Import a class by its dotted path."""
+    try:
+        found: type[Any] = import_string(import_path)
+    except ImportError as error:
+        msg = f"{import_path!r} cannot be imported: {error}"
+        raise ImproperlyConfigured(msg) from error
+    return found
+
+
+class _FromSettings(LazyObject):  # type: ignore[type-arg]
+    """An object of the class that the settings name, made when it is first needed."""
+
+    def __init__(self, read: Callable[[], tuple[str, dict[str, Any]]]) -> None:
+        # LazyObject hands on what is set, but for what is its own.
+        self.__dict__["_read"] = read
+        super().__init__()
+
+    def _setup(self) -> None:
+        path, options = self.__dict__["_read"]()
+        self._wrapped = get_class(path)(**options)
+
+
+#: How the bytes leave.
+server: Any = _FromSettings(conf.server)
+#: Who may read.
+permissions: Any = _FromSettings(conf.permissions)
+
+
+@require_safe
+def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
+    """Answer a request for a private file.
+
+    The permission is asked before anybody looks whether there is such a file, so that its answer does not tell.
+    """
+    try:
+        path = _core.media_path(path)
+    except _core.IllegalPath as error:
+        raise Http404(str(error)) from error
+    if not may_read(request, path):
+        logger.info("denied: %s", path)
+        if settings.DEBUG:
+            msg = f"{path}: the permission denies it"
+            raise PermissionDenied(msg)
+        msg = "there is no such file"
+        raise Http404(msg)
+    response: HttpResponseBase = server.serve(request, path=path)
+    return response
+
+
+# The permission decides, for strangers too; LoginRequiredMiddleware (Django 5.1) would redirect before it is asked.
+serve_private_file.login_required = False  # type: ignore[attr-defined]
+
+
+def may_read(request: HttpRequest, path: str) -> bool:
+    """Ask the permission class, which may answer sync or async."""
+    asked = permissions.has_read_permission(request, path)
+    if inspect.isawaitable(asked):
+        # An object that is to be awaited is true, and no answer.
+        asked = async_to_sync(_wait_for)(asked)
+    return bool(asked)
+
+
+async def _wait_for(answer: Any) -> Any:
+    return await answer
+
+
+@receiver(setting_changed)
+def _forget(setting: str, **_: Any) -> None:
+    if setting.startswith("PRIVATE_MEDIA_"):
+        for lazy in (server, permissions):
+            # A test may have put something of its own in place.
+            if isinstance(lazy, _FromSettings):
+                lazy._wrapped = empty  # noqa: SLF001 (it is ours)

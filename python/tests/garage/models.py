@@ -1,0 +1,24 @@
+"""Cars, with a photo and papers that only their owner may see."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from private_media.storages import PrivateMediaStorage
+
+
+def owners_folder(car: Car, file_name: str) -> str:
+    """Put the owner's key into the path."""
+    return f"cars/{car.owner_id}/{file_name}"
+
+
+class Car(models.Model):
+    """A car."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    photo = models.ImageField(storage=PrivateMediaStorage(), upload_to=owners_folder, blank=True)
+    papers = models.FileField(storage=PrivateMediaStorage(), upload_to=owners_folder, blank=True)
+
+    def __str__(self) -> str:
+        return f"car {self.pk}"

@@ -1,0 +1,1 @@
+from django.core.urlresolvers import reverse  # noqa: F401

@@ -1,0 +1,9 @@
+"""What nobody should write: the private files, to everybody."""
+
+from django.urls import include, re_path
+from django.views.static import serve
+
+urlpatterns = [
+    re_path(r"^private/(?P<path>.*)$", serve, {"document_root": "private"}),
+    re_path("", include("private_media.urls")),
+]

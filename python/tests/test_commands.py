@@ -1,0 +1,213 @@
+"""`manage.py private_media`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from garage.models import Car
+from private_media import relocate as relocation
+
+
+def run(*arguments):
+    out, err = StringIO(), StringIO()
+    code = 0
+    try:
+        call_command("private_media", *arguments, stdout=out, stderr=err)
+    except SystemExit as stopped:
+        code = stopped.code
+    return code, out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "code", "says"),
+    [
+        ("alice", "cars/{alice}/a.jpg", 0, "allowed: owner, by grant cars/{owner}/{*file}"),
+        ("alice", "/private/cars/{alice}/a%2Ejpg", 0, "allowed: owner, by grant cars/{owner}/{*file}"),
+        ("bob", "cars/{alice}/a.jpg", 1, "denied: the user is not among them"),
+        ("anonymous", "cars/{alice}/a.jpg", 1, "denied: nobody is signed in"),
+        ("carol", "cars/{alice}/a.jpg", 0, "allowed: staff"),
+        ("root", "../secret", 1, "denied: "),
+    ],
+)
+def test_check(settings, users, put, user, path, code, says):
+    settings.PRIVATE_MEDIA_PERMISSIONS = "private_media.permissions.GrantPermissions"
+    settings.PRIVATE_MEDIA_PERMISSIONS_OPTIONS = {"grants": {"cars/{owner}/{*file}": ["owner", "staff"]}}
+    put(f"cars/{users['alice'].pk}/a.jpg")
+    got = run("check", user, path.replace("{alice}", str(users["alice"].pk)))
+    assert got[0] == code
+    assert got[1].startswith(says), got
+
+
+def test_check_of_a_project_s_own_class(settings, users):
+    for rule, code, says in [
+        ("Everyone", 0, "allowed: by rules.Everyone"),
+        ("AsyncNobody", 1, "denied: by rules.AsyncNobody"),
+        ("AsyncOwner", 0, "allowed: by rules.AsyncOwner"),
+        ("RaisesHttp404", 1, "denied: the permission raises Http404"),
+    ]:
+        settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
+        got = run("check", "alice", f"{users['alice'].pk}/a.jpg")
+        assert (got[0], got[1].strip()) == (code, says)
+    settings.PRIVATE_MEDIA_PERMISSIONS = "rules.Everyone"
+    assert "there is no such file" in run("check", "alice", "a.jpg")[2]
+    with pytest.raises(CommandError, match="there is none of that name"):
+        run("check", "nobody", "a.jpg")
+
+
+@pytest.fixture
+def media(settings):
+    media = Path(settings.MEDIA_ROOT)
+    media.mkdir()
+    return media
+
+
+@pytest.fixture
+def garage(users, media, root):
+    """Files in each state that there is."""
+    for name, public, private in [
+        ("cars/1/one.jpg", b"one", None),
+        ("cars/1/empty.jpg", b"", None),
+        ("cars/2/two.jpg", None, b"two"),
+        ("cars/2/both.jpg", b"both", b"both"),
+        ("cars/3/differ.jpg", b"this", b"that"),
+        ("cars/3/missing.jpg", None, None),
+        ("cars/.hidden/x.jpg", b"x", None),
+    ]:
+        Car.objects.create(owner=users["alice"], photo=name, papers="cars/1/one.jpg")
+        for folder, content in ((media, public), (root, private)):
+            if content is not None:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+    (media / "other.jpg").write_bytes(b"of no field")
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_says_all_and_changes_nothing(garage, media, root):
+    before = files(media), files(root)
+    with pytest.raises(CommandError, match="two different files"):
+        run("relocate", "garage.Car.photo", "garage.Car.papers")
+    assert (files(media), files(root)) == before
+    Car.objects.filter(photo__contains="differ").delete()
+    code, out, err = run("relocate", "garage.Car.photo", "garage.Car.papers")
+    assert code == 0
+    assert out.startswith("3 files of 7 bytes would be moved")
+    assert "1 were there already, 2 need a look" in out
+    assert "Say --apply" in out
+    assert "cars/3/missing.jpg: nowhere" in err
+    assert "cars/.hidden/x.jpg: no name that could be served" in err
+
+
+def test_relocating(garage, media, root):
+    names = list(Car.objects.values_list("pk", "photo", "papers"))
+    os.utime(media / "cars/1/one.jpg", (1_000_000_000, 1_000_000_000))
+    for _ in range(2):
+        with pytest.raises(CommandError, match="two different files"):
+            run("relocate", "garage.Car.photo", "garage.Car.papers", "--apply")
+        assert files(media) == {
+            "cars/3/differ.jpg": b"this",
+            "cars/.hidden/x.jpg": b"x",
+            "other.jpg": b"of no field",
+        }
+        assert files(root) == {
+            "cars/1/one.jpg": b"one",
+            "cars/1/empty.jpg": b"",
+            "cars/2/two.jpg": b"two",
+            "cars/2/both.jpg": b"both",
+            "cars/3/differ.jpg": b"that",
+        }
+    assert (root / "cars/1/one.jpg").stat().st_mtime == 1_000_000_000
+    assert list(Car.objects.values_list("pk", "photo", "papers")) == names
+
+
+def test_what_is_copied_wrongly_is_not_deleted(garage, media, monkeypatch):
+    before = files(media)
+    monkeypatch.setattr(relocation, "_are_same", lambda *_: False)
+    with pytest.raises(CommandError):
+        run("relocate", "garage.Car.photo", "--apply")
+    assert files(media) == before
+
+
+def test_links_out_of_the_public_root_are_not_followed(users, media, root, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (media / "link.jpg").symlink_to(tmp_path / "secret")
+    Car.objects.create(owner=users["alice"], photo="link.jpg")
+    run("relocate", "garage.Car.photo", "--apply")
+    assert files(root) == {}
+    assert (tmp_path / "secret").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [("garage.Car.owner", "no file field"), ("garage.Car.nothing", "no field"), ("nothing", "no field"),
+     ("a.b.c", "no field")],
+)  # fmt: skip
+def test_fields_that_are_none(field, problem):
+    with pytest.raises(CommandError, match=problem):
+        run("relocate", field)
+
+
+def test_killed_in_the_middle_it_goes_on(tmp_path):
+    """The kill comes at another moment each time."""
+    count = 400
+    media, private, database = tmp_path / "media", tmp_path / "p", tmp_path / "db.sqlite3"
+    (media / "cars").mkdir(parents=True)
+    whole = {f"cars/{n}.jpg": b"%d" % n * 5000 for n in range(count)}
+    for name, content in whole.items():
+        (media / name).write_bytes(content)
+    prelude = f"""
+import settings
+settings.DATABASES["default"]["NAME"] = {str(database)!r}
+settings.MEDIA_ROOT, settings.PRIVATE_MEDIA_ROOT = {str(media)!r}, {str(private)!r}
+import os, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+django.setup()
+from django.core.management import call_command
+from garage.models import Car
+"""
+    make = """
+from django.contrib.auth.models import User
+call_command("migrate", run_syncdb=True, verbosity=0)
+owner = User.objects.create_user("alice")
+Car.objects.bulk_create(Car(owner=owner, photo=f"cars/{n}.jpg") for n in range(%d))
+"""
+    move = (
+        'print("ready", flush=True); call_command("private_media", "relocate", "garage.Car.photo", "--apply")'
+    )
+
+    def python(code, **more):
+        return subprocess.Popen(
+            [sys.executable, "-c", prelude + code], cwd=Path(__file__).parent, text=True, **more
+        )
+
+    assert python(make % count).wait() == 0
+    kills = 0
+    for delay in (0.02, 0.05, 0.1):
+        process = python(move, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+        # Each file is whole in one of the two places.
+        public, moved = (
+            files(media),
+            {n: c for n, c in files(private).items() if n in whole} if private.exists() else {},
+        )
+        assert {**public, **moved} == whole
+        assert all(public[name] == moved[name] for name in public.keys() & moved.keys())
+    assert kills
+    process = python(move, stdout=subprocess.PIPE)
+    assert "0 need a look" in process.communicate()[0]
+    assert files(media) == {}
+    assert files(private) == whole

@@ -1,0 +1,102 @@
+"""The same requests to real servers: gunicorn, which has the kernel send whole files, and uvicorn."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["gunicorn", "gunicorn --preload", "gunicorn --threads=4", "uvicorn"])
+def server(request, root):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    name, *options = request.param.split()
+    if name == "gunicorn":
+        command = ["gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket", *options, "server_app:wsgi"]
+    else:
+        command = ["uvicorn", f"--port={port}", "--lifespan=off", "--log-level=warning", "server_app:asgi"]
+    environment = {**os.environ, "TEST_ROOT": str(root)}
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=Path(__file__).parent, env=environment)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield port, process.pid
+    process.terminate()
+    assert process.wait(10) == (0 if name == "gunicorn" else process.returncode)
+
+
+def ask(port, path, method="GET", **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(
+        method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    response = connection.getresponse()
+    try:
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+def largest(pid):
+    """Give the most memory that the server and its workers ever took, in bytes."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    status = [Path(f"/proc/{each}/status").read_text() for each in (pid, *children)]
+    return max(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) << 10
+
+
+def test_the_protocol(server, put):
+    port, _ = server
+    whole = os.urandom(3 * MIB + 7)
+    put("cars/7/film.mp4", whole)
+    status, headers, body = ask(port, "/private/cars/7/film.mp4")
+    assert (status, headers["Content-Type"], headers["Content-Length"]) == (200, "video/mp4", str(len(whole)))
+    assert body == whole
+    etag = headers["ETag"]
+    assert ask(port, "/private/cars/7/film.mp4", "HEAD")[::2] == (200, b"")
+    for field, part in [
+        ("bytes=0-99", whole[:100]), ("bytes=1000000-", whole[1_000_000:]), ("bytes=-7", whole[-7:]),
+    ]:  # fmt: skip
+        assert ask(port, "/private/cars/7/film.mp4", Range=field)[::2] == (206, part), field
+    assert ask(port, "/private/cars/7/film.mp4", If_None_Match=etag)[::2] == (304, b"")
+    assert ask(port, "/private/cars/7/film.mp4", If_Match='"x"')[0] == 412
+    assert ask(port, "/private/cars/7/film.mp4", Range="bytes=9999999-")[0] == 416
+    assert ask(port, "/private/cars/7/film.mp4", "POST")[0] == 405
+    for path in ("none.mp4", "..%2f..%2fetc/passwd", "%2e%2e/secret", "/etc/passwd", "cars/7"):
+        assert ask(port, f"/private/{path}")[0] == 404, path
+    put("empty.txt", b"")
+    assert ask(port, "/private/empty.txt")[::2] == (200, b"")
+
+
+def test_memory_does_not_grow_with_the_file(server, root):
+    port, pid = server
+    with (root / "large.bin").open("wb") as file:
+        file.truncate(512 * MIB)
+    assert ask(port, "/private/none.bin")[0] == 404
+    before = largest(pid)
+    for headers in ({}, {"Range": "bytes=1-"}):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/private/large.bin", headers=headers)
+        response = connection.getresponse()
+        # A slow reader: what it does not take must not be read for it.
+        assert len(response.read(MIB)) == MIB
+        time.sleep(0.3)
+        assert largest(pid) - before < 16 * MIB
+        taken = MIB
+        while piece := response.read(MIB):
+            taken += len(piece)
+        assert taken == 512 * MIB - len(headers)
+        connection.close()
+    assert largest(pid) - before < 16 * MIB

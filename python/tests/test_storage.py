@@ -1,0 +1,358 @@
+"""The storage is Django's FileSystemStorage, but for the way to the disk."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import django
+import pytest
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage, storages
+from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.db import models
+from django.db.migrations.writer import MigrationWriter
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from garage.models import Car
+from private_media.storages import PrivateMediaStorage
+
+
+@pytest.fixture
+def storage(root):
+    return PrivateMediaStorage()
+
+
+def read(storage, name):
+    with storage.open(name) as file:
+        return file.read()
+
+
+def test_it_is_a_file_system_storage(storage, root):
+    assert isinstance(storage, FileSystemStorage)
+    assert storage.path("cars/7/photo.jpg") == str(root / "cars/7/photo.jpg")
+    assert storage.url("cars/7/my café.jpg") == "/private/cars/7/my%20caf%C3%A9.jpg"
+
+
+def test_location_and_base_url_are_positional(tmp_path):
+    storage = PrivateMediaStorage(tmp_path, "/files")
+    storage.save("a.txt", ContentFile(b"a"))
+    assert (tmp_path / "a.txt").read_bytes() == b"a"
+    assert storage.url("a.txt") == "/files/a.txt"
+
+
+@pytest.mark.parametrize(
+    "options", [{"file_permissions_mode": 0o604, "directory_permissions_mode": 0o705}, {"base_url": "/x/"}]
+)
+def test_options_of_storages(settings, root, options):
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "private": {"BACKEND": "private_media.storages.PrivateMediaStorage", "OPTIONS": options},
+    }
+    storage = storages["private"]
+    storage.save("cars/a.txt", ContentFile(b"a"))
+    assert read(storage, "cars/a.txt") == b"a"
+    if "file_permissions_mode" in options:
+        assert (root / "cars/a.txt").stat().st_mode & 0o777 == 0o604
+        assert (root / "cars").stat().st_mode & 0o777 == 0o705
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o027, 0o077])
+def test_permissions_are_those_of_django_under_any_umask(root, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        ours, djangos = PrivateMediaStorage(), FileSystemStorage(tmp_path / "djangos")
+        for storage in (ours, djangos):
+            storage.save("a/b/c.txt", ContentFile(b"c"))
+    finally:
+        os.umask(before)
+    for name in ("a", "a/b", "a/b/c.txt"):
+        assert (root / name).stat().st_mode == (tmp_path / "djangos" / name).stat().st_mode, name
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="allow_overwrite came with Django 5.1")
+def test_allow_overwrite(root):
+    storage = PrivateMediaStorage(allow_overwrite=True)
+    assert storage.save("a.txt", ContentFile(b"one")) == "a.txt"
+    assert storage.save("a.txt", ContentFile(b"two")) == "a.txt"
+    assert (root / "a.txt").read_bytes() == b"two"
+
+
+def test_settings_are_read_lazily_and_followed(settings, tmp_path):
+    storage = PrivateMediaStorage()
+    for name, url in (("one", "/one/"), ("two", "/two")):
+        settings.PRIVATE_MEDIA_ROOT = tmp_path / name
+        settings.PRIVATE_MEDIA_URL = url
+        storage.save("a.txt", ContentFile(name.encode()))
+        assert (tmp_path / name / "a.txt").read_text() == name
+        assert storage.url("a.txt") == f"/{name}/a.txt"
+        assert storage.location == str(tmp_path / name)
+    settings.PRIVATE_MEDIA_ROOT = None
+    with pytest.raises(ImproperlyConfigured, match="PRIVATE_MEDIA_ROOT is not set"):
+        storage.path("a.txt")
+
+
+def test_a_relative_url_follows_the_script_prefix(settings):
+    from django.urls import set_script_prefix
+
+    set_script_prefix("/app/")
+    try:
+        settings.PRIVATE_MEDIA_URL = "private/"
+        assert PrivateMediaStorage().url("a.txt") == "/app/private/a.txt"
+    finally:
+        set_script_prefix("/")
+
+
+def test_migrations_hold_what_was_passed_and_no_path_of_a_machine(root):
+    for arguments, options in [((), {}), (("/srv/x", "/x/"), {}), ((), {"file_permissions_mode": 0o600})]:
+        storage = PrivateMediaStorage(*arguments, **options)
+        assert storage.deconstruct() == ("private_media.storages.PrivateMediaStorage", arguments, options)
+    field = models.FileField(storage=PrivateMediaStorage())
+    text, imports = MigrationWriter.serialize(field)
+    assert text == "models.FileField(storage=private_media.storages.PrivateMediaStorage(), upload_to='')"
+    assert "import private_media.storages" in imports
+    assert str(root) not in MigrationWriter.serialize(Car._meta.get_field("photo"))[0]  # noqa: SLF001
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "..", "a/..\\..\\x", ".hidden", "a/.git/config", "-/x", "a\nb"],
+)
+def test_names_that_are_refused(storage, name):
+    for use in (
+        lambda: storage.open(name),
+        lambda: storage.save(name, ContentFile(b"x")),
+        lambda: storage.size(name),
+        lambda: storage.delete(name),
+        lambda: storage.listdir(name),
+    ):
+        with pytest.raises((SuspiciousFileOperation, ValueError)):
+            use()
+
+
+def test_the_guards_of_cve_2024_39330(storage):
+    class Dots(PrivateMediaStorage):
+        def get_valid_name(self, name):
+            return "../" + name
+
+        def generate_filename(self, filename):
+            return filename
+
+    with pytest.raises(SuspiciousFileOperation):
+        storage.generate_filename("../../x")
+    with pytest.raises(SuspiciousFileOperation):
+        storage.get_available_name("a/../../x")
+    with pytest.raises(SuspiciousFileOperation):
+        Dots().save("../x", ContentFile(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("upload", "stored"),
+    [
+        ("my photo.jpg", "my_photo.jpg"),
+        (".htaccess", "htaccess"),
+        ("café.jpg", "café.jpg"),
+        ("a" * 300 + ".jpg", "a" * 251 + ".jpg"),
+    ],
+)
+def test_names_of_uploads(storage, upload, stored):
+    name = storage.generate_filename(f"cars/7/{upload}")
+    assert storage.save(name, ContentFile(b"x")) == f"cars/7/{stored}"
+
+
+def test_links_do_not_lead_out(storage, root, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("secret")
+    (root / "link.txt").symlink_to(outside / "secret.txt")
+    (root / "folder").symlink_to(outside)
+    for name in ("link.txt", "folder/secret.txt"):
+        for mode in ("rb", "r+b", "wb", "ab"):
+            with pytest.raises(FileNotFoundError):
+                storage.open(name, mode)
+        with pytest.raises(FileNotFoundError):
+            storage.size(name)
+    with pytest.raises(FileNotFoundError):
+        storage.listdir("folder")
+    with pytest.raises(OSError, match=r".*"):
+        storage.save("folder/new.txt", ContentFile(b"x"))
+    storage.delete("folder/secret.txt")
+    assert [path.name for path in outside.iterdir()] == ["secret.txt"]
+    assert (outside / "secret.txt").read_text() == "secret"
+
+
+def test_fifos_are_not_waited_for(storage, root):
+    os.mkfifo(root / "pipe")
+    with pytest.raises(FileNotFoundError):
+        storage.open("pipe")
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "after"),
+    [("rb", None, b"old"), ("r", None, b"old"), ("wb", b"new", b"new"), ("w", "new", b"new"),
+     ("ab", b"new", b"oldnew"), ("r+b", b"ne", b"ned"), ("w+", "new", b"new")],
+)  # fmt: skip
+def test_modes_of_open(storage, put, mode, content, after):
+    path = put("a.txt", b"old")
+    with storage.open("a.txt", mode) as file:
+        if content is None:
+            assert file.read() == ("old" if mode == "r" else b"old")
+        else:
+            file.write(content)
+    assert path.read_bytes() == after
+
+
+def test_a_file_that_is_not_there(storage):
+    for use in (storage.open, storage.size, storage.get_modified_time):
+        with pytest.raises(FileNotFoundError):
+            use("none.txt")
+    assert not storage.exists("none.txt")
+    storage.delete("none.txt")
+
+
+def test_listing_and_deleting(storage, root):
+    storage.save("cars/7/a.txt", ContentFile(b"a"))
+    (root / ".hidden").write_text("x")
+    assert storage.listdir("") == (["cars"], [])
+    assert storage.listdir("cars/7") == ([], ["a.txt"])
+    with pytest.raises(OSError, match="not empty"):
+        storage.delete("cars/7")
+    storage.delete("cars/7/a.txt")
+    storage.delete("cars/7")
+    assert storage.listdir("cars") == ([], [])
+
+
+def test_times_are_those_of_the_file(storage, put):
+    path = put("a.txt")
+    os.utime(path, (1_000_000_000.25, 1_000_000_001.5))
+    assert storage.get_accessed_time("a.txt").timestamp() == 1_000_000_000.25
+    assert storage.get_modified_time("a.txt").timestamp() == 1_000_000_001.5
+    assert storage.get_created_time("a.txt").timestamp() == pytest.approx(path.stat().st_ctime, abs=1e-5)
+
+
+@pytest.mark.parametrize("content", [b"", b"bytes", "text é", b"x" * 3_000_000])
+def test_content_of_any_kind(storage, root, content):
+    storage.save("a.bin", ContentFile(content))
+    assert (root / "a.bin").read_bytes() == (content.encode() if isinstance(content, str) else content)
+
+
+def test_a_large_upload(storage, root):
+    with TemporaryUploadedFile("a.bin", "application/octet-stream", 3, None) as upload:
+        upload.write(b"abc")
+        upload.seek(0)
+        assert storage.save("a.bin", upload) == "a.bin"
+    assert (root / "a.bin").read_bytes() == b"abc"
+
+
+def test_content_that_breaks_off_leaves_nothing(storage, root):
+    class Broken(File):
+        def chunks(self, chunk_size=None):
+            yield b"one"
+            raise RuntimeError("the client went away")
+
+    with pytest.raises(RuntimeError, match="the client went away"):
+        storage.save("cars/7/a.txt", Broken(None, "a.txt"))
+    assert list(root.iterdir()) == []
+
+
+def test_content_may_come_from_the_same_storage(storage):
+    storage.save("a.txt", ContentFile(b"a" * 100_000))
+
+    class Lazy(File):
+        def chunks(self, chunk_size=None):
+            yield read(storage, "a.txt")
+
+    storage.save("b.txt", Lazy(None, "b.txt"))
+    assert storage.size("b.txt") == 100_000
+
+
+def test_nothing_is_seen_before_it_is_whole(storage, root):
+    class Slow(File):
+        def chunks(self, chunk_size=None):
+            yield b"one"
+            assert not (root / "a.txt").exists()
+            assert storage.listdir("") == ([], [])
+            yield b"two"
+
+    storage.save("a.txt", Slow(None, "a.txt"))
+    assert (root / "a.txt").read_bytes() == b"onetwo"
+
+
+def test_racing_saves_of_one_name_are_all_kept(storage, root):
+    gate = threading.Barrier(8)
+
+    class Gated(ContentFile):
+        def chunks(self, chunk_size=None):
+            gate.wait()
+            return super().chunks(chunk_size)
+
+    names = []
+    threads = [
+        threading.Thread(target=lambda n=n: names.append((storage.save("cars/a.txt", Gated(b"%d" % n)), n)))
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({name for name, _ in names}) == 8
+    assert all((root / name).read_bytes() == b"%d" % n for name, n in names)
+
+
+def test_copies_and_pickles_open_their_own_root(storage, root):
+    storage.save("a.txt", ContentFile(b"a"))
+    for other in (copy.copy(storage), copy.deepcopy(storage), pickle.loads(pickle.dumps(storage))):  # noqa: S301
+        assert read(other, "a.txt") == b"a"
+
+
+def test_a_root_that_was_made_again_is_found_again(storage, root, put):
+    put("a.txt")
+    assert storage.size("a.txt") == 9
+    root.rename(root.with_name("old"))
+    storage.save("b.txt", ContentFile(b"b"))
+    assert [path.name for path in root.iterdir()] == ["b.txt"]
+    assert not storage.exists("a.txt")
+
+
+def test_a_forked_process_saves_and_reads_and_ends(root):
+    code = """
+import os, sys
+from django.conf import settings
+settings.configure(PRIVATE_MEDIA_ROOT=sys.argv[1])
+from django.core.files.base import ContentFile
+from private_media.storages import PrivateMediaStorage
+storage = PrivateMediaStorage()
+storage.save("parent.txt", ContentFile(b"parent"))
+child = os.fork()
+if not child:
+    with storage.open("parent.txt") as file:
+        storage.save("child.txt", ContentFile(file.read()))
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run([sys.executable, "-c", code, str(root)], check=True, timeout=20, cwd=Path(__file__).parent)
+    assert (root / "child.txt").read_bytes() == b"parent"
+
+
+@limits(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(name=st.text(st.sampled_from("./\\a%é\0~-: "), max_size=24) | st.text(max_size=40))
+def test_no_name_leaves_the_root(root, tmp_path, name):
+    storage = PrivateMediaStorage()
+    before = sorted(tmp_path.iterdir())
+    try:
+        saved = storage.save(name, ContentFile(b"x"))
+    except (SuspiciousFileOperation, OSError, ValueError):
+        saved = None
+    assert sorted(tmp_path.iterdir()) == before
+    if saved is not None:
+        assert (root / saved).resolve().is_relative_to(root)
+        assert read(storage, saved) == b"x"
+        storage.delete(saved)

@@ -1,0 +1,93 @@
+//! The Python package: built once, and tested on each Django that it is for.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::machine::step;
+
+/// Each Django, by the folder of its virtual environment and its version. The last one has the tools, too.
+const DJANGOS: [(&str, &str); 2] =
+    [("target/python/django42", "4.2.30"), ("target/python/django52", "5.2.19")];
+const TOOLS: &str = "target/python/django52";
+const WHEELS: &str = "target/python/wheels";
+const SOURCES: &str = "target/python/src";
+/// Each example, and what its README says tests it.
+const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
+
+/// Installs what is missing, builds the wheel, and runs all that looks at it.
+pub(crate) fn run() -> Result<(), String> {
+    for (venv, django) in DJANGOS {
+        environment(venv, django)?;
+    }
+    build()?;
+    lint()?;
+    for (venv, django) in DJANGOS {
+        let python = python(venv);
+        // Without the folder of the sources on its path it tests what the wheel has.
+        step(Command::new(&python).args([
+            "-m",
+            "pytest",
+            "--quiet",
+            "-p",
+            "no:cacheprovider",
+            "python/tests",
+        ]))?;
+        for example in EXAMPLES.iter().filter(|example| Path::new(example).exists()) {
+            let python = std::path::absolute(&python).map_err(|error| format!("{python}: {error}"))?;
+            step(Command::new(python).args(["-W", "error", "manage.py", "test"]).current_dir(example))?;
+        }
+        let source = source(&python, django)?;
+        step(Command::new(&python).args(["python/tests/django_suites/run.py", &source]))?;
+    }
+    Ok(())
+}
+
+fn environment(venv: &str, django: &str) -> Result<(), String> {
+    let python = python(venv);
+    if !Path::new(&python).exists() {
+        step(Command::new("python3").args(["-m", "venv", "--clear", venv]))?;
+    }
+    let django = format!("Django=={django}");
+    let install =
+        ["-m", "pip", "install", "--quiet", "--requirement", "python/tests/requirements.txt", &django];
+    step(Command::new(&python).args(install))
+}
+
+/// One wheel for every Python, in place of whatever was installed before.
+fn build() -> Result<(), String> {
+    let _ = std::fs::remove_dir_all(WHEELS);
+    step(Command::new(format!("{TOOLS}/bin/maturin")).args(["build", "--profile", "dev", "--out", WHEELS]))?;
+    let wheels = std::fs::read_dir(WHEELS).map_err(|error| format!("{WHEELS}: {error}"))?;
+    let wheel = wheels.flatten().next().ok_or_else(|| format!("{WHEELS}: no wheel was built"))?.path();
+    for (venv, _) in DJANGOS {
+        let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
+        step(Command::new(python(venv)).args(install).arg(&wheel))?;
+    }
+    Ok(())
+}
+
+fn lint() -> Result<(), String> {
+    let ruff = format!("{TOOLS}/bin/ruff");
+    step(Command::new(&ruff).args(["check", "python", "examples"]))?;
+    step(Command::new(&ruff).args(["format", "--check", "python", "examples"]))?;
+    step(Command::new(python(TOOLS)).args(["-m", "mypy"]).env("MYPYPATH", "python"))?;
+    step(Command::new(python(TOOLS)).args(["-m", "mypy.stubtest", "private_media._core"]))
+}
+
+/// Django's source distribution, which has its tests.
+fn source(python: &str, django: &str) -> Result<String, String> {
+    let folder = format!("{SOURCES}/django-{django}");
+    if !Path::new(&folder).exists() {
+        let wanted = format!("Django=={django}");
+        let download =
+            ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "django", "--dest", SOURCES];
+        step(Command::new(python).args(download).arg(wanted))?;
+        let archive = format!("{folder}.tar.gz");
+        step(Command::new("tar").args(["--extract", "--gzip", "--file", &archive, "--directory", SOURCES]))?;
+    }
+    Ok(folder)
+}
+
+fn python(venv: &str) -> String {
+    format!("{venv}/bin/python")
+}
