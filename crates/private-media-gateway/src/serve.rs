@@ -36,11 +36,12 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         Server::Direct => media,
         Server::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
         Server::Nginx(InternalUrl::FullPath) => {
-            let delivery = NginxXAccelRedirect::full_path(&config.root);
+            let delivery = NginxXAccelRedirect::full_path(config.absolute_root()?);
             media.delivery(delivery.map_err(|error| config.root_error(&error))?)
         }
         Server::Apache(encoding) => {
-            let delivery = ApacheXSendfile::new(&config.root).map_err(|error| config.root_error(&error))?;
+            let delivery =
+                ApacheXSendfile::new(config.absolute_root()?).map_err(|error| config.root_error(&error))?;
             media.delivery(delivery.encoding(*encoding))
         }
     };

@@ -43,7 +43,9 @@ pub(crate) enum Origin {
 impl Layers {
     pub(crate) fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
         let named = matches.get_one::<String>("config").map(PathBuf::from);
-        let file = named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        // Only one that is not there is none: one that cannot be looked at would be read if it could.
+        let is_there = || Path::new(DEFAULT_FILE).try_exists().unwrap_or(true);
+        let file = named.or_else(|| is_there().then(|| PathBuf::from(DEFAULT_FILE)));
         let mut settings = file.as_deref().map(read_file).transpose()?.unwrap_or_default();
         for key in KEYS {
             if let Some(setting) = Setting::from_arguments(key, matches) {

@@ -7,8 +7,9 @@ mod show;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -112,7 +113,7 @@ impl Config {
         let root = identify_folder(&self.root).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => setting.error(
                 "there is no such folder",
-                &format!("create it with: mkdir -p {}", self.root.display()),
+                &format!("create it with: mkdir -p -m 750 {}", self.root.display()),
             ),
             _ => setting.error(&error.to_string(), "name a folder that this user can read"),
         })?;
@@ -167,6 +168,19 @@ impl Config {
                 database.into_iter().chain([secret]).collect()
             }
         }
+    }
+
+    /// The root's whole path, as another program is to see it. Links in it stay; where `..` leads, only the kernel knows.
+    pub(crate) fn absolute_root(&self) -> Result<PathBuf, ConfigError> {
+        let whole = std::path::absolute(&self.root).map(|path| path.components().collect::<PathBuf>());
+        let whole = match whole {
+            Ok(whole) if whole.components().any(|part| part == Component::ParentDir) => {
+                std::fs::File::open(&whole)
+                    .and_then(|folder| std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())))
+            }
+            whole => whole,
+        };
+        whole.map_err(|error| self.root_error(&error))
     }
 
     /// An error about the root that was met when it was opened.
@@ -320,13 +334,20 @@ fn server(layers: &Layers, private: &str) -> Result<Server, ConfigError> {
         "apache" => Ok(Server::Apache(encoding)),
         _ => Err("this version knows direct, nginx and apache; write one of them".into()),
     })?;
-    match &server {
-        Server::Nginx(InternalUrl::Prefix(internal)) if shadows(internal, private) => Err(setting.error(
-            &format!("it and the private URL {private} lie in one another"),
+    let location = match &server {
+        Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
+        Server::Nginx(InternalUrl::FullPath) => {
+            format!("{}/", std::path::absolute(layers.path(&keys::ROOT)).unwrap_or_default().display())
+        }
+        Server::Direct | Server::Apache(_) => return Ok(server),
+    };
+    if shadows(&location, private) {
+        return Err(setting.error(
+            &format!("the location {location} and the private URL {private} lie in one another"),
             &format!("write another, such as {private}-/files/"),
-        )),
-        _ => Ok(server),
+        ));
     }
+    Ok(server)
 }
 
 fn internal_url(value: &str) -> Result<InternalUrl, String> {

@@ -3,7 +3,8 @@
 //! Their names hold one random word and their contents another, so that an answer that repeats the name it was asked for is told
 //! apart from one that gives the content away.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use private_media::storage::{SaveOptions, StorageError, content};
 use private_media::{MediaPath, PrivateMedia};
-use rustix::fs::{AtFlags, Gid, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use super::journal::Journal;
 use super::readers::{Readers, path_in};
@@ -89,7 +90,7 @@ impl Canaries {
         readers: &Readers,
     ) -> io::Result<Self> {
         // As the library would: whatever umask the doctor's shell has, these are what the gateway's own files are.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
+        rustix::process::umask(Mode::from_raw_mode(0o027));
         let root = Arc::new(Dir::open_ambient_dir(&config.root, ambient_authority())?);
         Journal::sweep(&root);
         let folder = &readers.folder;
@@ -172,14 +173,36 @@ fn folders_to_make(root: &Dir, canaries: &[Canary]) -> Vec<MediaPath> {
 fn give_away(root: &Dir, folders: &[MediaPath], canaries: &[Canary]) -> io::Result<()> {
     let top = rustix::fs::statat(root, ".", AtFlags::empty())?;
     let owner = Uid::from_raw(top.st_uid);
-    let names = folders.iter().chain(canaries.iter().map(|canary| &canary.path));
-    for name in names {
+    // Whoever may write there can put something else under a name, so it is the open handle that is looked at, and given away.
+    let give = |name: &MediaPath, flags: OFlags, is_own: &dyn Fn(&File) -> io::Result<bool>| {
         let parent = name.parent();
         let folder = root.open_dir(parent.as_ref().map_or(".", MediaPath::as_str))?;
         let hands_on = rustix::fs::statat(&folder, ".", AtFlags::empty())?.st_mode & 0o2000 != 0;
+        let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&folder, name.file_name(), flags, Mode::empty())?);
+        if file.metadata()?.uid() != 0 || !is_own(&file)? {
+            return Err(io::Error::other(format!("somebody has put something else in the place of {name}")));
+        }
         let group = (!hands_on).then(|| Gid::from_raw(top.st_gid));
-        // The folder is open, and no link of that name is followed: nothing outside gets another owner.
-        rustix::fs::chownat(&folder, name.file_name(), Some(owner), group, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(rustix::fs::fchown(&file, Some(owner), group)?)
+    };
+    for canary in canaries {
+        give(&canary.path, OFlags::empty(), &|file| {
+            let mut content = Vec::new();
+            let metadata = file.metadata()?;
+            file.take(canary.content.len() as u64 + 1).read_to_end(&mut content)?;
+            Ok(metadata.is_file() && metadata.nlink() == 1 && content == canary.content)
+        })?;
+    }
+    for folder in folders {
+        let names = || folders.iter().chain(canaries.iter().map(|canary| &canary.path));
+        let is_made = |name: &str| {
+            names().any(|made| made.file_name() == name && made.parent().as_ref() == Some(folder))
+        };
+        give(folder, OFlags::DIRECTORY, &|handle| {
+            let mut entries = Dir::from_std_file(handle.try_clone()?).entries()?;
+            entries.try_fold(true, |all, entry| Ok(all && entry?.file_name().to_str().is_some_and(is_made)))
+        })?;
     }
     Ok(())
 }
@@ -200,5 +223,79 @@ pub(super) fn described(config: &Config) -> String {
             metadata.mode() & 0o7777
         ),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Put = fn(&std::path::Path);
+
+    /// What somebody has put in the place of a canary, or of a folder that was made, stays root's.
+    #[test]
+    fn only_what_was_made_is_given_away() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test is for root");
+            eprintln!("left out: a test that needs root");
+            return;
+        }
+        let cases: [(&str, Put, bool); 6] = [
+            ("nothing else", |_| (), true),
+            (
+                "another file",
+                |root| std::fs::write(root.join("made/private-media-doctor-1.jpg"), "root's").unwrap(),
+                false,
+            ),
+            (
+                "a second name of the file",
+                |root| {
+                    std::fs::hard_link(root.join("made/private-media-doctor-1.jpg"), root.join("x")).unwrap();
+                },
+                false,
+            ),
+            (
+                "a link",
+                |root| {
+                    let canary = root.join("made/private-media-doctor-1.jpg");
+                    std::fs::rename(&canary, root.join("x")).unwrap();
+                    std::os::unix::fs::symlink("../x", canary).unwrap();
+                },
+                false,
+            ),
+            (
+                "a folder with more in it",
+                |root| std::fs::write(root.join("made/secret"), "root's").unwrap(),
+                false,
+            ),
+            (
+                "somebody's own file",
+                |root| {
+                    let canary = root.join("made/private-media-doctor-1.jpg");
+                    std::os::unix::fs::chown(canary, Some(23_456), None).unwrap();
+                },
+                false,
+            ),
+        ];
+        for (what, put, is_given) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
+            let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+            let path = |name: &str| MediaPath::new(name).unwrap();
+            let canary =
+                Canary { path: path("made/private-media-doctor-1.jpg"), content: "the canary".into() };
+            std::fs::create_dir(folder.path().join("made")).unwrap();
+            std::fs::write(folder.path().join(canary.path.as_str()), &canary.content).unwrap();
+            put(folder.path());
+            let given = give_away(&root, &[path("made")], &[canary]);
+            assert_eq!(given.is_ok(), is_given, "{what}: {given:?}");
+            let owner = |name: &str| {
+                std::fs::symlink_metadata(folder.path().join(name)).map(|found| found.uid()).ok()
+            };
+            assert_eq!(owner("made"), Some(if is_given { 12_345 } else { 0 }), "{what}");
+            for name in ["x", "made/secret"] {
+                assert!(owner(name).is_none_or(|owner| owner == 0), "{what}: {name}");
+            }
+        }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Client {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
+    /// The host that is named, where it is not the public URL's own.
+    pub(super) host: Option<&'a str>,
     /// Whose session is shown; `None` is a stranger.
     pub(super) cookie: Option<&'a HeaderValue>,
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
@@ -129,7 +131,7 @@ impl Client {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(path)
-            .header(HOST, &self.target.authority)
+            .header(HOST, ask.host.unwrap_or(&self.target.authority))
             .header(USER_AGENT, concat!("private-media-doctor/", env!("CARGO_PKG_VERSION")))
             .header(CONNECTION, "close");
         if let Some(cookie) = ask.cookie {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use private_media::MediaPath;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, FlockOperation, flock};
 
 use super::canary::PREFIX;
 
@@ -32,6 +32,11 @@ impl Journal {
         // From here on it is taken away again, also if it cannot be written.
         let text: String = paths.iter().map(|path| format!("{path}\n")).collect();
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if rustix::process::geteuid().is_root() {
+            // So that a doctor who is not root can clear up after this one.
+            let owner = rustix::fs::Uid::from_raw(rustix::fs::statat(&*root, ".", AtFlags::empty())?.st_uid);
+            rustix::fs::fchown(&file, Some(owner), None)?;
+        }
         let written = file.write_all(text.as_bytes());
         let journal = Self { root, name, paths, _locked: file };
         match written {

@@ -7,7 +7,7 @@ use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::identity::django::SecretKeys;
 
-use super::report::{Finding, Findings, unless_ok};
+use super::report::{Finding, Findings, quoted, unless_ok};
 use crate::config::{Config, Django, Server, Source, lies_in};
 
 /// Folders that a server shows to everybody as they come.
@@ -27,11 +27,11 @@ const WEB_NAMES: [&str; 5] = ["public_html", "htdocs", "httpdocs", "wwwroot", "h
 
 /// The root is a folder that nobody reads or writes past the gateway.
 pub(super) fn root(config: &Config) -> Findings {
-    let root = config.root.display();
+    let (root, quoted_root) = (config.root.display(), quoted(&config.root));
     let metadata = match std::fs::metadata(&config.root) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let fix = format!("mkdir -p -m 2750 {root}, or name another with --root");
+            let fix = format!("mkdir -p -m 2750 {quoted_root}, or name another with --root");
             return vec![Finding::problem(format!("{root}: there is no such folder"), fix)];
         }
         Err(error) => return vec![Finding::problem(format!("{root}: {error}"), run_as(&config.root))],
@@ -45,18 +45,31 @@ pub(super) fn root(config: &Config) -> Findings {
     let mut problems = Vec::new();
     if mode & 0o002 != 0 {
         let message = format!("{seen}: every user of this machine can put files into it");
-        problems.push(Finding::problem(message, format!("chmod o-rwx {root}")));
+        problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     } else if mode & 0o005 != 0 {
         let message = format!("{seen}: every user of this machine can go into it, past the gateway");
-        problems.push(Finding::problem(message, format!("chmod o-rwx {root}")));
+        problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     }
     if mode & 0o020 != 0 && config.server != Server::Direct && mode & 0o2000 == 0 {
         let group = group_name(metadata.gid());
         let message =
             format!("{seen}: the group {group} can write in it, and the front server needs to read only");
-        problems.push(Finding::problem(message, format!("chmod g-w,g+s {root}")));
+        problems.push(Finding::problem(message, format!("chmod g-w,g+s {quoted_root}")));
     }
     unless_ok(problems, seen)
+}
+
+/// Nobody gets past the front server that files are handed off to.
+pub(super) fn listen(config: &Config) -> Findings {
+    let open: Vec<_> = config.listen.iter().filter(|address| !address.ip().is_loopback()).collect();
+    match open.first() {
+        Some(address) if config.server != Server::Direct => vec![Finding::problem(
+            format!("the gateway listens on {address}, where others reach it past the front server"),
+            "listen = \"127.0.0.1:8000\", or let a firewall close the port",
+        )],
+        Some(address) => vec![Finding::ok(format!("{address}, where others reach it, too"))],
+        None => vec![Finding::ok("this machine only")],
+    }
 }
 
 /// The root is in no folder that is known to be shown to everybody.
@@ -139,7 +152,7 @@ pub(super) fn accounts(config: &Config) -> Findings {
                 "{shown} has the mode {:03o}: others can read its hashes and its secret",
                 metadata.mode() & 0o777
             );
-            problems.push(Finding::problem(message, format!("chmod 600 {shown}")));
+            problems.push(Finding::problem(message, format!("chmod 600 {}", quoted(path))));
         }
         Ok(_) => {
             match AccountsFile::load(path).and_then(|file| Accounts::new(file, AccountsOptions::default())) {
@@ -237,6 +250,9 @@ pub(super) fn space(config: &Config) -> Findings {
 pub(super) fn run_as(path: &Path) -> String {
     let owner = std::fs::metadata(path).ok().map(|metadata| metadata.uid()).filter(|owner| *owner != 0);
     match owner {
+        Some(owner) if owner == rustix::process::geteuid().as_raw() => {
+            format!("let this user read and write all below it: chown -R {owner} {}", quoted(path))
+        }
         Some(owner) => {
             let name = name_in("/etc/passwd", owner).unwrap_or_else(|| format!("'#{owner}'"));
             format!("run it as the gateway's user: sudo -u {name} private-media doctor …")

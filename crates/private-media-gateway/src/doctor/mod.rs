@@ -30,12 +30,13 @@ use crate::serve;
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
 
 /// Every check on this machine, in order.
-const LOCAL: [LocalCheck; 7] = [
+const LOCAL: [LocalCheck; 8] = [
     ("root", local::root),
     ("web-root", local::web_root),
     ("public-folders", local::public_folders),
     ("accounts", local::accounts),
     ("config-file", local::config_file),
+    ("listen", local::listen),
     ("debug", local::debug),
     ("space", local::space),
 ];

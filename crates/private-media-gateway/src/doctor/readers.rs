@@ -6,7 +6,7 @@ use private_media::{Identity, MediaPath, PrivateMedia, User};
 
 /// How many folders and accounts are tried; a grant that nobody has among them is one that nobody has.
 const MOST_FOLDERS: usize = 64;
-const MOST_ACCOUNTS: usize = 100;
+const MOST_ACCOUNTS: usize = 1000;
 /// How long a probe's session lasts. No cookie outlives the doctor for long.
 const SESSION: std::time::Duration = std::time::Duration::from_secs(300);
 

@@ -1,6 +1,7 @@
 //! What was found, line by line.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -114,9 +115,34 @@ fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// A path as a shell takes it: what is to be done about something may be pasted.
+pub(super) fn quoted(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref().display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
+    if !path.starts_with('-') && path.chars().all(is_plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_shell_takes() {
+        for (path, text) in [
+            ("/srv/private", "/srv/private"),
+            ("my files", "'my files'"),
+            ("x;touch pwn", "'x;touch pwn'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", r"'it'\''s'"),
+            ("-rf", "'-rf'"),
+        ] {
+            assert_eq!(quoted(path), text);
+        }
+    }
 
     #[test]
     fn lines() {

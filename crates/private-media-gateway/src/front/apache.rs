@@ -46,23 +46,22 @@ pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError>
         <IfModule mod_expires.c>
             ExpiresActive Off
         </IfModule>
-    </Location>
+{sendfile}    </Location>
     # Nobody gets another's answer.
     <IfModule mod_cache.c>
         CacheDisable \"{url}\"
     </IfModule>
-{sendfile}</VirtualHost>
+</VirtualHost>
 "
     ))
 }
 
 fn sendfile(root: &str) -> String {
     format!(
-        "
-    # The gateway has answered that this reader may have the file: Apache sends it, if it is below this folder. It follows
-    # links that lead out of there: nobody but the application may be able to make one.
-    XSendFile On
-    XSendFilePath \"{root}\"
+        "        # The gateway has answered that this reader may have the file: Apache sends it, if it is below this folder. It follows
+        # links that lead out of there: nobody but the application may be able to make one. Only the gateway is obeyed.
+        XSendFile On
+        XSendFilePath \"{root}\"
 "
     )
 }

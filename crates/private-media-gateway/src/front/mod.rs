@@ -131,7 +131,7 @@ fn gateway(config: &Config) -> Result<SocketAddr, ConfigError> {
 }
 
 fn root(config: &Config) -> Result<String, ConfigError> {
-    let root = std::path::absolute(&config.root).map_err(|error| config.root_error(&error))?;
+    let root = config.absolute_root()?;
     // Each server has its own marks for variables and escapes; none of them has one for all of these.
     let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\' | '$' | '{' | '}' | '%');
     match root.to_str().filter(|root| root.chars().all(is_plain)) {

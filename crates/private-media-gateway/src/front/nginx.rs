@@ -45,10 +45,11 @@ server {{
     #location / {{
     #    proxy_pass http://127.0.0.1:9000;
     #    proxy_set_header Host $http_host;
+    #    proxy_ignore_headers X-Accel-Redirect;  # only the gateway hands off
     #}}
 
-    # Who asks, and may they? The gateway knows.
-    location {url} {{
+    # Who asks, and may they? The gateway knows. No location with a pattern, such as one for all pictures, takes over: ^~
+    location ^~ {url} {{
         # Nothing behind the name: so the path arrives as the client wrote it.
         proxy_pass http://{upstream};
         proxy_http_version 1.1;
@@ -101,7 +102,7 @@ map $status ${variable} {{
     let internal = format!(
         "
     # The gateway has answered that this reader may have the file: here are its bytes.
-    location \"{location}\" {{
+    location ^~ \"{location}\" {{
         # No request of a client gets here.
         internal;
         # A slash at the end of both, or `..` leads out.
@@ -109,6 +110,8 @@ map $status ${variable} {{
         # The gateway names files without links; a link that is met now was put there since.
         disable_symlinks on \"from={root}/\";
         autoindex off;
+        # A file that was replaced a moment ago is not sent as it was before.
+        open_file_cache off;
         # As many ranges as the gateway itself takes.
         max_ranges 16;
         sendfile on;

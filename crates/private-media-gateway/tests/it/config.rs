@@ -17,7 +17,10 @@ fn what_is_wrong_is_one_line() {
     std::fs::create_dir(place.path("private/media")).unwrap();
     std::os::unix::fs::symlink("media", place.path("link")).unwrap();
     for (arguments, parts) in [
-        (&["--root", "nowhere"][..], &["--root \"nowhere\"", "no such folder", "mkdir -p nowhere"][..]),
+        (
+            &["--root", "nowhere"][..],
+            &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"][..],
+        ),
         (&["--root", "file"], &["--root \"file\"", "not a folder"]),
         (
             &["--root", "media/private", "--public", "media"],
@@ -64,6 +67,10 @@ fn what_is_wrong_is_one_line() {
         ),
         (&["--server", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["lie in one another"]),
         (&["--server", "nginx", "--url", "/"], &["lie in one another", "/-/files/"]),
+        (
+            &["--server", "nginx", "--root", "/private", "--internal-url", "full-path"],
+            &["--internal-url \"full-path\"", "lie in one another"],
+        ),
         (&["--identity", "jwt"], &["--identity \"jwt\"", "accounts"]),
         (&["--log", "a=b=c"], &["--log \"a=b=c\"", "info"]),
         (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
@@ -266,7 +273,7 @@ fn front_servers_follow_the_settings() {
     for (arguments, has, has_not) in [
         (
             &["nginx"][..],
-            vec!["listen 80;", "server 127.0.0.1:8000;", "location /private/ {"],
+            vec!["listen 80;", "server 127.0.0.1:8000;", "location ^~ /private/ {"],
             vec!["internal", "server_name"],
         ),
         (
@@ -293,7 +300,7 @@ fn front_servers_follow_the_settings() {
         ),
         (
             &["nginx", "--server", "nginx", "--internal-url", "/-/x/", "--url", "/", "--front", "[::1]:80"],
-            vec!["location \"/-/x/\" {", "location / {", "listen [::1]:80;"],
+            vec!["location ^~ \"/-/x/\" {", "location ^~ / {", "listen [::1]:80;"],
             vec!["private-media-internal"],
         ),
         (&["apache"], vec!["<VirtualHost *:80>"], vec!["XSendFile", "ServerName", "xsendfile"]),

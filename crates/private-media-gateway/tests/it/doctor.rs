@@ -338,7 +338,7 @@ fn bytes(text: &str) -> Vec<u8> {
 #[test]
 fn fronts_that_are_wrong() {
     type Change = fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8>;
-    let changes: [(&str, Change, &[&str]); 8] = [
+    let changes: [(&str, Change, &[&str]); 9] = [
         ("nothing", |head, ask| ask(head), &[]),
         ("no cookie", |head, ask| ask(&without(head, "cookie:")), &["read: ", "Cookie"]),
         (
@@ -352,7 +352,14 @@ fn fronts_that_are_wrong() {
             |_, _| {
                 b"HTTP/1.1 301 Moved\r\nlocation: https://example.org/x\r\ncontent-length: 0\r\n\r\n".to_vec()
             },
-            &["front: ", "--url https://example.org"],
+            &["front: ", "if that site is yours"],
+        ),
+        (
+            "all to https of its own",
+            |_, _| {
+                b"HTTP/1.1 301 Moved\r\nlocation: https://127.0.0.1/x\r\ncontent-length: 0\r\n\r\n".to_vec()
+            },
+            &["front: ", "--url https://127.0.0.1"],
         ),
         (
             "other bytes",

@@ -135,9 +135,9 @@ impl ApacheXSendfile {
         if self.encoding == SendfileEncoding::Encoded {
             return HeaderValue::try_from(encoded(path)).ok();
         }
-        // A space at the end is no part of a field's value (RFC 9110 section 5.5): it would name another file.
-        let says_itself =
-            path.last() != Some(&b' ') && (self.encoding == SendfileEncoding::Plain || !path.contains(&b'%'));
+        // White space at the end is no part of a field's value (RFC 9110 section 5.5): it would name another file.
+        let says_itself = !matches!(path.last(), Some(b' ' | b'\t'))
+            && (self.encoding == SendfileEncoding::Plain || !path.contains(&b'%'));
         // What no field can hold, such as a line break, is refused here.
         says_itself.then(|| HeaderValue::from_bytes(path).ok())?
     }
@@ -249,6 +249,7 @@ mod tests {
             ("50%41.jpg", None, Some("50%41.jpg"), "50%2541.jpg"),
             ("%2e%2e%2f", None, Some("%2e%2e%2f"), "%252e%252e%252f"),
             ("ends ", None, None, "ends%20"),
+            ("ends\t", None, None, "ends%09"),
             ("line\nbreak", None, None, "line%0Abreak"),
         ] {
             let bytes = |text: Option<&str>| text.map(|text| format!("/srv/private/{text}").into_bytes());
@@ -264,8 +265,11 @@ mod tests {
         /// What a server makes of the value is the name, for every name and every kind of server.
         #[test]
         fn values_come_back_to_the_name(
-            name in prop::collection::vec(1..=255_u8, 1..60).prop_filter("no root", |name| name[0] != b'/')
+            name in prop::collection::vec(prop_oneof![9 => b' '..=b'~', 1 => 1..=255_u8], 1..20)
+                .prop_filter("no root", |name| name[0] != b'/'),
+            end in prop::sample::select(&["", "", " ", "\t", "%20"][..]),
         ) {
+            let name = [name.as_slice(), end.as_bytes()].concat();
             let path = Path::new(OsStr::from_bytes(&name));
             let decoded = |value: &HeaderValue| percent_decode(value.as_bytes()).collect::<Vec<u8>>();
             let whole = [b"/srv/private/", name.as_slice()].concat();

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::super::local::group_name;
+use super::super::report::quoted;
 use super::front::absolute_root;
 use super::{Canary, Front, Probe};
 
@@ -34,11 +35,12 @@ pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, Str
         group_name(metadata.gid())
     );
     let fix = if closed.starts_with(&root) {
+        let root = quoted(&root);
         format!(
             "chgrp -R {group} {root} && chmod -R g+rX {root} && find {root} -type d -exec chmod g+s {{}} +"
         )
     } else {
-        format!("chmod o+x {}, or move the root", closed.display())
+        format!("chmod o+x {}, or move the root", quoted(closed))
     };
     Some((seen, fix))
 }

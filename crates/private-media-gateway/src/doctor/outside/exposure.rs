@@ -1,7 +1,7 @@
 //! Other ways to the same files: the internal location, public folders, listings.
 
 use super::super::canary::Canary;
-use super::super::client::Unanswered;
+use super::super::client::{Ask, Unanswered};
 use super::super::local::real;
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::{absolute_root, hand_off};
@@ -70,11 +70,14 @@ pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered
             break;
         }
     }
+    if problems.is_empty() && !probe.readers.everyone {
+        problems.extend(at_another_host(probe, &path).await?);
+    }
     // `location /static { alias /srv/site/static/; }` takes `/static../private/…` out of its folder.
     'slips: for public in PUBLIC.iter().filter(|public| **public != "/") {
         for url in slips(public, &root, &path) {
             // This one is the private URL to whoever cleans it up.
-            let is_known = probe.is_open && url.contains("/../");
+            let is_known = (probe.is_open || probe.readers.everyone) && url.contains("/../");
             if !is_known && probe.gives_away(&probe.as_stranger(&url).await?) {
                 problems.push(slipped(probe, &url, public));
                 break 'slips;
@@ -83,6 +86,25 @@ pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered
     }
     let some = folders(probe).into_iter().take(3).collect::<Vec<_>>().join(", ");
     Ok(unless_ok(problems, format!("no other URL leads to the files: not {some} …")))
+}
+
+/// Whoever names another host gets another site of the same server, whose folder may lie above the root; there the private URL
+/// itself may be one of a folder.
+async fn at_another_host(probe: &Probe<'_>, path: &str) -> Result<Option<Finding>, Unanswered> {
+    const OTHER: &str = "private-media-doctor.invalid";
+    let ask = Ask { host: Some(OTHER), ..Ask::default() };
+    for folder in std::iter::once(probe.config.url.clone()).chain(folders(probe)) {
+        let url = format!("{folder}{path}");
+        if probe.gives_away(&probe.front.send(&url, &ask).await?) {
+            return Ok(Some(Finding::problem(
+                format!(
+                    "{url} gives the file to anybody who names another host, such as {OTHER}: a default site, or another one, has a folder above the root"
+                ),
+                "move the root out of that folder; no site of this server may have it below its own",
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// The accounts and the configuration are at no URL.

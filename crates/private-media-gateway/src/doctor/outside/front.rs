@@ -79,20 +79,20 @@ pub(super) fn hand_off(config: &Config, front: Front) -> String {
         (_, Front::Caddy) => "delivery.server = \"direct\": this front takes no hand-off".into(),
         (Server::Nginx(InternalUrl::Prefix(internal)), _) => {
             format!(
-                "location {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
+                "location ^~ {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
             )
         }
-        (Server::Nginx(InternalUrl::FullPath), _) => format!("location {root}/ {{ internal; root /; }}"),
+        (Server::Nginx(InternalUrl::FullPath), _) => format!("location ^~ {root}/ {{ internal; root /; }}"),
         (_, Front::Lighttpd) => {
             format!("\"x-sendfile\" => \"enable\", \"x-sendfile-docroot\" => ( \"{root}\" ) in proxy.server")
         }
-        _ => format!("XSendFile On and XSendFilePath \"{root}\" for {}", config.url),
+        _ => format!("XSendFile On and XSendFilePath \"{root}\" in <Location \"{}\">", config.url),
     }
 }
 
 /// The root's whole path, without a slash at its end.
 pub(super) fn absolute_root(config: &Config) -> String {
-    let root = std::path::absolute(&config.root).unwrap_or_else(|_| config.root.clone());
+    let root = config.absolute_root().unwrap_or_else(|_| config.root.clone());
     root.display().to_string().trim_end_matches('/').to_owned()
 }
 

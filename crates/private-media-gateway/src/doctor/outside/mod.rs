@@ -147,7 +147,7 @@ impl Probe<'_> {
         }
         match &self.readers.reader {
             None => notes.push(
-                "no account may read any file, as the grants stand: only what strangers see was looked at"
+                "no account was found that may read a file of the doctor's own name: only what strangers see was looked at"
                     .into(),
             ),
             Some(reader) if self.readers.everyone => notes.push(format!(

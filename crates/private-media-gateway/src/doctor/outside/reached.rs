@@ -64,7 +64,7 @@ pub(super) async fn front(probe: &Probe<'_>) -> Reached {
     let finding = if is_gateway {
         Finding::ok(format!("{url} is answered by the gateway"))
     } else if !is_there {
-        redirected(&url, &answer)
+        redirected(&url, &probe.front.target.host, &answer)
     } else {
         let fix = match answer.status.as_u16() {
             502..=504 => {
@@ -74,7 +74,11 @@ pub(super) async fn front(probe: &Probe<'_>) -> Reached {
                 "let the front ask for nothing below {}: the gateway decides who may read",
                 probe.config.url
             ),
-            _ => kind.pass(probe.config),
+            _ => format!(
+                "{}; if that is there, a rule or a site before it answers: print the block with --front NAME:PORT, or end the \
+                 default site",
+                kind.pass(probe.config)
+            ),
         };
         Finding::problem(format!("{url} answers {}, and not as the gateway does", answer.status), fix)
     };
@@ -92,12 +96,19 @@ fn unreachable(error: &Unanswered) -> Finding {
     Finding::problem(text, fix)
 }
 
-fn redirected(url: &str, answer: &Answer) -> Finding {
+fn redirected(url: &str, asked: &str, answer: &Answer) -> Finding {
     let to = answer.text(&LOCATION);
     let seen = format!("{url} answers {} to {to}", answer.status);
     if url.starts_with("http://") && to.starts_with("https://") {
         let host = to.trim_start_matches("https://").split('/').next().unwrap_or_default();
-        return Finding::problem(seen, format!("give the https URL: --url https://{host}"));
+        // Readers' sessions go where this line says, so it names no site that was not asked for.
+        let is_own = host.trim_start_matches("www.") == asked.trim_start_matches("www.");
+        let fix = if is_own {
+            format!("give the https URL: --url https://{host}")
+        } else {
+            "give the https URL, if that site is yours".into()
+        };
+        return Finding::problem(seen, fix);
     }
     Finding::problem(seen, "give the URL that it leads to, or let the private URL pass")
 }

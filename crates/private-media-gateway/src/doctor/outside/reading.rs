@@ -86,7 +86,9 @@ async fn problem_of(probe: &Probe<'_>, canary: &Canary) -> Result<Option<Finding
         ),
         Some(Behind::Refused(status)) => (
             format!("the gateway that runs says {status}, though this configuration allows it"),
-            "start the gateway anew with this configuration, or give doctor the root, grants and accounts of the one that runs".into(),
+            "see its log for why: let its user into every folder below the root, or start it anew with this configuration, or give \
+             doctor the root, grants and accounts of the one that runs"
+                .into(),
         ),
         _ if is_refusal(&answer) => (
             "the gateway gives it to this reader if asked directly, and refuses it through the front".to_owned(),

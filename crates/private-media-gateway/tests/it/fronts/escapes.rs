@@ -128,3 +128,30 @@ fn apache_and_lighttpd() {
         }
     }
 }
+
+/// An application at the same address may say what it likes: files are handed off by the gateway alone.
+#[test]
+fn no_application_hands_off() {
+    for (kind, server, field) in [
+        (Kind::Apache, "apache", "x-sendfile: ROOT/cars/7/twenty.txt"),
+        (Kind::Nginx, "nginx", "x-accel-redirect: /private-media-internal/cars/7/twenty.txt"),
+    ] {
+        if !kind.is_here() {
+            continue;
+        }
+        let place = Place::new();
+        fill(&place);
+        let application = hands_off(field.replace("ROOT", &place.path("private").display().to_string()));
+        let address = free_address();
+        let block = printed(&place, kind, address, free_address(), &["--server", server])
+            // The application's lines, which are printed as comments.
+            .replace("    #ProxyPass", "    ProxyPass")
+            .replace("    #location", "    location")
+            .replace("    #    proxy", "        proxy")
+            .replace("    #}", "    }")
+            .replace("127.0.0.1:9000", &application.to_string());
+        let front = Front::start(kind, address, &block);
+        let answer = ask(front.address, "GET /", &[]);
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]), "{kind:?} {answer:?} {block}");
+    }
+}

@@ -29,7 +29,7 @@ const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: F
     Mistake { what, kind: Kind::Apache, arguments: APACHE, change, found }
 }
 
-static MISTAKES: [Mistake; 19] = [
+static MISTAKES: [Mistake; 20] = [
     nginx(
         "internal is missing",
         |block, _| without(block, "        internal;\n"),
@@ -48,8 +48,8 @@ static MISTAKES: [Mistake; 19] = [
             without(
                 &changed(
                     block,
-                    "location \"/private-media-internal/\"",
-                    "location \"/private-media-internal\"",
+                    "location ^~ \"/private-media-internal/\"",
+                    "location ^~ \"/private-media-internal\"",
                 ),
                 "        internal;\n",
             )
@@ -60,6 +60,20 @@ static MISTAKES: [Mistake; 19] = [
         "the root is below the media folder",
         |block, place| server(block, &format!("location /media/ {{ alias {}/; }}", place.path("").display())),
         ("exposed", "/media/private/", "move"),
+    ),
+    nginx(
+        "a default site has a folder above the root",
+        |block, place| {
+            let folder = place.path("").display().to_string();
+            let listen = block.lines().find(|line| line.trim().starts_with("listen ")).unwrap();
+            let other = listen.replace(';', " default_server;");
+            changed(
+                &format!("{block}server {{ {other} root {folder}; }}\n"),
+                "    # A redirect",
+                "    server_name 127.0.0.1;\n    # A redirect",
+            )
+        },
+        ("exposed", "names another host", "move the root"),
     ),
     nginx(
         "autoindex is on",
@@ -182,7 +196,7 @@ static MISTAKES: [Mistake; 19] = [
     ),
     apache(
         "XSendFilePath is another",
-        |block, _| changed(block, "/private\"\n</VirtualHost>", "/elsewhere\"\n</VirtualHost>"),
+        |block, _| changed(block, "/private\"\n    </Location>", "/elsewhere\"\n    </Location>"),
         ("read", "404 Not Found", "XSendFilePath"),
     ),
     apache(
@@ -322,5 +336,35 @@ fn what_is_printed_is_well() {
         let (code, text) = doctor(kind, arguments, |block, _| block.to_owned());
         let bad = text.lines().any(|line| !line.starts_with("ok ") && !line.contains(" space: "));
         assert!(code == Some(0) && !bad, "{kind:?} {arguments:?}: {text}");
+    }
+}
+
+/// What is right is called so, whatever else the site has.
+#[test]
+fn a_good_site_with_more_in_it() {
+    for (kind, arguments, change) in [
+        (
+            Kind::Nginx,
+            NGINX,
+            // As sites have it for pictures: it does not take over.
+            (|block, _| server(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
+                as fn(&str, &Place) -> String,
+        ),
+        (Kind::Apache, &["--server", "apache", "--grant", "{*file}=everyone"], |block, _| block.to_owned()),
+        (
+            Kind::Apache,
+            APACHE,
+            // An application that hands off what a client names is not obeyed.
+            |block, _| {
+                let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # Paths arrive";
+                changed(block, "    # Paths arrive", echo)
+            },
+        ),
+    ] {
+        if !kind.is_here() {
+            continue;
+        }
+        let (code, text) = doctor(kind, arguments, change);
+        assert!(code == Some(0), "{kind:?} {arguments:?}: {text}");
     }
 }

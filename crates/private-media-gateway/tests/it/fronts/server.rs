@@ -159,7 +159,7 @@ fn nginx(folder: &Path) -> String {
         .collect();
     format!(
         "{user}daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log info;\nevents {{}}\nhttp {{\n    access_log off;\n    gzip on;\n    \
-         gzip_types *;\n    gzip_proxied any;\n    gzip_min_length 1;\n    include /etc/nginx/mime.types;\n{temporary}    include {folder}/block.conf;\n}}\n"
+         open_file_cache max=1000;\n    open_file_cache_valid 60s;\n             gzip_types *;\n    gzip_proxied any;\n    gzip_min_length 1;\n    include /etc/nginx/mime.types;\n{temporary}    include {folder}/block.conf;\n}}\n"
     )
 }
 
