@@ -291,7 +291,7 @@ fn front_servers_follow_the_settings() {
             vec![
                 "listen 8080;",
                 "server_name example.org;",
-                "location /p/q/ {",
+                "location ^~ /p/q/ {",
                 "server 127.0.0.1:9;",
                 "internal;",
                 &root,

@@ -465,3 +465,17 @@ fn a_root_that_takes_nothing() {
         assert!(!text.lines().any(|line| line.starts_with("private/")), "{text}");
     }
 }
+
+/// Where files are handed off, the gateway is the front server's alone.
+#[test]
+fn a_gateway_that_others_reach() {
+    for (arguments, begin) in [
+        (&["--server", "nginx", "--listen", "0.0.0.0:1"][..], "problem  listen: "),
+        (&["--server", "apache", "--listen", "[::]:1"], "problem  listen: "),
+        (&["--listen", "0.0.0.0:1"], "ok       listen: "),
+        (&["--server", "nginx", "--listen", "127.0.0.1:1"], "ok       listen: "),
+    ] {
+        let (_, lines) = doctor(&place(), arguments);
+        assert!(lines.iter().any(|line| line.starts_with(begin)), "{arguments:?}: {lines:#?}");
+    }
+}

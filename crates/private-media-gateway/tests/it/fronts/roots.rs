@@ -4,7 +4,7 @@ use super::server::{Front, Kind, free_address, open_to_all};
 use super::{ask, printed};
 use crate::support::{GRANT, Gateway, Place, credentials};
 
-const ROOTS: [&str; 3] = ["my root's (1); #2", "Ångström é", "link"];
+const ROOTS: [&str; 4] = ["my root's (1); #2", "Ångström é", "link", "beside/../private"];
 
 fn check(kind: Kind, arguments: &[&str]) {
     if !kind.is_here() {
@@ -13,6 +13,7 @@ fn check(kind: Kind, arguments: &[&str]) {
     for root in ROOTS {
         let place = Place::new();
         std::os::unix::fs::symlink("private", place.path("link")).unwrap();
+        std::fs::create_dir(place.path("beside")).unwrap();
         place.write(&format!("{root}/cars/7/a b%41é.jpg"), "inside");
         open_to_all(&place.path(root));
         open_to_all(&place.path("private"));
