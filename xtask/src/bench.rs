@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
 /// Whether it still measures: a moment of it, as the tests have built it, with what needs no Python.
 pub(crate) fn test() -> Result<(), String> {
     machine::install(&PROGRAMS)?;
+    cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
     cargo(&[
         "run",
         "--package",
