@@ -79,7 +79,13 @@ impl Handler for Site {
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         request.extensions_mut().insert(ClientAddr(peer.ip()));
+        let has_content = !http_body::Body::is_end_stream(request.body());
         let mut response = self.answer(request).await;
+        // What is refused may not have been read to its end. A proxy is told that this connection ends (RFC 9112 section 9.6), or
+        // it would send the next request into it.
+        if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
+            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Ok(id) = HeaderValue::try_from(&id) {
             response.headers_mut().insert(&REQUEST_ID, id);
         }

@@ -233,3 +233,31 @@ fn signing_in_by_the_page() {
     let wrong = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=wrong");
     assert_eq!((wrong.status, wrong.field("set-cookie")), (403, None));
 }
+
+/// A proxy that keeps connections is told when one ends with content that nobody has read.
+#[test]
+fn a_refusal_with_content_left_ends_the_connection_and_says_so() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    for (line, field) in [
+        ("POST /private/-/sign-in", "origin: http://evil.example"),
+        ("POST /private/cars/7/photo.jpg", "x: y"),
+        ("POST /elsewhere", "x: y"),
+    ] {
+        let mut stream = gateway.connect();
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: {}\r\n{field}\r\ncontent-length: 100000\r\n\r\nname=",
+            gateway.address
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{line}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{line}: {answer}");
+    }
+    let mut stream = gateway.connect();
+    write!(stream, "GET /private/none HTTP/1.1\r\nhost: x\r\n\r\nGET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert!(answers.ends_with("ok\n"), "without content the connection goes on: {answers}");
+}
