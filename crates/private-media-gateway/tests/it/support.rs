@@ -247,3 +247,16 @@ pub(crate) fn needs(what: &str, available: bool) -> bool {
     }
     available
 }
+
+/// An address of this machine that nobody listens on. It is below the ports that the kernel gives to clients: of those there are
+/// many here, and one of them could take it before its server does.
+pub(crate) fn free_address() -> SocketAddr {
+    use std::hash::{BuildHasher, RandomState};
+
+    loop {
+        let port = 20_000 + u16::try_from(RandomState::new().hash_one(0) % 12_000).unwrap();
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
+}

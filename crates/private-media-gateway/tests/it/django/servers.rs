@@ -1,12 +1,12 @@
 //! The databases: a file, and Debian's servers, each on a port of its own, as an unprivileged user, in a folder that goes with it.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, needs};
+use crate::support::{Place, free_address, needs};
 
 /// Whose files the servers' are where the tests run as root, which these servers refuse to.
 const NOBODY: u32 = 65534;
@@ -31,7 +31,7 @@ impl Server {
             return None;
         }
         let programs = programs?;
-        let (folder, port) = (folder(), free_port());
+        let (folder, port) = (folder(), free_address().port());
         write(&folder.path().join("password"), "pen@cil");
         let initdb =
             ["--username=shop", "--auth=scram-sha-256", "--pwfile=password", "--no-sync", "--encoding=UTF8"];
@@ -50,7 +50,7 @@ impl Server {
         if !needs("MariaDB", programs.iter().all(|program| program.exists())) {
             return None;
         }
-        let (folder, port) = (folder(), free_port());
+        let (folder, port) = (folder(), free_address().port());
         // The gateway's user may read and nothing else.
         write(
             &folder.path().join("init.sql"),
@@ -61,13 +61,15 @@ impl Server {
              GRANT SELECT ON shop.* TO reader@'127.0.0.1';",
         );
         let data = format!("--datadir={}", folder.path().join("data").display());
+        // A server that starts clears its temporaries away, and with them those of every other one in the same folder.
+        let temporary = format!("--tmpdir={}", folder.path().display());
         run(unprivileged(programs[1])
-            .args(["--no-defaults", &data, "--skip-test-db"])
+            .args(["--no-defaults", &data, "--skip-test-db", &temporary])
             .current_dir(folder.path()));
         let own = |option: &str, name: &str| format!("--{option}={}", folder.path().join(name).display());
         let mut command = unprivileged(programs[0]);
         command
-            .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-name-resolve"])
+            .args(["--no-defaults", &data, &temporary, "--bind-address=127.0.0.1", "--skip-name-resolve"])
             .args([own("socket", "socket"), own("pid-file", "pid"), own("init-file", "init.sql")])
             .arg(format!("--port={port}"));
         Some(Self::MariaDb(Running::start(command, port, folder)))
@@ -172,10 +174,6 @@ fn folder() -> tempfile::TempDir {
 
 fn write(path: &Path, text: &str) {
     std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A program without root's rights; it becomes that program, and so has its process id.

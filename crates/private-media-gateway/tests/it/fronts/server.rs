@@ -1,11 +1,12 @@
 //! Real front servers, each started on what `private-media config` prints and on nothing else that matters.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use crate::support::free_address;
 use crate::support::needs;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +120,6 @@ impl Drop for Front {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-/// An address of this machine that nobody listens on.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Lets the workers of a front server, which run as another user, read all below.
