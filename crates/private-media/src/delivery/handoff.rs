@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 
 use super::headers::content_headers;
 use super::{Delivery, Direct, MediaBody, Plan};
 use crate::permission::Permit;
-use crate::request::MediaRequest;
+use crate::request::{ENCODED, MediaRequest};
 use crate::storage::MediaFile;
 
 /// Has nginx send the file: `X-Accel-Redirect` names it below a `location` that is `internal`.
@@ -182,10 +182,8 @@ fn hand_off(
     response
 }
 
-/// Everything but the unreserved characters (RFC 3986 section 2.3) and `/`.
+/// As in the path of a URL.
 fn encoded(path: &[u8]) -> String {
-    const ENCODED: &AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
     percent_encode(path, ENCODED).to_string()
 }
 

@@ -8,6 +8,7 @@ use http::Method;
 use http::header::RANGE;
 use http::request::Parts;
 
+pub(crate) use path::ENCODED;
 pub use path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 pub use preconditions::{Outcome, Preconditions, Validators};
 pub use range::{ByteRange, Range, Selected};

@@ -10,6 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub const MAX_SEGMENT: usize = 255;
 /// The longest path, in bytes.
 pub const MAX_PATH: usize = 1024;
+/// What is percent-encoded in the path of a URL: all but the unreserved characters (RFC 3986 section 2.3) and `/`.
+pub(crate) const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The name of a private file below the root: legal and canonical, or it does not exist.
 ///
@@ -92,8 +95,6 @@ impl MediaPath {
     /// percent-encoded, `/` between segments is kept. [`MediaPath::from_url`] is its inverse.
     #[must_use]
     pub fn to_url(&self) -> String {
-        const ENCODED: &AsciiSet =
-            &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
         utf8_percent_encode(&self.0, ENCODED).to_string()
     }
 
