@@ -4,12 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::identity::django::{Database, SecretKeys, SessionEngine};
 use private_media::{Accounts, DjangoSessions, Identify, IdentifyError, Identity, User};
@@ -69,10 +66,10 @@ impl Readers {
         }
     }
 
-    /// A page to sign in or out at. Those of a Django project are its own.
-    pub(crate) async fn page(&self, request: Request<Incoming>) -> Option<Response<Full<Bytes>>> {
+    /// The accounts, which have pages to sign in and out at. Those of a Django project are its own.
+    pub(crate) fn accounts(&self) -> Option<Accounts> {
         match self {
-            Self::Accounts(accounts) => accounts.page(request).await,
+            Self::Accounts(accounts) => Some(accounts.clone()),
             Self::Django(_) => None,
         }
     }

@@ -8,18 +8,24 @@ use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateM
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{Config, ConfigError, InternalUrl, Limits, Server};
+use crate::config::{Config, ConfigError, InternalUrl, Server};
+use crate::gateway::{GatewayError, Limits};
 use crate::listener;
 use crate::readers::Readers;
 use crate::site::Site;
 
-/// Runs the gateway.
+/// Runs the gateway of a configuration.
 pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
-    runtime(config.workers)?.block_on(async {
+    let open = async || {
         let (media, readers) = open(config).await?;
-        let site = Site::new(&media, readers, &config.url);
-        let listener = bind(&config.listen).await.map_err(|error| taken(config, &error))?;
-        serve(listener, site, config.limits, |_| ()).await
+        Ok(Site::new(&media, readers.accounts(), &config.url))
+    };
+    site(&config.listen, config.workers, config.limits, open, |_| ()).map(exit_code).map_err(|error| {
+        match error {
+            GatewayError::Open(error) => error,
+            GatewayError::Listen(error) => taken(config, &error),
+            GatewayError::Start(error) => cannot_start(config.workers, &error),
+        }
     })
 }
 
@@ -48,33 +54,40 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     Ok((media.build(), readers))
 }
 
-pub(crate) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, ConfigError> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(
-        |error| ConfigError::new(format!("workers {workers}: the threads cannot be started: {error}")),
-    )
-}
-
-pub(crate) async fn bind(addresses: &[SocketAddr]) -> std::io::Result<TcpListener> {
-    TcpListener::bind(addresses).await
-}
-
-/// Announces the address, says what else there is to say of it, and serves until ctrl-c or SIGTERM.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    site: Site,
+/// Opens a site, announces its address, says what else there is to say of it, and serves until ctrl-c or SIGTERM. Whether a second
+/// signal hurried it is the answer.
+pub(crate) fn site<E>(
+    listen: &[SocketAddr],
+    workers: usize,
     mut limits: Limits,
+    open: impl AsyncFnOnce() -> Result<Site, E>,
     introduce: impl FnOnce(SocketAddr),
-) -> Result<ExitCode, ConfigError> {
-    limits.connections = listener::raise_open_files(limits.connections);
-    let signals =
-        stop_signals().map_err(|error| ConfigError::new(format!("signals cannot be received: {error}")))?;
-    let address = listener.local_addr().map_err(|error| ConfigError::new(format!("listen: {error}")))?;
-    announce(address);
-    introduce(address);
-    let was_hurried = listener::serve(listener, site, limits, signals).await;
-    tracing::info!("stopped");
-    // What a shell says of a program that ctrl-c has ended.
-    Ok(if was_hurried { ExitCode::from(130) } else { ExitCode::SUCCESS })
+) -> Result<bool, GatewayError<E>> {
+    runtime(workers).map_err(GatewayError::Start)?.block_on(async {
+        let site = open().await.map_err(GatewayError::Open)?;
+        let listener = TcpListener::bind(listen).await.map_err(GatewayError::Listen)?;
+        let address = listener.local_addr().map_err(GatewayError::Listen)?;
+        limits.connections = listener::raise_open_files(limits.connections);
+        let signals = stop_signals().map_err(GatewayError::Start)?;
+        announce(address);
+        introduce(address);
+        let was_hurried = listener::serve(listener, site, limits, signals).await;
+        tracing::info!("stopped");
+        Ok(was_hurried)
+    })
+}
+
+pub(crate) fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+}
+
+pub(crate) fn cannot_start(workers: usize, error: &std::io::Error) -> ConfigError {
+    ConfigError::new(format!("workers {workers}: the threads cannot be started: {error}"))
+}
+
+/// What a shell says of a program that ctrl-c has ended.
+pub(crate) fn exit_code(was_hurried: bool) -> ExitCode {
+    if was_hurried { ExitCode::from(130) } else { ExitCode::SUCCESS }
 }
 
 /// The first line on stdout. A reader of stdout who has gone is no reason to stop.
@@ -103,7 +116,7 @@ fn stop_signals() -> std::io::Result<watch::Receiver<u8>> {
     Ok(signals)
 }
 
-pub(crate) fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
+fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
     let fix = "choose another, or port 0 for a free one";
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {

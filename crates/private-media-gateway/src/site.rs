@@ -10,12 +10,11 @@ use http::header::HeaderValue;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use private_media::identity::accounts::ClientAddr;
-use private_media::{AccessRecord, MediaService, PrivateMedia};
+use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
 use tower_service::Service;
 
 use crate::body::{Body, Counted, boxed, line};
 use crate::listener::Handler;
-use crate::readers::Readers;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,7 +22,8 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub(crate) struct Site {
     media: MediaService,
-    readers: Readers,
+    /// Whoever has pages below `-/` to sign in and out at.
+    accounts: Option<Accounts>,
     url: Arc<str>,
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
@@ -31,9 +31,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(media: &PrivateMedia, readers: Readers, url: &str) -> Self {
+    pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        Self { media, readers, url: url.into(), pages: None, ids: Arc::default() }
+        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default() }
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
@@ -57,10 +57,11 @@ impl Site {
             if let Some(uri) = self.relative(request.uri()) {
                 *request.uri_mut() = uri;
             }
-            return match self.readers.page(request).await {
-                Some(page) => page.map(boxed),
-                None => line(StatusCode::NOT_FOUND, "not found\n"),
+            let page = match &self.accounts {
+                Some(accounts) => accounts.page(request).await,
+                None => None,
             };
+            return page.map_or_else(|| line(StatusCode::NOT_FOUND, "not found\n"), |page| page.map(boxed));
         }
         match self.media.clone().call(request).await {
             Ok(response) => response.map(boxed),

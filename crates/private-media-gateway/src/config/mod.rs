@@ -17,6 +17,8 @@ use std::time::Duration;
 use private_media::MediaPath;
 use private_media::permission::{Grant, Grants};
 
+use crate::gateway::Limits;
+
 pub(crate) use delivery::{InternalUrl, Server};
 pub(crate) use identity::{Django, Source};
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
@@ -41,19 +43,6 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) limits: Limits,
     layers: Layers,
-}
-
-/// What one client may take of the gateway.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Connections at a time.
-    pub(crate) connections: usize,
-    /// How long a request's head may take, and how long a connection may idle between two.
-    pub(crate) head: Duration,
-    /// The slowest that a client may take a response, in bytes a second.
-    pub(crate) min_rate: u64,
-    /// How long running downloads may go on after the signal to stop.
-    pub(crate) drain: Duration,
 }
 
 impl Config {

@@ -24,12 +24,13 @@ use private_media::{
     storage,
 };
 
-use crate::config::{ConfigError, Limits};
-use crate::readers::Readers;
+use crate::config::ConfigError;
+use crate::gateway::{GatewayError, Limits};
 use crate::serve;
 use crate::site::Site;
 use pages::Person;
 
+const WORKERS: usize = 2;
 const URL: &str = "/private/";
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 const ALICE: Person = Person { name: "alice", id: "7", staff: false };
@@ -54,21 +55,19 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
     let address = crate::config::addresses(listen)
         .map_err(|problem| ConfigError::new(format!("--listen {listen:?}: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
-    let limits = Limits {
-        connections: 1000,
-        head: Duration::from_secs(15),
-        min_rate: 512,
-        drain: Duration::from_secs(2),
-    };
-    serve::runtime(2)?.block_on(async {
-        let listener = serve::bind(&address).await.map_err(|cause| {
-            ConfigError::new(format!(
-                "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"
-            ))
-        })?;
+    let limits = Limits { connections: 1000, drain: Duration::from_secs(2), ..Limits::default() };
+    let open = async || {
         let (media, accounts) = open(folder.path()).await.map_err(|e| error(&*e))?;
-        let site = Site::new(&media, Readers::Accounts(accounts), URL).pages(router(media));
-        serve::serve(listener, site, limits, |address| introduce(&format!("http://{address}"))).await
+        Ok(Site::new(&media, Some(accounts), URL).pages(router(media)))
+    };
+    let introduce = |address| introduce(&format!("http://{address}"));
+    serve::site(&address, WORKERS, limits, open, introduce).map(serve::exit_code).map_err(|cause| match cause
+    {
+        GatewayError::Open(error) => error,
+        GatewayError::Listen(cause) => ConfigError::new(format!(
+            "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"
+        )),
+        GatewayError::Start(error) => serve::cannot_start(WORKERS, &error),
     })
 }
 

@@ -52,7 +52,11 @@ pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<Exit
     for (name, check) in LOCAL {
         report.add(name, check(config));
     }
-    let was_stopped = serve::runtime(1)?.block_on(look(config, target, &mut report));
+    let was_stopped = serve::runtime(1).map_err(|error| serve::cannot_start(1, &error))?.block_on(look(
+        config,
+        target,
+        &mut report,
+    ));
     if was_stopped {
         eprintln!("private-media: stopped; what the doctor had made is removed");
         return Ok(ExitCode::from(130));

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::body::Body;
-use crate::config::Limits;
+use crate::gateway::Limits;
 use paced::Paced;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.

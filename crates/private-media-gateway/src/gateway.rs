@@ -1,0 +1,115 @@
+//! The gateway as something that another program can run.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use private_media::PrivateMedia;
+
+use crate::serve;
+use crate::site::Site;
+
+/// A gateway: private media behind an address.
+///
+/// ```no_run
+/// use private_media::{Grants, LocalStorage, PrivateMedia};
+/// use private_media_gateway::Gateway;
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// Gateway::new(vec!["127.0.0.1:8001".parse()?], "/private/").run(async || {
+///     Ok::<_, std::io::Error>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    listen: Vec<SocketAddr>,
+    url: String,
+    workers: usize,
+    limits: Limits,
+}
+
+/// What one client may take of the gateway.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// How long a request's head may take, and how long a connection may idle between two.
+    pub head: Duration,
+    /// The slowest that a client may take a response, in bytes a second, averaged over half a minute.
+    pub min_rate: u64,
+    /// How long running downloads may go on after the signal to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            head: Duration::from_secs(15),
+            min_rate: 512,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Gateway {
+    /// A gateway that listens on the first of these addresses that it can have, and serves below this URL, which has a slash on
+    /// both sides. It has one worker a core, and the default [`Limits`].
+    #[must_use]
+    pub fn new(listen: Vec<SocketAddr>, url: &str) -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { listen, url: url.into(), workers, limits: Limits::default() }
+    }
+
+    /// Sets how many threads serve.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Sets what one client may take.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Opens private media, says `listening on http://HOST:PORT` on standard output, and serves until ctrl-c or SIGTERM; downloads
+    /// that run then may end. Gives whether a second signal hurried it.
+    ///
+    /// `open` is called within the runtime that serves.
+    pub fn run<E>(
+        self,
+        open: impl AsyncFnOnce() -> Result<PrivateMedia, E>,
+    ) -> Result<bool, GatewayError<E>> {
+        let site = async || Ok(Site::new(&open().await?, None, &self.url));
+        serve::site(&self.listen, self.workers, self.limits, site, |_| ())
+    }
+}
+
+/// Why a gateway does not serve.
+#[derive(Debug)]
+pub enum GatewayError<E> {
+    /// Private media could not be opened.
+    Open(E),
+    /// No address could be listened on.
+    Listen(io::Error),
+    /// The threads, or what receives signals, could not be started.
+    Start(io::Error),
+}
+
+impl<E: fmt::Display> fmt::Display for GatewayError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::Listen(error) => write!(f, "nothing can listen there: {error}"),
+            Self::Start(error) => write!(f, "its threads cannot be started: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> std::error::Error for GatewayError<E> {}

@@ -1,0 +1,109 @@
+//! What the program `private-media` is made of: [`main`] is all of it, and [`Gateway`] what it serves with, for whoever serves
+//! private media out of another program, as the Python package does.
+
+mod account;
+mod body;
+mod check;
+mod cli;
+mod config;
+mod demo;
+mod doctor;
+mod front;
+mod gateway;
+mod listener;
+mod readers;
+mod serve;
+mod site;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use private_media::identity::accounts::NewAccount;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError};
+
+pub use gateway::{Gateway, GatewayError, Limits};
+
+/// The program, from its arguments to its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = cli::command().get_matches();
+    match run(&matches) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("private-media: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    match matches.subcommand() {
+        Some(("serve", matches)) => {
+            let config = Config::load(matches)?;
+            log_to_stderr(&config.log);
+            return serve::run(&config);
+        }
+        Some(("demo", matches)) => {
+            log_to_stderr("warn");
+            return demo::run(text(matches, "listen"));
+        }
+        Some(("check", matches)) => {
+            return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));
+        }
+        Some(("doctor", matches)) => {
+            log_to_stderr("error");
+            let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
+            return doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
+        }
+        Some(("account", matches)) => account(matches)?,
+        Some(("config", matches)) => print!("{}", shown(matches)?),
+        _ => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(matches: &ArgMatches) -> Result<String, ConfigError> {
+    let Some((what, matches)) = matches.subcommand() else { return Ok(String::new()) };
+    let config = Config::load(matches)?;
+    match front::KINDS.iter().find(|(name, _)| *name == what) {
+        Some((_, kind)) => front::block(&config, *kind, text(matches, "front")),
+        None => Ok(config.to_toml()),
+    }
+}
+
+fn account(matches: &ArgMatches) -> Result<(), ConfigError> {
+    match matches.subcommand() {
+        Some(("add", matches)) => {
+            let name = text(matches, "name");
+            let new = NewAccount {
+                name: name.to_owned(),
+                id: matches.get_one::<String>("id").map_or(name, String::as_str).to_owned(),
+                password: String::new(),
+                staff: matches.get_flag("staff"),
+                groups: matches.get_many::<String>("group").into_iter().flatten().cloned().collect(),
+            };
+            account::add(&Config::load(matches)?, new, matches.get_flag("password-stdin"))
+        }
+        Some(("remove", matches)) => account::remove(&Config::load(matches)?, text(matches, "name")),
+        Some(("list", matches)) => account::list(&Config::load(matches)?),
+        _ => Ok(()),
+    }
+}
+
+fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
+    matches.get_one::<String>(name).map_or("", String::as_str)
+}
+
+/// For people where there is a terminal, else JSON for machines.
+fn log_to_stderr(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_default();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.with_target(false).init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
