@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use private_media::PrivateMedia;
 
+use crate::config;
 use crate::serve;
 use crate::site::Site;
 
@@ -17,8 +18,8 @@ use crate::site::Site;
 /// use private_media_gateway::Gateway;
 ///
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// Gateway::new(vec!["127.0.0.1:8001".parse()?], "/private/").run(async || {
-///     Ok::<_, std::io::Error>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
+/// Gateway::listen("127.0.0.1:8001")?.at("/media/private/")?.run(async || {
+///     Ok::<_, private_media::StorageError>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
 /// })?;
 /// # Ok(())
 /// # }
@@ -56,12 +57,17 @@ impl Default for Limits {
 }
 
 impl Gateway {
-    /// A gateway that listens on the first of these addresses that it can have, and serves below this URL, which has a slash on
-    /// both sides. It has one worker a core, and the default [`Limits`].
-    #[must_use]
-    pub fn new(listen: Vec<SocketAddr>, url: &str) -> Self {
+    /// A gateway that listens on `HOST:PORT`, port 0 for a free one, and serves below `/private/`. It has one worker a core, and the
+    /// default [`Limits`]. An error says what is wrong with the address, and the fix.
+    pub fn listen(address: &str) -> Result<Self, String> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { listen, url: url.into(), workers, limits: Limits::default() }
+        let (listen, url) = (config::addresses(address)?, "/private/".into());
+        Ok(Self { listen, url, workers, limits: Limits::default() })
+    }
+
+    /// Sets the URL below which it serves, which has a slash on both sides. An error says what is wrong with it, and the fix.
+    pub fn at(self, url: &str) -> Result<Self, String> {
+        Ok(Self { url: config::url(url)?, ..self })
     }
 
     /// Sets how many threads serve.

@@ -97,13 +97,20 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.get_one::<String>(name).map_or("", String::as_str)
 }
 
-/// For people where there is a terminal, else JSON for machines.
+/// Writes the log to standard error, for people where that is a terminal, else in JSON for machines: `error`, `warn`, `info`, `debug`,
+/// `trace`, or what [`EnvFilter`] takes. At `info` it has a line for each request. An error says what is wrong with the filter.
+pub fn log(filter: &str) -> Result<(), String> {
+    log_to_stderr(&config::log_filter(filter)?);
+    Ok(())
+}
+
 fn log_to_stderr(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_default();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        log.with_target(false).init();
+    // Whoever has set up a log already has it.
+    let _ = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
     } else {
-        log.json().flatten_event(true).init();
-    }
+        log.json().flatten_event(true).try_init()
+    };
 }

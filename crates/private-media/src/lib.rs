@@ -11,6 +11,7 @@ pub mod storage;
 
 pub mod delivery;
 
+pub mod answers;
 mod error;
 mod media;
 mod service;

@@ -29,7 +29,7 @@ impl Inner {
         let identity = self.identify.identify(head).await?;
         record.identity = identity.clone();
         // May they?
-        let permit = Permit::ask(&*self.permissions, identity, request.path.clone()).await?;
+        let permit = Permit::ask_with(&*self.permissions, identity, request.path.clone(), head).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Where are the bytes?
         let file = self.storage.open(&permit).await?;

@@ -241,7 +241,7 @@ pub(crate) fn addresses(value: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-fn url(value: &str) -> Result<String, String> {
+pub(crate) fn url(value: &str) -> Result<String, String> {
     let inner = match value {
         "/" => return Ok(value.into()),
         _ => value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')),
@@ -280,7 +280,7 @@ fn positive_duration(value: &str) -> Result<Duration, String> {
     }
 }
 
-fn log_filter(value: &str) -> Result<String, String> {
+pub(crate) fn log_filter(value: &str) -> Result<String, String> {
     // A lone word that is no level would be taken for the name of a module, and silence everything else.
     let is_legal = value.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
         || (value.contains('=') && tracing_subscriber::EnvFilter::from_str(value).is_ok());

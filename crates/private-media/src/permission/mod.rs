@@ -7,6 +7,7 @@ mod template;
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
+use http::request::Parts;
 
 pub use grant::{Grant, GrantError, Grants, To};
 pub use permit::{Denied, Permit};
@@ -30,6 +31,17 @@ use crate::request::MediaPath;
 pub trait Permissions: Send + Sync + 'static {
     /// May this identity read the file of this path?
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision>;
+
+    /// May they, with this request? What a request is answered by; for whoever looks at more of it than who asks and for what,
+    /// such as an application that is asked. Most do not, and have nothing to say here.
+    fn may_request<'a>(
+        &'a self,
+        identity: &'a Identity,
+        path: &'a MediaPath,
+        _request: &'a Parts,
+    ) -> BoxFuture<'a, Decision> {
+        self.may_read(identity, path)
+    }
 }
 
 impl<F> Permissions for F

@@ -1,10 +1,12 @@
 //! The proof that somebody may read something.
 
+use http::request::Parts;
+
 use super::{Decision, Permissions};
 use crate::identity::Identity;
 use crate::request::MediaPath;
 
-/// The proof that an identity may read a path. There is one way to get it, [`Permit::ask`], and no file is opened
+/// The proof that an identity may read a path. The only way to get it is to ask the permissions, and no file is opened
 /// without it: [`Storage::open`](crate::Storage::open) takes a permit and nothing else.
 ///
 /// ```
@@ -52,6 +54,21 @@ impl Permit {
         path: MediaPath,
     ) -> Result<Self, Denied> {
         let decision = permissions.may_read(&identity, &path).await;
+        Self::by(decision, identity, path)
+    }
+
+    /// Asks the permissions whether this identity may read this path with this request.
+    pub async fn ask_with(
+        permissions: &dyn Permissions,
+        identity: Identity,
+        path: MediaPath,
+        request: &Parts,
+    ) -> Result<Self, Denied> {
+        let decision = permissions.may_request(&identity, &path, request).await;
+        Self::by(decision, identity, path)
+    }
+
+    fn by(decision: Decision, identity: Identity, path: MediaPath) -> Result<Self, Denied> {
         if decision.is_allowed() {
             Ok(Self { identity, path, decision })
         } else {

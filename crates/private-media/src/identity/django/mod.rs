@@ -7,7 +7,6 @@
 //! This is for projects with Django's own `User`: a project's own user model or authentication backend may decide by more
 //! than what is read here.
 
-mod cache;
 mod database;
 mod secret;
 mod session;
@@ -23,7 +22,7 @@ use http::header::{COOKIE, HeaderName};
 use http::request::Parts;
 
 use super::{Identify, IdentifyError, Identity, cookie};
-use cache::{Answers, Fingerprint};
+use crate::answers::{Answers, Fingerprint};
 pub use database::{Database, DatabaseUrl};
 pub use secret::SecretKeys;
 use session::Session;
@@ -55,7 +54,7 @@ struct Inner {
     source: Box<dyn DjangoSource>,
     keys: SecretKeys,
     options: DjangoOptions,
-    answers: Answers,
+    answers: Answers<Identity>,
 }
 
 /// How the Django project is set up. The default is Django's.
@@ -116,12 +115,12 @@ impl DjangoSessions {
     }
 
     async fn identify_cookie(&self, value: &str) -> Result<Identity, IdentifyError> {
-        let (fingerprint, asked) = (Fingerprint::of(value), Instant::now());
+        let (fingerprint, asked) = (Fingerprint::of([value]), Instant::now());
         if let Some(identity) = self.0.answers.get(fingerprint, asked) {
             return Ok(identity);
         }
         let identity = self.0.who(value, SystemTime::now()).await?;
-        self.0.answers.keep(fingerprint, &identity, asked);
+        self.0.answers.keep(fingerprint, identity.clone(), identity.user().is_some(), asked);
         Ok(identity)
     }
 }

@@ -26,13 +26,15 @@ pub struct SecretKeys(Vec<String>);
 impl SecretKeys {
     /// The keys of a text: one a line, the `SECRET_KEY` first. A line is a key as it is, spaces and all; an empty one is none.
     pub fn parse(text: &str) -> Result<Self, DjangoError> {
-        let keys: Vec<_> = text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        if keys.is_empty() {
-            return Err(DjangoError::new(
-                "there is no key in it; write the project's SECRET_KEY on its first line",
-            ));
-        }
-        Ok(Self(keys))
+        Self::new(text.lines().map(str::to_owned)).ok_or_else(|| {
+            DjangoError::new("there is no key in it; write the project's SECRET_KEY on its first line")
+        })
+    }
+
+    /// These keys, the `SECRET_KEY` first. An empty one is none; `None` if there is no other.
+    pub fn new(keys: impl IntoIterator<Item = String>) -> Option<Self> {
+        let keys: Vec<_> = keys.into_iter().filter(|key| !key.is_empty()).collect();
+        (!keys.is_empty()).then_some(Self(keys))
     }
 
     /// Reads the keys from a file, as [`parse`](Self::parse) does from a text. A file that others than its owner may read is

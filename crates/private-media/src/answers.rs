@@ -1,0 +1,143 @@
+//! Answers that were given a moment ago.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+/// The most answers in one generation; there are two of the favourable, and two of the others.
+const GENERATION: usize = 5_000;
+
+/// Answers that are kept for a while, in bounded memory: for whoever is asked the same again and again, and has to go far for it.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use private_media::answers::{Answers, Fingerprint};
+///
+/// let (answers, asked) = (Answers::new(Duration::from_secs(5)), Instant::now());
+/// let question = Fingerprint::of(["sessionid=abc", "cars/7/photo.jpg"]);
+/// answers.keep(question, "alice".to_owned(), true, asked);
+/// assert_eq!(answers.get(question, asked + Duration::from_secs(4)).as_deref(), Some("alice"));
+/// assert_eq!(answers.get(question, asked + Duration::from_secs(5)), None);
+/// ```
+#[derive(Debug)]
+pub struct Answers<T> {
+    keep: Duration,
+    favourable: Mutex<Recent<T>>,
+    /// On their own, so that questions that anybody can make up drive out nobody's answer who has signed in.
+    others: Mutex<Recent<T>>,
+}
+
+/// What stands for a question: who can read the memory learns no session from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// That of a question in several parts. The same bytes, cut up in another way, are another question.
+    pub fn of<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Self {
+        let hash = parts.into_iter().fold(Sha256::new(), |hash, part| {
+            let part = part.as_ref();
+            hash.chain_update((part.len() as u64).to_le_bytes()).chain_update(part)
+        });
+        Self(hash.finalize().into())
+    }
+}
+
+impl<T: Clone> Answers<T> {
+    /// None yet. Each is kept so long; no time at all keeps none.
+    #[must_use]
+    pub fn new(keep: Duration) -> Self {
+        Self { keep, favourable: Mutex::default(), others: Mutex::default() }
+    }
+
+    /// The answer to a question, if it is kept and may still be given.
+    pub fn get(&self, question: Fingerprint, now: Instant) -> Option<T> {
+        let of = |recent: &Mutex<Recent<T>>| {
+            recent.lock().unwrap_or_else(PoisonError::into_inner).get(question, now)
+        };
+        of(&self.favourable).or_else(|| of(&self.others))
+    }
+
+    /// Keeps an answer to what was asked at that time: what has changed since then counts when the time to keep is over.
+    /// A favourable one lets somebody in.
+    pub fn keep(&self, question: Fingerprint, answer: T, is_favourable: bool, asked: Instant) {
+        if self.keep.is_zero() {
+            return;
+        }
+        let recent = if is_favourable { &self.favourable } else { &self.others };
+        recent.lock().unwrap_or_else(PoisonError::into_inner).insert(question, (answer, asked + self.keep));
+    }
+}
+
+/// The answers that were given last, in bounded memory: when one generation is full, the one before it goes.
+#[derive(Debug)]
+struct Recent<T> {
+    young: Generation<T>,
+    old: Generation<T>,
+}
+
+/// Each with until when it may be given.
+type Generation<T> = HashMap<Fingerprint, (T, Instant)>;
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    fn get(&self, question: Fingerprint, now: Instant) -> Option<T> {
+        let (answer, until) = self.young.get(&question).or_else(|| self.old.get(&question))?;
+        (*until > now).then(|| answer.clone())
+    }
+
+    fn insert(&mut self, question: Fingerprint, answer: (T, Instant)) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(question, answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_kept_as_long_as_was_said() {
+        let now = Instant::now();
+        let question = Fingerprint::of(["a"]);
+        let answers = Answers::new(Duration::from_secs(5));
+        assert_eq!(answers.get(question, now), None);
+        answers.keep(question, "alice", true, now);
+        assert_eq!(answers.get(question, now + Duration::from_secs(4)), Some("alice"));
+        assert_eq!(answers.get(question, now + Duration::from_secs(5)), None);
+        assert_eq!(answers.get(Fingerprint::of(["b"]), now), None);
+        let none = Answers::new(Duration::ZERO);
+        none.keep(question, "alice", true, now);
+        assert_eq!(none.get(question, now), None);
+    }
+
+    #[test]
+    fn what_is_cut_up_in_another_way_is_another_question() {
+        assert_ne!(Fingerprint::of(["ab", "c"]), Fingerprint::of(["a", "bc"]));
+        assert_ne!(Fingerprint::of(["abc"]), Fingerprint::of(["abc", ""]));
+    }
+
+    #[test]
+    fn made_up_questions_take_bounded_memory_and_drive_nobody_out() {
+        let now = Instant::now();
+        let answers = Answers::new(Duration::from_secs(60));
+        answers.keep(Fingerprint::of(["alice"]), true, true, now);
+        for made_up in 0..3 * GENERATION {
+            answers.keep(Fingerprint::of([made_up.to_string()]), false, false, now);
+        }
+        let others = answers.others.lock().unwrap();
+        assert!(others.young.len() + others.old.len() <= 2 * GENERATION);
+        drop(others);
+        assert_eq!(answers.get(Fingerprint::of(["alice"]), now), Some(true));
+        assert_eq!(answers.get(Fingerprint::of(["14999"]), now), Some(false));
+    }
+}
