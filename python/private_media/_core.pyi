@@ -9,11 +9,15 @@ __all__ = [
     "Delivery",
     "Grants",
     "IllegalPath",
+    "Question",
+    "Questions",
     "Root",
+    "Sessions",
     "content_type",
     "media_path",
     "path_of_url",
     "safe_name",
+    "serve",
     "url_of_path",
 ]
 
@@ -81,3 +85,48 @@ class Body:
     def close(self) -> None: ...
     def __iter__(self) -> Body: ...
     def __next__(self) -> bytes: ...
+
+@final
+class Questions:
+    def __new__(cls, cache: float) -> Questions: ...
+    def next(self) -> Question | None: ...
+
+@final
+class Question:
+    @property
+    def path(self) -> str | None: ...
+    def environ(self, prefix: str) -> dict[str, str]: ...
+    def identify(
+        self, user: str | None, *, name: str = "", staff: bool = False, groups: list[str] | None = None
+    ) -> None: ...
+    def decide(self, allowed: bool, reason: str) -> None: ...
+    def fail(self, reason: str) -> None: ...
+
+@final
+class Sessions:
+    def __new__(
+        cls,
+        database: str,
+        keys: list[str],
+        *,
+        cookie: str,
+        backends: list[str],
+        cache: float,
+        max_age: float | None = None,
+    ) -> Sessions: ...
+
+def serve(
+    bind: str,
+    url: str,
+    root: str,
+    delivery: Delivery,
+    questions: Questions,
+    *,
+    sessions: Sessions | None = None,
+    grants: Grants | None = None,
+    download: bool = False,
+    debug: bool = False,
+    workers: int | None = None,
+    log: str = "info",
+    notes: list[str] | None = None,
+) -> bool: ...

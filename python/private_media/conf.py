@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import get_script_prefix
 
+_DAY = 86_400
 DEFAULT_SERVER = "private_media.servers.DefaultServer"
 DEFAULT_PERMISSIONS = "private_media.permissions.DefaultPrivatePermissions"
 
@@ -54,6 +56,17 @@ def internal_url() -> str | None:
 def force_download() -> bool:
     """Tell whether every file is to be downloaded and none shown."""
     return bool(getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False))
+
+
+def cache() -> float:
+    """Give for how many seconds serve_private_media keeps what it was told of a reader; 0 asks each time."""
+    value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds <= _DAY:
+        msg = f"PRIVATE_MEDIA_CACHE is {value!r}: set it to seconds, from 0 (asks each time) to {_DAY}"
+        raise ImproperlyConfigured(msg)
+    return float(seconds)
 
 
 def server() -> tuple[str, dict[str, Any]]:

@@ -30,8 +30,7 @@ class DefaultServer:
 
     def serve(self, request: HttpRequest, path: str) -> HttpResponseBase:
         """Answer a request for a file that its reader may read. Raises Http404 if there is none of that path."""
-        location = os.path.abspath(self._location or conf.root())  # noqa: PTH100 (links stay as they are)
-        download = conf.force_download() if self._force_download is None else self._force_download
+        location, download = self.location(), self.is_forced_to_download()
         try:
             answer = self._root.at(location).answer(
                 self._delivery(location), request.method or "GET", path, request.META, download=download
@@ -39,6 +38,14 @@ class DefaultServer:
         except (FileNotFoundError, _core.IllegalPath) as error:
             raise Http404(_NOT_FOUND) from error
         return response_of(answer)
+
+    def location(self) -> str:
+        """Give the root."""
+        return os.path.abspath(self._location or conf.root())  # noqa: PTH100 (links stay as they are)
+
+    def is_forced_to_download(self) -> bool:
+        """Tell whether every file is to be downloaded."""
+        return conf.force_download() if self._force_download is None else self._force_download
 
     def make_delivery(self, root: str) -> _core.Delivery:  # noqa: ARG002 (others need it)
         """Make the delivery for a root."""

@@ -6,16 +6,22 @@ create                  makes the tables and the users: alice (7), bob (8), caro
 sign-in NAME            answers with the session cookie's value
 sign-out COOKIE         at Django's own page, too
 deactivate NAME
+activate NAME
+rename NAME
 password NAME           gives the user another one
 delete-session COOKIE
 renew SECRET            goes on with another SECRET_KEY, and keeps the old one as a fallback
 
-SHOP_DATABASE is Django's DATABASES["default"] in JSON, SHOP_ENGINE its SESSION_ENGINE, SHOP_SECRET its SECRET_KEY.
+With arguments it is the project's manage.py instead.
+
+SHOP_DATABASE is Django's DATABASES["default"] in JSON, SHOP_ENGINE its SESSION_ENGINE, SHOP_SECRET its SECRET_KEY, and
+SHOP_SETTINGS more of its settings in JSON.
 """
 
 import json
 import os
 import sys
+from importlib import import_module
 
 import django
 from django.conf import settings
@@ -26,39 +32,48 @@ if DATABASE["ENGINE"].endswith("mysql"):
 
     pymysql.install_as_MySQLdb()
 
-settings.configure(
-    ALLOWED_HOSTS=["testserver"],
-    DATABASES={"default": DATABASE},
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
-    LOGIN_REDIRECT_URL="/",
-    LOGOUT_REDIRECT_URL="/",
-    MIDDLEWARE=[
+SETTINGS = {
+    "ALLOWED_HOSTS": ["testserver"],
+    "DATABASES": {"default": DATABASE},
+    "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+    "INSTALLED_APPS": ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    "LOGIN_REDIRECT_URL": "/",
+    "LOGOUT_REDIRECT_URL": "/",
+    "MIDDLEWARE": [
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
-    ROOT_URLCONF=__name__,
-    SECRET_KEY=os.environ["SHOP_SECRET"],
-    SESSION_ENGINE=os.environ["SHOP_ENGINE"],
-    USE_TZ=True,
-)
+    "PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"],
+    "ROOT_URLCONF": __name__,
+    "SECRET_KEY": os.environ["SHOP_SECRET"],
+    "SESSION_ENGINE": os.environ["SHOP_ENGINE"],
+    "USE_TZ": True,
+}
+settings.configure(**SETTINGS | json.loads(os.environ.get("SHOP_SETTINGS", "{}")))
 django.setup()
 
-from django.contrib.auth.models import Group, User  # noqa: E402  (Django wants its settings first)
+if sys.argv[1:]:
+    urlpatterns = []
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+    sys.exit()
+
+from django.contrib.auth import get_user_model  # noqa: E402  (Django wants its settings first)
+from django.contrib.auth.models import Group  # noqa: E402
 from django.contrib.auth.views import LoginView, LogoutView  # noqa: E402
-from django.contrib.sessions.models import Session  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import path  # noqa: E402
 
+User = get_user_model()
 PASSWORD = "a long password"
 urlpatterns = [path("sign-in/", LoginView.as_view()), path("sign-out/", LogoutView.as_view())]
 
 
 def create():
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
     for id, name in [(7, "alice"), (8, "bob"), (9, "carol"), (10, "erin")]:
         User.objects.create_user(id=id, username=name, password=PASSWORD, is_staff=name == "carol")
     User.objects.get(username="erin").groups.add(
@@ -91,6 +106,14 @@ def deactivate(name):
     return str(User.objects.filter(username=name).update(is_active=False))
 
 
+def activate(name):
+    return str(User.objects.filter(username=name).update(is_active=True))
+
+
+def rename(name):
+    return str(User.objects.filter(username=name).update(username=f"{name}-the-great"))
+
+
 def password(name):
     user = User.objects.get(username=name)
     user.set_password("quite another one")
@@ -99,7 +122,9 @@ def password(name):
 
 
 def delete_session(cookie):
-    return str(Session.objects.filter(session_key=cookie).delete()[0])
+    # In whatever place they are.
+    import_module(settings.SESSION_ENGINE).SessionStore().delete(cookie)
+    return "1"
 
 
 def renew(secret):
@@ -108,7 +133,7 @@ def renew(secret):
     return "ok"
 
 
-COMMANDS = [create, sign_in, sign_out, deactivate, password, delete_session, renew]
+COMMANDS = [create, sign_in, sign_out, deactivate, activate, rename, password, delete_session, renew]
 
 for line in sys.stdin:
     command, *arguments = line.split()

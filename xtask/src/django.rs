@@ -32,9 +32,18 @@ pub(crate) fn install() -> Result<(), String> {
 pub(crate) fn vectors() -> Result<(), String> {
     for version in VERSIONS {
         let check = ["tests/django-vectors/ask.py", "check", "tests/django-vectors/vectors.json"];
-        step(Command::new(format!("{}/bin/python", folder(version))).args(check))?;
+        step(Command::new(python(version)).args(check))?;
     }
     Ok(())
+}
+
+/// The Python of each Django.
+pub(crate) fn pythons() -> impl Iterator<Item = String> {
+    VERSIONS.into_iter().map(python)
+}
+
+fn python(version: &str) -> String {
+    format!("{}/bin/python", folder(version))
 }
 
 /// Where the tests look for it.

@@ -1,8 +1,9 @@
 //! The Python package: built once, and tested on each Django that it is for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::django;
 use crate::machine::step;
 
 /// Each Django, by the folder of its virtual environment and its version. The last one has the tools, too.
@@ -14,12 +15,22 @@ const SOURCES: &str = "target/python/src";
 /// Each example, and what its README says tests it.
 const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
 
-/// Installs what is missing, builds the wheel, and runs all that looks at it.
-pub(crate) fn run() -> Result<(), String> {
+/// Installs what is missing, and builds the wheel: for its own tests, and for those of the gateway that runs in it.
+pub(crate) fn build() -> Result<(), String> {
     for (venv, django) in DJANGOS {
         environment(venv, django)?;
     }
-    build()?;
+    let wheel = wheel()?;
+    let pythons = DJANGOS.iter().map(|(venv, _)| python(venv)).chain(django::pythons());
+    for python in pythons {
+        let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
+        step(Command::new(python).args(install).arg(&wheel))?;
+    }
+    Ok(())
+}
+
+/// Runs all that looks at the package.
+pub(crate) fn test() -> Result<(), String> {
     lint()?;
     for (venv, django) in DJANGOS {
         let python = python(venv);
@@ -53,17 +64,12 @@ fn environment(venv: &str, django: &str) -> Result<(), String> {
     step(Command::new(&python).args(install))
 }
 
-/// One wheel for every Python, in place of whatever was installed before.
-fn build() -> Result<(), String> {
+/// One wheel for every Python, in place of whatever was built before.
+fn wheel() -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(WHEELS);
     step(Command::new(format!("{TOOLS}/bin/maturin")).args(["build", "--profile", "dev", "--out", WHEELS]))?;
     let wheels = std::fs::read_dir(WHEELS).map_err(|error| format!("{WHEELS}: {error}"))?;
-    let wheel = wheels.flatten().next().ok_or_else(|| format!("{WHEELS}: no wheel was built"))?.path();
-    for (venv, _) in DJANGOS {
-        let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
-        step(Command::new(python(venv)).args(install).arg(&wheel))?;
-    }
-    Ok(())
+    Ok(wheels.flatten().next().ok_or_else(|| format!("{WHEELS}: no wheel was built"))?.path())
 }
 
 fn lint() -> Result<(), String> {

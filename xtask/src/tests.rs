@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::bench;
 use crate::django;
 use crate::machine::{self, cargo, exists, step};
+use crate::python;
 
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
 const PROGRAMS: [(&str, &str); 14] = [
@@ -35,6 +36,7 @@ pub(crate) fn run() -> Result<(), String> {
         cargo(&["install", "--locked", tool])?;
     }
     django::install()?;
+    python::build()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     // Advisories need a database from elsewhere; CONTRIBUTING.md says how and when they are looked at.
@@ -54,7 +56,7 @@ pub(crate) fn run() -> Result<(), String> {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }
     django::vectors()?;
-    crate::python::run()?;
+    python::test()?;
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
@@ -28,26 +28,26 @@ pub(crate) fn content_type(file_name: &str) -> (&'static str, bool) {
 
 /// Who sends the bytes: this process, or a front server.
 #[pyclass(frozen, module = "private_media._core")]
-pub(crate) struct Delivery(Box<dyn private_media::Delivery>);
+pub(crate) struct Delivery(Arc<dyn private_media::Delivery>);
 
 #[pymethods]
 impl Delivery {
     /// This process.
     #[staticmethod]
     fn direct() -> Self {
-        Self(Box::new(Direct))
+        Self(Arc::new(Direct))
     }
 
     /// nginx, below an internal URL.
     #[staticmethod]
     fn nginx(internal_url: &str) -> Self {
-        Self(Box::new(NginxXAccelRedirect::new(internal_url)))
+        Self(Arc::new(NginxXAccelRedirect::new(internal_url)))
     }
 
     /// nginx, by the root's own path.
     #[staticmethod]
     fn nginx_full_path(root: &str) -> PyResult<Self> {
-        Ok(Self(Box::new(NginxXAccelRedirect::full_path(root)?)))
+        Ok(Self(Arc::new(NginxXAccelRedirect::full_path(root)?)))
     }
 
     /// Apache with `mod_xsendfile`, or lighttpd. The encoding is auto, plain or encoded.
@@ -64,11 +64,15 @@ impl Delivery {
                 )));
             }
         };
-        Ok(Self(Box::new(ApacheXSendfile::new(root)?.encoding(encoding))))
+        Ok(Self(Arc::new(ApacheXSendfile::new(root)?.encoding(encoding))))
     }
 }
 
 impl Delivery {
+    pub(crate) fn shared(&self) -> Arc<dyn private_media::Delivery> {
+        Arc::clone(&self.0)
+    }
+
     pub(crate) fn deliver(
         &self,
         request: &MediaRequest,

@@ -15,15 +15,23 @@ mod storage;
 
 mod delivery;
 
+// The gateway, which asks Django what it cannot know itself.
+mod asking;
+mod gateway;
+
 use pyo3::pymodule;
 
 /// Rust's side of `private_media`.
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::asking::{Question, Questions};
+    #[pymodule_export]
     use crate::delivery::{Answer, Body, Delivery, content_type};
     #[pymodule_export]
     use crate::errors::IllegalPath;
+    #[pymodule_export]
+    use crate::gateway::{Sessions, serve};
     #[pymodule_export]
     use crate::permission::Grants;
     #[pymodule_export]

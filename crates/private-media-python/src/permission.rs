@@ -52,6 +52,12 @@ impl Grants {
     }
 }
 
+impl Grants {
+    pub(crate) fn shared(&self) -> private_media::Grants {
+        self.0.clone()
+    }
+}
+
 fn grant(path: &str, to: &[String]) -> Result<Grant, GrantError> {
     let template: Template = path.parse()?;
     Grant::new(template, to.iter().map(|to| to.parse()).collect::<Result<Vec<To>, _>>()?)

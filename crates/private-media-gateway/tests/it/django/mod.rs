@@ -1,5 +1,6 @@
 //! Who is signed in to a Django project is known to the gateway, and who is not any more is not.
 
+mod embedded;
 mod refusals;
 mod servers;
 mod shop;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::servers::Server;
 use crate::support::{Answer, Gateway, Place, needs};
 
@@ -23,6 +25,7 @@ fn python(django: &str) -> Option<PathBuf> {
 pub(super) struct Shop {
     pub(super) place: Place,
     pub(super) url: String,
+    project: Project,
     process: Child,
     commands: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -32,22 +35,31 @@ pub(super) struct Shop {
 
 impl Shop {
     pub(super) fn open(django: &str, server: Option<Server>, engine: &str) -> Option<Self> {
+        Self::open_with(django, server, engine, &json!({}))
+    }
+
+    /// One with more settings.
+    pub(super) fn open_with(
+        django: &str,
+        server: Option<Server>,
+        engine: &str,
+        settings: &Value,
+    ) -> Option<Self> {
         let (server, python) = (server?, python(django)?);
         let place = Place::new();
         place.write("private/sales/prices.txt", "dear");
         let url = server.url(&place);
-        let mut process = Command::new(python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/django-site/shop.py"))
-            .env("SHOP_DATABASE", server.for_django(&place))
-            .env("SHOP_ENGINE", format!("django.contrib.sessions.backends.{engine}"))
-            .env("SHOP_SECRET", SECRET)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let project = Project {
+            python,
+            database: server.for_django(&place),
+            engine: format!("django.contrib.sessions.backends.{engine}"),
+            settings: settings.clone(),
+        };
+        let mut process =
+            project.command(&json!({})).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (commands, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
         let answers = BufReader::new(answers);
-        let mut shop = Self { place, url, process, commands, answers, server };
+        let mut shop = Self { place, url, project, process, commands, answers, server };
         shop.write_secret(SECRET);
         assert_eq!(shop.tell("create"), "ok");
         Some(shop)
@@ -73,10 +85,65 @@ impl Shop {
         Gateway::start(&self.place.path(""), &all.concat())
     }
 
+    /// `manage.py serve_private_media`, with more settings.
+    pub(super) fn embedded(&self, settings: &Value, arguments: &[&str]) -> Gateway {
+        Gateway::spawn(self.serve_private_media(settings, arguments), self.place.path("embedded.log"))
+    }
+
+    /// What it says as it refuses to.
+    pub(super) fn embedded_refusal(&self, settings: &Value, arguments: &[&str]) -> String {
+        let output = self.serve_private_media(settings, arguments).stdin(Stdio::null()).output().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{log}");
+        assert!(!log.contains("Traceback"), "{log}");
+        log
+    }
+
+    fn serve_private_media(&self, settings: &Value, arguments: &[&str]) -> Command {
+        let mut command = self.project.command(&with(
+            &json!({"PRIVATE_MEDIA_ROOT": self.place.path("private").to_str().unwrap()}),
+            settings,
+        ));
+        command.args(["serve_private_media", "--bind", "127.0.0.1:0"]).args(arguments);
+        command
+    }
+
     /// What every command needs to know of the project.
     pub(super) fn settings(&self) -> Vec<&str> {
         [&["--identity", "django", "--database", &self.url][..], &GRANTS].concat()
     }
+}
+
+/// How the project is run.
+struct Project {
+    python: PathBuf,
+    database: String,
+    engine: String,
+    settings: Value,
+}
+
+impl Project {
+    fn command(&self, settings: &Value) -> Command {
+        let apps = ["auth", "contenttypes", "sessions"].map(|app| format!("django.contrib.{app}"));
+        let has_media = self.settings.get("PRIVATE_MEDIA_URL").is_some();
+        let apps: Vec<_> = apps.into_iter().chain(has_media.then(|| "private_media".into())).collect();
+        let settings = with(&with(&json!({"INSTALLED_APPS": apps}), &self.settings), settings);
+        let mut command = Command::new(&self.python);
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/django-site/shop.py"))
+            .env("SHOP_DATABASE", &self.database)
+            .env("SHOP_ENGINE", &self.engine)
+            .env("SHOP_SECRET", SECRET)
+            .env("SHOP_SETTINGS", settings.to_string());
+        command
+    }
+}
+
+/// Settings, and others that come before them.
+pub(super) fn with(settings: &Value, others: &Value) -> Value {
+    let mut all = settings.as_object().unwrap().clone();
+    all.extend(others.as_object().unwrap().clone());
+    all.into()
 }
 
 impl Drop for Shop {

@@ -1,0 +1,204 @@
+//! The gateway in a process of Django: `manage.py serve_private_media`.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::future::BoxFuture;
+use http::request::Parts;
+use http::{HeaderName, Response};
+use private_media::identity::django::{Database, DatabaseUrl, DjangoOptions, SecretKeys, SessionEngine};
+use private_media::permission::Decision;
+use private_media::{
+    DjangoSessions, Identify, IdentifyError, Identity, LocalStorage, MediaBody, MediaFile, MediaPath,
+    MediaRequest, Permissions, Permit, PrivateMedia,
+};
+use private_media_gateway::{Gateway, GatewayError};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::asking::{Asker, Questions, seconds};
+use crate::delivery::Delivery;
+use crate::permission::Grants;
+
+/// Django's sessions, as they can be read without Django.
+#[pyclass(frozen, module = "private_media._core")]
+pub(crate) struct Sessions {
+    database: DatabaseUrl,
+    keys: SecretKeys,
+    options: DjangoOptions,
+}
+
+#[pymethods]
+impl Sessions {
+    /// A database's URL, secret keys, a cookie's name and backends; with a largest age, cookies hold the sessions. An answer is kept
+    /// for so many seconds.
+    #[new]
+    #[pyo3(signature = (database, keys, *, cookie, backends, cache, max_age=None))]
+    fn new(
+        database: &str,
+        keys: Vec<String>,
+        cookie: String,
+        backends: Vec<String>,
+        cache: f64,
+        max_age: Option<f64>,
+    ) -> PyResult<Self> {
+        let engine = match max_age {
+            None => SessionEngine::Rows,
+            Some(age) => SessionEngine::Cookies { max_age: seconds(age)? },
+        };
+        let database =
+            database.parse::<DatabaseUrl>().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let keys = SecretKeys::new(keys).ok_or_else(|| PyValueError::new_err("SECRET_KEY is empty"))?;
+        let options = DjangoOptions { engine, cookie, backends, cache: seconds(cache)? };
+        Ok(Self { database, keys, options })
+    }
+}
+
+impl Sessions {
+    async fn open(&self) -> Result<DjangoSessions, String> {
+        let database = Database::connect(&self.database).await.map_err(|error| error.to_string())?;
+        if self.options.engine == SessionEngine::Rows {
+            database.check_sessions().await.map_err(|error| error.to_string())?;
+        }
+        Ok(DjangoSessions::new(database, self.keys.clone(), self.options.clone()))
+    }
+}
+
+/// Serves a root below a URL until ctrl-c or SIGTERM, and tells whether a second one hurried it. Without sessions Django is asked who
+/// sends a request, without grants whether they may; `questions` is where. Notes are for the log.
+#[pyfunction]
+#[pyo3(signature = (
+    bind, url, root, delivery, questions, *, sessions=None, grants=None, download=false, debug=false, workers=None, log="info",
+    notes=None
+))]
+#[expect(clippy::too_many_arguments, reason = "they are named in Python, and each is a setting of its own")]
+pub(crate) fn serve(
+    py: Python<'_>,
+    bind: &str,
+    url: &str,
+    root: &str,
+    delivery: &Delivery,
+    questions: &Questions,
+    sessions: Option<&Sessions>,
+    grants: Option<&Grants>,
+    download: bool,
+    debug: bool,
+    workers: Option<usize>,
+    log: &str,
+    notes: Option<Vec<String>>,
+) -> PyResult<bool> {
+    let invalid = |name: &str, value: &str, problem: String| {
+        PyValueError::new_err(format!("{name} {value:?}: {problem}"))
+    };
+    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, problem))?;
+    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, problem))?;
+    let gateway = workers.into_iter().fold(gateway, Gateway::workers);
+    private_media_gateway::log(log).map_err(|problem| invalid("--log", log, problem))?;
+    notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
+    let asker =
+        questions.asker().ok_or_else(|| PyValueError::new_err("these questions are asked already"))?;
+    let delivery = Sends { delivery: delivery.shared(), download };
+    let open = async || {
+        let identify = match sessions {
+            None => Who::Asked(asker.clone()),
+            Some(sessions) => Who::Sessions(
+                sessions
+                    .open()
+                    .await
+                    .map_err(|problem| format!("DATABASES['default']: {problem}; or say --ask-django"))?,
+            ),
+        };
+        let permissions = match grants {
+            None => May::Asked(asker.clone()),
+            Some(grants) => May::Grants(grants.shared()),
+        };
+        let storage = LocalStorage::open_root(root).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_else(|| error.to_string());
+            format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; name a folder that is there and that this user can read")
+        })?;
+        let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
+        Ok(media.delivery(delivery.clone()).debug(debug).build())
+    };
+    py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
+        GatewayError::Open(problem) => PyValueError::new_err(problem),
+        GatewayError::Listen(cause) => PyOSError::new_err(format!(
+            "--bind {bind:?}: nothing can listen there ({cause}); choose another, or port 0 for a free one"
+        )),
+        error @ GatewayError::Start(_) => PyOSError::new_err(error.to_string()),
+    })
+}
+
+/// Who asks?
+enum Who {
+    Sessions(DjangoSessions),
+    Asked(Asker),
+}
+
+impl Identify for Who {
+    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+        match self {
+            Self::Sessions(sessions) => sessions.identify(request),
+            Self::Asked(asker) => asker.identify(request),
+        }
+    }
+
+    fn vary(&self) -> Vec<HeaderName> {
+        match self {
+            Self::Sessions(sessions) => sessions.vary(),
+            Self::Asked(asker) => asker.vary(),
+        }
+    }
+}
+
+/// May they?
+enum May {
+    Grants(private_media::Grants),
+    Asked(Asker),
+}
+
+impl Permissions for May {
+    fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
+        match self {
+            Self::Grants(grants) => grants.may_read(identity, path),
+            Self::Asked(asker) => asker.may_read(identity, path),
+        }
+    }
+
+    fn may_request<'a>(
+        &'a self,
+        identity: &'a Identity,
+        path: &'a MediaPath,
+        request: &'a Parts,
+    ) -> BoxFuture<'a, Decision> {
+        match self {
+            Self::Grants(grants) => grants.may_request(identity, path, request),
+            Self::Asked(asker) => asker.may_request(identity, path, request),
+        }
+    }
+}
+
+/// A delivery that Django's settings name.
+#[derive(Debug, Clone)]
+struct Sends {
+    delivery: Arc<dyn private_media::Delivery>,
+    /// Whether every file is to be downloaded, and none shown.
+    download: bool,
+}
+
+impl private_media::Delivery for Sends {
+    fn deliver(
+        &self,
+        request: &MediaRequest,
+        permit: &Permit,
+        file: MediaFile,
+        now: SystemTime,
+    ) -> Response<MediaBody> {
+        if self.download && !request.download {
+            let mut request = request.clone();
+            request.download = true;
+            return self.delivery.deliver(&request, permit, file, now);
+        }
+        self.delivery.deliver(request, permit, file, now)
+    }
+}

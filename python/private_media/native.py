@@ -1,0 +1,164 @@
+"""What of a project the gateway can know by itself, without asking Django at each request."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User, UserManager
+from django.contrib.sessions.models import Session
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from private_media import _core, conf, views
+from private_media.permissions import _ByGrants
+
+_ENGINES = {
+    "django.contrib.sessions.backends.db": "rows",
+    "django.contrib.sessions.backends.cached_db": "rows",
+    "django.contrib.sessions.backends.signed_cookies": "cookies",
+}
+_MIDDLEWARE = (
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+)
+#: Options of a database that change nothing for one who reads four tables.
+_HARMLESS = {
+    "sqlite3": {"timeout", "transaction_mode", "init_command"},
+    "postgresql": {"isolation_level", "pool", "server_side_binding", "client_encoding"},
+    "mysql": {"charset", "isolation_level", "sql_mode", "init_command"},
+}
+#: Options that the gateway's driver has under another name, or the same.
+_HANDED_ON = {"sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey"}
+
+
+class AskDjango(Exception):
+    """It cannot be known without Django, and why not."""
+
+
+def grants() -> _core.Grants:
+    """Give the grants of the permission class, if they are all that it looks at. Raises AskDjango."""
+    path = conf.permissions()[0]
+    found = views.permissions
+    # It may be a lazy object, which is of the class that it stands for.
+    cls = found.__class__
+    own = (cls.has_read_permission, cls.explain) if issubclass(cls, _ByGrants) else ()
+    if own != (_ByGrants.has_read_permission, _ByGrants.explain):
+        msg = f"PRIVATE_MEDIA_PERMISSIONS is {path}, a class of the project"
+        raise AskDjango(msg)
+    found_grants: _core.Grants = found._grants  # noqa: SLF001 (it is ours)
+    return found_grants
+
+
+def sessions(cache: float) -> _core.Sessions:
+    """Give the sessions of the project, if they can be read as Django reads them. Raises AskDjango."""
+    engine = _ENGINES.get(settings.SESSION_ENGINE)
+    if engine is None:
+        msg = f"SESSION_ENGINE is {settings.SESSION_ENGINE}"
+        raise AskDjango(msg)
+    _plain("SESSION_SERIALIZER", "django.contrib.sessions.serializers.JSONSerializer")
+    _plain("SIGNING_BACKEND", "django.core.signing.TimestampSigner")
+    _plain("AUTH_USER_MODEL", "auth.User")
+    for name in _MIDDLEWARE:
+        if name not in settings.MIDDLEWARE:
+            msg = f"MIDDLEWARE has no {name}"
+            raise AskDjango(msg)
+    _users()
+    for backend in settings.AUTHENTICATION_BACKENDS:
+        cls = import_string(backend)
+        ours = (getattr(cls, "get_user", None), getattr(cls, "user_can_authenticate", None))
+        if ours != (ModelBackend.get_user, ModelBackend.user_can_authenticate):
+            msg = f"AUTHENTICATION_BACKENDS has {backend}, which finds users in its own way"
+            raise AskDjango(msg)
+    return _core.Sessions(
+        _database(),
+        [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS],
+        cookie=settings.SESSION_COOKIE_NAME,
+        backends=list(settings.AUTHENTICATION_BACKENDS),
+        cache=cache,
+        max_age=float(settings.SESSION_COOKIE_AGE) if engine == "cookies" else None,
+    )
+
+
+def _plain(name: str, default: str) -> None:
+    value = getattr(settings, name)
+    if value != default:
+        msg = f"{name} is {value}"
+        raise AskDjango(msg)
+
+
+def _users() -> None:
+    """See that the users are Django's own, and what a session says of them is what Django's own methods say."""
+    model = get_user_model()
+    is_plain = (
+        model is User
+        and type(User._default_manager) is UserManager  # noqa: SLF001 (there is no other name for it)
+        and User.get_session_auth_hash is AbstractBaseUser.get_session_auth_hash
+        and (User._meta.db_table, Session._meta.db_table) == ("auth_user", "django_session")  # noqa: SLF001
+    )
+    if not is_plain:
+        msg = "the project has changed Django's users"
+        raise AskDjango(msg)
+
+
+def _database() -> str:
+    """Write the default database as a URL."""
+    if settings.DATABASE_ROUTERS:
+        msg = "DATABASE_ROUTERS say where a table is"
+        raise AskDjango(msg)
+    found: dict[str, Any] = connections["default"].settings_dict
+    kind = _kind(found["ENGINE"])
+    options = dict(found.get("OPTIONS") or {})
+    query = {_HANDED_ON[name]: options.pop(name) for name in list(options) if name in _HANDED_ON}
+    strange = sorted(set(options) - _HARMLESS[kind])
+    if strange or (query and kind != "postgresql"):
+        msg = f"DATABASES['default']['OPTIONS'] has {', '.join(strange or sorted(query))}"
+        raise AskDjango(msg)
+    if kind != "postgresql" and not (settings.USE_TZ and found.get("TIME_ZONE") in {None, "UTC"}):
+        # Times are in the rows as they are said, and nobody but Django knows of which zone they are.
+        msg = "USE_TZ is False, or the database has a TIME_ZONE"
+        raise AskDjango(msg)
+    name = os.fspath(found["NAME"] or "")
+    if kind == "sqlite3":
+        if not name or name.startswith("file:") or ":memory:" in name:
+            msg = "the database is in the memory of this process"
+            raise AskDjango(msg)
+        return "sqlite:" + os.path.abspath(name)  # noqa: PTH100 (links stay as they are)
+    return _of_server(kind, name, found, query)
+
+
+def _of_server(kind: str, name: str, found: dict[str, Any], query: dict[str, Any]) -> str:
+    host, port = str(found.get("HOST") or ""), str(found.get("PORT") or "")
+    user, password = str(found.get("USER") or ""), str(found.get("PASSWORD") or "")
+    if not name or not user:
+        msg = "DATABASES['default'] has no NAME or no USER"
+        raise AskDjango(msg)
+    if host.startswith("/") or not host:
+        query["host" if kind == "postgresql" else "socket"] = host or _socket(kind)
+        host = "localhost"
+    authority = quote(user, safe="")
+    if password:
+        authority += ":" + quote(password, safe="")
+    authority += "@" + (f"[{host}]" if ":" in host else host)
+    if port:
+        authority += ":" + port
+    scheme = "postgres" if kind == "postgresql" else "mysql"
+    return f"{scheme}://{authority}/{quote(name, safe='')}" + (f"?{urlencode(query)}" if query else "")
+
+
+def _kind(engine: str) -> str:
+    backend = engine.rpartition(".")[2]
+    if engine == f"django.db.backends.{backend}" and backend in _HARMLESS:
+        return backend
+    msg = f"DATABASES['default']['ENGINE'] is {engine}"
+    raise AskDjango(msg)
+
+
+def _socket(kind: str) -> str:
+    """Give where the servers of Debian listen when nothing is said of a host."""
+    return "/var/run/postgresql" if kind == "postgresql" else "/run/mysqld/mysqld.sock"
