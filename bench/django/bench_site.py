@@ -1,4 +1,4 @@
-"""A Django site with private files, as django-private-storage has them."""
+"""A Django site with private files, as django-private-storage has them, and as private-media has them."""
 
 import os
 import sys
@@ -17,6 +17,7 @@ settings.configure(
         "django.contrib.auth",
         "django.contrib.contenttypes",
         "django.contrib.sessions",
+        "private_media",
         "private_storage",
     ],
     MIDDLEWARE=[
@@ -25,6 +26,10 @@ settings.configure(
         "django.middleware.common.CommonMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ],
+    PRIVATE_MEDIA_PERMISSIONS="private_media.permissions.GrantPermissions",
+    PRIVATE_MEDIA_PERMISSIONS_OPTIONS={"grants": {"cars/{owner}/{*file}": ["owner", "staff"]}},
+    PRIVATE_MEDIA_ROOT=os.environ["BENCH_ROOT"],
+    PRIVATE_MEDIA_URL="/private/",
     PRIVATE_STORAGE_AUTH_FUNCTION="bench_site.owner",
     PRIVATE_STORAGE_INTERNAL_URL="/private-x-accel-redirect/",
     PRIVATE_STORAGE_ROOT=os.environ["BENCH_ROOT"],
@@ -73,3 +78,8 @@ def prepare() -> None:
 
 
 application = WSGIHandler()
+
+if __name__ == "__main__":
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)

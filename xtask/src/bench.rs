@@ -18,7 +18,17 @@ pub(crate) const PROGRAMS: [(&str, &str); 7] = [
 /// Runs the benchmark with these arguments.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     machine::install(&PROGRAMS)?;
-    machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
+    let python = machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
+    // The package as its users have it.
+    step(Command::new(python).args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--force-reinstall",
+        "--no-deps",
+        ".",
+    ]))?;
     cargo(&["build", "--release", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
     step(Command::new("target/release/private-media-bench").args(arguments))
 }

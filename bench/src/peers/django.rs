@@ -1,4 +1,4 @@
-//! What Django people run: gunicorn, a session in a database, and django-private-storage, with nginx in front.
+//! What Django people run: gunicorn, a session in a database, and django-private-storage, with nginx in front. And what they can run.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +23,19 @@ pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
         ),
     )?;
     Ok(Running { denied_status: 403, ..Running::private(front, vec![gunicorn, server], ("Cookie", cookie)) })
+}
+
+/// Our gateway in a process of the same site, with the same sessions.
+pub(super) fn serve_private_media(place: &Place) -> Result<Running> {
+    let address = free_address()?;
+    let cookie = prepare(place)?;
+    let python = python("python")?;
+    let server = place.start("serve_private_media", address, |command| {
+        command.arg(python).arg(site().join("bench_site.py")).args(["serve_private_media", "--log", "error"]);
+        command.args(["--workers", &place.workers().to_string(), "--bind", &address.to_string()]);
+        environment(command, place, "django");
+    })?;
+    Ok(Running::private(address, vec![server], ("Cookie", cookie)))
 }
 
 /// Django's own `FileResponse` under gunicorn, behind the same question.
