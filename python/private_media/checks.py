@@ -53,6 +53,7 @@ def check_private_media(
     return [
         *_root(),
         *_url(),
+        *_cache(),
         *_public_view(),
         *(found for found in (server, permissions) if isinstance(found, CheckMessage)),
         *_calls(permissions),
@@ -87,6 +88,13 @@ def _public_folders() -> Iterator[tuple[str, str]]:
     for entry in getattr(settings, "STATICFILES_DIRS", None) or ():
         folder = entry[1] if isinstance(entry, (list, tuple)) else entry
         yield "a folder of STATICFILES_DIRS", os.fspath(folder)
+
+
+def _cache() -> Iterator[CheckMessage]:
+    try:
+        conf.cache()
+    except ImproperlyConfigured as error:
+        yield Error(f"{error}.", id="private_media.E009")
 
 
 def _url() -> Iterator[CheckMessage]:

@@ -43,6 +43,10 @@ def test_a_good_project_has_nothing_to_be_said():
         ("PRIVATE_MEDIA_PERMISSIONS", "private_media.servers.DefaultServer", "E006"),
         ("PRIVATE_MEDIA_PERMISSIONS", "private_media.permissions.GrantPermissions", "E006"),
         ("PRIVATE_MEDIA_PERMISSIONS", "rules.OldPython", "E007"),
+        ("PRIVATE_MEDIA_CACHE", "5s", "E009"),
+        ("PRIVATE_MEDIA_CACHE", -1, "E009"),
+        ("PRIVATE_MEDIA_CACHE", True, "E009"),
+        ("PRIVATE_MEDIA_CACHE", float("nan"), "E009"),
     ],
 )
 def test_mistakes(settings, root, name, value, expected):
