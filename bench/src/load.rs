@@ -1,7 +1,7 @@
 //! The work: what clients ask for, and wrk, which does the asking.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -140,6 +140,38 @@ impl Work {
         parse(command.arg(format!("http://{}{}", running.address, running.target(self.file))))
     }
 }
+
+/// Has wrk ask for these paths with these cookies, one after the other and again, for so many seconds.
+pub(crate) fn in_turn(
+    place: &Place,
+    address: SocketAddr,
+    asked: &[(String, String)],
+    seconds: u64,
+) -> Result<Done> {
+    let (script, list) = (place.path("turns.lua"), place.path("turns"));
+    let lines: String = asked.iter().map(|(path, cookie)| format!("/private/{path} {cookie}\n")).collect();
+    std::fs::write(&list, lines)?;
+    std::fs::write(&script, format!("local list = {:?}\n{TURNS}{SCRIPT}", list.display().to_string()))?;
+    let mut command = place.on_clients_core("wrk");
+    command.args(["--threads", "1", "--timeout", "30s", "--connections", "32"]);
+    command.args(["--duration", &format!("{seconds}s"), "--script"]).arg(&script);
+    parse(command.arg(format!("http://{address}")))
+}
+
+/// The requests are written before the first is sent.
+const TURNS: &str = r#"
+local requests, at = {}, 0
+init = function()
+  for line in io.lines(list) do
+    local path, cookie = line:match("^(%S+) (.*)$")
+    requests[#requests + 1] = wrk.format("GET", path, { Cookie = cookie })
+  end
+end
+request = function()
+  at = at % #requests + 1
+  return requests[at]
+end
+"#;
 
 /// Prints what parse reads: exact numbers in place of rounded ones.
 const SCRIPT: &str = r#"

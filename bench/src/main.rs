@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench` builds and calls it; `--help` says what can be chosen.
 
+mod growth;
 mod load;
 mod peers;
 mod plot;
@@ -12,6 +13,7 @@ mod usage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use growth::Growth;
 use load::Work;
 use peers::{Peer, Place, Running};
 use report::{Report, Run};
@@ -20,9 +22,13 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 usage: cargo xtask bench [--pairs N] [--seconds S] [--only 'PEER;…'] [--work 'WORK;…'] [--both-cores] [--write NAME]
+       cargo xtask bench --growth [--files N] [--sessions N] [--connections N] [--cold GIB] [--seconds S] [--write NAME]
 
 Each piece of work is put to each peer in turn, N times (5), for S seconds (3) each. The server has one core and the client the
-other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.";
+other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.
+
+With --growth it is the gateway alone, with ever more beside it: 1,000,000 files, 100,000 sessions, 1,000 grants, 10,000 idle
+connections, and one who reads a cold file of 10 GiB; the numbers may be others. Its table goes to bench/results/NAME.md.";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -41,12 +47,23 @@ struct Options {
     work: Vec<String>,
     both_cores: bool,
     write: Option<String>,
+    growth: Option<Growth>,
 }
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options =
-            Self { pairs: 5, seconds: 3, only: vec![], work: vec![], both_cores: false, write: None };
+        let mut options = Self {
+            pairs: 5,
+            seconds: 3,
+            only: vec![],
+            work: vec![],
+            both_cores: false,
+            write: None,
+            growth: None,
+        };
+        let mut growth =
+            Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
+        let mut is_growth = false;
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{HELP}"));
             let list = |value: String| value.split(';').map(str::to_owned).collect();
@@ -57,9 +74,16 @@ impl Options {
                 "--work" => options.work = list(value()?),
                 "--both-cores" => options.both_cores = true,
                 "--write" => options.write = Some(value()?),
+                "--growth" => is_growth = true,
+                "--files" => growth.files = value()?.parse()?,
+                "--sessions" => growth.sessions = value()?.parse()?,
+                "--connections" => growth.connections = value()?.parse()?,
+                "--cold" => growth.cold_gib = value()?.parse()?,
                 _ => return Err(format!("{argument:?} is no option\n{HELP}").into()),
             }
         }
+        growth.seconds = options.seconds;
+        options.growth = is_growth.then_some(growth);
         Ok(options)
     }
 }
@@ -68,6 +92,14 @@ impl Options {
 fn run(options: &Options) -> Result<()> {
     let place = Place::new(options.both_cores)?;
     tree::make(&place.root())?;
+    if let Some(growth) = &options.growth {
+        let table = growth::run(growth, &place)?;
+        println!("{table}");
+        if let Some(name) = &options.write {
+            std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
+        }
+        return Ok(());
+    }
     let peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
     let works: Vec<&Work> = chosen(&load::WORKS, &options.work, |work| work.name)?;
     let mut report = Report::new(options.both_cores);

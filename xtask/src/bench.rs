@@ -37,18 +37,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
 pub(crate) fn test() -> Result<(), String> {
     machine::install(&PROGRAMS)?;
     cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
-    cargo(&[
-        "run",
-        "--package",
-        "private-media-bench",
-        "--",
-        "--pairs",
-        "1",
-        "--seconds",
-        "1",
-        "--only",
-        "nginx, public;private-media, gateway;private-media, nginx sends;the floor (1 KiB)",
-        "--work",
-        "1 KiB;304;denied",
-    ])
+    let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor (1 KiB)";
+    let bench = ["run", "--package", "private-media-bench", "--", "--seconds", "1"];
+    let peers = ["--pairs", "1", "--only", only, "--work", "1 KiB;304;denied"];
+    cargo(&[&bench[..], &peers].concat())?;
+    let growth = ["--growth", "--files", "100", "--sessions", "10", "--connections", "100", "--cold", "0"];
+    cargo(&[&bench[..], &growth].concat())
 }

@@ -3,7 +3,7 @@
 mod caddy;
 mod django;
 mod nginx;
-mod own;
+pub(crate) mod own;
 mod rust;
 
 use std::fs::File;
@@ -100,7 +100,14 @@ impl Place {
 }
 
 /// A server, with all that it has started.
-struct Server(Child);
+pub(crate) struct Server(Child);
+
+impl Server {
+    /// The number of its process, and of its session.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Server {
     fn drop(&mut self) {

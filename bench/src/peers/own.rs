@@ -53,6 +53,43 @@ pub(super) fn axum(place: &Place) -> Result<Running> {
     Ok(Running::private(address, vec![server], ("X-User", "7".into())))
 }
 
+/// A gateway with these grants beside the owner's, and where it listens.
+pub(crate) fn started(place: &Place, grants: &[&str]) -> Result<(SocketAddr, Server)> {
+    let address = free_address()?;
+    let grants = grants.iter().flat_map(|grant| ["--grant", grant]);
+    let more: Vec<_> = ["--head-timeout", "10m"].into_iter().chain(grants).collect();
+    Ok((address, serve(place, "growth", address, &more)?))
+}
+
+/// So many accounts, of which the first is user 7, and a session of each.
+pub(crate) fn cookies(place: &Place, count: u32) -> Result<Vec<String>> {
+    accounts(place)?;
+    let path = place.path("accounts.toml");
+    let text = std::fs::read_to_string(&path)?;
+    let begin = text.find("[[account]]").ok_or("there is no account")?;
+    let (head, first) = text.split_at(begin);
+    // Alice's, and as many more like it; their passwords are hers, and nobody signs in with one.
+    let first = first.split_once("\n[[account]]").map_or(first, |(first, _)| first).trim_end();
+    let one = |number: u32| match number {
+        0 => format!("{first}\n"),
+        _ => format!(
+            "\n{}\n",
+            first
+                .replace("\"alice\"", &format!("\"user{number}\""))
+                .replace("\"7\"", &format!("\"{}\"", number + 7))
+        ),
+    };
+    std::fs::write(&path, (0..count).fold(head.to_owned(), |text, number| text + &one(number)))?;
+    let accounts = Accounts::new(AccountsFile::load(&path)?, AccountsOptions::default())?;
+    let names = (0..count).map(|number| if number == 0 { "alice".into() } else { format!("user{number}") });
+    names
+        .map(|name| {
+            let cookie = accounts.session_of(&name, Duration::from_secs(86_400));
+            Ok(cookie.ok_or_else(|| format!("there is no {name}"))?.to_str()?.to_owned())
+        })
+        .collect()
+}
+
 fn serve(place: &Place, name: &str, address: SocketAddr, more: &[&str]) -> Result<Server> {
     accounts(place)?;
     let program = built("private-media")?;
