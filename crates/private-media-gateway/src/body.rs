@@ -1,52 +1,113 @@
 //! One type for the content of every response.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use private_media::MediaBody;
 
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+use crate::listener::kernel::{self, Files, Ready};
 
-/// Any content as [`Body`].
-pub(crate) fn boxed<B>(body: B) -> Body
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    body.map_err(Into::into).boxed_unsync()
-}
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A response of one line of text.
-pub(crate) fn line(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(boxed(Full::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
+/// Of a shorter stretch of a file, reading and writing it is cheaper than to have the kernel send it, in bytes.
+const SHORT: u64 = 16 << 10;
 
-/// Content that counts what was taken of it, and says so when it is let go: at its end, or when its client has gone.
-pub(crate) struct Counted<F: FnOnce(u64)> {
-    body: Body,
+/// The content of a response. It counts what is taken of it.
+pub(crate) struct Body {
+    content: Content,
+    /// Where it leaves by a connection that the kernel can send files to.
+    files: Option<Files>,
+    /// While the disk is waited for.
+    reading_in: Option<BoxFuture<'static, io::Result<()>>>,
     taken: u64,
-    done: Option<F>,
+    done: Option<Box<dyn FnOnce(u64) + Send>>,
 }
 
-impl<F: FnOnce(u64) + Unpin> Counted<F> {
-    pub(crate) fn new(body: Body, done: F) -> Self {
-        Self { body, taken: 0, done: Some(done) }
+enum Content {
+    Media(MediaBody),
+    Other(UnsyncBoxBody<Bytes, BoxError>),
+}
+
+impl From<MediaBody> for Body {
+    fn from(body: MediaBody) -> Self {
+        Self::new(Content::Media(body))
     }
 }
 
-impl<F: FnOnce(u64) + Unpin> http_body::Body for Counted<F> {
+impl Body {
+    fn new(content: Content) -> Self {
+        Self { content, files: None, reading_in: None, taken: 0, done: None }
+    }
+
+    /// Any content.
+    pub(crate) fn other<B>(body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self::new(Content::Other(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// Says how much was taken of it when it is let go: at its end, or when its client has gone.
+    pub(crate) fn counted(mut self, done: impl FnOnce(u64) + Send + 'static) -> Self {
+        self.done = Some(Box::new(done));
+        self
+    }
+
+    /// Has the kernel send what it can, on the connection whose files these are and on no other.
+    pub(crate) fn sent_by(mut self, files: Files) -> Self {
+        self.files = Some(files);
+        self
+    }
+
+    /// What stands for the next stretch of a file, if the kernel is to send it.
+    fn poll_stand_in(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let (Content::Media(media), Some(files)) = (&mut self.content, &self.files) else {
+            return Poll::Ready(Ok(None));
+        };
+        let Some((bytes, offset, len)) = media.next_stretch().filter(|(_, _, len)| *len >= SHORT) else {
+            return Poll::Ready(Ok(None));
+        };
+        let Some(file) = bytes.as_file() else { return Poll::Ready(Ok(None)) };
+        let len = usize::try_from(len).map_or(kernel::LONGEST, |len| len.min(kernel::LONGEST));
+        if let Some(reading) = &mut self.reading_in {
+            let read = ready!(reading.as_mut().poll(context));
+            self.reading_in = None;
+            read?;
+        } else {
+            match kernel::is_ready(file, offset, len) {
+                Ready::Yes => {}
+                Ready::No => {
+                    let bytes = std::sync::Arc::clone(bytes);
+                    let read = move || match bytes.as_file() {
+                        Some(file) => kernel::read_in(file, offset, len),
+                        None => Ok(()),
+                    };
+                    let read = tokio::task::spawn_blocking(read);
+                    self.reading_in = Some(Box::pin(async { read.await.map_err(io::Error::other)? }));
+                    return self.poll_stand_in(context);
+                }
+                Ready::Unknown => {
+                    self.files = None;
+                    return Poll::Ready(Ok(None));
+                }
+            }
+        }
+        let stand_in = files.stand_in(std::sync::Arc::clone(bytes), offset, len);
+        media.skip(len as u64);
+        Poll::Ready(Ok(Some(stand_in)))
+    }
+}
+
+impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -54,26 +115,52 @@ impl<F: FnOnce(u64) + Unpin> http_body::Body for Counted<F> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
+        let frame = match ready!(self.poll_stand_in(context)) {
+            Ok(Some(stand_in)) => Some(Ok(Frame::data(stand_in))),
+            Err(error) => Some(Err(error.into())),
+            Ok(None) => match &mut self.content {
+                Content::Media(media) => {
+                    ready!(Pin::new(media).poll_frame(context)).map(|frame| frame.map_err(Into::into))
+                }
+                Content::Other(other) => ready!(Pin::new(other).poll_frame(context)),
+            },
+        };
+        if let Some(Ok(frame)) = &frame {
             self.taken = self.taken.saturating_add(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
-        frame
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.content {
+            Content::Media(media) => media.is_end_stream(),
+            Content::Other(other) => other.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.content {
+            Content::Media(media) => media.size_hint(),
+            Content::Other(other) => other.size_hint(),
+        }
     }
 }
 
-impl<F: FnOnce(u64)> Drop for Counted<F> {
+impl Drop for Body {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
             done(self.taken);
         }
     }
+}
+
+/// A response of one line of text.
+pub(crate) fn line(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(MediaBody::empty().then_bytes(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }

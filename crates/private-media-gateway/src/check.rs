@@ -9,7 +9,7 @@ use crate::serve;
 
 /// Asks what `serve` would ask, of the same permissions, and prints the answer.
 pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
-    let decision = serve::runtime(1).map_err(|error| serve::cannot_start(1, &error))?.block_on(async {
+    let decision = serve::runtime().map_err(|error| serve::cannot_start(1, &error))?.block_on(async {
         let (media, readers) = serve::open(config).await?;
         let identity = readers.find(config, user).await?;
         if identity.user().is_none() && user != "anonymous" {

@@ -13,7 +13,7 @@ use private_media::identity::accounts::ClientAddr;
 use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
 use tower_service::Service;
 
-use crate::body::{Body, Counted, boxed, line};
+use crate::body::{Body, line};
 use crate::listener::Handler;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,7 +45,7 @@ impl Site {
         let Some(rest) = request.uri().path().strip_prefix(&*self.url) else {
             return match self.pages.clone() {
                 Some(mut pages) => match pages.call(request).await {
-                    Ok(response) => response.map(boxed),
+                    Ok(response) => response.map(Body::other),
                 },
                 None => line(StatusCode::NOT_FOUND, "not found\n"),
             };
@@ -61,11 +61,11 @@ impl Site {
                 Some(accounts) => accounts.page(request).await,
                 None => None,
             };
-            return page.map_or_else(|| line(StatusCode::NOT_FOUND, "not found\n"), |page| page.map(boxed));
+            return page
+                .map_or_else(|| line(StatusCode::NOT_FOUND, "not found\n"), |page| page.map(Body::other));
         }
-        match self.media.clone().call(request).await {
-            Ok(response) => response.map(boxed),
-        }
+        let (head, _) = request.into_parts();
+        self.media.respond(&head).await.map(Body::from)
     }
 
     fn relative(&self, uri: &Uri) -> Option<Uri> {
@@ -75,10 +75,13 @@ impl Site {
 
 impl Handler for Site {
     async fn handle(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let begin = Instant::now();
         let id = self.ids.next();
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let logged = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| Line {
+            id: id.clone(),
+            begin: Instant::now(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+        });
         request.extensions_mut().insert(ClientAddr(peer.ip()));
         let has_content = !http_body::Body::is_end_stream(request.body());
         let mut response = self.answer(request).await;
@@ -87,29 +90,26 @@ impl Handler for Site {
         if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Ok(id) = HeaderValue::try_from(&id) {
-            response.headers_mut().insert(&REQUEST_ID, id);
-        }
+        response.headers_mut().insert(&REQUEST_ID, id);
+        let Some(line) = logged else { return response };
         let status = response.status().as_u16();
         let record = response.extensions_mut().remove::<AccessRecord>();
-        response.map(|body| {
-            boxed(Counted::new(body, move |bytes| {
-                log(&method, &path, record.as_ref(), &Line { id, status, bytes, begin });
-            }))
-        })
+        response.map(|body| body.counted(move |bytes| log(&line, record.as_ref(), status, bytes)))
     }
 }
 
+/// What the access log says of a request that has come.
 struct Line {
-    id: String,
-    status: u16,
-    bytes: u64,
+    id: HeaderValue,
     begin: Instant,
+    method: Method,
+    path: String,
 }
 
 /// The access log. Never the query, a cookie or another credential; of a user, the id.
-fn log(method: &Method, path: &str, record: Option<&AccessRecord>, line: &Line) {
-    let Line { id, status, bytes, begin } = line;
+fn log(line: &Line, record: Option<&AccessRecord>, status: u16, bytes: u64) {
+    let Line { id, begin, method, path } = line;
+    let id = id.to_str().unwrap_or_default();
     let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
     let path = record
         .and_then(|record| record.path.as_ref())
@@ -145,8 +145,13 @@ struct Ids {
 }
 
 impl Ids {
-    fn next(&self) -> String {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
-        format!("{:016x}", self.random.hash_one(count))
+    fn next(&self) -> HeaderValue {
+        let random = self.random.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
+        let digits: [u8; 16] = std::array::from_fn(|at| {
+            let digit = u8::try_from(random >> (60 - 4 * at) & 0xf).unwrap_or_default();
+            if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+        });
+        // Digits are legal in a field.
+        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
     }
 }

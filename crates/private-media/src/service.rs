@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use futures_core::future::BoxFuture;
 use http::header::VARY;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::delivery::MediaBody;
@@ -21,9 +21,14 @@ use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
 impl Inner {
     /// One request, five questions.
-    async fn answer(&self, head: &Parts, record: &mut AccessRecord) -> Result<Response<MediaBody>, Refusal> {
+    async fn answer(
+        &self,
+        head: &Parts,
+        path: &str,
+        record: &mut AccessRecord,
+    ) -> Result<Response<MediaBody>, Refusal> {
         // What is asked for?
-        let request = MediaRequest::parse(head)?;
+        let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Who asks?
         let identity = self.identify.identify(head).await?;
@@ -57,30 +62,30 @@ pub struct AccessRecord {
 #[derive(Debug, Clone)]
 pub struct MediaService {
     media: PrivateMedia,
-    url: Arc<str>,
+    /// What is taken off each path; a slash has to follow.
+    mount: Arc<str>,
 }
 
 impl MediaService {
     pub(crate) fn new(media: PrivateMedia) -> Self {
-        Self { media, url: "/".into() }
+        Self { media, mount: "".into() }
     }
 
     /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
     /// router that does so.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
-        self.url = format!("{}/", url.trim_end_matches('/')).into();
+        self.mount = url.trim_end_matches('/').into();
         self
     }
 
-    async fn respond(self, mut head: Parts) -> Response<MediaBody> {
+    /// The response to a request of this head.
+    pub async fn respond(&self, head: &Parts) -> Response<MediaBody> {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
-        let answer = match self.relative(&head.uri) {
-            Some(uri) => {
-                head.uri = uri;
-                inner.answer(&head, &mut record).await
-            }
+        let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
+        let answer = match path {
+            Some(path) => inner.answer(head, path, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(RequestError::Path(PathError::Empty).into())
             }
@@ -100,15 +105,6 @@ impl MediaService {
         response.extensions_mut().insert(record);
         response
     }
-
-    /// The request's URI with the mount taken off.
-    fn relative(&self, uri: &Uri) -> Option<Uri> {
-        if &*self.url == "/" {
-            return Some(uri.clone());
-        }
-        let rest = uri.path_and_query()?.as_str().strip_prefix(&*self.url)?;
-        format!("/{rest}").parse().ok()
-    }
 }
 
 impl<B> Service<Request<B>> for MediaService {
@@ -123,6 +119,6 @@ impl<B> Service<Request<B>> for MediaService {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, _) = request.into_parts();
         let service = self.clone();
-        Box::pin(async move { Ok(service.respond(head).await) })
+        Box::pin(async move { Ok(service.respond(&head).await) })
     }
 }

@@ -106,6 +106,13 @@ pub(crate) static BACKENDS: Key = key(
 );
 pub(crate) static GRANT: Key =
     key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
+pub(crate) static FRESH: Key = key(
+    "storage.fresh",
+    "fresh",
+    Kind::Text,
+    "1s",
+    "How long after a look a file counts as what it was then; 0s looks each time",
+);
 pub(crate) static SERVER: Key = key(
     "delivery.server",
     "server",
@@ -147,7 +154,7 @@ pub(crate) static DRAIN: Key = key(
 );
 
 /// All of them, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 24] = [
+pub(crate) static KEYS: [&Key; 25] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -165,6 +172,7 @@ pub(crate) static KEYS: [&Key; 24] = [
     &SESSION_COOKIE,
     &BACKENDS,
     &GRANT,
+    &FRESH,
     &SERVER,
     &INTERNAL_URL,
     &ENCODING,

@@ -40,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) cache: Duration,
     pub(crate) session: Duration,
     pub(crate) grants: Grants,
+    /// How long after a look a file counts as what it was then.
+    pub(crate) fresh: Duration,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
     layers: Layers,
@@ -70,6 +72,7 @@ impl Config {
             cache,
             session,
             grants: grants(&layers.get(&keys::GRANT))?,
+            fresh: layers.get(&keys::FRESH).parse_with(duration)?,
             limits: Limits {
                 connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
                 head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,

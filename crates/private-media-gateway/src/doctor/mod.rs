@@ -52,7 +52,7 @@ pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<Exit
     for (name, check) in LOCAL {
         report.add(name, check(config));
     }
-    let was_stopped = serve::runtime(1).map_err(|error| serve::cannot_start(1, &error))?.block_on(look(
+    let was_stopped = serve::runtime().map_err(|error| serve::cannot_start(1, &error))?.block_on(look(
         config,
         target,
         &mut report,

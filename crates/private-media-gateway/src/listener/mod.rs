@@ -1,6 +1,8 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits.
 
+pub(crate) mod kernel;
 mod paced;
+mod sockets;
 
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::body::Body;
 use crate::gateway::Limits;
+use kernel::Sending;
 use paced::Paced;
+
+pub(crate) use sockets::listen_on;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.
 const BUFFER: usize = 16 << 10;
@@ -33,26 +38,37 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// The connections that there may be at a time, of all workers together.
+#[derive(Clone)]
+pub(crate) struct Slots(Arc<Semaphore>);
+
+impl Slots {
+    pub(crate) fn new(connections: usize) -> Self {
+        Self(Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
 /// Serves until there is a signal, then lets what runs come to its end, within the limit or until there is another signal: then
 /// the answer is true.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: std::net::TcpListener,
+    slots: Slots,
     handler: impl Handler,
     limits: Limits,
     mut signals: watch::Receiver<u8>,
-) -> bool {
-    let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+) -> io::Result<bool> {
+    let listener = TcpListener::from_std(listener)?;
     let (stopping, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
+    // Whoever waits for clients holds no slot that another worker could use. Without a slot one is accepted here and waits; who comes
+    // then waits in the kernel's queue.
+    let mut accepted = None;
     loop {
-        // Without a slot nobody is accepted: who comes then waits in the kernel's queue.
-        let accept = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, accept(&listener).await)
-        };
         tokio::select! {
             _ = signals.wait_for(|count| *count > 0) => break,
-            (slot, (stream, peer)) = accept => {
+            next = accept(&listener), if accepted.is_none() => accepted = Some(next),
+            slot = Arc::clone(&slots.0).acquire_owned(), if accepted.is_some() => {
+                let Some((stream, peer)) = accepted.take() else { continue };
                 let handler = handler.clone();
                 let stopped = stopped.clone();
                 connections.spawn(async move {
@@ -65,19 +81,19 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
-    drop(listener);
+    drop((listener, accepted));
     let _ = stopping.send(true);
     let running = connections.len();
     let drained = async { while connections.join_next().await.is_some() {} };
     let was_hurried = tokio::select! {
         drained = tokio::time::timeout(limits.drain, drained) => match drained {
-            Ok(()) => return false,
+            Ok(()) => return Ok(false),
             Err(_) => false,
         },
         _ = signals.wait_for(|count| *count > 1) => true,
     };
     tracing::warn!(of = running, cut = connections.len(), "downloads were cut off");
-    was_hurried
+    Ok(was_hurried)
 }
 
 /// The next connection. Errors are those of one connection, or of the process running out of file descriptors, which passes.
@@ -107,14 +123,21 @@ async fn connection(
 ) -> hyper::Result<()> {
     // A small response is not held back for more; large ones come in pieces that fill packets anyway.
     let _ = stream.set_nodelay(true);
+    let stream = Sending::new(stream);
+    let files = stream.files();
     let service = service_fn(|request| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
+        let (handler, files) = (handler.clone(), files.clone());
+        async move {
+            let response = handler.handle(request, peer).await;
+            Ok::<_, Infallible>(response.map(|body| body.sent_by(files)))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
+        // Slices of content reach the connection as they are, and not copied together.
+        .writev(true)
         .serve_connection(TokioIo::new(Paced::new(stream, limits.min_rate)), service);
     tokio::pin!(connection);
     tokio::select! {
@@ -129,9 +152,9 @@ async fn connection(
 pub(crate) fn raise_open_files(wanted: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    const OWN: u64 = 64;
     let limit = getrlimit(Resource::Nofile);
-    let needed = 2 * wanted as u64 + OWN;
+    let own = OWN_FILES + kept_handles() as u64;
+    let needed = 2 * wanted as u64 + own;
     let reachable = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
     let mut current = limit.current.unwrap_or(u64::MAX);
     if current < reachable
@@ -139,7 +162,7 @@ pub(crate) fn raise_open_files(wanted: usize) -> usize {
     {
         current = reachable;
     }
-    let fit = usize::try_from(current.saturating_sub(OWN) / 2).unwrap_or(usize::MAX).max(1);
+    let fit = usize::try_from(current.saturating_sub(own) / 2).unwrap_or(usize::MAX).max(1);
     if fit < wanted {
         tracing::warn!(
             limit = current,
@@ -147,4 +170,13 @@ pub(crate) fn raise_open_files(wanted: usize) -> usize {
         );
     }
     fit.min(wanted)
+}
+
+/// What this process opens beside connections and the files that they are sent.
+const OWN_FILES: u64 = 64;
+
+/// How many files may be kept open that nobody is sent, of those that the system lets this process have.
+pub(crate) fn kept_handles() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    limit.map_or(256, |limit| usize::try_from(limit / 32).map_or(256, |share| share.min(256)))
 }

@@ -143,6 +143,10 @@ fn a_port_that_is_taken() {
         assert!(line.contains(&address) && line.contains("port 0"), "{line}");
     }
     assert!(!place.path("private/cars/9").exists(), "nothing was begun");
+    // Another gateway of the same user is another program, too.
+    let gateway = place.serve(&[]);
+    let line = place.refusal(&["serve", "--listen", &gateway.address.to_string()]);
+    assert!(line.contains("another program"), "{line}");
 }
 
 #[test]

@@ -129,6 +129,17 @@ fn more_clients_than_connections() {
     assert_eq!(answers, [200; 16]);
 }
 
+/// However many workers wait for clients, the one connection is whose turn it is.
+#[test]
+fn one_connection_among_many_workers() {
+    let place = Place::new();
+    let gateway = place.serve(&["--max-connections", "1", "--workers", "4", "--head-timeout", "1s"]);
+    let _idle = gateway.connect();
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+    }
+}
+
 /// Out of file descriptors it waits for others to end, and goes on.
 #[test]
 fn too_few_open_files() {

@@ -13,6 +13,7 @@ mod config;
 mod django;
 mod doctor;
 mod fronts;
+mod kernel;
 mod lifecycle;
 mod load;
 mod names;

@@ -51,6 +51,9 @@ impl MediaBody {
     /// This content and then `len` bytes of a file from `offset` on.
     #[must_use]
     pub fn then_file(mut self, file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
+        if let Some(bytes) = in_memory(file, offset, len) {
+            return self.then_bytes(bytes);
+        }
         self.remaining = self.remaining.saturating_add(len);
         self.pieces.push_back(Piece::File { file: Arc::clone(file), offset, len });
         self
@@ -95,6 +98,55 @@ impl MediaBody {
         }
     }
 
+    /// The stretch of a file that is next, as its offset and length; `None` where something else is next, or nothing. For whoever has
+    /// the kernel send it, and then says so by [`MediaBody::skip`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use private_media::MediaBody;
+    /// # #[derive(Debug)]
+    /// # struct Film;
+    /// # impl private_media::storage::ReadAt for Film {
+    /// #     fn read_at(
+    /// #         self: Arc<Self>,
+    /// #         _: u64,
+    /// #         _: usize,
+    /// #     ) -> futures_core::future::BoxFuture<'static, std::io::Result<bytes::Bytes>> {
+    /// #         Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
+    /// #     }
+    /// # }
+    /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
+    /// let mut body = MediaBody::empty().then_file(&film, 100, 50).then_bytes("the end");
+    /// body.skip(20);
+    /// assert!(matches!(body.next_stretch(), Some((_, 120, 30))));
+    /// body.skip(30);
+    /// assert!(body.next_stretch().is_none());
+    /// assert_eq!(body.remaining(), 7);
+    /// ```
+    #[must_use]
+    pub fn next_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+        match self.pieces.front() {
+            Some(Piece::File { file, offset, len }) if self.reading.is_none() => Some((file, *offset, *len)),
+            _ => None,
+        }
+    }
+
+    /// Takes the beginning of the stretch that is next, at most to its end, without reading it.
+    pub fn skip(&mut self, count: u64) {
+        if let Some(Piece::File { offset, len, .. }) = self.pieces.front_mut()
+            && self.reading.is_none()
+        {
+            let count = count.min(*len);
+            *offset = offset.saturating_add(count);
+            *len = len.saturating_sub(count);
+            self.remaining = self.remaining.saturating_sub(count);
+            if *len == 0 {
+                self.pieces.pop_front();
+            }
+        }
+    }
+
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
             match self.pieces.front_mut() {
@@ -131,6 +183,14 @@ impl MediaBody {
     }
 }
 
+/// The stretch itself, where the file is in memory and so long.
+fn in_memory(file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Option<Bytes> {
+    let bytes = file.as_bytes()?;
+    let start = usize::try_from(offset).ok()?;
+    let end = start.checked_add(usize::try_from(len).ok()?)?;
+    (end <= bytes.len()).then(|| bytes.slice(start..end))
+}
+
 impl Body for MediaBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -155,7 +215,7 @@ impl Body for MediaBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.remaining == 0 || self.pieces.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

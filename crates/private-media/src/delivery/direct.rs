@@ -27,11 +27,11 @@ impl Delivery for Direct {
         let plan = Plan::new(request, file.metadata(), now);
         let (mut headers, body) = match &plan {
             Plan::Whole | Plan::Part(_) | Plan::Parts(_) => {
-                let mut headers = content_headers(permit.path(), file.metadata(), request.download, now);
+                let mut headers = content_headers(permit.path(), &file, request.download, now);
                 let body = content(&plan, &file, &mut headers);
                 (headers, body)
             }
-            Plan::NotModified => (validators(file.metadata(), now), MediaBody::empty()),
+            Plan::NotModified => (validators(permit.path(), &file, now), MediaBody::empty()),
             Plan::PreconditionFailed => line("precondition failed\n"),
             Plan::RangeNotSatisfiable => {
                 let (mut headers, body) = line("range not satisfiable\n");

@@ -174,7 +174,7 @@ fn hand_off(
     file: &MediaFile,
     now: SystemTime,
 ) -> Response<MediaBody> {
-    let mut headers = content_headers(permit.path(), file.metadata(), request.download, now);
+    let mut headers = content_headers(permit.path(), file, request.download, now);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers.insert(name, value);
     let mut response = Response::new(MediaBody::empty());

@@ -10,11 +10,60 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::content_type::ContentType;
 use crate::request::MediaPath;
-use crate::storage::Metadata;
+use crate::storage::{MediaFile, Metadata};
+
+/// The headers of a file that are the same at each request, for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    file_name: String,
+    at: SystemTime,
+    validators: HeaderMap,
+    content: HeaderMap,
+}
+
+impl Prepared {
+    fn new(path: &MediaPath, file: &Metadata, now: SystemTime) -> Self {
+        let validators = make_validators(file, now);
+        let content = make_content_headers(path, file, false, now);
+        Self { file_name: path.file_name().to_owned(), at: now, validators, content }
+    }
+
+    /// Those of this file, if they hold for the name and the time of a request. The date of a file that is from the future does not.
+    fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
+        let prepared = file.prepared(|| Self::new(path, file.metadata(), now));
+        let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
+        (is_past && prepared.file_name == path.file_name()).then_some(prepared)
+    }
+}
 
 /// What tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
-pub(super) fn validators(file: &Metadata, now: SystemTime) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(12);
+pub(super) fn validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> HeaderMap {
+    match Prepared::of(path, file, now) {
+        Some(prepared) => prepared.validators.clone(),
+        None => make_validators(file.metadata(), now),
+    }
+}
+
+/// What a response carries that brings the file or a part of it.
+pub(super) fn content_headers(
+    path: &MediaPath,
+    file: &MediaFile,
+    download: bool,
+    now: SystemTime,
+) -> HeaderMap {
+    match Prepared::of(path, file, now) {
+        Some(prepared) if !download => prepared.content.clone(),
+        _ => make_content_headers(path, file.metadata(), download, now),
+    }
+}
+
+/// With room for what every response carries.
+fn room() -> HeaderMap {
+    HeaderMap::with_capacity(20)
+}
+
+fn make_validators(file: &Metadata, now: SystemTime) -> HeaderMap {
+    let mut headers = room();
     if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", file.etag)) {
         headers.insert(ETAG, etag);
     }
@@ -25,14 +74,8 @@ pub(super) fn validators(file: &Metadata, now: SystemTime) -> HeaderMap {
     headers
 }
 
-/// What a response carries that brings the file or a part of it.
-pub(super) fn content_headers(
-    path: &MediaPath,
-    file: &Metadata,
-    download: bool,
-    now: SystemTime,
-) -> HeaderMap {
-    let mut headers = validators(file, now);
+fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: SystemTime) -> HeaderMap {
+    let mut headers = make_validators(file, now);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.extend(file_headers(path, download));
     headers

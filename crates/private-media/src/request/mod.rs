@@ -32,12 +32,17 @@ pub struct MediaRequest {
 impl MediaRequest {
     /// Reads a request's head, whose path is relative to where private media is mounted.
     pub fn parse(head: &Parts) -> Result<Self, RequestError> {
+        Self::parse_at(head, head.uri.path())
+    }
+
+    /// Reads a request's head, of whose path this is what is left behind the mount, from a slash on.
+    pub(crate) fn parse_at(head: &Parts, path: &str) -> Result<Self, RequestError> {
         let is_head = match head.method {
             Method::GET => false,
             Method::HEAD => true,
             _ => return Err(RequestError::Method),
         };
-        let path = MediaPath::from_url(head.uri.path()).map_err(RequestError::Path)?;
+        let path = MediaPath::from_url(path).map_err(RequestError::Path)?;
         let mut ranges = head.headers.get_all(RANGE).iter();
         let range = match (ranges.next(), ranges.next()) {
             (Some(range), None) if !is_head => range.to_str().ok().and_then(Range::parse),

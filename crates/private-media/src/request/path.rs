@@ -57,6 +57,9 @@ impl MediaPath {
         if raw.len() > 3 * MAX_PATH {
             return Err(PathError::TooLong);
         }
+        if !raw.contains(['%', '?', '#']) {
+            return Self::new(raw);
+        }
         let mut name = String::with_capacity(raw.len());
         for (index, segment) in raw.split('/').enumerate() {
             if index > 0 {

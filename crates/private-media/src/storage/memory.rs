@@ -160,14 +160,19 @@ fn failed(kind: io::ErrorKind) -> StorageError {
     StorageError::Io { doing: "giving the file its name", source: kind.into() }
 }
 
+/// Content that is all there.
 #[derive(Debug)]
-struct InMemory(Bytes);
+pub(super) struct InMemory(pub(super) Bytes);
 
 impl ReadAt for InMemory {
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
         let start = usize::try_from(offset).map_or(self.0.len(), |offset| offset.min(self.0.len()));
         let end = start.saturating_add(len).min(self.0.len());
         Box::pin(std::future::ready(Ok(self.0.slice(start..end))))
+    }
+
+    fn as_bytes(&self) -> Option<&Bytes> {
+        Some(&self.0)
     }
 }
 

@@ -11,17 +11,18 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
-pub use local::{Edit, LocalStorage};
+pub use local::{Edit, Keep, LocalStorage};
 pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
 
+use crate::delivery::headers::Prepared;
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
@@ -122,27 +123,44 @@ impl SaveOptions {
 /// An open file: what it is as its handle says, and its bytes.
 #[derive(Debug, Clone)]
 pub struct MediaFile {
-    metadata: Metadata,
+    known: Arc<Known>,
     bytes: Arc<dyn ReadAt>,
+}
+
+/// What the copies of a [`MediaFile`] share.
+#[derive(Debug)]
+struct Known {
+    metadata: Metadata,
+    prepared: OnceLock<Prepared>,
 }
 
 impl MediaFile {
     /// A file of these bytes; for those who write a storage.
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { metadata, bytes }
+        Self { known: Arc::new(Known { metadata, prepared: OnceLock::new() }), bytes }
+    }
+
+    /// The same file, its bytes reached in another way.
+    fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
+        Self { known: Arc::clone(&self.known), bytes }
     }
 
     /// Size, times and entity tag.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.known.metadata
     }
 
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &Arc<dyn ReadAt> {
         &self.bytes
+    }
+
+    /// The headers that its responses begin with, made when the first one asks.
+    pub(crate) fn prepared(&self, make: impl FnOnce() -> Prepared) -> &Prepared {
+        self.known.prepared.get_or_init(make)
     }
 
     /// Its own name below the root, if a front server could open it there; see [`ReadAt::local_name`].
@@ -160,6 +178,11 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// The name below the root that leads to this very file now, without passing a link: what a front server is told to send.
     /// `None` if there is none, as for a file that is no file of the local disk, or one that has just been deleted.
     fn local_name(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// The whole content, where it is in memory.
+    fn as_bytes(&self) -> Option<&Bytes> {
         None
     }
 

@@ -1,6 +1,7 @@
 //! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
 
 mod file;
+mod known;
 mod page;
 mod password;
 mod session;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use super::{Identify, IdentifyError, Identity};
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
+use known::{Known, SignedIn};
 pub use page::is_cross_site;
 use session::{Key, Session};
 use throttle::Throttle;
@@ -88,6 +90,7 @@ struct Current {
     accounts: HashMap<String, Arc<Account>>,
     key: Key,
     has_secret: bool,
+    known: Known,
 }
 
 /// The most sessions that are remembered as ended, and passwords as right.
@@ -222,15 +225,10 @@ impl Accounts {
     }
 
     /// The user of a session cookie's value.
-    fn session(&self, token: &str, now: SystemTime) -> Option<(Session, Identity)> {
-        let current = self.current();
-        let session = Session::parse(token, &current.key).filter(|session| session.expires > now)?;
-        if locked(&self.0.ended).contains_key(&session.id) {
-            return None;
-        }
-        let account = current.accounts.get(&session.name)?;
-        let is_current = session.stamp == session::stamp(&current.key, account.password.expose());
-        is_current.then(|| (session, Identity::User(Arc::clone(&account.user))))
+    fn session(&self, token: &str, now: SystemTime) -> Option<SignedIn> {
+        let signed_in = self.current().signed_in(token)?;
+        let counts = signed_in.0.expires > now && !locked(&self.0.ended).contains_key(&signed_in.0.id);
+        counts.then_some(signed_in)
     }
 
     /// A new session for a user who has proven to be this account. It ends with the password that was proven, also if that was
@@ -271,7 +269,21 @@ impl Current {
                 .into_accounts()
                 .map(|account| (account.name().to_owned(), Arc::new(account)))
                 .collect(),
+            known: Known::default(),
         }
+    }
+
+    /// Whose session a token is, by our signature and the password that it was made with. Whether it has ended is another question.
+    fn signed_in(&self, token: &str) -> Option<SignedIn> {
+        if let Some(known) = self.known.get(token) {
+            return Some(known);
+        }
+        let session = Session::parse(token, &self.key)?;
+        let account = self.accounts.get(&session.name)?;
+        let is_current = session.stamp == session::stamp(&self.key, account.password.expose());
+        let signed_in = is_current.then(|| (Arc::new(session), Identity::User(Arc::clone(&account.user))))?;
+        self.known.insert(token, &signed_in);
+        Some(signed_in)
     }
 }
 
@@ -281,7 +293,7 @@ impl Identify for Accounts {
             let mut fields = request.headers.get_all(AUTHORIZATION).iter();
             let Some(field) = fields.next() else {
                 let session = session::cookie(&request.headers);
-                let session = session.and_then(|token| self.session(&token, SystemTime::now()));
+                let session = session.and_then(|token| self.session(token, SystemTime::now()));
                 return Ok(session.map(|(_, identity)| identity).unwrap_or_default());
             };
             // Whoever sends credentials is who they say or nobody, and never who the cookie says.

@@ -69,7 +69,7 @@ impl Accounts {
         let now = SystemTime::now();
         if let Page::SignOut = page {
             if let Some((session, _)) =
-                session::cookie(&head.headers).and_then(|token| self.session(&token, now))
+                session::cookie(&head.headers).and_then(|token| self.session(token, now))
             {
                 self.end_session(&session, now);
             }

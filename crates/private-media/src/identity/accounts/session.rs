@@ -67,7 +67,7 @@ pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
 }
 
 /// The value of the session cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
     cookie::only(headers, NAME)
 }
 

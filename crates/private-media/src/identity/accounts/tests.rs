@@ -188,6 +188,32 @@ async fn sessions_end() {
     assert!(accounts.session(&token, now).is_none(), "no such account any more");
 }
 
+/// What is known of a token is right as long as it is kept, and only what was signed is kept.
+#[tokio::test]
+async fn a_signature_is_computed_once() {
+    let accounts = accounts();
+    let now = SystemTime::now();
+    let token = |lasts| accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
+    let hour = Duration::from_secs(3600);
+    let (one, other) = (token(hour), token(hour));
+    for _ in 0..3 {
+        assert!(accounts.session(&one, now).is_some() && accounts.session(&other, now).is_some());
+        assert!(accounts.session(&format!("{one}x"), now).is_none());
+        assert!(accounts.session(&one[..one.len() - 2], now).is_none());
+    }
+    assert_eq!(accounts.current().known.len(), 2);
+    let (session, _) = accounts.session(&one, now).unwrap();
+    accounts.end_session(&session, now);
+    assert!(accounts.session(&one, now).is_none(), "it has ended");
+    assert!(accounts.session(&other, now + 2 * hour).is_none(), "it has expired");
+    for n in 0..12_000 {
+        accounts.session(&token(hour + Duration::from_secs(n)), now).unwrap();
+    }
+    assert!(accounts.current().known.len() <= 10_000);
+    accounts.replace(file());
+    assert_eq!(accounts.current().known.len(), 0);
+}
+
 /// The old password, proven while it was being replaced, is worth nothing afterwards.
 #[tokio::test]
 async fn a_password_that_changes_while_it_is_checked() {

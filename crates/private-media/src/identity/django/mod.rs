@@ -158,7 +158,7 @@ impl Identify for DjangoSessions {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(async {
             match cookie::only(&request.headers, &self.0.options.cookie) {
-                Some(value) => self.identify_cookie(&value).await,
+                Some(value) => self.identify_cookie(value).await,
                 None => Ok(Identity::Anonymous),
             }
         })

@@ -2,6 +2,7 @@
 
 mod beneath;
 mod edit;
+mod kept;
 mod read;
 mod save;
 mod temporary;
@@ -16,6 +17,8 @@ use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
 pub use edit::Edit;
+pub use kept::Keep;
+use kept::Kept;
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
 use crate::permission::Permit;
@@ -56,6 +59,7 @@ use crate::request::MediaPath;
 pub struct LocalStorage {
     root: Arc<Dir>,
     how: How,
+    kept: Option<Arc<Kept>>,
 }
 
 /// How files are made.
@@ -89,7 +93,18 @@ impl LocalStorage {
             exact_dir_mode: false,
             named_temporaries: false,
         };
-        Ok(Self { root: Arc::new(dir), how })
+        Ok(Self { root: Arc::new(dir), how, kept: None })
+    }
+
+    /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
+    /// others. What others change is noticed when [`Keep::fresh`] is over; what is saved and deleted here, at once. It is for a storage
+    /// whose files this process sends: a small one that is kept has no [`MediaFile::local_name`].
+    ///
+    /// Whether a reader may is asked each time all the same, as nothing is opened without a [`Permit`].
+    #[must_use]
+    pub fn keep(mut self, keep: Keep) -> Self {
+        self.kept = Some(Arc::new(Kept::new(keep)));
+        self
     }
 
     /// The permissions that a stored file gets, before the umask; `0o640` unless told.
@@ -172,6 +187,12 @@ impl LocalStorage {
         self
     }
 
+    fn changed(&self, path: &MediaPath) {
+        if let Some(kept) = &self.kept {
+            kept.forget(path);
+        }
+    }
+
     /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
     async fn find<T: Send + 'static>(
         &self,
@@ -188,7 +209,10 @@ impl LocalStorage {
 
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
-        Box::pin(self.find(permit.path(), read::media_file))
+        match &self.kept {
+            Some(kept) => Box::pin(kept.open(self, permit.path())),
+            None => Box::pin(self.find(permit.path(), read::media_file)),
+        }
     }
 
     fn save<'a>(
@@ -197,12 +221,20 @@ impl Storage for LocalStorage {
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
-        Box::pin(save::save(&self.root, self.how, path, content, *options))
+        Box::pin(async {
+            let used = save::save(&self.root, self.how, path, content, *options).await?;
+            self.changed(&used);
+            Ok(used)
+        })
     }
 
     fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
-        let (root, path) = (Arc::clone(&self.root), path.clone());
-        Box::pin(blocking(move || beneath::delete(&root, &path)))
+        Box::pin(async {
+            let (root, gone) = (Arc::clone(&self.root), path.clone());
+            let deleted = blocking(move || beneath::delete(&root, &gone)).await;
+            self.changed(path);
+            deleted
+        })
     }
 
     fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {

@@ -1,0 +1,281 @@
+//! The kernel sends files, by sendfile(2): their bytes never come here.
+//!
+//! hyper writes what a body gives it, and knows nothing of files. So the body gives it stand-ins: slices of one stretch of memory that
+//! holds nothing. [`Sending`], which hyper writes to, knows them by their address, and has the kernel send what they stand for.
+//!
+//! What they hold never reaches a client. They are made by [`Files::stand_in`] alone, of the connection that will send them, which
+//! notes for each where it is and what it stands for. What is written has to be the next of these, byte for byte, or it is an error
+//! that ends the connection.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use private_media::storage::ReadAt;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The most that one stand-in stands for, in bytes: what is sent at a time.
+pub(crate) const LONGEST: usize = 256 << 10;
+/// How much one connection may send before others have their turn, in bytes.
+const TURN: usize = 512 << 10;
+/// How far apart a file is probed, in bytes: no further than the kernel reads ahead.
+const PROBE: u64 = 64 << 10;
+
+/// Twice the longest, so that a stand-in may begin anywhere in the first half. Nobody reads it, so it takes no memory.
+static STAND_INS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 2 * LONGEST]);
+
+/// What one connection is to send by the kernel. Cheap to clone; the clones are one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files(Arc<Mutex<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Stretch>,
+    /// Where the next stand-in begins: another place each time, so that one that was lost is missed.
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    file: Arc<dyn ReadAt>,
+    offset: u64,
+    /// The addresses of its stand-in, as far as it has not been sent.
+    stand_in: Range<usize>,
+}
+
+impl Files {
+    /// What stands for this stretch of a file, until it is written to the connection. It is as long as the stretch, and at most
+    /// [`LONGEST`].
+    pub(crate) fn stand_in(&self, file: Arc<dyn ReadAt>, offset: u64, len: usize) -> Bytes {
+        let mut queue = self.locked();
+        let begin = queue.next;
+        queue.next = (begin + len + 1) % LONGEST;
+        let slice = STAND_INS.get(begin..).and_then(|rest| rest.get(..len.min(LONGEST))).unwrap_or_default();
+        queue.waiting.push_back(Stretch { file, offset, stand_in: addresses(slice) });
+        Bytes::from_static(slice)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn addresses(slice: &[u8]) -> Range<usize> {
+    let range = slice.as_ptr_range();
+    range.start.addr()..range.end.addr()
+}
+
+/// Whether these bytes stand for others. A slice of nothing is written as it is.
+fn is_stand_in(slice: &[u8]) -> bool {
+    let (own, slice) = (addresses(&STAND_INS), addresses(slice));
+    slice.start < own.end && own.start < slice.end
+}
+
+/// A connection whose stand-ins the kernel replaces by what they stand for.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    stream: TcpStream,
+    files: Files,
+    /// What was sent since others had their turn.
+    sent: usize,
+}
+
+impl Sending {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, files: Files::default(), sent: 0 }
+    }
+
+    pub(crate) fn files(&self) -> Files {
+        self.files.clone()
+    }
+
+    /// Has the kernel send what this stands for, or some of it.
+    fn poll_send(&mut self, context: &mut Context<'_>, stand_in: &[u8]) -> Poll<io::Result<usize>> {
+        if self.sent >= TURN {
+            self.sent = 0;
+            // It is polled again when others have been.
+            let mut turn = pin!(tokio::task::yield_now());
+            if turn.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_io(Interest::WRITABLE, || self.send(stand_in)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(count) => {
+                    self.sent += count;
+                    return Poll::Ready(Ok(count));
+                }
+            }
+        }
+    }
+
+    fn send(&self, stand_in: &[u8]) -> io::Result<usize> {
+        let mut queue = self.files.locked();
+        let mistaken = || io::Error::other("what is to be sent by the kernel is out of step");
+        let stretch = queue.waiting.front_mut().ok_or_else(mistaken)?;
+        let asked = addresses(stand_in);
+        if asked.start != stretch.stand_in.start || asked.end > stretch.stand_in.end {
+            return Err(mistaken());
+        }
+        let file = stretch.file.as_file().ok_or_else(mistaken)?;
+        let count = send_file(&self.stream, file, stretch.offset, stand_in.len())?;
+        if count == 0 {
+            tracing::error!("a download was broken off: the file shrank while it was sent");
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        stretch.offset = stretch.offset.saturating_add(count as u64);
+        stretch.stand_in.start = stretch.stand_in.start.saturating_add(count);
+        if stretch.stand_in.is_empty() {
+            queue.waiting.pop_front();
+        }
+        Ok(count)
+    }
+
+    /// Writes what is no file, and says whether one follows: then the two need not be packets of their own.
+    fn poll_head(&self, context: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_io(Interest::WRITABLE, || send_head(&self.stream, head)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Sending {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if is_stand_in(bytes) {
+            return self.poll_send(context, bytes);
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let first = slices.iter().position(|slice| is_stand_in(slice));
+        let plain = slices.get(..first.unwrap_or(slices.len())).unwrap_or_default();
+        let mut nonempty = plain.iter().filter(|slice| !slice.is_empty());
+        match (nonempty.next(), first.and_then(|first| slices.get(first))) {
+            (None, Some(stand_in)) => self.poll_send(context, stand_in),
+            // What is left of it, if there is more than one piece, comes in the next call.
+            (Some(head), Some(_)) if nonempty.next().is_none() => self.poll_head(context, head),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(context, plain),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for Sending {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Whoever asks has had an answer to its end.
+        self.sent = 0;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+/// Whether a stretch of a file can be sent without waiting for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    Yes,
+    No,
+    /// The kernel cannot say, or cannot send files at all.
+    Unknown,
+}
+
+#[cfg(target_os = "linux")]
+fn send_file(stream: &TcpStream, file: &File, mut offset: u64, len: usize) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(stream, file, Some(&mut offset), len))?)
+}
+
+#[cfg(target_os = "linux")]
+fn send_head(stream: &TcpStream, head: &[u8]) -> io::Result<usize> {
+    use rustix::net::{SendFlags, send};
+
+    Ok(rustix::io::retry_on_intr(|| send(stream, head, SendFlags::MORE | SendFlags::NOSIGNAL))?)
+}
+
+/// Asks for a byte here and there, the last one too.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_ready(file: &File, offset: u64, len: usize) -> Ready {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    let last = offset.saturating_add(len as u64).saturating_sub(1);
+    let mut at = offset;
+    loop {
+        let mut byte = [0];
+        match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) {
+            Ok(1..) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ready::Unknown,
+            // Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached".
+            Ok(0) | Err(_) => return Ready::No,
+        }
+        if at >= last {
+            return Ready::Yes;
+        }
+        at = at.saturating_add(PROBE).min(last);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_file(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_head(stream: &TcpStream, head: &[u8]) -> io::Result<usize> {
+    stream.try_write(head)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_ready(_: &File, _: u64, _: usize) -> Ready {
+    Ready::Unknown
+}
+
+/// Reads a stretch of a file, so that the page cache has it; for where waiting is allowed.
+pub(crate) fn read_in(file: &File, offset: u64, len: usize) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+
+    let mut buffer = vec![0; len.min(64 << 10)];
+    let mut at = offset;
+    let end = offset.saturating_add(len as u64);
+    while at < end {
+        match file.read_at(&mut buffer, at)? {
+            // It shrank, which whoever sends it will find.
+            0 => break,
+            count => at = at.saturating_add(count as u64),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! Sessions whose signature was right before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::locked;
+use super::session::Session;
+use crate::identity::Identity;
+
+/// The most sessions in one generation; there are two.
+const GENERATION: usize = 5_000;
+
+/// Whose session each token is, so that its signature is computed once. It belongs to one state of the accounts and goes with it, so
+/// what it says stays true; whether the session has ended is asked each time.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Box<str>, SignedIn>,
+    old: HashMap<Box<str>, SignedIn>,
+}
+
+/// A session, and whose it is.
+pub(super) type SignedIn = (Arc<Session>, Identity);
+
+impl Known {
+    pub(super) fn get(&self, token: &str) -> Option<SignedIn> {
+        let known = locked(&self.0);
+        known.young.get(token).or_else(|| known.old.get(token)).cloned()
+    }
+
+    /// Only what was signed gets here, so nobody who makes up tokens drives anybody out.
+    pub(super) fn insert(&self, token: &str, signed_in: &SignedIn) {
+        let mut known = locked(&self.0);
+        if known.young.len() >= GENERATION {
+            known.old = std::mem::take(&mut known.young);
+        }
+        known.young.insert(token.into(), signed_in.clone());
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        let known = locked(&self.0);
+        known.young.len() + known.old.len()
+    }
+}

@@ -1,0 +1,395 @@
+//! Files that were opened a moment ago: small ones are kept by their bytes, others by their handle.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::BytesMut;
+use cap_std::fs::Dir;
+
+use super::super::memory::InMemory;
+use super::super::{MediaFile, StorageError};
+use super::beneath::io_error;
+use super::{LocalStorage, read};
+use crate::request::MediaPath;
+
+/// What is larger is kept by its handle, in bytes.
+const SMALL: u64 = 64 << 10;
+/// What an entry takes beside its content, about, in bytes.
+const OVERHEAD: usize = 1 << 10;
+
+/// What [`LocalStorage::keep`] keeps of the files that were opened last.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep {
+    /// How long after a look a file counts as what it was then. With nothing, it is looked at each time.
+    pub fresh: Duration,
+    /// How much of them may be in memory, in bytes.
+    pub bytes: usize,
+    /// How many may be open.
+    pub handles: usize,
+}
+
+/// The files that were opened last. It is asked by a permit's path alone, as it stands behind [`Storage::open`](crate::Storage::open).
+#[derive(Debug)]
+pub(super) struct Kept {
+    keep: Keep,
+    files: Mutex<Recent>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    file: MediaFile,
+    version: Version,
+    seen: Instant,
+}
+
+impl Kept {
+    pub(super) fn new(keep: Keep) -> Self {
+        Self { keep, files: Mutex::default() }
+    }
+
+    /// The file of this path, as it was at most `fresh` ago.
+    pub(super) async fn open(
+        &self,
+        storage: &LocalStorage,
+        path: &MediaPath,
+    ) -> Result<MediaFile, StorageError> {
+        let now = Instant::now();
+        let known = self.with(|files| files.get(path));
+        if let Some(known) = &known
+            && now.duration_since(known.seen) < self.keep.fresh
+            && known.is_unchanged()
+        {
+            return Ok(known.file.clone());
+        }
+        let (file, version) = match storage.find(path, look).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.with(|files| files.forget(path));
+                return Err(error);
+            }
+        };
+        let file = match known {
+            Some(known) if known.version == version => known.file,
+            _ if file.metadata().len <= SMALL => match in_memory(&file, version).await? {
+                Some(kept) => kept,
+                None => return Ok(file),
+            },
+            _ => file,
+        };
+        let entry = Entry { file: file.clone(), version, seen: now };
+        // What was driven out is let go when nobody waits for it any more.
+        drop(self.with(|files| files.insert(path.clone(), entry, self.keep)));
+        Ok(file)
+    }
+
+    pub(super) fn forget(&self, path: &MediaPath) {
+        self.with(|files| files.forget(path));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Recent) -> T) -> T {
+        work(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entry {
+    /// What is in memory cannot change; what is read from an open file can, and the handle says so.
+    fn is_unchanged(&self) -> bool {
+        match self.file.bytes().as_file() {
+            Some(file) => Version::of(file).is_ok_and(|version| version == self.version),
+            None => true,
+        }
+    }
+
+    fn weight(&self) -> Weight {
+        match self.file.bytes().as_file() {
+            Some(_) => Weight { bytes: OVERHEAD, handles: 1 },
+            None => Weight {
+                bytes: usize::try_from(self.file.metadata().len)
+                    .unwrap_or(usize::MAX)
+                    .saturating_add(OVERHEAD),
+                handles: 0,
+            },
+        }
+    }
+}
+
+fn look(root: &Arc<Dir>, file: File) -> Result<(MediaFile, Version), StorageError> {
+    let version = Version::of(&file)?;
+    Ok((read::media_file(root, file)?, version))
+}
+
+/// The file with its content in memory; `None` if it may be changing.
+async fn in_memory(file: &MediaFile, version: Version) -> Result<Option<MediaFile>, StorageError> {
+    if !version.is_settled(SystemTime::now()) {
+        return Ok(None);
+    }
+    let reading = io_error("reading the file");
+    let len = usize::try_from(file.metadata().len).unwrap_or(usize::MAX);
+    let mut content = BytesMut::new();
+    while content.len() < len {
+        let read = Arc::clone(file.bytes()).read_at(content.len() as u64, len - content.len()).await;
+        match read.map_err(&reading)? {
+            read if read.is_empty() => return Ok(None),
+            read => content.extend_from_slice(&read),
+        }
+    }
+    let is_same =
+        file.bytes().as_file().is_some_and(|file| Version::of(file).is_ok_and(|now| now == version));
+    Ok(is_same.then(|| file.with_bytes(Arc::new(InMemory(content.freeze())))))
+}
+
+/// Which file it is and when it changed last: another one whenever the bytes are others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    /// Of the inode: nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(file: &File) -> Result<Self, StorageError> {
+        let metadata = file.metadata().map_err(io_error("asking for the file's metadata"))?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Whether another change would have another time. The clock of files is coarse: it ticks some hundred times a second, and where
+    /// it knows no parts of a second, once in one or two.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let tick = Duration::from_millis(if nanoseconds == 0 { 2_100 } else { 100 });
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0));
+        now.duration_since(changed).is_ok_and(|since| since > tick)
+    }
+}
+
+/// What was used last, in bounded memory: when one half is full, the half before it goes.
+#[derive(Debug, Default)]
+struct Recent {
+    young: HashMap<MediaPath, Entry>,
+    old: HashMap<MediaPath, Entry>,
+    /// Of the young.
+    weight: Weight,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Weight {
+    bytes: usize,
+    handles: usize,
+}
+
+impl Recent {
+    fn get(&self, path: &MediaPath) -> Option<Entry> {
+        self.young.get(path).or_else(|| self.old.get(path)).cloned()
+    }
+
+    fn forget(&mut self, path: &MediaPath) {
+        self.old.remove(path);
+        if let Some(entry) = self.young.remove(path) {
+            self.lighten(entry.weight());
+        }
+    }
+
+    /// Puts it among the young, and gives what that drives out.
+    fn insert(&mut self, path: MediaPath, entry: Entry, keep: Keep) -> HashMap<MediaPath, Entry> {
+        self.forget(&path);
+        let weight = entry.weight();
+        let (bytes, handles) = (keep.bytes / 2, keep.handles / 2);
+        if weight.bytes > bytes || weight.handles > handles {
+            return HashMap::new();
+        }
+        let mut gone = HashMap::new();
+        if self.weight.bytes + weight.bytes > bytes || self.weight.handles + weight.handles > handles {
+            gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.weight = Weight::default();
+        }
+        self.weight.bytes += weight.bytes;
+        self.weight.handles += weight.handles;
+        self.young.insert(path, entry);
+        gone
+    }
+
+    fn lighten(&mut self, weight: Weight) {
+        self.weight.bytes = self.weight.bytes.saturating_sub(weight.bytes);
+        self.weight.handles = self.weight.handles.saturating_sub(weight.handles);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Identity;
+    use crate::permission::Permit;
+    use crate::storage::{SaveOptions, Storage, content};
+
+    /// A root whose files were there before anybody asked, and a storage that keeps them.
+    struct Place {
+        root: tempfile::TempDir,
+        storage: LocalStorage,
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn place(fresh: Duration, bytes: usize, handles: usize) -> Place {
+        let root = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::open_root(root.path()).unwrap().keep(Keep { fresh, bytes, handles });
+        Place { root, storage }
+    }
+
+    impl Place {
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.root.path().join(name)
+        }
+
+        /// Writes a file, and waits until it counts as settled.
+        fn write(&self, name: &str, content: &[u8]) {
+            std::fs::write(self.path(name), content).unwrap();
+            std::thread::sleep(Duration::from_millis(120));
+        }
+
+        async fn open(&self, name: &str) -> Result<MediaFile, StorageError> {
+            let permit =
+                Permit::ask(&|_: &Identity, _: &MediaPath| true, Identity::Anonymous, path(name)).await;
+            self.storage.open(&permit.unwrap()).await
+        }
+
+        async fn read(&self, name: &str) -> Option<Vec<u8>> {
+            let file = self.open(name).await.ok()?;
+            let len = usize::try_from(file.metadata().len).unwrap();
+            let mut read = Vec::new();
+            while read.len() < len {
+                let piece = Arc::clone(file.bytes()).read_at(read.len() as u64, len - read.len()).await;
+                read.extend_from_slice(&piece.unwrap());
+            }
+            Some(read)
+        }
+
+        async fn is_in_memory(&self, name: &str) -> bool {
+            self.open(name).await.unwrap().bytes().as_bytes().is_some()
+        }
+
+        fn weight(&self) -> (usize, usize) {
+            self.storage.kept.as_ref().unwrap().with(|files| {
+                let all = files.young.values().chain(files.old.values());
+                all.map(Entry::weight)
+                    .fold((0, 0), |(bytes, handles), weight| (bytes + weight.bytes, handles + weight.handles))
+            })
+        }
+    }
+
+    fn path(name: &str) -> MediaPath {
+        MediaPath::new(name).unwrap()
+    }
+
+    const LARGE: usize = 100 << 10;
+
+    #[tokio::test]
+    async fn for_so_long_it_is_what_it_was_and_then_what_it_is() {
+        for len in [10, LARGE] {
+            for fresh in [Duration::ZERO, Duration::from_secs(1), HOUR] {
+                let place = place(fresh, 1 << 20, 10);
+                let (one, other) = (vec![b'1'; len], vec![b'2'; len + 1]);
+                place.write("a.bin", &one);
+                assert!(place.read("a.bin").await.as_ref() == Some(&one));
+                // Replaced, as editors and saves do.
+                std::fs::write(place.path("b.bin"), &other).unwrap();
+                std::fs::rename(place.path("b.bin"), place.path("a.bin")).unwrap();
+                // A handle tells that its file has lost its name.
+                let expected = if fresh.is_zero() || len == LARGE { &other } else { &one };
+                assert!(place.read("a.bin").await.as_ref() == Some(expected), "{len} {fresh:?}");
+                if fresh < HOUR {
+                    tokio::time::sleep(fresh).await;
+                    assert!(place.read("a.bin").await == Some(other), "{len} {fresh:?}");
+                    std::fs::remove_file(place.path("a.bin")).unwrap();
+                    tokio::time::sleep(fresh).await;
+                    assert!(place.read("a.bin").await.is_none(), "{len} {fresh:?}");
+                }
+            }
+        }
+    }
+
+    /// Of an open file the handle tells at once: its bytes would be others than its tag and its length say.
+    #[tokio::test]
+    async fn what_is_changed_in_place_is_seen() {
+        let place = place(HOUR, 1 << 20, 10);
+        place.write("large.bin", &vec![b'1'; LARGE]);
+        place.write("small.bin", b"1");
+        let before = place.open("large.bin").await.unwrap().metadata().clone();
+        assert!(place.is_in_memory("small.bin").await);
+        std::fs::write(place.path("large.bin"), vec![b'2'; LARGE - 10]).unwrap();
+        std::fs::write(place.path("small.bin"), b"22").unwrap();
+        let after = place.open("large.bin").await.unwrap().metadata().clone();
+        assert_eq!((before.len, after.len), (LARGE as u64, LARGE as u64 - 10));
+        assert_ne!(before.etag, after.etag);
+        // What is in memory stays what it is, together with its tag.
+        assert_eq!(place.read("small.bin").await, Some(b"1".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_and_deleted_here_counts_at_once() {
+        let place = place(HOUR, 1 << 20, 10);
+        place.write("a.bin", b"one");
+        assert_eq!(place.read("a.bin").await, Some(b"one".to_vec()));
+        let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+        place.storage.save(&path("a.bin"), content("two"), &replace).await.unwrap();
+        assert_eq!(place.read("a.bin").await, Some(b"two".to_vec()));
+        place.storage.delete(&path("a.bin")).await.unwrap();
+        assert_eq!(place.read("a.bin").await, None);
+    }
+
+    /// The next change might have the same time, and would not be noticed.
+    #[tokio::test]
+    async fn what_changed_a_moment_ago_is_not_kept() {
+        let place = place(HOUR, 1 << 20, 10);
+        std::fs::write(place.path("a.bin"), "one").unwrap();
+        assert!(!place.is_in_memory("a.bin").await);
+        std::fs::write(place.path("a.bin"), "two").unwrap();
+        assert_eq!(place.read("a.bin").await, Some(b"two".to_vec()));
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        assert!(place.is_in_memory("a.bin").await && place.is_in_memory("a.bin").await);
+    }
+
+    #[tokio::test]
+    async fn it_is_bounded() {
+        let place = place(HOUR, 100 << 10, 6);
+        for n in 0..50 {
+            std::fs::write(place.path(&format!("{n}.bin")), vec![b'x'; 10 << 10]).unwrap();
+            std::fs::write(place.path(&format!("large{n}.bin")), vec![b'x'; LARGE]).unwrap();
+        }
+        // Larger than its half of what there is: not kept, and drives out nobody.
+        place.write("half.bin", &vec![b'x'; 60 << 10]);
+        for round in 0..3 {
+            for n in 0..50 {
+                for name in [format!("{n}.bin"), format!("large{n}.bin")] {
+                    place.open(&name).await.unwrap();
+                    let (bytes, handles) = place.weight();
+                    assert!(bytes <= 100 << 10 && handles <= 6, "{round} {name}: {bytes}, {handles}");
+                }
+            }
+            let before = place.weight();
+            assert_eq!(place.read("half.bin").await.unwrap().len(), 60 << 10);
+            assert_eq!(place.weight(), before);
+        }
+        assert!(place.weight().0 > 20 << 10);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn conforms() {
+        for fresh in [Duration::ZERO, HOUR] {
+            let place = place(fresh, 1 << 20, 10);
+            crate::storage::conformance::conformance(Arc::new(place.storage)).await;
+        }
+    }
+}
