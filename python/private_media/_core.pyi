@@ -95,7 +95,7 @@ class Questions:
 class Question:
     @property
     def path(self) -> str | None: ...
-    def environ(self, prefix: str) -> dict[str, str]: ...
+    def environ(self, script: str) -> dict[str, str]: ...
     def identify(
         self, user: str | None, *, name: str = "", staff: bool = False, groups: list[str] | None = None
     ) -> None: ...
@@ -124,6 +124,7 @@ def serve(
     *,
     sessions: Sessions | None = None,
     grants: Grants | None = None,
+    keep: bool = False,
     download: bool = False,
     debug: bool = False,
     workers: int | None = None,

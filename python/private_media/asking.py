@@ -32,10 +32,10 @@ logger = logging.getLogger("private_media")
 class Answers(BaseHandler):
     """Answers questions, each as if it were a request."""
 
-    def __init__(self, url: str, server: tuple[str, str]) -> None:
-        """Take the private URL, and the host and port that stand for this server."""
+    def __init__(self, server: tuple[str, str]) -> None:
+        """Take the host and port that stand for this server."""
         super().__init__()
-        self._url, self._server, self._script = url, server, get_script_prefix()
+        self._server, self._script = server, get_script_prefix()
         self.load_middleware()
 
     def start(self, questions: _core.Questions, threads: int) -> None:
@@ -57,9 +57,8 @@ class Answers(BaseHandler):
             question.fail("an exception, see Django's log")
 
     def _ask(self, question: _core.Question) -> None:
-        prefix = self._url.removeprefix(self._script.rstrip("/"))
         environ: dict[str, Any] = {
-            **question.environ(prefix),
+            **question.environ(self._script.rstrip("/")),
             "SERVER_NAME": self._server[0],
             "SERVER_PORT": self._server[1],
             "wsgi.url_scheme": "http",

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use private_media::PrivateMedia;
+use private_media::storage::Keep;
 
 use crate::config;
 use crate::serve;
@@ -82,6 +83,13 @@ impl Gateway {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// What to keep of the files of a [`LocalStorage`](private_media::LocalStorage) that this process sends itself; it is noticed so
+    /// late that one has changed. One that a front server sends is not to be kept.
+    #[must_use]
+    pub fn keep(fresh: Duration) -> Keep {
+        serve::keep(fresh)
     }
 
     /// Opens private media, says `listening on http://HOST:PORT` on standard output, and serves until ctrl-c or SIGTERM; downloads

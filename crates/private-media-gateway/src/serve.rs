@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use private_media::storage::Keep;
 use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
@@ -40,9 +41,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let readers = Readers::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let storage = match config.server {
-        Server::Direct => {
-            storage.keep(Keep { fresh: config.fresh, bytes: KEPT, handles: listener::kept_handles() })
-        }
+        Server::Direct => storage.keep(keep(config.fresh)),
         // A front server opens each file by the name that it has now.
         Server::Nginx(_) | Server::Apache(_) => storage,
     };
@@ -64,6 +63,11 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         }
     };
     Ok((media.build(), readers))
+}
+
+/// What is kept of files that are sent from here.
+pub(crate) fn keep(fresh: Duration) -> Keep {
+    Keep { fresh, bytes: KEPT, handles: listener::kept_handles() }
 }
 
 /// Opens a site, announces its address, says what else there is to say of it, and serves until ctrl-c or SIGTERM. Whether a second

@@ -88,10 +88,10 @@ impl Question {
         self.with(|waiting| waiting.path.as_ref().map(ToString::to_string)).flatten()
     }
 
-    /// The request as WSGI has it, below this prefix: without what WSGI says of the server.
-    fn environ<'py>(&self, py: Python<'py>, prefix: &str) -> PyResult<Bound<'py, PyDict>> {
+    /// The request as WSGI has it, with this `SCRIPT_NAME` taken off its path; without what WSGI says of the server.
+    fn environ<'py>(&self, py: Python<'py>, script: &str) -> PyResult<Bound<'py, PyDict>> {
         let environ = PyDict::new(py);
-        let filled = self.with(|waiting| waiting.request.fill(&environ, prefix));
+        let filled = self.with(|waiting| waiting.request.fill(&environ, script));
         filled.unwrap_or(Ok(()))?;
         Ok(environ)
     }
@@ -252,11 +252,11 @@ impl Asking {
     }
 
     /// PEP 3333: each byte is the character of that number.
-    fn fill(&self, environ: &Bound<'_, PyDict>, prefix: &str) -> PyResult<()> {
-        let path = percent_decode_str(self.path.trim_start_matches('/'));
+    fn fill(&self, environ: &Bound<'_, PyDict>, script: &str) -> PyResult<()> {
+        let path = percent_decode_str(self.path.strip_prefix(script).unwrap_or(&self.path));
         environ.set_item("REQUEST_METHOD", &self.method)?;
         environ.set_item("SCRIPT_NAME", "")?;
-        environ.set_item("PATH_INFO", prefix.to_owned() + &latin1(path))?;
+        environ.set_item("PATH_INFO", latin1(path))?;
         environ.set_item("QUERY_STRING", &self.query)?;
         environ.set_item("REMOTE_ADDR", &self.address)?;
         environ.set_item("SERVER_PROTOCOL", "HTTP/1.1")?;

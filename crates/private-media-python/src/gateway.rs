@@ -1,7 +1,7 @@
 //! The gateway in a process of Django: `manage.py serve_private_media`.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use http::request::Parts;
@@ -19,6 +19,9 @@ use pyo3::prelude::*;
 use crate::asking::{Asker, Questions, seconds};
 use crate::delivery::Delivery;
 use crate::permission::Grants;
+
+/// How late it is noticed that a file has changed.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Django's sessions, as they can be read without Django.
 #[pyclass(frozen, module = "private_media._core")]
@@ -65,10 +68,11 @@ impl Sessions {
 }
 
 /// Serves a root below a URL until ctrl-c or SIGTERM, and tells whether a second one hurried it. Without sessions Django is asked who
-/// sends a request, without grants whether they may; `questions` is where. Notes are for the log.
+/// sends a request, without grants whether they may; `questions` is where. Files that this process sends itself may be kept. Notes are
+/// for the log.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, questions, *, sessions=None, grants=None, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, questions, *, sessions=None, grants=None, keep=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
 #[expect(clippy::too_many_arguments, reason = "they are named in Python, and each is a setting of its own")]
@@ -81,6 +85,7 @@ pub(crate) fn serve(
     questions: &Questions,
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
+    keep: bool,
     download: bool,
     debug: bool,
     workers: Option<usize>,
@@ -117,6 +122,7 @@ pub(crate) fn serve(
             let cause = cause.unwrap_or_else(|| error.to_string());
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; name a folder that is there and that this user can read")
         })?;
+        let storage = if keep { storage.keep(Gateway::keep(FRESH)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };

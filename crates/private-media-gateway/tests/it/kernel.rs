@@ -177,7 +177,8 @@ fn requests_in_one_piece() {
     }
 }
 
-/// What was sent before is the file's own, and what would come after does not come at all.
+/// What was sent before is the file's own, and what would come after does not come at all. What is on its way as the file shrinks is
+/// the kernel's: it sends the very pages of the file, and those beyond the new end it may blank.
 #[test]
 fn a_file_that_shrinks_ends_the_connection() {
     const LEN: usize = 32 << 20;
@@ -197,7 +198,9 @@ fn a_file_that_shrinks_ends_the_connection() {
         let answer = Answer::parse(&taken);
         assert_eq!(answer.field("content-length"), Some(&*LEN.to_string()));
         assert!(answer.body.len() < LEN, "{} bytes came", answer.body.len());
-        assert!(answer.body == content[..answer.body.len()], "other bytes");
+        let mut pairs = answer.body.iter().zip(&content).enumerate();
+        let other = pairs.find(|(at, (came, own))| came != own && (*at < 1 << 20 || **came != 0));
+        assert_eq!(other, None, "other bytes");
         assert!(gateway.log().contains("shrank"), "{}", gateway.log());
         // And the next has the file as it is.
         assert_eq!(Client::new(&gateway).ask("GET", "big.bin", "").body.len(), 1 << 20);

@@ -60,7 +60,7 @@ class Command(BaseCommand):
         grants = self._grants()
         if sessions is None or grants is None:
             host, _, port = options["bind"].rpartition(":")
-            Answers(url, (host, port)).start(questions, options["threads"])
+            Answers((host, port)).start(questions, options["threads"])
         # Until now ctrl-c was Python's to notice; from here on it is the gateway's.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return _core.serve(
@@ -71,6 +71,8 @@ class Command(BaseCommand):
             questions,
             sessions=sessions,
             grants=grants,
+            # What a front server sends, it opens itself.
+            keep=server.__class__.make_delivery is DefaultServer.make_delivery,
             download=server.is_forced_to_download(),
             debug=settings.DEBUG,
             workers=options["workers"],
