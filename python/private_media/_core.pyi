@@ -7,6 +7,8 @@ __all__ = [
     "Answer",
     "Body",
     "Delivery",
+    "FrontError",
+    "FrontSite",
     "Grants",
     "IllegalPath",
     "Question",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 class IllegalPath(ValueError): ...
+class FrontError(ValueError): ...
 
 def content_type(file_name: str) -> tuple[str, bool]: ...
 def media_path(path: str) -> str: ...
@@ -131,3 +134,21 @@ def serve(
     log: str = "info",
     notes: list[str] | None = None,
 ) -> bool: ...
+
+@final
+class FrontSite:
+    def __new__(
+        cls,
+        front: str,
+        url: str,
+        root: str,
+        *,
+        application: str,
+        gateway: str | None = None,
+        keep_alive: int,
+        printed_by: str,
+    ) -> FrontSite: ...
+    def hand_off_to_nginx(self, internal_url: str | None = None) -> None: ...
+    def hand_off_to_apache(self, encoding: str) -> None: ...
+    def publish(self, url: str, folder: str) -> None: ...
+    def block(self, kind: str) -> str: ...

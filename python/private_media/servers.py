@@ -40,7 +40,7 @@ class DefaultServer:
         return response_of(answer)
 
     def location(self) -> str:
-        """Give the root."""
+        """Give the root's whole path."""
         return os.path.abspath(self._location or conf.root())  # noqa: PTH100 (links stay as they are)
 
     def is_forced_to_download(self) -> bool:
@@ -50,6 +50,9 @@ class DefaultServer:
     def make_delivery(self, root: str) -> _core.Delivery:  # noqa: ARG002 (others need it)
         """Make the delivery for a root."""
         return _core.Delivery.direct()
+
+    def hand_off(self, site: _core.FrontSite) -> None:
+        """Say to a front server's configuration what `make_delivery` hands off, and to whom: nothing."""
 
     def _delivery(self, root: str) -> _core.Delivery:
         made = self._made
@@ -75,12 +78,20 @@ class NginxXAccelRedirectServer(DefaultServer):
 
     def make_delivery(self, root: str) -> _core.Delivery:
         """Make the delivery for a root."""
-        internal_url = self._internal_url or conf.internal_url()
+        internal_url = self.internal_url()
         return (
             _core.Delivery.nginx_full_path(root)
             if internal_url is None
             else _core.Delivery.nginx(internal_url)
         )
+
+    def internal_url(self) -> str | None:
+        """Give the URL of nginx's internal location; None hands off the file's full path."""
+        return self._internal_url or conf.internal_url()
+
+    def hand_off(self, site: _core.FrontSite) -> None:
+        """Say the same to nginx's configuration."""
+        site.hand_off_to_nginx(self.internal_url())
 
 
 class ApacheXSendfileServer(DefaultServer):
@@ -101,3 +112,7 @@ class ApacheXSendfileServer(DefaultServer):
     def make_delivery(self, root: str) -> _core.Delivery:
         """Make the delivery for a root."""
         return _core.Delivery.apache(root, self._encoding)
+
+    def hand_off(self, site: _core.FrontSite) -> None:
+        """Say the same to Apache's configuration."""
+        site.hand_off_to_apache(self._encoding)

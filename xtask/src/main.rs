@@ -15,7 +15,9 @@ fn main() -> ExitCode {
     let assets = Path::new("crates/private-media-gateway/assets");
     let done = match std::env::args().nth(1).as_deref() {
         Some("test") => tests::run(),
-        Some("python") => python::build().and_then(|()| python::test()),
+        Some("python") => {
+            machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
+        }
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
         _ => Err("usage: cargo xtask test | python | bench | media".into()),

@@ -35,14 +35,8 @@ pub(crate) fn test() -> Result<(), String> {
     for (venv, django) in DJANGOS {
         let python = python(venv);
         // Without the folder of the sources on its path it tests what the wheel has.
-        step(Command::new(&python).args([
-            "-m",
-            "pytest",
-            "--quiet",
-            "-p",
-            "no:cacheprovider",
-            "python/tests",
-        ]))?;
+        let pytest = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "python/tests"];
+        step(Command::new(&python).args(pytest).env("PRIVATE_MEDIA_TEST_ALL", "1"))?;
         for example in EXAMPLES.iter().filter(|example| Path::new(example).exists()) {
             let python = std::path::absolute(&python).map_err(|error| format!("{python}: {error}"))?;
             step(Command::new(python).args(["-W", "error", "manage.py", "test"]).current_dir(example))?;

@@ -8,18 +8,21 @@ use crate::django;
 use crate::machine::{self, cargo, exists, step};
 use crate::python;
 
-/// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it.
-const PROGRAMS: [(&str, &str); 14] = [
+/// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it: those of the Python package,
+pub(crate) const FRONTS: [(&str, &str); 3] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
-    ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2", "apache2"),
+    ("nginx", "nginx"),
+];
+/// and all the others.
+const PROGRAMS: [(&str, &str); 11] = [
+    ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("caddy", "caddy"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),
-    ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("python3", "python3"),
     ("strace", "strace"),
@@ -31,7 +34,7 @@ const CARGO_TOOLS: [&str; 2] = ["cargo-nextest", "cargo-deny"];
 /// Installs and runs all.
 pub(crate) fn run() -> Result<(), String> {
     let begin = Instant::now();
-    machine::install(&PROGRAMS)?;
+    machine::install(&[&FRONTS[..], &PROGRAMS].concat())?;
     for tool in CARGO_TOOLS.iter().filter(|tool| !exists(tool)) {
         cargo(&["install", "--locked", tool])?;
     }

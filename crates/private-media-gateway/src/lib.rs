@@ -1,5 +1,5 @@
-//! What the program `private-media` is made of: [`main`] is all of it, and [`Gateway`] what it serves with, for whoever serves
-//! private media out of another program, as the Python package does.
+//! What the program `private-media` is made of: [`main`] is all of it; [`Gateway`] is what it serves with, and [`front`] what
+//! it prints for front servers, for whoever serves private media out of another program, as the Python package does.
 
 mod account;
 mod body;
@@ -8,7 +8,7 @@ mod cli;
 mod config;
 mod demo;
 mod doctor;
-mod front;
+pub mod front;
 mod gateway;
 mod listener;
 mod readers;
@@ -69,9 +69,28 @@ fn shown(matches: &ArgMatches) -> Result<String, ConfigError> {
     let Some((what, matches)) = matches.subcommand() else { return Ok(String::new()) };
     let config = Config::load(matches)?;
     match front::KINDS.iter().find(|(name, _)| *name == what) {
-        Some((_, kind)) => front::block(&config, *kind, text(matches, "front")),
+        Some((name, kind)) => {
+            let front = text(matches, "front");
+            front::block(&site_of(&config, front, name)?, *kind)
+                .map_err(|error| config.front_error(front, &error))
+        }
         None => Ok(config.to_toml()),
     }
+}
+
+/// What a front server has to know of the gateway that this configuration is for.
+fn site_of(config: &Config, front: &str, name: &str) -> Result<front::Site, ConfigError> {
+    Ok(front::Site {
+        front: front.to_owned(),
+        url: config.url.clone(),
+        root: config.absolute_root()?,
+        server: config.server.clone(),
+        gateway: config.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+        keep_alive: config.limits.head,
+        application: None,
+        public: None,
+        printed_by: format!("private-media config {name}"),
+    })
 }
 
 fn account(matches: &ArgMatches) -> Result<(), ConfigError> {

@@ -11,7 +11,8 @@ use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateM
 use tokio::runtime::Runtime;
 use tokio::sync::{Barrier, watch};
 
-use crate::config::{Config, ConfigError, InternalUrl, Server};
+use crate::config::{Config, ConfigError};
+use crate::front::{InternalUrl, Server};
 use crate::gateway::{GatewayError, Limits};
 use crate::listener::{self, Slots};
 use crate::readers::Readers;

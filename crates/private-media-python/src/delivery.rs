@@ -54,17 +54,19 @@ impl Delivery {
     #[staticmethod]
     #[pyo3(signature = (root, encoding="auto"))]
     fn apache(root: &str, encoding: &str) -> PyResult<Self> {
-        let encoding = match encoding {
-            "auto" => SendfileEncoding::Auto,
-            "plain" => SendfileEncoding::Plain,
-            "encoded" => SendfileEncoding::Encoded,
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "encoding {other:?} is none: use auto, plain (mod_xsendfile 0.12) or encoded (mod_xsendfile 1.0, lighttpd)"
-                )));
-            }
-        };
+        let encoding = parse_encoding(encoding)?;
         Ok(Self(Arc::new(ApacheXSendfile::new(root)?.encoding(encoding))))
+    }
+}
+
+pub(crate) fn parse_encoding(encoding: &str) -> PyResult<SendfileEncoding> {
+    match encoding {
+        "auto" => Ok(SendfileEncoding::Auto),
+        "plain" => Ok(SendfileEncoding::Plain),
+        "encoded" => Ok(SendfileEncoding::Encoded),
+        other => Err(PyValueError::new_err(format!(
+            "encoding {other:?} is none: use auto, plain (mod_xsendfile 0.12) or encoded (mod_xsendfile 1.0, lighttpd)"
+        ))),
     }
 }
 

@@ -15,6 +15,9 @@ mod storage;
 
 mod delivery;
 
+// What stands in front.
+mod front;
+
 // The gateway, which asks Django what it cannot know itself.
 mod asking;
 mod gateway;
@@ -30,6 +33,8 @@ mod _core {
     use crate::delivery::{Answer, Body, Delivery, content_type};
     #[pymodule_export]
     use crate::errors::IllegalPath;
+    #[pymodule_export]
+    use crate::front::{FrontError, FrontSite};
     #[pymodule_export]
     use crate::gateway::{Sessions, serve};
     #[pymodule_export]

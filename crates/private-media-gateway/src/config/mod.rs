@@ -14,12 +14,11 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use private_media::MediaPath;
 use private_media::permission::{Grant, Grants};
 
+use crate::front::{Part, Server, SiteError, urls};
 use crate::gateway::Limits;
 
-pub(crate) use delivery::{InternalUrl, Server};
 pub(crate) use identity::{Django, Source};
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
@@ -146,17 +145,9 @@ impl Config {
         }
     }
 
-    /// The root's whole path, as another program is to see it. Links in it stay; where `..` leads, only the kernel knows.
+    /// The root's whole path, as another program is to see it.
     pub(crate) fn absolute_root(&self) -> Result<PathBuf, ConfigError> {
-        let whole = std::path::absolute(&self.root).map(|path| path.components().collect::<PathBuf>());
-        let whole = match whole {
-            Ok(whole) if whole.components().any(|part| part == Component::ParentDir) => {
-                std::fs::File::open(&whole)
-                    .and_then(|folder| std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())))
-            }
-            whole => whole,
-        };
-        whole.map_err(|error| self.root_error(&error))
+        absolute(&self.root).map_err(|error| self.root_error(&error))
     }
 
     /// An error about the root that was met when it was opened.
@@ -165,19 +156,21 @@ impl Config {
         self.layers.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
-    /// An error about the root, naming where its path was given.
-    pub(crate) fn root_is(&self, problem: &str, fix: &str) -> ConfigError {
-        self.layers.get(&keys::ROOT).error(problem, fix)
-    }
-
-    /// An error about who sends the bytes, naming where that was said.
-    pub(crate) fn server_is(&self, problem: &str, fix: &str) -> ConfigError {
-        self.layers.get(&keys::SERVER).error(problem, fix)
-    }
-
-    /// An error about how `X-Sendfile` names files, naming where that was said.
-    pub(crate) fn encoding_is(&self, problem: &str, fix: &str) -> ConfigError {
-        self.layers.get(&keys::ENCODING).error(problem, fix)
+    /// An error about what a front server has to know, naming where that was said.
+    pub(crate) fn front_error(&self, front: &str, error: &SiteError) -> ConfigError {
+        let problem_and_fix = error.problem_and_fix(|name| name);
+        let key = match error.part() {
+            // Only `config` takes it, so it is no key of the configuration.
+            Part::Front => return ConfigError::new(format!("--front {front:?}: {problem_and_fix}")),
+            Part::Gateway | Part::Application => &keys::LISTEN,
+            Part::Url => &keys::URL,
+            Part::Root => &keys::ROOT,
+            Part::Server => &keys::SERVER,
+            Part::InternalUrl => &keys::INTERNAL_URL,
+            Part::Encoding => &keys::ENCODING,
+            Part::Public => &keys::PUBLIC,
+        };
+        self.layers.get(key).error_with(&problem_and_fix)
     }
 
     /// An error about the accounts file, naming where its path was given.
@@ -209,6 +202,16 @@ impl Config {
     pub(crate) fn to_toml(&self) -> String {
         show::toml(&self.layers)
     }
+}
+
+/// A folder's whole path. Links in it stay; where `..` leads, only the kernel knows.
+fn absolute(path: &Path) -> std::io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?.components().collect::<PathBuf>();
+    if whole.components().any(|part| part == Component::ParentDir) {
+        let folder = std::fs::File::open(&whole)?;
+        return std::fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+    }
+    Ok(whole)
 }
 
 /// Whether something lies in a folder, by whatever names and links. What is not there lies nowhere.
@@ -245,15 +248,7 @@ pub(crate) fn addresses(value: &str) -> Result<Vec<SocketAddr>, String> {
 }
 
 pub(crate) fn url(value: &str) -> Result<String, String> {
-    let inner = match value {
-        "/" => return Ok(value.into()),
-        _ => value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')),
-    };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '/');
-    match inner {
-        Some(inner) if inner.chars().all(legal) && MediaPath::new(inner).is_ok() => Ok(value.into()),
-        _ => Err("it is no URL prefix; write it with a slash on both sides, such as /private/".into()),
-    }
+    urls::prefix(value).map(Into::into).map_err(|problem| format!("{problem}; {}", urls::FIX))
 }
 
 fn workers(value: &str) -> Result<usize, String> {

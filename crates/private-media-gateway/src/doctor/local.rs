@@ -8,7 +8,8 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::identity::django::SecretKeys;
 
 use super::report::{Finding, Findings, quoted, unless_ok};
-use crate::config::{Config, Django, Server, Source, lies_in};
+use crate::config::{Config, Django, Source, lies_in};
+use crate::front::Server;
 
 /// Folders that a server shows to everybody as they come.
 const WEB_ROOTS: [&str; 9] = [

@@ -23,7 +23,8 @@ use self::client::Client;
 use self::outside::Probe;
 use self::report::{Finding, Findings, Report};
 use self::target::Target;
-use crate::config::{Config, ConfigError, Server};
+use crate::config::{Config, ConfigError};
+use crate::front::Server;
 use crate::serve;
 
 /// A name, and what looks.

@@ -1,15 +1,17 @@
 //! Caddy's site block.
 
-use super::{Host, Site};
-use crate::config::{Config, ConfigError, Server};
+use super::address::Host;
+use super::{Checked, Server, SiteError};
 
-pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError> {
-    if config.server != Server::Direct {
-        return Err(
-            config.server_is("Caddy takes no hand-off; it passes on what the gateway sends", "write direct")
-        );
+pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
+    site.alone()?;
+    if *site.server != Server::Direct {
+        return Err(SiteError::server(
+            "Caddy takes no hand-off; it passes on what the gateway sends",
+            &["direct"],
+        ));
     }
-    let Site { front, gateway, url, root: _ } = site;
+    let Checked { front, gateway, url, printed_by, .. } = site;
     // Caddy gets a certificate for a name by itself; for the port of plain HTTP it does not.
     let (address, bind) = match &front.host {
         Host::Name(name) if front.port == 443 => (name.clone(), String::new()),
@@ -19,7 +21,7 @@ pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError>
     };
     Ok(format!(
         "\
-# Private media behind Caddy: printed by `private-media config caddy`. To be imported as it is, as in
+# Private media behind Caddy: printed by `{printed_by}`. To be imported as it is, as in
 # import /etc/caddy/private-media.caddy
 
 {address} {{

@@ -4,24 +4,24 @@ use std::path::{Component, Path, PathBuf};
 
 use private_media::delivery::SendfileEncoding;
 
-use super::Site;
-use crate::config::{Config, ConfigError, Server};
+use super::{Checked, Part, Server, SiteError};
 
-pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError> {
-    let sends = match &config.server {
+pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
+    site.alone()?;
+    let sends = match site.server {
         Server::Direct => false,
         Server::Apache(SendfileEncoding::Auto | SendfileEncoding::Encoded) => true,
         Server::Apache(SendfileEncoding::Plain) => {
-            return Err(config.encoding_is("lighttpd decodes X-Sendfile", "write encoded"));
+            return Err(SiteError::new(Part::Encoding, "lighttpd decodes X-Sendfile", "write encoded"));
         }
         Server::Nginx(_) => {
-            return Err(config.server_is(
-                "lighttpd knows no X-Accel-Redirect",
-                "write apache, whose header it takes, or direct",
+            return Err(SiteError::server(
+                "lighttpd knows no X-Accel-Redirect, but X-Sendfile",
+                &["apache", "direct"],
             ));
         }
     };
-    let Site { front, gateway, url, root } = site;
+    let Checked { front, gateway, url, root, printed_by, .. } = site;
     let (sendfile, links) = if sends { (sendfile(root), links(root)) } else { Default::default() };
     // The name of a host is looked at inside the server's one address.
     let (begin, end) = match front.name() {
@@ -33,7 +33,7 @@ pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError>
     let expression = url.replace('.', "\\.");
     Ok(format!(
         "\
-# Private media behind lighttpd: printed by `private-media config lighttpd`. To be included as it is, as all of
+# Private media behind lighttpd: printed by `{printed_by}`. To be included as it is, as all of
 # /etc/lighttpd/conf-enabled/*.conf is in Debian. lighttpd has one address for everything: server.port = {port}
 # lighttpd's user has to be able to read what is in {root}.
 

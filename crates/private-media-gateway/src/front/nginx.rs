@@ -1,35 +1,36 @@
 //! nginx's `server` block.
 
-use super::{Host, Site};
-use crate::config::{Config, ConfigError, InternalUrl, Server};
+use super::address::Host;
+use super::{Checked, InternalUrl, Server, SiteError};
 
-pub(super) fn block(config: &Config, site: &Site) -> Result<String, ConfigError> {
-    let location = match &config.server {
+pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
+    let location = match site.server {
         Server::Direct => None,
         Server::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
         Server::Nginx(InternalUrl::FullPath) => Some(format!("{}/", site.root)),
         Server::Apache(_) => {
-            return Err(config.server_is("nginx knows no X-Sendfile", "write nginx, or direct"));
+            return Err(SiteError::server("nginx knows no X-Sendfile", &["nginx", "direct"]));
         }
     };
     let (forgotten, internal) = location.map_or_else(Default::default, |location| internal(site, &location));
-    let Site { front, gateway, url, root } = site;
+    let Checked { front, gateway, url, root, idle, printed_by, .. } = site;
+    let who = site.who();
     let listen = match front.host {
         Host::Any | Host::Name(_) => front.port.to_string(),
         Host::Address(_) => format!("{}:{}", front.address(), front.port),
     };
     let name = front.name().map_or_else(String::new, |name| format!("    server_name {name};\n"));
-    let idle = (config.limits.head.as_secs() * 2 / 3).max(1);
-    let upstream = format!("private_media_{}", gateway.port());
+    let upstream = upstream(site);
+    let (application, forwarded) = application(site);
     Ok(format!(
         "\
-# Private media behind nginx: printed by `private-media config nginx`. To be included in nginx's http block, as all of
+# Private media behind nginx: printed by `{printed_by}`. To be included in nginx's http block, as all of
 # /etc/nginx/conf.d/*.conf is in Debian. nginx's user has to be able to read what is in {root}.
 
 {forgotten}upstream {upstream} {{
     server {gateway};
     keepalive 32;
-    # Less than the gateway waits for the next request, so that nginx lets go first.
+    # Less than the {who} waits for the next request, so that nginx lets go first.
     keepalive_timeout {idle}s;
 }}
 
@@ -41,14 +42,7 @@ server {{
     # The most that one upload to your application may be; without this nginx takes 1 MiB.
     client_max_body_size 100m;
 
-    # Your application, where it is at the same address:
-    #location / {{
-    #    proxy_pass http://127.0.0.1:9000;
-    #    proxy_set_header Host $http_host;
-    #    proxy_ignore_headers X-Accel-Redirect;  # only the gateway hands off
-    #}}
-
-    # Who asks, and may they? The gateway knows. No location with a pattern, such as one for all pictures, takes over: ^~
+{application}    # Who asks, and may they? The {who} knows. No location with a pattern, such as one for all pictures, takes over: ^~
     location ^~ {url} {{
         # Nothing behind the name: so the path arrives as the client wrote it.
         proxy_pass http://{upstream};
@@ -56,7 +50,7 @@ server {{
         proxy_set_header Connection \"\";
         # The sign-in form is accepted from this host only.
         proxy_set_header Host $http_host;
-        # Long names make long headers.
+{forwarded}        # Long names make long headers.
         proxy_buffer_size 16k;
         proxy_buffers 8 16k;
         # A download waits for its client, not on this disk.
@@ -71,8 +65,50 @@ server {{
     ))
 }
 
+fn upstream(site: &Checked<'_>) -> String {
+    format!("private_media_{}", site.gateway.port())
+}
+
+/// The locations that have the rest of the site, and the fields that its application may believe.
+fn application(site: &Checked<'_>) -> (String, &'static str) {
+    const FORWARDED: &str = "        # It may believe these: what a client says of them goes.
+        proxy_set_header X-Forwarded-Proto $scheme;
+        proxy_set_header X-Forwarded-For $remote_addr;
+        proxy_set_header X-Forwarded-Host $http_host;
+";
+    let Some(address) = site.application else {
+        let example = "    # Your application, where it is at the same address:
+    #location / {
+    #    proxy_pass http://127.0.0.1:9000;
+    #    proxy_set_header Host $http_host;
+    #    proxy_ignore_headers X-Accel-Redirect;  # only the gateway hands off
+    #}
+
+";
+        return (example.into(), "");
+    };
+    let to = if address == site.gateway { upstream(site) } else { address.to_string() };
+    let public = site.public.as_ref().map_or_else(String::new, |(url, folder)| {
+        format!("    # For everybody.\n    location ^~ {url} {{\n        alias \"{folder}/\";\n    }}\n\n")
+    });
+    let application = format!(
+        "{public}    # Your application has the rest.
+    location / {{
+        proxy_pass http://{to};
+        proxy_http_version 1.1;
+        proxy_set_header Connection \"\";
+        proxy_set_header Host $http_host;
+{FORWARDED}        # Only what is below the private URL hands off.
+        proxy_ignore_headers X-Accel-Redirect;
+    }}
+
+"
+    );
+    (application, FORWARDED)
+}
+
 /// The location that the gateway hands files off to, and what has to stand before the server for it.
-fn internal(site: &Site, location: &str) -> (String, String) {
+fn internal(site: &Checked<'_>, location: &str) -> (String, String) {
     const LOST: [&str; 6] = [
         "Vary",
         "X-Content-Type-Options",
@@ -81,8 +117,14 @@ fn internal(site: &Site, location: &str) -> (String, String) {
         "Referrer-Policy",
         "X-Request-Id",
     ];
+    /// Of the middleware of an application.
+    const LOST_OF_APPLICATIONS: [&str; 3] =
+        ["X-Frame-Options", "Strict-Transport-Security", "Cross-Origin-Opener-Policy"];
+    let who = site.who();
+    let more = if site.application == Some(site.gateway) { &LOST_OF_APPLICATIONS[..] } else { &[] };
     let added: String = LOST
         .iter()
+        .chain(more)
         .map(|name| {
             let variable = name.to_lowercase().replace('-', "_");
             format!("        add_header {name} $upstream_http_{variable} always;\n")
@@ -101,13 +143,13 @@ map $status ${variable} {{
     );
     let internal = format!(
         "
-    # The gateway has answered that this reader may have the file: here are its bytes.
+    # The {who} has answered that this reader may have the file: here are its bytes.
     location ^~ \"{location}\" {{
         # No request of a client gets here.
         internal;
         # A slash at the end of both, or `..` leads out.
         alias \"{root}/\";
-        # The gateway names files without links; a link that is met now was put there since.
+        # The {who} names files without links; a link that is met now was put there since.
         disable_symlinks on \"from={root}/\";
         autoindex off;
         # A file that was replaced a moment ago is not sent as it was before.
@@ -117,7 +159,7 @@ map $status ${variable} {{
         sendfile on;
         tcp_nopush on;
         gzip off;
-        # What nginx keeps of the gateway's answer is its type, disposition and Cache-Control; these it would lose.
+        # What nginx keeps of the {who}'s answer is its type, disposition and Cache-Control; these it would lose.
 {added}        add_header Cache-Control ${variable} always;
     }}
 "

@@ -1,4 +1,4 @@
-"""`manage.py private_media check | relocate`."""
+"""`manage.py private_media check | relocate | config`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, PermissionDenied
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import FileField
 from django.http import Http404, HttpRequest
 
-from private_media import _core, conf, views
+from private_media import _core, conf, fronts, views
 from private_media.relocate import Found, Relocation, Result, names_of
 from private_media.storages import PrivateMediaStorage
 
@@ -27,10 +27,12 @@ _BAR = 30
 class Command(BaseCommand):
     """Looks after private media."""
 
-    help = "Asks who may read a file, and moves files out of the public root."
+    help = (
+        "Asks who may read a file, moves files out of the public root, and prints what a front server needs."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Describe both."""
+        """Describe each."""
         commands = parser.add_subparsers(dest="what", required=True)
         check = commands.add_parser("check", help="may this user read this path, and what decides it?")
         check.add_argument("user", metavar="USER", help="a user's name, or 'anonymous'")
@@ -44,13 +46,32 @@ class Command(BaseCommand):
         relocate.add_argument(
             "--apply", action="store_true", help="do it; else it is only said what would be done"
         )
+        config = commands.add_parser(
+            "config", help="print a front server's configuration, to be included as it is"
+        )
+        config.add_argument("kind", choices=fronts.KINDS, help="which front server")
+        for name, default, text in [
+            ("front", "*:80", "where it is to listen; HOST is a name, an address, or * for any"),
+            ("application", "127.0.0.1:8000", "where gunicorn or uvicorn listens"),
+            ("gateway", None, "where serve_private_media listens, if it answers for private files"),
+        ]:
+            shown = f"{text} (default: {default})" if default else text
+            config.add_argument(f"--{name}", metavar="HOST:PORT", default=default, help=shown)
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Do what was asked for."""
         if options["what"] == "check":
             self._check(options["user"], options["path"])
-        else:
+        elif options["what"] == "relocate":
             self._relocate(options["fields"], apply=options["apply"])
+        else:
+            self._config(*(options[name] for name in ("kind", "front", "application", "gateway")))
+
+    def _config(self, kind: str, front: str, application: str, gateway: str | None) -> None:
+        try:
+            self.stdout.write(fronts.block(kind, front, application, gateway), ending="")
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
 
     def _check(self, user: str, path: str) -> None:
         """Ask what the view asks."""

@@ -7,7 +7,7 @@ use super::super::client::{Ask, Unanswered};
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::absolute_root;
 use super::{Front, Probe};
-use crate::config::{InternalUrl, Server};
+use crate::front::{InternalUrl, Server};
 
 /// A stranger who names the file, the location or the reader in a field gets no file by it.
 pub(super) async fn count_for_nothing(probe: &Probe<'_>) -> Result<Findings, Unanswered> {

@@ -6,7 +6,8 @@ use super::super::local::real;
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::{absolute_root, hand_off};
 use super::{Front, Probe};
-use crate::config::{InternalUrl, Server, Source};
+use crate::config::Source;
+use crate::front::{InternalUrl, Server};
 
 /// Where applications have their public files as a rule.
 const PUBLIC: [&str; 10] = [

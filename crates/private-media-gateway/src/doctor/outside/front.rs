@@ -2,7 +2,8 @@
 
 use http::HeaderMap;
 
-use crate::config::{Config, InternalUrl, Server};
+use crate::config::Config;
+use crate::front::{InternalUrl, Server};
 
 /// What stands in front of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

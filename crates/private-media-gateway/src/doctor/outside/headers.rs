@@ -11,7 +11,7 @@ use super::super::canary::PREFIX;
 use super::super::client::{Answer, Unanswered};
 use super::super::report::{Finding, Findings, unless_ok};
 use super::{Front, Probe};
-use crate::config::Server;
+use crate::front::Server;
 
 /// What every answer below the private URL carries.
 static ALWAYS: [(HeaderName, HeaderValue); 5] = [

@@ -10,7 +10,7 @@ use super::super::report::{Finding, Findings, unless_ok};
 use super::access::barrier;
 use super::front::{absolute_root, hand_off};
 use super::{Canary, Front, Probe};
-use crate::config::Server;
+use crate::front::Server;
 
 /// Each file arrives whole and unchanged, whatever its name.
 pub(super) async fn whole_and_right(probe: &Probe<'_>) -> Result<Findings, Unanswered> {

@@ -1,6 +1,7 @@
 //! Who is signed in to a Django project is known to the gateway, and who is not any more is not.
 
 mod embedded;
+mod page;
 mod refusals;
 mod servers;
 mod shop;

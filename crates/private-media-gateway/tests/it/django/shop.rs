@@ -15,7 +15,7 @@ const GRANTS: [&str; 4] =
     ["--grant", "cars/{owner}/{*file}=owner,staff", "--grant", "sales/{*file}=group:sales"];
 
 /// The Python that has this Django; `None` if there is none, and a test that needs it is left out.
-fn python(django: &str) -> Option<PathBuf> {
+pub(super) fn python(django: &str) -> Option<PathBuf> {
     let python =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/django").join(django).join("bin/python");
     needs(&format!("Django {django} in target/django"), python.exists()).then_some(python)

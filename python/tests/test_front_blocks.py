@@ -1,0 +1,126 @@
+"""`manage.py private_media config`: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from private_media import servers
+
+NGINX = "private_media.servers.NginxXAccelRedirectServer"
+APACHE = "private_media.servers.ApacheXSendfileServer"
+
+
+class Derived(servers.NginxXAccelRedirectServer):
+    pass
+
+
+class OwnServe(servers.DefaultServer):
+    def serve(self, request, path):
+        raise NotImplementedError
+
+
+def printed(kind, *arguments):
+    out = StringIO()
+    call_command("private_media", "config", kind, *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "changed", "has", "has_not"),
+    [
+        (
+            "nginx", [], {},
+            ["`manage.py private_media config nginx`", "listen 80;", "server 127.0.0.1:8000;", "keepalive_timeout 1s;",
+             "location / {", "location ^~ /private/ {", "The application knows", "X-Forwarded-Proto $scheme"],
+            ["internal", "/static/", "gateway knows"],
+        ),
+        (
+            "nginx", ["--gateway=127.0.0.1:8001", "--application=127.0.0.1:9000", "--front=Example.org:8080"], {},
+            ["server_name example.org;", "listen 8080;", "server 127.0.0.1:8001;", "keepalive_timeout 10s;",
+             "proxy_pass http://127.0.0.1:9000;", "The gateway knows"],
+            ["127.0.0.1:8000"],
+        ),
+        (
+            "nginx", [], {"SERVER": NGINX, "INTERNAL_URL": "protected"},
+            ['location ^~ "/protected/" {', "internal;", 'alias "{root}/";', "Strict-Transport-Security"], [],
+        ),
+        (
+            "nginx", [], {"SERVER": NGINX, "SERVER_OPTIONS": {"internal_url": "/mine/"}, "INTERNAL_URL": "/x/"},
+            ['location ^~ "/mine/" {'], ["/x/"],
+        ),
+        ("nginx", [], {"SERVER": NGINX}, ['location ^~ "{root}/" {'], []),
+        ("nginx", [], {"SERVER": "test_front_blocks.Derived"}, ['location ^~ "{root}/" {'], []),
+        ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read what is in /srv/other."], ["{root}"]),
+        ("nginx", [], {"URL": "https://example.org/p/q/"}, ["location ^~ /p/q/ {"], []),
+        (
+            "apache", [], {},
+            ["<VirtualHost *:80>", 'ProxyPass "/private/" "http://127.0.0.1:8000/private/" nocanon ttl=1',
+             'ProxyPass "/" "http://127.0.0.1:8000/" nocanon ttl=1', "AllowEncodedSlashes On"],
+            ["XSendFile", "xsendfile", "#ProxyPass"],
+        ),
+        (
+            "apache", ["--gateway=localhost:8001"], {"SERVER": APACHE},
+            ["XSendFile On", 'XSendFilePath "{root}"', '"http://127.0.0.1:8001/private/" nocanon ttl=10'], [],
+        ),
+    ],
+)  # fmt: skip
+def test_it_follows_the_settings(settings, root, kind, arguments, changed, has, has_not):
+    for name, value in changed.items():
+        setattr(settings, f"PRIVATE_MEDIA_{name}", value)
+    text = printed(kind, *arguments)
+    for part in has:
+        assert part.replace("{root}", str(root)) in text, text
+    for part in has_not:
+        assert part.replace("{root}", str(root)) not in text, text
+
+
+def test_static_files_are_everybody_s(settings, tmp_path):
+    settings.STATIC_ROOT = tmp_path / "static"
+    assert f'location ^~ /static/ {{\n        alias "{tmp_path}/static/";' in printed("nginx")
+    assert f'Alias "/static/" "{tmp_path}/static/"' in printed("apache")
+    settings.STATIC_URL = "https://cdn.example.org/static/"
+    assert str(settings.STATIC_ROOT) not in printed("nginx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "changed", "says"),
+    [
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": APACHE},
+         f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx knows no X-Sendfile; write {NGINX}, or private_media.servers.DefaultServer"),
+        ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"PRIVATE_MEDIA_SERVER '{NGINX}': Apache knows no X-Accel-Redirect"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}, "PRIVATE_MEDIA_SERVER 'rules.OwnServer': its serve() is"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_blocks.OwnServe"}, "its serve() is the project's own"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "private_media.None"}, "'private_media.None' cannot be imported"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER_OPTIONS": {"speed": 1}}, "PRIVATE_MEDIA_SERVER_OPTIONS {'speed': 1}: "),
+        ("apache", [], {"PRIVATE_MEDIA_SERVER": APACHE, "PRIVATE_MEDIA_SERVER_OPTIONS": {"encoding": "no"}},
+         "PRIVATE_MEDIA_SERVER_OPTIONS {'encoding': 'no'}: encoding \"no\" is none: use auto"),
+        ("nginx", [], {"PRIVATE_MEDIA_ROOT": "/srv/a$b"}, "PRIVATE_MEDIA_ROOT '/srv/a$b': /srv/a$b cannot be written"),
+        ("nginx", [], {"PRIVATE_MEDIA_ROOT": None}, "PRIVATE_MEDIA_ROOT is not set"),
+        ("nginx", [], {"PRIVATE_MEDIA_URL": "/a;b/"}, "PRIVATE_MEDIA_URL '/a;b/': it is no URL prefix"),
+        ("nginx", [], {"PRIVATE_MEDIA_URL": "/"}, "PRIVATE_MEDIA_URL '/': it is the whole site"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/private/x/"},
+         "PRIVATE_MEDIA_INTERNAL_URL '/private/x/': the location /private/x/ and the private URL /private/ lie in one"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/a b/"}, "it is no URL prefix"),
+        ("nginx", [], {"STATIC_ROOT": "/srv/static", "STATIC_URL": "/private/static/"}, "STATIC_ROOT '/srv/static': its URL"),
+        ("nginx", ["--front=example.org"], {}, "--front 'example.org': it is no address; write HOST:PORT"),
+        ("nginx", ["--application=nowhere"], {}, "--application 'nowhere': it is no address"),
+        ("apache", ["--gateway=127.0.0.1:0"], {}, "--gateway '127.0.0.1:0': a front server has to know the port"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense(settings, kind, arguments, changed, says):
+    for name, value in changed.items():
+        setattr(settings, name, value)
+    with pytest.raises(CommandError) as refused:
+        printed(kind, *arguments)
+    assert says in str(refused.value)
+
+
+def test_private_files_that_everybody_may_read(settings, root):
+    settings.STATIC_ROOT = root.parent
+    with pytest.raises(
+        CommandError, match=r"PRIVATE_MEDIA_ROOT '.*': the private files lie in .*; move them out of there"
+    ):
+        printed("nginx")
