@@ -9,7 +9,7 @@ use crate::machine::step;
 /// Each Django, by the folder of its virtual environment and its version. The last one has the tools, too.
 const DJANGOS: [(&str, &str); 2] =
     [("target/python/django42", "4.2.30"), ("target/python/django52", "5.2.19")];
-const TOOLS: &str = "target/python/django52";
+pub(crate) const TOOLS: &str = "target/python/django52";
 const WHEELS: &str = "target/python/wheels";
 const SOURCES: &str = "target/python/src";
 /// Each example, and what its README says tests it.

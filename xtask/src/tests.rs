@@ -60,6 +60,7 @@ pub(crate) fn run() -> Result<(), String> {
     }
     django::vectors()?;
     python::test()?;
+    commands_of_project("docs/django-production.md", python::TOOLS)?;
     browser()?;
     println!("all of it passed in {} s", begin.elapsed().as_secs());
     Ok(())
@@ -70,22 +71,45 @@ fn commands_of(page: &str) -> Result<(), String> {
     run_script(&mut Command::new("sh"), &script_of(page)?)
 }
 
-/// The same for a page whose commands change the machine: they see one of their own, whose disk, network and processes go with it.
+/// What begins a script that sees a machine of its own, whose disk, network and processes go with it.
+const MACHINE: &str = "mount -t tmpfs none /mnt
+    own() {
+        mkdir -p /mnt$1/upper /mnt$1/work
+        mount -t overlay overlay -o lowerdir=$1,upperdir=/mnt$1/upper,workdir=/mnt$1/work $1
+    }
+    for folder in /etc /srv /var /run; do own $folder; done
+    mkdir /mnt/bin
+    PATH=/mnt/bin:$PATH
+    ip link set lo up";
+
+/// The same for a page whose commands change the machine.
 fn commands_of_root(page: &str) -> Result<(), String> {
-    const MACHINE: &str = "mount -t tmpfs none /mnt
-        for folder in /etc /srv /var /run; do
-            mkdir -p /mnt$folder/upper /mnt$folder/work
-            mount -t overlay overlay -o lowerdir=$folder,upperdir=/mnt$folder/upper,workdir=/mnt$folder/work $folder
-        done
-        mkdir /mnt/bin
-        cp \"$(command -v private-media)\" /mnt/bin
-        PATH=/mnt/bin:$PATH
-        ip link set lo up";
     let commands = script_of(page)?;
     check_brief(page, &commands)?;
-    let script = format!("{MACHINE}\n{commands}");
+    run_as_root(&format!("cp \"$(command -v private-media)\" /mnt/bin\n{commands}"))
+}
+
+/// The same for a page about a project whose virtual environment this is.
+fn commands_of_project(page: &str, venv: &str) -> Result<(), String> {
+    let venv = std::path::absolute(venv).map_err(|error| format!("{venv}: {error}"))?;
+    // Other users get to it, and to an interpreter that is in somebody's home.
+    let python = format!(
+        "mkdir /mnt/python
+        mount --bind '{}' /mnt/python
+        PATH=/mnt/python/bin:$PATH
+        if ! runuser -u www-data -- python -c '' 2> /dev/null; then
+            home=/$(readlink -f /mnt/python/bin/python | cut -d / -f 2)
+            own $home
+            chmod a+x $home
+        fi",
+        venv.display()
+    );
+    run_as_root(&format!("{python}\n{}", script_of(page)?))
+}
+
+fn run_as_root(script: &str) -> Result<(), String> {
     let isolated = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
-    run_script(Command::new("unshare").args(isolated), &script)
+    run_script(Command::new("unshare").args(isolated), &format!("{MACHINE}\n{script}"))
 }
 
 /// What stands before the first look at the file takes less than ten commands.
