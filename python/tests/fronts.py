@@ -75,9 +75,7 @@ class Answer(NamedTuple):
 
 def ask(port, path, method="GET", **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(
-        method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
+    connection.request(method, path, headers=headers)
     response = connection.getresponse()
     try:
         return Answer(response.status, response.headers, response.read())

@@ -245,8 +245,10 @@ def test_other_ways_to_write_a_path(project, deployed, path):
 def test_the_rest_of_the_site(deployed):
     _, _, front = deployed
     lies = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "X-Forwarded-For": "192.0.2.1"}
-    answer = ask(front, "/echo/", **lies)
-    assert json.loads(answer.body) == {"scheme": "http", "host": f"127.0.0.1:{front}", "for": "127.0.0.1"}
+    truth = {"scheme": "http", "host": f"127.0.0.1:{front}", "for": "127.0.0.1"}
+    # Django does not tell a hyphen from an underscore; some servers let the latter through.
+    for fields in (lies, {name.replace("-", "_"): value for name, value in lies.items()}):
+        assert json.loads(ask(front, "/echo/", **fields).body) == truth, fields
     assert ask(front, "/static/style.css").body == b"body {}"
     assert ask(front, "/static/none.css").status == 404
     assert ask(front, "/none/").status == 404

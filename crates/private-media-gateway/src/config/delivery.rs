@@ -24,10 +24,11 @@ pub(super) fn server(layers: &Layers, private: &str) -> Result<Server, ConfigErr
     })?;
     let location = match &server {
         Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        // A root that is not to be found has an error of its own, when it is opened.
-        Server::Nginx(InternalUrl::FullPath) => {
-            format!("{}/", absolute(&layers.path(&keys::ROOT)).unwrap_or_default().display())
-        }
+        Server::Nginx(InternalUrl::FullPath) => match absolute(&layers.path(&keys::ROOT)) {
+            Ok(root) => format!("{}/", root.display()),
+            // One that is not to be found has an error of its own, when it is opened.
+            Err(_) => return Ok(server),
+        },
         Server::Direct | Server::Apache(_) => return Ok(server),
     };
     urls::apart(&location, private).map_err(|(problem, fix)| setting.error(&problem, &fix))?;

@@ -239,6 +239,21 @@ fn help_names_every_setting() {
     }
 }
 
+/// Where nginx has the root is where the kernel finds it, whatever was typed.
+#[test]
+fn a_full_path_below_the_private_url() {
+    let place = Place::new();
+    let full_path = ["serve", "--server", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
+    for (root, says) in [
+        ("/usr", "lie in one another"),
+        ("/usr/lib/..", "lie in one another"),
+        ("none/../private", "no such folder"),
+    ] {
+        let line = place.refusal(&[&full_path[..], &["--root", root]].concat());
+        assert!(line.contains(says), "{root}: {line}");
+    }
+}
+
 #[test]
 fn front_servers_that_make_no_sense() {
     let place = Place::new();
