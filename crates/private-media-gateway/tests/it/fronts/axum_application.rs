@@ -7,7 +7,7 @@ use private_media::delivery::{ApacheXSendfile, NginxXAccelRedirect};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::{Accounts, Delivery, Grants, LocalStorage, PrivateMedia};
 
-use super::server::{Front, Kind, free_address};
+use super::server::{Front, Installed, Kind, free_address};
 use super::{ask, fill, names, printed, url};
 use crate::support::{GRANT, Place, credentials};
 

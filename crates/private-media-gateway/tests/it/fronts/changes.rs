@@ -1,6 +1,6 @@
 //! A file that changes under its name is sent as it is now.
 
-use super::server::{Kind, open_to_all};
+use super::server::{Installed, Kind, open_to_all};
 use super::{Deployment, ask, url};
 use crate::support::credentials;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::server::Kind;
+use super::server::{Installed, Kind};
 use super::{Deployment, answer, ask, cases, different, url};
 use crate::support::{Answer, credentials};
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 
-use super::server::{Front, Kind, free_address};
+use super::server::{Front, Installed, Kind, free_address};
 use super::{Deployment, ask, fill, printed};
 use crate::support::{Place, credentials};
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 
-use super::server::{Kind, open_to_all};
+use super::server::{Installed, Kind, open_to_all};
 use super::{Deployment, ask};
 use crate::support::{Place, credentials, send};
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::printed;
-use super::server::{Front, Kind, free_address, open_to_all};
+use super::server::{Front, Installed, Kind, free_address, open_to_all};
 use crate::support::{GRANT, Place};
 
 struct Mistake {

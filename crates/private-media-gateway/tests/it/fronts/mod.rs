@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use private_media::storage::conformance::NAMES;
 
 use crate::support::{Answer, Gateway, Place, credentials, send};
-use server::{Front, Kind, free_address, open_to_all};
+use server::{Front, Installed, Kind, free_address, open_to_all};
 
 /// A gateway that hands off, the front server before it, and one beside them that answers itself.
 struct Deployment {

@@ -1,6 +1,6 @@
 //! The root's own name may be unusual, or a link.
 
-use super::server::{Front, Kind, free_address, open_to_all};
+use super::server::{Front, Installed, Kind, free_address, open_to_all};
 use super::{ask, printed};
 use crate::support::{GRANT, Gateway, Place, credentials};
 

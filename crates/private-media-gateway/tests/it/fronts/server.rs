@@ -6,26 +6,24 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use private_media_gateway::front::KINDS;
+pub(crate) use private_media_gateway::front::Kind;
+
 pub(crate) use crate::support::free_address;
 use crate::support::needs;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Nginx,
-    Apache,
-    Lighttpd,
-    Caddy,
+/// A front server as this machine has it.
+pub(crate) trait Installed: Copy {
+    /// As `private-media config` knows it.
+    fn name(self) -> &'static str;
+    fn program(self) -> &'static str;
+    /// Whether this machine has it; what is left out is said.
+    fn is_here(self) -> bool;
 }
 
-impl Kind {
-    /// As `private-media config` knows it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Apache => "apache",
-            Self::Lighttpd => "lighttpd",
-            Self::Caddy => "caddy",
-        }
+impl Installed for Kind {
+    fn name(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).unwrap().0
     }
 
     fn program(self) -> &'static str {
@@ -37,8 +35,7 @@ impl Kind {
         }
     }
 
-    /// Whether this machine has it; what is left out is said.
-    pub(crate) fn is_here(self) -> bool {
+    fn is_here(self) -> bool {
         let module = match self {
             Self::Apache => "/usr/lib/apache2/modules/mod_xsendfile.so",
             Self::Lighttpd => "/usr/lib/lighttpd/mod_deflate.so",

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::server::Kind;
+use super::server::{Installed, Kind};
 use super::{Deployment, ask, url};
 use crate::support::{Answer, send};
 

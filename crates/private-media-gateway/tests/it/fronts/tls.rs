@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::mistakes::place;
 use super::printed;
-use super::server::{Front, Kind, free_address};
+use super::server::{Front, Installed, Kind, free_address};
 use crate::support::{GRANT, Place, needs, program};
 
 /// An authority of our own, and a certificate by it for 127.0.0.1.
