@@ -46,5 +46,6 @@ fn lighttpd() {
 
 #[test]
 fn caddy() {
-    check(Kind::Caddy, &[]);
+    // Where the gateway sends, it is noticed as late as was said.
+    check(Kind::Caddy, &["--fresh", "0s"]);
 }
