@@ -41,31 +41,43 @@ impl Site {
         self
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    /// The answer, and what was decided if it is about a private file.
+    async fn answer(&self, mut request: Request<Incoming>) -> (Response<Body>, Option<AccessRecord>) {
+        let not_found = || line(StatusCode::NOT_FOUND, "not found\n");
         let Some(rest) = request.uri().path().strip_prefix(&*self.url) else {
-            return match self.pages.clone() {
-                Some(mut pages) => match pages.call(request).await {
+            let response = match self.pages.clone() {
+                // What is large and rare does not make room in each request's own state.
+                Some(mut pages) => match Box::pin(pages.call(request)).await {
                     Ok(response) => response.map(Body::other),
                 },
-                None => line(StatusCode::NOT_FOUND, "not found\n"),
+                None => not_found(),
             };
+            return (response, None);
         };
         if rest == "-/health" {
-            return health(request.method());
+            return (health(request.method()), None);
         }
         if rest.starts_with("-/") {
             if let Some(uri) = self.relative(request.uri()) {
                 *request.uri_mut() = uri;
             }
             let page = match &self.accounts {
-                Some(accounts) => accounts.page(request).await,
+                Some(accounts) => Box::pin(accounts.page(request)).await,
                 None => None,
             };
-            return page
-                .map_or_else(|| line(StatusCode::NOT_FOUND, "not found\n"), |page| page.map(Body::other));
+            return (page.map_or_else(not_found, |page| page.map(Body::other)), None);
         }
         let (head, _) = request.into_parts();
-        self.media.respond(&head).await.map(Body::from)
+        let (response, record) = self.media.respond(&head).await;
+        (response.map(Body::from), Some(record))
+    }
+
+    /// Whether somebody asks where the request comes from. The accounts do for a password, and not for a cookie; who else tells readers
+    /// apart may do so each time.
+    fn asks_whence<B>(&self, request: &Request<B>) -> bool {
+        let has_cookie_alone = matches!(*request.method(), Method::GET | Method::HEAD)
+            && !request.headers().contains_key(http::header::AUTHORIZATION);
+        !has_cookie_alone || self.accounts.is_none() || self.pages.is_some()
     }
 
     fn relative(&self, uri: &Uri) -> Option<Uri> {
@@ -82,9 +94,11 @@ impl Handler for Site {
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
         });
-        request.extensions_mut().insert(ClientAddr(peer.ip()));
+        if self.asks_whence(&request) {
+            request.extensions_mut().insert(ClientAddr(peer.ip()));
+        }
         let has_content = !http_body::Body::is_end_stream(request.body());
-        let mut response = self.answer(request).await;
+        let (mut response, record) = self.answer(request).await;
         // What is refused may not have been read to its end. A proxy is told that this connection ends (RFC 9112 section 9.6), or
         // it would send the next request into it.
         if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
@@ -93,7 +107,6 @@ impl Handler for Site {
         response.headers_mut().insert(&REQUEST_ID, id);
         let Some(line) = logged else { return response };
         let status = response.status().as_u16();
-        let record = response.extensions_mut().remove::<AccessRecord>();
         response.map(|body| body.counted(move |bytes| log(&line, record.as_ref(), status, bytes)))
     }
 }

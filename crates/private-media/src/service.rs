@@ -79,8 +79,9 @@ impl MediaService {
         self
     }
 
-    /// The response to a request of this head.
-    pub async fn respond(&self, head: &Parts) -> Response<MediaBody> {
+    /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
+    /// record is in the response's extensions.
+    pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
@@ -102,8 +103,7 @@ impl MediaService {
         if head.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
             *response.body_mut() = MediaBody::empty();
         }
-        response.extensions_mut().insert(record);
-        response
+        (response, record)
     }
 }
 
@@ -119,6 +119,10 @@ impl<B> Service<Request<B>> for MediaService {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, _) = request.into_parts();
         let service = self.clone();
-        Box::pin(async move { Ok(service.respond(&head).await) })
+        Box::pin(async move {
+            let (mut response, record) = service.respond(&head).await;
+            response.extensions_mut().insert(record);
+            Ok(response)
+        })
     }
 }

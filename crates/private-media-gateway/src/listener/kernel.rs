@@ -21,11 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The most that one stand-in stands for, in bytes: what is sent at a time.
-pub(crate) const LONGEST: usize = 256 << 10;
+pub(crate) const LONGEST: usize = 512 << 10;
 /// How much one connection may send before others have their turn, in bytes.
-const TURN: usize = 512 << 10;
-/// How far apart a file is probed, in bytes: no further than the kernel reads ahead.
-const PROBE: u64 = 64 << 10;
+const TURN: usize = 1 << 20;
+/// How far apart a file is probed, in bytes: what the kernel reads and forgets, it does in long runs.
+const PROBE: u64 = 256 << 10;
 
 /// Twice the longest, so that a stand-in may begin anywhere in the first half. Nobody reads it, so it takes no memory.
 static STAND_INS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 2 * LONGEST]);

@@ -1,26 +1,31 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits.
 
+mod deadlines;
 pub(crate) mod kernel;
 mod paced;
 mod sockets;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::body::Body;
 use crate::gateway::Limits;
+use deadlines::Deadlines;
 use kernel::Sending;
 use paced::Paced;
 
@@ -133,18 +138,32 @@ async fn connection(
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Deadlines::new(limits.head))
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
         // Slices of content reach the connection as they are, and not copied together.
         .writev(true)
         .serve_connection(TokioIo::new(Paced::new(stream, limits.min_rate)), service);
-    tokio::pin!(connection);
-    tokio::select! {
-        result = &mut connection => return result,
-        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await
+    let seen = stopped.clone();
+    let mut connection = pin!(connection);
+    let mut stopping = pin!(stopped.wait_for(|stopped| *stopped));
+    let (mut is_waiting, mut is_stopping) = (false, false);
+    poll_fn(|context| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            // Once it is waited for, the signal wakes this task when it comes; before, there is nothing to ask it.
+            let may_stop = !is_stopping && (!is_waiting || seen.has_changed().unwrap_or(true));
+            is_waiting = true;
+            if !may_stop || stopping.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            is_stopping = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    })
+    .await
 }
 
 /// Raises the limit of open files as far as the system lets this process, and says how many connections fit below it: each

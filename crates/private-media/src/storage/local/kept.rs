@@ -50,7 +50,13 @@ impl Kept {
         Self { keep, files: Mutex::default() }
     }
 
-    /// The file of this path, as it was at most `fresh` ago.
+    /// The file of this path, if it is known as it was at most `fresh` ago.
+    pub(super) fn get(&self, path: &MediaPath) -> Option<MediaFile> {
+        let known = self.with(|files| files.get(path))?;
+        (known.seen.elapsed() < self.keep.fresh && known.is_unchanged()).then_some(known.file)
+    }
+
+    /// Opens the file of this path, and keeps it.
     pub(super) async fn open(
         &self,
         storage: &LocalStorage,
@@ -58,12 +64,6 @@ impl Kept {
     ) -> Result<MediaFile, StorageError> {
         let now = Instant::now();
         let known = self.with(|files| files.get(path));
-        if let Some(known) = &known
-            && now.duration_since(known.seen) < self.keep.fresh
-            && known.is_unchanged()
-        {
-            return Ok(known.file.clone());
-        }
         let (file, version) = match storage.find(path, look).await {
             Ok(found) => found,
             Err(error) => {

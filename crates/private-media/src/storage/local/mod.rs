@@ -210,7 +210,10 @@ impl LocalStorage {
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         match &self.kept {
-            Some(kept) => Box::pin(kept.open(self, permit.path())),
+            Some(kept) => match kept.get(permit.path()) {
+                Some(file) => Box::pin(std::future::ready(Ok(file))),
+                None => Box::pin(kept.open(self, permit.path())),
+            },
             None => Box::pin(self.find(permit.path(), read::media_file)),
         }
     }
