@@ -1,4 +1,4 @@
-"""A Django site with private files, as django-private-storage has them, and as private-media has them."""
+"""A Django site with private files: as django-private-storage has them, as Django alone, and ours."""
 
 import os
 import sys
@@ -41,26 +41,34 @@ settings.configure(
 django.setup()
 
 
+class Owner:
+    """The files below ``cars`` are for the user whose id is the name of their folder."""
+
+    def has_read_permission(self, request: WSGIRequest, path: str) -> bool:
+        """Tell whether the request's user owns the file of this path."""
+        user = request.user
+        return user.is_authenticated and user.is_active and path.split("/")[1:2] == [str(user.pk)]
+
+
+permissions = Owner()
+
+
 def owner(private_file: object) -> bool:
-    """Whether the request's user owns the file: its id is the name of the folder below ``cars``."""
-    return owns(private_file.request, private_file.relative_name)  # type: ignore[attr-defined]
-
-
-def owns(request: WSGIRequest, name: str) -> bool:
-    """Whether the request's user owns the file of this name."""
-    return request.user.is_authenticated and name.split("/")[1:2] == [str(request.user.pk)]
+    """Ask the same for django-private-storage."""
+    return permissions.has_read_permission(private_file.request, private_file.relative_name)  # type: ignore[attr-defined]
 
 
 def file_response(request: WSGIRequest, name: str) -> FileResponse:
     """Django's own answer, behind the same question."""
-    if not owns(request, name):
+    if not permissions.has_read_permission(request, name):
         raise Http404
     return FileResponse((Path(os.environ["BENCH_ROOT"]) / name).open("rb"))
 
 
 urlpatterns = [
-    path("private/", include("private_storage.urls")),
+    path("private-storage/", include("private_storage.urls")),
     path("file-response/<path:name>", file_response),
+    path("", include("private_media.urls")),
 ]
 
 

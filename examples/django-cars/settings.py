@@ -1,10 +1,12 @@
-"""Settings of development."""
+"""Settings of a demo."""
 
+import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).parent
-DEBUG = True
-SECRET_KEY = "a secret of development"
+# As in production, what is denied is not found. With DEBUG=1 in the environment it says why.
+DEBUG = os.environ.get("DEBUG") == "1"
+SECRET_KEY = "a secret of a demo"
 ALLOWED_HOSTS = ["*"]
 USE_TZ = True
 ROOT_URLCONF = "urls"

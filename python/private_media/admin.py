@@ -44,7 +44,8 @@ class PrivateFileWidget(AdminFileWidget):
         """Render the preview, and then what the admin has."""
         field = super().render(name, value, attrs, renderer)
         shown = preview(value) if self.is_initial(value) else ""
-        return format_html("{}{}", shown, field)
+        # The admin sets what stands in a row side by side; these two belong together.
+        return format_html("<div>{}{}</div>", shown, field) if shown else field
 
 
 class PrivateMediaAdmin:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.urls import get_script_prefix
 
 _DAY = 86_400
@@ -53,6 +56,7 @@ def internal_url() -> str | None:
     return getattr(settings, "PRIVATE_MEDIA_INTERNAL_URL", None) or None
 
 
+@lru_cache(maxsize=1)
 def force_download() -> bool:
     """Tell whether every file is to be downloaded and none shown."""
     return bool(getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False))
@@ -67,6 +71,13 @@ def cache() -> float:
         msg = f"PRIVATE_MEDIA_CACHE is {value!r}: set it to seconds, from 0 (asks each time) to {_DAY}"
         raise ImproperlyConfigured(msg)
     return float(seconds)
+
+
+@receiver(setting_changed)
+def _forget(setting: str, **_: Any) -> None:
+    # To look for what is not set is slow, and this is asked for at each request.
+    if setting == "PRIVATE_MEDIA_FORCE_DOWNLOAD":
+        force_download.cache_clear()
 
 
 def server() -> tuple[str, dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Moves the files of named fields out of the public root into the private one, under the same names.
 
 The database is not touched: it holds names below a root, and they stay. A file is copied, then both are read and compared,
-and only then the public one is deleted. So it may be ended at any moment, and goes on where it was.
+and only then the public one is deleted, with the folders that it leaves empty. So it may be ended at any moment, and goes
+on where it was.
 """
 
 from __future__ import annotations
@@ -119,7 +120,19 @@ class Relocation:
             return Found.CONFLICT
         if apply:
             self._public.delete(name)
+            self._tidy(name)
         return Found.PUBLIC
+
+    def _tidy(self, name: str) -> None:
+        """Remove the folders that this file was the last one of; the public root itself stays."""
+        folder = name.rpartition("/")[0]
+        while folder:
+            try:
+                self._public.remove_folder(folder)
+            except OSError:
+                # There is more in it, or it is a link.
+                return
+            folder = folder.rpartition("/")[0]
 
     def _open(self, name: str) -> IO[bytes]:
         return os.fdopen(self._public.open(name, "r"), "rb")

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResponse
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
+from django.utils.datastructures import CaseInsensitiveMapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -18,24 +19,43 @@ _NOT_MODIFIED = 304
 
 
 def response_of(answer: _core.Answer) -> HttpResponseBase:
-    """Make the response of an answer. Only one that has bytes of the file is a stream."""
+    """Make the response of an answer. Only more than a little of a file is a stream."""
+    content, status = answer.content, answer.status
     response: HttpResponseBase
-    if answer.body.remaining and answer.status // 100 == _OK // 100:
-        response = PrivateFileResponse(answer)
-    elif answer.status == _NOT_MODIFIED:
+    if not isinstance(content, bytes):
+        response = PrivateFileResponse(content, content_type="", status=status)
+    elif status == _NOT_MODIFIED:
         response = HttpResponseNotModified()
     else:
-        response = HttpResponse(answer.body, status=answer.status)
-        # The core says the type of all that has one.
-        del response.headers["Content-Type"]
-    for name, value in answer.headers:
-        response.headers[name.title()] = value
+        response = SmallFileResponse(content, content_type="", status=status)
+    headers = answer.headers
     # Who asks is known by the session's cookie.
-    response.headers["Vary"] = "Cookie"
+    headers["Vary"] = "Cookie"
+    response.headers = _Headers(headers)
     return response
 
 
-class PrivateFileResponse(StreamingHttpResponse):
+class _Headers(ResponseHeaders):
+    """Headers that the core wrote, so they need not be looked through again."""
+
+    def __init__(self, data: dict[str, str]) -> None:
+        CaseInsensitiveMapping.__init__(self, data)
+
+
+class _AsItIs(HttpResponseBase):
+    def has_header(self, header: str) -> bool:
+        """Tell whether a header is set. How the content is encoded is settled: not at all.
+
+        GZipMiddleware asks for this before it compresses; of a part of a file that would make another part.
+        """
+        return header.lower() == "content-encoding" or super().has_header(header)
+
+
+class SmallFileResponse(_AsItIs, HttpResponse):
+    """A private file, or a part of one, that is so small that it is sent at once; or a line that says why there is none."""
+
+
+class PrivateFileResponse(_AsItIs, StreamingHttpResponse):
     """The bytes of a private file, whole or in part, read as the client takes them."""
 
     #: How much a server's file wrapper reads at a time.
@@ -43,11 +63,10 @@ class PrivateFileResponse(StreamingHttpResponse):
     #: What `wsgi.file_wrapper` is given: the whole file, or None where it is anything else.
     file_to_stream: _FileToStream | None = None
 
-    def __init__(self, answer: _core.Answer) -> None:
-        """Make a stream of an answer."""
-        self._body = answer.body
-        super().__init__(answer.body, status=answer.status)
-        del self.headers["Content-Type"]
+    def __init__(self, body: _core.Body, **more: Any) -> None:
+        """Make a stream of a body."""
+        self._body = body
+        super().__init__(body, **more)
 
     def _set_streaming_content(self, value: Any) -> None:
         super()._set_streaming_content(value)  # type: ignore[misc]
@@ -56,13 +75,6 @@ class PrivateFileResponse(StreamingHttpResponse):
         # the content has to be iterated.
         if value is self._body and self.status_code == _OK and (number := value.fileno()) is not None:
             self.file_to_stream = _FileToStream(value, number)
-
-    def has_header(self, header: str) -> bool:
-        """Tell whether a header is set. How the content is encoded is settled: not at all.
-
-        GZipMiddleware asks for this before it compresses; of a part of a file that would make another part.
-        """
-        return header.lower() == "content-encoding" or super().has_header(header)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Give the bytes to an event loop, which never waits for the disk and never gets them all at once."""

@@ -11,10 +11,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.core.signals import setting_changed
 from django.dispatch import receiver
-from django.http import Http404
+from django.http import Http404, HttpResponseNotAllowed
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
-from django.views.decorators.http import require_safe
 
 from private_media import _core, conf
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+_METHODS = ("GET", "HEAD")
 logger = logging.getLogger("private_media")
 
 
@@ -56,12 +56,14 @@ server: Any = _FromSettings(conf.server)
 permissions: Any = _FromSettings(conf.permissions)
 
 
-@require_safe
 def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
     """Answer a request for a private file.
 
     The permission is asked before anybody looks whether there is such a file, so that its answer does not tell.
     """
+    if request.method not in _METHODS:
+        # It is as private as the file itself; what is raised below is Django's to answer.
+        return HttpResponseNotAllowed(_METHODS, headers={"Cache-Control": "private, no-cache"})
     try:
         path = _core.media_path(path)
     except _core.IllegalPath as error:
@@ -84,6 +86,9 @@ serve_private_file.login_required = False  # type: ignore[attr-defined]
 def may_read(request: HttpRequest, path: str) -> bool:
     """Ask the permission class, which may answer sync or async."""
     asked = permissions.has_read_permission(request, path)
+    # Most answer so, and a look for what can be awaited costs more than the answer.
+    if asked is True or asked is False:
+        return asked
     if inspect.isawaitable(asked):
         # An object that is to be awaited is true, and no answer.
         asked = async_to_sync(_wait_for)(asked)

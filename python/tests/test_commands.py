@@ -110,6 +110,7 @@ def test_a_dry_run_says_all_and_changes_nothing(garage, media, root):
 
 def test_relocating(garage, media, root):
     names = list(Car.objects.values_list("pk", "photo", "papers"))
+    (media / "empty").mkdir()
     os.utime(media / "cars/1/one.jpg", (1_000_000_000, 1_000_000_000))
     for _ in range(2):
         with pytest.raises(CommandError, match="two different files"):
@@ -119,6 +120,9 @@ def test_relocating(garage, media, root):
             "cars/.hidden/x.jpg": b"x",
             "other.jpg": b"of no field",
         }
+        # What they were the last files of is gone, and what somebody else made is not.
+        folders = {path.name for path in media.rglob("*") if path.is_dir()}
+        assert folders == {"cars", "3", ".hidden", "empty"}
         assert files(root) == {
             "cars/1/one.jpg": b"one",
             "cars/1/empty.jpg": b"",
@@ -128,6 +132,17 @@ def test_relocating(garage, media, root):
         }
     assert (root / "cars/1/one.jpg").stat().st_mtime == 1_000_000_000
     assert list(Car.objects.values_list("pk", "photo", "papers")) == names
+
+
+def test_the_public_root_itself_stays(users, media, root):
+    (media / "a/b").mkdir(parents=True)
+    (media / "a/b/c.jpg").write_bytes(b"c")
+    Car.objects.create(owner=users["alice"], photo="a/b/c.jpg")
+    run("relocate", "garage.Car.photo")
+    assert (media / "a/b").is_dir()
+    run("relocate", "garage.Car.photo", "--apply")
+    assert list(media.iterdir()) == []
+    assert (root / "a/b/c.jpg").read_bytes() == b"c"
 
 
 def test_what_is_copied_wrongly_is_not_deleted(garage, media, monkeypatch):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.http import Http404, HttpResponse, HttpResponseNotModified
+from django.http import Http404, HttpResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import BadHeaderError
 from django.test import Client, RequestFactory
 from django.urls import resolve, reverse
 from hypothesis import HealthCheck, given
@@ -15,6 +16,8 @@ import rules
 from private_media import _core, permissions, servers, urls, views
 
 PHOTO = "/private/cars/7/photo.jpg"
+#: More than is sent at once.
+LARGE = b"0123456789" * 10_000
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
@@ -61,6 +64,16 @@ def test_only_get_and_head(client, put, everyone, method):
     put("cars/7/photo.jpg")
     response = getattr(client, method)(PHOTO)
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+    assert response["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize(("rule", "status"), [("Nobody", 404), ("RaisesPermissionDenied", 403)])
+def test_refusals_are_kept_nowhere_where_the_project_says_so(client, settings, rule, status):
+    settings.ROOT_URLCONF = "uncached_urls"
+    settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
+    response = client.get(PHOTO)
+    assert response.status_code == status
+    assert {"private", "no-store"} <= set(response["Cache-Control"].split(", "))
 
 
 @pytest.mark.parametrize(
@@ -347,9 +360,10 @@ def test_the_view_is_found_by_its_url():
     assert not hasattr(urls, "app_name")
 
 
-def test_gzip_leaves_private_files_alone(settings, put, everyone):
+@pytest.mark.parametrize("size", [10_000, 100_000])
+def test_gzip_leaves_private_files_alone(settings, put, everyone, size):
     settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
-    put("a.txt", b"a" * 10_000)
+    put("a.txt", b"a" * size)
     for headers, status in (({}, 200), ({"HTTP_RANGE": "bytes=0-4999"}, 206)):
         response = Client().get("/private/a.txt", HTTP_ACCEPT_ENCODING="gzip", **headers)
         assert response.status_code == status
@@ -382,6 +396,28 @@ def test_login_required_middleware_leaves_the_decision_to_the_permission(setting
     assert Client().get("/private/a.txt").status_code == 200
 
 
+@pytest.mark.parametrize("size", [0, 1, 32_768, 32_769, 100_000])
+@pytest.mark.parametrize("headers", [{}, {"HTTP_RANGE": "bytes=1-"}, {"HTTP_RANGE": "bytes=0-0,9-"}])
+def test_what_is_small_is_sent_at_once_and_the_rest_is_a_stream(client, put, everyone, size, headers):
+    whole = (LARGE * 2)[:size]
+    put("a.bin", whole)
+    response = client.get("/private/a.bin", **headers)
+    body = content(response)
+    assert response.streaming == (len(body) > 32_768)
+    assert isinstance(response, StreamingHttpResponse if response.streaming else HttpResponse)
+    assert response["Content-Length"] == str(len(body))
+    if response.status_code == 200:
+        assert body == whole
+    # Middleware may set, look at and remove headers as on any other.
+    assert response.headers.setdefault("VARY", "x") is None
+    assert response["vary"] == "Cookie"
+    response["X-Own"] = "naïve café"
+    del response["Vary"]
+    assert ("vary" in response, response.get("x-own")) == (False, "naïve café")
+    with pytest.raises(BadHeaderError):
+        response["X-Own"] = "a\nb"
+
+
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(client, put, everyone):
     path = put("a.bin", b"a" * 1_000_000)
     response = client.get("/private/a.bin")
@@ -395,7 +431,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_an_error(client, put, everyone)
 def test_a_response_that_is_closed_lets_go_of_the_file(rf, db, put, everyone):
     import os
 
-    put("a.bin")
+    put("a.bin", LARGE)
     response = servers.DefaultServer().serve(rf.get("/"), path="a.bin")
     number = response.file_to_stream.fileno()
     os.fstat(number)

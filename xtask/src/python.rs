@@ -6,9 +6,12 @@ use std::process::Command;
 use crate::django;
 use crate::machine::step;
 
-/// Each Django, by the folder of its virtual environment and its version. The last one has the tools, too.
+/// Each Django that the machine's Python takes, by the folder of its virtual environment and its version. The last one has the
+/// tools, too.
 const DJANGOS: [(&str, &str); 2] =
     [("target/python/django42", "4.2.30"), ("target/python/django52", "5.2.19")];
+/// What takes Python 3.12 or newer: it is tested where there is one.
+const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
 const WHEELS: &str = "target/python/wheels";
 const SOURCES: &str = "target/python/src";
@@ -18,10 +21,14 @@ const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
 /// Installs what is missing, and builds the wheel: for its own tests, and for those of the gateway that runs in it.
 pub(crate) fn build() -> Result<(), String> {
     for (venv, django) in DJANGOS {
-        environment(venv, django)?;
+        environment("python3", venv, django)?;
+    }
+    match newer_python() {
+        Some(python) => environment(&python, NEWEST.0, NEWEST.1)?,
+        None => println!("\nleft out: Django {}, for which there is no Python 3.12 or newer", NEWEST.1),
     }
     let wheel = wheel()?;
-    let pythons = DJANGOS.iter().map(|(venv, _)| python(venv)).chain(django::pythons());
+    let pythons = djangos().map(|(venv, _)| python(venv)).chain(django::pythons());
     for python in pythons {
         let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
         step(Command::new(python).args(install).arg(&wheel))?;
@@ -32,7 +39,7 @@ pub(crate) fn build() -> Result<(), String> {
 /// Runs all that looks at the package.
 pub(crate) fn test() -> Result<(), String> {
     lint()?;
-    for (venv, django) in DJANGOS {
+    for (venv, django) in djangos() {
         let python = python(venv);
         // Without the folder of the sources on its path it tests what the wheel has.
         let pytest = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "python/tests"];
@@ -47,10 +54,30 @@ pub(crate) fn test() -> Result<(), String> {
     Ok(())
 }
 
-fn environment(venv: &str, django: &str) -> Result<(), String> {
+/// Those that have an environment.
+fn djangos() -> impl Iterator<Item = (&'static str, &'static str)> {
+    DJANGOS.into_iter().chain(Some(NEWEST).filter(|(venv, _)| Path::new(&python(venv)).exists()))
+}
+
+/// A Python that the newest Django takes: by its name, or among those of pyenv, whose names lead only to the one that is chosen.
+fn newer_python() -> Option<String> {
+    const FITS: &str = "import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 12))";
+    let root = Command::new("pyenv").arg("root").output().map(|output| output.stdout).unwrap_or_default();
+    let versions = Path::new(String::from_utf8_lossy(&root).trim()).join("versions");
+    let mut pyenv: Vec<_> =
+        std::fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    pyenv.sort();
+    let named = ["python3", "python3.14", "python3.13", "python3.12"].map(str::to_owned);
+    let pyenv = pyenv.iter().rev().map(|version| version.join("bin/python").display().to_string());
+    named.into_iter().chain(pyenv).find(|python| {
+        Command::new(python).args(["-c", FITS]).output().is_ok_and(|output| output.status.success())
+    })
+}
+
+fn environment(interpreter: &str, venv: &str, django: &str) -> Result<(), String> {
     let python = python(venv);
     if !Path::new(&python).exists() {
-        step(Command::new("python3").args(["-m", "venv", "--clear", venv]))?;
+        step(Command::new(interpreter).args(["-m", "venv", "--clear", venv]))?;
     }
     let django = format!("Django=={django}");
     let install =
@@ -86,6 +113,12 @@ fn source(python: &str, django: &str) -> Result<String, String> {
         step(Command::new("tar").args(["--extract", "--gzip", "--file", &archive, "--directory", SOURCES]))?;
     }
     Ok(folder)
+}
+
+/// A Python that has the wheel and a Django, for whoever tests more of it.
+pub(crate) fn with_the_wheel() -> Result<PathBuf, String> {
+    let python = python(TOOLS);
+    std::path::absolute(&python).map_err(|error| format!("{python}: {error}"))
 }
 
 fn python(venv: &str) -> String {

@@ -154,5 +154,7 @@ fn browser() -> Result<(), String> {
     let python = machine::venv("target/venv", "tests/browser/requirements.txt")?;
     let program =
         std::env::current_dir().map_err(|error| error.to_string())?.join("target/release/private-media");
-    step(Command::new(&python).args(["-m", "pytest", "tests/browser"]).env("PRIVATE_MEDIA_BIN", program))
+    let mut tests = Command::new(&python);
+    tests.args(["-m", "pytest", "tests/browser"]).env("PRIVATE_MEDIA_BIN", program);
+    step(tests.env("PRIVATE_MEDIA_PYTHON", python::with_the_wheel()?))
 }

@@ -22,7 +22,8 @@ pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
              location /private-x-accel-redirect/ {{ internal; alias {root}/; }}\n}}\n"
         ),
     )?;
-    Ok(Running { denied_status: 403, ..Running::private(front, vec![gunicorn, server], ("Cookie", cookie)) })
+    let running = Running::private(front, vec![gunicorn, server], ("Cookie", cookie));
+    Ok(Running { denied_status: 403, prefix: "/private-storage/", ..running })
 }
 
 /// Our gateway in a process of the same site, with the same sessions.
@@ -51,6 +52,14 @@ pub(super) fn file_response(place: &Place) -> Result<Running> {
         only: Some(&["1 KiB", "10 KiB", "100 KiB", "1 MiB", "1 GiB", "denied"]),
         ..running
     })
+}
+
+/// Ours under gunicorn, with the same session.
+pub(super) fn default_server(place: &Place) -> Result<Running> {
+    let address = free_address()?;
+    let cookie = prepare(place)?;
+    let server = gunicorn(place, "gunicorn-own", address, "django")?;
+    Ok(Running::private(address, vec![server], ("Cookie", cookie)))
 }
 
 fn gunicorn(place: &Place, name: &str, address: SocketAddr, delivery: &str) -> Result<Server> {

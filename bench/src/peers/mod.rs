@@ -28,12 +28,13 @@ const fn peer(name: &'static str, start: fn(&Place) -> Result<Running>) -> Peer 
 }
 
 /// The bar stands first, ours behind it, and then the others.
-pub(crate) const PEERS: [Peer; 11] = [
+pub(crate) const PEERS: [Peer; 12] = [
     peer(crate::report::BAR, nginx::public),
     peer("private-media, gateway", own::gateway),
     peer("private-media, nginx sends", own::behind_nginx),
     peer("private-media, axum", own::axum),
     peer("private-media, serve_private_media", django::serve_private_media),
+    peer("private-media, DefaultServer on gunicorn", django::default_server),
     peer("the floor (1 KiB)", rust::floor),
     peer("axum, tower-http ServeDir, public", rust::servedir),
     peer("nginx, auth_request", nginx::auth_request),

@@ -1,5 +1,6 @@
 //! How do they leave?
 
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use private_media::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::waiting::{ask, wait};
 
@@ -86,28 +87,85 @@ impl Delivery {
     }
 }
 
-/// A response: its status, its headers as pairs, and its content.
+/// What a response brings: all of it at once where that is little, else to be read as it is taken.
+pub(crate) enum Content {
+    Bytes(Vec<u8>),
+    Body(MediaBody),
+}
+
+impl Content {
+    /// The most that is read at once, in bytes: as much as a stream reads at a time.
+    const MOST: u64 = 32 << 10;
+
+    pub(crate) async fn of(mut body: MediaBody) -> io::Result<Self> {
+        if body.remaining() > Self::MOST {
+            return Ok(Self::Body(body));
+        }
+        let mut bytes = Vec::new();
+        loop {
+            let next = std::future::poll_fn(|context| poll(&mut body, context)).await?;
+            match (next.is_empty(), bytes.is_empty()) {
+                (true, _) => return Ok(Self::Bytes(bytes)),
+                // Most often it is in one piece.
+                (false, true) => bytes = next.into(),
+                (false, false) => bytes.extend_from_slice(&next),
+            }
+        }
+    }
+
+    fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Ok(match self {
+            Self::Bytes(bytes) => PyBytes::new(py, &bytes).into_any().unbind(),
+            Self::Body(body) => Py::new(py, Body(Mutex::new(body)))?.into_any(),
+        })
+    }
+}
+
+/// A response: its status, its headers by name, and its content, which is bytes or a `Body`.
 #[pyclass(frozen, get_all, module = "private_media._core")]
 pub(crate) struct Answer {
     status: u16,
-    headers: Vec<(String, String)>,
-    body: Py<Body>,
+    headers: Py<PyDict>,
+    content: Py<PyAny>,
 }
 
 impl Answer {
-    pub(crate) fn new(py: Python<'_>, response: http::Response<MediaBody>) -> PyResult<Self> {
-        let (head, body) = response.into_parts();
-        let mut headers = standing_headers();
-        headers.extend(head.headers);
-        let headers = headers.iter().map(|(name, value)| (name.as_str().to_owned(), latin1(value))).collect();
-        let body = Py::new(py, Body(Mutex::new(body)))?;
-        Ok(Self { status: head.status.as_u16(), headers, body })
+    pub(crate) fn new(py: Python<'_>, response: http::Response<Content>) -> PyResult<Self> {
+        let (head, content) = response.into_parts();
+        let headers = PyDict::new(py);
+        for (name, value) in standing_headers().iter().chain(&head.headers) {
+            headers.set_item(PyString::intern(py, &title(name.as_str())), latin1(value))?;
+        }
+        Ok(Self {
+            status: head.status.as_u16(),
+            headers: headers.unbind(),
+            content: content.into_python(py)?,
+        })
     }
+}
+
+/// A field's name as Django's own responses write it.
+fn title(name: &str) -> String {
+    let mut is_first = true;
+    let cased = |c: char| {
+        let cased = if is_first { c.to_ascii_uppercase() } else { c };
+        is_first = c == '-';
+        cased
+    };
+    if name == "etag" { "ETag".to_owned() } else { name.chars().map(cased).collect() }
 }
 
 /// Each byte as the character of that number, which is how WSGI and Django write a field.
 fn latin1(value: &HeaderValue) -> String {
-    value.as_bytes().iter().map(|byte| char::from(*byte)).collect()
+    value.to_str().map_or_else(|_| value.as_bytes().iter().copied().map(char::from).collect(), str::to_owned)
+}
+
+fn poll(body: &mut MediaBody, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    Pin::new(body).poll_frame(context).map(|frame| match frame {
+        None => Ok(Bytes::new()),
+        // There are no trailers.
+        Some(frame) => frame.map(|frame| frame.into_data().unwrap_or_default()),
+    })
 }
 
 /// The content of a response, read as it is taken.
@@ -164,11 +222,7 @@ impl Body {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<std::io::Result<Bytes>> {
-        Pin::new(&mut *self.lock()).poll_frame(context).map(|frame| match frame {
-            None => Ok(Bytes::new()),
-            // There are no trailers.
-            Some(frame) => frame.map(|frame| frame.into_data().unwrap_or_default()),
-        })
+    fn poll(&self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        poll(&mut self.lock(), context)
     }
 }

@@ -1,11 +1,10 @@
 //! What is asked for?
 
+use http::Method;
 use http::header::{
-    HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::request::Parts;
-use http::{Method, Request, Uri};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use private_media::{MediaPath, MediaRequest, storage};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -55,34 +54,22 @@ pub(crate) fn safe_name(raw: &str) -> String {
 /// The request for this path with this `request.META`.
 pub(crate) fn parse_request(
     method: &str,
-    path: &MediaPath,
+    path: MediaPath,
     meta: &Bound<'_, PyDict>,
     download: bool,
 ) -> PyResult<MediaRequest> {
-    let head = head(method, path, meta)?;
-    let mut request = MediaRequest::parse(&head)
-        .map_err(|_| PyValueError::new_err(format!("private files are for GET and HEAD, not {method}")))?;
-    request.download |= download;
-    Ok(request)
-}
-
-fn head(method: &str, path: &MediaPath, meta: &Bound<'_, PyDict>) -> PyResult<Parts> {
-    // A server hands on queries that are no URL's. They mean nothing to us but `download`, so they are encoded, not refused.
-    const QUERY: &AsciiSet =
-        &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`');
-    let query = text(meta, "QUERY_STRING")?.unwrap_or_default();
-    let uri = format!("/{}?{}", path.to_url(), utf8_percent_encode(&query, QUERY));
-    let invalid = |error: http::Error| PyValueError::new_err(error.to_string());
-    let uri: Uri = uri.parse().map_err(|error: http::uri::InvalidUri| invalid(error.into()))?;
-    let method: Method =
-        method.parse().map_err(|error: http::method::InvalidMethod| invalid(error.into()))?;
-    let mut request = Request::builder().method(method).uri(uri).body(()).map_err(invalid)?;
+    let refused = || PyValueError::new_err(format!("private files are for GET and HEAD, not {method}"));
+    let known: Method = method.parse().map_err(|_| refused())?;
+    let mut headers = HeaderMap::new();
     for (name, key) in &FIELDS {
         if let Some(value) = text(meta, key)?.and_then(|value| field(&value)) {
-            request.headers_mut().append(name, value);
+            headers.append(name, value);
         }
     }
-    Ok(request.into_parts().0)
+    let query = text(meta, "QUERY_STRING")?.unwrap_or_default();
+    let mut request = MediaRequest::new(&known, path, &query, &headers).map_err(|_| refused())?;
+    request.download |= download;
+    Ok(request)
 }
 
 fn text(meta: &Bound<'_, PyDict>, key: &str) -> PyResult<Option<String>> {

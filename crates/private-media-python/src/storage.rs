@@ -7,15 +7,15 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::Response;
-use private_media::storage::{Content, Edit};
+use private_media::storage::Edit;
 use private_media::{
-    Identity, LocalStorage, MediaBody, MediaPath, MediaRequest, Permit, SaveOptions, Storage, StorageError,
+    Identity, LocalStorage, MediaPath, MediaRequest, Permit, SaveOptions, Storage, StorageError,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator};
 
-use crate::delivery::{Answer, Delivery};
+use crate::delivery::{Answer, Content, Delivery};
 use crate::errors::failed;
 use crate::request::{parse_path, parse_request};
 use crate::waiting::wait;
@@ -57,10 +57,9 @@ impl Root {
         meta: &Bound<'_, PyDict>,
         download: bool,
     ) -> PyResult<Answer> {
-        let path = parse_path(path)?;
-        let request = parse_request(method, &path, meta, download)?;
+        let request = parse_request(method, parse_path(path)?, meta, download)?;
         let answered = wait(py, self.answered(delivery, &request))?;
-        Answer::new(py, answered.map_err(|error| failed(path.as_str(), error))?)
+        Answer::new(py, answered.map_err(|error| failed(path, error))?)
     }
 
     /// The number of an open file, to be closed by whoever gets it. The mode is that of Python's `open()`.
@@ -125,10 +124,12 @@ impl Root {
         &self,
         delivery: &Delivery,
         request: &MediaRequest,
-    ) -> Result<Response<MediaBody>, StorageError> {
+    ) -> Result<Response<Content>, StorageError> {
         let permit = permitted(request.path.clone()).await?;
         let file = self.storage.open(&permit).await?;
-        Ok(delivery.deliver(request, &permit, file, SystemTime::now()))
+        let (head, body) = delivery.deliver(request, &permit, file, SystemTime::now()).into_parts();
+        let reading = |source| StorageError::Io { doing: "reading the file", source };
+        Ok(Response::from_parts(head, Content::of(body).await.map_err(reading)?))
     }
 
     async fn read(&self, path: MediaPath) -> Result<File, StorageError> {
@@ -160,7 +161,7 @@ fn edit(mode: &str) -> PyResult<Option<Edit>> {
 }
 
 /// The pieces of a Python iterator. Each is asked for under the interpreter's lock, in the thread that waits for the save.
-fn pieces<'a>(iterator: Py<PyIterator>) -> Content<'a> {
+fn pieces<'a>(iterator: Py<PyIterator>) -> private_media::storage::Content<'a> {
     Box::pin(futures_util::stream::iter(std::iter::from_fn(move || {
         Python::attach(|py| {
             let piece = iterator.bind(py).clone().next()?;

@@ -45,7 +45,7 @@ class PrivatePhotoTests(TestCase):
     def test_its_bytes_and_its_age(self):
         self.client.login(username="alice", password="alice")
         response = self.client.get(self.car.photo.url)
-        self.assertEqual(b"".join(response.streaming_content), PNG)
+        self.assertEqual(response.content, PNG)
         self.assertEqual(response["Content-Type"], "image/png")
         again = self.client.get(self.car.photo.url, HTTP_IF_MODIFIED_SINCE=response["Last-Modified"])
         self.assertEqual(again.status_code, 304)

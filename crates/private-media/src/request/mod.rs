@@ -5,7 +5,7 @@ mod preconditions;
 mod range;
 
 use http::Method;
-use http::header::RANGE;
+use http::header::{HeaderMap, RANGE};
 use http::request::Parts;
 
 pub(crate) use path::ENCODED;
@@ -37,20 +37,50 @@ impl MediaRequest {
 
     /// Reads a request's head, of whose path this is what is left behind the mount, from a slash on.
     pub(crate) fn parse_at(head: &Parts, path: &str) -> Result<Self, RequestError> {
-        let is_head = match head.method {
+        let path = || MediaPath::from_url(path).map_err(RequestError::Path);
+        Self::from_parts(&head.method, path, head.uri.query().unwrap_or_default(), &head.headers)
+    }
+
+    /// The same for whoever knows the path already, such as a framework that has taken the URL apart itself. The query is
+    /// what stands behind the `?`.
+    ///
+    /// ```
+    /// use http::{HeaderMap, Method};
+    /// use private_media::{MediaPath, MediaRequest};
+    ///
+    /// let path = MediaPath::new("cars/7/photo.jpg")?;
+    /// let request = MediaRequest::new(&Method::GET, path, "download=1", &HeaderMap::new());
+    /// assert!(request.is_ok_and(|request| request.download));
+    /// # Ok::<(), private_media::PathError>(())
+    /// ```
+    pub fn new(
+        method: &Method,
+        path: MediaPath,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<Self, RequestError> {
+        Self::from_parts(method, || Ok(path), query, headers)
+    }
+
+    fn from_parts(
+        method: &Method,
+        path: impl FnOnce() -> Result<MediaPath, RequestError>,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Result<Self, RequestError> {
+        let is_head = match *method {
             Method::GET => false,
             Method::HEAD => true,
             _ => return Err(RequestError::Method),
         };
-        let path = MediaPath::from_url(path).map_err(RequestError::Path)?;
-        let mut ranges = head.headers.get_all(RANGE).iter();
+        let path = path()?;
+        let mut ranges = headers.get_all(RANGE).iter();
         let range = match (ranges.next(), ranges.next()) {
             (Some(range), None) if !is_head => range.to_str().ok().and_then(Range::parse),
             _ => None,
         };
-        let mut query = head.uri.query().unwrap_or_default().split('&');
-        let download = query.any(|pair| pair.split('=').next() == Some("download"));
-        Ok(Self { path, is_head, preconditions: Preconditions::from_headers(&head.headers), range, download })
+        let download = query.split('&').any(|pair| pair.split('=').next() == Some("download"));
+        Ok(Self { path, is_head, preconditions: Preconditions::from_headers(headers), range, download })
     }
 }
 

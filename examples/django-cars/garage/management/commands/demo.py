@@ -1,6 +1,7 @@
-"""`manage.py demo`: the database, three accounts, and a server."""
+"""`manage.py demo`: the database, four accounts, and a server."""
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
@@ -10,7 +11,7 @@ PASSWORD = "open sesame"
 class Command(BaseCommand):
     """Makes what is missing, and serves."""
 
-    help = "Makes the database and three accounts, and serves the site."
+    help = "Makes the database and four accounts, and serves the site."
 
     def add_arguments(self, parser):
         parser.add_argument("address", nargs="?", default="127.0.0.1:8000")
@@ -18,10 +19,15 @@ class Command(BaseCommand):
     def handle(self, *, address, **options):
         call_command("migrate", verbosity=0)
         users = get_user_model().objects
-        for name, staff in (("alice", False), ("bob", False), ("carol", True)):
+        for name in ("alice", "bob", "carol", "dora"):
             if not users.filter(username=name).exists():
-                users.create_user(name, password=PASSWORD, is_staff=staff, is_superuser=staff)
+                user = users.create_user(
+                    name, password=PASSWORD, is_staff=name in {"carol", "dora"}, is_superuser=name == "carol"
+                )
+                if name == "dora":
+                    user.user_permissions.add(Permission.objects.get(codename="view_car"))
         self.stdout.write(
-            f"http://{address} (alice, bob or staff carol; the password is {PASSWORD!r}; admin at /admin/)"
+            f"http://{address} (alice, bob, or staff carol and dora; the password is {PASSWORD!r}; admin at /admin/)"
         )
-        call_command("runserver", address, use_reloader=False)
+        # It serves the admin's style sheets without DEBUG, too.
+        call_command("runserver", address, use_reloader=False, insecure_serving=True)

@@ -1,0 +1,173 @@
+"""The Django example in a browser: a photo goes up in the admin, and only its owner and staff ever see it."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Locator, Page, expect
+
+from conftest import REPOSITORY, Complaints
+
+PASSWORD = "open sesame"
+START_SECONDS = 60.0
+#: The admin has pictures of its own.
+PREVIEW = "img[src^='/private/']"
+
+
+@pytest.fixture
+def cars(tmp_path: Path) -> Iterator[str]:
+    """Start a copy of the example by the command of its README, on the Django that has the wheel."""
+    default = REPOSITORY / "target" / "python" / "django52" / "bin" / "python"
+    python = Path(os.environ.get("PRIVATE_MEDIA_PYTHON", default))
+    if not python.is_file():
+        pytest.fail(f"there is no Python at {python}: run cargo xtask python first", pytrace=False)
+    folder = tmp_path / "django-cars"
+    unused = shutil.ignore_patterns("db.sqlite3", "private", "__pycache__")
+    shutil.copytree(REPOSITORY / "examples" / "django-cars", folder, ignore=unused)
+    port = free_port()
+    command = [str(python), "manage.py", "demo", f"127.0.0.1:{port}"]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)  # noqa: S603 (our own)
+        try:
+            wait_for(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(15)
+    # pytest shows it if the test fails.
+    text = (tmp_path / "said").read_text()
+    print(text)  # noqa: T201
+    assert "Traceback" not in text
+
+
+def free_port() -> int:
+    """Find a port that nobody has, and that no client of the machine is given meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 (no secret)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the demo listens."""
+    end = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the demo does not listen; its exit code is {process.poll()}", pytrace=False)
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(cars: str, browser: Browser, complaints: Complaints) -> Iterator[Visit]:
+    """Give each visitor a browser of their own, who signs in by the form."""
+    contexts: list[BrowserContext] = []
+
+    def visit(name: str | None = None) -> Page:
+        context = browser.new_context(base_url=cars, viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        complaints.watch(context)
+        page = context.new_page()
+        page.goto("/")
+        if name is not None:
+            page.get_by_label("Username").fill(name)
+            page.get_by_label("Password").fill(PASSWORD)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("button", name=f"Sign out {name}")).to_be_visible()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def is_shown(picture: Locator) -> None:
+    """Make sure that the browser has decoded it, so that the bytes came."""
+    picture.scroll_into_view_if_needed()
+    picture.evaluate("image => image.decode()")
+    assert picture.evaluate("image => image.naturalWidth") == 320
+
+
+def upload_in_the_admin(page: Page, owner: str, jpeg: bytes) -> str:
+    """Add a car, and stay on its page; gives that page's path."""
+    page.goto("/admin/garage/car/add/")
+    page.get_by_label("Owner").select_option(label=owner)
+    photo: FilePayload = {"name": "my beetle.jpg", "mimeType": "image/jpeg", "buffer": jpeg}
+    page.get_by_label("Photo").set_input_files(photo)
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    return urlsplit(page.url).path
+
+
+def test_a_photo_goes_up_in_the_admin_and_is_its_owner_s(
+    visit: Visit, complaints: Complaints, jpeg: bytes, screenshots: Path
+) -> None:
+    # Browsers ask for it by themselves, and the admin has none.
+    complaints.expect(r"/favicon\.ico")
+    carol = visit("carol")
+    change = upload_in_the_admin(carol, "alice", jpeg)
+    content = carol.locator("#content")
+    is_shown(content.locator(PREVIEW))
+    carol.screenshot(path=screenshots / "django-admin-change.png")
+
+    # The link is that of the preview, and leads to the file.
+    link = content.get_by_role("link", name="cars/1/my_beetle.jpg")
+    url = link.get_attribute("href")
+    assert url == content.locator(PREVIEW).get_attribute("src") == "/private/cars/1/my_beetle.jpg"
+    link.click()
+    carol.wait_for_url(f"**{url}")
+    answer = carol.request.get(url)
+    assert (answer.status, answer.headers["content-type"], answer.body()) == (200, "image/jpeg", jpeg)
+
+    # dora may look, and not change.
+    dora = visit("dora")
+    dora.goto(change)
+    content = dora.locator("#content")
+    expect(content.locator("input[type=file]")).to_have_count(0)
+    is_shown(content.locator(PREVIEW))
+    dora.screenshot(path=screenshots / "django-admin-view.png")
+    assert content.get_by_role("link", name="cars/1/my_beetle.jpg").get_attribute("href") == url
+
+    # Its owner sees it in place.
+    alice = visit("alice")
+    is_shown(alice.locator(".cars img"))
+    alice.screenshot(path=screenshots / "django-cars.png")
+
+    # Nobody else finds it, nor learns that it is there.
+    complaints.expect("status of 404")
+    for stranger in (visit("bob"), visit()):
+        expect(stranger.locator(".cars img")).to_have_count(0)
+        answers = []
+        for path in (url, "/private/cars/1/was-never-here.jpg"):
+            said = stranger.goto(path)
+            assert said is not None
+            answers.append((said.status, said.text()))
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 404
+
+
+def test_an_upload_on_the_site_itself(visit: Visit, jpeg: bytes, screenshots: Path) -> None:
+    alice = visit("alice")
+    photo: FilePayload = {"name": "naïve café.jpg", "mimeType": "image/jpeg", "buffer": jpeg}
+    for _ in range(2):
+        alice.get_by_label("Photo").set_input_files(photo)
+        alice.get_by_role("button", name="Upload").click()
+    expect(alice.locator(".cars img")).to_have_count(2)
+    for picture in alice.locator(".cars img").all():
+        is_shown(picture)
+    alice.screenshot(path=screenshots / "django-cars-two.png")
+    alice.get_by_role("button", name="Sign out").click()
+    expect(alice.get_by_label("Username")).to_be_visible()
+    alice.screenshot(path=screenshots / "django-cars-sign-in.png")
