@@ -1,5 +1,6 @@
 """A Django site with private files: as django-private-storage has them, as Django alone, and ours."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from django.urls import include, path
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["BENCH_DATABASE"]}},
+    DATABASES={"default": json.loads(os.environ["BENCH_DATABASE"])},
     INSTALLED_APPS=[
         "django.contrib.auth",
         "django.contrib.contenttypes",

@@ -2,10 +2,12 @@
 
 use std::process::Command;
 
+use crate::django;
 use crate::machine::{self, cargo, step};
 
 /// What it runs beside the toolchain, and the Debian package that has it.
-pub(crate) const PROGRAMS: [(&str, &str); 7] = [
+pub(crate) const PROGRAMS: [(&str, &str); 8] = [
+    ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("caddy", "caddy"),
     ("getconf", "libc-bin"),
     ("nginx", "nginx"),
@@ -18,6 +20,7 @@ pub(crate) const PROGRAMS: [(&str, &str); 7] = [
 /// Runs the benchmark with these arguments.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     machine::install(&PROGRAMS)?;
+    django::install_postgres()?;
     let python = machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
     // The package as its users have it.
     step(Command::new(python).args([

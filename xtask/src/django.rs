@@ -13,19 +13,21 @@ const POSTGRES: (&str, &str) = ("/usr/lib/postgresql", "postgresql");
 
 /// Installs the databases, and makes the virtual environments.
 pub(crate) fn install() -> Result<(), String> {
-    let mut programs = PROGRAMS.to_vec();
-    let has_postgres = std::fs::read_dir(POSTGRES.0).is_ok_and(|mut versions| {
-        versions.any(|version| version.is_ok_and(|version| version.path().join("bin/initdb").exists()))
-    });
-    if !has_postgres {
-        programs.push(POSTGRES);
-    }
-    machine::install(&programs)?;
+    machine::install(&PROGRAMS)?;
+    install_postgres()?;
     for version in VERSIONS {
         let requirements = format!("tests/django-site/requirements-{version}.txt");
         machine::venv(&folder(version), &requirements)?;
     }
     Ok(())
+}
+
+/// Installs PostgreSQL.
+pub(crate) fn install_postgres() -> Result<(), String> {
+    let has_postgres = std::fs::read_dir(POSTGRES.0).is_ok_and(|mut versions| {
+        versions.any(|version| version.is_ok_and(|version| version.path().join("bin/initdb").exists()))
+    });
+    if has_postgres { Ok(()) } else { machine::install(&[POSTGRES]) }
 }
 
 /// Has each Django say again what the vectors hold.

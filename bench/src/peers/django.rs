@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Place, Running, Server, free_address, nginx};
+use serde_json::json;
+
+use super::{Place, Running, Server, apache, free_address, nginx};
 use crate::Result;
 
 /// nginx sends, by X-Accel-Redirect.
@@ -22,6 +24,16 @@ pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
              location /private-x-accel-redirect/ {{ internal; alias {root}/; }}\n}}\n"
         ),
     )?;
+    let running = Running::private(front, vec![gunicorn, server], ("Cookie", cookie));
+    Ok(Running { denied_status: 403, prefix: "/private-storage/", ..running })
+}
+
+/// Apache sends, by X-Sendfile.
+pub(super) fn behind_apache(place: &Place) -> Result<Running> {
+    let (address, front) = (free_address()?, free_address()?);
+    let cookie = prepare(place)?;
+    let gunicorn = gunicorn(place, "gunicorn-apache", address, "apache")?;
+    let server = apache::start(place, front, address)?;
     let running = Running::private(front, vec![gunicorn, server], ("Cookie", cookie));
     Ok(Running { denied_status: 403, prefix: "/private-storage/", ..running })
 }
@@ -77,10 +89,11 @@ fn gunicorn(place: &Place, name: &str, address: SocketAddr, delivery: &str) -> R
 }
 
 fn environment(command: &mut Command, place: &Place, delivery: &str) {
-    command.env("PYTHONPATH", site());
+    let name = place.path("db.sqlite3").display().to_string();
     command
+        .env("PYTHONPATH", site())
         .env("BENCH_ROOT", place.root())
-        .env("BENCH_DATABASE", place.path("db.sqlite3"))
+        .env("BENCH_DATABASE", json!({ "ENGINE": "django.db.backends.sqlite3", "NAME": name }).to_string())
         .env("BENCH_DELIVERY", delivery);
 }
 
@@ -88,16 +101,22 @@ fn environment(command: &mut Command, place: &Place, delivery: &str) {
 fn prepare(place: &Place) -> Result<String> {
     let made = place.path("cookie");
     if !made.exists() {
-        let mut command = Command::new(python("python")?);
-        command.args(["-c", "import bench_site; bench_site.prepare()"]);
-        environment(&mut command, place, "django");
-        let output = command.output()?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into());
-        }
-        std::fs::write(&made, String::from_utf8(output.stdout)?.trim())?;
+        std::fs::write(&made, prepare_in(place, |_| ())?)?;
     }
     Ok(std::fs::read_to_string(made)?)
+}
+
+/// The same in another database.
+pub(super) fn prepare_in(place: &Place, configure: impl FnOnce(&mut Command)) -> Result<String> {
+    let mut command = Command::new(python("python")?);
+    command.args(["-c", "import bench_site; bench_site.prepare()"]);
+    environment(&mut command, place, "django");
+    configure(&mut command);
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// Where the site is.

@@ -1,9 +1,11 @@
 //! Who is measured: each peer is started on a free port, on the same files, and stopped by the ids of its processes.
 
+mod apache;
 mod caddy;
 mod django;
 mod nginx;
 pub(crate) mod own;
+mod postgres;
 mod rust;
 
 use std::fs::File;
@@ -28,9 +30,10 @@ const fn peer(name: &'static str, start: fn(&Place) -> Result<Running>) -> Peer 
 }
 
 /// The bar stands first, ours behind it, and then the others.
-pub(crate) const PEERS: [Peer; 12] = [
+pub(crate) const PEERS: [Peer; 14] = [
     peer(crate::report::BAR, nginx::public),
     peer("private-media, gateway", own::gateway),
+    peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
     peer("private-media, nginx sends", own::behind_nginx),
     peer("private-media, axum", own::axum),
     peer("private-media, serve_private_media", django::serve_private_media),
@@ -40,6 +43,7 @@ pub(crate) const PEERS: [Peer; 12] = [
     peer("nginx, auth_request", nginx::auth_request),
     peer("Caddy, forward_auth", caddy::forward_auth),
     peer("nginx + gunicorn + django-private-storage", django::behind_nginx),
+    peer("Apache + gunicorn + django-private-storage", django::behind_apache),
     peer("gunicorn + Django's FileResponse", django::file_response),
 ];
 

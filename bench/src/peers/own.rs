@@ -1,13 +1,15 @@
 //! Ours: the gateway with accounts and an owner's grant, alone and behind nginx, and the library in an axum application.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+use serde_json::json;
 
-use super::{Place, Running, Server, built, free_address, nginx};
+use super::{Place, Running, Server, built, django, free_address, nginx, postgres};
 use crate::Result;
 
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
@@ -17,6 +19,24 @@ pub(super) fn gateway(place: &Place) -> Result<Running> {
     let address = free_address()?;
     let server = serve(place, "gateway", address, &[])?;
     Ok(Running::private(address, vec![server], ("Cookie", cookie(place)?)))
+}
+
+/// The gateway beside a Django project whose sessions are in PostgreSQL.
+pub(super) fn with_postgres(place: &Place) -> Result<Running> {
+    let (address, (database, postgres)) = (free_address()?, postgres::start(place)?);
+    let cookie = django::prepare_in(place, |command| {
+        let settings = json!({
+            "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "shop",
+            "HOST": database.ip().to_string(), "PORT": database.port(),
+        });
+        command.env("BENCH_DATABASE", settings.to_string());
+    })?;
+    let secret = place.path("secret.key");
+    std::fs::write(&secret, "a secret of nobody's")?;
+    std::fs::set_permissions(secret, PermissionsExt::from_mode(0o600))?;
+    let url = format!("postgres://shop@{database}/postgres");
+    let server = serve(place, "gateway-postgres", address, &["--identity", "django", "--database", &url])?;
+    Ok(Running::private(address, vec![server, postgres], ("Cookie", cookie)))
 }
 
 /// nginx sends what the gateway permits, on what `private-media config nginx` prints.
