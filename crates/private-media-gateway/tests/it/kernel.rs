@@ -129,7 +129,8 @@ fn several_ranges_in_one_answer() {
     place.write("private/cars/7/big.bin", &content);
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
-    let ranges = [(5, LONGEST + 9), (LONGEST + 200, SHORT), (1 << 20, 100), ((1 << 20) + 500, 2 * LONGEST + 1)];
+    let ranges =
+        [(5, LONGEST + 9), (LONGEST + 200, SHORT), (1 << 20, 100), ((1 << 20) + 500, 2 * LONGEST + 1)];
     let wanted: Vec<_> = ranges.iter().map(|(start, len)| format!("{start}-{}", start + len - 1)).collect();
     let answer = client.ask("GET", "big.bin", &format!("range: bytes={}\r\n", wanted.join(",")));
     assert_eq!(answer.status, 206);
