@@ -86,9 +86,11 @@ def prepare() -> None:
     sys.stdout.write(f"sessionid={client.cookies['sessionid'].value}\n")
 
 
-application = WSGIHandler()
-
-if __name__ == "__main__":
+def manage() -> None:
+    """Run a command of Django's, as a manage.py does."""
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
+
+
+application = WSGIHandler()

@@ -44,7 +44,8 @@ pub(super) fn serve_private_media(place: &Place) -> Result<Running> {
     let cookie = prepare(place)?;
     let python = python("python")?;
     let server = place.start("serve_private_media", address, |command| {
-        command.arg(python).arg(site().join("bench_site.py")).args(["serve_private_media", "--log", "error"]);
+        command.arg(python).args(["-c", "import bench_site; bench_site.manage()"]);
+        command.args(["serve_private_media", "--log", "error"]);
         command.args(["--workers", &place.workers().to_string(), "--bind", &address.to_string()]);
         environment(command, place, "django");
     })?;

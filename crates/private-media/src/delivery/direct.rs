@@ -39,7 +39,7 @@ impl Delivery for Direct {
                 (headers, body)
             }
         };
-        if plan != Plan::NotModified {
+        if !matches!(plan, Plan::Whole | Plan::NotModified) {
             headers.insert(CONTENT_LENGTH, body.remaining().into());
         }
         let mut response = Response::new(if request.is_head { MediaBody::empty() } else { body });

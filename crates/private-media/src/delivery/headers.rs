@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -44,7 +45,7 @@ pub(super) fn validators(path: &MediaPath, file: &MediaFile, now: SystemTime) ->
     }
 }
 
-/// What a response carries that brings the file or a part of it.
+/// What a response carries that brings the file or a part of it. The length is that of the whole file.
 pub(super) fn content_headers(
     path: &MediaPath,
     file: &MediaFile,
@@ -78,6 +79,7 @@ fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: 
     let mut headers = make_validators(file, now);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.extend(file_headers(path, download));
+    headers.insert(CONTENT_LENGTH, file.len.into());
     headers
 }
 

@@ -1,19 +1,40 @@
 //! The one cookie of a name.
 
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
 
 /// The value of the cookie of this name. Two of that name are none: which of them a browser means cannot be known.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    let mut values = pairs.filter_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (own, value) = pair.split_at_checked(at)?;
-        (own.trim_ascii() == name.as_bytes()).then_some(value.strip_prefix(b"=")?.trim_ascii())
-    });
+    let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let first = lines.next()?;
+    let mut values = std::iter::once(first).chain(lines).flat_map(|line| values(line, name.as_bytes()));
     let only = values.next()?;
     let value = std::str::from_utf8(only).ok().filter(|value| value.is_ascii())?;
     values.next().is_none().then_some(value)
+}
+
+/// The values of this name in one line.
+fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        loop {
+            let line = rest?;
+            // Found by words, and not byte by byte.
+            let end = memchr::memchr(b';', line);
+            let (pair, after) = match end.and_then(|end| line.split_at_checked(end)) {
+                Some((pair, after)) => (pair, after.strip_prefix(b";")),
+                None => (line, None),
+            };
+            rest = after;
+            let Some((own, value)) = memchr::memchr(b'=', pair).and_then(|at| pair.split_at_checked(at))
+            else {
+                continue;
+            };
+            if own.trim_ascii() == name {
+                return value.strip_prefix(b"=").map(<[u8]>::trim_ascii);
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl MediaPath {
         if raw.len() > 3 * MAX_PATH {
             return Err(PathError::TooLong);
         }
-        if !raw.contains(['%', '?', '#']) {
+        if !raw.bytes().any(|byte| matches!(byte, b'%' | b'?' | b'#')) {
             return Self::new(raw);
         }
         let mut name = String::with_capacity(raw.len());
@@ -141,10 +141,15 @@ fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::Hidden);
     }
-    if segment.contains('\\') {
+    if segment.bytes().any(|byte| byte == b'\\') {
         return Err(PathError::Separator);
     }
-    if segment.chars().any(char::is_control) {
+    let is_control = if segment.is_ascii() {
+        segment.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        segment.chars().any(char::is_control)
+    };
+    if is_control {
         return Err(PathError::Control);
     }
     Ok(())

@@ -44,8 +44,8 @@ fn lighttpd() {
     check(Kind::Lighttpd, &["--server", "apache"]);
 }
 
+/// Where the gateway sends, it may send what a file was a moment ago, unless told to look each time.
 #[test]
 fn caddy() {
-    // Where the gateway sends, it is noticed as late as was said.
     check(Kind::Caddy, &["--fresh", "0s"]);
 }
