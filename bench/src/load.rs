@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Result;
-use crate::peers::{Place, Running};
+use crate::peers::{Place, Running, built};
 
 /// One kind of request, by many clients at a time.
 pub(crate) struct Work {
@@ -112,6 +112,20 @@ impl Work {
         Ok((status, len))
     }
 
+    fn heads(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
+        let fields: String =
+            self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let target = running.target(self.file);
+        let request = place.path("head");
+        std::fs::write(
+            &request,
+            format!("HEAD {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", running.address),
+        )?;
+        let mut command = place.on_clients_core(built("heads")?);
+        command.args([running.address.to_string(), self.connections.to_string(), seconds.to_string()]);
+        parse(command.stdin(std::fs::File::open(request)?))
+    }
+
     fn fields(&self, running: &Running) -> Result<Vec<(String, String)>> {
         let mut fields =
             if self.ask == Ask::Denied { running.stranger.clone() } else { running.reader.clone() };
@@ -124,13 +138,15 @@ impl Work {
         Ok(fields)
     }
 
-    /// Has wrk ask for so many seconds.
+    /// Has clients ask for so many seconds.
     pub(crate) fn load(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
         // A gibibyte takes its time, and only whole answers count.
         let seconds = if self.ask == Ask::Get && self.file == "1g.mp4" { seconds.max(10) } else { seconds };
+        if self.ask == Ask::Head {
+            return self.heads(running, place, seconds);
+        }
         let script = place.path("wrk.lua");
-        let method = if self.ask == Ask::Head { "HEAD" } else { "GET" };
-        std::fs::write(&script, format!("wrk.method = \"{method}\"\n{SCRIPT}"))?;
+        std::fs::write(&script, SCRIPT)?;
         let mut command = place.on_clients_core("wrk");
         command.args(["--threads", "1", "--timeout", "30s", "--duration", &format!("{seconds}s")]);
         command.args(["--connections", &self.connections.to_string()]).arg("--script").arg(&script);
@@ -192,7 +208,7 @@ fn parse(command: &mut Command) -> Result<Done> {
         return Err(format!("wrk: {line}").into());
     };
     if *errors > 0 || *requests == 0 {
-        return Err(format!("wrk: {requests} answers and {errors} errors").into());
+        return Err(format!("{requests} answers and {errors} errors").into());
     }
     let time_of = |microseconds: u64| Duration::from_micros(microseconds);
     Ok(Done {

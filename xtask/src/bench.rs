@@ -42,7 +42,7 @@ pub(crate) fn test() -> Result<(), String> {
     cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
     let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor (1 KiB)";
     let bench = ["run", "--package", "private-media-bench", "--", "--seconds", "1"];
-    let peers = ["--pairs", "1", "--only", only, "--work", "1 KiB;304;denied"];
+    let peers = ["--pairs", "1", "--only", only, "--work", "1 KiB;304;HEAD;denied"];
     cargo(&[&bench[..], &peers].concat())?;
     let growth = ["--growth", "--files", "100", "--sessions", "10", "--connections", "100", "--cold", "0"];
     cargo(&[&bench[..], &growth].concat())

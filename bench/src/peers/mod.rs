@@ -74,13 +74,9 @@ impl Place {
         if self.both_cores { 2 } else { 1 }
     }
 
-    pub(crate) fn on_clients_core(&self, program: &str) -> Command {
-        self.on_core("1", Path::new(program))
-    }
-
-    fn on_core(&self, core: &str, program: &Path) -> Command {
+    pub(crate) fn on_clients_core(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", if self.both_cores { "0,1" } else { core }]).arg(program);
+        command.args(["--cpu-list", if self.both_cores { "0,1" } else { "1" }]).arg(program.as_ref());
         command
     }
 
@@ -200,7 +196,7 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 /// A program of this workspace, built beside this one.
-fn built(name: &str) -> Result<PathBuf> {
+pub(crate) fn built(name: &str) -> Result<PathBuf> {
     let program = std::env::current_exe()?.with_file_name(name);
     if program.exists() { Ok(program) } else { Err(format!("{} is not built", program.display()).into()) }
 }

@@ -239,6 +239,48 @@ fn an_async_class_decides_too_and_the_middleware_is_the_projects() {
 }
 
 #[test]
+fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
+    for arguments in [&[][..], &["--ask-django"]] {
+        let Some(mut shop) = Shop::open_with("5.2", Server::postgres(), "db", &media(&json!({}))) else {
+            return;
+        };
+        let gateway = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 0}), arguments);
+        let cookie = shop.tell("sign-in alice");
+        assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
+        shop.server.stop();
+        assert_eq!(status(&gateway, &cookie), 404);
+        assert!(gateway.log().contains("it could not be found out who asks"), "{}", gateway.log());
+        shop.server.start_again();
+        let begin = Instant::now();
+        while status(&gateway, &cookie) == 404 {
+            assert!(begin.elapsed().as_secs() < 30, "{}", gateway.log());
+        }
+    }
+}
+
+/// Cookies that anybody can make up wait in a queue of their own length, and are forgotten.
+#[test]
+fn a_flood_of_questions_is_denied_and_passes() {
+    let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &rules(&json!({}))) else {
+        return;
+    };
+    let gateway = shop.embedded(&json!({}), &["--ask-django", "--threads", "1"]);
+    let cookie = shop.tell("sign-in alice");
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for number in 0..50 {
+                    assert_eq!(status(gateway, &format!("made-up-{client}-{number}")), 404);
+                }
+            });
+        }
+    });
+    assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
+    assert!(!gateway.log().contains("Traceback"), "{}", gateway.log());
+}
+
+#[test]
 fn the_settings_are_those_of_django() {
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &media(&json!({}))) else {
         return;

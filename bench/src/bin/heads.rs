@@ -1,0 +1,69 @@
+//! A client that asks for heads. wrk cannot: it waits for the content that a response to HEAD announces and does not have (RFC 9110
+//! section 9.3.2).
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+
+const END: &[u8] = b"\r\n\r\n";
+
+/// One connection, and when it asked.
+struct Client {
+    stream: TcpStream,
+    asked: Instant,
+    head: Vec<u8>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [address, connections, seconds] = arguments.as_slice() else {
+        return Err("usage: heads HOST:PORT CONNECTIONS SECONDS, and the request on standard input".into());
+    };
+    let mut request = Vec::new();
+    std::io::stdin().read_to_end(&mut request)?;
+    let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut clients = Vec::new();
+    let begin = Instant::now();
+    for number in 0..connections.parse::<u64>()? {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        epoll::add(&events, &stream, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
+        stream.write_all(&request)?;
+        clients.push(Client { stream, asked: Instant::now(), head: Vec::new() });
+    }
+    let end = begin + Duration::from_secs(seconds.parse()?);
+    let (mut times, mut bytes) = (Vec::new(), 0);
+    let mut ready = Vec::with_capacity(256);
+    let mut buffer = [0; 4096];
+    while Instant::now() < end {
+        ready.clear();
+        epoll::wait(&events, spare_capacity(&mut ready), None)?;
+        for event in &ready {
+            let client = usize::try_from(event.data.u64()).ok().and_then(|number| clients.get_mut(number));
+            let Some(client) = client else { continue };
+            let count = client.stream.read(&mut buffer)?;
+            if count == 0 {
+                return Err("a connection was closed".into());
+            }
+            bytes += count;
+            client.head.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            if client.head.ends_with(END) {
+                if !client.head.starts_with(b"HTTP/1.1 200") {
+                    return Err(String::from_utf8_lossy(&client.head).into());
+                }
+                times.push(u64::try_from(client.asked.elapsed().as_micros())?);
+                client.head.clear();
+                client.asked = Instant::now();
+                client.stream.write_all(&request)?;
+            }
+        }
+    }
+    times.sort_unstable();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    println!("DONE {} {} {bytes} 0 {} {}", times.len(), begin.elapsed().as_micros(), at(50), at(99));
+    Ok(())
+}
