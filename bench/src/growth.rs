@@ -178,18 +178,19 @@ fn cold(growth: &Growth, place: &Place, cookie: &str, kind: &mut Kind<'_>) -> Re
     Ok(std::fs::remove_file(path)?)
 }
 
-fn get(address: SocketAddr, path: &str, cookie: &str) -> Result<TcpStream> {
+/// Asks, and says whether the connection is to stay.
+fn get(address: SocketAddr, path: &str, cookie: &str, connection: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.write_all(
-        format!("GET /private/{path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\n\r\n").as_bytes(),
+        format!("GET /private/{path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: {connection}\r\n\r\n").as_bytes(),
     )?;
     Ok(stream)
 }
 
 /// Reads until there is no more, or it is time; gives how much there was.
 fn read_all(address: SocketAddr, path: &str, cookie: &str, ended: &AtomicBool) -> Result<u64> {
-    let mut stream = get(address, path, cookie)?;
+    let mut stream = get(address, path, cookie, "close")?;
     let (mut buffer, mut read) = (vec![0; 1 << 20], 0);
     while !ended.load(Ordering::Relaxed) {
         match stream.read(&mut buffer)? {
@@ -211,11 +212,11 @@ fn idle(growth: &Growth, place: &Place, cookie: &str) -> Result<u64> {
         },
     )?;
     let (address, server) = own::started(place, &[])?;
-    get(address, "cars/7/1k.jpg", cookie)?;
+    get(address, "cars/7/1k.jpg", cookie, "keep-alive")?;
     let before = of_sessions(&[server.id()])?.memory;
     let mut streams = Vec::new();
     for _ in 0..growth.connections {
-        let mut stream = get(address, "cars/7/1k.jpg", cookie)?;
+        let mut stream = get(address, "cars/7/1k.jpg", cookie, "keep-alive")?;
         load::read_head(&mut stream)?;
         streams.push(stream);
     }
