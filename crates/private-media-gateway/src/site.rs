@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::header::HeaderValue;
+use http::header::{HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use private_media::identity::accounts::ClientAddr;
@@ -74,27 +75,32 @@ impl Site {
 
     /// Whether somebody asks where the request comes from. The accounts do for a password, and not for a cookie; who else tells readers
     /// apart may do so each time.
-    fn asks_whence<B>(&self, request: &Request<B>) -> bool {
-        let has_cookie_alone = matches!(*request.method(), Method::GET | Method::HEAD)
-            && !request.headers().contains_key(http::header::AUTHORIZATION);
+    fn asks_whence(&self, method: &Method, headers: &HeaderMap) -> bool {
+        let has_cookie_alone = matches!(*method, Method::GET | Method::HEAD)
+            && !headers.contains_key(http::header::AUTHORIZATION);
         !has_cookie_alone || self.accounts.is_none() || self.pages.is_some()
     }
 
     fn relative(&self, uri: &Uri) -> Option<Uri> {
         format!("/{}", uri.path_and_query()?.as_str().strip_prefix(&*self.url)?).parse().ok()
     }
+
+    fn begin(&self, method: &Method, uri: &Uri) -> Begun {
+        let id = self.ids.next();
+        let line = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| Line {
+            id: id.clone(),
+            begin: Instant::now(),
+            method: method.clone(),
+            path: uri.path().to_owned(),
+        });
+        Begun { id, line }
+    }
 }
 
 impl Handler for Site {
     async fn handle(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let id = self.ids.next();
-        let logged = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| Line {
-            id: id.clone(),
-            begin: Instant::now(),
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-        });
-        if self.asks_whence(&request) {
+        let begun = self.begin(request.method(), request.uri());
+        if self.asks_whence(request.method(), request.headers()) {
             request.extensions_mut().insert(ClientAddr(peer.ip()));
         }
         let has_content = !http_body::Body::is_end_stream(request.body());
@@ -104,8 +110,35 @@ impl Handler for Site {
         if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.headers_mut().insert(&REQUEST_ID, id);
-        let Some(line) = logged else { return response };
+        begun.end(response, record)
+    }
+
+    fn is_file(&self, head: &Parts) -> bool {
+        head.uri.path().strip_prefix(&*self.url).is_some_and(|rest| !rest.starts_with("-/"))
+    }
+
+    async fn file(&self, head: &mut Parts, peer: SocketAddr) -> Response<Body> {
+        let begun = self.begin(&head.method, &head.uri);
+        if self.asks_whence(&head.method, &head.headers) {
+            head.extensions.insert(ClientAddr(peer.ip()));
+        }
+        let (response, record) = self.media.respond(head).await;
+        begun.end(response.map(Body::from), Some(record))
+    }
+}
+
+/// A request that has come.
+struct Begun {
+    id: HeaderValue,
+    /// For the access log, if there is one.
+    line: Option<Line>,
+}
+
+impl Begun {
+    /// Names the response, and has it logged when it has been sent.
+    fn end(self, mut response: Response<Body>, record: Option<AccessRecord>) -> Response<Body> {
+        response.headers_mut().insert(&REQUEST_ID, self.id);
+        let Some(line) = self.line else { return response };
         let status = response.status().as_u16();
         response.map(|body| body.counted(move |bytes| log(&line, record.as_ref(), status, bytes)))
     }

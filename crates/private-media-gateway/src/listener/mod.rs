@@ -3,9 +3,11 @@
 mod deadlines;
 pub(crate) mod kernel;
 mod paced;
+mod plain;
 mod sockets;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -41,6 +44,12 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
         request: Request<Incoming>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Whether a request of this head is for a file, and [`Handler::file`] answers it.
+    fn is_file(&self, head: &Parts) -> bool;
+
+    /// Answers a request for a file, without content.
+    fn file(&self, head: &mut Parts, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// The connections that there may be at a time, of all workers together.
@@ -124,12 +133,27 @@ async fn connection(
     peer: SocketAddr,
     handler: impl Handler,
     limits: Limits,
-    mut stopped: watch::Receiver<bool>,
-) -> hyper::Result<()> {
+    stopped: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     // A small response is not held back for more; large ones come in pieces that fill packets anyway.
     let _ = stream.set_nodelay(true);
-    let stream = Sending::new(stream);
-    let files = stream.files();
+    let stream = Paced::new(Sending::new(stream), limits.min_rate);
+    match plain::serve(stream, peer, &handler, limits.head, stopped.clone()).await? {
+        // What is rare does not make room in each connection's state.
+        Some(stream) => Ok(Box::pin(any(stream, peer, handler, limits, stopped)).await?),
+        None => Ok(()),
+    }
+}
+
+/// Answers any requests.
+async fn any(
+    stream: Paced<Sending>,
+    peer: SocketAddr,
+    handler: impl Handler,
+    limits: Limits,
+    mut stopped: watch::Receiver<bool>,
+) -> hyper::Result<()> {
+    let files = stream.io().files();
     let service = service_fn(|request| {
         let (handler, files) = (handler.clone(), files.clone());
         async move {
@@ -143,7 +167,7 @@ async fn connection(
         .max_buf_size(BUFFER)
         // Slices of content reach the connection as they are, and not copied together.
         .writev(true)
-        .serve_connection(TokioIo::new(Paced::new(stream, limits.min_rate)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let seen = stopped.clone();
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped.wait_for(|stopped| *stopped));

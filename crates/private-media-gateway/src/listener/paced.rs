@@ -28,6 +28,14 @@ impl<T> Paced<T> {
         Self { io, min_rate, end: None, taken: 0 }
     }
 
+    pub(crate) fn io(&self) -> &T {
+        &self.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+
     fn pace(
         &mut self,
         context: &mut Context<'_>,

@@ -1,0 +1,379 @@
+//! Plain requests for files, answered with no more of HTTP than they use.
+//!
+//! Nearly all requests are a GET or a HEAD of one file, without content, and most connections have no others. Those are read here,
+//! answered, and sent. What is not clearly one of them is not judged here: the connection goes on with hyper, which reads that
+//! request from its first byte.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, Bytes};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use memchr::{memchr, memmem};
+use tokio::io::AsyncWrite;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use super::kernel::Sending;
+use super::paced::Paced;
+use super::{BUFFER, Handler};
+use crate::body::Body;
+
+type Stream = Paced<Sending>;
+
+/// The most fields that a plain request has.
+const FIELDS: usize = 64;
+/// Fields up to this length in all are remembered on their connection, in bytes.
+const REMEMBERED: usize = 4 << 10;
+
+thread_local! {
+    /// Memory that is used between two waits, and by whoever is first again.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Answers plain requests until the connection has ended, or until there is a request that is not plain: then the connection is given
+/// back, to be gone on with.
+pub(super) async fn serve(
+    mut stream: Stream,
+    peer: SocketAddr,
+    handler: &impl Handler,
+    limit: Duration,
+    mut stopped: watch::Receiver<bool>,
+) -> io::Result<Option<Stream>> {
+    let seen = stopped.clone();
+    let stop = pin!(stopped.wait_for(|stopped| *stopped));
+    let mut idle = Idle { deadline: Deadline::new(limit), stop, is_waiting_for_stop: false, seen };
+    let mut asked = Asked::new();
+    loop {
+        idle.deadline.begin();
+        match poll_fn(|context| asked.poll(context, &mut stream, handler, &mut idle)).await? {
+            Next::Plain => {}
+            Next::Other => {
+                stream.io_mut().unread(std::mem::take(&mut asked.bytes));
+                return Ok(Some(stream));
+            }
+            Next::End => return Ok(None),
+        }
+        let response = handler.file(&mut asked.head, peer).await;
+        let response = response.map(|body| body.sent_by(stream.io().files()));
+        let is_last = asked.is_last || idle.is_stopping();
+        send(&mut stream, response, &asked.head.method, is_last).await?;
+        if is_last {
+            return Ok(None);
+        }
+    }
+}
+
+/// What comes next on a connection.
+enum Next {
+    /// A plain request.
+    Plain,
+    /// Something else, to be read from its first byte.
+    Other,
+    /// Nothing: it has ended, or it is time.
+    End,
+}
+
+/// The request that is being read, or answered.
+struct Asked {
+    head: Parts,
+    /// Whether the client wants no other answer on this connection.
+    is_last: bool,
+    /// The fields of the head, as they came: from one request to the next of a connection they are nearly always the same.
+    fields: Vec<u8>,
+    /// What has come and was not taken yet.
+    bytes: Vec<u8>,
+    /// Whether this has been looked at, and is the beginning of a head.
+    is_begun: bool,
+}
+
+impl Asked {
+    fn new() -> Self {
+        let (head, ()) = Request::new(()).into_parts();
+        Self { head, is_last: false, fields: Vec::new(), bytes: Vec::new(), is_begun: false }
+    }
+
+    fn poll<S: Future>(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Stream,
+        handler: &impl Handler,
+        idle: &mut Idle<Pin<&mut S>>,
+    ) -> Poll<io::Result<Next>> {
+        loop {
+            // More than one request may have come at once.
+            if !self.bytes.is_empty() && !self.is_begun {
+                let bytes = std::mem::take(&mut self.bytes);
+                if let Some(next) = self.take(&bytes, handler) {
+                    return Poll::Ready(Ok(next));
+                }
+            }
+            if let Poll::Ready(readable) = stream.io().poll_readable(context) {
+                readable?;
+                match self.read(stream.io_mut(), handler) {
+                    Ok(Some(next)) => return Poll::Ready(Ok(next)),
+                    Ok(None) => continue,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            return idle.poll(context, self.bytes.is_empty()).map(|()| Ok(Next::End));
+        }
+    }
+
+    /// Takes what has come, if it is a whole head.
+    fn read(&mut self, stream: &mut Sending, handler: &impl Handler) -> io::Result<Option<Next>> {
+        let mut scratch = SCRATCH.take();
+        scratch.clear();
+        scratch.reserve(BUFFER);
+        scratch.extend_from_slice(&self.bytes);
+        let read = stream.try_read(&mut scratch);
+        let next = match &read {
+            Ok(0) => Some(Next::End),
+            Ok(_) => self.take(&scratch, handler),
+            Err(_) => None,
+        };
+        SCRATCH.set(scratch);
+        read.map(|_| next)
+    }
+
+    /// Takes a head from the beginning of these bytes, if there is a whole one, and keeps the others.
+    fn take(&mut self, bytes: &[u8], handler: &impl Handler) -> Option<Next> {
+        let (next, taken) = match self.parse(bytes) {
+            Parsed::Plain(len) if handler.is_file(&self.head) => (Some(Next::Plain), len),
+            Parsed::More if bytes.len() < BUFFER => (None, 0),
+            _ => (Some(Next::Other), 0),
+        };
+        self.is_begun = next.is_none();
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        next
+    }
+
+    fn parse(&mut self, bytes: &[u8]) -> Parsed {
+        let Some(end) = memchr(b'\n', bytes) else { return Parsed::More };
+        let (line, rest) = bytes.split_at(end + 1);
+        let Some((method, uri)) = request_line(line) else { return Parsed::Other };
+        let len = if !self.fields.is_empty() && rest.starts_with(&self.fields) {
+            self.fields.len()
+        } else {
+            // A head may end in other ways, which are not plain.
+            let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
+                let is_odd = memmem::find(bytes, b"\n\n").is_some();
+                return if is_odd { Parsed::Other } else { Parsed::More };
+            };
+            let fields = bytes.get(line.len()..end + 4).unwrap_or_default();
+            self.fields.clear();
+            let Some((headers, is_last)) = plain_fields(fields) else { return Parsed::Other };
+            (self.head.headers, self.is_last) = (headers, is_last);
+            if fields.len() <= REMEMBERED {
+                self.fields.extend_from_slice(fields);
+            }
+            fields.len()
+        };
+        self.head.method = method;
+        self.head.uri = uri;
+        self.head.extensions.clear();
+        Parsed::Plain(line.len() + len)
+    }
+}
+
+/// What bytes are.
+enum Parsed {
+    /// The head of a plain request, of this length.
+    Plain(usize),
+    /// The beginning of a head.
+    More,
+    /// Not clearly one of these.
+    Other,
+}
+
+/// A GET or HEAD of a path, in HTTP/1.1 (RFC 9112 section 3).
+fn request_line(line: &[u8]) -> Option<(Method, Uri)> {
+    let (method, rest) = match line.strip_prefix(b"GET ") {
+        Some(rest) => (Method::GET, rest),
+        None => (Method::HEAD, line.strip_prefix(b"HEAD ")?),
+    };
+    let target = rest.strip_suffix(b" HTTP/1.1\r\n")?;
+    let is_plain = target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic);
+    is_plain.then(|| Uri::try_from(target).ok())?.map(|uri| (method, uri))
+}
+
+/// The fields of a request without content, of which nothing but an answer is wanted, and whether that is the last one.
+fn plain_fields(bytes: &[u8]) -> Option<(HeaderMap, bool)> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
+    let httparse::Status::Complete((len, fields)) = httparse::parse_headers(bytes, &mut fields).ok()? else {
+        return None;
+    };
+    if len != bytes.len() {
+        return None;
+    }
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    let mut is_last = None;
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        match name {
+            CONTENT_LENGTH | EXPECT | TRANSFER_ENCODING | UPGRADE => return None,
+            CONNECTION => {
+                let is_close = field.value.eq_ignore_ascii_case(b"close");
+                if !is_close && !field.value.eq_ignore_ascii_case(b"keep-alive") || is_last.is_some() {
+                    return None;
+                }
+                is_last = Some(is_close);
+            }
+            _ => {}
+        }
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some((headers, is_last.unwrap_or(false)))
+}
+
+/// What a connection waits for that has nothing to do.
+struct Idle<S> {
+    deadline: Deadline,
+    stop: S,
+    is_waiting_for_stop: bool,
+    seen: watch::Receiver<bool>,
+}
+
+impl<S: Future> Idle<Pin<&mut S>> {
+    fn is_stopping(&self) -> bool {
+        self.seen.has_changed().unwrap_or(true)
+    }
+
+    /// Ready when the connection has had its time, or when all are to stop and nothing has begun.
+    fn poll(&mut self, context: &mut Context<'_>, may_stop: bool) -> Poll<()> {
+        // Once it is waited for, the signal wakes this task when it comes; before, there is nothing to ask it.
+        if !self.is_waiting_for_stop || may_stop && self.is_stopping() {
+            self.is_waiting_for_stop = true;
+            if self.stop.as_mut().poll(context).is_ready() && may_stop {
+                return Poll::Ready(());
+            }
+        }
+        self.deadline.poll(context)
+    }
+}
+
+/// The time that a head may take. Its timer is set anew only when it has rung, and not at each request.
+struct Deadline {
+    limit: Duration,
+    at: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Deadline {
+    fn new(limit: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(limit));
+        Self { limit, at: timer.deadline(), timer }
+    }
+
+    fn begin(&mut self) {
+        self.at = Instant::now() + self.limit;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.at);
+        }
+    }
+}
+
+/// Sends a response to its end.
+async fn send(
+    stream: &mut Stream,
+    response: Response<Body>,
+    method: &Method,
+    is_last: bool,
+) -> io::Result<()> {
+    let mut head = SCRATCH.take();
+    head.clear();
+    let len = write_head(&response, method, is_last, &mut head);
+    let sent = write(stream, &head, response.into_body(), len).await;
+    SCRATCH.set(head);
+    sent
+}
+
+/// Writes a head and `len` bytes of content.
+async fn write(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io::Result<()> {
+    let mut body = pin!(body);
+    let mut left = len;
+    loop {
+        let mut data = Bytes::new();
+        if left > 0 {
+            let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
+            let frame = frame.ok_or(ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
+            data = frame.into_data().unwrap_or_default();
+            left = left.checked_sub(data.len() as u64).ok_or(ErrorKind::InvalidData)?;
+        }
+        poll_fn(|context| {
+            while !(head.is_empty() && data.is_empty()) {
+                let slices = [IoSlice::new(head), IoSlice::new(&data)];
+                let written = ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::Error::from(ErrorKind::WriteZero)));
+                }
+                let of_head = written.min(head.len());
+                head.advance(of_head);
+                data.advance(written - of_head);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        if left == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes the head of a response (RFC 9112 section 4), and gives the length of the content behind it.
+fn write_head(response: &Response<Body>, method: &Method, is_last: bool, head: &mut Vec<u8>) -> u64 {
+    let (status, headers) = (response.status(), response.headers());
+    let mut line = |parts: &[&[u8]]| {
+        parts.iter().for_each(|part| head.extend_from_slice(part));
+        head.extend_from_slice(b"\r\n");
+    };
+    let reason = status.canonical_reason().unwrap_or_default();
+    line(&[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+    for (name, value) in headers {
+        line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+    }
+    let len = response.body().size_hint().lower();
+    // RFC 9110 section 8.6.
+    let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
+    if has_content && !headers.contains_key(CONTENT_LENGTH) {
+        line(&[b"content-length: ", len.to_string().as_bytes()]);
+    }
+    if is_last {
+        line(&[b"connection: close"]);
+    }
+    line(&[b"date: ", &date()]);
+    line(&[]);
+    if has_content { len } else { 0 }
+}
+
+/// The time as HTTP writes it, made once a second.
+fn date() -> [u8; 29] {
+    thread_local! {
+        static MADE: Cell<(u64, [u8; 29])> = const { Cell::new((0, [b' '; 29])) };
+    }
+    let now = SystemTime::now();
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (made, mut date) = MADE.get();
+    if made != second {
+        date = httpdate::fmt_http_date(now).as_bytes().try_into().unwrap_or(date);
+        MADE.set((second, date));
+    }
+    date
+}
