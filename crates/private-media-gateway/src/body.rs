@@ -57,15 +57,13 @@ impl Body {
     }
 
     /// Says how much was taken of it when it is let go: at its end, or when its client has gone.
-    pub(crate) fn counted(mut self, done: impl FnOnce(u64) + Send + 'static) -> Self {
+    pub(crate) fn count(&mut self, done: impl FnOnce(u64) + Send + 'static) {
         self.done = Some(Box::new(done));
-        self
     }
 
     /// Has the kernel send what it can, on the connection whose files these are and on no other.
-    pub(crate) fn sent_by(mut self, files: Files) -> Self {
+    pub(crate) fn send_by(&mut self, files: Files) {
         self.files = Some(files);
-        self
     }
 
     /// What stands for the next stretch of a file, if the kernel is to send it.

@@ -15,7 +15,7 @@ use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
 use tower_service::Service;
 
 use crate::body::{Body, line};
-use crate::listener::Handler;
+use crate::listener::{Answer, Handler, Standing};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,12 +29,14 @@ pub(crate) struct Site {
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
     ids: Arc<Ids>,
+    standing: Arc<Standing>,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default() }
+        let standing = Arc::new(Standing::from(&media.standing_headers()));
+        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default(), standing }
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
@@ -110,20 +112,34 @@ impl Handler for Site {
         if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
-        begun.end(response, record)
+        response.headers_mut().insert(&REQUEST_ID, begun.id);
+        if let Some(line) = begun.line {
+            let status = response.status();
+            line.log_at_end(status, response.body_mut(), record);
+        }
+        response
     }
 
     fn is_file(&self, head: &Parts) -> bool {
         head.uri.path().strip_prefix(&*self.url).is_some_and(|rest| !rest.starts_with("-/"))
     }
 
-    async fn file(&self, head: &mut Parts, peer: SocketAddr) -> Response<Body> {
+    async fn file(&self, head: &mut Parts, peer: SocketAddr) -> Answer {
         let begun = self.begin(&head.method, &head.uri);
         if self.asks_whence(&head.method, &head.headers) {
             head.extensions.insert(ClientAddr(peer.ip()));
         }
-        let (response, record) = self.media.respond(head).await;
-        begun.end(response.map(Body::from), Some(record))
+        let (response, record) = self.media.respond_apart(head).await;
+        let (head, body) = response.into_parts();
+        let mut body = Body::from(body);
+        if let Some(line) = begun.line {
+            line.log_at_end(head.status, &mut body, Some(record));
+        }
+        Answer { head, body, id: begun.id }
+    }
+
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 }
 
@@ -134,22 +150,19 @@ struct Begun {
     line: Option<Line>,
 }
 
-impl Begun {
-    /// Names the response, and has it logged when it has been sent.
-    fn end(self, mut response: Response<Body>, record: Option<AccessRecord>) -> Response<Body> {
-        response.headers_mut().insert(&REQUEST_ID, self.id);
-        let Some(line) = self.line else { return response };
-        let status = response.status().as_u16();
-        response.map(|body| body.counted(move |bytes| log(&line, record.as_ref(), status, bytes)))
-    }
-}
-
 /// What the access log says of a request that has come.
 struct Line {
     id: HeaderValue,
     begin: Instant,
     method: Method,
     path: String,
+}
+
+impl Line {
+    /// Logs the response when it has been sent, or given up.
+    fn log_at_end(self, status: StatusCode, body: &mut Body, record: Option<AccessRecord>) {
+        body.count(move |bytes| log(&self, record.as_ref(), status.as_u16(), bytes));
+    }
 }
 
 /// The access log. Never the query, a cookie or another credential; of a user, the id.

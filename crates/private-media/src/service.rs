@@ -8,11 +8,11 @@ use std::time::SystemTime;
 use futures_core::future::BoxFuture;
 use http::header::VARY;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::delivery::MediaBody;
 use crate::delivery::headers::ALWAYS;
+use crate::delivery::{MediaBody, standing_headers};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::media::{Inner, PrivateMedia};
@@ -82,6 +82,17 @@ impl MediaService {
     /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
     /// record is in the response's extensions.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
+        let (mut response, record) = self.respond_apart(head).await;
+        for (name, value) in &ALWAYS {
+            response.headers_mut().insert(name, value.clone());
+        }
+        response.headers_mut().insert(VARY, self.media.inner().vary.clone());
+        (response, record)
+    }
+
+    /// The same without what every response carries, which is [`MediaService::standing_headers`]: for whoever writes heads by itself,
+    /// and need not put the same into each. Of a field that is in both, the standing one counts.
+    pub async fn respond_apart(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
@@ -96,14 +107,26 @@ impl MediaService {
             record.refused = Some(refusal.reason().into());
             refusal.into_response(inner.debug)
         });
-        for (name, value) in &ALWAYS {
-            response.headers_mut().insert(name, value.clone());
-        }
-        response.headers_mut().insert(VARY, inner.vary.clone());
         if head.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
             *response.body_mut() = MediaBody::empty();
         }
         (response, record)
+    }
+
+    /// What every response carries, found or not.
+    ///
+    /// ```
+    /// use private_media::{PrivateMedia, storage::MemoryStorage};
+    ///
+    /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
+    /// assert_eq!(service.standing_headers()["cache-control"], "private, no-cache");
+    /// assert!(service.standing_headers().contains_key("vary"));
+    /// ```
+    #[must_use]
+    pub fn standing_headers(&self) -> HeaderMap {
+        let mut headers = standing_headers();
+        headers.insert(VARY, self.media.inner().vary.clone());
+        headers
     }
 }
 

@@ -32,6 +32,7 @@ use deadlines::Deadlines;
 use kernel::Sending;
 use paced::Paced;
 
+pub(crate) use plain::{Answer, Standing};
 pub(crate) use sockets::listen_on;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.
@@ -49,7 +50,10 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     fn is_file(&self, head: &Parts) -> bool;
 
     /// Answers a request for a file, without content.
-    fn file(&self, head: &mut Parts, peer: SocketAddr) -> impl Future<Output = Response<Body>> + Send;
+    fn file(&self, head: &mut Parts, peer: SocketAddr) -> impl Future<Output = Answer> + Send;
+
+    /// What is in the head of each [`Answer`] beside its own headers.
+    fn standing(&self) -> &Standing;
 }
 
 /// The connections that there may be at a time, of all workers together.
@@ -157,8 +161,9 @@ async fn any(
     let service = service_fn(|request| {
         let (handler, files) = (handler.clone(), files.clone());
         async move {
-            let response = handler.handle(request, peer).await;
-            Ok::<_, Infallible>(response.map(|body| body.sent_by(files)))
+            let mut response = handler.handle(request, peer).await;
+            response.body_mut().send_by(files);
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, response};
 use http_body::Body as _;
 use memchr::{memchr, memmem};
 use tokio::io::AsyncWrite;
@@ -62,10 +62,15 @@ pub(super) async fn serve(
             }
             Next::End => return Ok(None),
         }
-        let response = handler.file(&mut asked.head, peer).await;
-        let response = response.map(|body| body.sent_by(stream.io().files()));
+        let mut answer = handler.file(&mut asked.head, peer).await;
+        answer.body.send_by(stream.io().files());
         let is_last = asked.is_last || idle.is_stopping();
-        send(&mut stream, response, &asked.head.method, is_last).await?;
+        let mut head = SCRATCH.take();
+        head.clear();
+        let len = write_head(&mut head, &answer, handler.standing(), &asked.head.method, is_last);
+        let sent = send(&mut stream, &head, answer.body, len).await;
+        SCRATCH.set(head);
+        sent?;
         if is_last {
             return Ok(None);
         }
@@ -290,23 +295,33 @@ impl Deadline {
     }
 }
 
-/// Sends a response to its end.
-async fn send(
-    stream: &mut Stream,
-    response: Response<Body>,
-    method: &Method,
-    is_last: bool,
-) -> io::Result<()> {
-    let mut head = SCRATCH.take();
-    head.clear();
-    let len = write_head(&response, method, is_last, &mut head);
-    let sent = write(stream, &head, response.into_body(), len).await;
-    SCRATCH.set(head);
-    sent
+/// A response.
+pub(crate) struct Answer {
+    pub(crate) head: response::Parts,
+    pub(crate) body: Body,
+    /// What `X-Request-Id` says.
+    pub(crate) id: HeaderValue,
 }
 
-/// Writes a head and `len` bytes of content.
-async fn write(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io::Result<()> {
+/// Headers that all responses have, as they are written. They count in place of others of their names.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    names: Vec<HeaderName>,
+    lines: Vec<u8>,
+}
+
+impl From<&HeaderMap> for Standing {
+    fn from(headers: &HeaderMap) -> Self {
+        let mut lines = Vec::new();
+        for (name, value) in headers {
+            write_line(&mut lines, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+        }
+        Self { names: headers.keys().cloned().collect(), lines }
+    }
+}
+
+/// Sends a head and `len` bytes of content.
+async fn send(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io::Result<()> {
     let mut body = pin!(body);
     let mut left = len;
     loop {
@@ -338,29 +353,43 @@ async fn write(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io
 }
 
 /// Writes the head of a response (RFC 9112 section 4), and gives the length of the content behind it.
-fn write_head(response: &Response<Body>, method: &Method, is_last: bool, head: &mut Vec<u8>) -> u64 {
-    let (status, headers) = (response.status(), response.headers());
-    let mut line = |parts: &[&[u8]]| {
-        parts.iter().for_each(|part| head.extend_from_slice(part));
-        head.extend_from_slice(b"\r\n");
-    };
+fn write_head(
+    to: &mut Vec<u8>,
+    answer: &Answer,
+    standing: &Standing,
+    method: &Method,
+    is_last: bool,
+) -> u64 {
+    let status = answer.head.status;
     let reason = status.canonical_reason().unwrap_or_default();
-    line(&[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
-    for (name, value) in headers {
-        line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+    write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+    let mut has_length = false;
+    for (name, value) in &answer.head.headers {
+        if !standing.names.contains(name) {
+            has_length |= *name == CONTENT_LENGTH;
+            write_line(to, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
+        }
     }
-    let len = response.body().size_hint().lower();
+    let len = answer.body.size_hint().lower();
     // RFC 9110 section 8.6.
     let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
-    if has_content && !headers.contains_key(CONTENT_LENGTH) {
-        line(&[b"content-length: ", len.to_string().as_bytes()]);
+    if has_content && !has_length {
+        write_line(to, &[b"content-length: ", len.to_string().as_bytes()]);
     }
+    to.extend_from_slice(&standing.lines);
+    write_line(to, &[b"x-request-id: ", answer.id.as_bytes()]);
     if is_last {
-        line(&[b"connection: close"]);
+        write_line(to, &[b"connection: close"]);
     }
-    line(&[b"date: ", &date()]);
-    line(&[]);
+    write_line(to, &[b"date: ", &date(), b"\r\n"]);
     if has_content { len } else { 0 }
+}
+
+fn write_line(to: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        to.extend_from_slice(part);
+    }
+    to.extend_from_slice(b"\r\n");
 }
 
 /// The time as HTTP writes it, made once a second.

@@ -21,7 +21,7 @@ const CHUNK: usize = 32 << 10;
 /// Its length is known from the start. A file that ends before it was due (it shrank while it was sent) is an error, which
 /// ends the connection: the client is never sent padding or the beginning of something else.
 pub struct MediaBody {
-    pieces: VecDeque<Piece>,
+    pieces: Pieces,
     remaining: u64,
     reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
 }
@@ -36,7 +36,7 @@ impl MediaBody {
     /// No content.
     #[must_use]
     pub fn empty() -> Self {
-        Self { pieces: VecDeque::new(), remaining: 0, reading: None }
+        Self { pieces: Pieces::default(), remaining: 0, reading: None }
     }
 
     /// This content and then these bytes.
@@ -91,7 +91,7 @@ impl MediaBody {
     #[must_use]
     pub fn as_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
         match self.pieces.front() {
-            Some(Piece::File { file, offset, len }) if self.pieces.len() == 1 && self.reading.is_none() => {
+            Some(Piece::File { file, offset, len }) if self.pieces.rest.is_empty() && self.reading.is_none() => {
                 Some((file, *offset, *len))
             }
             _ => None,
@@ -183,6 +183,34 @@ impl MediaBody {
     }
 }
 
+/// Pieces in order. Nearly always there is one, which needs no list.
+#[derive(Debug, Default)]
+struct Pieces {
+    first: Option<Piece>,
+    rest: VecDeque<Piece>,
+}
+
+impl Pieces {
+    fn front(&self) -> Option<&Piece> {
+        self.first.as_ref()
+    }
+
+    fn front_mut(&mut self) -> Option<&mut Piece> {
+        self.first.as_mut()
+    }
+
+    fn pop_front(&mut self) {
+        self.first = self.rest.pop_front();
+    }
+
+    fn push_back(&mut self, piece: Piece) {
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.rest.push_back(piece),
+        }
+    }
+}
+
 /// The stretch itself, where the file is in memory and so long.
 fn in_memory(file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Option<Bytes> {
     let bytes = file.as_bytes()?;
@@ -207,7 +235,7 @@ impl Body for MediaBody {
             Ok(None) => None,
             Err(error) => {
                 // What comes after is not asked for again, but if it were, there would be nothing.
-                self.pieces.clear();
+                self.pieces = Pieces::default();
                 tracing::error!(%error, "a download was broken off");
                 Some(Err(error))
             }
@@ -215,7 +243,7 @@ impl Body for MediaBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0 || self.pieces.is_empty()
+        self.remaining == 0 || self.pieces.front().is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

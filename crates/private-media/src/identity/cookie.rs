@@ -1,40 +1,33 @@
 //! The one cookie of a name.
 
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 /// The value of the cookie of this name. Two of that name are none: which of them a browser means cannot be known.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-    let first = lines.next()?;
-    let mut values = std::iter::once(first).chain(lines).flat_map(|line| values(line, name.as_bytes()));
-    let only = values.next()?;
-    let value = std::str::from_utf8(only).ok().filter(|value| value.is_ascii())?;
-    values.next().is_none().then_some(value)
-}
-
-/// The values of this name in one line.
-fn values<'a>(line: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        loop {
-            let line = rest?;
-            // Found by words, and not byte by byte.
-            let end = memchr::memchr(b';', line);
-            let (pair, after) = match end.and_then(|end| line.split_at_checked(end)) {
-                Some((pair, after)) => (pair, after.strip_prefix(b";")),
-                None => (line, None),
-            };
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        let mut rest = Some(line.as_bytes());
+        while let Some(line) = rest {
+            let (pair, after) = split(line, b';');
             rest = after;
-            let Some((own, value)) = memchr::memchr(b'=', pair).and_then(|at| pair.split_at_checked(at))
-            else {
-                continue;
-            };
-            if own.trim_ascii() == name {
-                return value.strip_prefix(b"=").map(<[u8]>::trim_ascii);
+            if let (own, Some(value)) = split(pair, b'=')
+                && own.trim_ascii() == name.as_bytes()
+                && found.replace(value.trim_ascii()).is_some()
+            {
+                return None;
             }
         }
-    })
+    }
+    std::str::from_utf8(found?).ok().filter(|value| value.is_ascii())
+}
+
+/// What is before this byte, and what is behind it if it is there.
+fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(byte, text).and_then(|at| text.split_at_checked(at)) {
+        Some((before, after)) => (before, after.get(1..)),
+        None => (text, None),
+    }
 }
 
 #[cfg(test)]

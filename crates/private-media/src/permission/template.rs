@@ -35,26 +35,16 @@ impl Template {
     /// What the variables stand for in this path; `None` if the path is of another shape.
     #[must_use]
     pub fn captures<'a>(&'a self, path: &'a MediaPath) -> Option<Captures<'a>> {
-        let mut captures = Vec::new();
-        let mut rest = Some(path.as_str());
+        let captures = Captures { parts: &self.parts, path: path.as_str() };
+        let mut rest = Some(captures.path);
         for part in &self.parts {
-            let remaining = rest?;
-            let (segment, after) = match remaining.split_once('/') {
-                Some((segment, after)) => (segment, Some(after)),
-                None => (remaining, None),
-            };
-            match part {
-                Part::Literal(literal) if literal == segment => {}
-                Part::Literal(_) => return None,
-                Part::One(name) => captures.push((name.as_str(), segment)),
-                Part::Rest(name) => {
-                    captures.push((name.as_str(), remaining));
-                    return Some(Captures(captures));
-                }
+            let (value, after) = part.split(rest?);
+            if matches!(part, Part::Literal(literal) if literal != value) {
+                return None;
             }
             rest = after;
         }
-        rest.is_none().then_some(Captures(captures))
+        rest.is_none().then_some(captures)
     }
 
     /// Whether the template has a variable of this name.
@@ -66,17 +56,42 @@ impl Template {
 
 /// What the variables of a [`Template`] stand for in one path.
 #[derive(Debug, Clone)]
-pub struct Captures<'a>(Vec<(&'a str, &'a str)>);
+pub struct Captures<'a> {
+    parts: &'a [Part],
+    path: &'a str,
+}
 
 impl<'a> Captures<'a> {
     /// What the variable of this name stands for.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+    }
+
+    /// The variables in order, and what they stand for.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let mut rest = Some(self.path);
+        self.parts.iter().filter_map(move |part| {
+            let (value, after) = part.split(rest?);
+            rest = after;
+            Some((part.variable()?, value))
+        })
     }
 }
 
 impl Part {
+    /// What of this text it stands for if it stands for anything, and what is left for the parts behind it.
+    fn split<'a>(&self, text: &'a str) -> (&'a str, Option<&'a str>) {
+        let end = match self {
+            Self::Rest(_) => None,
+            Self::Literal(_) | Self::One(_) => memchr::memchr(b'/', text.as_bytes()),
+        };
+        match end.and_then(|end| text.split_at_checked(end)) {
+            Some((value, after)) => (value, after.strip_prefix('/')),
+            None => (text, None),
+        }
+    }
+
     fn variable(&self) -> Option<&str> {
         match self {
             Self::Literal(_) => None,
@@ -183,7 +198,7 @@ mod tests {
         ] {
             let template: Template = template.parse().unwrap();
             let path = MediaPath::new(path).unwrap();
-            assert_eq!(template.captures(&path).map(|captures| captures.0), captured, "{template} {path}");
+            assert_eq!(template.captures(&path).map(|captures| captures.iter().collect()), captured, "{template} {path}");
         }
     }
 
@@ -209,7 +224,7 @@ mod tests {
             if let Some(captures) = template.captures(&path) {
                 // Put back into the template, what was captured gives the path again.
                 let mut filled = template.to_string();
-                for (name, value) in &captures.0 {
+                for (name, value) in captures.iter() {
                     filled = filled.replace(&format!("{{*{name}}}"), value).replace(&format!("{{{name}}}"), value);
                 }
                 prop_assert_eq!(filled, path.as_str());

@@ -38,11 +38,16 @@ impl MediaPath {
         if name.len() > MAX_PATH {
             return Err(PathError::TooLong);
         }
-        for (index, segment) in name.split('/').enumerate() {
+        let mut rest = name;
+        while let Some((segment, after)) =
+            memchr::memchr(b'/', rest.as_bytes()).and_then(|end| rest.split_at_checked(end))
+        {
             check(segment)?;
-            if index == 0 && segment == "-" {
-                return Err(PathError::Reserved);
-            }
+            rest = after.get(1..).unwrap_or_default();
+        }
+        check(rest)?;
+        if name == "-" || name.starts_with("-/") {
+            return Err(PathError::Reserved);
         }
         Ok(Self(name.into()))
     }
@@ -141,15 +146,14 @@ fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::Hidden);
     }
-    if segment.bytes().any(|byte| byte == b'\\') {
+    // Nearly all names are of these alone.
+    if segment.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        return Ok(());
+    }
+    if segment.contains('\\') {
         return Err(PathError::Separator);
     }
-    let is_control = if segment.is_ascii() {
-        segment.bytes().any(|byte| byte.is_ascii_control())
-    } else {
-        segment.chars().any(char::is_control)
-    };
-    if is_control {
+    if segment.chars().any(char::is_control) {
         return Err(PathError::Control);
     }
     Ok(())

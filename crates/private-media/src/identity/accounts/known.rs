@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use foldhash::fast::RandomState;
+
 use super::locked;
 use super::session::Session;
 use crate::identity::Identity;
@@ -17,8 +19,8 @@ pub(super) struct Known(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Box<str>, SignedIn>,
-    old: HashMap<Box<str>, SignedIn>,
+    young: HashMap<Box<str>, SignedIn, RandomState>,
+    old: HashMap<Box<str>, SignedIn, RandomState>,
 }
 
 /// A session, and whose it is.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
 use cap_std::fs::Dir;
+use foldhash::fast::RandomState;
 
 use super::super::memory::InMemory;
 use super::super::{MediaFile, StorageError};
@@ -16,7 +17,7 @@ use super::{LocalStorage, read};
 use crate::request::MediaPath;
 
 /// What is larger is kept by its handle, in bytes.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 16 << 10;
 /// What an entry takes beside its content, about, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
@@ -175,11 +176,13 @@ impl Version {
     }
 }
 
+type Entries = HashMap<MediaPath, Entry, RandomState>;
+
 /// What was used last, in bounded memory: when one half is full, the half before it goes.
 #[derive(Debug, Default)]
 struct Recent {
-    young: HashMap<MediaPath, Entry>,
-    old: HashMap<MediaPath, Entry>,
+    young: Entries,
+    old: Entries,
     /// Of the young.
     weight: Weight,
 }
@@ -203,14 +206,14 @@ impl Recent {
     }
 
     /// Puts it among the young, and gives what that drives out.
-    fn insert(&mut self, path: MediaPath, entry: Entry, keep: Keep) -> HashMap<MediaPath, Entry> {
+    fn insert(&mut self, path: MediaPath, entry: Entry, keep: Keep) -> Entries {
         self.forget(&path);
         let weight = entry.weight();
         let (bytes, handles) = (keep.bytes / 2, keep.handles / 2);
         if weight.bytes > bytes || weight.handles > handles {
-            return HashMap::new();
+            return Entries::default();
         }
-        let mut gone = HashMap::new();
+        let mut gone = Entries::default();
         if self.weight.bytes + weight.bytes > bytes || self.weight.handles + weight.handles > handles {
             gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
             self.weight = Weight::default();
@@ -363,26 +366,26 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_bounded() {
-        let place = place(HOUR, 100 << 10, 6);
+        let place = place(HOUR, 20 << 10, 6);
         for n in 0..50 {
-            std::fs::write(place.path(&format!("{n}.bin")), vec![b'x'; 10 << 10]).unwrap();
+            std::fs::write(place.path(&format!("{n}.bin")), vec![b'x'; 2 << 10]).unwrap();
             std::fs::write(place.path(&format!("large{n}.bin")), vec![b'x'; LARGE]).unwrap();
         }
         // Larger than its half of what there is: not kept, and drives out nobody.
-        place.write("half.bin", &vec![b'x'; 60 << 10]);
+        place.write("half.bin", &vec![b'x'; 14 << 10]);
         for round in 0..3 {
             for n in 0..50 {
                 for name in [format!("{n}.bin"), format!("large{n}.bin")] {
                     place.open(&name).await.unwrap();
                     let (bytes, handles) = place.weight();
-                    assert!(bytes <= 100 << 10 && handles <= 6, "{round} {name}: {bytes}, {handles}");
+                    assert!(bytes <= 20 << 10 && handles <= 6, "{round} {name}: {bytes}, {handles}");
                 }
             }
             let before = place.weight();
-            assert_eq!(place.read("half.bin").await.unwrap().len(), 60 << 10);
+            assert_eq!(place.read("half.bin").await.unwrap().len(), 14 << 10);
             assert_eq!(place.weight(), before);
         }
-        assert!(place.weight().0 > 20 << 10);
+        assert!(place.weight().0 > 4 << 10);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
