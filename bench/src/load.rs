@@ -35,7 +35,7 @@ const fn work(name: &'static str, file: &'static str, ask: Ask, connections: usi
     Work { name, file, ask, connections }
 }
 
-pub(crate) const WORKS: [Work; 12] = [
+pub(crate) const WORKS: [Work; 13] = [
     work("1 KiB", "1k.jpg", Ask::Get, 32),
     work("10 KiB", "10k.jpg", Ask::Get, 32),
     work("100 KiB", "100k.jpg", Ask::Get, 32),
@@ -48,6 +48,7 @@ pub(crate) const WORKS: [Work; 12] = [
     work("1 KiB, no keep-alive", "1k.jpg", Ask::Close, 32),
     work("1 KiB, 1 client", "1k.jpg", Ask::Get, 1),
     work("1 KiB, 1000 clients", "1k.jpg", Ask::Get, 1000),
+    work("1 MiB, 1000 clients", "1m.jpg", Ask::Get, 1000),
 ];
 
 /// What came of it.
@@ -104,8 +105,8 @@ impl Work {
         });
         // Not every server closes because it is asked to.
         let left = match announced {
-            Some(len) if method == "GET" && status != 304 => len.saturating_sub(rest),
-            Some(_) => 0,
+            _ if method == "HEAD" || status == 304 => 0,
+            Some(len) => len.saturating_sub(rest),
             None => u64::MAX,
         };
         let len = rest + std::io::copy(&mut stream.take(left), &mut std::io::sink())?;

@@ -7,11 +7,13 @@ mod load;
 mod peers;
 mod plot;
 mod report;
+mod soak;
 mod tree;
 mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use growth::Growth;
 use load::Work;
@@ -23,12 +25,14 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const HELP: &str = "\
 usage: cargo xtask bench [--pairs N] [--seconds S] [--only 'PEER;…'] [--work 'WORK;…'] [--both-cores] [--write NAME]
        cargo xtask bench --growth [--files N] [--sessions N] [--connections N] [--cold GIB] [--seconds S] [--write NAME]
+       cargo xtask bench --soak MINUTES [--seconds S] [--write NAME]
 
 Each piece of work is put to each peer in turn, N times (5), for S seconds (3) each. The server has one core and the client the
 other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.
 
 With --growth it is the gateway alone, with ever more beside it: 1,000,000 files, 100,000 sessions, 1,000 grants, 10,000 idle
-connections, and one who reads a cold file of 10 GiB; the numbers may be others. Its table goes to bench/results/NAME.md.";
+connections, and one who reads a cold file of 10 GiB; the numbers may be others. With --soak it is the gateway's memory, minute by
+minute, under all kinds of work. Their tables go to bench/results/NAME.md.";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -48,6 +52,8 @@ struct Options {
     both_cores: bool,
     write: Option<String>,
     growth: Option<Growth>,
+    /// For so many minutes.
+    soak: Option<u64>,
 }
 
 impl Options {
@@ -60,6 +66,7 @@ impl Options {
             both_cores: false,
             write: None,
             growth: None,
+            soak: None,
         };
         let mut growth =
             Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
@@ -75,6 +82,7 @@ impl Options {
                 "--both-cores" => options.both_cores = true,
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
+                "--soak" => options.soak = Some(value()?.parse()?),
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -92,8 +100,12 @@ impl Options {
 fn run(options: &Options) -> Result<()> {
     let place = Place::new(options.both_cores)?;
     tree::make(&place.root())?;
-    if let Some(growth) = &options.growth {
-        let table = growth::run(growth, &place)?;
+    let alone = match (&options.growth, options.soak) {
+        (Some(growth), _) => Some(growth::run(growth, &place)?),
+        (None, Some(minutes)) => Some(soak::run(minutes, options.seconds, &place)?),
+        (None, None) => None,
+    };
+    if let Some(table) = alone {
         println!("{table}");
         if let Some(name) = &options.write {
             std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
@@ -144,9 +156,19 @@ fn measured(work: &Work, running: &Running, place: &Place, seconds: u64) -> Resu
     }
     work.check(running)?;
     let before = running.usage()?;
-    let done = work.load(running, place, seconds)?;
+    let (done, memory) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| work.load(running, place, seconds).map_err(|error| error.to_string()));
+        // As large as it is while it works.
+        let mut memory = 0;
+        while !load.is_finished() {
+            memory = memory.max(running.usage().map_or(0, |usage| usage.memory));
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        (load.join(), memory)
+    });
+    let done = done.map_err(|_| "a client panicked")??;
     let after = running.usage()?;
-    Ok(Some(Run::new(&done, &before, &after)))
+    Ok(Some(Run::new(&done, after.cpu.saturating_sub(before.cpu), memory)))
 }
 
 fn chosen<'a, T>(all: &'a [T], names: &[String], name: impl Fn(&T) -> &'static str) -> Result<Vec<&'a T>> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::load::Done;
-use crate::usage::Usage;
 
 /// To whom all are compared: nginx, serving the same files to everybody.
 pub(crate) const BAR: &str = "nginx, public";
@@ -21,21 +21,22 @@ pub(crate) struct Run {
     cpu: f64,
     p50: f64,
     p99: f64,
+    /// The most that was seen of it.
     memory: f64,
 }
 
 impl Run {
     #[expect(clippy::cast_precision_loss, reason = "nothing here is counted to 2^52")]
-    pub(crate) fn new(done: &Done, before: &Usage, after: &Usage) -> Self {
+    pub(crate) fn new(done: &Done, cpu: Duration, memory: u64) -> Self {
         let seconds = done.time.as_secs_f64();
         let requests = done.requests as f64;
         Self {
             rate: requests / seconds,
             bytes: done.bytes as f64 / seconds,
-            cpu: after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / requests,
+            cpu: cpu.as_secs_f64() * 1e6 / requests,
             p50: done.p50.as_secs_f64() * 1e6,
             p99: done.p99.as_secs_f64() * 1e6,
-            memory: after.memory as f64,
+            memory: memory as f64,
         }
     }
 }

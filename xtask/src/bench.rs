@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
 pub(crate) fn test() -> Result<(), String> {
     machine::install(&PROGRAMS)?;
     cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
-    let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor (1 KiB)";
+    let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor";
     let bench = ["run", "--package", "private-media-bench", "--", "--seconds", "1"];
     let peers = ["--pairs", "1", "--only", only, "--work", "1 KiB;304;HEAD;denied"];
     cargo(&[&bench[..], &peers].concat())?;

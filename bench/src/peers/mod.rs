@@ -30,15 +30,17 @@ const fn peer(name: &'static str, start: fn(&Place) -> Result<Running>) -> Peer 
 }
 
 /// The bar stands first, ours behind it, and then the others.
-pub(crate) const PEERS: [Peer; 14] = [
+pub(crate) const PEERS: [Peer; 16] = [
     peer(crate::report::BAR, nginx::public),
     peer("private-media, gateway", own::gateway),
+    peer("nginx, public, with an access log", nginx::public_with_log),
+    peer("private-media, gateway, with an access log", own::gateway_with_log),
     peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
     peer("private-media, nginx sends", own::behind_nginx),
     peer("private-media, axum", own::axum),
     peer("private-media, serve_private_media", django::serve_private_media),
     peer("private-media, DefaultServer on gunicorn", django::default_server),
-    peer("the floor (1 KiB)", rust::floor),
+    peer("the floor", rust::floor),
     peer("axum, tower-http ServeDir, public", rust::servedir),
     peer("nginx, auth_request", nginx::auth_request),
     peer("Caddy, forward_auth", caddy::forward_auth),
@@ -176,11 +178,11 @@ impl Running {
         let mut stream = TcpStream::connect(self.address)?;
         let fields: String = self.reader.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let target = self.target(file);
-        write!(
-            stream,
-            "HEAD {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n",
-            self.address
-        )?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        // In one piece, as wrk sends it.
+        let request =
+            format!("HEAD {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n", self.address);
+        stream.write_all(request.as_bytes())?;
         let (head, _) = read_head(&mut stream)?;
         let line = head.lines().find_map(|line| {
             let (name, value) = line.split_once(": ")?;

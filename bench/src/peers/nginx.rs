@@ -7,14 +7,23 @@ use crate::Result;
 
 /// Serves the files to everybody, as fast as it can be told to.
 pub(super) fn public(place: &Place) -> Result<Running> {
+    serve(place, "nginx-public", "")
+}
+
+/// The same, with a line in a file for each request.
+pub(super) fn public_with_log(place: &Place) -> Result<Running> {
+    serve(place, "nginx-public-log", &format!("access_log {};\n", place.path("nginx-access.log").display()))
+}
+
+fn serve(place: &Place, name: &str, log: &str) -> Result<Running> {
     let address = free_address()?;
     let root = place.root().display().to_string();
     let server = start(
         place,
-        "nginx-public",
+        name,
         address,
         &format!(
-            "open_file_cache max=10000 inactive=60s;\nopen_file_cache_valid 30s;\nserver {{\n listen {address} backlog=4096;\n \
+            "open_file_cache max=10000 inactive=60s;\nopen_file_cache_valid 30s;\nserver {{\n listen {address} backlog=4096;\n {log} \
              location /private/ {{ alias {root}/; }}\n}}\n"
         ),
     )?;

@@ -15,9 +15,18 @@ use crate::Result;
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
 /// The gateway sends by itself.
-pub(super) fn gateway(place: &Place) -> Result<Running> {
+pub(crate) fn gateway(place: &Place) -> Result<Running> {
+    alone(place, "gateway", &[])
+}
+
+/// The same, with a line in a file for each request.
+pub(super) fn gateway_with_log(place: &Place) -> Result<Running> {
+    alone(place, "gateway-log", &["--log", "info"])
+}
+
+fn alone(place: &Place, name: &str, more: &[&str]) -> Result<Running> {
     let address = free_address()?;
-    let server = serve(place, "gateway", address, &[])?;
+    let server = serve(place, name, address, more)?;
     Ok(Running::private(address, vec![server], ("Cookie", cookie(place)?)))
 }
 
@@ -114,7 +123,10 @@ fn serve(place: &Place, name: &str, address: SocketAddr, more: &[&str]) -> Resul
     accounts(place)?;
     let program = built("private-media")?;
     place.start(name, address, |command| {
-        command.arg(program).args(["serve", "--root", "root", "--log", "error", "--grant", GRANT]);
+        command.arg(program).args(["serve", "--root", "root", "--grant", GRANT]);
+        if !more.contains(&"--log") {
+            command.args(["--log", "error"]);
+        }
         command
             .args(["--workers", &place.workers().to_string(), "--listen", &address.to_string()])
             .args(more);

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The most that one stand-in stands for, in bytes: what is sent at a time.
-pub(crate) const LONGEST: usize = 512 << 10;
+pub(crate) const LONGEST: usize = 1 << 20;
 /// How much one connection may send before others have their turn, in bytes.
 const TURN: usize = 1 << 20;
 /// How far apart a file is probed, in bytes: what the kernel reads and forgets, it does in long runs.

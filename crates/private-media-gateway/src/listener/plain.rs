@@ -353,13 +353,7 @@ async fn send(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io:
 }
 
 /// Writes the head of a response (RFC 9112 section 4), and gives the length of the content behind it.
-fn write_head(
-    to: &mut Vec<u8>,
-    answer: &Answer,
-    standing: &Standing,
-    method: &Method,
-    is_last: bool,
-) -> u64 {
+fn write_head(to: &mut Vec<u8>, answer: &Answer, standing: &Standing, method: &Method, is_last: bool) -> u64 {
     let status = answer.head.status;
     let reason = status.canonical_reason().unwrap_or_default();
     write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
@@ -405,4 +399,104 @@ fn date() -> [u8; 29] {
         MADE.set((second, date));
     }
     date
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_and_other() {
+        for (bytes, expected) in [
+            ("GET /a HTTP/1.1\r\n\r\n", "plain"),
+            ("HEAD /a?b=c HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\n\r\n", "plain"),
+            ("GET /a HTTP/1.1\r\nConnection: keep-alive\r\n\r\nGET /", "plain"),
+            ("GET /a HTTP/1.1\r\nConnection: CLOSE\r\n\r\n", "plain"),
+            ("", "more"),
+            ("GET /a HTTP/1.1\r", "more"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n", "more"),
+            ("POST /a HTTP/1.1\r\n\r\n", "other"),
+            ("get /a HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.0\r\n\r\n", "other"),
+            ("GET a HTTP/1.1\r\n\r\n", "other"),
+            ("GET * HTTP/1.1\r\n\r\n", "other"),
+            ("GET http://x/a HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a b HTTP/1.1\r\n\r\n", "other"),
+            ("GET /\u{e9} HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\n\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\n\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\n\nGET /b HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost : x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nUpgrade: h2c\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nConnection: close, x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nConnection: close\r\nConnection: close\r\n\r\n", "other"),
+        ] {
+            let parsed = match Asked::new().parse(bytes.as_bytes()) {
+                Parsed::Plain(_) => "plain",
+                Parsed::More => "more",
+                Parsed::Other => "other",
+            };
+            assert_eq!(parsed, expected, "{bytes:?}");
+        }
+    }
+
+    const PIECES: [&[u8]; 22] = [
+        b"GET ",
+        b"HEAD ",
+        b"/a",
+        b"/private/b?c",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b"\r",
+        b"Host: x",
+        b"Cookie: a=b",
+        b"Content-Length: 3",
+        b"Connection: close",
+        b"connection: keep-alive",
+        b":",
+        b" ",
+        b"\t",
+        b"\0",
+        b"x",
+        b"\xe9",
+        b"GET /a HTTP/1.1\r\nHost: x\r\n",
+    ];
+
+    proptest! {
+        /// Where a request is called plain, hyper's parser reads the very same one, also after another with the same fields.
+        #[test]
+        fn nobody_reads_a_plain_request_in_another_way(
+            before in prop::option::of(prop::collection::vec(prop::sample::select(&PIECES[..]), 0..8)),
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12),
+        ) {
+            let mut asked = Asked::new();
+            if let Some(before) = before {
+                asked.parse(&[b"GET /a HTTP/1.1\r\n", &*before.concat(), b"\r\n\r\n"].concat());
+            }
+            for bytes in [pieces.concat(), [b"GET /a HTTP/1.1\r\n", &*pieces.concat(), b"\r\n\r\n"].concat()] {
+                let Parsed::Plain(len) = asked.parse(&bytes) else { continue };
+                let mut fields = [httparse::EMPTY_HEADER; 100];
+                let mut request = httparse::Request::new(&mut fields);
+                prop_assert_eq!(request.parse(&bytes), Ok(httparse::Status::Complete(len)));
+                prop_assert_eq!(request.method, Some(asked.head.method.as_str()));
+                prop_assert_eq!(request.path, Some(&*asked.head.uri.to_string()));
+                prop_assert_eq!(request.version, Some(1));
+                prop_assert_eq!(request.headers.len(), asked.head.headers.len());
+                for field in request.headers {
+                    let values: Vec<_> = asked.head.headers.get_all(field.name).iter().map(HeaderValue::as_bytes).collect();
+                    prop_assert!(values.contains(&field.value));
+                    prop_assert!(!["content-length", "transfer-encoding"].contains(&&*field.name.to_lowercase()));
+                }
+            }
+        }
+    }
 }

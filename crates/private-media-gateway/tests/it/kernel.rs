@@ -8,11 +8,9 @@ use std::time::{Duration, Instant};
 use crate::support::{Answer, Gateway, Place, credentials};
 
 /// As long as what the kernel is told to send at a time.
-const LONGEST: usize = 512 << 10;
-/// Below this files are not sent by the kernel.
+const LONGEST: usize = 1 << 20;
+/// Below this files are not sent by the kernel, and up to this they are kept in memory.
 const SHORT: usize = 16 << 10;
-/// Up to this they are kept in memory.
-const SMALL: usize = 64 << 10;
 
 /// Bytes none of which is zero, and of which no stretch is like another one: what is sent in place of them is seen.
 fn bytes(len: usize) -> Vec<u8> {
@@ -60,7 +58,7 @@ impl Client {
 fn edges() -> Vec<usize> {
     let around = |n: usize| [n - 1, n, n + 1];
     let mut lengths = vec![0, 1, 2];
-    for n in [SHORT, SMALL, LONGEST, 2 * LONGEST, 3 * LONGEST] {
+    for n in [SHORT, LONGEST, 2 * LONGEST, 3 * LONGEST] {
         lengths.extend(around(n));
     }
     lengths
@@ -125,12 +123,12 @@ fn every_range_around_the_edges() {
 #[test]
 fn several_ranges_in_one_answer() {
     let place = Place::new();
-    let content = bytes(4 << 20);
+    let content = bytes(5 << 20);
     place.write("private/cars/7/big.bin", &content);
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
     let ranges =
-        [(5, LONGEST + 9), (LONGEST + 200, SHORT), (1 << 20, 100), ((1 << 20) + 500, 2 * LONGEST + 1)];
+        [(5, LONGEST + 9), (LONGEST + 200, SHORT), (2 * LONGEST, 100), (2 * LONGEST + 500, 2 * LONGEST + 1)];
     let wanted: Vec<_> = ranges.iter().map(|(start, len)| format!("{start}-{}", start + len - 1)).collect();
     let answer = client.ask("GET", "big.bin", &format!("range: bytes={}\r\n", wanted.join(",")));
     assert_eq!(answer.status, 206);
@@ -287,7 +285,7 @@ fn wait(condition: impl Fn() -> bool) {
 #[test]
 fn what_is_kept_is_kept_from_others() {
     let place = Place::new();
-    place.write("private/cars/7/large.bin", bytes(SMALL + 1));
+    place.write("private/cars/7/large.bin", bytes(SHORT + 1));
     std::thread::sleep(Duration::from_millis(150));
     let gateway = place.serve(&["--fresh", "1h"]);
     for name in ["photo.jpg", "large.bin", "photo.jpg"] {

@@ -17,5 +17,6 @@ mod kernel;
 mod lifecycle;
 mod load;
 mod names;
+mod plain;
 mod serving;
 mod support;

@@ -91,7 +91,9 @@ impl MediaBody {
     #[must_use]
     pub fn as_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
         match self.pieces.front() {
-            Some(Piece::File { file, offset, len }) if self.pieces.rest.is_empty() && self.reading.is_none() => {
+            Some(Piece::File { file, offset, len })
+                if self.pieces.rest.is_empty() && self.reading.is_none() =>
+            {
                 Some((file, *offset, *len))
             }
             _ => None,

@@ -1,7 +1,7 @@
 //! The one cookie of a name.
 
-use http::header::COOKIE;
 use http::HeaderMap;
+use http::header::COOKIE;
 
 /// The value of the cookie of this name. Two of that name are none: which of them a browser means cannot be known.
 pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,5 +1,6 @@
 //! Permission said in a line: a path template, and to whom.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -29,19 +30,33 @@ use crate::request::MediaPath;
 /// # Ok::<(), private_media::permission::GrantError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grants(Vec<Grant>);
+pub struct Grants {
+    all: Vec<Grant>,
+    /// Which of them begin with this segment, so that the others need not be looked at.
+    by_first: HashMap<String, Vec<usize>>,
+    /// Which of them begin with a variable.
+    open: Vec<usize>,
+}
 
 impl Grants {
     /// Permissions of these grants. No grant at all allows nobody.
     pub fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
-        Self(grants.into_iter().collect())
+        let all: Vec<_> = grants.into_iter().collect();
+        let (mut by_first, mut open) = (HashMap::<_, Vec<_>>::new(), vec![]);
+        for (number, grant) in all.iter().enumerate() {
+            match grant.template.first() {
+                Some(first) => by_first.entry(first.to_owned()).or_default().push(number),
+                None => open.push(number),
+            }
+        }
+        Self { all, by_first, open }
     }
 
     /// May this identity read this path? Pure, so that a table or a fuzzer can ask.
     #[must_use]
     pub fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
         let mut passed_over = None;
-        for grant in &self.0 {
+        for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
             if let Some((_, reason)) = grant.to.iter().find(|(to, _)| to.names(identity, &captures)) {
                 return Decision::allow(Arc::clone(reason));
@@ -57,16 +72,33 @@ impl Grants {
         }
     }
 
+    /// The grants that may match, in order.
+    fn candidates(&self, path: &MediaPath) -> impl Iterator<Item = &Grant> {
+        let first = path.segments().next().and_then(|first| self.by_first.get(first));
+        let mut numbers = (first.map(Vec::as_slice).unwrap_or_default(), self.open.as_slice());
+        std::iter::from_fn(move || {
+            let (own, open) = &mut numbers;
+            let from = match (own.first(), open.first()) {
+                (Some(a), Some(b)) if a > b => open,
+                (Some(_), _) => own,
+                (None, _) => open,
+            };
+            let (number, rest) = from.split_first()?;
+            *from = rest;
+            self.all.get(*number)
+        })
+    }
+
     /// The grants, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
 impl Default for Grants {
     fn default() -> Self {
         let template = "{*file}".parse().map(|template| Grant::new(template, [To::Staff]));
-        Self(template.into_iter().flatten().collect())
+        Self::new(template.into_iter().flatten())
     }
 }
 
@@ -259,6 +291,8 @@ impl std::error::Error for GrantError {}
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn people() -> [(&'static str, Identity); 5] {
@@ -311,6 +345,25 @@ mod tests {
             .collect();
         assert_eq!(names, ["alice", "bob"]);
         assert!(people().iter().all(|(_, who)| !Grants::new([]).decide(who, &path).is_allowed()));
+    }
+
+    proptest! {
+        /// Those that are not looked at would not have matched, and the order stays.
+        #[test]
+        fn the_first_that_matches_is_found(
+            templates in prop::collection::vec("(cars|a|\\{x\\})(/(b|\\{y\\}))?(/\\{\\*z\\})?", 0..8),
+            path in "(cars|a|c)(/(b|c)){0,3}",
+        ) {
+            let grants: Vec<Grant> = templates.iter().enumerate()
+                .map(|(number, template)| format!("{template}=user:{number},everyone").parse().unwrap())
+                .collect();
+            let path = MediaPath::new(&path).unwrap();
+            let first = grants.iter().find(|grant| grant.template.captures(&path).is_some());
+            let expected = first.map_or("no grant matches the path".into(), |grant| format!("everyone, by grant {}", grant.template));
+            let decision = Grants::new(grants.clone()).decide(&Identity::Anonymous, &path);
+            prop_assert_eq!(decision.reason(), expected);
+            prop_assert_eq!(decision.is_allowed(), first.is_some());
+        }
     }
 
     #[test]

@@ -47,6 +47,14 @@ impl Template {
         rest.is_none().then_some(captures)
     }
 
+    /// What every path of this shape begins with; `None` if the first segment is a variable.
+    pub(super) fn first(&self) -> Option<&str> {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => Some(literal),
+            _ => None,
+        }
+    }
+
     /// Whether the template has a variable of this name.
     #[must_use]
     pub fn has_variable(&self, name: &str) -> bool {
@@ -198,7 +206,11 @@ mod tests {
         ] {
             let template: Template = template.parse().unwrap();
             let path = MediaPath::new(path).unwrap();
-            assert_eq!(template.captures(&path).map(|captures| captures.iter().collect()), captured, "{template} {path}");
+            assert_eq!(
+                template.captures(&path).map(|captures| captures.iter().collect()),
+                captured,
+                "{template} {path}"
+            );
         }
     }
 

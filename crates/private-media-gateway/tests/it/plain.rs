@@ -1,0 +1,279 @@
+//! Plain requests are answered in a way of their own, which nobody can tell from the other one.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::{Answer, Gateway, Place, credentials};
+
+/// Makes a request one that is not plain, and changes nothing else of it.
+const NOT_PLAIN: &str = "upgrade: nothing\r\n";
+
+fn fields(user: &str) -> String {
+    credentials(user).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
+/// One answer of a connection that is kept.
+fn answer(stream: &mut TcpStream, method: &str) -> Answer {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+    }
+    let mut answer = Answer::parse(&bytes);
+    if method != "HEAD" && answer.status != 304 {
+        answer.body = vec![0; answer.field("content-length").unwrap().parse().unwrap()];
+        stream.read_exact(&mut answer.body).unwrap();
+    }
+    answer
+}
+
+fn ask(stream: &mut TcpStream, request: &str) -> Answer {
+    stream.write_all(request.as_bytes()).unwrap();
+    answer(stream, request.split(' ').next().unwrap())
+}
+
+/// The lines of a head, without what differs from one answer to the next, in an order that means nothing.
+fn lines(answer: &Answer) -> Vec<&str> {
+    let differs = |line: &&str| line.starts_with("date: ") || line.starts_with("x-request-id: ");
+    let mut lines: Vec<_> = answer.head.lines().filter(|line| !differs(line)).collect();
+    lines[1..].sort_unstable();
+    lines
+}
+
+#[test]
+fn the_answers_are_the_same() {
+    let place = Place::new();
+    let content: Vec<u8> = (0..200_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    place.write("private/cars/7/large.bin", &content);
+    place.write("private/cars/7/empty.txt", "");
+    place.write("private/cars/7/page.html", "<p>");
+    place.write("private/cars/7/my café.jpg", "x");
+    std::thread::sleep(Duration::from_millis(150));
+    let gateway = place.serve(&[]);
+    let mut stream = gateway.connect();
+    let etag = ask(
+        &mut stream,
+        &format!("HEAD /private/cars/7/large.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice")),
+    );
+    let etag = etag.field("etag").unwrap();
+    for method in ["GET", "HEAD"] {
+        for user in ["alice", "bob", "nobody"] {
+            for name in [
+                "photo.jpg",
+                "large.bin",
+                "empty.txt",
+                "page.html",
+                "my%20caf%C3%A9.jpg",
+                "none.jpg",
+                "photo.jpg?download",
+                "../7/photo.jpg",
+                "%2e%2e/7/photo.jpg",
+                ".hidden",
+                "a%2fb",
+                "",
+            ] {
+                for more in [
+                    String::new(),
+                    "range: bytes=1-5\r\n".into(),
+                    "range: bytes=0-1,100-200\r\n".into(),
+                    "range: bytes=9999999-\r\n".into(),
+                    format!("if-none-match: {etag}\r\n"),
+                    format!("if-match: {etag}\r\n"),
+                    "accept: image/*;q=0.8\r\nuser-agent: a b\tc\r\nx-empty:\r\n".into(),
+                ] {
+                    let request = format!(
+                        "{method} /private/cars/7/{name} HTTP/1.1\r\nhost: x\r\n{}{more}",
+                        fields(user)
+                    );
+                    let plain = ask(&mut stream, &format!("{request}\r\n"));
+                    let other = ask(&mut gateway.connect(), &format!("{request}{NOT_PLAIN}\r\n"));
+                    // A boundary is another one each time.
+                    if plain.head.contains("multipart") {
+                        assert_eq!((plain.status, plain.body.len()), (other.status, other.body.len()));
+                        continue;
+                    }
+                    assert_eq!(lines(&plain), lines(&other), "{request}");
+                    assert!(plain.body == other.body, "{request}");
+                    for name in ["date", "x-request-id", "cache-control", "vary"] {
+                        assert!(plain.field(name).is_some(), "{name}: {request}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Nothing of one request is believed of the next.
+#[test]
+fn each_request_is_asked_anew_who_it_is() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let mut stream = gateway.connect();
+    let turns = ["alice", "bob", "alice", "nobody", "alice", "alice", "carol", "bob", "nobody"];
+    for (turn, user) in turns.into_iter().cycle().take(50).enumerate() {
+        let request = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields(user));
+        let expected = if matches!(user, "alice" | "carol") { 200 } else { 404 };
+        assert_eq!(ask(&mut stream, &request).status, expected, "{turn} {user}");
+        // The fields of the one before, and then more of them.
+        let more = request.replace("\r\n\r\n", "\r\nrange: bytes=0-0\r\n\r\n");
+        let expected = if expected == 200 { 206 } else { 404 };
+        assert_eq!(ask(&mut stream, &more).status, expected, "{turn} {user}");
+    }
+    let log = gateway.access_log();
+    assert_eq!(log.len(), 100);
+    assert!(log.iter().all(|line| (line["user"] == "-") == (line["status"] == 404 && line["user"] != "8")));
+}
+
+#[test]
+fn a_head_may_come_in_any_pieces() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let mut stream = gateway.connect();
+    stream.set_nodelay(true).unwrap();
+    let request =
+        format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice")).repeat(2);
+    for split in 1..request.len() {
+        let (begin, rest) = request.split_at(split);
+        stream.write_all(begin.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+        stream.write_all(rest.as_bytes()).unwrap();
+        for _ in 0..2 {
+            let answer = answer(&mut stream, "GET");
+            assert_eq!((answer.status, &*answer.body), (200, &b"alice's photo"[..]), "{split}");
+        }
+    }
+}
+
+/// What is not plain is answered as well, and so is what follows it on its connection.
+#[test]
+fn what_is_not_plain() {
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    let alice = fields("alice");
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{alice}\r\n");
+    let many: String = (0..70).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    let long = format!("x-long: {}\r\n", "a".repeat(10_000));
+    for (request, status) in [
+        (format!("GET http://x/private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{alice}\r\n"), 200),
+        (plain.replace("\r\n", "\n"), 200),
+        (plain.replacen("\r\n", "\n", 1), 200),
+        (plain.replace("\r\n\r\n", "\n\n"), 200),
+        (format!("\r\n{plain}"), 200),
+        (plain.replace("\r\n\r\n", &format!("\r\n{many}\r\n")), 200),
+        (plain.replace("\r\n\r\n", &format!("\r\n{long}\r\n")), 200),
+        (plain.replace("\r\n\r\n", "\r\ncontent-length: 0\r\n\r\n"), 200),
+        (plain.replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), 200),
+        (plain.replace("\r\n\r\n", "\r\ncontent-length: 5\r\n\r\nhello"), 200),
+        (plain.replace("\r\n\r\n", "\r\nconnection: x, keep-alive\r\n\r\n"), 200),
+        (plain.replace("GET", "POST"), 405),
+        (plain.replace("GET", "get"), 405),
+        (plain.replace("/private/cars/7/photo.jpg", "/private/-/health"), 200),
+        (plain.replace("/private/cars/7/photo.jpg", "/elsewhere"), 404),
+        (plain.replace("/private/cars/7/photo.jpg", "*"), 404),
+    ] {
+        let mut stream = gateway.connect();
+        assert_eq!(ask(&mut stream, &plain).status, 200);
+        assert_eq!(ask(&mut stream, &request).status, status, "{request:?}");
+        assert_eq!(ask(&mut stream, &plain).status, 200, "after {request:?}");
+    }
+    for (request, status) in [
+        (plain.replace("HTTP/1.1", "HTTP/1.0"), "200"),
+        (plain.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"), "200"),
+        (plain.replace("\r\n\r\n", "\r\nConnection: Close\r\n\r\n"), "200"),
+        (plain.replace("\r\n\r\n", &format!("\r\n{}\r\n", long.repeat(3))), "431"),
+        (plain.replace("host: x", "host : x"), "400"),
+        (plain.replace("host: x", "host: x\r\n folded"), "400"),
+        (plain.replace("GET ", "GET  "), "400"),
+        (plain.replace("photo", "ph\0to"), "400"),
+        (plain.replace("host: x", "content-length: 3\r\ncontent-length: 4"), "400"),
+    ] {
+        let mut stream = gateway.connect();
+        assert_eq!(ask(&mut stream, &plain).status, 200);
+        stream.write_all(request.as_bytes()).unwrap();
+        let _ = stream.write_all(plain.as_bytes());
+        let mut answer = Vec::new();
+        // A reset is as good an end as a close.
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}"))
+                || answer.starts_with(&format!("HTTP/1.0 {status}")),
+            "{request:?}: {answer}"
+        );
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "the connection ends: {answer}");
+    }
+}
+
+fn ends_after(stream: &mut TcpStream) -> Duration {
+    let begin = Instant::now();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    begin.elapsed()
+}
+
+#[test]
+fn a_head_has_its_time_and_no_more() {
+    let place = Place::new();
+    let gateway = place.serve(&["--head-timeout", "1s"]);
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    for begun in ["", "GET /private/cars/7/photo.jpg HTTP/1.1\r\nho"] {
+        let mut stream = gateway.connect();
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(700));
+            assert_eq!(ask(&mut stream, &plain).status, 200);
+        }
+        stream.write_all(begun.as_bytes()).unwrap();
+        let time = ends_after(&mut stream);
+        assert!((900..5000).contains(&time.as_millis()), "{begun:?}: {time:?}");
+    }
+    // A byte now and then gains no time.
+    let mut stream = gateway.connect();
+    let begin = Instant::now();
+    let ended = plain.bytes().any(|byte| {
+        std::thread::sleep(Duration::from_millis(100));
+        stream.write_all(&[byte]).is_err()
+    });
+    assert!(ended && begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn who_waits_for_nothing_is_let_go_at_the_end() {
+    let place = Place::new();
+    let mut gateway = place.serve(&[]);
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let mut idle: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+    for stream in idle.iter_mut().skip(1) {
+        assert_eq!(ask(stream, &plain).status, 200);
+    }
+    // And one with hyper.
+    assert_eq!(ask(&mut idle[2], &plain.replace("host: x", NOT_PLAIN.trim_end())).status, 200);
+    gateway.signal(rustix::process::Signal::TERM);
+    let begin = Instant::now();
+    for stream in &mut idle {
+        ends_after(stream);
+    }
+    assert_eq!(gateway.child.wait().unwrap().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// Whoever sends requests and takes no answers has only so much memory.
+#[test]
+fn answers_that_nobody_takes_wait() {
+    let place = Place::new();
+    place.write("private/cars/7/some.bin", vec![b'x'; 10_000]);
+    let gateway: Gateway = place.serve(&[]);
+    let plain = format!("GET /private/cars/7/some.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let mut stream = gateway.connect();
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let requests = plain.repeat(1000);
+    // At some time nothing more is taken.
+    assert!((0..1000).any(|_| stream.write_all(requests.as_bytes()).is_err()));
+    let memory = std::fs::read_to_string(format!("/proc/{}/status", gateway.child.id())).unwrap();
+    let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 200 << 10, "{peak} KiB");
+    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+}

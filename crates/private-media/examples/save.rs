@@ -1,0 +1,45 @@
+//! Saves what comes in on the standard input, and prints the path that it got:
+//!
+//! ```text
+//! cargo run --example save -- ROOT cars/7/photo.jpg < photo.jpg
+//! ```
+//!
+//! `--named-temporary` writes to a hidden name first, as on file systems that have no unnamed files. The tests kill this
+//! program at any moment and look at what is left.
+
+use std::error::Error;
+use std::io::Read as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::stream;
+use private_media::MediaPath;
+use private_media::storage::{LocalStorage, SaveOptions, Storage as _};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (root, name, named) = match &*arguments {
+        [root, name] => (root, name, false),
+        [root, name, option] if option == "--named-temporary" => (root, name, true),
+        _ => return Err("usage: save ROOT NAME [--named-temporary]".into()),
+    };
+    let storage = LocalStorage::open_root(Path::new(root))?;
+    let storage = if named { storage.named_temporaries() } else { storage };
+
+    let path = MediaPath::new(name)?;
+    let used = storage.save(&path, Box::pin(stream::iter(standard_input())), &SaveOptions::default()).await?;
+    println!("{used}");
+    Ok(())
+}
+
+/// The standard input in pieces, until it ends or fails.
+fn standard_input() -> impl Iterator<Item = std::io::Result<Bytes>> {
+    std::iter::from_fn(|| {
+        let mut piece = vec![0; 64 << 10];
+        let result = std::io::stdin().lock().read(&mut piece);
+        result
+            .map(|len| (len > 0).then(|| Bytes::copy_from_slice(piece.get(..len).unwrap_or_default())))
+            .transpose()
+    })
+}
