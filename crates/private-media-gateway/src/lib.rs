@@ -11,16 +11,15 @@ mod doctor;
 pub mod front;
 mod gateway;
 mod listener;
+mod log;
 mod readers;
 mod serve;
 mod site;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use private_media::identity::accounts::NewAccount;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, ConfigError};
 
@@ -43,18 +42,18 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     match matches.subcommand() {
         Some(("serve", matches)) => {
             let config = Config::load(matches)?;
-            log_to_stderr(&config.log);
+            log::to_stderr(&config.log);
             return serve::run(&config);
         }
         Some(("demo", matches)) => {
-            log_to_stderr("warn");
+            log::to_stderr("warn");
             return demo::run(text(matches, "listen"));
         }
         Some(("check", matches)) => {
             return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));
         }
         Some(("doctor", matches)) => {
-            log_to_stderr("error");
+            log::to_stderr("error");
             let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
             return doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
         }
@@ -117,19 +116,8 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
 }
 
 /// Writes the log to standard error, for people where that is a terminal, else in JSON for machines: `error`, `warn`, `info`, `debug`,
-/// `trace`, or what [`EnvFilter`] takes. At `info` it has a line for each request. An error says what is wrong with the filter.
+/// `trace`, or what [`EnvFilter`](tracing_subscriber::EnvFilter) takes. At `info` it has a line for each request. An error says what is wrong with the filter.
 pub fn log(filter: &str) -> Result<(), String> {
-    log_to_stderr(&config::log_filter(filter)?);
+    log::to_stderr(&config::log_filter(filter)?);
     Ok(())
-}
-
-fn log_to_stderr(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_default();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Whoever has set up a log already has it.
-    let _ = if std::io::stderr().is_terminal() {
-        log.with_target(false).try_init()
-    } else {
-        log.json().flatten_event(true).try_init()
-    };
 }

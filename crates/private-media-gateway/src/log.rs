@@ -1,0 +1,184 @@
+//! The log: for people at a terminal, for machines elsewhere.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+use std::time::SystemTime;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Writes events to standard error from now on.
+pub(crate) fn to_stderr(filter: &str) {
+    let log = tracing_subscriber::fmt().with_env_filter(filter_of(filter)).with_writer(std::io::stderr);
+    // Whoever has set up a log already has it.
+    let _ = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
+    } else {
+        log.event_format(JsonLine).try_init()
+    };
+}
+
+fn filter_of(filter: &str) -> EnvFilter {
+    EnvFilter::try_new(filter).unwrap_or_default()
+}
+
+/// An event as one line of JSON: its time, its level, its fields, and its target. There is one for each request, so each is made in
+/// one go.
+struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let time = humantime::format_rfc3339_micros(SystemTime::now());
+        let (level, target) = (event.metadata().level(), event.metadata().target());
+        let mut line = format!("{{\"timestamp\":\"{time}\",\"level\":\"{level}\"");
+        event.record(&mut Fields(&mut line));
+        write_value(&mut line, "target", target);
+        line.push_str("}\n");
+        writer.write_str(&line)
+    }
+}
+
+/// Writes each field behind a comma.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
+    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, ",\"{}\":{value}", field.name());
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no other numbers.
+        if value.is_finite() {
+            self.write(field, format_args!("{value}"));
+        } else {
+            self.write(field, format_args!("null"));
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, format_args!("{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, format_args!("{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, format_args!("{value}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        write_value(self.0, field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write_value(self.0, field.name(), &format!("{value:?}"));
+    }
+}
+
+/// Names of fields are identifiers; values may be anything (RFC 8259 section 7).
+fn write_value(line: &mut String, name: &str, value: &str) {
+    line.push_str(",\"");
+    line.push_str(name);
+    line.push_str("\":\"");
+    if value.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        line.push_str(value);
+    } else {
+        for character in value.chars() {
+            match character {
+                '"' | '\\' => line.extend(['\\', character]),
+                character if character < ' ' => {
+                    let _ = write!(line, "\\u{:04x}", u32::from(character));
+                }
+                character => line.push(character),
+            }
+        }
+    }
+    line.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Written {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    fn logged(event: impl FnOnce()) -> serde_json::Value {
+        let written = Written::default();
+        let log = tracing_subscriber::fmt().with_env_filter(filter_of("info")).with_writer(written.clone());
+        tracing::subscriber::with_default(log.event_format(JsonLine).finish(), event);
+        let bytes = written.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.ends_with('\n') && text.matches('\n').count() == 1, "{text:?}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn each_kind_of_field() {
+        let none: Option<&str> = None;
+        let line = logged(|| {
+            tracing::info!(target: "access", user = "7", status = 200_u16, left = -1, took = 0.5, is = true, none, "said");
+        });
+        let mut line = line.as_object().unwrap().clone();
+        let time = line.remove("timestamp").unwrap();
+        assert!(humantime::parse_rfc3339(time.as_str().unwrap()).is_ok(), "{time}");
+        let expected = serde_json::json!({
+            "level": "INFO", "message": "said", "user": "7", "status": 200, "left": -1, "took": 0.5, "is": true, "target": "access",
+        });
+        assert_eq!(serde_json::Value::from(line), expected);
+        assert!(logged(|| tracing::warn!(took = f64::NAN))["took"].is_null());
+    }
+
+    proptest! {
+        /// No text ends its line or its field.
+        #[test]
+        fn texts_come_back(text in "\\PC{0,40}|[\u{0}-\u{ff}]{0,20}") {
+            let line = logged(|| tracing::error!(same = ?text, text, "{text}"));
+            prop_assert_eq!(line["message"].as_str(), Some(&*text));
+            prop_assert_eq!(line["text"].as_str(), Some(&*text));
+            prop_assert_eq!(line["same"].as_str(), Some(&*format!("{text:?}")));
+        }
+    }
+}
