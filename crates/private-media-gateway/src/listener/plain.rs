@@ -35,8 +35,10 @@ const FIELDS: usize = 64;
 const REMEMBERED: usize = 4 << 10;
 
 thread_local! {
-    /// Memory that is used between two waits, and by whoever is first again.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory to read into, for whoever does so next.
+    static TO_READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Memory to write heads into; who has to wait with one keeps it, so it is no larger than a head.
+    static TO_WRITE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Answers plain requests until the connection has ended, or until there is a request that is not plain: then the connection is given
@@ -65,11 +67,11 @@ pub(super) async fn serve(
         let mut answer = handler.file(&mut asked.head, peer).await;
         answer.body.send_by(stream.io().files());
         let is_last = asked.is_last || idle.is_stopping();
-        let mut head = SCRATCH.take();
+        let mut head = TO_WRITE.take();
         head.clear();
         let len = write_head(&mut head, &answer, handler.standing(), &asked.head.method, is_last);
         let sent = send(&mut stream, &head, answer.body, len).await;
-        SCRATCH.set(head);
+        TO_WRITE.set(head);
         sent?;
         if is_last {
             return Ok(None);
@@ -136,7 +138,7 @@ impl Asked {
 
     /// Takes what has come, if it is a whole head.
     fn read(&mut self, stream: &mut Sending, handler: &impl Handler) -> io::Result<Option<Next>> {
-        let mut scratch = SCRATCH.take();
+        let mut scratch = TO_READ.take();
         scratch.clear();
         scratch.reserve(BUFFER);
         scratch.extend_from_slice(&self.bytes);
@@ -146,7 +148,7 @@ impl Asked {
             Ok(_) => self.take(&scratch, handler),
             Err(_) => None,
         };
-        SCRATCH.set(scratch);
+        TO_READ.set(scratch);
         read.map(|_| next)
     }
 
