@@ -139,7 +139,10 @@ fn files(root: &Path, from: u32, to: u32) -> Result<()> {
         std::fs::write(path, KIB)?;
     }
     std::fs::create_dir_all(root.join("shared"))?;
-    Ok(std::fs::write(root.join("shared/1k.jpg"), KIB)?)
+    std::fs::write(root.join("shared/1k.jpg"), KIB)?;
+    // Nothing of this is still on its way to the disk when something is timed.
+    rustix::fs::sync();
+    Ok(())
 }
 
 /// Small files for many, alone and beside one who reads what is on the disk.

@@ -122,10 +122,20 @@ fn run(options: &Options) -> Result<()> {
         report.idle(peer.name, started.usage()?.memory);
         running.push((peer, started));
     }
+    let mut failed: Vec<(&str, &str, String)> = Vec::new();
     for work in works {
         for pair in 0..options.pairs {
             for (peer, running) in &running {
-                if let Some(run) = measured(work, running, &place, options.seconds)? {
+                if failed.iter().any(|(failed, at, _)| (*failed, *at) == (peer.name, work.name)) {
+                    continue;
+                }
+                let measured = measured(work, running, &place, options.seconds);
+                if let Err(error) = &measured {
+                    eprintln!("{} {}: {error}", work.name, peer.name);
+                    report.remove(work.name, peer.name);
+                    failed.push((peer.name, work.name, error.to_string()));
+                }
+                if let Ok(Some(run)) = measured {
                     eprintln!(
                         "{} {}/{} {}: {:.0}/s",
                         work.name,
@@ -138,15 +148,21 @@ fn run(options: &Options) -> Result<()> {
                 }
             }
         }
+        // What there is, should the rest fail.
+        if let Some(name) = &options.write {
+            write(&report, name)?;
+        }
     }
     println!("{}", report.to_markdown());
-    if let Some(name) = &options.write {
-        let folder = PathBuf::from("bench/results");
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join(format!("{name}.md")), report.to_markdown())?;
-        std::fs::write(folder.join(format!("{name}.json")), report.to_json())?;
-        std::fs::write(folder.join(format!("{name}.svg")), plot::svg(&report))?;
-    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured, as they failed: {failed:?}").into()) }
+}
+
+fn write(report: &Report, name: &str) -> Result<()> {
+    let folder = PathBuf::from("bench/results");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(format!("{name}.md")), report.to_markdown())?;
+    std::fs::write(folder.join(format!("{name}.json")), report.to_json())?;
+    std::fs::write(folder.join(format!("{name}.svg")), plot::svg(report))?;
     Ok(())
 }
 

@@ -69,6 +69,11 @@ impl Report {
         self.runs.entry((work, peer)).or_default().push(run);
     }
 
+    /// Nothing is said of a peer that has failed at a piece of work.
+    pub(crate) fn remove(&mut self, work: &'static str, peer: &'static str) {
+        self.runs.remove(&(work, peer));
+    }
+
     /// Requests a second, by peer, of a piece of work.
     pub(crate) fn rates(&self, work: &'static str) -> Vec<(&'static str, f64)> {
         self.peers.iter().filter_map(|peer| Some((*peer, self.median(work, peer, |run| run.rate)?))).collect()

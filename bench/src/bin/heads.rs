@@ -28,12 +28,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let events = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut clients = Vec::new();
     let begin = Instant::now();
-    for number in 0..connections.parse::<u64>()? {
+    let connect = |number: u64| -> Result<Client, Box<dyn Error>> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         epoll::add(&events, &stream, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
         stream.write_all(&request)?;
-        clients.push(Client { stream, asked: Instant::now(), head: Vec::new() });
+        Ok(Client { stream, asked: Instant::now(), head: Vec::new() })
+    };
+    for number in 0..connections.parse::<u64>()? {
+        clients.push(connect(number)?);
     }
     let end = begin + Duration::from_secs(seconds.parse()?);
     let (mut times, mut bytes) = (Vec::new(), 0);
@@ -43,12 +46,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         ready.clear();
         epoll::wait(&events, spare_capacity(&mut ready), None)?;
         for event in &ready {
-            let client = usize::try_from(event.data.u64()).ok().and_then(|number| clients.get_mut(number));
+            let number = event.data.u64();
+            let client = usize::try_from(number).ok().and_then(|number| clients.get_mut(number));
             let Some(client) = client else { continue };
-            let count = client.stream.read(&mut buffer)?;
-            if count == 0 {
-                return Err("a connection was closed".into());
-            }
+            let count = match client.stream.read(&mut buffer) {
+                // Some servers close a connection after each answer.
+                Ok(0) | Err(_) if client.head.is_empty() => {
+                    *client = connect(number)?;
+                    continue;
+                }
+                count => count?,
+            };
             bytes += count;
             client.head.extend_from_slice(buffer.get(..count).unwrap_or_default());
             if client.head.ends_with(END) {
@@ -58,7 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 times.push(u64::try_from(client.asked.elapsed().as_micros())?);
                 client.head.clear();
                 client.asked = Instant::now();
-                client.stream.write_all(&request)?;
+                // If it has been closed, that is seen by reading.
+                let _ = client.stream.write_all(&request);
             }
         }
     }

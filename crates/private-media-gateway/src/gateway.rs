@@ -31,6 +31,7 @@ pub struct Gateway {
     url: String,
     workers: usize,
     limits: Limits,
+    pages: Option<axum::Router>,
 }
 
 /// What one client may take of the gateway.
@@ -63,7 +64,7 @@ impl Gateway {
     pub fn listen(address: &str) -> Result<Self, String> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let (listen, url) = (config::addresses(address)?, "/private/".into());
-        Ok(Self { listen, url, workers, limits: Limits::default() })
+        Ok(Self { listen, url, workers, limits: Limits::default(), pages: None })
     }
 
     /// Sets the URL below which it serves, which has a slash on both sides. An error says what is wrong with it, and the fix.
@@ -85,6 +86,30 @@ impl Gateway {
         self
     }
 
+    /// Sets what answers beside the private URL: an axum application, on the same address. Files are then sent as fast as the gateway
+    /// can, without passing through it; who asks for one is what the media's own [`Identify`](private_media::Identify) says, and no
+    /// layer of the application.
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use private_media::{LocalStorage, PrivateMedia};
+    /// use private_media_gateway::Gateway;
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app = Router::new().route("/", get(|| async { "cars" }));
+    /// Gateway::listen("127.0.0.1:8001")?.pages(app).run(async || {
+    ///     let root = LocalStorage::open_root("private")?.keep(Gateway::keep(std::time::Duration::from_secs(1)));
+    ///     Ok::<_, private_media::StorageError>(PrivateMedia::builder(root).build())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pages(mut self, pages: axum::Router) -> Self {
+        self.pages = Some(pages);
+        self
+    }
+
     /// What to keep of the files of a [`LocalStorage`](private_media::LocalStorage) that this process sends itself; it is noticed so
     /// late that one has changed. One that a front server sends is not to be kept.
     #[must_use]
@@ -100,7 +125,13 @@ impl Gateway {
         self,
         open: impl AsyncFnOnce() -> Result<PrivateMedia, E>,
     ) -> Result<bool, GatewayError<E>> {
-        let site = async || Ok(Site::new(&open().await?, None, &self.url));
+        let site = async || {
+            let site = Site::new(&open().await?, None, &self.url);
+            Ok(match self.pages {
+                Some(pages) => site.pages(pages),
+                None => site,
+            })
+        };
         serve::site(&self.listen, self.workers, self.limits, site, |_| ())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::{Answer, Gateway, Place, credentials};
@@ -257,6 +258,37 @@ fn who_waits_for_nothing_is_let_go_at_the_end() {
     }
     assert_eq!(gateway.child.wait().unwrap().code(), Some(0));
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// The example `beside`, an axum application on the gateway's listener.
+#[test]
+fn pages_of_an_application_beside_the_files() {
+    // target/PROFILE/deps/it-HASH
+    let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
+    let program = profile.join("examples/beside");
+    if !program.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--package", "private-media-gateway", "--example", "beside"]);
+        build.args(profile.ends_with("release").then_some("--release"));
+        build.arg("--target-dir").arg(profile.parent().unwrap());
+        assert!(build.status().unwrap().success(), "the example `beside` has to build");
+    }
+    let place = Place::new();
+    let mut command = Command::new(program);
+    command.arg("127.0.0.1:0").arg(place.path("private"));
+    let gateway = Gateway::spawn(command, place.path("log"));
+    let mut stream = gateway.connect();
+    let file = "GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n";
+    for (request, status, body) in [
+        (format!("{file}cookie: user=7\r\n\r\n"), 200, "alice's photo"),
+        (format!("{file}cookie: user=8\r\n\r\n"), 404, "not found\n"),
+        ("GET / HTTP/1.1\r\nhost: x\r\n\r\n".into(), 200, "all cars\n"),
+        (format!("{file}cookie: user=7\r\n\r\n"), 200, "alice's photo"),
+    ] {
+        let answer = ask(&mut stream, &request);
+        assert_eq!((answer.status, &*answer.body), (status, body.as_bytes()), "{request}");
+        assert_eq!(answer.field("x-request-id").map(str::len), Some(16));
+    }
 }
 
 /// Whoever sends requests and takes no answers has only so much memory.

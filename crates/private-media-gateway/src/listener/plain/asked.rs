@@ -1,33 +1,18 @@
-//! Plain requests for files, answered with no more of HTTP than they use.
-//!
-//! Nearly all requests are a GET or a HEAD of one file, without content, and most connections have no others. Those are read here,
-//! answered, and sent. What is not clearly one of them is not judged here: the connection goes on with hyper, which reads that
-//! request from its first byte.
+//! What is asked for, read as it comes.
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, response};
-use http_body::Body as _;
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use memchr::{memchr, memmem};
-use tokio::io::AsyncWrite;
-use tokio::sync::watch;
-use tokio::time::{Instant, Sleep};
 
-use super::kernel::Sending;
-use super::paced::Paced;
-use super::{BUFFER, Handler};
-use crate::body::Body;
-
-type Stream = Paced<Sending>;
+use super::super::kernel::Sending;
+use super::super::{BUFFER, Handler};
+use super::{Idle, Stream};
 
 /// The most fields that a plain request has.
 const FIELDS: usize = 64;
@@ -36,51 +21,11 @@ const REMEMBERED: usize = 4 << 10;
 
 thread_local! {
     /// Memory to read into, for whoever does so next.
-    static TO_READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// Memory to write heads into; who has to wait with one keeps it, so it is no larger than a head.
-    static TO_WRITE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Answers plain requests until the connection has ended, or until there is a request that is not plain: then the connection is given
-/// back, to be gone on with.
-pub(super) async fn serve(
-    mut stream: Stream,
-    peer: SocketAddr,
-    handler: &impl Handler,
-    limit: Duration,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<Option<Stream>> {
-    let seen = stopped.clone();
-    let stop = pin!(stopped.wait_for(|stopped| *stopped));
-    let mut idle = Idle { deadline: Deadline::new(limit), stop, is_waiting_for_stop: false, seen };
-    let mut asked = Asked::new();
-    loop {
-        idle.deadline.begin();
-        match poll_fn(|context| asked.poll(context, &mut stream, handler, &mut idle)).await? {
-            Next::Plain => {}
-            Next::Other => {
-                stream.io_mut().unread(std::mem::take(&mut asked.bytes));
-                return Ok(Some(stream));
-            }
-            Next::End => return Ok(None),
-        }
-        let mut answer = handler.file(&mut asked.head, peer).await;
-        answer.body.send_by(stream.io().files());
-        let is_last = asked.is_last || idle.is_stopping();
-        let mut head = TO_WRITE.take();
-        head.clear();
-        let len = write_head(&mut head, &answer, handler.standing(), &asked.head.method, is_last);
-        let sent = send(&mut stream, &head, answer.body, len).await;
-        TO_WRITE.set(head);
-        sent?;
-        if is_last {
-            return Ok(None);
-        }
-    }
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What comes next on a connection.
-enum Next {
+pub(super) enum Next {
     /// A plain request.
     Plain,
     /// Something else, to be read from its first byte.
@@ -90,25 +35,25 @@ enum Next {
 }
 
 /// The request that is being read, or answered.
-struct Asked {
-    head: Parts,
+pub(super) struct Asked {
+    pub(super) head: Parts,
     /// Whether the client wants no other answer on this connection.
-    is_last: bool,
+    pub(super) is_last: bool,
     /// The fields of the head, as they came: from one request to the next of a connection they are nearly always the same.
     fields: Vec<u8>,
     /// What has come and was not taken yet.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Whether this has been looked at, and is the beginning of a head.
     is_begun: bool,
 }
 
 impl Asked {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (head, ()) = Request::new(()).into_parts();
         Self { head, is_last: false, fields: Vec::new(), bytes: Vec::new(), is_begun: false }
     }
 
-    fn poll<S: Future>(
+    pub(super) fn poll<S: Future>(
         &mut self,
         context: &mut Context<'_>,
         stream: &mut Stream,
@@ -138,7 +83,7 @@ impl Asked {
 
     /// Takes what has come, if it is a whole head.
     fn read(&mut self, stream: &mut Sending, handler: &impl Handler) -> io::Result<Option<Next>> {
-        let mut scratch = TO_READ.take();
+        let mut scratch = SCRATCH.take();
         scratch.clear();
         scratch.reserve(BUFFER);
         scratch.extend_from_slice(&self.bytes);
@@ -148,7 +93,7 @@ impl Asked {
             Ok(_) => self.take(&scratch, handler),
             Err(_) => None,
         };
-        TO_READ.set(scratch);
+        SCRATCH.set(scratch);
         read.map(|_| next)
     }
 
@@ -241,166 +186,6 @@ fn plain_fields(bytes: &[u8]) -> Option<(HeaderMap, bool)> {
         headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
     }
     Some((headers, is_last.unwrap_or(false)))
-}
-
-/// What a connection waits for that has nothing to do.
-struct Idle<S> {
-    deadline: Deadline,
-    stop: S,
-    is_waiting_for_stop: bool,
-    seen: watch::Receiver<bool>,
-}
-
-impl<S: Future> Idle<Pin<&mut S>> {
-    fn is_stopping(&self) -> bool {
-        self.seen.has_changed().unwrap_or(true)
-    }
-
-    /// Ready when the connection has had its time, or when all are to stop and nothing has begun.
-    fn poll(&mut self, context: &mut Context<'_>, may_stop: bool) -> Poll<()> {
-        // Once it is waited for, the signal wakes this task when it comes; before, there is nothing to ask it.
-        if !self.is_waiting_for_stop || may_stop && self.is_stopping() {
-            self.is_waiting_for_stop = true;
-            if self.stop.as_mut().poll(context).is_ready() && may_stop {
-                return Poll::Ready(());
-            }
-        }
-        self.deadline.poll(context)
-    }
-}
-
-/// The time that a head may take. Its timer is set anew only when it has rung, and not at each request.
-struct Deadline {
-    limit: Duration,
-    at: Instant,
-    timer: Pin<Box<Sleep>>,
-}
-
-impl Deadline {
-    fn new(limit: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(limit));
-        Self { limit, at: timer.deadline(), timer }
-    }
-
-    fn begin(&mut self) {
-        self.at = Instant::now() + self.limit;
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(context));
-            if self.timer.deadline() >= self.at {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(self.at);
-        }
-    }
-}
-
-/// A response.
-pub(crate) struct Answer {
-    pub(crate) head: response::Parts,
-    pub(crate) body: Body,
-    /// What `X-Request-Id` says.
-    pub(crate) id: HeaderValue,
-}
-
-/// Headers that all responses have, as they are written. They count in place of others of their names.
-#[derive(Debug)]
-pub(crate) struct Standing {
-    names: Vec<HeaderName>,
-    lines: Vec<u8>,
-}
-
-impl From<&HeaderMap> for Standing {
-    fn from(headers: &HeaderMap) -> Self {
-        let mut lines = Vec::new();
-        for (name, value) in headers {
-            write_line(&mut lines, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
-        }
-        Self { names: headers.keys().cloned().collect(), lines }
-    }
-}
-
-/// Sends a head and `len` bytes of content.
-async fn send(stream: &mut Stream, mut head: &[u8], body: Body, len: u64) -> io::Result<()> {
-    let mut body = pin!(body);
-    let mut left = len;
-    loop {
-        let mut data = Bytes::new();
-        if left > 0 {
-            let frame = poll_fn(|context| body.as_mut().poll_frame(context)).await;
-            let frame = frame.ok_or(ErrorKind::UnexpectedEof)?.map_err(io::Error::other)?;
-            data = frame.into_data().unwrap_or_default();
-            left = left.checked_sub(data.len() as u64).ok_or(ErrorKind::InvalidData)?;
-        }
-        poll_fn(|context| {
-            while !(head.is_empty() && data.is_empty()) {
-                let slices = [IoSlice::new(head), IoSlice::new(&data)];
-                let written = ready!(Pin::new(&mut *stream).poll_write_vectored(context, &slices))?;
-                if written == 0 {
-                    return Poll::Ready(Err(io::Error::from(ErrorKind::WriteZero)));
-                }
-                let of_head = written.min(head.len());
-                head.advance(of_head);
-                data.advance(written - of_head);
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await?;
-        if left == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// Writes the head of a response (RFC 9112 section 4), and gives the length of the content behind it.
-fn write_head(to: &mut Vec<u8>, answer: &Answer, standing: &Standing, method: &Method, is_last: bool) -> u64 {
-    let status = answer.head.status;
-    let reason = status.canonical_reason().unwrap_or_default();
-    write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
-    let mut has_length = false;
-    for (name, value) in &answer.head.headers {
-        if !standing.names.contains(name) {
-            has_length |= *name == CONTENT_LENGTH;
-            write_line(to, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
-        }
-    }
-    let len = answer.body.size_hint().lower();
-    // RFC 9110 section 8.6.
-    let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
-    if has_content && !has_length {
-        write_line(to, &[b"content-length: ", len.to_string().as_bytes()]);
-    }
-    to.extend_from_slice(&standing.lines);
-    write_line(to, &[b"x-request-id: ", answer.id.as_bytes()]);
-    if is_last {
-        write_line(to, &[b"connection: close"]);
-    }
-    write_line(to, &[b"date: ", &date(), b"\r\n"]);
-    if has_content { len } else { 0 }
-}
-
-fn write_line(to: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        to.extend_from_slice(part);
-    }
-    to.extend_from_slice(b"\r\n");
-}
-
-/// The time as HTTP writes it, made once a second.
-fn date() -> [u8; 29] {
-    thread_local! {
-        static MADE: Cell<(u64, [u8; 29])> = const { Cell::new((0, [b' '; 29])) };
-    }
-    let now = SystemTime::now();
-    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (made, mut date) = MADE.get();
-    if made != second {
-        date = httpdate::fmt_http_date(now).as_bytes().try_into().unwrap_or(date);
-        MADE.set((second, date));
-    }
-    date
 }
 
 #[cfg(test)]
