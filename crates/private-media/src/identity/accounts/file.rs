@@ -1,6 +1,6 @@
 //! The accounts file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -112,8 +112,10 @@ impl AccountsFile {
                 "secret: it is not 32 bytes in base64url; remove the line, and account add writes another",
             ));
         }
-        for (index, entry) in file.accounts.iter().enumerate() {
-            entry.check(file.accounts.get(..index).unwrap_or_default())?;
+        let mut others = Others::default();
+        for entry in &file.accounts {
+            entry.check(&others)?;
+            others.insert(entry);
         }
         Ok(file)
     }
@@ -158,7 +160,9 @@ impl AccountsFile {
         }
         let password = Hash::new(&password).ok_or_else(AccountsError::no_random)?;
         let entry = Entry { name, id, password, staff, groups };
-        entry.check(&self.accounts)?;
+        let mut others = Others::default();
+        self.accounts.iter().for_each(|other| others.insert(other));
+        entry.check(&others)?;
         self.accounts.push(entry);
         Ok(())
     }
@@ -192,6 +196,20 @@ impl AccountsFile {
     }
 }
 
+/// The names that are taken, and the ids with whose they are.
+#[derive(Default)]
+struct Others<'a> {
+    names: HashSet<&'a str>,
+    by_id: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Others<'a> {
+    fn insert(&mut self, entry: &'a Entry) {
+        self.names.insert(&entry.name);
+        self.by_id.insert(&entry.id, &entry.name);
+    }
+}
+
 impl Entry {
     fn user(&self) -> User {
         let user = User::new(&self.id).name(&self.name).staff(self.staff);
@@ -199,7 +217,7 @@ impl Entry {
     }
 
     /// Whether it can be an account beside these others.
-    fn check(&self, others: &[Self]) -> Result<(), AccountsError> {
+    fn check(&self, others: &Others<'_>) -> Result<(), AccountsError> {
         let Self { name, id, groups, .. } = self;
         let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
         let is_odd =
@@ -220,11 +238,11 @@ impl Entry {
         if !self.password.is_legal() {
             return error("password: it is no argon2id hash; remove the account and add it with: private-media account add".into());
         }
-        if others.iter().any(|other| other.name == *name) {
+        if others.names.contains(name.as_str()) {
             return error("there is one of that name already; remove it first, or take another name".into());
         }
-        if let Some(other) = others.iter().find(|other| other.id == *id) {
-            return error(format!("id {id:?} is that of {} already; take another with --id", other.name));
+        if let Some(other) = others.by_id.get(id.as_str()) {
+            return error(format!("id {id:?} is that of {other} already; take another with --id"));
         }
         Ok(())
     }
