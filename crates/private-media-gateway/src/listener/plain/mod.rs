@@ -121,12 +121,12 @@ impl<S: Future> Idle<Pin<&mut S>> {
 
     /// Ready when the connection has had its time, or when all are to stop and nothing has begun.
     fn poll(&mut self, context: &mut Context<'_>, may_stop: bool) -> Poll<()> {
-        // Once it is waited for, the signal wakes this task when it comes; before, there is nothing to ask it.
-        if !self.is_waiting_for_stop || may_stop && self.is_stopping() {
-            self.is_waiting_for_stop = true;
-            if self.stop.as_mut().poll(context).is_ready() && may_stop {
-                return Poll::Ready(());
-            }
+        if !std::mem::replace(&mut self.is_waiting_for_stop, true) {
+            // From now on the signal wakes this task when it comes; whether it has come, others say.
+            let _ = self.stop.as_mut().poll(context);
+        }
+        if may_stop && self.is_stopping() {
+            return Poll::Ready(());
         }
         self.deadline.poll(context)
     }
