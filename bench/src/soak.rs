@@ -16,7 +16,8 @@ pub(crate) fn run(minutes: u64, seconds: u64, place: &Place) -> Result<String> {
          (PSS, KiB) after each minute.\n\n| minutes | |\n|---|---|\n"
     );
     let begin = Instant::now();
-    let mut works = WORKS.iter().cycle();
+    // Whole gibibytes take so long that there might be no answer in this time.
+    let mut works = WORKS.iter().filter(|work| work.name != "1 GiB").cycle();
     let mut asked = 0;
     for minute in 0..minutes {
         let end = Duration::from_secs(60 * (minute + 1));
