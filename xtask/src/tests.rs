@@ -11,7 +11,7 @@ use crate::python;
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it: those of the Python package,
 pub(crate) const FRONTS: [(&str, &str); 3] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
-    ("apache2", "apache2"),
+    ("apache2ctl", "apache2"),
     ("nginx", "nginx"),
 ];
 /// and all the others.
@@ -71,13 +71,15 @@ fn commands_of(page: &str) -> Result<(), String> {
     run_script(&mut Command::new("sh"), &script_of(page)?)
 }
 
-/// What begins a script that sees a machine of its own, whose disk, network and processes go with it.
+/// What begins a script that sees a machine of its own, whose disk, network and processes go with it. It has no lists of
+/// packages: what is installed is then the newest that apt knows of, and nothing is downloaded.
 const MACHINE: &str = "mount -t tmpfs none /mnt
     own() {
         mkdir -p /mnt$1/upper /mnt$1/work
         mount -t overlay overlay -o lowerdir=$1,upperdir=/mnt$1/upper,workdir=/mnt$1/work $1
     }
     for folder in /etc /srv /var /run; do own $folder; done
+    rm -rf /var/lib/apt/lists
     mkdir /mnt/bin
     PATH=/mnt/bin:$PATH
     ip link set lo up";
