@@ -13,6 +13,7 @@ mod gateway;
 mod listener;
 mod log;
 mod readers;
+mod request_id;
 mod serve;
 mod site;
 

@@ -1,21 +1,21 @@
 //! What the gateway answers: private files, its own pages beside them, and a line in the log for each.
 
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use private_media::delivery::FieldLines;
 use private_media::identity::accounts::ClientAddr;
-use private_media::{AccessRecord, Accounts, MediaService, PrivateMedia};
+use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use tower_service::Service;
 
 use crate::body::{Body, line};
-use crate::listener::{Answer, Handler, Standing};
+use crate::listener::{Answer, Handler};
+use crate::request_id::{RequestId, RequestIds};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -28,14 +28,14 @@ pub(crate) struct Site {
     url: Arc<str>,
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
-    ids: Arc<Ids>,
-    standing: Arc<Standing>,
+    ids: Arc<RequestIds>,
+    standing: Arc<FieldLines>,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        let standing = Arc::new(Standing::from(&media.standing_headers()));
+        let standing = Arc::new(FieldLines::new(media.standing_headers()));
         Self { media, accounts, url: url.into(), pages: None, ids: Arc::default(), standing }
     }
 
@@ -90,7 +90,7 @@ impl Site {
     fn begin(&self, method: &Method, uri: &Uri) -> Begun {
         let id = self.ids.next();
         let line = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| Line {
-            id: id.clone(),
+            id,
             begin: Instant::now(),
             method: method.clone(),
             path: uri.path().to_owned(),
@@ -112,7 +112,7 @@ impl Handler for Site {
         if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
             response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
-        response.headers_mut().insert(&REQUEST_ID, begun.id);
+        response.headers_mut().insert(&REQUEST_ID, begun.id.to_header());
         if let Some(line) = begun.line {
             let status = response.status();
             line.log_at_end(status, response.body_mut(), record);
@@ -129,30 +129,29 @@ impl Handler for Site {
         if self.asks_whence(&head.method, &head.headers) {
             head.extensions.insert(ClientAddr(peer.ip()));
         }
-        let (response, record) = self.media.respond_apart(head).await;
-        let (head, body) = response.into_parts();
-        let mut body = Body::from(body);
+        let (mut response, record) = self.media.respond_apart(head).await;
+        let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
         if let Some(line) = begun.line {
-            line.log_at_end(head.status, &mut body, Some(record));
+            line.log_at_end(response.status, &mut body, Some(record));
         }
-        Answer { head, body, id: begun.id }
+        Answer { response, body, id: begun.id }
     }
 
-    fn standing(&self) -> &Standing {
+    fn standing(&self) -> &FieldLines {
         &self.standing
     }
 }
 
 /// A request that has come.
 struct Begun {
-    id: HeaderValue,
+    id: RequestId,
     /// For the access log, if there is one.
     line: Option<Line>,
 }
 
 /// What the access log says of a request that has come.
 struct Line {
-    id: HeaderValue,
+    id: RequestId,
     begin: Instant,
     method: Method,
     path: String,
@@ -168,7 +167,7 @@ impl Line {
 /// The access log. Never the query, a cookie or another credential; of a user, the id.
 fn log(line: &Line, record: Option<&AccessRecord>, status: u16, bytes: u64) {
     let Line { id, begin, method, path } = line;
-    let id = id.to_str().unwrap_or_default();
+    let id = id.as_str();
     let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
     let path = record
         .and_then(|record| record.path.as_ref())
@@ -193,24 +192,5 @@ fn health(method: &Method) -> Response<Body> {
             response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
         }
-    }
-}
-
-/// Names for requests, unlike those of any other process and hard to guess from one another.
-#[derive(Default)]
-struct Ids {
-    random: RandomState,
-    count: AtomicU64,
-}
-
-impl Ids {
-    fn next(&self) -> HeaderValue {
-        let random = self.random.hash_one(self.count.fetch_add(1, Ordering::Relaxed));
-        let digits: [u8; 16] = std::array::from_fn(|at| {
-            let digit = u8::try_from(random >> (60 - 4 * at) & 0xf).unwrap_or_default();
-            if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
-        });
-        // Digits are legal in a field.
-        HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-"))
     }
 }

@@ -83,7 +83,7 @@ impl Delivery {
         file: MediaFile,
         now: SystemTime,
     ) -> http::Response<MediaBody> {
-        self.0.deliver(request, permit, file, now)
+        self.0.deliver(request, permit, file, now).into()
     }
 }
 

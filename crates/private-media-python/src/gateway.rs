@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
+use http::HeaderName;
 use http::request::Parts;
-use http::{HeaderName, Response};
+use private_media::delivery::MediaResponse;
 use private_media::identity::django::{Database, DatabaseUrl, DjangoOptions, SecretKeys, SessionEngine};
 use private_media::permission::Decision;
 use private_media::{
-    DjangoSessions, Identify, IdentifyError, Identity, LocalStorage, MediaBody, MediaFile, MediaPath,
-    MediaRequest, Permissions, Permit, PrivateMedia,
+    DjangoSessions, Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest,
+    Permissions, Permit, PrivateMedia,
 };
 use private_media_gateway::{Gateway, GatewayError};
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -199,7 +200,7 @@ impl private_media::Delivery for Sends {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody> {
+    ) -> MediaResponse {
         if self.download && !request.download {
             let mut request = request.clone();
             request.download = true;

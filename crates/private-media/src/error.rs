@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode};
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use crate::delivery::MediaBody;
+use crate::delivery::{MediaBody, MediaResponse};
 use crate::identity::IdentifyError;
 use crate::permission::Denied;
 use crate::request::RequestError;
@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The response. What is denied, what is missing, and what could not be decided are one answer, unless `debug` is on.
-    pub(crate) fn into_response(self, debug: bool) -> Response<MediaBody> {
+    pub(crate) fn into_response(self, debug: bool) -> MediaResponse {
         self.log();
         let (status, line) = match &self {
             Self::Request(RequestError::Method) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
@@ -37,16 +37,13 @@ impl Refusal {
         };
         let text = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
         let body = MediaBody::empty().then_bytes(text);
-        let mut response = Response::new(MediaBody::empty());
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
+        let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CONTENT_LENGTH, body.remaining().into());
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        *response.body_mut() = body;
-        response
+        MediaResponse::new(status, headers, body)
     }
 
     /// The whole story, for the log.

@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::delivery::headers::ALWAYS;
-use crate::delivery::{MediaBody, standing_headers};
+use crate::delivery::{MediaBody, MediaResponse, standing_headers};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::media::{Inner, PrivateMedia};
@@ -26,7 +26,7 @@ impl Inner {
         head: &Parts,
         path: &str,
         record: &mut AccessRecord,
-    ) -> Result<Response<MediaBody>, Refusal> {
+    ) -> Result<MediaResponse, Refusal> {
         // What is asked for?
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
@@ -82,7 +82,8 @@ impl MediaService {
     /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
     /// record is in the response's extensions.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
-        let (mut response, record) = self.respond_apart(head).await;
+        let (response, record) = self.respond_apart(head).await;
+        let mut response = Response::from(response);
         for (name, value) in &ALWAYS {
             response.headers_mut().insert(name, value.clone());
         }
@@ -90,9 +91,9 @@ impl MediaService {
         (response, record)
     }
 
-    /// The same without what every response carries, which is [`MediaService::standing_headers`]: for whoever writes heads by itself,
-    /// and need not put the same into each. Of a field that is in both, the standing one counts.
-    pub async fn respond_apart(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
+    /// The same in parts, for whoever writes heads by itself and need not make the same lines for each: without what every response
+    /// carries, which is [`MediaService::standing_headers`] and counts in place of others of those names.
+    pub async fn respond_apart(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
@@ -107,8 +108,8 @@ impl MediaService {
             record.refused = Some(refusal.reason().into());
             refusal.into_response(inner.debug)
         });
-        if head.method == Method::HEAD || response.status() == StatusCode::NOT_MODIFIED {
-            *response.body_mut() = MediaBody::empty();
+        if head.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {
+            response.body = MediaBody::empty();
         }
         (response, record)
     }

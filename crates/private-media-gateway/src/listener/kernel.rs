@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use private_media::storage::ReadAt;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// The most that one stand-in stands for, in bytes: what is sent at a time.
@@ -105,15 +105,15 @@ impl Sending {
         self.files.clone()
     }
 
-    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(context)
-    }
-
     /// Reads what there is, behind what is in the buffer and as far as it has room.
-    pub(crate) fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    pub(crate) fn poll_read_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
         // Whoever asks has had an answer to its end.
         self.sent = 0;
-        self.stream.try_read_buf(buffer)
+        pin!(self.stream.read_buf(buffer)).poll(context)
     }
 
     /// Has these bytes read before what is still to come.
@@ -131,20 +131,12 @@ impl Sending {
                 return Poll::Pending;
             }
         }
-        loop {
-            ready!(self.stream.poll_write_ready(context))?;
-            match self.stream.try_io(Interest::WRITABLE, || self.send(stand_in)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-                Ok(count) => {
-                    self.sent += count;
-                    return Poll::Ready(Ok(count));
-                }
-            }
-        }
+        let count = ready!(self.poll_with_room(context, || self.send_file(stand_in)))?;
+        self.sent += count;
+        Poll::Ready(Ok(count))
     }
 
-    fn send(&self, stand_in: &[u8]) -> io::Result<usize> {
+    fn send_file(&self, stand_in: &[u8]) -> io::Result<usize> {
         let mut queue = self.files.locked();
         let mistaken = || io::Error::other("what is to be sent by the kernel is out of step");
         let stretch = queue.waiting.front_mut().ok_or_else(mistaken)?;
@@ -167,14 +159,29 @@ impl Sending {
     }
 
     /// Writes what is no file, and says whether one follows: then the two need not be packets of their own.
-    fn poll_head(&self, context: &mut Context<'_>, head: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
+    fn poll_send_bytes(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        follows: bool,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with_room(context, || send_bytes(&self.stream, bytes, follows))
+    }
+
+    /// Sends at once, as there nearly always is room, and where there is none, when there is.
+    fn poll_with_room(
+        &self,
+        context: &mut Context<'_>,
+        send: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut result = send();
+        while let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
             ready!(self.stream.poll_write_ready(context))?;
-            match self.stream.try_io(Interest::WRITABLE, || send_head(&self.stream, head)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
+            result = self.stream.try_io(Interest::WRITABLE, &send);
         }
+        Poll::Ready(result)
     }
 }
 
@@ -201,7 +208,7 @@ impl AsyncWrite for Sending {
         match (nonempty.next(), first.and_then(|first| slices.get(first))) {
             (None, Some(stand_in)) => self.poll_send(context, stand_in),
             // What is left of it, if there is more than one piece, comes in the next call.
-            (Some(head), Some(_)) if nonempty.next().is_none() => self.poll_head(context, head),
+            (Some(head), Some(_)) if nonempty.next().is_none() => self.poll_send_bytes(context, head, true),
             _ => {
                 let len: usize = plain.iter().map(|slice| slice.len()).sum();
                 if len > JOINED {
@@ -212,7 +219,7 @@ impl AsyncWrite for Sending {
                 for slice in plain {
                     joined.extend_from_slice(slice);
                 }
-                let written = Pin::new(&mut self.stream).poll_write(context, &joined);
+                let written = self.poll_send_bytes(context, &joined, false);
                 SCRATCH.set(joined);
                 written
             }
@@ -264,10 +271,11 @@ fn send_file(stream: &TcpStream, file: &File, mut offset: u64, len: usize) -> io
 }
 
 #[cfg(target_os = "linux")]
-fn send_head(stream: &TcpStream, head: &[u8]) -> io::Result<usize> {
+fn send_bytes(stream: &TcpStream, bytes: &[u8], follows: bool) -> io::Result<usize> {
     use rustix::net::{SendFlags, send};
 
-    Ok(rustix::io::retry_on_intr(|| send(stream, head, SendFlags::MORE | SendFlags::NOSIGNAL))?)
+    let flags = if follows { SendFlags::MORE | SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL };
+    Ok(rustix::io::retry_on_intr(|| send(stream, bytes, flags))?)
 }
 
 /// Asks for a byte here and there, the last one too.
@@ -298,8 +306,8 @@ fn send_file(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_head(stream: &TcpStream, head: &[u8]) -> io::Result<usize> {
-    stream.try_write(head)
+fn send_bytes(stream: &TcpStream, bytes: &[u8], _: bool) -> io::Result<usize> {
+    stream.try_write(bytes)
 }
 
 #[cfg(not(target_os = "linux"))]

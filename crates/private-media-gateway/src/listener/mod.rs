@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use private_media::delivery::FieldLines;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -32,7 +33,7 @@ use deadlines::Deadlines;
 use kernel::Sending;
 use paced::Paced;
 
-pub(crate) use plain::{Answer, Standing};
+pub(crate) use plain::Answer;
 pub(crate) use sockets::listen_on;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.
@@ -53,7 +54,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     fn file(&self, head: &mut Parts, peer: SocketAddr) -> impl Future<Output = Answer> + Send;
 
     /// What is in the head of each [`Answer`] beside its own headers.
-    fn standing(&self) -> &Standing;
+    fn standing(&self) -> &FieldLines;
 }
 
 /// The connections that there may be at a time, of all workers together.

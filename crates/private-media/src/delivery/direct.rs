@@ -3,11 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use http::Response;
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::headers::{content_headers, validators};
-use super::{Delivery, MediaBody, Plan};
+use super::headers::{with_content_headers, with_validators};
+use super::{Delivery, MediaBody, MediaResponse, Plan};
 use crate::permission::Permit;
 use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
@@ -23,43 +23,44 @@ impl Delivery for Direct {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody> {
+    ) -> MediaResponse {
         let plan = Plan::new(request, file.metadata(), now);
-        let (mut headers, body) = match &plan {
+        let mut response = match &plan {
             Plan::Whole | Plan::Part(_) | Plan::Parts(_) => {
-                let mut headers = content_headers(permit.path(), &file, request.download, now);
-                let body = content(&plan, &file, &mut headers);
-                (headers, body)
+                let mut response = with_content_headers(permit.path(), &file, request.download, now);
+                add_content(&plan, &file, &mut response);
+                response
             }
-            Plan::NotModified => (validators(permit.path(), &file, now), MediaBody::empty()),
+            Plan::NotModified => with_validators(permit.path(), &file, now),
             Plan::PreconditionFailed => line("precondition failed\n"),
             Plan::RangeNotSatisfiable => {
-                let (mut headers, body) = line("range not satisfiable\n");
-                insert(&mut headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
-                (headers, body)
+                let mut response = line("range not satisfiable\n");
+                insert(&mut response.headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
+                response
             }
         };
         if !matches!(plan, Plan::Whole | Plan::NotModified) {
-            headers.insert(CONTENT_LENGTH, body.remaining().into());
+            response.headers.insert(CONTENT_LENGTH, response.body.remaining().into());
         }
-        let mut response = Response::new(if request.is_head { MediaBody::empty() } else { body });
-        *response.status_mut() = plan.status();
-        *response.headers_mut() = headers;
+        if request.is_head {
+            response.body = MediaBody::empty();
+        }
+        response.status = plan.status();
         response
     }
 }
 
-fn content(plan: &Plan, file: &MediaFile, headers: &mut HeaderMap) -> MediaBody {
+fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
     let (bytes, len) = (file.bytes(), file.metadata().len);
-    match plan {
+    response.body = match plan {
         Plan::Part(part) => {
-            insert(headers, CONTENT_RANGE, part.content_range(len));
+            insert(&mut response.headers, CONTENT_RANGE, part.content_range(len));
             MediaBody::empty().then_file(bytes, part.start(), part.len())
         }
         // RFC 9110 section 14.6; each part repeats the type, and the range stands in the part alone.
         Plan::Parts(parts) => {
             let boundary = boundary();
-            let inner = headers.insert(CONTENT_TYPE, multipart(&boundary));
+            let inner = response.headers_mut().insert(CONTENT_TYPE, multipart(&boundary));
             let inner = inner.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
             let body = parts.iter().fold(MediaBody::empty(), |body, part| {
                 let range = part.content_range(len);
@@ -71,13 +72,13 @@ fn content(plan: &Plan, file: &MediaFile, headers: &mut HeaderMap) -> MediaBody 
             body.then_bytes(format!("\r\n--{boundary}--\r\n"))
         }
         _ => MediaBody::empty().then_file(bytes, 0, len),
-    }
+    };
 }
 
-fn line(text: &'static str) -> (HeaderMap, MediaBody) {
+fn line(text: &'static str) -> MediaResponse {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    (headers, MediaBody::empty().then_bytes(text))
+    MediaResponse::new(StatusCode::OK, headers, MediaBody::empty().then_bytes(text))
 }
 
 fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {

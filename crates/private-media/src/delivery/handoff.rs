@@ -5,12 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use http::Response;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use percent_encoding::percent_encode;
 
-use super::headers::content_headers;
-use super::{Delivery, Direct, MediaBody, Plan};
+use super::headers::with_content_headers;
+use super::{Delivery, Direct, MediaResponse, Plan};
 use crate::permission::Permit;
 use crate::request::{ENCODED, MediaRequest};
 use crate::storage::MediaFile;
@@ -65,7 +64,7 @@ impl Delivery for NginxXAccelRedirect {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody> {
+    ) -> MediaResponse {
         match file.local_name().and_then(|name| self.value(&name)) {
             Some(value) => hand_off((X_ACCEL_REDIRECT, value), request, permit, &file, now),
             None => Direct.deliver(request, permit, file, now),
@@ -150,7 +149,7 @@ impl Delivery for ApacheXSendfile {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody> {
+    ) -> MediaResponse {
         // The server keeps the entity tag of this response, so what needs no bytes, and what the servers do in ways of their own
         // (several ranges), is answered here.
         let plan = Plan::new(request, file.metadata(), now);
@@ -173,12 +172,10 @@ fn hand_off(
     permit: &Permit,
     file: &MediaFile,
     now: SystemTime,
-) -> Response<MediaBody> {
-    let mut headers = content_headers(permit.path(), file, request.download, now);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    headers.insert(name, value);
-    let mut response = Response::new(MediaBody::empty());
-    *response.headers_mut() = headers;
+) -> MediaResponse {
+    let mut response = with_content_headers(permit.path(), file, request.download, now);
+    response.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response.headers.insert(name, value);
     response
 }
 

@@ -1,8 +1,10 @@
 //! The headers that a file's own response carries.
 
 use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue,
     LAST_MODIFIED,
@@ -10,6 +12,7 @@ use http::header::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::content_type::ContentType;
+use super::{FieldLines, MediaBody, MediaResponse};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
@@ -18,43 +21,49 @@ use crate::storage::{MediaFile, Metadata};
 pub(crate) struct Prepared {
     file_name: String,
     at: SystemTime,
-    validators: HeaderMap,
-    content: HeaderMap,
+    validators: OnceLock<Arc<FieldLines>>,
+    content: OnceLock<Arc<FieldLines>>,
 }
 
 impl Prepared {
-    fn new(path: &MediaPath, file: &Metadata, now: SystemTime) -> Self {
-        let validators = make_validators(file, now);
-        let content = make_content_headers(path, file, false, now);
-        Self { file_name: path.file_name().to_owned(), at: now, validators, content }
+    fn new(path: &MediaPath, at: SystemTime) -> Self {
+        let file_name = path.file_name().to_owned();
+        Self { file_name, at, validators: OnceLock::new(), content: OnceLock::new() }
     }
 
     /// Those of this file, if they hold for the name and the time of a request. The date of a file that is from the future does not.
     fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
-        let prepared = file.prepared(|| Self::new(path, file.metadata(), now));
+        let prepared = file.prepared(|| Self::new(path, now));
         let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
         (is_past && prepared.file_name == path.file_name()).then_some(prepared)
     }
 }
 
-/// What tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
-pub(super) fn validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> HeaderMap {
-    match Prepared::of(path, file, now) {
-        Some(prepared) => prepared.validators.clone(),
-        None => make_validators(file.metadata(), now),
-    }
+/// A response with what tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
+pub(super) fn with_validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> MediaResponse {
+    let make = || make_validators(file.metadata(), now);
+    begin(Prepared::of(path, file, now).map(|prepared| &prepared.validators), make)
 }
 
-/// What a response carries that brings the file or a part of it. The length is that of the whole file.
-pub(super) fn content_headers(
+/// A response with what one carries that brings the file or a part of it. The length is that of the whole file.
+pub(super) fn with_content_headers(
     path: &MediaPath,
     file: &MediaFile,
     download: bool,
     now: SystemTime,
-) -> HeaderMap {
-    match Prepared::of(path, file, now) {
-        Some(prepared) if !download => prepared.content.clone(),
-        _ => make_content_headers(path, file.metadata(), download, now),
+) -> MediaResponse {
+    let prepared = Prepared::of(path, file, now).filter(|_| !download);
+    let make = || make_content_headers(path, file.metadata(), download, now);
+    begin(prepared.map(|prepared| &prepared.content), make)
+}
+
+fn begin(prepared: Option<&OnceLock<Arc<FieldLines>>>, make: impl FnOnce() -> HeaderMap) -> MediaResponse {
+    match prepared {
+        Some(lines) => {
+            let lines = lines.get_or_init(|| Arc::new(FieldLines::new(make())));
+            MediaResponse::prepared_by(Arc::clone(lines))
+        }
+        None => MediaResponse::new(StatusCode::OK, make(), MediaBody::empty()),
     }
 }
 
@@ -181,6 +190,19 @@ mod tests {
             ("🚗.jpg", r#"inline; filename="_.jpg"; filename*=UTF-8''%F0%9F%9A%97.jpg"#),
         ] {
             assert_eq!(content_disposition(name, false), value, "{name}");
+        }
+    }
+
+    /// Nobody who writes the prepared lines and the standing ones writes a field twice.
+    #[test]
+    fn a_file_has_no_standing_header() {
+        for name in ["a.jpg", "a.svg", "a.html", "a.pdf", "a"] {
+            let path = MediaPath::new(name).unwrap();
+            for download in [false, true] {
+                let headers = file_headers(&path, download);
+                assert!(ALWAYS.iter().all(|(name, _)| !headers.contains_key(name)), "{name}: {headers:?}");
+                assert!(!headers.contains_key(http::header::VARY));
+            }
         }
     }
 

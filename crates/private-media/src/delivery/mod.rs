@@ -6,11 +6,10 @@ mod direct;
 mod handoff;
 pub(crate) mod headers;
 mod plan;
+mod response;
 
 use std::fmt;
 use std::time::SystemTime;
-
-use http::Response;
 
 pub use body::MediaBody;
 pub use content_type::ContentType;
@@ -18,6 +17,7 @@ pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
 pub use headers::{content_disposition, file_headers, standing_headers};
 pub use plan::Plan;
+pub use response::{FieldLines, MediaResponse};
 
 use crate::permission::Permit;
 use crate::request::MediaRequest;
@@ -36,7 +36,7 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody>;
+    ) -> MediaResponse;
 }
 
 /// For a delivery that is chosen while the application starts.
@@ -47,7 +47,7 @@ impl<D: Delivery + ?Sized> Delivery for Box<D> {
         permit: &Permit,
         file: MediaFile,
         now: SystemTime,
-    ) -> Response<MediaBody> {
+    ) -> MediaResponse {
         (**self).deliver(request, permit, file, now)
     }
 }

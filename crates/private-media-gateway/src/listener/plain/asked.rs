@@ -1,7 +1,7 @@
 //! What is asked for, read as it comes.
 
 use std::cell::Cell;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -68,33 +68,34 @@ impl Asked {
                     return Poll::Ready(Ok(next));
                 }
             }
-            if let Poll::Ready(readable) = stream.io().poll_readable(context) {
-                readable?;
-                match self.read(stream.io_mut(), handler) {
-                    Ok(Some(next)) => return Poll::Ready(Ok(next)),
-                    Ok(None) => continue,
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
+            match self.poll_read(context, stream.io_mut(), handler) {
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(next))) => return Poll::Ready(Ok(next)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return idle.poll(context, self.bytes.is_empty()).map(|()| Ok(Next::End)),
             }
-            return idle.poll(context, self.bytes.is_empty()).map(|()| Ok(Next::End));
         }
     }
 
-    /// Takes what has come, if it is a whole head.
-    fn read(&mut self, stream: &mut Sending, handler: &impl Handler) -> io::Result<Option<Next>> {
+    /// Reads, and takes what has come if it is a whole head.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        stream: &mut Sending,
+        handler: &impl Handler,
+    ) -> Poll<io::Result<Option<Next>>> {
         let mut scratch = SCRATCH.take();
         scratch.clear();
         scratch.reserve(BUFFER);
         scratch.extend_from_slice(&self.bytes);
-        let read = stream.try_read(&mut scratch);
-        let next = match &read {
-            Ok(0) => Some(Next::End),
-            Ok(_) => self.take(&scratch, handler),
-            Err(_) => None,
+        let next = match stream.poll_read_behind(context, &mut scratch) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(Some(Next::End))),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(self.take(&scratch, handler))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
         };
         SCRATCH.set(scratch);
-        read.map(|_| next)
+        next
     }
 
     /// Takes a head from the beginning of these bytes, if there is a whole one, and keeps the others.

@@ -3,67 +3,50 @@
 use std::cell::Cell;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode, response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, StatusCode};
 use http_body::Body as _;
+use private_media::delivery::{FieldLines, MediaResponse};
 
 use crate::body::Body;
+use crate::request_id::RequestId;
 
 /// A response.
 pub(crate) struct Answer {
-    pub(crate) head: response::Parts,
+    /// Its content is the body's.
+    pub(crate) response: MediaResponse,
     pub(crate) body: Body,
-    /// What `X-Request-Id` says.
-    pub(crate) id: HeaderValue,
-}
-
-/// Headers that all responses have, as they are written. They count in place of others of their names.
-#[derive(Debug)]
-pub(crate) struct Standing {
-    names: Vec<HeaderName>,
-    lines: Vec<u8>,
-}
-
-impl From<&HeaderMap> for Standing {
-    fn from(headers: &HeaderMap) -> Self {
-        let mut lines = Vec::new();
-        for (name, value) in headers {
-            write_line(&mut lines, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
-        }
-        Self { names: headers.keys().cloned().collect(), lines }
-    }
+    pub(crate) id: RequestId,
 }
 
 /// Writes the head of a response (RFC 9112 section 4), and gives the length of the content behind it: what is announced is what is
-/// sent, whatever the response's own headers say.
+/// sent, whatever the response's own headers say. The standing headers count in place of others of their names.
 pub(super) fn write(
     to: &mut Vec<u8>,
-    answer: &Answer,
-    standing: &Standing,
+    Answer { response, body, id }: &Answer,
+    standing: &FieldLines,
     method: &Method,
     is_last: bool,
 ) -> u64 {
-    let status = answer.head.status;
+    let status = response.status;
     let reason = status.canonical_reason().unwrap_or_default();
     write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
-    // Of these a HEAD and a 304 have the length of what they do not bring (RFC 9110 section 8.6).
-    let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
-    for (name, value) in &answer.head.headers {
-        let is_own = match *name {
-            CONTENT_LENGTH => !has_content,
-            CONNECTION | DATE | TRANSFER_ENCODING => false,
-            _ => !standing.names.contains(name),
-        };
-        if is_own {
+    for (name, value) in &response.headers {
+        if !FieldLines::is_message(name) && !standing.fields().contains_key(name) {
             write_line(to, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
         }
     }
-    let len = if has_content { answer.body.size_hint().lower() } else { 0 };
+    to.extend_from_slice(response.prepared().map(FieldLines::lines).unwrap_or_default());
+    to.extend_from_slice(standing.lines());
+    // Without content, a HEAD and a 304 have the length of what they do not bring (RFC 9110 section 8.6).
+    let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
+    let len = if has_content { body.size_hint().lower() } else { 0 };
     if has_content {
-        write_line(to, &[b"content-length: ", len.to_string().as_bytes()]);
+        write_line(to, &[b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
+    } else if let Some(value) = response.header(&CONTENT_LENGTH) {
+        write_line(to, &[b"content-length: ", value.as_bytes()]);
     }
-    to.extend_from_slice(&standing.lines);
-    write_line(to, &[b"x-request-id: ", answer.id.as_bytes()]);
+    write_line(to, &[b"x-request-id: ", id.as_str().as_bytes()]);
     if is_last {
         write_line(to, &[b"connection: close"]);
     }
@@ -95,7 +78,7 @@ fn date() -> [u8; 29] {
 
 #[cfg(test)]
 mod tests {
-    use http::Response;
+    use http::{HeaderValue, Response};
     use private_media::MediaBody;
 
     use super::*;
@@ -103,11 +86,10 @@ mod tests {
     /// Each row is a method, a status, headers, content, and the lines in which it shows.
     #[test]
     fn heads() {
-        let standing = Standing::from(
-            &[(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))]
-                .into_iter()
-                .collect(),
-        );
+        let standing = [(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))]
+            .into_iter()
+            .collect();
+        let standing = FieldLines::new(standing);
         for (method, status, headers, content, is_last, expected) in [
             (
                 "GET",
@@ -150,8 +132,9 @@ mod tests {
             for (name, value) in headers {
                 response = response.header(name, value);
             }
-            let (head, body) = response.body(MediaBody::empty().then_bytes(content)).unwrap().into_parts();
-            let answer = Answer { head, body: body.into(), id: HeaderValue::from_static("7") };
+            let response = response.body(MediaBody::empty()).unwrap().into();
+            let body = MediaBody::empty().then_bytes(content).into();
+            let answer = Answer { response, body, id: 7.into() };
             let mut written = Vec::new();
             let len = write(&mut written, &answer, &standing, &method.parse().unwrap(), is_last);
             assert_eq!(len, content.len() as u64);
@@ -162,7 +145,7 @@ mod tests {
                 .split("\r\n")
                 .partition(|line| ["cache", "x-req", "date:"].iter().any(|name| line.starts_with(name)));
             assert_eq!(own.join("|"), expected);
-            assert_eq!(shared[..2], ["cache-control: private, no-cache", "x-request-id: 7"]);
+            assert_eq!(shared[..2], ["cache-control: private, no-cache", "x-request-id: 0000000000000007"]);
             assert!(
                 shared.len() == 3
                     && httpdate::parse_http_date(shared[2].strip_prefix("date: ").unwrap()).is_ok()

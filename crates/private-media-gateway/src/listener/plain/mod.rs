@@ -27,7 +27,7 @@ use super::paced::Paced;
 use crate::body::Body;
 use asked::{Asked, Next};
 
-pub(crate) use head::{Answer, Standing};
+pub(crate) use head::Answer;
 
 type Stream = Paced<Sending>;
 

@@ -289,13 +289,14 @@ impl Current {
 
 impl Identify for Accounts {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        Box::pin(async {
-            let mut fields = request.headers.get_all(AUTHORIZATION).iter();
-            let Some(field) = fields.next() else {
-                let session = session::cookie(&request.headers);
-                let session = session.and_then(|token| self.session(token, SystemTime::now()));
-                return Ok(session.map(|(_, identity)| identity).unwrap_or_default());
-            };
+        let mut fields = request.headers.get_all(AUTHORIZATION).iter();
+        let Some(field) = fields.next() else {
+            let session = session::cookie(&request.headers);
+            let session = session.and_then(|token| self.session(token, SystemTime::now()));
+            let identity = session.map(|(_, identity)| identity).unwrap_or_default();
+            return Box::pin(std::future::ready(Ok(identity)));
+        };
+        Box::pin(async move {
             // Whoever sends credentials is who they say or nobody, and never who the cookie says.
             let credentials = basic(field.as_bytes()).filter(|_| fields.next().is_none());
             let Some((name, password)) = credentials else { return Ok(Identity::Anonymous) };
