@@ -1,5 +1,6 @@
 //! The log: for people at a terminal, for machines elsewhere.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
 use std::time::SystemTime;
@@ -41,23 +42,49 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let time = humantime::format_rfc3339_micros(SystemTime::now());
-        let (level, target) = (event.metadata().level(), event.metadata().target());
-        let mut line = format!("{{\"timestamp\":\"{time}\",\"level\":\"{level}\"");
+        let mut line = SCRATCH.take();
+        line.clear();
+        line.push_str("{\"timestamp\":\"");
+        write_time(&mut line, SystemTime::now());
+        line.push('"');
+        write_value(&mut line, "level", event.metadata().level().as_str());
         event.record(&mut Fields(&mut line));
-        write_value(&mut line, "target", target);
+        write_value(&mut line, "target", event.metadata().target());
         line.push_str("}\n");
-        writer.write_str(&line)
+        let written = writer.write_str(&line);
+        SCRATCH.set(line);
+        written
     }
+}
+
+thread_local! {
+    /// Memory to write a line into.
+    static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
+    /// The second that was written last, and how.
+    static SECOND: Cell<(u64, String)> = const { Cell::new((0, String::new())) };
+}
+
+/// Writes a time of UTC, to the microsecond (RFC 3339). What is above the second is made once in it.
+fn write_time(line: &mut String, time: SystemTime) {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (second, mut text) = SECOND.take();
+    if second != since.as_secs() || text.is_empty() {
+        text = humantime::format_rfc3339_seconds(time).to_string();
+    }
+    line.push_str(text.trim_end_matches('Z'));
+    // Writing to a String cannot fail.
+    let _ = write!(line, ".{:06}Z", since.subsec_micros());
+    SECOND.set((since.as_secs(), text));
 }
 
 /// Writes each field behind a comma.
 struct Fields<'a>(&'a mut String);
 
 impl Fields<'_> {
-    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, ",\"{}\":{value}", field.name());
+    fn write_bare(&mut self, field: &Field, value: &str) {
+        for part in [",\"", field.name(), "\":", value] {
+            self.0.push_str(part);
+        }
     }
 }
 
@@ -65,22 +92,22 @@ impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no other numbers.
         if value.is_finite() {
-            self.write(field, format_args!("{value}"));
+            self.write_bare(field, &value.to_string());
         } else {
-            self.write(field, format_args!("null"));
+            self.write_bare(field, "null");
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.write(field, format_args!("{value}"));
+        self.write_bare(field, itoa::Buffer::new().format(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.write(field, format_args!("{value}"));
+        self.write_bare(field, itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.write(field, format_args!("{value}"));
+        self.write_bare(field, if value { "true" } else { "false" });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -97,9 +124,9 @@ fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
     line.push_str("\":\"");
-    if value.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
-        line.push_str(value);
-    } else {
+    // Looked through to the end, several bytes at a time.
+    let is_odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if value.bytes().fold(false, |any, byte| any | is_odd(byte)) {
         for character in value.chars() {
             match character {
                 '"' | '\\' => line.extend(['\\', character]),
@@ -109,6 +136,8 @@ fn write_value(line: &mut String, name: &str, value: &str) {
                 character => line.push(character),
             }
         }
+    } else {
+        line.push_str(value);
     }
     line.push('"');
 }
@@ -117,6 +146,7 @@ fn write_value(line: &mut String, name: &str, value: &str) {
 mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use proptest::prelude::*;
     use tracing_subscriber::fmt::MakeWriter;
@@ -172,6 +202,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn times_are_those_of_humantime(seconds in 0_u64..4_000_000_000, again: bool, nanoseconds in 0_u32..1_000_000_000) {
+            let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+            let mut line = String::new();
+            if again {
+                write_time(&mut line, time);
+                line.clear();
+            }
+            write_time(&mut line, time);
+            prop_assert_eq!(line, humantime::format_rfc3339_micros(time).to_string());
+        }
+
         /// No text ends its line or its field.
         #[test]
         fn texts_come_back(text in "\\PC{0,40}|[\u{0}-\u{ff}]{0,20}") {

@@ -169,18 +169,23 @@ fn log(line: &Line, record: Option<&AccessRecord>, status: u16, bytes: u64) {
     let Line { id, begin, method, path } = line;
     let id = id.as_str();
     let milliseconds = begin.elapsed().as_secs_f64() * 1000.0;
-    let path = record
-        .and_then(|record| record.path.as_ref())
-        .map_or_else(|| path.escape_debug().to_string(), ToString::to_string);
+    let escaped;
+    let path = if let Some(path) = record.and_then(|record| record.path.as_ref()) {
+        path.as_str()
+    } else {
+        escaped = path.escape_debug().to_string();
+        &escaped
+    };
+    let method = method.as_str();
     let Some(record) = record else {
-        tracing::info!(target: "access", id, %method, path, status, bytes, milliseconds);
+        tracing::info!(target: "access", id, method, path, status, bytes, milliseconds);
         return;
     };
     let user = record.identity.user().map_or("-", |user| user.id());
     let decision = if record.allowed_by.is_some() { "allowed" } else { "denied" };
     let grant = record.allowed_by.as_deref().unwrap_or("-");
     let refused = record.refused.as_deref();
-    tracing::info!(target: "access", id, user, %method, path, decision, grant, refused, status, bytes, milliseconds);
+    tracing::info!(target: "access", id, user, method, path, decision, grant, refused, status, bytes, milliseconds);
 }
 
 /// Answers that this process serves, to whoever asks.
