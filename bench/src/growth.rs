@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::Advice;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Result;
 use crate::load::{self, Done};
@@ -72,11 +73,10 @@ pub(crate) fn run(growth: &Growth, place: &Place) -> Result<String> {
         )?;
     }
     cold(growth, place, &cookie, &mut Kind::new(&mut table))?;
-    let bytes = idle(growth, place, &cookie)?;
+    let (connections, bytes) = idle(growth, place, &cookie)?;
     let _ = writeln!(
         table,
-        "\n{} idle connections that have asked once: {bytes} bytes of memory each.",
-        growth.connections
+        "\n{connections} idle connections that have asked once: {bytes} bytes of memory each."
     );
     Ok(table)
 }
@@ -204,25 +204,22 @@ fn read_all(address: SocketAddr, path: &str, cookie: &str, ended: &AtomicBool) -
     Ok(read)
 }
 
-/// How much memory a connection takes that has been answered, and stays.
-fn idle(growth: &Growth, place: &Place, cookie: &str) -> Result<u64> {
-    let limit = u64::from(growth.connections) + 100;
-    rustix::process::setrlimit(
-        rustix::process::Resource::Nofile,
-        rustix::process::Rlimit {
-            current: Some(limit),
-            maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
-        },
-    )?;
+/// How much memory a connection takes that has been answered, and stays; and how many were made. The gateway takes as many as it has
+/// two files for.
+fn idle(growth: &Growth, place: &Place, cookie: &str) -> Result<(u64, u64)> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let fit = maximum.map_or(u64::MAX, |maximum| (maximum / 2).saturating_sub(200));
+    let connections = u64::from(growth.connections).min(fit);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(connections + 100), maximum })?;
     let (address, server) = own::started(place, &[])?;
     get(address, "cars/7/1k.jpg", cookie, "keep-alive")?;
     let before = of_sessions(&[server.id()])?.memory;
     let mut streams = Vec::new();
-    for _ in 0..growth.connections {
+    for _ in 0..connections {
         let mut stream = get(address, "cars/7/1k.jpg", cookie, "keep-alive")?;
         load::read_head(&mut stream)?;
         streams.push(stream);
     }
     let after = of_sessions(&[server.id()])?.memory;
-    Ok(after.saturating_sub(before) / u64::from(growth.connections).max(1))
+    Ok((connections, after.saturating_sub(before) / connections.max(1)))
 }

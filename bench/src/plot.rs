@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::report::{BAR, Report};
 
-const WIDTH: f64 = 760.0;
-const LABEL: f64 = 300.0;
+const WIDTH: f64 = 800.0;
+const LABEL: f64 = 340.0;
 const BAR_HEIGHT: f64 = 18.0;
 const GAP: f64 = 6.0;
 const MARGIN: f64 = 16.0;
