@@ -25,6 +25,8 @@ use tokio::net::TcpStream;
 pub(crate) const LONGEST: usize = 1 << 20;
 /// How much one connection may send before others have their turn, in bytes.
 const TURN: usize = 1 << 20;
+/// The same while others get small answers, who would wait for each turn much longer than for their own.
+const SHORT_TURN: usize = 64 << 10;
 /// How far apart a file is probed, in bytes: what the kernel reads and forgets, it does in long runs.
 const PROBE: u64 = 256 << 10;
 
@@ -36,6 +38,8 @@ const JOINED: usize = 16 << 10;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// How many small pieces this thread has sent.
+    static SMALL: Cell<u64> = const { Cell::new(0) };
 }
 
 /// What one connection is to send by the kernel. Cheap to clone; the clones are one.
@@ -92,13 +96,16 @@ pub(crate) struct Sending {
     files: Files,
     /// What was sent since others had their turn.
     sent: usize,
+    /// How much this turn is, and how many small pieces had been sent when it began.
+    turn: usize,
+    small: u64,
     /// What was read and is to be read again.
     unread: Vec<u8>,
 }
 
 impl Sending {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, files: Files::default(), sent: 0, unread: Vec::new() }
+        Self { stream, files: Files::default(), sent: 0, turn: TURN, small: SMALL.get(), unread: Vec::new() }
     }
 
     pub(crate) fn files(&self) -> Files {
@@ -123,7 +130,7 @@ impl Sending {
 
     /// Has the kernel send what this stands for, or some of it.
     fn poll_send(&mut self, context: &mut Context<'_>, stand_in: &[u8]) -> Poll<io::Result<usize>> {
-        if self.sent >= TURN {
+        if self.sent >= self.turn {
             self.sent = 0;
             // It is polled again when others have been.
             let mut turn = pin!(tokio::task::yield_now());
@@ -131,7 +138,12 @@ impl Sending {
                 return Poll::Pending;
             }
         }
-        let count = ready!(self.poll_with_room(context, || self.send_file(stand_in)))?;
+        if self.sent == 0 {
+            let small = SMALL.get();
+            self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
+        }
+        let piece = stand_in.get(..self.turn - self.sent).unwrap_or(stand_in);
+        let count = ready!(self.poll_with_room(context, || self.send_file(piece)))?;
         self.sent += count;
         Poll::Ready(Ok(count))
     }
@@ -165,6 +177,7 @@ impl Sending {
         bytes: &[u8],
         follows: bool,
     ) -> Poll<io::Result<usize>> {
+        SMALL.set(SMALL.get() + u64::from(!follows));
         self.poll_with_room(context, || send_bytes(&self.stream, bytes, follows))
     }
 
@@ -330,4 +343,49 @@ pub(crate) fn read_in(file: &File, offset: u64, len: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::future::BoxFuture;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Film(File);
+
+    impl ReadAt for Film {
+        fn read_at(self: Arc<Self>, _: u64, _: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+            Box::pin(std::future::ready(Err(io::ErrorKind::Unsupported.into())))
+        }
+
+        fn as_file(&self) -> Option<&File> {
+            Some(&self.0)
+        }
+    }
+
+    /// How much of a file leaves at once, with so many small answers since the last turn.
+    async fn sent_at_once(small: u64) -> usize {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut sending = Sending::new(listener.accept().await.unwrap().0);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(LONGEST as u64).unwrap();
+        let stand_in = sending.files().stand_in(Arc::new(Film(file)), 0, LONGEST);
+        SMALL.set(SMALL.get() + small);
+        let count = poll_fn(|context| Pin::new(&mut sending).poll_write(context, &stand_in)).await.unwrap();
+        drop(client);
+        count
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_short_while_others_get_small_answers() {
+        assert!(sent_at_once(0).await > SHORT_TURN);
+        assert!(sent_at_once(1).await <= SHORT_TURN);
+        assert!(sent_at_once(0).await > SHORT_TURN);
+    }
 }

@@ -114,8 +114,11 @@ impl Gateway {
         Self { child, address, stdout, log }
     }
 
+    /// Its lines so far; one that is being written may be there in part, and is left out.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+        let mut log = std::fs::read_to_string(&self.log).unwrap();
+        log.truncate(log.rfind('\n').map_or(0, |end| end + 1));
+        log
     }
 
     /// The access log: each line as JSON.

@@ -9,8 +9,8 @@ use super::locked;
 use super::session::Session;
 use crate::identity::Identity;
 
-/// The most sessions in one generation; there are two.
-const GENERATION: usize = 5_000;
+/// The most sessions in one generation; there are two. Each takes some 300 bytes.
+const GENERATION: usize = 50_000;
 
 /// Whose session each token is, so that its signature is computed once. It belongs to one state of the accounts and goes with it, so
 /// what it says stays true; whether the session has ended is asked each time.
