@@ -1,6 +1,5 @@
 //! Names for requests.
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,12 +26,6 @@ impl From<u64> for RequestId {
             let digit = u8::try_from(number >> (60 - 4 * at) & 0xf).unwrap_or_default();
             if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
         }))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -38,7 +38,7 @@ const JOINED: usize = 16 << 10;
 
 thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// How many small pieces this thread has sent.
+    /// How often this thread has had a small answer to send.
     static SMALL: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct Sending {
     files: Files,
     /// What was sent since others had their turn.
     sent: usize,
-    /// How much this turn is, and how many small pieces had been sent when it began.
+    /// How much this turn is, and how many small answers there had been when it began.
     turn: usize,
     small: u64,
     /// What was read and is to be read again.
