@@ -10,12 +10,14 @@ mod demo;
 mod doctor;
 pub mod front;
 mod gateway;
+mod health;
 mod listener;
 mod log;
 mod readers;
 mod request_id;
 mod serve;
 mod site;
+mod supervise;
 
 use std::process::ExitCode;
 

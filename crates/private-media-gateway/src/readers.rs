@@ -12,6 +12,7 @@ use private_media::identity::django::{Database, SecretKeys, SessionEngine};
 use private_media::{Accounts, DjangoSessions, Identify, IdentifyError, Identity, User};
 
 use crate::config::{Config, ConfigError, Django, Source};
+use crate::supervise;
 
 /// Who tells readers apart. Cheap to clone.
 #[derive(Clone)]
@@ -127,7 +128,8 @@ fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
             "the accounts file has no secret, so every sign-in ends with this process; private-media account add writes one"
         );
     }
-    tokio::spawn(reload(accounts.clone(), config.accounts.clone(), seen, config.cache));
+    let (reloaded, path, every) = (accounts.clone(), config.accounts.clone(), config.cache);
+    supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), seen, every));
     Ok(accounts)
 }
 

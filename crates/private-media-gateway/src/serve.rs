@@ -14,6 +14,7 @@ use tokio::sync::{Barrier, watch};
 use crate::config::{Config, ConfigError};
 use crate::front::{InternalUrl, Server};
 use crate::gateway::{GatewayError, Limits};
+use crate::health::Health;
 use crate::listener::{self, Slots};
 use crate::readers::Readers;
 use crate::site::Site;
@@ -25,7 +26,7 @@ const KEPT: usize = 16 << 20;
 pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, readers) = open(config).await?;
-        Ok(Site::new(&media, readers.accounts(), &config.url))
+        Ok(Site::new(&media, readers.accounts(), &config.url).health(Health::default()))
     };
     site(&config.listen, config.workers, config.limits, open, |_| ()).map(exit_code).map_err(|error| {
         match error {

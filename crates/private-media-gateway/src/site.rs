@@ -14,6 +14,7 @@ use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedi
 use tower_service::Service;
 
 use crate::body::{Body, line};
+use crate::health::Health;
 use crate::listener::{Answer, Handler};
 use crate::request_id::{RequestId, RequestIds};
 
@@ -30,17 +31,32 @@ pub(crate) struct Site {
     pages: Option<axum::Router>,
     ids: Arc<RequestIds>,
     standing: Arc<FieldLines>,
+    health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
         let standing = Arc::new(FieldLines::new(media.standing_headers()));
-        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default(), standing }
+        Self {
+            media,
+            accounts,
+            url: url.into(),
+            pages: None,
+            ids: Arc::default(),
+            standing,
+            health: Health::default(),
+        }
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
         self.pages = Some(pages);
+        self
+    }
+
+    /// Sets what `-/health` reports.
+    pub(crate) fn health(mut self, health: Health) -> Self {
+        self.health = health;
         self
     }
 
@@ -58,7 +74,7 @@ impl Site {
             return (response, None);
         };
         if rest == "-/health" {
-            return (health(request.method()), None);
+            return (health(request.method(), &self.health), None);
         }
         if rest.starts_with("-/") {
             if let Some(uri) = self.relative(request.uri()) {
@@ -188,10 +204,11 @@ fn log(line: &Line, record: Option<&AccessRecord>, status: u16, bytes: u64) {
     tracing::info!(target: "access", id, user, method, path, decision, grant, refused, status, bytes, milliseconds);
 }
 
-/// Answers that this process serves, to whoever asks.
-fn health(method: &Method) -> Response<Body> {
+/// Answers `-/health`. The log says what is wrong; the client only learns that something is.
+fn health(method: &Method, health: &Health) -> Response<Body> {
     match *method {
-        Method::GET | Method::HEAD => line(StatusCode::OK, "ok\n"),
+        Method::GET | Method::HEAD if health.is_ready() => line(StatusCode::OK, "ok\n"),
+        Method::GET | Method::HEAD => line(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         _ => {
             let mut response = line(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
             response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("GET, HEAD"));
