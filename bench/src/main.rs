@@ -7,7 +7,6 @@ mod load;
 mod peers;
 mod plot;
 mod report;
-mod soak;
 mod tree;
 mod usage;
 
@@ -25,14 +24,12 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 const HELP: &str = "\
 usage: cargo xtask bench [--pairs N] [--seconds S] [--only 'PEER;…'] [--work 'WORK;…'] [--both-cores] [--write NAME]
        cargo xtask bench --growth [--files N] [--sessions N] [--connections N] [--cold GIB] [--seconds S] [--write NAME]
-       cargo xtask bench --soak MINUTES [--seconds S] [--write NAME]
 
 Each piece of work is put to each peer in turn, N times (5), for S seconds (3) each. The server has one core and the client the
 other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.
 
 With --growth it is the gateway alone, with ever more beside it: 1,000,000 files, 100,000 sessions, 1,000 grants, 10,000 idle
-connections, and one who reads a cold file of 10 GiB; the numbers may be others. With --soak it is the gateway's memory, minute by
-minute, under all kinds of work. Their tables go to bench/results/NAME.md.";
+connections, and a client that reads a cold file of 10 GiB; the options change the numbers. Its table goes to bench/results/NAME.md.";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -52,8 +49,6 @@ struct Options {
     both_cores: bool,
     write: Option<String>,
     growth: Option<Growth>,
-    /// For so many minutes.
-    soak: Option<u64>,
 }
 
 impl Options {
@@ -66,7 +61,6 @@ impl Options {
             both_cores: false,
             write: None,
             growth: None,
-            soak: None,
         };
         let mut growth =
             Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
@@ -82,7 +76,6 @@ impl Options {
                 "--both-cores" => options.both_cores = true,
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
-                "--soak" => options.soak = Some(value()?.parse()?),
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -100,12 +93,8 @@ impl Options {
 fn run(options: &Options) -> Result<()> {
     let place = Place::new(options.both_cores)?;
     tree::make(&place.root())?;
-    let alone = match (&options.growth, options.soak) {
-        (Some(growth), _) => Some(growth::run(growth, &place)?),
-        (None, Some(minutes)) => Some(soak::run(minutes, options.seconds, &place)?),
-        (None, None) => None,
-    };
-    if let Some(table) = alone {
+    if let Some(growth) = &options.growth {
+        let table = growth::run(growth, &place)?;
         println!("{table}");
         if let Some(name) = &options.write {
             std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;

@@ -1,11 +1,13 @@
 //! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
-//! `cargo xtask bench` measures us beside our peers; `cargo xtask media` draws the demo's pictures again.
+//! `cargo xtask bench` measures us beside our peers; `cargo xtask soak` runs the gateway under load and faults for many minutes;
+//! `cargo xtask media` draws the demo's pictures again.
 
 mod bench;
 mod django;
 mod machine;
 mod media;
 mod python;
+mod soak;
 mod tests;
 
 use std::path::Path;
@@ -19,8 +21,9 @@ fn main() -> ExitCode {
             machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
         }
         Some("bench") => bench::run(std::env::args().skip(2)),
+        Some("soak") => soak::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | python | bench | media".into()),
+        _ => Err("usage: cargo xtask test | python | bench | soak | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

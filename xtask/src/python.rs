@@ -95,8 +95,8 @@ fn wheel() -> Result<PathBuf, String> {
 
 fn lint() -> Result<(), String> {
     let ruff = format!("{TOOLS}/bin/ruff");
-    step(Command::new(&ruff).args(["check", "python", "examples"]))?;
-    step(Command::new(&ruff).args(["format", "--check", "python", "examples"]))?;
+    step(Command::new(&ruff).args(["check", "python", "examples", "tests/soak"]))?;
+    step(Command::new(&ruff).args(["format", "--check", "python", "examples", "tests/soak"]))?;
     step(Command::new(python(TOOLS)).args(["-m", "mypy"]).env("MYPYPATH", "python"))?;
     step(Command::new(python(TOOLS)).args(["-m", "mypy.stubtest", "private_media._core"]))
 }

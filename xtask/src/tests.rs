@@ -7,6 +7,7 @@ use crate::bench;
 use crate::django;
 use crate::machine::{self, cargo, exists, step};
 use crate::python;
+use crate::soak;
 
 /// What tests run beside the toolchain, by its name or whole path, and the Debian package that has it: those of the Python package,
 pub(crate) const FRONTS: [(&str, &str); 3] = [
@@ -54,6 +55,7 @@ pub(crate) fn run() -> Result<(), String> {
     )?;
     cargo(&["test", "--workspace", "--doc"])?;
     bench::test()?;
+    soak::test()?;
     commands_of("docs/tutorial.md")?;
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
