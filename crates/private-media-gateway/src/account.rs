@@ -1,10 +1,12 @@
 //! `private-media account`: who can sign in.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::fmt::Write;
+use std::io::{BufRead, IsTerminal};
 
 use private_media::identity::accounts::{AccountsFile, NewAccount};
 
 use crate::config::{Config, ConfigError};
+use crate::output;
 use crate::readers::load_accounts;
 
 /// Adds an account; the file is made if there is none.
@@ -17,8 +19,7 @@ pub(crate) fn add(config: &Config, account: NewAccount, password_stdin: bool) ->
     let account = NewAccount { password: password(password_stdin)?, ..account };
     file.add(account).map_err(|error| ConfigError::new(error.to_string()))?;
     store(config, &mut file)?;
-    println!("added {name} to {}", config.accounts.display());
-    Ok(())
+    output::line(format_args!("added {name} to {}", config.accounts.display()))
 }
 
 /// Removes an account, and with it whatever it signed in.
@@ -26,20 +27,19 @@ pub(crate) fn remove(config: &Config, name: &str) -> Result<(), ConfigError> {
     let mut file = load_accounts(config)?;
     file.remove(name).map_err(|error| ConfigError::new(error.to_string()))?;
     store(config, &mut file)?;
-    println!("removed {name} from {}", config.accounts.display());
-    Ok(())
+    output::line(format_args!("removed {name} from {}", config.accounts.display()))
 }
 
 /// Lists the accounts: name, id, staff, groups.
 pub(crate) fn list(config: &Config) -> Result<(), ConfigError> {
-    let mut stdout = std::io::stdout().lock();
+    let mut lines = String::new();
     for user in load_accounts(config)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };
         let groups = if user.groups().is_empty() { "-".to_owned() } else { user.groups().join(",") };
-        // A reader who has seen enough, such as `head`, is no error.
-        let _ = writeln!(stdout, "{}\t{}\t{staff}\t{groups}", user.display_name(), user.id());
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "{}\t{}\t{staff}\t{groups}", user.display_name(), user.id());
     }
-    Ok(())
+    output::text(format_args!("{lines}"))
 }
 
 fn store(config: &Config, file: &mut AccountsFile) -> Result<(), ConfigError> {

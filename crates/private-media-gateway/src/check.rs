@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use private_media::{Decision, MediaPath};
 
 use crate::config::{Config, ConfigError};
-use crate::serve;
+use crate::{log, output, serve};
 
 /// Asks what `serve` would ask, of the same permissions, and prints the answer.
 pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
@@ -13,7 +13,7 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
         let (media, readers) = serve::open(config).await?;
         let identity = readers.find(config, user).await?;
         if identity.user().is_none() && user != "anonymous" {
-            eprintln!("note: {user} is not active, and so nobody");
+            log::print(format_args!("note: {user} is not active, and so nobody"));
         }
         // A path as a browser's address bar has it is as welcome as a name below the root.
         let parsed = match path.strip_prefix(&config.url) {
@@ -24,16 +24,16 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
             Ok(path) => {
                 let decision = media.decide(&identity, &path).await;
                 if decision.is_allowed() && !media.storage().exists(&path).await.unwrap_or(false) {
-                    eprintln!(
+                    log::print(format_args!(
                         "note: there is no such file in {}, so the answer is 404 all the same",
                         config.root.display()
-                    );
+                    ));
                 }
                 decision
             }
             Err(error) => Decision::deny(error.to_string()),
         })
     })?;
-    println!("{decision}");
+    output::line(format_args!("{decision}"))?;
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -9,6 +9,7 @@ use private_media::PrivateMedia;
 use private_media::storage::Keep;
 
 use crate::config;
+use crate::listener::TooFewOpenFiles;
 use crate::serve;
 use crate::site::Site;
 
@@ -37,7 +38,7 @@ pub struct Gateway {
 /// What one client may take of the gateway.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time.
+    /// Connections at a time: fewer if the limit of open files leaves room for fewer.
     pub connections: usize,
     /// How long a request's head may take, and how long a connection may idle between two.
     pub head: Duration,
@@ -132,7 +133,13 @@ impl Gateway {
                 None => site,
             })
         };
-        serve::site(&self.listen, self.workers, self.limits, site, |_| ())
+        let options = serve::Options {
+            listen: &self.listen,
+            workers: self.workers,
+            limits: self.limits,
+            connections_are_set: self.limits.connections != Limits::default().connections,
+        };
+        serve::site(&options, site, |_| ())
     }
 }
 
@@ -143,8 +150,12 @@ pub enum GatewayError<E> {
     Open(E),
     /// No address could be listened on.
     Listen(io::Error),
+    /// The limit of open files leaves no room for connections.
+    OpenFiles(TooFewOpenFiles),
     /// The threads, or what receives signals, could not be started.
     Start(io::Error),
+    /// A worker failed while it served, and the others were stopped. The log says why.
+    Worker,
 }
 
 impl<E: fmt::Display> fmt::Display for GatewayError<E> {
@@ -152,6 +163,8 @@ impl<E: fmt::Display> fmt::Display for GatewayError<E> {
         match self {
             Self::Open(error) => error.fmt(f),
             Self::Listen(error) => write!(f, "nothing can listen there: {error}"),
+            Self::OpenFiles(error) => error.fmt(f),
+            Self::Worker => f.write_str("a worker has failed; the log says why"),
             Self::Start(error) => write!(f, "its threads cannot be started: {error}"),
         }
     }

@@ -13,9 +13,11 @@ mod gateway;
 mod health;
 mod listener;
 mod log;
+mod output;
 mod readers;
 mod request_id;
 mod serve;
+mod signals;
 mod site;
 mod supervise;
 
@@ -27,6 +29,7 @@ use private_media::identity::accounts::NewAccount;
 use crate::config::{Config, ConfigError};
 
 pub use gateway::{Gateway, GatewayError, Limits};
+pub use listener::TooFewOpenFiles;
 
 /// The program, from its arguments to its exit code.
 #[must_use]
@@ -35,7 +38,7 @@ pub fn main() -> ExitCode {
     match run(&matches) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("private-media: {error}");
+            log::print(format_args!("private-media: {error}"));
             ExitCode::from(2)
         }
     }
@@ -45,26 +48,36 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     match matches.subcommand() {
         Some(("serve", matches)) => {
             let config = Config::load(matches)?;
-            log::to_stderr(&config.log);
+            start_log(&config.log)?;
             return serve::run(&config);
         }
         Some(("demo", matches)) => {
-            log::to_stderr("warn");
+            start_log("warn")?;
             return demo::run(text(matches, "listen"));
         }
         Some(("check", matches)) => {
             return check::run(&Config::load(matches)?, text(matches, "user"), text(matches, "path"));
         }
         Some(("doctor", matches)) => {
-            log::to_stderr("error");
+            start_log("error")?;
             let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
-            return doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
+            let code = doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
+            log::flush(log::FLUSH_TIMEOUT);
+            return code;
         }
         Some(("account", matches)) => account(matches)?,
-        Some(("config", matches)) => print!("{}", shown(matches)?),
+        Some(("config", matches)) => output::text(format_args!("{}", shown(matches)?))?,
         _ => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(filter: &str) -> Result<(), ConfigError> {
+    log::to_stderr(filter).map_err(|error| ConfigError::new(cannot_log(&error)))
+}
+
+fn cannot_log(error: &std::io::Error) -> String {
+    format!("cannot start the thread that writes the log: {error}")
 }
 
 fn shown(matches: &ArgMatches) -> Result<String, ConfigError> {
@@ -121,6 +134,5 @@ fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
 /// Writes the log to standard error, for people where that is a terminal, else in JSON for machines: `error`, `warn`, `info`, `debug`,
 /// `trace`, or what [`EnvFilter`](tracing_subscriber::EnvFilter) takes. At `info` it has a line for each request. An error says what is wrong with the filter.
 pub fn log(filter: &str) -> Result<(), String> {
-    log::to_stderr(&config::log_filter(filter)?);
-    Ok(())
+    log::to_stderr(&config::log_filter(filter)?).map_err(|error| cannot_log(&error))
 }

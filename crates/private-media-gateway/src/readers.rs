@@ -12,6 +12,7 @@ use private_media::identity::django::{Database, SecretKeys, SessionEngine};
 use private_media::{Accounts, DjangoSessions, Identify, IdentifyError, Identity, User};
 
 use crate::config::{Config, ConfigError, Django, Source};
+use crate::signals::Hangup;
 use crate::supervise;
 
 /// Who tells readers apart. Cheap to clone.
@@ -144,11 +145,15 @@ pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError
     }
 }
 
-/// Takes up what `private-media account` changes, as often as answers may be kept. A file that is wrong changes nothing.
+/// Takes up what `private-media account` changes, as often as answers may be kept and at SIGHUP. A file that is wrong changes nothing.
 async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Duration) {
     let path: Arc<Path> = path.into();
+    let mut hangup = Hangup::register_or_ignore();
     loop {
-        tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))).await;
+        tokio::select! {
+            () = tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))) => {}
+            () = hangup.recv() => {}
+        }
         let before = seen;
         let path = Arc::clone(&path);
         let look = move || {

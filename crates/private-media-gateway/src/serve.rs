@@ -2,25 +2,33 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use private_media::storage::Keep;
 use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
 use tokio::runtime::Runtime;
-use tokio::sync::{Barrier, watch};
+use tokio::sync::Barrier;
 
 use crate::config::{Config, ConfigError};
 use crate::front::{InternalUrl, Server};
 use crate::gateway::{GatewayError, Limits};
 use crate::health::Health;
-use crate::listener::{self, Slots};
+use crate::listener::{self, Fit, Slots};
+use crate::log;
 use crate::readers::Readers;
+use crate::signals::{self, Stop};
 use crate::site::Site;
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
 const KEPT: usize = 16 << 20;
+/// How long a runtime's end waits for work that hangs, such as a read from a disk that gives no answer.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
+/// How long an end that was forced waits for the log.
+const FORCED_FLUSH: Duration = Duration::from_millis(100);
 
 /// Runs the gateway of a configuration.
 pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
@@ -28,13 +36,21 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
         let (media, readers) = open(config).await?;
         Ok(Site::new(&media, readers.accounts(), &config.url).health(Health::default()))
     };
-    site(&config.listen, config.workers, config.limits, open, |_| ()).map(exit_code).map_err(|error| {
-        match error {
-            GatewayError::Open(error) => error,
-            GatewayError::Listen(error) => taken(config, &error),
-            GatewayError::Start(error) => cannot_start(config.workers, &error),
-        }
-    })
+    let options = Options {
+        listen: &config.listen,
+        workers: config.workers,
+        limits: config.limits,
+        connections_are_set: config.connections_are_set,
+    };
+    match site(&options, open, |_| ()) {
+        Ok(was_hurried) => Ok(exit_code(was_hurried)),
+        Err(GatewayError::Open(error)) => Err(error),
+        Err(GatewayError::Listen(error)) => Err(taken(config, &error)),
+        Err(GatewayError::OpenFiles(error)) => Err(ConfigError::new(error.to_string())),
+        Err(GatewayError::Start(error)) => Err(cannot_start(config.workers, &error)),
+        // The log has said why.
+        Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+    }
 }
 
 /// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
@@ -72,50 +88,87 @@ pub(crate) fn keep(fresh: Duration) -> Keep {
     Keep { fresh, bytes: KEPT, handles: listener::kept_handles() }
 }
 
-/// Opens a site, announces its address, says what else there is to say of it, and serves until ctrl-c or SIGTERM. Whether a second
-/// signal hurried it is the answer.
+/// Where and with what a site is served.
+pub(crate) struct Options<'a> {
+    pub(crate) listen: &'a [SocketAddr],
+    pub(crate) workers: usize,
+    pub(crate) limits: Limits,
+    /// Whether somebody asked for this many connections, so that serving fewer is worth a warning.
+    pub(crate) connections_are_set: bool,
+}
+
+/// Opens a site, announces its address, introduces it, and serves until ctrl-c or SIGTERM. Returns whether a second signal forced the
+/// end.
 ///
 /// Each worker is a thread with a runtime and a socket of its own, and this thread is the first of them. The site is opened in this
 /// one's runtime, which runs until all have ended.
 pub(crate) fn site<E>(
-    listen: &[SocketAddr],
-    workers: usize,
-    mut limits: Limits,
+    options: &Options<'_>,
     open: impl AsyncFnOnce() -> Result<Site, E>,
     introduce: impl FnOnce(SocketAddr),
 ) -> Result<bool, GatewayError<E>> {
+    let fit = Fit::reserve(options.limits.connections, options.workers).map_err(GatewayError::OpenFiles)?;
+    // Before anything that takes time, so that no signal meets the system's default.
+    let stop = signals::handle(options.limits.drain).map_err(GatewayError::Start)?;
     let runtime = runtime().map_err(GatewayError::Start)?;
-    let site = runtime.block_on(open()).map_err(GatewayError::Open)?;
+    let served = serve(options, &fit, &runtime, &stop, open, introduce);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    log::flush(if let Ok(true) = served { FORCED_FLUSH } else { log::FLUSH_TIMEOUT });
+    served
+}
+
+fn serve<E>(
+    options: &Options<'_>,
+    fit: &Fit,
+    runtime: &Runtime,
+    stop: &Stop,
+    open: impl AsyncFnOnce() -> Result<Site, E>,
+    introduce: impl FnOnce(SocketAddr),
+) -> Result<bool, GatewayError<E>> {
+    let Options { listen, workers, limits, connections_are_set } = *options;
+    let opened = runtime.block_on(async {
+        tokio::select! {
+            site = open() => Some(site),
+            () = stop.requested() => None,
+        }
+    });
+    let Some(site) = opened.transpose().map_err(GatewayError::Open)? else {
+        tracing::info!("stopped before serving");
+        return Ok(false);
+    };
     std::thread::scope(|scope| {
-        // What is not sent work to, as there is an error, ends at once.
+        // A thread that is sent no work, as there is an error, ends at once.
         let (work, waiting): (Vec<_>, Vec<_>) = (1..workers).map(|_| mpsc::sync_channel::<Worker>(1)).unzip();
         let mut threads = Vec::new();
         for waiting in waiting {
             let runtime = self::runtime().map_err(GatewayError::Start)?;
-            let run = move || waiting.recv().map_or(Ok(false), |worker| worker.run(&runtime));
+            let run = move || {
+                let ended = waiting.recv().map_or(Ok(false), |worker| worker.run(&runtime));
+                runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+                ended
+            };
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
         let mut listeners = listener::listen_on(listen, workers).map_err(GatewayError::Listen)?.into_iter();
         let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
         let address = listener.local_addr().map_err(GatewayError::Listen)?;
-        limits.connections = listener::raise_open_files(limits.connections);
-        let signals = runtime.block_on(async { stop_signals() }).map_err(GatewayError::Start)?;
+        fit.log(connections_are_set);
         announce(address);
         introduce(address);
-        let slots = Slots::new(limits.connections);
+        let slots = Slots::new(fit.connections);
         let all = Arc::new(Barrier::new(workers));
-        let first = Worker { listener, slots, site, limits, signals, all };
+        let first = Worker { listener, slots, site, limits, stop: stop.clone(), all };
         for (work, listener) in work.iter().zip(listeners) {
             // It waits for exactly this.
             let _ = work.send(first.beside(listener));
         }
-        let mut was_hurried = first.run(&runtime).map_err(GatewayError::Start)?;
-        for thread in threads {
-            was_hurried |= thread.join().unwrap_or(Ok(false)).map_err(GatewayError::Start)?;
-        }
+        let mut ended = vec![first.run(runtime)];
+        ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
         tracing::info!("stopped");
-        Ok(was_hurried)
+        let forced =
+            ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
+        Ok(forced.contains(&true))
     })
 }
 
@@ -125,9 +178,13 @@ struct Worker {
     slots: Slots,
     site: Site,
     limits: Limits,
-    signals: watch::Receiver<u8>,
+    stop: Stop,
     all: Arc<Barrier>,
 }
+
+/// A worker ended without being told to. The log says why.
+#[derive(Debug)]
+struct WorkerFailed;
 
 impl Worker {
     fn beside(&self, listener: TcpListener) -> Self {
@@ -136,20 +193,35 @@ impl Worker {
             slots: self.slots.clone(),
             site: self.site.clone(),
             limits: self.limits,
-            signals: self.signals.clone(),
+            stop: self.stop.clone(),
             all: Arc::clone(&self.all),
         }
     }
 
-    fn run(self, runtime: &Runtime) -> std::io::Result<bool> {
-        let Self { listener, slots, site, limits, signals, all } = self;
+    fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
+        let Self { listener, slots, site, limits, stop, all } = self;
         runtime.block_on(async {
-            let was_hurried = listener::serve(listener, slots, site, limits, signals).await;
+            let ended = supervised(listener::serve(listener, slots, site, limits, &stop), &stop).await;
             // What one runtime began, such as a database's connection, another one's requests may still be using.
             all.wait().await;
-            was_hurried
+            ended
         })
     }
+}
+
+/// Waits for a worker's end. One that fails or panics would leave its share of the clients without answers, so it stops all others.
+async fn supervised(
+    serving: impl Future<Output = std::io::Result<bool>>,
+    stop: &Stop,
+) -> Result<bool, WorkerFailed> {
+    let problem = match AssertUnwindSafe(serving).catch_unwind().await {
+        Ok(Ok(forced)) => return Ok(forced),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "panic".to_owned(),
+    };
+    tracing::error!(problem, "a worker has failed: the process ends");
+    stop.force();
+    Err(WorkerFailed)
 }
 
 /// A runtime that its caller drives.
@@ -170,26 +242,6 @@ pub(crate) fn exit_code(was_hurried: bool) -> ExitCode {
 fn announce(address: SocketAddr) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
-}
-
-/// Counts ctrl-c and SIGTERM.
-fn stop_signals() -> std::io::Result<watch::Receiver<u8>> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let (count, signals) = watch::channel(0_u8);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => (),
-                _ = terminate.recv() => (),
-            }
-            tracing::info!("stopping: running downloads may end; another signal stops at once");
-            count.send_modify(|count| *count = count.saturating_add(1));
-        }
-    });
-    Ok(signals)
 }
 
 fn taken(config: &Config, error: &std::io::Error) -> ConfigError {

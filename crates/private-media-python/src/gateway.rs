@@ -132,7 +132,7 @@ pub(crate) fn serve(
         GatewayError::Listen(cause) => PyOSError::new_err(format!(
             "--bind {bind:?}: nothing can listen there ({cause}); choose another, or port 0 for a free one"
         )),
-        error @ GatewayError::Start(_) => PyOSError::new_err(error.to_string()),
+        error => PyOSError::new_err(error.to_string()),
     })
 }
 

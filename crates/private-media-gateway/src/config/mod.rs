@@ -21,6 +21,7 @@ use crate::gateway::Limits;
 
 pub(crate) use identity::{Django, Source};
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
+use layers::Origin;
 pub(crate) use layers::{Layers, Setting};
 
 /// The configuration in force.
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) fresh: Duration,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
+    /// Whether `limits.connections` is not the default.
+    pub(crate) connections_are_set: bool,
     layers: Layers,
 }
 
@@ -72,6 +75,7 @@ impl Config {
             session,
             grants: grants(&layers.get(&keys::GRANT))?,
             fresh: layers.get(&keys::FRESH).parse_with(duration)?,
+            connections_are_set: *layers.get(&keys::CONNECTIONS).origin() != Origin::Default,
             limits: Limits {
                 connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
                 head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,

@@ -26,6 +26,7 @@ use private_media::{
 
 use crate::config::ConfigError;
 use crate::gateway::{GatewayError, Limits};
+use crate::output;
 use crate::serve;
 use crate::site::Site;
 use pages::Person;
@@ -60,31 +61,39 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
         let (media, accounts) = open(folder.path()).await.map_err(|e| error(&*e))?;
         Ok(Site::new(&media, Some(accounts), URL).pages(router(media)))
     };
-    let introduce = |address| introduce(&format!("http://{address}"));
-    serve::site(&address, WORKERS, limits, open, introduce).map(serve::exit_code).map_err(|cause| match cause
-    {
-        GatewayError::Open(error) => error,
-        GatewayError::Listen(cause) => ConfigError::new(format!(
+    let introduce = |address| {
+        // Whoever does not read it has the address from the first line, or from the command line.
+        let _ = output::text(format_args!("{}", introduction(&format!("http://{address}"))));
+    };
+    let options = serve::Options { listen: &address, workers: WORKERS, limits, connections_are_set: false };
+    match serve::site(&options, open, introduce) {
+        Ok(was_hurried) => Ok(serve::exit_code(was_hurried)),
+        Err(GatewayError::Open(error)) => Err(error),
+        Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
             "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"
-        )),
-        GatewayError::Start(error) => serve::cannot_start(WORKERS, &error),
-    })
+        ))),
+        Err(GatewayError::OpenFiles(cause)) => Err(error(&cause)),
+        Err(GatewayError::Start(error)) => Err(serve::cannot_start(WORKERS, &error)),
+        // The log has said why.
+        Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+    }
 }
 
-fn introduce(origin: &str) {
-    println!("\nOpen it in a browser. Who can sign in:");
+fn introduction(origin: &str) -> String {
+    let mut lines = vec!["\nOpen it in a browser. Who can sign in:".to_owned()];
     for (person, password) in PEOPLE {
         let role =
             if person.staff { "staff, sees every car".into() } else { format!("owns cars/{}/", person.id) };
-        println!("  {:<6} {password:<13} {role}", person.name);
+        lines.push(format!("  {:<6} {password:<13} {role}", person.name));
     }
     let [(_, alice), (_, bob), _] = PEOPLE;
     let url = format!("{origin}{URL}cars/7/roadster.jpg");
-    println!("\nThe same URL, asked for by three:");
-    println!("  curl -sI -u alice:{alice} {url}   # 200: it is hers");
-    println!("  curl -sI -u bob:{bob} {url}    # 404: it is not his");
-    println!("  curl -sI {url}                        # 404: nobody is signed in");
-    println!("\nctrl-c ends it, and leaves nothing behind.");
+    lines.push("\nThe same URL, asked for by three:".to_owned());
+    lines.push(format!("  curl -sI -u alice:{alice} {url}   # 200: it is hers"));
+    lines.push(format!("  curl -sI -u bob:{bob} {url}    # 404: it is not his"));
+    lines.push(format!("  curl -sI {url}                        # 404: nobody is signed in"));
+    lines.push("\nctrl-c ends it, and leaves nothing behind.\n".to_owned());
+    lines.join("\n")
 }
 
 async fn open(root: &Path) -> Result<(PrivateMedia, Accounts), Box<dyn Error>> {

@@ -25,7 +25,7 @@ use self::report::{Finding, Findings, Report};
 use self::target::Target;
 use crate::config::{Config, ConfigError};
 use crate::front::Server;
-use crate::serve;
+use crate::{log, serve};
 
 /// A name, and what looks.
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
@@ -59,7 +59,7 @@ pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<Exit
         &mut report,
     ));
     if was_stopped {
-        eprintln!("private-media: stopped; what the doctor had made is removed");
+        log::print(format_args!("private-media: stopped; what the doctor had made is removed"));
         return Ok(ExitCode::from(130));
     }
     report.end();

@@ -2,6 +2,7 @@
 
 mod deadlines;
 pub(crate) mod kernel;
+mod open_files;
 mod paced;
 mod plain;
 mod sockets;
@@ -29,10 +30,13 @@ use tokio::task::JoinSet;
 
 use crate::body::Body;
 use crate::gateway::Limits;
+use crate::signals::Stop;
 use deadlines::Deadlines;
 use kernel::Sending;
 use paced::Paced;
 
+pub use open_files::TooFewOpenFiles;
+pub(crate) use open_files::{Fit, kept_handles};
 pub(crate) use plain::Answer;
 pub(crate) use sockets::listen_on;
 
@@ -74,7 +78,7 @@ pub(crate) async fn serve(
     slots: Slots,
     handler: impl Handler,
     limits: Limits,
-    mut signals: watch::Receiver<u8>,
+    stop: &Stop,
 ) -> io::Result<bool> {
     let listener = TcpListener::from_std(listener)?;
     let (stopping, stopped) = watch::channel(false);
@@ -84,7 +88,7 @@ pub(crate) async fn serve(
     let mut accepted = None;
     loop {
         tokio::select! {
-            _ = signals.wait_for(|count| *count > 0) => break,
+            () = stop.requested() => break,
             next = accept(&listener), if accepted.is_none() => accepted = Some(next),
             slot = Arc::clone(&slots.0).acquire_owned(), if accepted.is_some() => {
                 let Some((stream, peer)) = accepted.take() else { continue };
@@ -109,7 +113,7 @@ pub(crate) async fn serve(
             Ok(()) => return Ok(false),
             Err(_) => false,
         },
-        _ = signals.wait_for(|count| *count > 1) => true,
+        () = stop.forced() => true,
     };
     tracing::warn!(of = running, cut = connections.len(), "downloads were cut off");
     Ok(was_hurried)
@@ -194,38 +198,4 @@ async fn any(
         }
     })
     .await
-}
-
-/// Raises the limit of open files as far as the system lets this process, and says how many connections fit below it: each
-/// download holds a connection and a file.
-pub(crate) fn raise_open_files(wanted: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let limit = getrlimit(Resource::Nofile);
-    let own = OWN_FILES + kept_handles() as u64;
-    let needed = 2 * wanted as u64 + own;
-    let reachable = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-    let mut current = limit.current.unwrap_or(u64::MAX);
-    if current < reachable
-        && setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum: limit.maximum }).is_ok()
-    {
-        current = reachable;
-    }
-    let fit = usize::try_from(current.saturating_sub(own) / 2).unwrap_or(usize::MAX).max(1);
-    if fit < wanted {
-        tracing::warn!(
-            limit = current,
-            "limits.connections = {wanted} needs {needed} open files (ulimit -n): {fit} will be served"
-        );
-    }
-    fit.min(wanted)
-}
-
-/// What this process opens beside connections and the files that they are sent.
-const OWN_FILES: u64 = 64;
-
-/// How many files may be kept open that nobody is sent, of those that the system lets this process have.
-pub(crate) fn kept_handles() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    limit.map_or(256, |limit| usize::try_from(limit / 32).map_or(256, |share| share.min(256)))
 }

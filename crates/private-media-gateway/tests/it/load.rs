@@ -146,10 +146,10 @@ fn too_few_open_files() {
     let place = Place::new();
     let mut command = std::process::Command::new("sh");
     let program = env!("CARGO_BIN_EXE_private-media");
-    command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", program, "serve", "--listen", "127.0.0.1:0"]);
+    command.args(["-c", "ulimit -n 128; exec \"$0\" \"$@\"", program, "serve", "--listen", "127.0.0.1:0"]);
     command.args(["--grant", crate::support::GRANT, "--head-timeout", "1s"]).current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("gateway.log"));
-    assert!(gateway.log().contains("ulimit -n"), "{}", gateway.log());
+    assert!(gateway.logs("ulimit -n"), "{}", gateway.log());
     let _idle: Vec<_> = (0..100).map(|_| gateway.connect()).collect();
     for _ in 0..5 {
         assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);

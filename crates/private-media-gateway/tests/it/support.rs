@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use private_media::identity::accounts::{AccountsFile, NewAccount};
 
@@ -121,11 +122,29 @@ impl Gateway {
         log
     }
 
-    /// The access log: each line as JSON.
+    /// Waits a while for a line of the log with this text. The log is written a moment after what it is about.
+    pub(crate) fn logs(&self, text: &str) -> bool {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            if self.log().contains(text) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// The access log up to now: each line as JSON.
     pub(crate) fn access_log(&self) -> Vec<serde_json::Value> {
+        // Lines are written in order: once that of another request is there, all before it are.
+        static MARKS: AtomicUsize = AtomicUsize::new(0);
+        let mark = format!("/mark-{}-of-the-log", MARKS.fetch_add(1, Ordering::Relaxed));
+        self.ask(&format!("GET {mark}"), &[]);
+        assert!(self.logs(&mark), "{}", self.log());
         let log = self.log();
         let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter(|line| line["target"] == "access").collect()
+        let is_mark = |path: &str| path.starts_with("/mark-") && path.ends_with("-of-the-log");
+        lines.filter(|line| line["target"] == "access" && !is_mark(line["path"].as_str().unwrap())).collect()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

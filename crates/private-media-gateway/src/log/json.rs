@@ -1,35 +1,18 @@
-//! The log: for people at a terminal, for machines elsewhere.
+//! Log events as lines of JSON.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
 use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes events to standard error from now on.
-pub(crate) fn to_stderr(filter: &str) {
-    let log = tracing_subscriber::fmt().with_env_filter(filter_of(filter)).with_writer(std::io::stderr);
-    // Whoever has set up a log already has it.
-    let _ = if std::io::stderr().is_terminal() {
-        log.with_target(false).try_init()
-    } else {
-        log.event_format(JsonLine).try_init()
-    };
-}
-
-fn filter_of(filter: &str) -> EnvFilter {
-    EnvFilter::try_new(filter).unwrap_or_default()
-}
-
 /// An event as one line of JSON: its time, its level, its fields, and its target. There is one for each request, so each is made in
 /// one go.
-struct JsonLine;
+pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
 where
@@ -44,10 +27,7 @@ where
     ) -> fmt::Result {
         let mut line = SCRATCH.take();
         line.clear();
-        line.push_str("{\"timestamp\":\"");
-        write_time(&mut line, SystemTime::now());
-        line.push('"');
-        write_value(&mut line, "level", event.metadata().level().as_str());
+        begin(&mut line, event.metadata().level().as_str());
         event.record(&mut Fields(&mut line));
         write_value(&mut line, "target", event.metadata().target());
         line.push_str("}\n");
@@ -55,6 +35,25 @@ where
         SCRATCH.set(line);
         written
     }
+}
+
+/// Appends the report of dropped lines, as an event would be written.
+pub(super) fn dropped_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
+    let mut line = String::new();
+    begin(&mut line, "WARN");
+    write_value(&mut line, "message", &format!("dropped {dropped} log lines: {reason}"));
+    let _ = write!(line, ",\"dropped\":{dropped}");
+    write_value(&mut line, "target", module_path!());
+    line.push_str("}\n");
+    batch.extend_from_slice(line.as_bytes());
+}
+
+/// The beginning of each line: its time and its level.
+fn begin(line: &mut String, level: &str) {
+    line.push_str("{\"timestamp\":\"");
+    write_time(line, SystemTime::now());
+    line.push('"');
+    write_value(line, "level", level);
 }
 
 thread_local! {
@@ -177,7 +176,7 @@ mod tests {
 
     fn logged(event: impl FnOnce()) -> serde_json::Value {
         let written = Written::default();
-        let log = tracing_subscriber::fmt().with_env_filter(filter_of("info")).with_writer(written.clone());
+        let log = tracing_subscriber::fmt().with_env_filter("info").with_writer(written.clone());
         tracing::subscriber::with_default(log.event_format(JsonLine).finish(), event);
         let bytes = written.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();

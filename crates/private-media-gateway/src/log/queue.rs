@@ -1,0 +1,109 @@
+//! A bounded queue of log lines, between the threads that log and the thread that writes.
+
+use std::io;
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Appends the line that reports dropped lines: how many, and why.
+pub(super) type Report = fn(&mut Vec<u8>, dropped: u64, reason: &str);
+
+/// Lines that wait to be written, up to a number of bytes. Lines that do not fit are dropped and counted.
+pub(super) struct Queue {
+    capacity: usize,
+    report: Report,
+    state: Mutex<State>,
+    /// Wakes the writer.
+    work: Condvar,
+    /// Wakes callers of [`Queue::flush`].
+    progress: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<u8>,
+    dropped: u64,
+    /// The last write error since dropped lines were reported.
+    error: Option<String>,
+    /// The number of failed writes.
+    failures: u64,
+    /// Whether the writer waits in [`Queue::take`].
+    is_parked: bool,
+    /// Whether the writer still writes what it took.
+    is_writing: bool,
+    is_flushing: bool,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize, report: Report) -> Self {
+        let (state, work, progress) = (Mutex::default(), Condvar::new(), Condvar::new());
+        Self { capacity, report, state, work, progress }
+    }
+
+    /// Adds a line, or counts it as dropped. Never waits for the writer.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.lock();
+        if state.lines.len() + line.len() > self.capacity {
+            state.dropped += 1;
+        } else {
+            state.lines.extend_from_slice(line);
+        }
+        let is_parked = mem::take(&mut state.is_parked);
+        drop(state);
+        if is_parked {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits for lines and swaps them for the empty `batch`. A report of dropped lines follows the lines that did fit.
+    pub(super) fn take(&self, batch: &mut Vec<u8>) {
+        let mut state = self.lock();
+        state.is_writing = false;
+        self.progress.notify_all();
+        while state.is_idle() {
+            state.is_parked = true;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_parked = false;
+        state.is_writing = true;
+        mem::swap(&mut state.lines, batch);
+        let dropped = mem::take(&mut state.dropped);
+        let error = state.error.take();
+        drop(state);
+        if dropped > 0 {
+            (self.report)(batch, dropped, error.as_deref().unwrap_or("the log's reader is too slow"));
+        }
+    }
+
+    /// Records a failed write and waits before the next try, less long if somebody flushes.
+    pub(super) fn retry_later(&self, error: &io::Error, pause: Duration) {
+        let mut state = self.lock();
+        state.error = Some(error.to_string());
+        state.failures += 1;
+        self.progress.notify_all();
+        let waited = self.work.wait_timeout_while(state, pause, |state| !mem::take(&mut state.is_flushing));
+        drop(waited);
+    }
+
+    /// Waits until all lines are written, a write fails, or the time is over.
+    pub(super) fn flush(&self, limit: Duration) {
+        let mut state = self.lock();
+        let failures = state.failures;
+        state.is_flushing = true;
+        self.work.notify_one();
+        let is_waiting =
+            |state: &mut State| (state.is_writing || !state.is_idle()) && state.failures == failures;
+        let waited = self.progress.wait_timeout_while(state, limit, is_waiting);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_flushing = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.lines.is_empty() && self.dropped == 0
+    }
+}

@@ -1,0 +1,22 @@
+//! Standard output.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+use crate::config::ConfigError;
+
+/// Prints a line to standard output. A reader that has closed it, such as `head`, is no error; a full disk is one.
+pub(crate) fn line(line: fmt::Arguments) -> Result<(), ConfigError> {
+    text(format_args!("{line}\n"))
+}
+
+/// Prints text to standard output, with the errors of [`line`].
+pub(crate) fn text(text: fmt::Arguments) -> Result<(), ConfigError> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_fmt(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(ConfigError::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,196 @@
+//! Signals to the process: SIGINT and SIGTERM stop it, SIGHUP has the accounts file checked.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::process;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::log;
+
+/// How much longer than `limits.drain` the workers may take to stop, before the process ends without them.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+/// How long the workers may take after a second signal.
+const FORCED_GRACE: Duration = Duration::from_secs(2);
+
+/// Whether the process is to stop, and whether at once. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    requests: watch::Sender<u8>,
+    /// Its last clone ends the thread that handles signals.
+    _running: mpsc::Sender<Infallible>,
+}
+
+impl Stop {
+    /// Waits until the process is to stop.
+    pub(crate) async fn requested(&self) {
+        self.reached(1).await;
+    }
+
+    /// Waits until the process is to stop at once.
+    pub(crate) async fn forced(&self) {
+        self.reached(2).await;
+    }
+
+    /// Stops all workers at once.
+    pub(crate) fn force(&self) {
+        self.requests.send_modify(|requests| *requests = (*requests).max(2));
+    }
+
+    async fn reached(&self, count: u8) {
+        // It cannot fail: `self` is a sender.
+        let _ = self.requests.subscribe().wait_for(|requests| *requests >= count).await;
+    }
+}
+
+/// Handles signals from now on, on a thread of its own, so that no worker that hangs keeps the process from ending.
+pub(crate) fn handle(drain: Duration) -> io::Result<Stop> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::register()?
+    };
+    let (requests, (running, ended)) = (watch::Sender::new(0), mpsc::channel(1));
+    let stop = Stop { requests: requests.clone(), _running: running };
+    let run = move || {
+        let run = || run(&runtime, signals, &requests, ended, drain);
+        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+            exit("the thread that handles signals has panicked", 1);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(run)?;
+    Ok(stop)
+}
+
+fn run(
+    runtime: &Runtime,
+    mut signals: Signals,
+    requests: &watch::Sender<u8>,
+    mut ended: mpsc::Receiver<Infallible>,
+    drain: Duration,
+) {
+    let mut changes = requests.subscribe();
+    let mut deadline = None;
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = ended.recv() => return,
+                () = signals.hangup.recv() => {
+                    tracing::info!("SIGHUP: the accounts file is checked now; other settings need a restart");
+                }
+                () = signals.stop.recv() => {
+                    tracing::info!("stopping: running downloads may end; another signal stops at once");
+                    requests.send_modify(|count| *count = count.saturating_add(1));
+                }
+                _ = changes.changed() => {
+                    let is_forced = *changes.borrow_and_update() > 1;
+                    let grace = if is_forced { FORCED_GRACE } else { drain + STOP_GRACE };
+                    deadline = Some((Instant::now() + grace, if is_forced { 130 } else { 1 }));
+                }
+                code = expired(deadline) => exit("the workers did not stop in time", code),
+            }
+        }
+    });
+}
+
+async fn expired(deadline: Option<(Instant, i32)>) -> i32 {
+    let Some((time, code)) = deadline else { return pending().await };
+    sleep_until(time).await;
+    code
+}
+
+fn exit(problem: &str, code: i32) -> ! {
+    tracing::error!("{problem}; the process ends");
+    log::flush(log::FLUSH_TIMEOUT);
+    process::exit(code)
+}
+
+struct Signals {
+    stop: StopSignals,
+    hangup: Hangup,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { stop: StopSignals { interrupt, terminate }, hangup: Hangup::register()? })
+    }
+}
+
+/// Receives SIGINT and SIGTERM.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Receives SIGHUP. One that was ignored when the process started, as by nohup, stays ignored.
+pub(crate) struct Hangup(Option<Signal>);
+
+impl Hangup {
+    /// As [`Hangup::register`]. A signal that cannot be received never comes.
+    pub(crate) fn register_or_ignore() -> Self {
+        Self::register().unwrap_or(Self(None))
+    }
+
+    fn register() -> io::Result<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let is_ignored = is_ignored(&status, SignalKind::hangup());
+        Ok(Self(if is_ignored { None } else { Some(signal(SignalKind::hangup())?) }))
+    }
+
+    pub(crate) async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(signal) => drop(signal.recv().await),
+            None => pending().await,
+        }
+    }
+}
+
+/// Whether a process of this status (`/proc/PID/status`) ignores a signal.
+fn is_ignored(status: &str, signal: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal.as_raw_value() - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        for (status, ignored) in [
+            ("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n", true),
+            ("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n", false),
+            ("SigIgn:\tnone\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ignored(status, SignalKind::hangup()), ignored, "{status:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_counts_for_every_clone() {
+        let stop = handle(Duration::from_secs(60)).unwrap();
+        let other = stop.clone();
+        other.force();
+        stop.requested().await;
+        stop.forced().await;
+    }
+}
