@@ -23,6 +23,20 @@ use crate::config::Config;
 /// How the name of each begins, for whoever finds one.
 pub(super) const PREFIX: &str = "private-media-doctor-";
 
+/// How the names of canaries end.
+const ENDINGS: [&str; 8] = [PHOTO, PAGE, PERCENT, LETTER, CLOSED, STRANGER_FIRST, READER_FIRST, DENIED];
+const PHOTO: &str = ".jpg";
+const PAGE: &str = " it's a café 🚗.html";
+const PERCENT: &str = "-%41.txt";
+const LETTER: &str = "-A.txt";
+const CLOSED: &str = "-closed.jpg";
+const STRANGER_FIRST: &str = "-stranger.jpg";
+const READER_FIRST: &str = "-reader.jpg";
+const DENIED: &str = "-denied.jpg";
+
+/// How the content of each begins, before the secret word.
+const CONTENT: &str = "private-media doctor: ";
+
 /// Where the library writes what has no name yet, on file systems that cannot do without.
 const UPLOADS: &str = ".private-media-uploads";
 
@@ -75,10 +89,29 @@ impl Words {
     /// The name of a canary that ends like this, and the path of it in a folder.
     fn canary(&self, folder: &str, ending: &str) -> io::Result<Canary> {
         let path = path_in(folder, &format!("{PREFIX}{}{ending}", self.name));
-        let content = format!("private-media doctor: {} {ending}\n", self.secret);
+        let content = format!("{CONTENT}{} {ending}\n", self.secret);
         let too_long = || io::Error::other(format!("the folder {folder} leaves no room for a file's name"));
         Ok(Canary { path: path.ok_or_else(too_long)?, content: content.into() })
     }
+}
+
+/// Whether this may be the word in the names of one run.
+pub(super) fn is_word(word: &str) -> bool {
+    word.len() == 16 && word.bytes().all(is_lower_hex)
+}
+
+/// Whether this is the name and the content of a canary of the run with this word in its names.
+pub(super) fn is_canary(word: &str, name: &str, content: &[u8]) -> bool {
+    let ending = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(word));
+    let Some(ending) = ending.filter(|ending| ENDINGS.contains(ending)) else { return false };
+    let secret = content
+        .strip_prefix(CONTENT.as_bytes())
+        .and_then(|rest| rest.strip_suffix(format!(" {ending}\n").as_bytes()));
+    secret.is_some_and(|secret| secret.len() == 32 && secret.iter().copied().all(is_lower_hex))
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 impl Canaries {
@@ -94,27 +127,31 @@ impl Canaries {
         let root = Arc::new(Dir::open_ambient_dir(&config.root, ambient_authority())?);
         Journal::sweep(&root);
         let folder = &readers.folder;
-        let denied = readers.denied.as_ref().map(|denied| words.canary(&denied.folder, "-denied.jpg"));
+        let denied = readers.denied.as_ref().map(|denied| words.canary(&denied.folder, DENIED));
         let mut canaries = Self {
-            photo: words.canary(folder, ".jpg")?,
-            page: words.canary(folder, " it's a café 🚗.html")?,
-            percent: words.canary(folder, "-%41.txt")?,
-            letter: words.canary(folder, "-A.txt")?,
-            closed: words.canary(folder, "-closed.jpg")?,
-            stranger_first: words.canary(folder, "-stranger.jpg")?,
-            reader_first: words.canary(folder, "-reader.jpg")?,
+            photo: words.canary(folder, PHOTO)?,
+            page: words.canary(folder, PAGE)?,
+            percent: words.canary(folder, PERCENT)?,
+            letter: words.canary(folder, LETTER)?,
+            closed: words.canary(folder, CLOSED)?,
+            stranger_first: words.canary(folder, STRANGER_FIRST)?,
+            reader_first: words.canary(folder, READER_FIRST)?,
             denied: denied.transpose()?,
             clock_apart: 0,
             planted: Planted::default(),
             words,
         };
         let all: Vec<Canary> = canaries.all().cloned().collect();
-        let made = folders_to_make(&root, &all);
         let had_uploads = root.exists(UPLOADS);
-        let mut names: Vec<MediaPath> = all.iter().map(|canary| canary.path.clone()).collect();
-        names.extend(made.iter().cloned());
-        canaries.planted =
-            Planted { journal: Some(Journal::write(root.clone(), &canaries.words.name, names)?) };
+        let files = all.iter().map(|canary| canary.path.clone()).collect();
+        let journal = Journal::write(root.clone(), &canaries.words.name, files)?;
+        let journal = canaries.planted.journal.insert(journal);
+        let mut made = Vec::new();
+        for folder in folders_to_make(&root, &all) {
+            if journal.make_folder(&folder)? {
+                made.push(folder);
+            }
+        }
         for canary in &all {
             let saved =
                 media.save(&canary.path, content(canary.content.clone()), &SaveOptions::default()).await;
@@ -123,7 +160,9 @@ impl Canaries {
                 error => io::Error::other(error),
             })?;
         }
-        if !had_uploads {
+        let own = rustix::process::geteuid().as_raw();
+        let uploads = rustix::fs::statat(&*root, UPLOADS, AtFlags::SYMLINK_NOFOLLOW);
+        if !had_uploads && uploads.is_ok_and(|uploads| uploads.st_uid == own) {
             // Made by this process, it may be closed to the gateway's user.
             let _ = root.remove_dir(UPLOADS);
         }
@@ -229,6 +268,35 @@ pub(super) fn described(config: &Config) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_canary_is() {
+        let word = "0123456789abcdef";
+        let secret = "fedcba9876543210fedcba9876543210";
+        for ending in ENDINGS {
+            let words = Words { name: word.into(), secret: secret.into() };
+            let canary = words.canary("a", ending).unwrap();
+            assert!(is_canary(word, canary.path.file_name(), &canary.content), "{ending}");
+        }
+        let content = format!("{CONTENT}{secret} .jpg\n");
+        for (word, name, content) in [
+            (word, "private-media-doctor-0123456789abcdef.jpg", "an upload"),
+            (word, "private-media-doctor-0123456789abcdef.jpg", ""),
+            (word, "private-media-doctor-0123456789abcdef-A.txt", &content),
+            (word, "private-media-doctor-0123456789abcdef.png", &content),
+            (word, "private-media-doctor-1123456789abcdef.jpg", &content),
+            (word, "photo.jpg", &content),
+            (word, "private-media-doctor-0123456789abcdef.jpg", &format!("{content}more")),
+            (word, "private-media-doctor-0123456789abcdef.jpg", &content.replace('f', "F")),
+            (word, "private-media-doctor-0123456789abcdef.jpg", &content.replace("f", "")),
+        ] {
+            assert!(!is_canary(word, name, content.as_bytes()), "{name}: {content}");
+        }
+        for word in ["", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "../456789abcdef"] {
+            assert!(!is_word(word), "{word}");
+        }
+        assert!(is_word(&Words::new().unwrap().name));
+    }
 
     type Put = fn(&std::path::Path);
 

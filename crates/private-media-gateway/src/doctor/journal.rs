@@ -1,44 +1,61 @@
-//! What the doctor has put below a root, written down first: whatever ends it, the next one takes it away.
+//! The list of what the doctor puts below a root. It is written first, so that a later run can remove what a killed one left.
+//!
+//! Other users may write below the root, and the doctor may run as root. So a journal is read only if another user cannot have
+//! written it, and what it names is deleted only if it is a canary of that run, or a folder that the run made.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use private_media::MediaPath;
-use rustix::fs::{AtFlags, FlockOperation, flock};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock};
+use rustix::io::Errno;
 
-use super::canary::PREFIX;
+use super::canary::{self, PREFIX};
 
-/// The most that is read of one, in bytes.
-const MOST: u64 = 64 << 10;
+/// The largest journal that is read, in bytes.
+const MAX_LEN: u64 = 64 << 10;
+/// How much of a file is compared with a canary, in bytes; canaries are shorter.
+const MAX_CANARY: u64 = 256;
 
 /// A hidden file at the root, which nobody is served, locked as long as its doctor lives.
 #[derive(Debug)]
 pub(super) struct Journal {
     root: Arc<Dir>,
-    name: String,
-    paths: Vec<MediaPath>,
-    _locked: File,
+    word: String,
+    made: Made,
+    /// Open and locked.
+    file: File,
+}
+
+/// What a run makes below the root.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Made {
+    files: Vec<MediaPath>,
+    /// Parents first, each with its inode: another folder of that name was made by somebody else.
+    folders: Vec<(u64, MediaPath)>,
 }
 
 impl Journal {
-    /// Writes down what is about to be made: files first, then folders, parents first.
-    pub(super) fn write(root: Arc<Dir>, word: &str, paths: Vec<MediaPath>) -> io::Result<Self> {
-        let name = format!(".{PREFIX}{word}");
+    /// Writes down which canaries are about to be made.
+    pub(super) fn write(root: Arc<Dir>, word: &str, files: Vec<MediaPath>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
-        let mut file = root.open_with(&name, &options)?.into_std();
-        // From here on it is taken away again, also if it cannot be written.
-        let text: String = paths.iter().map(|path| format!("{path}\n")).collect();
-        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        if rustix::process::geteuid().is_root() {
-            // So that a doctor who is not root can clear up after this one.
-            let owner = rustix::fs::Uid::from_raw(rustix::fs::statat(&*root, ".", AtFlags::empty())?.st_uid);
-            rustix::fs::fchown(&file, Some(owner), None)?;
+        let mut file = root.open_with(name(word), &options)?.into_std();
+        let lines: String = files.iter().map(|path| format!("file {path}\n")).collect();
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        // A sweep may have come between the two calls: it holds the lock or has removed the name.
+        if locked.is_err() || file.metadata()?.nlink() == 0 {
+            return Err(io::Error::other("another doctor runs here; try again"));
         }
-        let written = file.write_all(text.as_bytes());
-        let journal = Self { root, name, paths, _locked: file };
+        // A doctor that runs as another user, such as the gateway's, clears up after this one: it has to read it.
+        let written = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(lines.as_bytes()));
+        let made = Made { files, folders: vec![] };
+        let journal = Self { root, word: word.to_owned(), made, file };
         match written {
             Ok(()) => Ok(journal),
             Err(error) => {
@@ -48,73 +65,356 @@ impl Journal {
         }
     }
 
-    /// Takes away what was made, and the journal at last.
-    pub(super) fn clear(self) {
-        remove(&self.root, &self.paths);
-        let _ = self.root.remove_file(&self.name);
+    /// Makes a folder, and writes it down. Returns false if it exists: then it is not the doctor's.
+    pub(super) fn make_folder(&mut self, path: &MediaPath) -> io::Result<bool> {
+        let parent = open_parent(&self.root, path)?;
+        match rustix::fs::mkdirat(&parent, path.file_name(), Mode::from_raw_mode(0o750)) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let inode = rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
+        self.made.folders.push((inode, path.clone()));
+        writeln!(self.file, "folder {inode} {path}")?;
+        Ok(true)
     }
 
-    /// Takes away what doctors have left that were killed.
+    /// Removes what was made, and the journal at last.
+    pub(super) fn clear(self) {
+        let _ = self.made.remove(&self.root, &self.word);
+        let _ = unlink_same(&self.root, &name(&self.word), &self.file);
+    }
+
+    /// Removes what killed doctors have left.
     pub(super) fn sweep(root: &Dir) {
         let Ok(entries) = root.entries() else { return };
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str().filter(|name| name.starts_with(&format!(".{PREFIX}"))) else {
-                continue;
-            };
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                let _ = sweep_one(root, name);
+            let file_name = entry.file_name();
+            let word = file_name.to_str().and_then(|name| name.strip_prefix('.')?.strip_prefix(PREFIX));
+            if let Some(word) = word.filter(|word| canary::is_word(word)) {
+                // What cannot be removed now is left to a later run.
+                let _ = sweep_one(root, word);
             }
         }
     }
 }
 
-fn sweep_one(root: &Dir, name: &str) -> io::Result<()> {
-    let file = root.open(name)?.into_std();
-    // Whoever holds the lock is alive.
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    let mut text = String::new();
-    file.take(MOST).read_to_string(&mut text)?;
-    let paths: Vec<_> = text.lines().filter_map(|line| MediaPath::new(line).ok()).collect();
-    remove(root, &paths);
-    root.remove_file(name)
+fn name(word: &str) -> String {
+    format!(".{PREFIX}{word}")
 }
 
-/// Removes files of the doctor's names, and then folders, as far as they are empty: nothing else, whatever a journal says.
-fn remove(root: &Dir, paths: &[MediaPath]) {
-    let (files, folders): (Vec<_>, Vec<_>) = paths
-        .iter()
-        .partition(|path| root.symlink_metadata(path.as_str()).is_ok_and(|found| found.is_file()));
-    for file in files.iter().filter(|path| path.file_name().starts_with(PREFIX)) {
-        let _ = root.remove_file(file.as_str());
+fn sweep_one(root: &Dir, word: &str) -> io::Result<()> {
+    let file = open_regular(root, &name(word))?;
+    let metadata = file.metadata()?;
+    if !is_trusted(&metadata) || metadata.len() > MAX_LEN {
+        return Ok(());
     }
-    for folder in folders.iter().rev() {
-        let _ = root.remove_dir(folder.as_str());
+    // A doctor that is alive holds the lock.
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    let mut text = String::new();
+    (&file).take(MAX_LEN).read_to_string(&mut text)?;
+    Made::parse(&text).remove(root, word)?;
+    unlink_same(root, &name(word), &file)
+}
+
+/// Whether root or this user wrote a file, and nobody else can have: neither by writing to it nor by a second name for another file.
+fn is_trusted(metadata: &Metadata) -> bool {
+    let owner = metadata.uid();
+    (owner == 0 || owner == rustix::process::geteuid().as_raw())
+        && metadata.nlink() == 1
+        && metadata.mode() & 0o022 == 0
+}
+
+impl Made {
+    /// The lines of a journal. A line that was cut off by the end of its doctor is left out.
+    fn parse(text: &str) -> Self {
+        let mut made = Self::default();
+        for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            if let Some(path) = line.strip_prefix("file ") {
+                made.files.extend(MediaPath::new(path));
+            } else if let Some((inode, path)) =
+                line.strip_prefix("folder ").and_then(|rest| rest.split_once(' '))
+                && let (Ok(inode), Ok(path)) = (inode.parse(), MediaPath::new(path))
+            {
+                made.folders.push((inode, path));
+            }
+        }
+        made
     }
+
+    /// Removes all of it. What has become something else is left alone; an error means that something could not be removed.
+    fn remove(&self, root: &Dir, word: &str) -> io::Result<()> {
+        let files = self.files.iter().map(|path| remove_canary(root, word, path));
+        let mut results: Vec<_> = files.collect();
+        results.extend(self.folders.iter().rev().map(|(inode, path)| remove_folder(root, *inode, path)));
+        let is_gone = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        results
+            .into_iter()
+            .find(|result| result.as_ref().is_err_and(|error| !is_gone(error)))
+            .unwrap_or(Ok(()))
+    }
+}
+
+/// Removes a file by name, content and number of names: only a canary of the run with this word has them.
+///
+/// Who can exchange the file after that could as well delete what they put there: the folder is held by its handle.
+fn remove_canary(root: &Dir, word: &str, path: &MediaPath) -> io::Result<()> {
+    let parent = open_parent(root, path)?;
+    let file = open_regular(&parent, path.file_name())?;
+    let mut content = Vec::new();
+    (&file).take(MAX_CANARY).read_to_end(&mut content)?;
+    if file.metadata()?.nlink() != 1 || !canary::is_canary(word, path.file_name(), &content) {
+        return Ok(());
+    }
+    unlink_same(&parent, path.file_name(), &file)
+}
+
+/// Removes a folder that is empty and the very one that was made.
+fn remove_folder(root: &Dir, inode: u64, path: &MediaPath) -> io::Result<()> {
+    let parent = open_parent(root, path)?;
+    let found = rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+    let device = rustix::fs::statat(root, ".", AtFlags::empty())?.st_dev;
+    if kind(&found) != FileType::Directory || (found.st_dev, found.st_ino) != (device, inode) {
+        return Ok(());
+    }
+    match rustix::fs::unlinkat(&parent, path.file_name(), AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+fn open_parent(root: &Dir, path: &MediaPath) -> io::Result<Dir> {
+    root.open_dir(path.parent().as_ref().map_or(".", MediaPath::as_str))
+}
+
+/// Opens a regular file for reading. It follows no link, opens no device, and does not wait for the other end of a FIFO.
+fn open_regular(folder: &Dir, name: &str) -> io::Result<File> {
+    let not_regular = || io::Error::from(io::ErrorKind::NotFound);
+    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if kind(&found) != FileType::RegularFile {
+        return Err(not_regular());
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
+    // The name may have been given to something else meanwhile.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Removes a name if it still leads to this file.
+fn unlink_same(folder: &Dir, name: &str, file: &File) -> io::Result<()> {
+    let (found, opened) =
+        (rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?, rustix::fs::fstat(file)?);
+    if (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino) {
+        rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn kind(found: &Stat) -> FileType {
+    FileType::from_raw_mode(found.st_mode)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::path::Path;
+
     use cap_std::ambient_authority;
 
     use super::*;
 
+    const WORD: &str = "0123456789abcdef";
+    const CANARY: &str = "private-media doctor: 0123456789abcdef0123456789abcdef .jpg\n";
+    const NAME: &str = "private-media-doctor-0123456789abcdef.jpg";
+
+    fn root() -> (tempfile::TempDir, Arc<Dir>) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        (folder, Arc::new(root))
+    }
+
+    fn path(path: &str) -> MediaPath {
+        MediaPath::new(path).unwrap()
+    }
+
     #[test]
     fn what_a_killed_doctor_left_is_swept() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Arc::new(Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap());
-        let paths = ["a/private-media-doctor-1.jpg", "b/upload.jpg", "a", "a/b", "b"];
-        root.create_dir_all("a/b").unwrap();
-        root.create_dir("b").unwrap();
-        root.write("a/private-media-doctor-1.jpg", "x").unwrap();
-        root.write("b/upload.jpg", "x").unwrap();
-        let paths = paths.iter().map(|path| MediaPath::new(path).unwrap()).collect();
-        let alive = Journal::write(Arc::clone(&root), "1", paths).unwrap();
+        let (_folder, root) = root();
+        root.create_dir_all("there").unwrap();
+        let files = ["a/b", "there"].map(|folder| path(&format!("{folder}/{NAME}")));
+        let mut alive = Journal::write(Arc::clone(&root), WORD, files.to_vec()).unwrap();
+        for (folder, is_made) in [("there", false), ("a", true), ("a/b", true)] {
+            assert_eq!(alive.make_folder(&path(folder)).unwrap(), is_made, "{folder}");
+        }
+        for file in &files {
+            root.write(file.as_str(), CANARY).unwrap();
+        }
         Journal::sweep(&root);
-        assert!(root.exists("a/private-media-doctor-1.jpg"), "a doctor that is alive keeps its own");
+        assert!(files.iter().all(|file| root.exists(file.as_str())), "a doctor that is alive keeps its own");
         drop(alive);
         Journal::sweep(&root);
-        assert!(!root.exists("a") && root.exists("b/upload.jpg"));
-        assert!(!root.exists(".private-media-doctor-1"));
+        assert!(!root.exists("a") && root.exists("there"));
+        assert_eq!(root.entries().unwrap().count(), 1, "the journal is gone, too");
+    }
+
+    type Change = fn(&Path);
+
+    /// A journal of a killed doctor, and what somebody has made of what it names.
+    #[test]
+    fn nothing_but_canaries_is_deleted() {
+        let cases: [(&str, Change, &[&str]); 8] = [
+            ("nothing else", |_| (), &[]),
+            (
+                "an upload in its place",
+                |root| std::fs::write(root.join("a").join(NAME), "mine").unwrap(),
+                &["a"],
+            ),
+            (
+                "a second name",
+                |root| std::fs::hard_link(root.join("a").join(NAME), root.join("mine")).unwrap(),
+                &["a", "mine"],
+            ),
+            (
+                "a link",
+                |root| {
+                    std::fs::rename(root.join("a").join(NAME), root.join("mine")).unwrap();
+                    symlink("../mine", root.join("a").join(NAME)).unwrap();
+                },
+                &["a", "mine"],
+            ),
+            (
+                "a folder",
+                |root| {
+                    std::fs::remove_file(root.join("a").join(NAME)).unwrap();
+                    std::fs::create_dir(root.join("a").join(NAME)).unwrap();
+                },
+                &["a"],
+            ),
+            (
+                "a FIFO",
+                |root| {
+                    std::fs::remove_file(root.join("a").join(NAME)).unwrap();
+                    fifo(&root.join("a").join(NAME));
+                },
+                &["a"],
+            ),
+            (
+                "a large file",
+                |root| {
+                    let file = File::create(root.join("a").join(NAME)).unwrap();
+                    file.set_len(1 << 40).unwrap();
+                },
+                &["a"],
+            ),
+            (
+                "another folder of that name",
+                |root| {
+                    std::fs::rename(root.join("a"), root.join("mine")).unwrap();
+                    std::fs::remove_file(root.join("mine").join(NAME)).unwrap();
+                    std::fs::create_dir(root.join("a")).unwrap();
+                },
+                &["a", "mine"],
+            ),
+        ];
+        for (what, change, stays) in cases {
+            let (folder, root) = root();
+            let mut journal =
+                Journal::write(Arc::clone(&root), WORD, vec![path(&format!("a/{NAME}"))]).unwrap();
+            assert!(journal.make_folder(&path("a")).unwrap());
+            root.write(format!("a/{NAME}"), CANARY).unwrap();
+            drop(journal);
+            change(folder.path());
+            Journal::sweep(&root);
+            let mut left: Vec<_> = root
+                .entries()
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            left.sort();
+            assert_eq!(left, stays, "{what}");
+        }
+    }
+
+    /// Journals that somebody who may write into the root has put there, for root to act on.
+    #[test]
+    fn journals_of_others_are_not_read() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test is for root");
+            eprintln!("left out: a test that needs root");
+            return;
+        }
+        let cases: [(&str, Change, bool); 9] = [
+            ("root's own", |_| (), true),
+            ("another user's", |journal| chown(journal, Some(23_456), None).unwrap(), false),
+            ("one that the group can write to", |journal| mode(journal, 0o664), false),
+            ("one that everybody can write to", |journal| mode(journal, 0o646), false),
+            (
+                "a second name of one",
+                |journal| std::fs::hard_link(journal, journal.with_extension("x")).unwrap(),
+                false,
+            ),
+            (
+                "a link to one",
+                |journal| {
+                    std::fs::rename(journal, journal.with_extension("x")).unwrap();
+                    symlink(journal.with_extension("x"), journal).unwrap();
+                },
+                false,
+            ),
+            (
+                "one that is too large",
+                |journal| File::options().append(true).open(journal).unwrap().set_len(1 << 40).unwrap(),
+                false,
+            ),
+            (
+                "a FIFO",
+                |journal| {
+                    std::fs::remove_file(journal).unwrap();
+                    fifo(journal);
+                },
+                false,
+            ),
+            (
+                "one of another name",
+                |journal| std::fs::rename(journal, journal.with_extension("x")).unwrap(),
+                false,
+            ),
+        ];
+        for (what, change, is_read) in cases {
+            let (folder, root) = root();
+            drop(Journal::write(Arc::clone(&root), WORD, vec![path(NAME)]).unwrap());
+            root.write(NAME, CANARY).unwrap();
+            change(&folder.path().join(name(WORD)));
+            Journal::sweep(&root);
+            assert_eq!(root.exists(NAME), !is_read, "{what}");
+        }
+    }
+
+    fn mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn fifo(path: &Path) {
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RWXU).unwrap();
+    }
+
+    #[test]
+    fn lines() {
+        for (text, files, folders) in [
+            ("file a/x.jpg\nfolder 7 a\n", &["a/x.jpg"][..], &[(7, "a")][..]),
+            ("folder 7 a b\n", &[], &[(7, "a b")]),
+            ("file a/x.j", &[], &[]),
+            (
+                "folder 7\nfolder x a\nfolder -1 a\nfolder 7 ../a\nfile /etc/passwd\nfile .hidden\na\n\n",
+                &[],
+                &[],
+            ),
+        ] {
+            let files = files.iter().map(|file| path(file)).collect();
+            let folders = folders.iter().map(|(inode, folder)| (*inode, path(folder))).collect();
+            assert_eq!(Made::parse(text), Made { files, folders }, "{text:?}");
+        }
     }
 }
