@@ -6,9 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use cap_std::fs::Dir;
 use foldhash::fast::RandomState;
+use sha2::{Digest, Sha256};
 
 use super::super::memory::InMemory;
 use super::super::{MediaFile, StorageError};
@@ -24,7 +25,8 @@ const OVERHEAD: usize = 1 << 10;
 /// What [`LocalStorage::keep`] keeps of the files that were opened last.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
-    /// How long after a look a file counts as what it was then. With nothing, it is looked at each time.
+    /// How long after a look a file counts as what it was then. With nothing, it is looked at each time. A look at a small file reads
+    /// it anew, as writes through a shared mapping (mmap) need not change its time.
     pub fresh: Duration,
     /// How much of them may be in memory, in bytes.
     pub bytes: usize,
@@ -72,10 +74,11 @@ impl Kept {
                 return Err(error);
             }
         };
+        let known = known.filter(|known| known.version == version).map(|known| known.file);
         let file = match known {
-            Some(known) if known.version == version => known.file,
-            _ if file.metadata().len <= SMALL => match in_memory(&file, version).await? {
-                Some(kept) => kept,
+            Some(known) if known.bytes().as_file().is_some() => known,
+            known if file.metadata().len <= SMALL => match in_memory(&file, version).await? {
+                Some(content) => with_content(&file, known, content),
                 None => return Ok(file),
             },
             _ => file,
@@ -122,8 +125,8 @@ fn look(root: &Arc<Dir>, file: File) -> Result<(MediaFile, Version), StorageErro
     Ok((read::media_file(root, file)?, version))
 }
 
-/// The file with its content in memory; `None` if it may be changing.
-async fn in_memory(file: &MediaFile, version: Version) -> Result<Option<MediaFile>, StorageError> {
+/// The content of the file; `None` if it may be changing.
+async fn in_memory(file: &MediaFile, version: Version) -> Result<Option<Bytes>, StorageError> {
     if !version.is_settled(SystemTime::now()) {
         return Ok(None);
     }
@@ -139,10 +142,28 @@ async fn in_memory(file: &MediaFile, version: Version) -> Result<Option<MediaFil
     }
     let is_same =
         file.bytes().as_file().is_some_and(|file| Version::of(file).is_ok_and(|now| now == version));
-    Ok(is_same.then(|| file.with_bytes(Arc::new(InMemory(content.freeze())))))
+    Ok(is_same.then(|| content.freeze()))
 }
 
-/// Which file it is and when it changed last: another one whenever the bytes are others.
+/// The file with this content, which has just been read, in memory. `known` is the same version of it as it was kept.
+///
+/// Writes through a shared mapping change a file without a new time until the kernel writes its pages back, and on tmpfs for good. So
+/// the content is compared each time, and what differs gets an entity tag of its own: it is not the one that clients have.
+fn with_content(file: &MediaFile, known: Option<MediaFile>, content: Bytes) -> MediaFile {
+    match known {
+        Some(known) if known.bytes().as_bytes() == Some(&content) => known,
+        None => file.with_bytes(Arc::new(InMemory(content))),
+        Some(_) => {
+            let digest = Sha256::digest(&content);
+            let mark = digest.iter().take(8).fold(0_u64, |mark, byte| mark << 8 | u64::from(*byte));
+            let mut metadata = file.metadata().clone();
+            metadata.etag = format!("{}-{mark:x}", metadata.etag);
+            MediaFile::new(metadata, Arc::new(InMemory(content)))
+        }
+    }
+}
+
+/// Which file it is and when it changed last: another one whenever the bytes are others, except for writes through a shared mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
     device: u64,
@@ -232,6 +253,8 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
     use crate::identity::Identity;
     use crate::permission::Permit;
@@ -338,6 +361,87 @@ mod tests {
         assert_ne!(before.etag, after.etag);
         // What is in memory stays what it is, together with its tag.
         assert_eq!(place.read("small.bin").await, Some(b"1".to_vec()));
+    }
+
+    /// Maps a file, and writes to it at each line that it is given, without msync.
+    struct Mapping(std::process::Child);
+
+    impl Mapping {
+        fn of(path: &std::path::Path) -> Self {
+            const SCRIPT: &str = r#"
+import mmap, sys
+with open(sys.argv[1], "r+b") as file:
+    mapping = mmap.mmap(file.fileno(), 0)
+print("mapped", flush=True)
+for line in sys.stdin:
+    mapping[:3] = line.encode()[:3]
+    print("written", flush=True)
+"#;
+            let mut python = std::process::Command::new("python3");
+            python.args(["-c", SCRIPT]).arg(path);
+            python.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+            let mut mapping = Self(python.spawn().unwrap());
+            mapping.wait();
+            mapping
+        }
+
+        fn wait(&mut self) {
+            let mut line = [0; 8];
+            let said = self.0.stdout.as_mut().unwrap().read(&mut line).unwrap();
+            assert!(said > 0, "it ended");
+        }
+
+        fn write(&mut self, text: &str) {
+            self.0.stdin.as_mut().unwrap().write_all(format!("{text}\n").as_bytes()).unwrap();
+            self.wait();
+        }
+    }
+
+    impl Drop for Mapping {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// Such a write has no time of its own while its page is dirty.
+    #[tokio::test]
+    async fn what_is_written_through_a_mapping_is_served_when_fresh_is_over() {
+        let fresh = Duration::from_millis(300);
+        for len in [3, usize::try_from(SMALL).unwrap(), LARGE] {
+            let place = place(fresh, 1 << 20, 10);
+            place.write("a.bin", &vec![b'0'; len]);
+            let mut mapping = Mapping::of(&place.path("a.bin"));
+            // The first write has a time; what follows has not.
+            mapping.write("one");
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            assert_eq!(place.read("a.bin").await.unwrap()[..3], *b"one");
+            assert_eq!(place.is_in_memory("a.bin").await, len < LARGE);
+            let before = place.open("a.bin").await.unwrap().metadata().clone();
+            let mut tags = vec![before.etag.clone()];
+            for text in ["two", "six", "two"] {
+                let written = Version::of(&File::open(place.path("a.bin")).unwrap()).unwrap();
+                mapping.write(text);
+                assert_eq!(
+                    Version::of(&File::open(place.path("a.bin")).unwrap()).unwrap(),
+                    written,
+                    "no test"
+                );
+                tokio::time::sleep(fresh).await;
+                assert_eq!(place.read("a.bin").await.unwrap()[..3], *text.as_bytes(), "{len}");
+                assert_eq!(place.read("a.bin").await.unwrap().len(), len);
+                let after = place.open("a.bin").await.unwrap().metadata().clone();
+                assert_eq!((after.len, after.modified), (before.len, before.modified));
+                tags.push(after.etag);
+            }
+            // The same content has the same tag, and other content another one, where the storage has seen both.
+            if len < LARGE {
+                assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[1] == tags[3], "{tags:?}");
+            }
+            // What stays as it is keeps its tag and its place in memory.
+            tokio::time::sleep(fresh).await;
+            assert_eq!(place.open("a.bin").await.unwrap().metadata().etag, tags[3]);
+        }
     }
 
     #[tokio::test]
