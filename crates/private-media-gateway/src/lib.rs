@@ -1,6 +1,8 @@
 //! What the program `private-media` is made of: [`main`] is all of it; [`Gateway`] is what it serves with, and [`front`] what
 //! it prints for front servers, for whoever serves private media out of another program, as the Python package does.
 
+#![forbid(unsafe_code)]
+
 mod account;
 mod body;
 mod check;

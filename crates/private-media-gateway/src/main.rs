@@ -1,5 +1,7 @@
 //! The program `private-media`: private files beside any web application.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 /// Gives back what it does not need: a password takes 19 MiB to check, and the C library's allocator keeps such pieces.

@@ -1,4 +1,5 @@
 #![doc = include_str!("../../../README.md")]
+#![forbid(unsafe_code)]
 
 // The five questions, in the order in which a request meets them.
 pub mod request;
