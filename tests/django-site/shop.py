@@ -10,6 +10,7 @@ activate NAME
 rename NAME
 password NAME           gives the user another one
 delete-session COOKIE
+checkpoint MODE         closes the database (SQLite), all of it in its one file, to be used in this journal mode from now on
 renew SECRET            goes on with another SECRET_KEY, and keeps the old one as a fallback
 
 With arguments it is the project's manage.py instead.
@@ -133,7 +134,27 @@ def renew(secret):
     return "ok"
 
 
-COMMANDS = [create, sign_in, sign_out, deactivate, activate, rename, password, delete_session, renew]
+def checkpoint(mode):
+    connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA journal_mode={mode}").fetchall()
+    # The last connection that closes copies the log into the file, and removes it.
+    connection.close()
+    return "ok"
+
+
+COMMANDS = [
+    create,
+    sign_in,
+    sign_out,
+    deactivate,
+    activate,
+    rename,
+    password,
+    delete_session,
+    checkpoint,
+    renew,
+]
 
 for line in sys.stdin:
     command, *arguments = line.split()

@@ -18,6 +18,7 @@ mod log;
 mod output;
 mod readers;
 mod request_id;
+mod root_watch;
 mod serve;
 mod signals;
 mod site;

@@ -20,6 +20,7 @@ use crate::health::Health;
 use crate::listener::{self, Fit, Slots};
 use crate::log;
 use crate::readers::Readers;
+use crate::root_watch;
 use crate::signals::{self, Stop};
 use crate::site::Site;
 
@@ -34,7 +35,9 @@ const FORCED_FLUSH: Duration = Duration::from_millis(100);
 pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, readers) = open(config).await?;
-        Ok(Site::new(&media, readers.accounts(), &config.url).health(Health::default()))
+        let health = Health::default();
+        root_watch::spawn(&media, &health, config.fresh);
+        Ok(Site::new(&media, readers.accounts(), &config.url).health(health))
     };
     let options = Options {
         listen: &config.listen,
@@ -58,6 +61,8 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     config.check_root()?;
     let readers = Readers::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
+    let checked = config.clone();
+    let storage = storage.accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.server {
         Server::Direct => storage.keep(keep(config.fresh)),
         // A front server opens each file by the name that it has now.

@@ -14,6 +14,7 @@ pub mod delivery;
 
 pub mod answers;
 mod error;
+pub mod file_id;
 mod media;
 mod service;
 

@@ -25,7 +25,7 @@ use layers::Origin;
 pub(crate) use layers::{Layers, Setting};
 
 /// The configuration in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// Where the listening address came from, for the error when it is taken.

@@ -466,6 +466,42 @@ fn a_root_that_takes_nothing() {
     }
 }
 
+/// What somebody who may write into the root puts there for a doctor that root runs.
+#[test]
+fn planted_journals_delete_nothing_and_stop_nobody() {
+    use std::os::unix::fs::{chown, symlink};
+
+    if !needs("root, who may give files away", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let place = place();
+    let journal = |n: u32| place.path(&format!("private/.private-media-doctor-{n:016x}"));
+    let canary = "cars/7/private-media-doctor-0000000000000001.jpg";
+    let content = "private-media doctor: 0123456789abcdef0123456789abcdef .jpg\n";
+    let empty = place.path("private/cars/8");
+    std::fs::create_dir(&empty).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&empty).unwrap());
+    let lines =
+        format!("file {canary}\nfile cars/7/photo.jpg\ncars/7/photo.jpg\ncars/8\nfolder {inode} cars/8\n");
+    place.write(&format!("private/{canary}"), content);
+    // By another user; with a second name; a link to one of root's own; and things that are no files.
+    std::fs::write(journal(1), &lines).unwrap();
+    chown(journal(1), Some(23_456), None).unwrap();
+    std::fs::write(journal(2), &lines).unwrap();
+    std::fs::hard_link(journal(2), place.path("private/second-name")).unwrap();
+    place.write("journal", &lines);
+    symlink("../journal", journal(3)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, journal(4), rustix::fs::Mode::RWXU).unwrap();
+    std::fs::create_dir(journal(5)).unwrap();
+    std::fs::File::create(journal(6)).unwrap().set_len(1 << 40).unwrap();
+    let before = files(&place);
+    assert!(before.len() > 8);
+    let begin = std::time::Instant::now();
+    let (code, lines) = doctor(&place, &["--listen", "127.0.0.1:1"]);
+    assert!(code == Some(1) && begin.elapsed().as_secs() < 60, "{lines:#?}");
+    assert_eq!(files(&place), before);
+}
+
 /// Where files are handed off, the gateway is the front server's alone.
 #[test]
 fn a_gateway_that_others_reach() {

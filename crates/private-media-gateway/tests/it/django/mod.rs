@@ -9,6 +9,9 @@ mod shop;
 use servers::Server;
 use shop::{SECRET, Shop, ends, get};
 
+use std::path::Path;
+use std::time::Duration;
+
 use crate::support::Gateway;
 
 /// The promises that every database keeps.
@@ -164,4 +167,104 @@ fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
             assert!(begin.elapsed().as_secs() < 30, "{}", gateway.log());
         }
     }
+}
+
+/// Puts a copy of a database in the place of one that is read.
+type Replace = fn(&Path, &Path);
+
+const REPLACE: [(&str, Replace); 3] = [
+    ("a rename", |copy, database| {
+        let beside = database.with_extension("new");
+        std::fs::copy(copy, &beside).unwrap();
+        std::fs::rename(beside, database).unwrap();
+    }),
+    ("a copy over it", |copy, database| {
+        std::fs::copy(copy, database).unwrap();
+    }),
+    ("a deletion and a restore", |copy, database| {
+        std::fs::remove_file(database).unwrap();
+        std::fs::copy(copy, database).unwrap();
+    }),
+];
+
+/// Whoever has a session in the new file is known, and whoever has one in the old file only is not.
+#[test]
+fn a_sqlite_file_that_was_replaced_is_read() {
+    const CACHE: Duration = Duration::from_secs(1);
+    for mode in ["DELETE", "WAL"] {
+        let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
+        let database = shop.place.path("db.sqlite3");
+        let copies = [shop.place.path("one.sqlite3"), shop.place.path("two.sqlite3")];
+        // Each copy has one session, and as many changes as the other.
+        let before = shop.place.path("before.sqlite3");
+        assert_eq!(shop.tell(&format!("checkpoint {mode}")), "ok");
+        std::fs::copy(&database, &before).unwrap();
+        let cookies = copies.each_ref().map(|copy| {
+            std::fs::copy(&before, &database).unwrap();
+            let cookie = shop.tell("sign-in alice");
+            assert_eq!(shop.tell(&format!("checkpoint {mode}")), "ok");
+            std::fs::copy(&database, copy).unwrap();
+            cookie
+        });
+        let (asking, keeping) = (shop.serve("0s", &[]), shop.serve("1s", &[]));
+        let statuses = |gateway: &Gateway| {
+            cookies.each_ref().map(|cookie| get(gateway, "cars/7/photo.jpg", cookie).status)
+        };
+        for (what, replace) in REPLACE {
+            for (copy, expected) in copies.iter().zip([[200, 404], [404, 200]]) {
+                statuses(&keeping);
+                replace(copy, &database);
+                assert_eq!(statuses(&asking), expected, "{mode}, {what}: {}", asking.log());
+                std::thread::sleep(CACHE);
+                assert_eq!(statuses(&keeping), expected, "{mode}, {what}: {}", keeping.log());
+            }
+        }
+        let log = asking.log();
+        assert!(log.contains("the database was replaced; reading the new file"), "{log}");
+    }
+}
+
+#[test]
+fn while_a_sqlite_file_is_missing_nobody_gets_in() {
+    let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
+    let (database, away) = (shop.place.path("db.sqlite3"), shop.place.path("away.sqlite3"));
+    let gateway = shop.serve("0s", &[]);
+    let cookie = shop.tell("sign-in carol");
+    let status = || get(&gateway, "cars/7/photo.jpg", &cookie).status;
+    for round in 1..=2 {
+        assert_eq!(status(), 200);
+        std::fs::rename(&database, &away).unwrap();
+        for _ in 0..5 {
+            assert_eq!(status(), 404);
+        }
+        assert!(!database.exists(), "it is not made");
+        let count = |text: &str| gateway.log().lines().filter(|line| line.contains(text)).count();
+        assert_eq!(count("the database cannot be read"), round, "{}", gateway.log());
+        std::fs::rename(&away, &database).unwrap();
+        assert_eq!(status(), 200);
+        assert_eq!(count("the database can be read"), round + 1, "{}", gateway.log());
+    }
+}
+
+/// Questions that are being answered when the file is replaced are answered by one file or the other, and by no error.
+#[test]
+fn a_sqlite_file_is_replaced_under_load() {
+    let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
+    let (database, copy) = (shop.place.path("db.sqlite3"), shop.place.path("copy.sqlite3"));
+    let cookie = shop.tell("sign-in alice");
+    std::fs::copy(&database, &copy).unwrap();
+    let gateway = shop.serve("0s", &[]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert_eq!(get(&gateway, "cars/7/photo.jpg", &cookie).status, 200, "{}", gateway.log());
+                }
+            });
+        }
+        for _ in 0..20 {
+            REPLACE[0].1(&copy, &database);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
 }

@@ -1,9 +1,12 @@
 //! Django's tables, read by SQL.
 
+mod sqlite;
 mod statements;
 mod url;
 
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_core::future::BoxFuture;
@@ -11,10 +14,11 @@ use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool, SqlitePool};
+use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
 
 use super::{DjangoError, DjangoSource, SessionRow, UserKey, UserRow};
 use crate::identity::IdentifyError;
+use sqlite::SqliteFile;
 use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, UserTuple};
 pub use url::DatabaseUrl;
 use url::Options;
@@ -30,7 +34,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// PostgreSQL, or MySQL or MariaDB.
 ///
 /// It reads and never writes: SQLite is opened read-only, and the connections to the others are told so. It keeps eight
-/// connections at most, and waits for each answer for five seconds at most. Cheap to clone; the clones are one. It needs a Tokio
+/// connections at most, and waits for each answer for five seconds at most. A file of SQLite that is replaced is noticed at the next
+/// question; while there is none, each question is an error. Cheap to clone; the clones are one. It needs a Tokio
 /// runtime.
 ///
 /// ```no_run
@@ -47,7 +52,7 @@ pub struct Database(Pool);
 
 #[derive(Clone)]
 enum Pool {
-    Sqlite(SqlitePool),
+    Sqlite(Arc<SqliteFile>),
     Postgres(PgPool),
     MySql(MySqlPool),
 }
@@ -57,9 +62,10 @@ impl Database {
     pub async fn connect(url: &DatabaseUrl) -> Result<Self, DjangoError> {
         let pool = match url.options().clone() {
             Options::Sqlite(options) => {
-                let options = sqlite(options);
+                let path = options.get_filename().to_owned();
+                let options = read_only(options);
                 try_out(&options).await?;
-                Pool::Sqlite(pool().connect_lazy_with(options))
+                Pool::Sqlite(Arc::new(SqliteFile::new(path, options)))
             }
             Options::Postgres(options) => {
                 let options = postgres(options);
@@ -95,15 +101,16 @@ impl Database {
     {
         let answer = async {
             match &self.0 {
-                Pool::Sqlite(pool) => sqlx::query_as(statement.sqlite).bind(value).fetch_all(pool).await,
+                Pool::Sqlite(file) => {
+                    let pool = file.pool().await?;
+                    sqlx::query_as(statement.sqlite).bind(value).fetch_all(&pool).await
+                }
                 Pool::Postgres(pool) => sqlx::query_as(statement.postgres).bind(value).fetch_all(pool).await,
                 Pool::MySql(pool) => sqlx::query_as(statement.mysql).bind(value).fetch_all(pool).await,
             }
+            .map_err(QueryError::Sql)
         };
-        match tokio::time::timeout(ANSWER, answer).await {
-            Ok(rows) => rows.map_err(QueryError::Sql),
-            Err(_) => Err(QueryError::Late),
-        }
+        tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(QueryError::Late))
     }
 }
 
@@ -168,7 +175,7 @@ fn pool<DB: sqlx::Database>() -> PoolOptions<DB> {
     PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT)
 }
 
-fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
+fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.read_only(true).busy_timeout(CONNECT).disable_statement_logging()
 }
 
@@ -217,6 +224,8 @@ fn no_table(tables: &str, error: &QueryError) -> DjangoError {
 #[derive(Debug)]
 enum QueryError {
     Sql(sqlx::Error),
+    /// The file of the database.
+    File(io::Error),
     Late,
 }
 
@@ -225,6 +234,7 @@ impl fmt::Display for QueryError {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
             Self::Sql(error) => error.fmt(f),
+            Self::File(error) => write!(f, "the database's file cannot be read: {error}"),
             Self::Late => f.write_str("it did not answer in time"),
         }
     }
