@@ -3,6 +3,7 @@
 mod deadlines;
 pub(crate) mod kernel;
 mod paced;
+mod page_cache;
 mod plain;
 mod sockets;
 
