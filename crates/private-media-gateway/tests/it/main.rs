@@ -10,6 +10,7 @@
 mod accounts;
 mod check;
 mod config;
+mod contents;
 mod django;
 mod doctor;
 mod fronts;
