@@ -1,11 +1,9 @@
 //! One type for the content of every response.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -13,7 +11,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use private_media::MediaBody;
 
-use crate::listener::kernel::{self, Files, Ready};
+use crate::listener::kernel::{self, Files};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -25,8 +23,6 @@ pub(crate) struct Body {
     content: Content,
     /// Where it leaves by a connection that the kernel can send files to.
     files: Option<Files>,
-    /// While the disk is waited for.
-    reading_in: Option<BoxFuture<'static, io::Result<()>>>,
     taken: u64,
     done: Option<Box<dyn FnOnce(u64) + Send>>,
 }
@@ -44,7 +40,7 @@ impl From<MediaBody> for Body {
 
 impl Body {
     fn new(content: Content) -> Self {
-        Self { content, files: None, reading_in: None, taken: 0, done: None }
+        Self { content, files: None, taken: 0, done: None }
     }
 
     /// Any content.
@@ -67,41 +63,17 @@ impl Body {
     }
 
     /// What stands for the next stretch of a file, if the kernel is to send it.
-    fn poll_stand_in(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        let (Content::Media(media), Some(files)) = (&mut self.content, &self.files) else {
-            return Poll::Ready(Ok(None));
-        };
-        let Some((bytes, offset, len)) = media.next_stretch().filter(|(_, _, len)| *len >= SHORT) else {
-            return Poll::Ready(Ok(None));
-        };
-        let Some(file) = bytes.as_file() else { return Poll::Ready(Ok(None)) };
+    fn stand_in(&mut self) -> Option<Bytes> {
+        let (Content::Media(media), Some(files)) = (&mut self.content, &self.files) else { return None };
+        let (file, offset, len) = media.next_stretch().filter(|(_, _, len)| *len >= SHORT)?;
         let len = usize::try_from(len).map_or(kernel::LONGEST, |len| len.min(kernel::LONGEST));
-        if let Some(reading) = &mut self.reading_in {
-            let read = ready!(reading.as_mut().poll(context));
-            self.reading_in = None;
-            read?;
-        } else {
-            match kernel::is_ready(file, offset, len) {
-                Ready::Yes => {}
-                Ready::No => {
-                    let bytes = std::sync::Arc::clone(bytes);
-                    let read = move || match bytes.as_file() {
-                        Some(file) => kernel::read_in(file, offset, len),
-                        None => Ok(()),
-                    };
-                    let read = tokio::task::spawn_blocking(read);
-                    self.reading_in = Some(Box::pin(async { read.await.map_err(io::Error::other)? }));
-                    return self.poll_stand_in(context);
-                }
-                Ready::Unknown => {
-                    self.files = None;
-                    return Poll::Ready(Ok(None));
-                }
-            }
+        let stand_in = files.stand_in(file, offset, len);
+        match stand_in {
+            Some(_) => media.skip(len as u64),
+            // It is not asked again for each piece.
+            None => self.files = None,
         }
-        let stand_in = files.stand_in(std::sync::Arc::clone(bytes), offset, len);
-        media.skip(len as u64);
-        Poll::Ready(Ok(Some(stand_in)))
+        stand_in
     }
 }
 
@@ -113,10 +85,9 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = match ready!(self.poll_stand_in(context)) {
-            Ok(Some(stand_in)) => Some(Ok(Frame::data(stand_in))),
-            Err(error) => Some(Err(error.into())),
-            Ok(None) => match &mut self.content {
+        let frame = match self.stand_in() {
+            Some(stand_in) => Some(Ok(Frame::data(stand_in))),
+            None => match &mut self.content {
                 Content::Media(media) => {
                     ready!(Pin::new(media).poll_frame(context)).map(|frame| frame.map_err(Into::into))
                 }

@@ -44,7 +44,7 @@ pub struct Limits {
     pub connections: usize,
     /// How long a request's head may take, and how long a connection may idle between two.
     pub head: Duration,
-    /// The slowest that a client may take a response, in bytes a second, averaged over half a minute.
+    /// The slowest that a client may take a response, or send the content of a request, in bytes a second, averaged over half a minute.
     pub min_rate: u64,
     /// How long running downloads may go on after the signal to stop.
     pub drain: Duration,

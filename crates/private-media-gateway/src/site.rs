@@ -7,7 +7,6 @@ use std::time::Instant;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use private_media::delivery::FieldLines;
 use private_media::identity::accounts::ClientAddr;
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
@@ -15,7 +14,7 @@ use tower_service::Service;
 
 use crate::body::{Body, line};
 use crate::health::Health;
-use crate::listener::{Answer, Handler};
+use crate::listener::{Answer, Handler, RequestBody};
 use crate::request_id::{RequestId, RequestIds};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,7 +60,7 @@ impl Site {
     }
 
     /// The answer, and what was decided if it is about a private file.
-    async fn answer(&self, mut request: Request<Incoming>) -> (Response<Body>, Option<AccessRecord>) {
+    async fn answer(&self, mut request: Request<RequestBody>) -> (Response<Body>, Option<AccessRecord>) {
         let not_found = || line(StatusCode::NOT_FOUND, "not found\n");
         let Some(rest) = request.uri().path().strip_prefix(&*self.url) else {
             let response = match self.pages.clone() {
@@ -116,17 +115,15 @@ impl Site {
 }
 
 impl Handler for Site {
-    async fn handle(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn handle(&self, mut request: Request<RequestBody>, peer: SocketAddr) -> Response<Body> {
         let begun = self.begin(request.method(), request.uri());
         if self.asks_whence(request.method(), request.headers()) {
             request.extensions_mut().insert(ClientAddr(peer.ip()));
         }
-        let has_content = !http_body::Body::is_end_stream(request.body());
+        let content = request.body().progress();
         let (mut response, record) = self.answer(request).await;
-        // What is refused may not have been read to its end. A proxy is told that this connection ends (RFC 9112 section 9.6), or
-        // it would send the next request into it.
-        if has_content && (response.status().is_client_error() || response.status().is_server_error()) {
-            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        if content.is_too_slow() {
+            response = line(StatusCode::REQUEST_TIMEOUT, "the content of the request came too slowly\n");
         }
         response.headers_mut().insert(&REQUEST_ID, begun.id.to_header());
         if let Some(line) = begun.line {

@@ -143,7 +143,7 @@ pub(crate) static MIN_RATE: Key = key(
     "min-rate",
     Kind::Number,
     "512",
-    "Bytes a second that a client has to take at least",
+    "Bytes a second that a client has to take or send at least",
 );
 pub(crate) static DRAIN: Key = key(
     "limits.drain",

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Form, Router};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY};
 use http::request::Parts;
@@ -32,6 +33,9 @@ use crate::site::Site;
 use pages::Person;
 
 const WORKERS: usize = 2;
+/// The longest form that is no upload, in bytes, and how long it may take to arrive.
+const MAX_FORM: usize = 8 << 10;
+const FORM_TIME: Duration = Duration::from_secs(10);
 const URL: &str = "/private/";
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 const ALICE: Person = Person { name: "alice", id: "7", staff: false };
@@ -134,14 +138,16 @@ fn router(media: PrivateMedia) -> Router {
     };
     Router::new()
         .route("/", get(index))
-        .route("/upload", post(upload::form).put(upload::file))
+        // The content of a PUT is limited where it is saved.
+        .route(
+            "/upload",
+            post(upload::form).layer(DefaultBodyLimit::max(upload::MAX_FORM)).merge(put(upload::file)),
+        )
         .route("/delete", post(delete))
         .route(pages::STYLE_URL, asset("text/css; charset=utf-8", pages::STYLE))
         .route(pages::SCRIPT_URL, asset("text/javascript; charset=utf-8", pages::SCRIPT))
         .route(pages::ICON_URL, asset("image/svg+xml", pages::ICON))
         .fallback(not_found)
-        // A file's size is limited where it is saved.
-        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(safety))
         .with_state(Demo { media })
 }
@@ -158,11 +164,27 @@ struct Deletion {
     path: String,
 }
 
-async fn delete(State(demo): State<Demo>, head: Parts, Form(form): Form<Deletion>) -> Response {
-    match demo.delete(&head, &form.path).await {
+async fn delete(State(demo): State<Demo>, head: Parts, body: Body) -> Response {
+    let me = demo.person(&head).await;
+    let deleted = match me {
+        Some(me) => demo.delete(me, &head, body).await,
+        None => Err(Problem::SIGNED_OUT),
+    };
+    match deleted {
         Ok(()) => Redirect::to("/").into_response(),
-        Err(problem) => problem.page(demo.person(&head).await),
+        Err(problem) => problem.page(me),
     }
+}
+
+/// Reads the form of a deletion, within the limits of a small form.
+async fn read_form(head: &Parts, body: Body) -> Result<Deletion, Problem> {
+    let body = tokio::time::timeout(FORM_TIME, to_bytes(body, MAX_FORM))
+        .await
+        .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The form came too slowly."))?
+        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large, or broke off."))?;
+    let form = Form::from_request(Request::from_parts(head.clone(), body.into()), &()).await;
+    let Form(form) = form.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The form is not complete."))?;
+    Ok(form)
 }
 
 async fn not_found(State(demo): State<Demo>, head: Parts) -> (StatusCode, Markup) {
@@ -176,9 +198,9 @@ impl Demo {
         PEOPLE.iter().map(|(person, _)| *person).find(|person| person.id == id)
     }
 
-    async fn delete(&self, head: &Parts, path: &str) -> Result<(), Problem> {
-        let me = self.person(head).await.ok_or(Problem::SIGNED_OUT)?;
-        let path = MediaPath::new(path).map_err(|_| Problem::NOT_YOURS)?;
+    async fn delete(&self, me: Person, head: &Parts, body: Body) -> Result<(), Problem> {
+        let Deletion { path } = read_form(head, body).await?;
+        let path = MediaPath::new(&path).map_err(|_| Problem::NOT_YOURS)?;
         if path.parent().is_none_or(|folder| folder.as_str() != folder_of(me)) {
             return Err(Problem::NOT_YOURS);
         }
@@ -230,7 +252,10 @@ impl Problem {
             StorageError::Full => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "There is no space left for it.")
             }
-            StorageError::Content(_) => Self::new(StatusCode::BAD_REQUEST, "The upload broke off."),
+            StorageError::Content(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+                Some(error) => upload::broken(error),
+                None => Self::new(StatusCode::BAD_REQUEST, "The upload broke off."),
+            },
             error => {
                 tracing::error!(%error, cause = ?error.source(), "the demo's storage failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "It could not be stored.")

@@ -20,6 +20,10 @@ use bytes::Bytes;
 use private_media::storage::ReadAt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use super::paced::WaitsForPeer;
+use super::page_cache::{self, FileKey};
 
 /// The most that one stand-in stands for, in bytes: what is sent at a time.
 pub(crate) const LONGEST: usize = 1 << 20;
@@ -27,8 +31,6 @@ pub(crate) const LONGEST: usize = 1 << 20;
 const TURN: usize = 1 << 20;
 /// The same while others get small answers, who would wait for each turn much longer than for their own.
 const SHORT_TURN: usize = 64 << 10;
-/// How far apart a file is probed, in bytes: what the kernel reads and forgets, it does in long runs.
-const PROBE: u64 = 256 << 10;
 
 /// Twice the longest, so that a stand-in may begin anywhere in the first half. Nobody reads it, so it takes no memory.
 static STAND_INS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; 2 * LONGEST]);
@@ -56,6 +58,7 @@ struct Queue {
 #[derive(Debug)]
 struct Stretch {
     file: Arc<dyn ReadAt>,
+    key: FileKey,
     offset: u64,
     /// The addresses of its stand-in, as far as it has not been sent.
     stand_in: Range<usize>,
@@ -63,19 +66,46 @@ struct Stretch {
 
 impl Files {
     /// What stands for this stretch of a file, until it is written to the connection. It is as long as the stretch, and at most
-    /// [`LONGEST`].
-    pub(crate) fn stand_in(&self, file: Arc<dyn ReadAt>, offset: u64, len: usize) -> Bytes {
+    /// [`LONGEST`]. `None` if the stretch has to be read instead: it is no local file, or the kernel does not tell what is cached.
+    pub(crate) fn stand_in(&self, file: &Arc<dyn ReadAt>, offset: u64, len: usize) -> Option<Bytes> {
+        let open = file.as_file()?;
+        let key = FileKey::of(open).ok()?;
+        if !page_cache::can_tell(open, key, offset) {
+            return None;
+        }
+        let file = Arc::clone(file);
         let mut queue = self.locked();
         let begin = queue.next;
         queue.next = (begin + len + 1) % LONGEST;
         let slice = STAND_INS.get(begin..).and_then(|rest| rest.get(..len.min(LONGEST))).unwrap_or_default();
-        queue.waiting.push_back(Stretch { file, offset, stand_in: addresses(slice) });
-        Bytes::from_static(slice)
+        queue.waiting.push_back(Stretch { file, key, offset, stand_in: addresses(slice) });
+        Some(Bytes::from_static(slice))
     }
 
     fn locked(&self) -> MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Queue {
+    /// The stretch that these bytes stand for, which has to be the next one.
+    fn front(&mut self, stand_in: &[u8]) -> io::Result<&mut Stretch> {
+        let asked = addresses(stand_in);
+        self.waiting
+            .front_mut()
+            .filter(|next| asked.start == next.stand_in.start && asked.end <= next.stand_in.end)
+            .ok_or_else(out_of_step)
+    }
+}
+
+impl Stretch {
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_file().ok_or_else(out_of_step)
+    }
+}
+
+fn out_of_step() -> io::Error {
+    io::Error::other("what is to be sent by the kernel is out of step")
 }
 
 fn addresses(slice: &[u8]) -> Range<usize> {
@@ -101,11 +131,21 @@ pub(crate) struct Sending {
     small: u64,
     /// What was read and is to be read again.
     unread: Vec<u8>,
+    /// While the disk is waited for.
+    reading_in: Option<JoinHandle<io::Result<usize>>>,
 }
 
 impl Sending {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, files: Files::default(), sent: 0, turn: TURN, small: SMALL.get(), unread: Vec::new() }
+        Self {
+            stream,
+            files: Files::default(),
+            sent: 0,
+            turn: TURN,
+            small: SMALL.get(),
+            unread: Vec::new(),
+            reading_in: None,
+        }
     }
 
     pub(crate) fn files(&self) -> Files {
@@ -143,21 +183,44 @@ impl Sending {
             self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
         }
         let piece = stand_in.get(..self.turn - self.sent).unwrap_or(stand_in);
-        let count = ready!(self.poll_with_room(context, || self.send_file(piece)))?;
+        let cached = ready!(self.poll_cached(context, piece))?;
+        let count = ready!(self.poll_with_room(context, || self.send_file(cached)))?;
         self.sent += count;
         Poll::Ready(Ok(count))
     }
 
+    /// Gives as much of the piece as the kernel can send without waiting for the disk; what is missing is read on the blocking pool.
+    fn poll_cached<'a>(&mut self, context: &mut Context<'_>, piece: &'a [u8]) -> Poll<io::Result<&'a [u8]>> {
+        loop {
+            if let Some(reading) = &mut self.reading_in {
+                let read = ready!(Pin::new(reading).poll(context));
+                self.reading_in = None;
+                if read.map_err(io::Error::other)?? == 0 {
+                    // The file shrank, as sending it will show.
+                    return Poll::Ready(Ok(piece));
+                }
+            }
+            let mut queue = self.files.locked();
+            let stretch = queue.front(piece)?;
+            let (key, offset) = (stretch.key, stretch.offset);
+            let cached = page_cache::cached_len(stretch.file()?, key, offset, piece.len());
+            if cached > 0 {
+                return Poll::Ready(Ok(piece.get(..cached).unwrap_or(piece)));
+            }
+            let (file, len) = (Arc::clone(&stretch.file), stretch.stand_in.len());
+            drop(queue);
+            let read_in = move || match file.as_file() {
+                Some(file) => page_cache::read_in(file, key, offset, len),
+                None => Ok(0),
+            };
+            self.reading_in = Some(tokio::task::spawn_blocking(read_in));
+        }
+    }
+
     fn send_file(&self, stand_in: &[u8]) -> io::Result<usize> {
         let mut queue = self.files.locked();
-        let mistaken = || io::Error::other("what is to be sent by the kernel is out of step");
-        let stretch = queue.waiting.front_mut().ok_or_else(mistaken)?;
-        let asked = addresses(stand_in);
-        if asked.start != stretch.stand_in.start || asked.end > stretch.stand_in.end {
-            return Err(mistaken());
-        }
-        let file = stretch.file.as_file().ok_or_else(mistaken)?;
-        let count = send_file(&self.stream, file, stretch.offset, stand_in.len())?;
+        let stretch = queue.front(stand_in)?;
+        let count = send_file(&self.stream, stretch.file()?, stretch.offset, stand_in.len())?;
         if count == 0 {
             tracing::error!("a download was broken off: the file shrank while it was sent");
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -195,6 +258,12 @@ impl Sending {
             result = self.stream.try_io(Interest::WRITABLE, &send);
         }
         Poll::Ready(result)
+    }
+}
+
+impl WaitsForPeer for Sending {
+    fn waits_for_peer(&self) -> bool {
+        self.reading_in.is_none()
     }
 }
 
@@ -269,15 +338,6 @@ impl AsyncRead for Sending {
     }
 }
 
-/// Whether a stretch of a file can be sent without waiting for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ready {
-    Yes,
-    No,
-    /// The kernel cannot say, or cannot send files at all.
-    Unknown,
-}
-
 #[cfg(target_os = "linux")]
 fn send_file(stream: &TcpStream, file: &File, mut offset: u64, len: usize) -> io::Result<usize> {
     Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(stream, file, Some(&mut offset), len))?)
@@ -291,28 +351,6 @@ fn send_bytes(stream: &TcpStream, bytes: &[u8], follows: bool) -> io::Result<usi
     Ok(rustix::io::retry_on_intr(|| send(stream, bytes, flags))?)
 }
 
-/// Asks for a byte here and there, the last one too.
-#[cfg(target_os = "linux")]
-pub(crate) fn is_ready(file: &File, offset: u64, len: usize) -> Ready {
-    use rustix::io::{Errno, ReadWriteFlags, preadv2};
-
-    let last = offset.saturating_add(len as u64).saturating_sub(1);
-    let mut at = offset;
-    loop {
-        let mut byte = [0];
-        match preadv2(file, &mut [io::IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) {
-            Ok(1..) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ready::Unknown,
-            // Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached".
-            Ok(0) | Err(_) => return Ready::No,
-        }
-        if at >= last {
-            return Ready::Yes;
-        }
-        at = at.saturating_add(PROBE).min(last);
-    }
-}
-
 #[cfg(not(target_os = "linux"))]
 fn send_file(_: &TcpStream, _: &File, _: u64, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
@@ -323,33 +361,12 @@ fn send_bytes(stream: &TcpStream, bytes: &[u8], _: bool) -> io::Result<usize> {
     stream.try_write(bytes)
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_ready(_: &File, _: u64, _: usize) -> Ready {
-    Ready::Unknown
-}
-
-/// Reads a stretch of a file, so that the page cache has it; for where waiting is allowed.
-pub(crate) fn read_in(file: &File, offset: u64, len: usize) -> io::Result<()> {
-    use std::os::unix::fs::FileExt;
-
-    let mut buffer = vec![0; len.min(64 << 10)];
-    let mut at = offset;
-    let end = offset.saturating_add(len as u64);
-    while at < end {
-        match file.read_at(&mut buffer, at)? {
-            // It shrank, which whoever sends it will find.
-            0 => break,
-            count => at = at.saturating_add(count as u64),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
     use std::future::poll_fn;
 
+    use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
     use tokio::net::TcpListener;
 
@@ -375,7 +392,8 @@ mod tests {
         let mut sending = Sending::new(listener.accept().await.unwrap().0);
         let file = tempfile::tempfile().unwrap();
         file.set_len(LONGEST as u64).unwrap();
-        let stand_in = sending.files().stand_in(Arc::new(Film(file)), 0, LONGEST);
+        let file: Arc<dyn ReadAt> = Arc::new(Film(file));
+        let stand_in = sending.files().stand_in(&file, 0, LONGEST).unwrap();
         SMALL.set(SMALL.get() + small);
         let count = poll_fn(|context| Pin::new(&mut sending).poll_write(context, &stand_in)).await.unwrap();
         drop(client);
@@ -387,5 +405,34 @@ mod tests {
         assert!(sent_at_once(0).await > SHORT_TURN);
         assert!(sent_at_once(1).await <= SHORT_TURN);
         assert!(sent_at_once(0).await > SHORT_TURN);
+    }
+
+    /// It would be the other clients that wait for the disk with it.
+    #[tokio::test]
+    async fn what_is_not_cached_is_read_before_the_kernel_sends_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut sending = Sending::new(listener.accept().await.unwrap().0);
+        let warm = (0..LONGEST as u64).step_by(256 << 10);
+        let file: Arc<dyn ReadAt> = Arc::new(Film(page_cache::tests::cold_file(LONGEST, warm)));
+        let mut stand_in = sending.files().stand_in(&file, 0, LONGEST).unwrap();
+        let mut sent = 0;
+        let pending = std::iter::from_fn(|| {
+            let written =
+                poll_fn(|context| Pin::new(&mut sending).poll_write(context, &stand_in)).now_or_never();
+            stand_in = stand_in.slice(written.as_ref().map_or(0, |written| *written.as_ref().unwrap())..);
+            sent += written.as_ref().map_or(0, |written| *written.as_ref().unwrap());
+            Some(written.is_none())
+        });
+        assert!(pending.take(20).any(|is_pending| is_pending) && sent < 64 << 10, "{sent} bytes at once");
+        assert!(!sending.waits_for_peer());
+        let receiver = tokio::spawn(async move {
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).await.unwrap();
+            received
+        });
+        tokio::io::AsyncWriteExt::write_all(&mut sending, &stand_in).await.unwrap();
+        drop(sending);
+        assert!(receiver.await.unwrap() == vec![b'x'; LONGEST]);
     }
 }

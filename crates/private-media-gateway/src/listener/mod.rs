@@ -1,9 +1,12 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits.
 
+mod content;
 mod deadlines;
+mod head_gate;
 pub(crate) mod kernel;
 mod open_files;
 mod paced;
+mod page_cache;
 mod plain;
 mod sockets;
 
@@ -17,9 +20,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -32,11 +35,13 @@ use crate::body::Body;
 use crate::gateway::Limits;
 use crate::signals::Stop;
 use deadlines::Deadlines;
+use head_gate::HeadGate;
 use kernel::Sending;
 use paced::Paced;
 
 pub use open_files::TooFewOpenFiles;
 pub(crate) use open_files::{Fit, kept_handles};
+pub(crate) use content::RequestBody;
 pub(crate) use plain::Answer;
 pub(crate) use sockets::listen_on;
 
@@ -47,7 +52,7 @@ const BUFFER: usize = 16 << 10;
 pub(crate) trait Handler: Clone + Send + Sync + 'static {
     fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<Body>> + Send;
 
@@ -166,7 +171,15 @@ async fn any(
     let service = service_fn(|request| {
         let (handler, files) = (handler.clone(), files.clone());
         async move {
+            let request = RequestBody::limit(request, limits.min_rate);
+            let (progress, headers) = (request.body().progress(), request.headers());
+            let is_chunked = headers.contains_key(TRANSFER_ENCODING);
             let mut response = handler.handle(request, peer).await;
+            // What has not been read cannot be told from the next request, and hyper alone knows where chunks end. The client is told that
+            // the connection ends (RFC 9112 section 9.6), or it would send the next request into it.
+            if is_chunked || !progress.is_read() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             response.body_mut().send_by(files);
             Ok::<_, Infallible>(response)
         }
@@ -177,7 +190,7 @@ async fn any(
         .max_buf_size(BUFFER)
         // Slices of content reach the connection as they are, and not copied together.
         .writev(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(HeadGate::new(stream)), service);
     let seen = stopped.clone();
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped.wait_for(|stopped| *stopped));

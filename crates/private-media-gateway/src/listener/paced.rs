@@ -1,4 +1,4 @@
-//! A connection that gives up on a client who takes its response too slowly.
+//! Gives up on clients that are too slow in taking a response or in sending content.
 
 use std::io;
 use std::pin::Pin;
@@ -11,21 +11,84 @@ use tokio::time::{Instant, Sleep};
 /// Over which time the rate is taken: long enough that a train's tunnel is no offence.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// While writes wait for the client, it has to take at least `min_rate` bytes a second, averaged over half a minute. Reads are
-/// not its business: how long a request's head and content may take is limited where they are read.
+/// The least that a client has to take or to give while it is waited for, in bytes a second, averaged over [`WINDOW`]. A window counts if
+/// the client is waited for as it ends.
+#[derive(Debug)]
+pub(crate) struct MinRate {
+    min_rate: u64,
+    /// When the present window ends, once there was something to wait for.
+    end: Option<Pin<Box<Sleep>>>,
+    /// How many bytes went by in the window.
+    count: u64,
+    is_waiting: bool,
+    is_too_slow: bool,
+}
+
+impl MinRate {
+    pub(crate) fn new(min_rate: u64) -> Self {
+        Self { min_rate, end: None, count: 0, is_waiting: false, is_too_slow: false }
+    }
+
+    /// Counts bytes that went by.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        let was_waiting = std::mem::take(&mut self.is_waiting);
+        if self.end.take_if(|end| end.deadline() <= Instant::now()).is_some() {
+            // Bytes that come just as a window ends do not make up for it.
+            self.is_too_slow |= was_waiting && self.is_below();
+        }
+        self.count = self.count.saturating_add(bytes as u64);
+    }
+
+    fn is_below(&self) -> bool {
+        self.count < self.min_rate.saturating_mul(WINDOW.as_secs())
+    }
+
+    /// Begins a new window with the next wait.
+    fn restart(&mut self) {
+        self.end = None;
+        self.is_waiting = false;
+    }
+
+    /// Waits for the client. Ready when it is too slow.
+    pub(crate) fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_too_slow {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.end.take_if(|end| end.deadline() <= Instant::now());
+        }
+        loop {
+            let end = self.end.get_or_insert_with(|| {
+                self.count = 0;
+                Box::pin(tokio::time::sleep(WINDOW))
+            });
+            ready!(end.as_mut().poll(context));
+            if self.is_below() {
+                self.is_too_slow = true;
+                return Poll::Ready(());
+            }
+            self.end = None;
+        }
+    }
+}
+
+/// A stream whose writes may wait for something else than its peer.
+pub(crate) trait WaitsForPeer {
+    /// Whether a write that is pending waits for the peer.
+    fn waits_for_peer(&self) -> bool;
+}
+
+/// Ends with an error if the client takes less than a minimum rate while writes wait for it. Reads are not limited here: a head has a
+/// deadline, and content is limited by [`RequestBody`](super::RequestBody).
 #[derive(Debug)]
 pub(crate) struct Paced<T> {
     io: T,
-    min_rate: u64,
-    /// When the present window ends, once a write has had to wait.
-    end: Option<Pin<Box<Sleep>>>,
-    /// How many bytes it has taken in the window.
-    taken: u64,
+    rate: MinRate,
 }
 
 impl<T> Paced<T> {
     pub(crate) fn new(io: T, min_rate: u64) -> Self {
-        Self { io, min_rate, end: None, taken: 0 }
+        Self { io, rate: MinRate::new(min_rate) }
     }
 
     pub(crate) fn io(&self) -> &T {
@@ -35,40 +98,28 @@ impl<T> Paced<T> {
     pub(crate) fn io_mut(&mut self) -> &mut T {
         &mut self.io
     }
+}
 
+impl<T: WaitsForPeer> Paced<T> {
     fn pace(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {
-            // A window that ended while nothing waited is over: the connection was idle.
-            self.end.take_if(|end| end.is_elapsed() || end.deadline() < Instant::now());
-            self.taken = self.taken.saturating_add(result.as_ref().map_or(0, |n| *n as u64));
+            self.rate.count(result.as_ref().map_or(0, |count| *count));
             return Poll::Ready(result);
         }
-        let now = Instant::now();
-        // What was taken in a window that nobody waited through to its end says nothing about now.
-        let current = self.end.take_if(|end| end.deadline() + WINDOW >= now);
-        let end = self.end.insert(current.unwrap_or_else(|| {
-            self.taken = 0;
-            Box::pin(tokio::time::sleep(WINDOW))
-        }));
-        loop {
-            ready!(end.as_mut().poll(context));
-            if self.taken < self.min_rate.saturating_mul(WINDOW.as_secs()) {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client takes too little",
-                )));
-            }
-            self.taken = 0;
-            end.as_mut().reset(Instant::now() + WINDOW);
+        if !self.io.waits_for_peer() {
+            self.rate.restart();
+            return Poll::Pending;
         }
+        ready!(self.rate.poll_too_slow(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+impl<T: AsyncWrite + WaitsForPeer + Unpin> AsyncWrite for Paced<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,6 +167,12 @@ mod tests {
 
     use super::*;
 
+    impl WaitsForPeer for tokio::io::DuplexStream {
+        fn waits_for_peer(&self) -> bool {
+            true
+        }
+    }
+
     /// How long a writer of a MiB lasts whose reader takes `bytes` every `pause`.
     async fn lasts(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
         let (near, mut far) = tokio::io::duplex(1024);
@@ -145,6 +202,30 @@ mod tests {
         let (result, after) = lasts(10, Duration::from_secs(1)).await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(after <= Duration::from_secs(62), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_who_takes_some_just_as_a_window_ends_is_left() {
+        for pause in [WINDOW, WINDOW / 2, WINDOW / 30] {
+            let (result, after) = lasts(10, pause).await;
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(after <= 2 * WINDOW, "{pause:?} {after:?}");
+        }
+    }
+
+    /// The time in which nothing is written says nothing about the client.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_not_left_for_what_happened_while_nobody_waited_for_it() {
+        let (near, mut far) = tokio::io::duplex(10);
+        let mut near = Paced::new(near, 100);
+        for _ in 0..10 {
+            let (written, _) = tokio::join!(near.write_all(&[0; 20]), async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                far.read_exact(&mut [0; 20]).await
+            });
+            written.unwrap();
+            tokio::time::sleep(WINDOW).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@
 mod accounts;
 mod check;
 mod config;
+mod contents;
 mod django;
 mod doctor;
 mod fronts;
@@ -20,4 +21,5 @@ mod names;
 mod plain;
 mod root;
 mod serving;
+mod slow_disk;
 mod support;

@@ -165,11 +165,10 @@ fn what_is_not_plain() {
         (plain.replace("\r\n\r\n", &format!("\r\n{many}\r\n")), 200),
         (plain.replace("\r\n\r\n", &format!("\r\n{long}\r\n")), 200),
         (plain.replace("\r\n\r\n", "\r\ncontent-length: 0\r\n\r\n"), 200),
-        (plain.replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"), 200),
-        (plain.replace("\r\n\r\n", "\r\ncontent-length: 5\r\n\r\nhello"), 200),
         (plain.replace("\r\n\r\n", "\r\nconnection: x, keep-alive\r\n\r\n"), 200),
         (plain.replace("GET", "POST"), 405),
         (plain.replace("GET", "get"), 405),
+        (plain.replace("host: x", "host: x\n").replacen("\n\r\n", "\n", 1), 200),
         (plain.replace("/private/cars/7/photo.jpg", "/private/-/health"), 200),
         (plain.replace("/private/cars/7/photo.jpg", "/elsewhere"), 404),
         (plain.replace("/private/cars/7/photo.jpg", "*"), 404),
@@ -188,7 +187,13 @@ fn what_is_not_plain() {
         (plain.replace("host: x", "host: x\r\n folded"), "400"),
         (plain.replace("GET ", "GET  "), "400"),
         (plain.replace("photo", "ph\0to"), "400"),
-        (plain.replace("host: x", "content-length: 3\r\ncontent-length: 4"), "400"),
+        (plain.replace("host: x", "host: x\r\ncontent-length: 3\r\ncontent-length: 4"), "400"),
+        (plain.replace("host: x", "host: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked"), "400"),
+        (plain.replace("host: x", "host: x\r\ntransfer-encoding: gzip"), "400"),
+        (plain.replace("photo.jpg", "photo.jpg#x"), "400"),
+        (plain.replace("photo.jpg", "#"), "400"),
+        (plain.replace("host: x\r\n", ""), "400"),
+        (plain.replace("host: x", "host: x\r\nHost: x"), "400"),
     ] {
         let mut stream = gateway.connect();
         assert_eq!(ask(&mut stream, &plain).status, 200);
@@ -204,6 +209,100 @@ fn what_is_not_plain() {
             "{request:?}: {answer}"
         );
         assert_eq!(answer.matches("HTTP/1.").count(), 1, "the connection ends: {answer}");
+    }
+}
+
+/// What is malformed is answered as soon as it can be seen, on the plain way and on the other.
+#[test]
+fn what_is_malformed_is_answered_at_once() {
+    let place = Place::new();
+    let gateway = place.serve(&["--head-timeout", "1h"]);
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let other = plain.replace("host: x", &format!("host: x\r\n{}", NOT_PLAIN.trim_end()));
+    for (bytes, status) in [
+        (&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], "400"),
+        (b"\0", "400"),
+        (b"GET\0", "400"),
+        (b"GET /a\0", "400"),
+        (b"GET /a HTTP/3", "400"),
+        (b"PRI * HTTP/2.0", "400"),
+        (b"GET /a HTTP/1.1\r\nho st", "400"),
+        (b"GET /a HTTP/1.1\r\nhost: x\ry", "400"),
+        (b"GET /a HTTP/1.1\r\nhost: x\n\n", "404"),
+        (b"GET /a HTTP/1.1\r\nhost: x\n\r\n", "404"),
+        (b"GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\n\r\n", "404"),
+        (b"GET /a HTTP/1.1\n\r\n", "400"),
+    ] {
+        for before in ["", &*plain, &*other] {
+            let mut stream = gateway.connect();
+            if !before.is_empty() {
+                assert_eq!(ask(&mut stream, before).status, 200);
+            }
+            let begin = Instant::now();
+            stream.write_all(bytes).unwrap();
+            let mut line = [0; 12];
+            stream.read_exact(&mut line).unwrap();
+            let line = String::from_utf8_lossy(&line);
+            assert_eq!(line, format!("HTTP/1.1 {status}"), "{:?} after {before:?}", bytes.escape_ascii());
+            assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        }
+    }
+}
+
+/// The client of a request with content learns from the answer whether another request may follow.
+#[test]
+fn after_content_comes_the_next_answer_or_an_announced_end() {
+    let place = Place::new();
+    let content = vec![b'x'; 2 << 20];
+    place.write("private/cars/7/large.bin", &content);
+    let gateway = place.serve(&[]);
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let with = |content: &str| plain.replace("\r\n\r\n", content);
+    let chunked = "\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let sized = "\r\ncontent-length: 5\r\n\r\nhello";
+    let form =
+        "\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 12\r\n\r\nname=x&next=";
+    for (request, status, body_len, may_follow) in [
+        (with(chunked), 200, 13, false),
+        (with(chunked).replace("GET", "HEAD"), 200, 0, false),
+        (with(chunked).replace("GET", "PUT"), 405, 19, false),
+        (with(chunked).replace("photo", "none"), 404, 10, false),
+        (with(chunked).replace("photo.jpg", "large.bin"), 200, content.len(), false),
+        (with(chunked).replace("cars/7/photo.jpg", "-/health"), 200, 3, false),
+        (with(sized), 200, 13, false),
+        (with(sized).replace("photo.jpg", "large.bin"), 200, content.len(), false),
+        (with("\r\ncontent-length: 0\r\n\r\n"), 200, 13, true),
+        // The form is read.
+        (with(form).replace("GET", "POST").replace("cars/7/photo.jpg", "-/sign-out"), 303, 0, true),
+        (with("\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n"), 200, 13, false),
+    ] {
+        for split in [false, true] {
+            let mut stream = gateway.connect();
+            assert_eq!(ask(&mut stream, &plain).status, 200);
+            let (head, content) = request.split_once("\r\n\r\n").unwrap();
+            if split {
+                stream.write_all(format!("{head}\r\n\r\n").as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+                let _ = stream.write_all(content.as_bytes());
+            } else {
+                stream.write_all(request.as_bytes()).unwrap();
+            }
+            let method = request.split(' ').next().unwrap();
+            let answer = answer(&mut stream, method);
+            assert_eq!((answer.status, answer.body.len()), (status, body_len), "{request:?}");
+            assert_eq!(
+                answer.field("connection") != Some("close"),
+                may_follow,
+                "{request:?}: {}",
+                answer.head
+            );
+            if may_follow {
+                assert_eq!(ask(&mut stream, &plain).status, 200, "after {request:?}");
+            } else {
+                let _ = stream.write_all(plain.as_bytes());
+                ends_after(&mut stream);
+            }
+        }
     }
 }
 
@@ -250,7 +349,10 @@ fn who_waits_for_nothing_is_let_go_at_the_end() {
         assert_eq!(ask(stream, &plain).status, 200);
     }
     // And one with hyper.
-    assert_eq!(ask(&mut idle[2], &plain.replace("host: x", NOT_PLAIN.trim_end())).status, 200);
+    assert_eq!(
+        ask(&mut idle[2], &plain.replace("host: x", &format!("host: x\r\n{}", NOT_PLAIN.trim_end()))).status,
+        200
+    );
     gateway.signal(rustix::process::Signal::TERM);
     let begin = Instant::now();
     for stream in &mut idle {

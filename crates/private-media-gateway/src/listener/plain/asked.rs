@@ -5,11 +5,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use memchr::{memchr, memmem};
 
+use super::super::head_gate::FIELDS as HYPER_FIELDS;
 use super::super::kernel::Sending;
 use super::super::{BUFFER, Handler};
 use super::{Idle, Stream};
@@ -112,17 +113,13 @@ impl Asked {
     }
 
     fn parse(&mut self, bytes: &[u8]) -> Parsed {
-        let Some(end) = memchr(b'\n', bytes) else { return Parsed::More };
+        let Some(end) = memchr(b'\n', bytes) else { return incomplete(bytes) };
         let (line, rest) = bytes.split_at(end + 1);
         let Some((method, uri)) = request_line(line) else { return Parsed::Other };
         let len = if !self.fields.is_empty() && rest.starts_with(&self.fields) {
             self.fields.len()
         } else {
-            // A head may end in other ways, which are not plain.
-            let Some(end) = memmem::find(bytes, b"\r\n\r\n") else {
-                let is_odd = memmem::find(bytes, b"\n\n").is_some();
-                return if is_odd { Parsed::Other } else { Parsed::More };
-            };
+            let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return incomplete(bytes) };
             let fields = bytes.get(line.len()..end + 4).unwrap_or_default();
             self.fields.clear();
             let Some((headers, is_last)) = plain_fields(fields) else { return Parsed::Other };
@@ -149,6 +146,16 @@ enum Parsed {
     Other,
 }
 
+/// What bytes are that have no plain end: only what hyper would wait for the rest of is the beginning of a head. It answers at once what is
+/// malformed or ends in another way.
+fn incomplete(bytes: &[u8]) -> Parsed {
+    let mut fields = [httparse::EMPTY_HEADER; HYPER_FIELDS];
+    match httparse::Request::new(&mut fields).parse(bytes) {
+        Ok(httparse::Status::Partial) => Parsed::More,
+        _ => Parsed::Other,
+    }
+}
+
 /// A GET or HEAD of a path, in HTTP/1.1 (RFC 9112 section 3).
 fn request_line(line: &[u8]) -> Option<(Method, Uri)> {
     let (method, rest) = match line.strip_prefix(b"GET ") {
@@ -156,7 +163,8 @@ fn request_line(line: &[u8]) -> Option<(Method, Uri)> {
         None => (Method::HEAD, line.strip_prefix(b"HEAD ")?),
     };
     let target = rest.strip_suffix(b" HTTP/1.1\r\n")?;
-    let is_plain = target.starts_with(b"/") && target.iter().all(u8::is_ascii_graphic);
+    let is_plain =
+        target.starts_with(b"/") && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
     is_plain.then(|| Uri::try_from(target).ok())?.map(|uri| (method, uri))
 }
 
@@ -170,7 +178,7 @@ fn plain_fields(bytes: &[u8]) -> Option<(HeaderMap, bool)> {
         return None;
     }
     let mut headers = HeaderMap::with_capacity(fields.len());
-    let mut is_last = None;
+    let (mut is_last, mut hosts) = (None, 0);
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         match name {
@@ -182,11 +190,12 @@ fn plain_fields(bytes: &[u8]) -> Option<(HeaderMap, bool)> {
                 }
                 is_last = Some(is_close);
             }
+            HOST => hosts += 1,
             _ => {}
         }
         headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
     }
-    Some((headers, is_last.unwrap_or(false)))
+    (hosts == 1).then(|| (headers, is_last.unwrap_or(false)))
 }
 
 #[cfg(test)]
@@ -198,13 +207,24 @@ mod tests {
     #[test]
     fn plain_and_other() {
         for (bytes, expected) in [
-            ("GET /a HTTP/1.1\r\n\r\n", "plain"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "plain"),
             ("HEAD /a?b=c HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\n\r\n", "plain"),
-            ("GET /a HTTP/1.1\r\nConnection: keep-alive\r\n\r\nGET /", "plain"),
-            ("GET /a HTTP/1.1\r\nConnection: CLOSE\r\n\r\n", "plain"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\nGET /", "plain"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: CLOSE\r\n\r\n", "plain"),
             ("", "more"),
             ("GET /a HTTP/1.1\r", "more"),
             ("GET /a HTTP/1.1\r\nHost: x\r\n", "more"),
+            ("G", "more"),
+            ("GET /a HTTP/1.1\r\nHost: x\n", "more"),
+            ("GET /a HTTP/1.1\r\nHost: x\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\n\n", "other"),
+            ("GET\0", "other"),
+            ("\x16\x03\x01\x02", "other"),
+            ("GET /a HTTP/3", "other"),
+            ("GET /a HTTP/1.1\r\nHo st", "other"),
+            ("GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n", "other"),
             ("POST /a HTTP/1.1\r\n\r\n", "other"),
             ("get /a HTTP/1.1\r\n\r\n", "other"),
             ("GET /a HTTP/1.0\r\n\r\n", "other"),
@@ -218,12 +238,12 @@ mod tests {
             ("GET /a HTTP/1.1\r\nHost: x\n\nGET /b HTTP/1.1\r\n\r\n", "other"),
             ("GET /a HTTP/1.1\r\nHost : x\r\n\r\n", "other"),
             ("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nUpgrade: h2c\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nConnection: close, x\r\n\r\n", "other"),
-            ("GET /a HTTP/1.1\r\nConnection: close\r\nConnection: close\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: close, x\r\n\r\n", "other"),
+            ("GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nConnection: close\r\n\r\n", "other"),
         ] {
             let parsed = match Asked::new().parse(bytes.as_bytes()) {
                 Parsed::Plain(_) => "plain",
@@ -234,11 +254,13 @@ mod tests {
         }
     }
 
-    const PIECES: [&[u8]; 22] = [
+    const PIECES: [&[u8]; 24] = [
         b"GET ",
         b"HEAD ",
         b"/a",
         b"/private/b?c",
+        b"#d",
+        b"host:y",
         b" HTTP/1.1",
         b"\r\n",
         b"\r\n",
@@ -268,13 +290,23 @@ mod tests {
         ) {
             let mut asked = Asked::new();
             if let Some(before) = before {
-                asked.parse(&[b"GET /a HTTP/1.1\r\n", &*before.concat(), b"\r\n\r\n"].concat());
+                asked.parse(&[b"GET /a HTTP/1.1\r\nHost: y\r\n", &*before.concat(), b"\r\n\r\n"].concat());
             }
-            for bytes in [pieces.concat(), [b"GET /a HTTP/1.1\r\n", &*pieces.concat(), b"\r\n\r\n"].concat()] {
-                let Parsed::Plain(len) = asked.parse(&bytes) else { continue };
-                let mut fields = [httparse::EMPTY_HEADER; 100];
+            for bytes in [pieces.concat(), [b"GET /a HTTP/1.1\r\nHost: y\r\n", &*pieces.concat(), b"\r\n\r\n"].concat()] {
+                let mut fields = [httparse::EMPTY_HEADER; HYPER_FIELDS];
                 let mut request = httparse::Request::new(&mut fields);
+                let len = match asked.parse(&bytes) {
+                    Parsed::Plain(len) => len,
+                    // Nothing is waited for that hyper would not wait for.
+                    Parsed::More => {
+                        prop_assert_eq!(request.parse(&bytes), Ok(httparse::Status::Partial));
+                        continue;
+                    }
+                    Parsed::Other => continue,
+                };
                 prop_assert_eq!(request.parse(&bytes), Ok(httparse::Status::Complete(len)));
+                prop_assert_eq!(request.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("host")).count(), 1);
+                prop_assert!(!request.path.unwrap().contains('#'));
                 prop_assert_eq!(request.method, Some(asked.head.method.as_str()));
                 prop_assert_eq!(request.path, Some(&*asked.head.uri.to_string()));
                 prop_assert_eq!(request.version, Some(1));

@@ -1,0 +1,133 @@
+//! A slow disk makes those wait who ask for what is on it, and nobody else.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, fadvise};
+
+use crate::support::{Answer, Gateway, Place, needs, program};
+
+/// What the disk gives in a second, in bytes.
+const RATE: u32 = 2 << 20;
+const LEN: u64 = 4 << 20;
+
+/// A file system of its own, and a control group to which its disk gives little in a second. Both are gone when the test ends.
+struct SlowDisk {
+    device: String,
+    folder: PathBuf,
+    group: PathBuf,
+}
+
+impl SlowDisk {
+    /// Mounts one on this folder; `None` where that cannot be done.
+    fn mount(image: &Path, folder: &Path) -> Option<Self> {
+        File::create(image).unwrap().set_len(64 << 20).unwrap();
+        std::fs::create_dir_all(folder).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), image.as_ref()])?;
+        let device = run("losetup", &["--find".as_ref(), "--show".as_ref(), image.as_ref()])?;
+        let name = format!("private-media-test-{}", std::process::id());
+        let disk = Self { group: group(&name), folder: folder.to_owned(), device: device.trim().to_owned() };
+        run("mount", &[disk.device.as_ref(), folder.as_ref()])?;
+        std::fs::create_dir(&disk.group).ok()?;
+        let number = run("lsblk", &["-no".as_ref(), "MAJ:MIN".as_ref(), disk.device.as_ref()])?;
+        let number = number.trim();
+        let v1 = disk.group.join("blkio.throttle.read_bps_device");
+        if v1.exists() {
+            std::fs::write(v1, format!("{number} {RATE}")).ok()?;
+        } else {
+            std::fs::write(disk.group.join("io.max"), format!("{number} rbps={RATE}")).ok()?;
+        }
+        Some(disk)
+    }
+
+    /// Runs a program to which the disk is slow.
+    fn command(&self, program: &Command) -> Command {
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.group);
+        command.arg(program.get_program());
+        command
+    }
+}
+
+impl Drop for SlowDisk {
+    fn drop(&mut self) {
+        run("umount", &[self.folder.as_ref()]);
+        run("losetup", &["--detach".as_ref(), self.device.as_ref()]);
+        let _ = std::fs::remove_dir(&self.group);
+    }
+}
+
+fn group(name: &str) -> PathBuf {
+    let v1 = Path::new("/sys/fs/cgroup/blkio");
+    if v1.exists() { v1 } else { Path::new("/sys/fs/cgroup") }.join(name)
+}
+
+fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+fn get(path: &str, fields: &str) -> String {
+    format!("GET /private/cars/{path} HTTP/1.1\r\nhost: x\r\n{fields}\r\n")
+}
+
+#[test]
+fn a_download_that_waits_for_the_disk_keeps_nobody_else_waiting() {
+    let place = Place::new();
+    let folder = place.path("private/cars/8");
+    let disk = SlowDisk::mount(&place.path("image"), &folder);
+    if !needs("disk to throttle, by root, a loop device and a control group", disk.is_some()) {
+        return;
+    }
+    let disk = disk.unwrap();
+    place.write("private/cars/8/cold.bin", vec![b'x'; usize::try_from(LEN).unwrap()]);
+    let cold = File::open(place.path("private/cars/8/cold.bin")).unwrap();
+    cold.sync_all().unwrap();
+    fadvise(&cold, 0, None, Advice::DontNeed).unwrap();
+    let mut command = disk.command(&program());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--grant", "cars/{*file}=everyone"]);
+    command.current_dir(place.path("."));
+    let gateway = Gateway::spawn(command, place.path("log"));
+
+    let mut small = gateway.connect();
+    let mut ask = move || {
+        let begin = Instant::now();
+        small.write_all(get("7/photo.jpg", "").as_bytes()).unwrap();
+        let mut answer = vec![0; 4 << 10];
+        let mut len = 0;
+        while !answer[..len].ends_with(b"alice's photo") {
+            len += small.read(&mut answer[len..]).unwrap();
+        }
+        begin.elapsed()
+    };
+    ask();
+    // A byte here and there is in the page cache, and what is between them is not.
+    fadvise(&cold, 0, None, Advice::Random).unwrap();
+    for at in (0..LEN).step_by(256 << 10).chain([LEN - 1]) {
+        cold.read_exact_at(&mut [0], at).unwrap();
+    }
+
+    let mut download = gateway.connect();
+    download.write_all(get("8/cold.bin", "connection: close\r\n").as_bytes()).unwrap();
+    let taking = std::thread::spawn(move || {
+        let (begin, mut taken) = (Instant::now(), Vec::new());
+        download.read_to_end(&mut taken).unwrap();
+        (taken, begin.elapsed())
+    });
+    let mut waits = Vec::new();
+    while !taking.is_finished() {
+        waits.push(ask());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (taken, time) = taking.join().unwrap();
+    assert_eq!(Answer::parse(&taken).body.len() as u64, LEN);
+    let longest = waits.iter().max().unwrap();
+    println!("{time:?} for the download, {longest:?} for the slowest of {} small answers", waits.len());
+    assert!(time > Duration::from_millis(800), "the disk is not slow: {time:?}");
+    assert!(*longest < Duration::from_millis(300), "{longest:?}");
+}
