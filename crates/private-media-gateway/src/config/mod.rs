@@ -73,9 +73,9 @@ impl Config {
             grants: grants(&layers.get(&keys::GRANT))?,
             fresh: layers.get(&keys::FRESH).parse_with(duration)?,
             limits: Limits {
-                connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
+                connections: layers.get(&keys::CONNECTIONS).parse_with(connections)?,
                 head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,
-                min_rate: layers.get(&keys::MIN_RATE).parse("a number of bytes a second, such as 512")?,
+                min_rate: layers.get(&keys::MIN_RATE).parse_with(min_rate)?,
                 drain: layers.get(&keys::DRAIN).parse_with(duration)?,
             },
             layers,
@@ -260,6 +260,19 @@ fn workers(value: &str) -> Result<usize, String> {
 
 fn at_least_one(value: &str) -> Result<usize, String> {
     value.parse().ok().filter(|number| *number > 0).ok_or("write a number of at least 1".into())
+}
+
+fn connections(value: &str) -> Result<usize, String> {
+    number(value).and_then(|_| at_least_one(value).ok()).ok_or("write a number of at least 1".into())
+}
+
+fn min_rate(value: &str) -> Result<u64, String> {
+    number(value).ok_or("write a number of bytes a second, such as 512".into())
+}
+
+/// A number that TOML can hold, so that `config show` prints what a file may say.
+fn number(value: &str) -> Option<u64> {
+    value.parse::<i64>().ok()?.try_into().ok()
 }
 
 fn duration(value: &str) -> Result<Duration, String> {
