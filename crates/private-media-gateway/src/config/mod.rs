@@ -20,6 +20,8 @@ use crate::front::{Part, Server, SiteError, urls};
 use crate::gateway::Limits;
 
 pub(crate) use identity::{Django, Source};
+#[cfg(fuzzing)]
+pub(crate) use keys::KEYS;
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
 
@@ -196,6 +198,28 @@ impl Config {
     /// An error about the file of Django's secret keys, naming where its path was given.
     pub(crate) fn secret_file_error(&self, error: &dyn fmt::Display) -> ConfigError {
         self.layers.get(&keys::SECRET_FILE).error_with(&error.to_string())
+    }
+
+    /// Loads arguments for a fuzz target; `None` if the address would be looked up in the DNS.
+    #[cfg(fuzzing)]
+    pub(crate) fn load_offline(matches: &clap::ArgMatches) -> Option<Result<Self, ConfigError>> {
+        let layers = match Layers::load(matches) {
+            Ok(layers) => layers,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_literal = layers.get(&keys::LISTEN).parse::<SocketAddr>("").is_ok();
+        is_literal.then(|| Self::new(layers))
+    }
+
+    /// All values but where they came from. Two configurations with the same meaning behave the same.
+    #[cfg(fuzzing)]
+    pub(crate) fn meaning(&self) -> String {
+        let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
+        let Self { cache, session, grants, fresh, server, limits, .. } = self;
+        let settings =
+            format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
+        let public = self.public_folders();
+        format!("{settings} {cache:?} {session:?} {grants:?} {fresh:?} {server:?} {limits:?} {public:?}")
     }
 
     /// The configuration as TOML, each value with where it came from.

@@ -34,6 +34,8 @@ use kernel::Sending;
 use paced::Paced;
 
 pub(crate) use plain::Answer;
+#[cfg(fuzzing)]
+pub(crate) use plain::check_parity;
 pub(crate) use sockets::listen_on;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.

@@ -111,7 +111,7 @@ impl Asked {
         next
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Parsed {
+    pub(super) fn parse(&mut self, bytes: &[u8]) -> Parsed {
         let Some(end) = memchr(b'\n', bytes) else { return Parsed::More };
         let (line, rest) = bytes.split_at(end + 1);
         let Some((method, uri)) = request_line(line) else { return Parsed::Other };
@@ -140,7 +140,7 @@ impl Asked {
 }
 
 /// What bytes are.
-enum Parsed {
+pub(super) enum Parsed {
     /// The head of a plain request, of this length.
     Plain(usize),
     /// The beginning of a head.
