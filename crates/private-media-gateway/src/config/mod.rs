@@ -218,6 +218,7 @@ impl Config {
         let Self { cache, session, grants, fresh, server, limits, .. } = self;
         let settings =
             format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
+        let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!("{settings} {cache:?} {session:?} {grants:?} {fresh:?} {server:?} {limits:?} {public:?}")
     }
