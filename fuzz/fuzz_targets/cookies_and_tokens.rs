@@ -159,7 +159,7 @@ fn by_password(fields: &[Vec<u8>]) -> Option<&'static str> {
     let decoded = STANDARD.decode(encoded.trim()).ok()?;
     let right =
         |(name, _, password): &&(&str, &str, &str)| decoded == format!("{name}:{password}").as_bytes();
-    (scheme.to_ascii_lowercase() == "basic").then(|| USERS.iter().find(right)).flatten().map(|(_, id, _)| *id)
+    scheme.eq_ignore_ascii_case("basic").then(|| USERS.iter().find(right)).flatten().map(|(_, id, _)| *id)
 }
 
 impl Part<'_> {

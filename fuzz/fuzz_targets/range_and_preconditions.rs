@@ -115,7 +115,7 @@ fn parse(text: &str) -> Option<Vec<(Option<u128>, Option<u128>)>> {
         return None;
     }
     let (unit, set) = text.trim_matches([' ', '\t']).split_once('=')?;
-    if unit.to_ascii_lowercase() != "bytes" {
+    if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
     let mut specs = Vec::new();

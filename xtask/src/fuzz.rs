@@ -72,6 +72,12 @@ fn build() -> Result<(), String> {
     }
     let mut build = Command::new("cargo");
     build.args(["fuzz", "build", "--sanitizer", "none", "--target-dir", FOLDER]);
+    // Variables of this package make build scripts run again when cargo-fuzz is then called by hand.
+    let own = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+    let is_own = |name: &str| own.iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
+        build.env_remove(name);
+    }
     step(build.env("RUSTC_BOOTSTRAP", "1"))
 }
 
@@ -173,14 +179,9 @@ fn keep(target: &str, programs: &Path) -> Result<(), String> {
     step(Command::new(programs.join(target)).args(merge).arg(&minimized).arg(all))?;
     make_folder("fuzz/corpus")?;
     // The same inputs give the same archive.
-    let same = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=644"];
-    let mut names: Vec<_> = fs::read_dir(&minimized)
-        .map_err(|error| format!("{}: {error}", minimized.display()))?
-        .flatten()
-        .map(|entry| entry.file_name())
-        .collect();
-    names.sort();
-    step(Command::new("tar").args(same).args(["-czf", &archive(target), "-C"]).arg(&minimized).args(names))
+    let same =
+        ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"];
+    step(Command::new("tar").args(same).args(["-czf", &archive(target), "-C"]).arg(&minimized).arg("."))
 }
 
 fn archive(target: &str) -> String {

@@ -1,6 +1,6 @@
 //! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
-//! `cargo xtask fuzz` runs the fuzz targets; `cargo xtask bench` measures us beside our peers; `cargo xtask media` draws the demo's
-//! pictures again.
+//! `cargo xtask advisories` looks for vulnerable dependencies; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask bench`
+//! measures us beside our peers; `cargo xtask media` draws the demo's pictures again.
 
 mod advisories;
 mod bench;
@@ -21,10 +21,11 @@ fn main() -> ExitCode {
         Some("python") => {
             machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
         }
+        Some("advisories") => advisories::check().map(drop),
         Some("fuzz") => fuzz::run(std::env::args().skip(2)),
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | python | fuzz | bench | media".into()),
+        _ => Err("usage: cargo xtask test | python | advisories | fuzz | bench | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
