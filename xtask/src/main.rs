@@ -1,9 +1,12 @@
 //! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
-//! `cargo xtask bench` measures us beside our peers; `cargo xtask soak` runs the gateway under load and faults for many minutes;
-//! `cargo xtask media` draws the demo's pictures again.
+//! `cargo xtask advisories` looks for vulnerable dependencies; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask soak` runs the
+//! gateway under load and faults for many minutes; `cargo xtask bench` measures us beside our peers; `cargo xtask media` draws the
+//! demo's pictures again.
 
+mod advisories;
 mod bench;
 mod django;
+mod fuzz;
 mod machine;
 mod media;
 mod python;
@@ -20,10 +23,12 @@ fn main() -> ExitCode {
         Some("python") => {
             machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
         }
+        Some("advisories") => advisories::check().map(drop),
+        Some("fuzz") => fuzz::run(std::env::args().skip(2)),
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("soak") => soak::run(std::env::args().skip(2)),
         Some("media") => media::run(assets).map_err(|error| error.to_string()),
-        _ => Err("usage: cargo xtask test | python | bench | soak | media".into()),
+        _ => Err("usage: cargo xtask test | python | advisories | fuzz | bench | soak | media".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

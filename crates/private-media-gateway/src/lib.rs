@@ -11,6 +11,9 @@ mod config;
 mod demo;
 mod doctor;
 pub mod front;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod health;
 mod listener;

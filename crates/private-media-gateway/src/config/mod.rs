@@ -20,6 +20,8 @@ use crate::front::{Part, Server, SiteError, urls};
 use crate::gateway::Limits;
 
 pub(crate) use identity::{Django, Source};
+#[cfg(fuzzing)]
+pub(crate) use keys::KEYS;
 pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 use layers::Origin;
 pub(crate) use layers::{Layers, Setting};
@@ -77,9 +79,9 @@ impl Config {
             fresh: layers.get(&keys::FRESH).parse_with(duration)?,
             connections_are_set: *layers.get(&keys::CONNECTIONS).origin() != Origin::Default,
             limits: Limits {
-                connections: layers.get(&keys::CONNECTIONS).parse_with(at_least_one)?,
+                connections: layers.get(&keys::CONNECTIONS).parse_with(connections)?,
                 head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,
-                min_rate: layers.get(&keys::MIN_RATE).parse("a number of bytes a second, such as 512")?,
+                min_rate: layers.get(&keys::MIN_RATE).parse_with(min_rate)?,
                 drain: layers.get(&keys::DRAIN).parse_with(duration)?,
             },
             layers,
@@ -202,6 +204,29 @@ impl Config {
         self.layers.get(&keys::SECRET_FILE).error_with(&error.to_string())
     }
 
+    /// Loads arguments for a fuzz target; `None` if the address would be looked up in the DNS.
+    #[cfg(fuzzing)]
+    pub(crate) fn load_offline(matches: &clap::ArgMatches) -> Option<Result<Self, ConfigError>> {
+        let layers = match Layers::load(matches) {
+            Ok(layers) => layers,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_literal = layers.get(&keys::LISTEN).parse::<SocketAddr>("").is_ok();
+        is_literal.then(|| Self::new(layers))
+    }
+
+    /// All values but where they came from. Two configurations with the same meaning behave the same.
+    #[cfg(fuzzing)]
+    pub(crate) fn meaning(&self) -> String {
+        let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
+        let Self { cache, session, grants, fresh, server, limits, .. } = self;
+        let settings =
+            format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
+        let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
+        let public = self.public_folders();
+        format!("{settings} {cache:?} {session:?} {grants:?} {fresh:?} {server:?} {limits:?} {public:?}")
+    }
+
     /// The configuration as TOML, each value with where it came from.
     pub(crate) fn to_toml(&self) -> String {
         show::toml(&self.layers)
@@ -264,6 +289,19 @@ fn workers(value: &str) -> Result<usize, String> {
 
 fn at_least_one(value: &str) -> Result<usize, String> {
     value.parse().ok().filter(|number| *number > 0).ok_or("write a number of at least 1".into())
+}
+
+fn connections(value: &str) -> Result<usize, String> {
+    number(value).and_then(|_| at_least_one(value).ok()).ok_or("write a number of at least 1".into())
+}
+
+fn min_rate(value: &str) -> Result<u64, String> {
+    number(value).ok_or("write a number of bytes a second, such as 512".into())
+}
+
+/// A number that TOML can hold, so that `config show` prints what a file may say.
+fn number(value: &str) -> Option<u64> {
+    value.parse::<i64>().ok()?.try_into().ok()
 }
 
 fn duration(value: &str) -> Result<Duration, String> {

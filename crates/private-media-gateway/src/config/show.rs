@@ -38,7 +38,9 @@ fn value(setting: &Setting) -> String {
     let values = setting.shown();
     let first = values.first().map_or("", String::as_str);
     match setting.key().kind {
-        Kind::Number | Kind::Boolean => first.to_owned(),
+        // A flag may be written `007` or `+5`, which TOML has no number for.
+        Kind::Number => first.parse::<i64>().map_or_else(|_| first.to_owned(), |number| number.to_string()),
+        Kind::Boolean => first.to_owned(),
         Kind::Text | Kind::Url => Value::from(first).to_string(),
         Kind::List | Kind::Grants => {
             format!(
@@ -53,7 +55,8 @@ fn origin(setting: &Setting) -> String {
     match setting.origin() {
         Origin::Flag(flag) => format!("--{flag}"),
         Origin::Environment => setting.key().environment(),
-        Origin::File(file) => file.display().to_string(),
+        // A comment ends with its line, whatever the file is called.
+        Origin::File(file) => file.display().to_string().replace(char::is_control, " "),
         Origin::Default => "default".to_owned(),
     }
 }

@@ -39,10 +39,12 @@ use head_gate::HeadGate;
 use kernel::Sending;
 use paced::Paced;
 
+pub(crate) use content::RequestBody;
 pub use open_files::TooFewOpenFiles;
 pub(crate) use open_files::{Fit, kept_handles};
-pub(crate) use content::RequestBody;
 pub(crate) use plain::Answer;
+#[cfg(fuzzing)]
+pub(crate) use plain::check_parity;
 pub(crate) use sockets::listen_on;
 
 /// What a connection may hold of a request's head, or of a response that its client has not taken, in bytes.

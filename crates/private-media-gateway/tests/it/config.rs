@@ -51,6 +51,7 @@ fn what_is_wrong_is_one_line() {
         (&["--session", "2y"], &["--session \"2y\"", "over a year"]),
         (&["--workers", "0"], &["--workers \"0\"", "at least 1"]),
         (&["--max-connections", "none"], &["--max-connections \"none\"", "at least 1"]),
+        (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
         (&["--min-rate", "-1"], &["--min-rate", "bytes a second"]),
         (&["--debug=maybe"], &["--debug \"maybe\"", "true or false"]),
         (&["--server", "iis"], &["--server \"iis\"", "direct, nginx and apache"]),
@@ -342,4 +343,15 @@ fn front_servers_follow_the_settings() {
         assert!(has.iter().all(|part| text.contains(part)), "{arguments:?} {has:?}: {text}");
         assert!(!has_not.iter().any(|part| text.contains(part)), "{arguments:?} {has_not:?}: {text}");
     }
+}
+
+/// Found by the fuzz target `configuration`.
+#[test]
+fn numbers_are_shown_as_toml_writes_them() {
+    let place = Place::new();
+    let text = shown(&place, &["--max-connections", "007", "--min-rate", "+5"]);
+    assert!(text.contains("connections = 7  #") && text.contains("min_rate = 5  #"), "{text}");
+    place.write("private-media.toml", &text);
+    let again = shown(&place, &[]);
+    assert!(again.contains("connections = 7  #") && again.contains("min_rate = 5  #"), "{again}");
 }

@@ -112,7 +112,7 @@ impl Asked {
         next
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Parsed {
+    pub(super) fn parse(&mut self, bytes: &[u8]) -> Parsed {
         let Some(end) = memchr(b'\n', bytes) else { return incomplete(bytes) };
         let (line, rest) = bytes.split_at(end + 1);
         let Some((method, uri)) = request_line(line) else { return Parsed::Other };
@@ -137,7 +137,7 @@ impl Asked {
 }
 
 /// What bytes are.
-enum Parsed {
+pub(super) enum Parsed {
     /// The head of a plain request, of this length.
     Plain(usize),
     /// The beginning of a head.

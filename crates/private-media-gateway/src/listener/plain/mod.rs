@@ -6,6 +6,8 @@
 
 mod asked;
 mod head;
+#[cfg(any(test, fuzzing))]
+mod parity;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -28,6 +30,8 @@ use crate::body::Body;
 use asked::{Asked, Next};
 
 pub(crate) use head::Answer;
+#[cfg(fuzzing)]
+pub(crate) use parity::check as check_parity;
 
 type Stream = Paced<Sending>;
 

@@ -1,0 +1,39 @@
+//! Private parts of the gateway that the fuzz targets in `fuzz/` call. They exist only with `--cfg fuzzing`.
+
+use std::sync::LazyLock;
+
+use clap::Command;
+
+use crate::config::{self, Config};
+
+/// The TOML key and the flag of each setting.
+pub fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
+    config::KEYS.iter().map(|key| (key.name, key.flag))
+}
+
+/// A configuration that was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// What `config show` prints.
+    pub toml: String,
+    /// All values, without where they came from.
+    pub meaning: String,
+}
+
+/// Loads the configuration of a command line, such as `["--config", "x.toml", "--url", "/files/"]`. `None` if the command line
+/// is not well formed, or if loading would ask the DNS.
+#[must_use]
+pub fn load_config(arguments: &[String]) -> Option<Result<Accepted, String>> {
+    // Built once, as that takes longer than all else.
+    static COMMAND: LazyLock<Command> = LazyLock::new(|| Command::new("show").args(config::args()));
+    let name = "show".to_owned();
+    let matches = COMMAND.clone().try_get_matches_from(std::iter::once(&name).chain(arguments)).ok()?;
+    let config = Config::load_offline(&matches)?;
+    let accepted = |config: Config| Accepted { toml: config.to_toml(), meaning: config.meaning() };
+    Some(config.map(accepted).map_err(|error| error.to_string()))
+}
+
+/// Compares the request reader with hyper on a stream of requests that arrives in these pieces.
+pub fn check_request_heads(pieces: &[&[u8]]) -> Result<(), String> {
+    crate::listener::check_parity(pieces)
+}
