@@ -150,7 +150,8 @@ def _judge(request: _Question, *_: Any, **__: Any) -> HttpResponse:
         request.answer = _identify(request, question)
     else:
         request.answer = functools.partial(question.decide, *_decide(request, question.path))
-    return HttpResponse(status=_LET_THROUGH)
+    # A middleware may change a page, such as one of django-hijack or a toolbar: this is none.
+    return HttpResponse(status=_LET_THROUGH, content_type="application/octet-stream")
 
 
 def _identify(request: HttpRequest, question: _core.Question) -> Callable[[], None]:

@@ -35,6 +35,15 @@ class RefusesAfter:
         return HttpResponseForbidden() if request.user.username == "bob" else response
 
 
+class ChangesPages(MiddlewareMixin):
+    """As django-hijack and toolbars do."""
+
+    def process_response(self, request, response):
+        if response["Content-Type"].startswith("text/html"):
+            raise ZeroDivisionError
+        return response
+
+
 class ForgetsTheUser(MiddlewareMixin):
     def process_request(self, request):
         if request.user.username == "bob":

@@ -114,6 +114,11 @@ def test_the_user_is_the_one_that_the_last_middleware_leaves(settings, cookies):
     assert ask(cookies["carol"]) == ("is", "bob")
 
 
+def test_a_middleware_that_changes_pages_leaves_questions_alone(settings, cookies):
+    settings.MIDDLEWARE = [*AUTH, "middlewares.ChangesPages"]
+    assert ask(cookies["alice"]) == ("is", "alice")
+
+
 def test_a_middleware_may_decide_by_the_path(settings, cookies):
     settings.MIDDLEWARE = [*AUTH, "middlewares.KeepsFolder"]
     assert ask(cookies["alice"], url="secret/a.jpg")[0] == "fails"
