@@ -62,19 +62,14 @@ def block(kind: str, front: str, application: str, gateway: str | None = None) -
 
 
 def _server() -> DefaultServer:
-    path, options = conf.server()
-    found = views.get_class(path)
-    if not issubclass(found, DefaultServer) or found.serve is not DefaultServer.serve:
-        msg = (
-            f"PRIVATE_MEDIA_SERVER {path!r}: its serve() is the project's own, and what it hands off is not known; "
-            "name one of private_media.servers, or write the front server's configuration yourself"
-        )
-        raise ImproperlyConfigured(msg)
-    try:
-        return found(**options)
-    except TypeError as error:
-        msg = f"PRIVATE_MEDIA_SERVER_OPTIONS {options!r}: {error}; they are the keyword arguments of {path}"
-        raise ImproperlyConfigured(msg) from error
+    made = views.make_server()
+    if isinstance(made, DefaultServer) and type(made).serve is DefaultServer.serve:
+        return made
+    msg = (
+        f"PRIVATE_MEDIA_SERVER {conf.server()[0]!r}: its serve() is the project's own, and what it hands off is not known; "
+        "name one of private_media.servers, or write the front server's configuration yourself"
+    )
+    raise ImproperlyConfigured(msg)
 
 
 def _public() -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from django.contrib.sessions.models import Session
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from private_media import _core, conf, views
+from private_media import _core, conf, identity_middleware, views
 from private_media.permissions import _ByGrants
 
 _ENGINES = {
@@ -64,10 +64,7 @@ def sessions(cache: float) -> _core.Sessions:
     _plain("SESSION_SERIALIZER", "django.contrib.sessions.serializers.JSONSerializer")
     _plain("SIGNING_BACKEND", "django.core.signing.TimestampSigner")
     _plain("AUTH_USER_MODEL", "auth.User")
-    for name in _MIDDLEWARE:
-        if name not in settings.MIDDLEWARE:
-            msg = f"MIDDLEWARE has no {name}"
-            raise AskDjango(msg)
+    _middleware()
     _users()
     for backend in settings.AUTHENTICATION_BACKENDS:
         cls = import_string(backend)
@@ -83,6 +80,23 @@ def sessions(cache: float) -> _core.Sessions:
         cache=cache,
         max_age=float(settings.SESSION_COOKIE_AGE) if engine == "cookies" else None,
     )
+
+
+def _middleware() -> None:
+    """Check that the session alone says who the user is."""
+    for name in _MIDDLEWARE:
+        if name not in settings.MIDDLEWARE:
+            msg = f"MIDDLEWARE has no {name}"
+            raise AskDjango(msg)
+    if unknown := identity_middleware.unknown():
+        msg = (
+            f"MIDDLEWARE has {', '.join(unknown)}, which may decide who the user is; "
+            "if not, list it in PRIVATE_MEDIA_IGNORED_MIDDLEWARE"
+        )
+        raise AskDjango(msg)
+    if settings.DISALLOWED_USER_AGENTS:
+        msg = "DISALLOWED_USER_AGENTS blocks clients"
+        raise AskDjango(msg)
 
 
 def _plain(name: str, default: str) -> None:

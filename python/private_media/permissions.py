@@ -6,14 +6,17 @@ file below the root, and nothing else is opened afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from private_media import _core
+from private_media import _core, conf
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Awaitable, Iterable
 
     from django.http import HttpRequest
+
+_EXAMPLE = '{"cars/{owner}/{*file}": ["owner", "staff"]}'
 
 
 class Permissions(Protocol):
@@ -61,5 +64,23 @@ class GrantPermissions(_ByGrants):
 
     def __init__(self, grants: Mapping[str, Iterable[str] | str]) -> None:
         """Take templates and to whom each is granted, as a list or as words with commas between."""
-        pairs = [(path, to.split(",") if isinstance(to, str) else list(to)) for path, to in grants.items()]
-        self._grants = _core.Grants(pairs)
+        if not isinstance(grants, Mapping):
+            msg = f"grants are {conf.shown(grants)}, not a dict; write {_EXAMPLE}"
+            raise TypeError(msg)
+        self._grants = _core.Grants([(_template(path), _grantees(path, to)) for path, to in grants.items()])
+
+
+def _template(path: Any) -> str:
+    if isinstance(path, str):
+        return path
+    msg = f"the template {conf.shown(path)} of a grant is not a text; write {_EXAMPLE}"
+    raise TypeError(msg)
+
+
+def _grantees(path: str, to: Any) -> list[str]:
+    if isinstance(to, str):
+        return to.split(",")
+    if isinstance(to, (list, tuple, set, frozenset)) and all(isinstance(grantee, str) for grantee in to):
+        return list(to)
+    msg = f"grant {conf.shown(path)} is to {conf.shown(to)}, not a list of texts; write {_EXAMPLE}"
+    raise TypeError(msg)

@@ -63,9 +63,9 @@ def names_of(fields: Iterable[FileField]) -> list[str]:
 class Relocation:
     """From a public root into private storage."""
 
-    def __init__(self, public_root: str, storage: PrivateMediaStorage) -> None:
+    def __init__(self, public_root: str | os.PathLike[str], storage: PrivateMediaStorage) -> None:
         """Open the public root; the private one is opened, or made, by the first file."""
-        self._public = _core.Root(public_root)
+        self._public = _core.Root(os.path.abspath(os.fspath(public_root)))  # noqa: PTH100 (links stay as they are)
         self._storage = storage
 
     def run(self, names: Iterable[str], *, apply: bool) -> Iterator[tuple[str, Result]]:

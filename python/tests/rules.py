@@ -30,6 +30,11 @@ class AsyncOwner:
         return user.is_authenticated and path.split("/")[-2] == str(user.pk)
 
 
+class AsyncSignedIn:
+    async def has_read_permission(self, request, path):
+        return (await request.auser()).is_authenticated
+
+
 class RaisesHttp404:
     def has_read_permission(self, request, path):
         raise Http404
@@ -75,3 +80,64 @@ def shouting_middleware(get_response):
 class OwnServer:
     def serve(self, request, path):
         raise NotImplementedError
+
+
+class RaisesInInit:
+    def __init__(self):
+        {}["no such key"]
+
+    def has_read_permission(self, request, path):
+        return True
+
+
+class WithoutRequest:
+    def has_read_permission(self, path):
+        return True
+
+
+class WithoutPath:
+    async def has_read_permission(self, request):
+        return True
+
+
+class WithTooMuch:
+    @staticmethod
+    def has_read_permission(request, path, user):
+        return True
+
+
+class Static:
+    @staticmethod
+    def has_read_permission(request, path):
+        return True
+
+
+class OfTheClass:
+    @classmethod
+    def has_read_permission(cls, request, path):
+        return True
+
+
+class AnyArguments:
+    def has_read_permission(self, *arguments):
+        return True
+
+
+class WithDefaults:
+    async def has_read_permission(self, request, path, *, strict=True, **more):
+        return True
+
+
+class ServesWithoutPath:
+    def serve(self, request):
+        raise NotImplementedError
+
+
+class NamesItFile:
+    def serve(self, request, file):
+        raise NotImplementedError
+
+
+def passes(get_response):
+    """A middleware that a project wrote itself."""
+    return get_response

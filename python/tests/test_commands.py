@@ -145,6 +145,48 @@ def test_the_public_root_itself_stays(users, media, root):
     assert (root / "a/b/c.jpg").read_bytes() == b"c"
 
 
+class NamedFolder:
+    """A path of another library."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def __fspath__(self):
+        return str(self._path)
+
+
+@pytest.mark.parametrize("form", ["str", "Path", "relative", "relative Path", "slash", "PathLike", "link"])
+def test_the_public_root_may_be_written_in_each_way(
+    settings, users, media, root, tmp_path, monkeypatch, form
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(media)
+    settings.MEDIA_ROOT = {
+        "str": str(media),
+        "Path": media,
+        "relative": "media",
+        "relative Path": Path("media"),
+        "slash": f"{media}/",
+        "PathLike": NamedFolder(media),
+        "link": tmp_path / "link",
+    }[form]
+    settings.PRIVATE_MEDIA_ROOT = Path(root)
+    (media / "a").mkdir()
+    (media / "a/b.jpg").write_bytes(b"b")
+    Car.objects.create(owner=users["alice"], photo="a/b.jpg")
+    code, out, _ = run("relocate", "garage.Car.photo", "--apply")
+    assert code == 0
+    assert out.startswith("1 files of 1 bytes moved")
+    assert (files(media), files(root)) == ({}, {"a/b.jpg": b"b"})
+
+
+@pytest.mark.parametrize("value", ["", None, 7, b"media", "no/such/folder", __file__])
+def test_a_public_root_that_is_none(settings, users, value):
+    settings.MEDIA_ROOT = value
+    with pytest.raises(CommandError, match="MEDIA_ROOT"):
+        run("relocate", "garage.Car.photo")
+
+
 def test_what_is_copied_wrongly_is_not_deleted(garage, media, monkeypatch):
     before = files(media)
     monkeypatch.setattr(relocation, "_are_same", lambda *_: False)

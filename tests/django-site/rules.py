@@ -78,3 +78,43 @@ class Redirects:
         if "elsewhere" in request.headers.get("cookie", ""):
             return HttpResponseRedirect("/sign-in/")
         return self.get_response(request)
+
+
+class RequiresSecondFactor:
+    """A middleware that sends whoever has no second factor to another page."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        from django.http import HttpResponseRedirect
+
+        is_open = request.path in {"/sign-in/", "/verify/"}
+        if request.user.is_authenticated and not is_open and not request.user.is_verified():
+            return HttpResponseRedirect("/verify/")
+        return self.get_response(request)
+
+
+def bans_sales(get_response):
+    """A middleware that lets nobody of the group sales go on, as it finds out when the view has run."""
+
+    def middleware(request):
+        from django.http import HttpResponseForbidden
+
+        response = get_response(request)
+        is_banned = request.path != "/sign-in/" and request.user.groups.filter(name="sales").exists()
+        return HttpResponseForbidden() if is_banned else response
+
+    return middleware
+
+
+class KeepsFolder:
+    """A middleware that decides by the path."""
+
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        from django.http import HttpResponseForbidden
+
+        return HttpResponseForbidden() if "/secret/" in request.path else self.get_response(request)

@@ -11,6 +11,8 @@ rename NAME
 password NAME           gives the user another one
 delete-session COOKIE
 checkpoint MODE         closes the database (SQLite), all of it in its one file, to be used in this journal mode from now on
+verify COOKIE           confirms the sign-in with a second factor, and answers with the session cookie's value
+act-as COOKIE URL NAME  posts a user's key to a page that lets staff act as that user, and answers the same
 renew SECRET            goes on with another SECRET_KEY, and keeps the old one as a fallback
 
 With arguments it is the project's manage.py instead.
@@ -60,17 +62,33 @@ if sys.argv[1:]:
     execute_from_command_line(sys.argv)
     sys.exit()
 
+from django.apps import apps  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402  (Django wants its settings first)
 from django.contrib.auth.models import Group  # noqa: E402
 from django.contrib.auth.views import LoginView, LogoutView  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
+from django.urls import include, path  # noqa: E402
 
 User = get_user_model()
 PASSWORD = "a long password"
 urlpatterns = [path("sign-in/", LoginView.as_view()), path("sign-out/", LogoutView.as_view())]
+urlpatterns += [
+    path(f"{app}/", include(f"{app}.urls")) for app in ("hijack", "impersonate") if apps.is_installed(app)
+]
+
+
+def verify_page(request):
+    import django_otp
+
+    device = request.user.staticdevice_set.get_or_create(name="backup")[0]
+    django_otp.login(request, device)
+    return HttpResponse()
+
+
+urlpatterns += [path("verify/", verify_page)]
 
 
 def create():
@@ -101,6 +119,23 @@ def sign_out(cookie):
     response = client.post("/sign-out/")
     assert response.status_code == 302, response.status_code
     return "ok"
+
+
+def verify(cookie):
+    return _visit(cookie, "/verify/", 200)
+
+
+def act_as(cookie, url, name):
+    key = User.objects.get(username=name).pk
+    return _visit(cookie, url.replace("KEY", str(key)), 302, {"user_pk": key})
+
+
+def _visit(cookie, url, status, data=None):
+    client = Client()
+    client.cookies["sessionid"] = cookie
+    response = client.post(url, data)
+    assert response.status_code == status, response.status_code
+    return client.cookies["sessionid"].value
 
 
 def deactivate(name):
@@ -154,6 +189,8 @@ COMMANDS = [
     delete_session,
     checkpoint,
     renew,
+    verify,
+    act_as,
 ]
 
 for line in sys.stdin:

@@ -41,13 +41,15 @@ pub(crate) struct Questions {
 
 #[pymethods]
 impl Questions {
-    /// None yet. Answers are kept so many seconds.
+    /// None yet. Answers are kept so many seconds. With `by_path`, the answer to who sends a request is kept for its path alone: a
+    /// middleware may decide by it.
     #[new]
-    fn new(cache: f64) -> PyResult<Self> {
+    #[pyo3(signature = (cache, *, by_path=false))]
+    fn new(cache: f64, by_path: bool) -> PyResult<Self> {
         let cache = seconds(cache)?;
         let answers = Arc::new(Answers::new(cache));
         let (sender, waiting) = sync_channel(WAITING);
-        let asker = Mutex::new(Some(Asker { questions: sender, answers: Arc::clone(&answers) }));
+        let asker = Mutex::new(Some(Asker { questions: sender, answers: Arc::clone(&answers), by_path }));
         Ok(Self { waiting: Mutex::new(waiting), asker, answers })
     }
 
@@ -158,12 +160,14 @@ enum Answered {
 pub(crate) struct Asker {
     questions: SyncSender<Waiting>,
     answers: Arc<Answers<Answered>>,
+    by_path: bool,
 }
 
 impl Asker {
     async fn ask(&self, head: &Parts, path: Option<&MediaPath>) -> Result<Answered, String> {
         let (request, asked) = (Asking::of(head), Instant::now());
-        let fingerprint = request.fingerprint(path.is_some());
+        let kind: &[u8] = if path.is_some() { b"permission" } else { b"identity" };
+        let fingerprint = request.fingerprint(kind, path.is_some() || self.by_path);
         if let Some(answer) = self.answers.get(fingerprint, asked) {
             return Ok(answer);
         }
@@ -240,15 +244,16 @@ impl Asking {
         }
     }
 
-    /// All that an answer may hang on. Who sends a request does not hang on which file it is for.
-    fn fingerprint(&self, with_path: bool) -> Fingerprint {
-        let of_path: [&[u8]; 4] = if with_path {
-            [b"permission", self.method.as_bytes(), self.path.as_bytes(), self.query.as_bytes()]
+    /// Everything that an answer to this kind of question may depend on.
+    fn fingerprint(&self, kind: &[u8], with_path: bool) -> Fingerprint {
+        let target: [&[u8]; 3] = if with_path {
+            [self.method.as_bytes(), self.path.as_bytes(), self.query.as_bytes()]
         } else {
-            [b"identity", b"", b"", b""]
+            [b"", b"", b""]
         };
         let fields = self.fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value]);
-        Fingerprint::of(of_path.into_iter().chain([self.address.as_bytes()]).chain(fields))
+        let parts = [kind].into_iter().chain(target).chain([self.address.as_bytes()]);
+        Fingerprint::of(parts.chain(fields))
     }
 
     /// PEP 3333: each byte is the character of that number.

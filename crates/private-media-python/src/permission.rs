@@ -33,6 +33,19 @@ impl Grants {
         self.0.iter().flat_map(Grant::to).any(|to| matches!(to, To::Group(_)))
     }
 
+    /// The templates, in order.
+    fn templates(&self) -> Vec<String> {
+        self.0.iter().map(|grant| grant.template().to_string()).collect()
+    }
+
+    /// Each template with a segment that looks like a variable or wildcard of another syntax, and that segment.
+    fn suspicious_segments(&self) -> Vec<(String, String)> {
+        let templates = self.0.iter().map(Grant::template);
+        let found = templates
+            .filter_map(|template| Some((template.to_string(), template.suspicious_segment()?.to_owned())));
+        found.collect()
+    }
+
     /// Whether the user with this id (None: nobody is signed in) may read the path, and what decides it.
     #[pyo3(signature = (path, user, *, staff=false, groups=None))]
     fn decide(

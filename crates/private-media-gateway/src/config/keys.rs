@@ -61,8 +61,13 @@ pub(crate) static WORKERS: Key =
     key("workers", "workers", Kind::Text, "auto", "Threads that answer requests; auto is one a core");
 pub(crate) static LOG: Key =
     key("log", "log", Kind::Text, "info", "What to log: error, warn, info, debug or trace");
-pub(crate) static SOURCE: Key =
-    key("identity.source", "identity", Kind::Text, "accounts", "Who tells readers apart: accounts or django");
+pub(crate) static SOURCE: Key = key(
+    "identity.source",
+    "identity",
+    Kind::Text,
+    "accounts",
+    "Who tells readers apart: accounts, or django (its middleware is not run)",
+);
 pub(crate) static ACCOUNTS: Key =
     key("identity.accounts", "accounts", Kind::Text, "accounts.toml", "File of the built-in accounts");
 pub(crate) static CACHE: Key =

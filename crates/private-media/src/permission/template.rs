@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::request::MediaPath;
+use crate::request::{MAX_PATH, MediaPath};
 
 /// A path template in matchit's syntax: `{name}` stands for one segment, `{*name}` at the end for the rest (one segment or
 /// more), `{{` and `}}` for the braces themselves. A variable is a whole segment.
@@ -55,6 +55,29 @@ impl Template {
         }
     }
 
+    /// Returns a segment that looks like a variable or wildcard of another syntax, such as `*` or `<owner>`. Here it stands for
+    /// itself, so the template matches only files that are literally named so.
+    ///
+    /// ```
+    /// # use private_media::permission::Template;
+    /// let template: Template = "cars/{owner}/*".parse()?;
+    /// assert_eq!(template.suspicious_segment(), Some("*"));
+    /// # Ok::<(), private_media::permission::TemplateError>(())
+    /// ```
+    #[must_use]
+    pub fn suspicious_segment(&self) -> Option<&str> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Literal(literal) if is_suspicious(literal) => Some(literal.as_str()),
+            Part::Literal(_) | Part::One(_) | Part::Rest(_) => None,
+        })
+    }
+
+    /// The length of the shortest path of this shape, in bytes.
+    fn min_len(&self) -> usize {
+        let segments: usize = self.parts.iter().map(Part::min_len).sum();
+        segments + self.parts.len().saturating_sub(1)
+    }
+
     /// Whether the template has a variable of this name.
     #[must_use]
     pub fn has_variable(&self, name: &str) -> bool {
@@ -100,6 +123,13 @@ impl Part {
         }
     }
 
+    fn min_len(&self) -> usize {
+        match self {
+            Self::Literal(literal) => literal.len(),
+            Self::One(_) | Self::Rest(_) => 1,
+        }
+    }
+
     fn variable(&self) -> Option<&str> {
         match self {
             Self::Literal(_) => None,
@@ -126,8 +156,23 @@ impl FromStr for Template {
             }
             parts.push(part);
         }
-        Ok(Self { source: source.to_owned(), parts })
+        let template = Self { source: source.to_owned(), parts };
+        if template.min_len() > MAX_PATH {
+            return Err(error("no path can have this shape, as it is longer than 1024 bytes"));
+        }
+        Ok(template)
     }
+}
+
+/// Wildcards of shells (`*`, `?`), variables of Django (`<owner>`), Express (`:owner`) and shells (`$owner`), and percent-encoding.
+fn is_suspicious(literal: &str) -> bool {
+    let is_variable = literal.starts_with([':', '$']) && literal.len() > 1;
+    let is_converter = literal.starts_with('<') && literal.ends_with('>');
+    let is_encoded = literal
+        .split('%')
+        .skip(1)
+        .any(|after| after.len() >= 2 && after.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()));
+    literal.contains(['*', '?']) || is_variable || is_converter || is_encoded
 }
 
 fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
@@ -224,6 +269,34 @@ mod tests {
             let error = source.parse::<Template>().unwrap_err().to_string();
             assert!(error.contains(&format!("{source:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn segments_of_another_syntax_are_suspicious() {
+        for (template, segment) in [
+            ("cars/{owner}/*", Some("*")),
+            ("cars/**", Some("**")),
+            ("cars/*.jpg", Some("*.jpg")),
+            ("cars/photo?.jpg", Some("photo?.jpg")),
+            ("cars/<int:owner>/{*file}", Some("<int:owner>")),
+            ("cars/:owner/{*file}", Some(":owner")),
+            ("cars/$owner", Some("$owner")),
+            ("my%20cars/{*file}", Some("my%20cars")),
+            ("cars/{owner}/{*file}", None),
+            ("100%/{*file}", None),
+            ("a<b>c/$/:/{x}", None),
+            ("{*file}", None),
+        ] {
+            assert_eq!(template.parse::<Template>().unwrap().suspicious_segment(), segment, "{template}");
+        }
+    }
+
+    #[test]
+    fn longer_than_any_path_is_refused() {
+        let long = |segments: usize| vec!["x".repeat(200); segments].join("/");
+        assert!(long(5).parse::<Template>().is_ok());
+        let error = long(6).parse::<Template>().unwrap_err().to_string();
+        assert!(error.contains("longer than 1024 bytes"), "{error}");
     }
 
     proptest! {

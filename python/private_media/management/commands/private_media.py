@@ -60,18 +60,18 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Do what was asked for."""
-        if options["what"] == "check":
-            self._check(options["user"], options["path"])
-        elif options["what"] == "relocate":
-            self._relocate(options["fields"], apply=options["apply"])
-        else:
-            self._config(*(options[name] for name in ("kind", "front", "application", "gateway")))
-
-    def _config(self, kind: str, front: str, application: str, gateway: str | None) -> None:
         try:
-            self.stdout.write(fronts.block(kind, front, application, gateway), ending="")
+            if options["what"] == "check":
+                self._check(options["user"], options["path"])
+            elif options["what"] == "relocate":
+                self._relocate(options["fields"], apply=options["apply"])
+            else:
+                self._config(*(options[name] for name in ("kind", "front", "application", "gateway")))
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
+
+    def _config(self, kind: str, front: str, application: str, gateway: str | None) -> None:
+        self.stdout.write(fronts.block(kind, front, application, gateway), ending="")
 
     def _check(self, user: str, path: str) -> None:
         """Ask what the view asks."""
@@ -112,9 +112,12 @@ class Command(BaseCommand):
         conflicts = False
         for storage, group in _by_storage(fields):
             files, result = names_of(group), Result()
+            if not settings.MEDIA_ROOT:
+                msg = "MEDIA_ROOT is not set: set it to the folder that the files are in now"
+                raise CommandError(msg)
             try:
                 relocation = Relocation(settings.MEDIA_ROOT, storage)
-            except OSError as error:
+            except (OSError, TypeError, ValueError) as error:
                 msg = f"MEDIA_ROOT ({settings.MEDIA_ROOT!r}) cannot be read: {error}"
                 raise CommandError(msg) from error
             for number, (name, so_far) in enumerate(relocation.run(files, apply=apply), 1):

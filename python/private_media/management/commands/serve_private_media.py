@@ -11,9 +11,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from private_media import _core, conf, native, views
+from private_media import _core, conf, identity_middleware, native, private_url, views
 from private_media.asking import Answers
 from private_media.servers import DefaultServer
+from private_media.views import serve_private_file
 
 
 class Command(BaseCommand):
@@ -53,12 +54,20 @@ class Command(BaseCommand):
 
     def _serve(self, **options: Any) -> bool:
         self._notes: list[str] = []
+        self._urls()
         server, url, cache = _server(), urlsplit(conf.url()).path, conf.cache()
         root = server.location()
-        questions = _core.Questions(cache)
+        # A middleware of the project may decide by the path, too.
+        questions = _core.Questions(cache, by_path=bool(identity_middleware.unknown()))
         sessions = self._sessions(cache, ask=options["ask_django"])
         grants = self._grants()
         if sessions is None or grants is None:
+            if middleware := identity_middleware.signs_out():
+                msg = (
+                    f"MIDDLEWARE has {middleware}, which reads REMOTE_USER: the gateway does not receive it, and Django "
+                    "would sign users out without it; serve private files by Django"
+                )
+                raise CommandError(msg)
             host, _, port = options["bind"].rpartition(":")
             Answers((host, port)).start(questions, options["threads"])
         # Until now ctrl-c was Python's to notice; from here on it is the gateway's.
@@ -78,6 +87,21 @@ class Command(BaseCommand):
             workers=options["workers"],
             log=options["log"],
             notes=self._notes,
+        )
+
+    def _urls(self) -> None:
+        """Refuse URL patterns with a rule that the gateway would not run."""
+        match = private_url.match()
+        if match is None or match.func is serve_private_file:
+            return
+        if private_url.is_served_by_us(match.func):
+            msg = (
+                "the project's URLs decorate the view of private files, and the gateway does not run decorators; "
+                "move the rule to PRIVATE_MEDIA_PERMISSIONS, or serve private files by Django"
+            )
+            raise CommandError(msg)
+        self._note(
+            f"Django itself answers for private files by {private_url.name_of(match.func)}, which is not run here"
         )
 
     def _sessions(self, cache: float, *, ask: bool) -> _core.Sessions | None:

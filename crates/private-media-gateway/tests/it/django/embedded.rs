@@ -236,6 +236,121 @@ fn an_async_class_decides_too_and_the_middleware_is_the_projects() {
     assert!(gateway.logs("middleware answers 302"), "{}", gateway.log());
 }
 
+/// The shop with applications and middleware of other packages.
+fn with_packages(apps: &[&str], middleware: &[&str], more: &Value) -> Option<Shop> {
+    let django =
+        ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "private_media"];
+    let auth = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ];
+    let settings = media(&with(
+        &json!({
+            "INSTALLED_APPS": [&django[..], apps].concat(),
+            "MIDDLEWARE": [&auth[..], middleware].concat(),
+            "PRIVATE_MEDIA_CACHE": 0,
+        }),
+        more,
+    ));
+    Shop::open_with("5.2", Some(Server::Sqlite), "db", &settings)
+}
+
+const OTP_APPS: [&str; 2] = ["django_otp", "django_otp.plugins.otp_static"];
+const OTP: [&str; 2] = ["django_otp.middleware.OTPMiddleware", "rules.RequiresSecondFactor"];
+
+#[test]
+fn a_second_factor_that_a_middleware_requires_is_required() {
+    let Some(mut shop) = with_packages(&OTP_APPS, &OTP, &json!({})) else { return };
+    for arguments in [&[][..], &["--ask-django"]] {
+        let gateway = shop.embedded(&json!({}), arguments);
+        let cookie = shop.tell("sign-in alice");
+        assert_eq!(status(&gateway, &cookie), 404, "signed in without the second factor");
+        let cookie = shop.tell(&format!("verify {cookie}"));
+        assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
+        assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "it is somebody else's");
+        let log = gateway.log();
+        assert!(log.contains("middleware answers 302 itself"), "{log}");
+        let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may decide";
+        assert_eq!(log.contains(says), arguments.is_empty(), "{log}");
+    }
+    // Only if the project says so, and then the session alone decides.
+    let ignored = shop.embedded(&json!({"PRIVATE_MEDIA_IGNORED_MIDDLEWARE": OTP}), &[]);
+    let cookie = shop.tell("sign-in alice");
+    assert_eq!(status(&ignored, &cookie), 200, "{}", ignored.log());
+    assert!(ignored.log().contains("who asks: the sessions of"), "{}", ignored.log());
+}
+
+#[test]
+fn a_second_factor_that_is_asked_for_too_early_lets_nobody_in() {
+    let [otp, requires] = OTP;
+    let Some(mut shop) = with_packages(&OTP_APPS, &[otp, requires], &json!({})) else { return };
+    let auth = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ];
+    let gateway = shop.embedded(&json!({"MIDDLEWARE": [auth[0], auth[1], requires, otp]}), &[]);
+    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.tell(&format!("verify {cookie}"));
+    assert_eq!(status(&gateway, &cookie), 404);
+    assert!(gateway.log().contains("middleware answers 500 itself"), "{}", gateway.log());
+}
+
+#[test]
+fn staff_who_act_as_somebody_else_see_the_files_of_that_user() {
+    for (app, middleware, url) in [
+        ("hijack", "hijack.middleware.HijackUserMiddleware", "/hijack/acquire/"),
+        ("impersonate", "impersonate.middleware.ImpersonateMiddleware", "/impersonate/KEY/"),
+    ] {
+        let more = json!({"HIJACK_PERMISSION_CHECK": "hijack.permissions.superusers_and_staff"});
+        let Some(mut shop) = with_packages(&[app], &[middleware], &more) else { return };
+        shop.place.write("private/cars/8/photo.jpg", "bob's photo");
+        let gateway = shop.embedded(&json!({}), &[]);
+        let carol = shop.tell("sign-in carol");
+        let photos = |cookie: &str| {
+            ["7", "8"].map(|key| get(&gateway, &format!("cars/{key}/photo.jpg"), cookie).status)
+        };
+        assert_eq!(photos(&carol), [200, 200], "staff: {}", gateway.log());
+        let as_bob = shop.tell(&format!("act-as {carol} {url} bob"));
+        assert_eq!(photos(&as_bob), [404, 200], "{app}: {}", gateway.log());
+        assert!(gateway.log().contains(&format!("MIDDLEWARE has {middleware}, which may decide")));
+    }
+}
+
+#[test]
+fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
+    // With those of other packages that see every request.
+    let apps = ["allauth", "allauth.account", "axes"];
+    let middleware = [
+        "allauth.account.middleware.AccountMiddleware",
+        "rules.bans_sales",
+        "axes.middleware.AxesMiddleware",
+    ];
+    let Some(mut shop) = with_packages(&apps, &middleware, &json!({})) else { return };
+    let gateway = shop.embedded(&json!({}), &[]);
+    let (alice, erin) = (shop.tell("sign-in alice"), shop.tell("sign-in erin"));
+    assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
+    assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "she is in the group, and it is banned");
+    assert!(gateway.log().contains("middleware answers 403 itself"), "{}", gateway.log());
+    let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may decide";
+    assert!(gateway.log().contains(says), "{}", gateway.log());
+}
+
+/// What is known of one path is not believed of another.
+#[test]
+fn a_middleware_that_decides_by_the_path_is_asked_for_each_path() {
+    let Some(mut shop) = with_packages(&[], &["rules.KeepsFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
+    else {
+        return;
+    };
+    shop.place.write("private/cars/7/secret/plan.txt", "the plan");
+    let gateway = shop.embedded(&json!({}), &[]);
+    let alice = shop.tell("sign-in alice");
+    for _ in 0..2 {
+        assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
+        assert_eq!(get(&gateway, "cars/7/secret/plan.txt", &alice).status, 404);
+    }
+}
+
 #[test]
 fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
     for arguments in [&[][..], &["--ask-django"]] {

@@ -1,0 +1,39 @@
+"""System checks: mistakes that would make private files public, or fail only when the first request comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.checks import CheckMessage, Error, register
+
+from private_media.checks.classes import check_permissions, check_server
+from private_media.checks.middleware import check_middleware
+from private_media.checks.root import check_root
+from private_media.checks.urls import check_urls
+from private_media.checks.values import check_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from django.apps import AppConfig
+
+_CHECKS = (check_root, check_urls, check_values, check_server, check_permissions, check_middleware)
+
+
+@register("security")  # type: ignore[type-var]
+def check_private_media(
+    app_configs: list[AppConfig] | None = None,  # noqa: ARG001 (Django hands it on)
+    **_: Any,
+) -> list[CheckMessage]:
+    """Check every setting of private media."""
+    return [message for check in _CHECKS for message in _run(check)]
+
+
+def _run(check: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
+    try:
+        return list(check())
+    except Exception as error:  # noqa: BLE001 (a project's own code may raise anything)
+        # The other checks still run, and the command reports all of them.
+        msg = f"{check.__name__} failed with {type(error).__name__}: {error}."
+        hint = "Look at the PRIVATE_MEDIA_* settings, and at the classes and URL patterns of the project."
+        return [Error(msg, hint=hint, id="private_media.E012")]

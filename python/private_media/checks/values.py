@@ -1,0 +1,57 @@
+"""Checks of the settings that are plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 (Django's own name)
+from django.core.exceptions import ImproperlyConfigured
+
+from private_media import conf
+
+
+def error(problem: conf.InvalidSetting, number: str) -> Error:
+    """Make the check message of a setting that cannot be used."""
+    return Error(f"{problem.problem}.", hint=f"{sentence(problem.fix)}.", id=f"private_media.{number}")
+
+
+def sentence(text: str) -> str:
+    """Return a phrase as the beginning of a sentence."""
+    return text if text.startswith("PRIVATE_") else text[:1].upper() + text[1:]
+
+
+def check_values() -> Iterator[CheckMessage]:
+    """Check the settings that are plain values."""
+    try:
+        conf.cache()
+    except conf.InvalidSetting as problem:
+        yield error(problem, "E009")
+    yield from _internal_url()
+    value = getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False)
+    if not isinstance(value, bool):
+        yield Warning(
+            f"PRIVATE_MEDIA_FORCE_DOWNLOAD is {conf.shown(value)}, not True or False; "
+            f"it counts as {conf.force_download()}.",
+            hint="Set it to True or False.",
+            id="private_media.W003",
+        )
+
+
+def _internal_url() -> Iterator[CheckMessage]:
+    try:
+        internal, url = conf.internal_url(), urlsplit(conf.url()).path
+    except conf.InvalidSetting as problem:
+        # What is wrong with the other setting has a message of its own.
+        if "INTERNAL_URL" in problem.problem:
+            yield error(problem, "E010")
+        return
+    except ImproperlyConfigured:
+        return
+    if internal and internal.strip("/") == url.strip("/"):
+        yield Error(
+            f"PRIVATE_MEDIA_INTERNAL_URL and PRIVATE_MEDIA_URL are both {internal!r}: nginx could not tell them apart.",
+            hint="Set PRIVATE_MEDIA_INTERNAL_URL to a URL of its own, such as '/private-media-internal/'.",
+            id="private_media.E010",
+        )

@@ -1,0 +1,1 @@
+raise ZeroDivisionError("as it is imported")
