@@ -17,6 +17,7 @@ mod readers;
 mod request_id;
 mod serve;
 mod site;
+mod state;
 mod supervise;
 
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use private_media::identity::accounts::NewAccount;
 
+use crate::account::Wait;
 use crate::config::{Config, ConfigError};
 
 pub use gateway::{Gateway, GatewayError, Limits};
@@ -60,7 +62,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
             let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
             return doctor::run(&Config::load(matches)?, url, matches.get_flag("json"));
         }
-        Some(("account", matches)) => account(matches)?,
+        Some(("account", matches)) => return account(matches),
         Some(("config", matches)) => print!("{}", shown(matches)?),
         _ => {}
     }
@@ -95,7 +97,7 @@ fn site_of(config: &Config, front: &str, name: &str) -> Result<front::Site, Conf
     })
 }
 
-fn account(matches: &ArgMatches) -> Result<(), ConfigError> {
+fn account(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     match matches.subcommand() {
         Some(("add", matches)) => {
             let name = text(matches, "name");
@@ -106,11 +108,19 @@ fn account(matches: &ArgMatches) -> Result<(), ConfigError> {
                 staff: matches.get_flag("staff"),
                 groups: matches.get_many::<String>("group").into_iter().flatten().cloned().collect(),
             };
-            account::add(&Config::load(matches)?, new, matches.get_flag("password-stdin"))
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::add(&config, &new, matches.get_flag("password-stdin"), wait)
         }
-        Some(("remove", matches)) => account::remove(&Config::load(matches)?, text(matches, "name")),
-        Some(("list", matches)) => account::list(&Config::load(matches)?),
-        _ => Ok(()),
+        Some(("passwd", matches)) => {
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::passwd(&config, text(matches, "name"), matches.get_flag("password-stdin"), wait)
+        }
+        Some(("remove", matches)) => {
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::remove(&config, text(matches, "name"), wait)
+        }
+        Some(("list", matches)) => account::list(&Config::load(matches)?).map(|()| ExitCode::SUCCESS),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

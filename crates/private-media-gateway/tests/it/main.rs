@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do, by a panic"
 )]
 
+mod account_changes;
 mod accounts;
 mod check;
 mod config;
@@ -19,4 +20,5 @@ mod load;
 mod names;
 mod plain;
 mod serving;
+mod state;
 mod support;
