@@ -72,7 +72,7 @@ impl Config {
             workers: layers.get(&keys::WORKERS).parse_with(workers)?,
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
             accounts: layers.path(&keys::ACCOUNTS),
-            state: state(&layers.get(&keys::STATE), &source)?,
+            state: state(&layers, &source)?,
             source,
             cache,
             session,
@@ -281,10 +281,13 @@ fn workers(value: &str) -> Result<usize, String> {
 }
 
 /// The store is for the sessions of accounts. With Django there is one only where it was asked for.
-fn state(setting: &Setting, source: &Source) -> Result<Option<StateUrl>, ConfigError> {
-    let url = setting.parse_with(|value| StateUrl::parse(value, setting.folder()))?;
-    let is_needed = matches!(source, Source::Accounts) || *setting.origin() != Origin::Default;
-    Ok(is_needed.then_some(url))
+fn state(layers: &Layers, source: &Source) -> Result<Option<StateUrl>, ConfigError> {
+    let setting = layers.get(&keys::STATE);
+    let is_default = *setting.origin() == Origin::Default;
+    // The default is beside the configuration, wherever the program is started.
+    let beside = layers.file().and_then(Path::parent).filter(|_| is_default);
+    let url = setting.parse_with(|value| StateUrl::parse(value, beside.unwrap_or(setting.folder())))?;
+    Ok((matches!(source, Source::Accounts) || !is_default).then_some(url))
 }
 
 fn at_least_one(value: &str) -> Result<usize, String> {

@@ -76,13 +76,15 @@ impl Sync {
         if self.state.reopen_if_replaced().await? {
             tracing::warn!("the state file was removed or replaced; storing again what is in memory");
             *progress = Progress::default();
-            self.accounts.iter().for_each(Accounts::mark_revocations_unstored);
+            if let Some(accounts) = &self.accounts {
+                accounts.mark_revocations_unstored().await;
+            }
         }
         if let Some(accounts) = &self.accounts {
             let loaded = self.state.load_revocations(progress.seq).await?;
             if loaded.is_older {
                 tracing::warn!("the state store is older than it was; storing again what is in memory");
-                accounts.mark_revocations_unstored();
+                accounts.mark_revocations_unstored().await;
             }
             accounts.apply_revocations(loaded.revocations);
             progress.seq = loaded.seq;

@@ -44,7 +44,9 @@ fn files(place: &Place) -> Vec<PathBuf> {
 fn adds_and_removals_side_by_side_are_all_in_the_file() {
     let place = Place::new();
     let old: Vec<_> = (0..15).map(|n| format!("old{n}")).collect();
-    old.iter().for_each(|name| end(add(&place, name)));
+    for name in &old {
+        end(add(&place, name));
+    }
     let removals = old.iter().map(|name| begin(program(), &place, &["account", "remove", name]));
     let adds = (0..12).map(|n| add(&place, &format!("new{n}")));
     let running: Vec<_> = removals.chain(adds).collect();

@@ -16,27 +16,27 @@ macro_rules! promises {
 
             #[test]
             fn a_sign_out_survives_a_restart() {
-                $server.map(survives_a_restart);
+                with($server, survives_a_restart);
             }
             #[test]
             fn a_sign_out_reaches_every_gateway_within_the_cache_time() {
-                $server.map(reaches_every_gateway);
+                with($server, reaches_every_gateway);
             }
             #[test]
             fn a_sign_out_that_cannot_be_stored_says_so_and_is_stored_later() {
-                $server.map(store_away);
+                with($server, store_away);
             }
             #[test]
             fn gateways_that_start_at_once_migrate_once() {
-                $server.map(start_at_once);
+                with($server, start_at_once);
             }
             #[test]
             fn a_newer_schema_is_refused() {
-                $server.map(newer_schema);
+                with($server, newer_schema);
             }
             #[test]
             fn account_commands_wait_for_every_running_gateway() {
-                $server.map(wait_for_gateways);
+                with($server, wait_for_gateways);
             }
         }
     };
@@ -44,6 +44,12 @@ macro_rules! promises {
 
 promises!(sqlite, Some(Server::Sqlite));
 promises!(postgres, Server::postgres());
+
+fn with(server: Option<Server>, test: impl Fn(&mut Server)) {
+    if let Some(mut server) = server {
+        test(&mut server);
+    }
+}
 
 fn serve(place: &Place, server: &Server, cache: &str) -> Gateway {
     place.serve(&["--state", &server.state_url(place), "--cache", cache])
@@ -76,21 +82,21 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn survives_a_restart(server: Server) {
+fn survives_a_restart(server: &mut Server) {
     let place = Place::new();
-    let gateway = serve(&place, &server, "5s");
+    let gateway = serve(&place, server, "5s");
     let (ended, other) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
     assert_eq!(sign_out(&gateway, &ended).status, 303);
     // Killed at once: what was answered is stored.
     drop(gateway);
-    let gateway = serve(&place, &server, "5s");
+    let gateway = serve(&place, server, "5s");
     assert_eq!((status(&gateway, &ended), status(&gateway, &other)), (404, 200));
 }
 
-fn reaches_every_gateway(server: Server) {
+fn reaches_every_gateway(server: &mut Server) {
     let place = Place::new();
     let cache = Duration::from_secs(2);
-    let (here, there) = (serve(&place, &server, "2s"), serve(&place, &server, "2s"));
+    let (here, there) = (serve(&place, server, "2s"), serve(&place, server, "2s"));
     let cookie = sign_in(&here, "alice");
     assert_eq!((status(&here, &cookie), status(&there, &cookie)), (200, 200));
     assert_eq!(sign_out(&here, &cookie).status, 303);
@@ -100,9 +106,9 @@ fn reaches_every_gateway(server: Server) {
     assert!(begin.elapsed() < cache, "{:?}", begin.elapsed());
 }
 
-fn store_away(mut server: Server) {
+fn store_away(server: &mut Server) {
     let place = Place::new();
-    let gateway = serve(&place, &server, "200ms");
+    let gateway = serve(&place, server, "200ms");
     let (cookie, other) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
     assert_eq!(health(&gateway), 200);
     let lock = match server {
@@ -126,7 +132,7 @@ fn store_away(mut server: Server) {
     server.start_again();
     until("ready again", || health(&gateway) == 200);
     drop(gateway);
-    let gateway = serve(&place, &server, "200ms");
+    let gateway = serve(&place, server, "200ms");
     assert_eq!((status(&gateway, &cookie), status(&gateway, &other)), (404, 200), "stored after all");
 }
 
@@ -174,15 +180,15 @@ fn execute(server: &Server, place: &Place, statement: &'static str) {
     });
 }
 
-fn start_at_once(server: Server) {
-    let place = Place::new();
+fn start_at_once(server: &mut Server) {
+    let (place, server) = (Place::new(), &*server);
     let gateways: Vec<_> = std::thread::scope(|scope| {
-        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| serve(&place, &server, "200ms"))).collect();
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| serve(&place, server, "200ms"))).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     // A second row would break this.
     execute(
-        &server,
+        server,
         &place,
         "CREATE UNIQUE INDEX one_version ON private_media_schema (version); DROP INDEX one_version",
     );
@@ -193,17 +199,17 @@ fn start_at_once(server: Server) {
     }
 }
 
-fn newer_schema(server: Server) {
+fn newer_schema(server: &mut Server) {
     let place = Place::new();
-    drop(serve(&place, &server, "5s"));
-    execute(&server, &place, "INSERT INTO private_media_schema (version) VALUES (1000)");
+    drop(serve(&place, server, "5s"));
+    execute(server, &place, "INSERT INTO private_media_schema (version) VALUES (1000)");
     let url = server.state_url(&place);
     let line = place.refusal(&["serve", "--listen", "127.0.0.1:0", "--state", &url]);
     assert!(line.contains("--state") && line.contains("schema version is 1000"), "{line}");
     assert!(line.contains("update this program") && !line.contains("cil"), "no password: {line}");
 }
 
-fn wait_for_gateways(server: Server) {
+fn wait_for_gateways(server: &mut Server) {
     let place = Place::new();
     let url = server.state_url(&place);
     let account = |arguments: &[&str]| place.run(&[arguments, &["--state", &url]].concat());
@@ -213,7 +219,7 @@ fn wait_for_gateways(server: Server) {
     assert_eq!(output.status.code(), Some(1), "{problem}");
     assert!(problem.contains("is changed, but") && problem.contains("no running gateway"), "{problem}");
 
-    let (here, there) = (serve(&place, &server, "1s"), serve(&place, &server, "1s"));
+    let (here, there) = (serve(&place, server, "1s"), serve(&place, server, "1s"));
     assert_eq!(there.get("/private/cars/7/photo.jpg", "alice").status, 200);
     let output = remove("alice");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -289,6 +295,16 @@ fn the_file_is_private_and_made_by_serve_alone() {
     drop(gateway);
     let gateway = place.serve(&["--state", "sqlite:copy.db"]);
     assert_eq!(status(&gateway, &cookie), 404);
+}
+
+#[test]
+fn the_default_is_beside_the_configuration() {
+    let place = Place::new();
+    place.write("elsewhere/x", "");
+    let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[identity]\naccounts = \"accounts.toml\"\n";
+    place.write("private-media.toml", settings);
+    drop(Gateway::start(&place.path("elsewhere"), &["serve", "--config", "../private-media.toml"]));
+    assert!(place.path("state.db").exists() && !place.path("elsewhere/state.db").exists());
 }
 
 #[test]

@@ -127,7 +127,9 @@ impl EndedSessions {
         Ok(())
     }
 
-    pub(super) fn mark_unstored(&self) {
+    pub(super) async fn mark_unstored(&self) {
+        // What is being stored at this moment would be marked as stored afterwards.
+        let _storing = self.storing.lock().await;
         let mut sets = self.write();
         let sets = &mut *sets;
         sets.unstored_sessions.extend(sets.sessions.keys());

@@ -84,8 +84,8 @@ impl Accounts {
 
     /// Stores all revocations in force again, for a store that has lost some: call
     /// [`store_revocations`](Self::store_revocations) next.
-    pub fn mark_revocations_unstored(&self) {
-        self.0.ended.mark_unstored();
+    pub async fn mark_revocations_unstored(&self) {
+        self.0.ended.mark_unstored().await;
     }
 
     /// Forgets the ended sessions that expired more than a day ago.

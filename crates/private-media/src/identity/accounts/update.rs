@@ -9,6 +9,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use super::file::{AccountsError, AccountsFile};
 
 /// How long to wait for other commands that change the file.
@@ -107,11 +109,16 @@ fn folder(path: &Path) -> &Path {
 /// Opens and locks the file that has this name. `None` if there is none.
 fn lock(target: &Path, deadline: Instant) -> io::Result<Option<File>> {
     loop {
-        let file = match File::open(target) {
+        // A FIFO would otherwise wait for a writer.
+        let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(target);
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file; name another with --accounts"));
+        }
         match file.try_lock() {
             Ok(()) => match fs::metadata(target) {
                 Ok(named) if is_same(&named, &file.metadata()?) => return Ok(Some(file)),
@@ -141,7 +148,7 @@ fn sweep(target: &Path, locked: Option<&File>) {
     let Ok(entries) = fs::read_dir(folder(target)) else { return };
     let locked = locked.and_then(|file| file.metadata().ok());
     for entry in entries.flatten().filter(|entry| is_draft(entry, target)) {
-        let draft = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(entry.path());
+        let draft = OpenOptions::new().read(true).custom_flags(NOFOLLOW | NONBLOCK).open(entry.path());
         let Ok(draft) = draft else { continue };
         // A killed command may have left its draft as a second name of the file, which is locked here.
         let is_second_name = match (&locked, draft.metadata()) {
@@ -154,8 +161,8 @@ fn sweep(target: &Path, locked: Option<&File>) {
     }
 }
 
-const NOFOLLOW: i32 =
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed() | rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 fn is_draft(entry: &fs::DirEntry, target: &Path) -> bool {
     let (name, of) = (entry.file_name(), target.file_name().unwrap_or_default());

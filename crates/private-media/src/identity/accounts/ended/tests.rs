@@ -122,7 +122,7 @@ async fn a_sign_out_that_cannot_be_stored_counts_here_and_is_stored_later() {
     accounts.store_revocations().await.unwrap();
     accounts.end_session(&token, now).await.unwrap();
     assert_eq!(store.saved().len(), 1, "once");
-    accounts.mark_revocations_unstored();
+    accounts.mark_revocations_unstored().await;
     accounts.store_revocations().await.unwrap();
     assert_eq!(store.saved().len(), 2, "again for a store that lost it");
 }
