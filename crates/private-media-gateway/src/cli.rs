@@ -98,7 +98,7 @@ fn config() -> Command {
 
 fn account() -> Command {
     Command::new("account")
-        .about("Add, remove and list the accounts that can sign in")
+        .about("Add, change, remove and list the accounts that can sign in")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(
@@ -119,18 +119,50 @@ fn account() -> Command {
                         .action(ArgAction::Append)
                         .help("A member of this group; may be repeated"),
                 )
-                .arg(
-                    Arg::new("password-stdin")
-                        .long("password-stdin")
-                        .action(ArgAction::SetTrue)
-                        .help("Read the password from the first line of standard input"),
-                )
+                .arg(password_stdin())
+                .args(wait())
                 .args(config::args()),
         )
-        .subcommand(Command::new("remove").about("Remove an account").arg(name()).args(config::args()))
+        .subcommand(
+            Command::new("passwd")
+                .about("Change the password of an account, and end its sessions; asks for the new password")
+                .arg(name())
+                .arg(password_stdin())
+                .args(wait())
+                .args(config::args()),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Remove an account, and end its sessions")
+                .arg(name())
+                .args(wait())
+                .args(config::args()),
+        )
         .subcommand(
             Command::new("list").about("List the accounts: name, id, staff, groups").args(config::args()),
         )
+}
+
+fn password_stdin() -> Arg {
+    Arg::new("password-stdin")
+        .long("password-stdin")
+        .action(ArgAction::SetTrue)
+        .help("Read the password from the first line of standard input")
+}
+
+fn wait() -> [Arg; 2] {
+    [
+        Arg::new("wait")
+            .long("wait")
+            .action(ArgAction::SetTrue)
+            .help("Wait until every running gateway has the change in force; exit 1 if one does not confirm"),
+        Arg::new("wait-timeout")
+            .long("wait-timeout")
+            .value_name("TIME")
+            .default_value("30s")
+            .requires("wait")
+            .help("How long to wait with --wait"),
+    ]
 }
 
 fn name() -> Arg {

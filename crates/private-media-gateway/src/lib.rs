@@ -25,6 +25,7 @@ mod root_watch;
 mod serve;
 mod signals;
 mod site;
+mod state;
 mod supervise;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use private_media::identity::accounts::NewAccount;
 
+use crate::account::Wait;
 use crate::config::{Config, ConfigError};
 
 pub use gateway::{Gateway, GatewayError, Limits};
@@ -71,7 +73,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
             log::flush(log::FLUSH_TIMEOUT);
             return code;
         }
-        Some(("account", matches)) => account(matches)?,
+        Some(("account", matches)) => return account(matches),
         Some(("config", matches)) => output::text(format_args!("{}", shown(matches)?))?,
         _ => {}
     }
@@ -114,7 +116,7 @@ fn site_of(config: &Config, front: &str, name: &str) -> Result<front::Site, Conf
     })
 }
 
-fn account(matches: &ArgMatches) -> Result<(), ConfigError> {
+fn account(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     match matches.subcommand() {
         Some(("add", matches)) => {
             let name = text(matches, "name");
@@ -125,11 +127,19 @@ fn account(matches: &ArgMatches) -> Result<(), ConfigError> {
                 staff: matches.get_flag("staff"),
                 groups: matches.get_many::<String>("group").into_iter().flatten().cloned().collect(),
             };
-            account::add(&Config::load(matches)?, new, matches.get_flag("password-stdin"))
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::add(&config, &new, matches.get_flag("password-stdin"), wait)
         }
-        Some(("remove", matches)) => account::remove(&Config::load(matches)?, text(matches, "name")),
-        Some(("list", matches)) => account::list(&Config::load(matches)?),
-        _ => Ok(()),
+        Some(("passwd", matches)) => {
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::passwd(&config, text(matches, "name"), matches.get_flag("password-stdin"), wait)
+        }
+        Some(("remove", matches)) => {
+            let (config, wait) = (Config::load(matches)?, Wait::of(matches)?);
+            account::remove(&config, text(matches, "name"), wait)
+        }
+        Some(("list", matches)) => account::list(&Config::load(matches)?).map(|()| ExitCode::SUCCESS),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -145,40 +145,77 @@ pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError
     }
 }
 
-/// Takes up what `private-media account` changes, as often as answers may be kept and at SIGHUP. A file that is wrong changes nothing.
+/// Takes up what `private-media account` changes, as often as answers may be kept and at SIGHUP. A file that is wrong changes nothing; it
+/// is read again each time, and the log says so once.
 async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Duration) {
     let path: Arc<Path> = path.into();
     let mut hangup = Hangup::register_or_ignore();
+    let mut problem = None;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every.clamp(Duration::from_millis(200), Duration::from_secs(60))) => {}
+            () = tokio::time::sleep(reload_interval(every)) => {}
             () = hangup.recv() => {}
         }
-        let before = seen;
-        let path = Arc::clone(&path);
-        let look = move || {
-            let now = stamp(&path);
-            (now, (now != before).then(|| AccountsFile::load(&path)))
+        let (before, path) = (problem.is_none().then_some(seen), Arc::clone(&path));
+        let Ok((now, file)) = tokio::task::spawn_blocking(move || load_changed(&path, before)).await else {
+            continue;
         };
-        let Ok((now, file)) = tokio::task::spawn_blocking(look).await else { continue };
         seen = now;
         match file {
             Some(Ok(file)) => {
                 accounts.replace(file);
+                problem = None;
                 tracing::info!("the accounts have changed");
             }
-            Some(Err(error)) => tracing::error!(%error, "the accounts stay as they were"),
+            Some(Err(error)) => {
+                if problem.as_ref() != Some(&error) {
+                    tracing::error!(error, "the accounts stay as they were");
+                }
+                problem = Some(error);
+            }
             None => {}
         }
     }
 }
 
-type Stamp = Option<(SystemTime, u64, u64)>;
+/// How often the accounts file is looked at, by how long answers may be kept.
+pub(crate) fn reload_interval(cache: Duration) -> Duration {
+    cache.clamp(Duration::from_millis(200), Duration::from_secs(60))
+}
+
+/// Loads the file if it is another than before. The stamp is of a time before the file was read, so that no change goes unseen.
+fn load_changed(path: &Path, before: Option<Stamp>) -> (Stamp, Option<Result<AccountsFile, String>>) {
+    let mut now = stamp(path);
+    if before == Some(now) {
+        return (now, None);
+    }
+    // An editor may be writing it: half of it can be valid, too.
+    for _ in 0..SETTLE_ROUNDS {
+        std::thread::sleep(SETTLE_TIME);
+        let before = std::mem::replace(&mut now, stamp(path));
+        if before == now {
+            break;
+        }
+    }
+    let file = AccountsFile::load(path).map_err(|error| error.to_string());
+    let file = file.and_then(|file| {
+        if file.is_empty() { Err(format!("{}: empty; restore it", path.display())) } else { Ok(file) }
+    });
+    (now, Some(file))
+}
+
+/// How long a file that changes is left alone, and how often at most.
+const SETTLE_TIME: Duration = Duration::from_millis(50);
+const SETTLE_ROUNDS: usize = 20;
+
+/// Modification and change time, inode and length. The change time cannot be set back.
+type Stamp = Option<(SystemTime, (i64, i64), u64, u64)>;
 
 /// What changes when the file does.
 fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
 
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.ino(), metadata.len()))
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    Some((metadata.modified().ok()?, changed, metadata.ino(), metadata.len()))
 }

@@ -23,6 +23,7 @@ use crate::readers::Readers;
 use crate::root_watch;
 use crate::signals::{self, Stop};
 use crate::site::Site;
+use crate::state::{self, StateUrl};
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
 const KEPT: usize = 16 << 20;
@@ -37,6 +38,7 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
         let (media, readers) = open(config).await?;
         let health = Health::default();
         root_watch::spawn(&media, &health, config.fresh);
+        open_state(config, &readers, &health).await?;
         Ok(Site::new(&media, readers.accounts(), &config.url).health(health))
     };
     let options = Options {
@@ -86,6 +88,21 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         }
     };
     Ok((media.build(), readers))
+}
+
+/// Opens the state store of a gateway that serves.
+async fn open_state(config: &Config, readers: &Readers, health: &Health) -> Result<(), ConfigError> {
+    let Some(url) = &config.state else { return Ok(()) };
+    if let StateUrl::Memory = url {
+        tracing::warn!(
+            "state is memory: sign-outs are forgotten at a restart, and other gateways do not learn of them"
+        );
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("process {} on {}", std::process::id(), host.trim());
+    state::start(url, readers.accounts(), name, config.cache, health.clone())
+        .await
+        .map_err(|error| config.state_error(&error))
 }
 
 /// What is kept of files that are sent from here.

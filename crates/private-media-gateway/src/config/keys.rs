@@ -61,6 +61,13 @@ pub(crate) static WORKERS: Key =
     key("workers", "workers", Kind::Text, "auto", "Threads that answer requests; auto is one a core");
 pub(crate) static LOG: Key =
     key("log", "log", Kind::Text, "info", "What to log: error, warn, info, debug or trace");
+pub(crate) static STATE: Key = key(
+    "state",
+    "state",
+    Kind::Url,
+    "sqlite:state.db",
+    "Where ended sessions are stored: sqlite:PATH, postgres://… for several gateways, or memory",
+);
 pub(crate) static SOURCE: Key = key(
     "identity.source",
     "identity",
@@ -159,7 +166,7 @@ pub(crate) static DRAIN: Key = key(
 );
 
 /// All of them, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 25] = [
+pub(crate) static KEYS: [&Key; 26] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -167,6 +174,7 @@ pub(crate) static KEYS: [&Key; 25] = [
     &PUBLIC,
     &WORKERS,
     &LOG,
+    &STATE,
     &SOURCE,
     &ACCOUNTS,
     &CACHE,

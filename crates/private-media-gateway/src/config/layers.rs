@@ -118,7 +118,7 @@ impl Setting {
     /// The values as they may be seen.
     pub(crate) fn shown(&self) -> Vec<String> {
         match self.key.kind {
-            Kind::Url => self.values.iter().map(|value| DatabaseUrl::redacted(value)).collect(),
+            Kind::Url => self.values.iter().map(|value| redacted(value)).collect(),
             _ => self.values.clone(),
         }
     }
@@ -161,6 +161,11 @@ impl fmt::Debug for Setting {
             .field("values", &self.shown())
             .finish_non_exhaustive()
     }
+}
+
+/// A URL without its password. A lone word is none.
+fn redacted(value: &str) -> String {
+    if value == "memory" { value.to_owned() } else { DatabaseUrl::redacted(value) }
 }
 
 fn read_file(path: &Path) -> Result<BTreeMap<&'static str, Setting>, ConfigError> {

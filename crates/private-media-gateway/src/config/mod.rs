@@ -18,6 +18,7 @@ use private_media::permission::{Grant, Grants};
 
 use crate::front::{Part, Server, SiteError, urls};
 use crate::gateway::Limits;
+use crate::state::{StateError, StateUrl};
 
 pub(crate) use identity::{Django, Source};
 #[cfg(fuzzing)]
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
+    /// The state store. `None` where none is needed: Django has the sessions, and no store was asked for.
+    pub(crate) state: Option<StateUrl>,
     pub(crate) source: Source,
     pub(crate) accounts: PathBuf,
     pub(crate) cache: Duration,
@@ -62,6 +65,7 @@ impl Config {
         let private_url = layers.get(&keys::URL).parse_with(url)?;
         let cache = layers.get(&keys::CACHE).parse_with(duration)?;
         let session = layers.get(&keys::SESSION).parse_with(positive_duration)?;
+        let source = identity::source(&layers, cache, session)?;
         Ok(Self {
             listen: listen_setting.parse_with(addresses)?,
             listen_setting,
@@ -72,7 +76,8 @@ impl Config {
             workers: layers.get(&keys::WORKERS).parse_with(workers)?,
             log: layers.get(&keys::LOG).parse_with(log_filter)?,
             accounts: layers.path(&keys::ACCOUNTS),
-            source: identity::source(&layers, cache, session)?,
+            state: state(&layers, &source)?,
+            source,
             cache,
             session,
             grants: grants(&layers.get(&keys::GRANT))?,
@@ -140,7 +145,9 @@ impl Config {
     /// The files that tell readers apart, and are nobody's to read.
     fn own_files(&self) -> Vec<(Setting, PathBuf)> {
         let setting = |key| self.layers.get(key);
-        match &self.source {
+        let state = self.state.as_ref().and_then(StateUrl::file).map(Path::to_path_buf);
+        let state = state.map(|file| (setting(&keys::STATE), file));
+        let mut files: Vec<_> = match &self.source {
             Source::Accounts => vec![(setting(&keys::ACCOUNTS), self.accounts.clone())],
             Source::Django(django) => {
                 let database = django.database.file().map(Path::to_path_buf);
@@ -148,7 +155,9 @@ impl Config {
                 let secret = (setting(&keys::SECRET_FILE), django.secret_file.clone());
                 database.into_iter().chain([secret]).collect()
             }
-        }
+        };
+        files.extend(state);
+        files
     }
 
     /// The root's whole path, as another program is to see it.
@@ -197,6 +206,18 @@ impl Config {
     /// An error about Django's database, naming where it was given.
     pub(crate) fn database_error(&self, error: &dyn fmt::Display) -> ConfigError {
         self.layers.get(&keys::DATABASE).error_with(&error.to_string())
+    }
+
+    /// An error about the state store, naming where it was given.
+    pub(crate) fn state_error(&self, error: &StateError) -> ConfigError {
+        let general = match &self.state {
+            Some(StateUrl::Postgres(_)) => "see that the server runs, and that this user may create tables",
+            _ => {
+                "name a file in a folder that this user can write to, or memory to forget sign-outs at a restart"
+            }
+        };
+        let fix = error.fix().unwrap_or(general);
+        self.layers.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
     }
 
     /// An error about the file of Django's secret keys, naming where its path was given.
@@ -287,6 +308,16 @@ fn workers(value: &str) -> Result<usize, String> {
     }
 }
 
+/// The store is for the sessions of accounts. With Django there is one only where it was asked for.
+fn state(layers: &Layers, source: &Source) -> Result<Option<StateUrl>, ConfigError> {
+    let setting = layers.get(&keys::STATE);
+    let is_default = *setting.origin() == Origin::Default;
+    // The default is beside the configuration, wherever the program is started.
+    let beside = layers.file().and_then(Path::parent).filter(|_| is_default);
+    let url = setting.parse_with(|value| StateUrl::parse(value, beside.unwrap_or(setting.folder())))?;
+    Ok((matches!(source, Source::Accounts) || !is_default).then_some(url))
+}
+
 fn at_least_one(value: &str) -> Result<usize, String> {
     value.parse().ok().filter(|number| *number > 0).ok_or("write a number of at least 1".into())
 }
@@ -311,7 +342,7 @@ fn duration(value: &str) -> Result<Duration, String> {
     if time > YEAR { Err("it is over a year; write a shorter time, such as 14d".into()) } else { Ok(time) }
 }
 
-fn positive_duration(value: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(value: &str) -> Result<Duration, String> {
     let time = duration(value)?;
     if time.is_zero() {
         Err("it has to be more than nothing; write a time such as 10s".into())

@@ -27,9 +27,11 @@ use private_media::{
 
 use crate::config::ConfigError;
 use crate::gateway::{GatewayError, Limits};
+use crate::health::Health;
 use crate::output;
 use crate::serve;
 use crate::site::Site;
+use crate::state::{self, StateUrl};
 use pages::Person;
 
 const WORKERS: usize = 2;
@@ -62,8 +64,15 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
     let limits = Limits { connections: 1000, drain: Duration::from_secs(2), ..Limits::default() };
     let open = async || {
-        let (media, accounts) = open(folder.path()).await.map_err(|e| error(&*e))?;
-        Ok(Site::new(&media, Some(accounts), URL).pages(router(media)))
+        let root = folder.path().join("private");
+        std::fs::create_dir(&root).map_err(|e| error(&e))?;
+        let (media, accounts) = open(&root).await.map_err(|e| error(&*e))?;
+        let (state, health) = (StateUrl::Sqlite(folder.path().join("state.db")), Health::default());
+        let cache = AccountsOptions::default().cache;
+        state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
+            .await
+            .map_err(|e| error(&e))?;
+        Ok(Site::new(&media, Some(accounts), URL).health(health).pages(router(media)))
     };
     let introduce = |address| {
         // Whoever does not read it has the address from the first line, or from the command line.

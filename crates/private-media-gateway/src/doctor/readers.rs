@@ -169,15 +169,17 @@ mod tests {
     /// For each set of grants: the folder, who reads there, whether strangers do, and who does not read where.
     #[tokio::test]
     async fn readers() {
-        let mut file = AccountsFile::default();
-        for (name, id, staff) in [("alice", "7", false), ("carol", "9", true)] {
-            let (name, id) = (name.into(), id.into());
-            file.add(NewAccount { name, id, password: "a long password".into(), staff, groups: vec![] })
-                .unwrap();
-        }
-        let users: Vec<_> = file.users().collect();
+        let folder = tempfile::tempdir().unwrap();
         // Stored, it has a secret, without which no session is made.
-        file.store(tempfile::tempdir().unwrap().path().join("accounts.toml")).unwrap();
+        let file = AccountsFile::update(folder.path().join("accounts.toml"), |file| {
+            for (name, id, staff) in [("alice", "7", false), ("carol", "9", true)] {
+                let (name, id) = (name.into(), id.into());
+                file.add(NewAccount { name, id, password: "a long password".into(), staff, groups: vec![] })?;
+            }
+            Ok(())
+        });
+        let file = file.unwrap();
+        let users: Vec<_> = file.users().collect();
         let accounts = Accounts::new(file, AccountsOptions::default()).unwrap();
         let sessions = crate::readers::Readers::Accounts(accounts);
         for (grants, expected) in [

@@ -73,6 +73,7 @@ fn what_is_wrong_is_one_line() {
             &["--internal-url \"full-path\"", "lie in one another"],
         ),
         (&["--identity", "jwt"], &["--identity \"jwt\"", "accounts"]),
+        (&["--state", "state.db"], &["--state \"…\"", "sqlite:PATH"]),
         (&["--log", "a=b=c"], &["--log \"a=b=c\"", "info"]),
         (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
         (&["--root", "a\nb"], &["no such folder"]),

@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do, by a panic"
 )]
 
+mod account_changes;
 mod accounts;
 mod check;
 mod config;
@@ -22,4 +23,5 @@ mod plain;
 mod root;
 mod serving;
 mod slow_disk;
+mod state;
 mod support;

@@ -31,12 +31,14 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         let accounts = ACCOUNTS.get_or_init(|| {
             let path = place.path("accounts.toml");
-            let mut file = AccountsFile::default();
-            for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
-                let (name, id, password) = (name.into(), id.into(), PASSWORD.into());
-                file.add(NewAccount { name, id, password, staff, groups: vec![] }).unwrap();
-            }
-            file.store(&path).unwrap();
+            let stored = AccountsFile::update(&path, |file| {
+                for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
+                    let (name, id, password) = (name.into(), id.into(), PASSWORD.into());
+                    file.add(NewAccount { name, id, password, staff, groups: vec![] })?;
+                }
+                Ok(())
+            });
+            stored.unwrap();
             std::fs::read_to_string(path).unwrap()
         });
         place.write("accounts.toml", accounts);

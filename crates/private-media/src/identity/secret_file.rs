@@ -6,8 +6,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Reads a file that holds secrets. One that others than its owner may read is refused, as what it holds may be known already.
+#[cfg(feature = "django")]
 pub(super) fn read(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    read_from(&mut File::open(path)?, path)
+}
+
+/// Reads an open file that holds secrets, as `read` does.
+pub(super) fn read_from(file: &mut File, path: &Path) -> io::Result<String> {
     let mode = file.metadata()?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(io::Error::other(format!(

@@ -3,7 +3,7 @@
 mod embedded;
 mod page;
 mod refusals;
-mod servers;
+pub(crate) mod servers;
 mod shop;
 
 use servers::Server;

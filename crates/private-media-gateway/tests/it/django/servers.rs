@@ -11,13 +11,13 @@ use crate::support::{Place, free_address, needs};
 /// Whose files the servers' are where the tests run as root, which these servers refuse to.
 const NOBODY: u32 = 65534;
 
-pub(super) enum Server {
+pub(crate) enum Server {
     Sqlite,
     Postgres(Running),
     MariaDb(Running),
 }
 
-pub(super) struct Running {
+pub(crate) struct Running {
     command: Command,
     process: Child,
     port: u16,
@@ -25,7 +25,7 @@ pub(super) struct Running {
 }
 
 impl Server {
-    pub(super) fn postgres() -> Option<Self> {
+    pub(crate) fn postgres() -> Option<Self> {
         let programs = postgres_programs();
         if !needs("PostgreSQL", programs.is_some()) {
             return None;
@@ -86,6 +86,17 @@ impl Server {
         }
     }
 
+    /// Where a state store finds it, as a user that may create tables; a SQLite file is `state.db` there.
+    pub(crate) fn state_url(&self, place: &Place) -> String {
+        match self {
+            Self::Sqlite => format!("sqlite:{}", place.path("state.db").display()),
+            Self::Postgres(Running { port, .. }) => {
+                format!("postgres://shop:pen%40cil@127.0.0.1:{port}/postgres")
+            }
+            Self::MariaDb(_) => panic!("no state store"),
+        }
+    }
+
     /// The same as Django's `DATABASES` has it.
     pub(super) fn for_django(&self, place: &Place) -> String {
         let (engine, name, port) = match self {
@@ -104,13 +115,13 @@ impl Server {
         settings.to_string()
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Self::Postgres(running) | Self::MariaDb(running) = self {
             running.stop();
         }
     }
 
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         if let Self::Postgres(running) | Self::MariaDb(running) = self {
             running.process = spawn(&mut running.command, running.folder.path());
             running.wait();

@@ -2,15 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::password::{Hash, MIN_LENGTH};
 use crate::identity::{User, secret_file};
@@ -37,6 +37,8 @@ pub struct AccountsFile {
     secret: Option<Secret>,
     #[serde(default, rename = "account")]
     accounts: Vec<Entry>,
+    #[serde(skip)]
+    digest: Option<[u8; 32]>,
 }
 
 /// 32 random bytes in base64url.
@@ -99,7 +101,7 @@ impl Account {
 impl AccountsFile {
     /// Parses the file's text.
     pub fn parse(text: &str) -> Result<Self, AccountsError> {
-        let file: Self = toml::from_str(text).map_err(|error| {
+        let mut file: Self = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             AccountsError::new(format!(
                 "line {}: {}; mend that line",
@@ -117,48 +119,51 @@ impl AccountsFile {
             entry.check(&others)?;
             others.insert(entry);
         }
+        file.digest = Some(digest(text));
         Ok(file)
     }
 
     /// Reads the file. One that others than its owner may read is refused, as what it holds may be known already.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, AccountsError> {
         let path = path.as_ref();
-        let text = secret_file::read(path).map_err(|error| AccountsError::io(path, error))?;
+        let mut file = File::open(path).map_err(|error| AccountsError::io(path, error))?;
+        Self::load_from(&mut file, path)
+    }
+
+    /// Reads an open accounts file, as [`load`](Self::load) does. `path` is its name in errors.
+    pub(super) fn load_from(file: &mut File, path: &Path) -> Result<Self, AccountsError> {
+        let text = secret_file::read_from(file, path).map_err(|error| AccountsError::io(path, error))?;
         Self::parse(&text).map_err(|error| AccountsError::at(path, error))
     }
 
-    /// Writes the file anew, all at once, readable by its owner alone, with a secret if it had none.
-    pub fn store(&mut self, path: impl AsRef<Path>) -> Result<(), AccountsError> {
-        let path = path.as_ref();
-        let failed = |error| AccountsError::io(path, error);
+    /// Returns the text of the file to write, with a secret if it had none.
+    pub(super) fn serialize_with_secret(&mut self) -> io::Result<String> {
         if self.secret.is_none() {
             let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(|error| failed(io::Error::other(error)))?;
+            getrandom::fill(&mut bytes).map_err(io::Error::other)?;
             self.secret = Some(Secret(URL_SAFE_NO_PAD.encode(bytes)));
         }
-        let text = toml::to_string(self).map_err(|error| failed(io::Error::other(error)))?;
-        let random = getrandom::u64().map_err(|error| failed(io::Error::other(error)))?;
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{random:016x}"));
-        let draft = Draft(path.with_file_name(name));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&draft.0, path).map_err(failed)?;
-        std::mem::forget(draft);
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        let text = toml::to_string(self).map_err(io::Error::other)?;
+        self.digest = Some(digest(&text));
+        Ok(text)
+    }
+
+    /// Returns the SHA-256 of the file's text. Two processes that see the same digest see the same accounts.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
+    }
+
+    /// Returns whether the file holds nothing: no account and no secret.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.secret.is_none() && self.accounts.is_empty()
     }
 
     /// Adds an account, with its password hashed.
     pub fn add(&mut self, account: NewAccount) -> Result<(), AccountsError> {
         let NewAccount { name, id, password, staff, groups } = account;
-        if password.chars().count() < MIN_LENGTH {
-            return Err(AccountsError::new(format!(
-                "account {name:?}: the password is too short; take {MIN_LENGTH} characters or more"
-            )));
-        }
-        let password = Hash::new(&password).ok_or_else(AccountsError::no_random)?;
+        let password = hash(&name, &password)?;
         let entry = Entry { name, id, password, staff, groups };
         let mut others = Others::default();
         self.accounts.iter().for_each(|other| others.insert(other));
@@ -171,11 +176,14 @@ impl AccountsFile {
     pub fn remove(&mut self, name: &str) -> Result<(), AccountsError> {
         let before = self.accounts.len();
         self.accounts.retain(|entry| entry.name != name);
-        if self.accounts.len() == before {
-            return Err(AccountsError::new(format!(
-                "account {name:?}: there is none of that name; account list shows them"
-            )));
-        }
+        if self.accounts.len() == before { Err(unknown(name)) } else { Ok(()) }
+    }
+
+    /// Replaces the password of an account, which ends its sessions.
+    pub fn set_password(&mut self, name: &str, password: &str) -> Result<(), AccountsError> {
+        let entry = self.accounts.iter_mut().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| unknown(name))?;
+        entry.password = hash(name, password)?;
         Ok(())
     }
 
@@ -248,13 +256,21 @@ impl Entry {
     }
 }
 
-/// A file that is removed unless it has become the real one.
-struct Draft(PathBuf);
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+fn hash(name: &str, password: &str) -> Result<Hash, AccountsError> {
+    if password.chars().count() < MIN_LENGTH {
+        return Err(AccountsError::new(format!(
+            "account {name:?}: the password is too short; take {MIN_LENGTH} characters or more"
+        )));
     }
+    Hash::new(password).ok_or_else(AccountsError::no_random)
+}
+
+fn unknown(name: &str) -> AccountsError {
+    AccountsError::new(format!("account {name:?}: there is none of that name; account list shows them"))
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
 }
 
 /// What is wrong with the accounts file, in one line that names the file, the account and the fix.
@@ -279,11 +295,11 @@ impl AccountsError {
         Self { line: line.into(), missing: false }
     }
 
-    fn at(path: &Path, problem: impl fmt::Display) -> Self {
+    pub(super) fn at(path: &Path, problem: impl fmt::Display) -> Self {
         Self::new(format!("{}: {problem}", path.display()))
     }
 
-    fn io(path: &Path, error: io::Error) -> Self {
+    pub(super) fn io(path: &Path, error: io::Error) -> Self {
         Self { missing: error.kind() == io::ErrorKind::NotFound, ..Self::at(path, error) }
     }
 }

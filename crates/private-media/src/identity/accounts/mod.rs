@@ -1,11 +1,14 @@
 //! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
 
+mod ended;
 mod file;
 mod known;
 mod page;
 mod password;
+mod revocation;
 mod session;
 mod throttle;
+mod update;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,10 +24,12 @@ use http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::{Identify, IdentifyError, Identity};
+use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
 use known::{Known, SignedIn};
 pub use page::is_cross_site;
+pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use throttle::Throttle;
 
@@ -74,7 +79,7 @@ struct Inner {
     own_key: Key,
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
-    ended: Mutex<HashMap<[u8; 16], SystemTime>>,
+    ended: EndedSessions,
     hashing: Semaphore,
     /// Passwords that were right a moment ago, by a digest that nobody else can make, and whose they are.
     verified: Mutex<Verified>,
@@ -90,10 +95,11 @@ struct Current {
     accounts: HashMap<String, Arc<Account>>,
     key: Key,
     has_secret: bool,
+    digest: Option<[u8; 32]>,
     known: Known,
 }
 
-/// The most sessions that are remembered as ended, and passwords as right.
+/// The most passwords that are remembered as right.
 const REMEMBERED: usize = 10_000;
 
 impl Accounts {
@@ -107,7 +113,7 @@ impl Accounts {
             own_key,
             current,
             throttle: Mutex::default(),
-            ended: Mutex::default(),
+            ended: EndedSessions::default(),
             hashing: Semaphore::new(1),
             verified: Mutex::default(),
             verified_key: random()?,
@@ -227,7 +233,7 @@ impl Accounts {
     /// The user of a session cookie's value.
     fn session(&self, token: &str, now: SystemTime) -> Option<SignedIn> {
         let signed_in = self.current().signed_in(token)?;
-        let counts = signed_in.0.expires > now && !locked(&self.0.ended).contains_key(&signed_in.0.id);
+        let counts = signed_in.0.expires > now && !self.0.ended.contains(&signed_in.0);
         counts.then_some(signed_in)
     }
 
@@ -237,25 +243,12 @@ impl Accounts {
         let current = self.current();
         let session = Session {
             id: session::random()?,
+            issued: self.0.ended.issue_time(account.name(), SystemTime::now()),
             name: account.name().to_owned(),
             stamp: session::stamp(&current.key, account.password.expose()),
             expires,
         };
         Some(session.to_token(&current.key))
-    }
-
-    fn end_session(&self, session: &Session, now: SystemTime) {
-        let mut ended = locked(&self.0.ended);
-        if ended.len() >= REMEMBERED {
-            ended.retain(|_, expires| *expires > now);
-        }
-        if ended.len() >= REMEMBERED {
-            tracing::warn!(
-                "more sessions were ended than are remembered; the cookie of this one lasts until it expires"
-            );
-            return;
-        }
-        ended.insert(session.id, session.expires);
     }
 }
 
@@ -264,6 +257,7 @@ impl Current {
         let secret = file.secret();
         Self {
             has_secret: secret.is_some(),
+            digest: file.digest(),
             key: secret.map_or_else(|| own_key.clone(), Key::new),
             accounts: file
                 .into_accounts()

@@ -25,6 +25,8 @@ use super::{Accounts, ClientAddr, Refused, session};
 /// The largest form that is read, in bytes, and how long it may take to arrive.
 const MAX_FORM: usize = 8 << 10;
 const FORM_TIME: Duration = Duration::from_secs(10);
+const NOT_STORED: &str = "You are signed out here, but this could not be stored: \
+    until it is, a copy of your session works again after a restart of this server, and on other servers.\n";
 
 impl Accounts {
     /// Answers the requests for `/-/sign-in` and `/-/sign-out`, whose paths are relative to where private media is mounted; `None`
@@ -68,12 +70,15 @@ impl Accounts {
         let next = field(form, "next").unwrap_or_default();
         let now = SystemTime::now();
         if let Page::SignOut = page {
-            if let Some((session, _)) =
-                session::cookie(&head.headers).and_then(|token| self.session(token, now))
-            {
-                self.end_session(&session, now);
+            let cleared = self.cookie(String::new(), Duration::ZERO, head);
+            let Some(token) = session::cookie(&head.headers) else { return Self::go(&next, cleared) };
+            if let Err(error) = self.end_session(token, now).await {
+                tracing::error!(%error, "a sign-out could not be stored");
+                let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, NOT_STORED);
+                response.headers_mut().extend(cleared.map(|cookie| (SET_COOKIE, cookie)));
+                return response;
             }
-            return Self::go(&next, self.cookie(String::new(), Duration::ZERO, head));
+            return Self::go(&next, cleared);
         }
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();

@@ -15,15 +15,17 @@ use crate::identity::cookie;
 /// The cookie's name.
 pub(super) const NAME: &str = "private_media_session";
 /// The first byte of every token, so that a later form cannot be taken for this one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const MAC: usize = 32;
 
-/// What a session cookie says. The token is base64url of: version, id, expiry (seconds since 1970, 8 bytes), stamp, name; and the
-/// HMAC-SHA256 of these, each preceded by its length.
+/// What a session cookie says. The token is base64url of: version, id, time of issue (microseconds since 1970, 8 bytes), expiry (seconds
+/// since 1970, 8 bytes), stamp, name; and the HMAC-SHA256 of these, each preceded by its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     /// By which it is remembered as ended.
     pub(super) id: [u8; 16],
+    /// When it was signed, in microseconds since 1970.
+    pub(super) issued: u64,
     pub(super) expires: SystemTime,
     /// Changes with the password, and so ends the session.
     pub(super) stamp: [u8; 16],
@@ -32,11 +34,10 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn to_token(&self, key: &Key) -> String {
-        let expires =
-            self.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().to_be_bytes();
-        let mac = key.sign(&[&[VERSION], &self.id, &expires, &self.stamp, self.name.as_bytes()]);
-        URL_SAFE_NO_PAD
-            .encode([&[VERSION], &self.id[..], &expires, &self.stamp, self.name.as_bytes(), &mac].concat())
+        let issued = self.issued.to_be_bytes();
+        let expires = seconds(self.expires).to_be_bytes();
+        let parts: [&[u8]; 6] = [&[VERSION], &self.id, &issued, &expires, &self.stamp, self.name.as_bytes()];
+        URL_SAFE_NO_PAD.encode([parts.concat(), key.sign(&parts).to_vec()].concat())
     }
 
     /// The session of a token that this key signed. Whether it still counts is another question.
@@ -45,19 +46,32 @@ impl Session {
         let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
         let (version, rest) = said.split_at_checked(1)?;
         let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (issued, rest) = rest.split_first_chunk::<8>()?;
         let (expires, rest) = rest.split_first_chunk::<8>()?;
         let (stamp, name) = rest.split_first_chunk::<16>()?;
-        let right = key.sign(&[version, id, expires, stamp, name]);
+        let right = key.sign(&[version, id, issued, expires, stamp, name]);
         if !bool::from(right.ct_eq(mac)) || version != [VERSION] {
             return None;
         }
         Some(Self {
             id: *id,
+            issued: u64::from_be_bytes(*issued),
             expires: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_be_bytes(*expires)))?,
             stamp: *stamp,
             name: String::from_utf8(name.to_vec()).ok()?,
         })
     }
+}
+
+/// A time in whole seconds since 1970.
+pub(super) fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// A time in microseconds since 1970.
+pub(super) fn microseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What stands for a password in a session.

@@ -202,8 +202,7 @@ async fn a_signature_is_computed_once() {
         assert!(accounts.session(&one[..one.len() - 2], now).is_none());
     }
     assert_eq!(accounts.current().known.len(), 2);
-    let (session, _) = accounts.session(&one, now).unwrap();
-    accounts.end_session(&session, now);
+    accounts.end_session(&one, now).await.unwrap();
     assert!(accounts.session(&one, now).is_none(), "it has ended");
     assert!(accounts.session(&other, now + 2 * hour).is_none(), "it has expired");
     for n in 0..102_000 {
@@ -535,21 +534,22 @@ fn files_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("accounts.toml");
     assert!(AccountsFile::load(&path).unwrap_err().is_missing());
-    let mut written = AccountsFile::default();
-    written.add(new("alice", "7", PASSWORD)).unwrap();
-    written.store(&path).unwrap();
+    let written = AccountsFile::update(&path, |file| file.add(new("alice", "7", PASSWORD))).unwrap();
     let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
     let read = AccountsFile::load(&path).unwrap();
     assert_eq!(read.users().map(|user| user.id().to_owned()).collect::<Vec<_>>(), ["7"]);
     assert!(read.secret().is_some() && read.secret() == written.secret(), "the secret stays");
+    assert!(read.digest().is_some() && read.digest() == written.digest());
     assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft is left");
     for bad in [0o640, 0o604, 0o620, 0o666] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(bad)).unwrap();
         let error = AccountsFile::load(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 600") && error.contains(&format!("{bad:03o}")), "{error}");
     }
-    assert!(written.store(folder.path().join("none/accounts.toml")).is_err());
+    let add = |file: &mut AccountsFile| file.add(new("bob", "8", PASSWORD));
+    assert!(AccountsFile::update(folder.path().join("none/accounts.toml"), add).is_err());
+    assert!(AccountsFile::update(&path, add).unwrap_err().to_string().contains("chmod 600"));
 }
 
 #[test]

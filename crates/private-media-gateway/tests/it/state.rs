@@ -1,0 +1,403 @@
+//! What is signed out stays signed out: after a restart, on other gateways, and when the store fails.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, Executor};
+
+use crate::django::servers::Server;
+use crate::support::{Answer, Gateway, PASSWORD, Place, needs, program, refusal};
+
+/// The promises that both stores keep.
+macro_rules! promises {
+    ($store:ident, $server:expr) => {
+        mod $store {
+            use super::*;
+
+            #[test]
+            fn a_sign_out_survives_a_restart() {
+                with($server, survives_a_restart);
+            }
+            #[test]
+            fn a_sign_out_reaches_every_gateway_within_the_cache_time() {
+                with($server, reaches_every_gateway);
+            }
+            #[test]
+            fn a_sign_out_that_cannot_be_stored_says_so_and_is_stored_later() {
+                with($server, store_away);
+            }
+            #[test]
+            fn gateways_that_start_at_once_migrate_once() {
+                with($server, start_at_once);
+            }
+            #[test]
+            fn a_newer_schema_is_refused() {
+                with($server, newer_schema);
+            }
+            #[test]
+            fn account_commands_wait_for_every_running_gateway() {
+                with($server, wait_for_gateways);
+            }
+        }
+    };
+}
+
+promises!(sqlite, Some(Server::Sqlite));
+promises!(postgres, Server::postgres());
+
+fn with(server: Option<Server>, test: impl Fn(&mut Server)) {
+    if let Some(mut server) = server {
+        test(&mut server);
+    }
+}
+
+fn serve(place: &Place, server: &Server, cache: &str) -> Gateway {
+    place.serve(&["--state", &server.state_url(place), "--cache", cache])
+}
+
+fn sign_in(gateway: &Gateway, name: &str) -> String {
+    let form = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
+    let answer = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
+    assert_eq!(answer.status, 303);
+    answer.field("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+}
+
+fn sign_out(gateway: &Gateway, cookie: &str) -> Answer {
+    gateway.send("POST /private/-/sign-out", &[("cookie", cookie)], b"next=/")
+}
+
+fn status(gateway: &Gateway, cookie: &str) -> u16 {
+    gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", cookie)]).status
+}
+
+fn health(gateway: &Gateway) -> u16 {
+    gateway.ask("GET /private/-/health", &[]).status
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn survives_a_restart(server: &mut Server) {
+    let place = Place::new();
+    let gateway = serve(&place, server, "5s");
+    let (ended, other) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
+    assert_eq!(sign_out(&gateway, &ended).status, 303);
+    // Killed at once: what was answered is stored.
+    drop(gateway);
+    let gateway = serve(&place, server, "5s");
+    assert_eq!((status(&gateway, &ended), status(&gateway, &other)), (404, 200));
+}
+
+fn reaches_every_gateway(server: &mut Server) {
+    let place = Place::new();
+    let cache = Duration::from_secs(2);
+    let (here, there) = (serve(&place, server, "2s"), serve(&place, server, "2s"));
+    let cookie = sign_in(&here, "alice");
+    assert_eq!((status(&here, &cookie), status(&there, &cookie)), (200, 200));
+    assert_eq!(sign_out(&here, &cookie).status, 303);
+    let begin = Instant::now();
+    assert_eq!(status(&here, &cookie), 404);
+    until("void on the other gateway", || status(&there, &cookie) == 404);
+    assert!(begin.elapsed() < cache, "{:?}", begin.elapsed());
+}
+
+fn store_away(server: &mut Server) {
+    let place = Place::new();
+    let gateway = serve(&place, server, "200ms");
+    let (cookie, other) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
+    assert_eq!(health(&gateway), 200);
+    let lock = match server {
+        Server::Sqlite => Some(SqliteLock::new(&place)),
+        _ => None,
+    };
+    server.stop();
+    let begin = Instant::now();
+    let answer = sign_out(&gateway, &cookie);
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert_eq!(answer.status, 503, "{text}");
+    assert!(text.starts_with("You are signed out here, but this could not be stored"), "{text}");
+    assert!(answer.field("set-cookie").unwrap().contains("Max-Age=0"), "the browser's own cookie goes");
+    assert_eq!(status(&gateway, &cookie), 404, "void in this process");
+    assert_eq!(status(&gateway, &other), 200, "no request waits for the store");
+    assert_eq!(health(&gateway), 503);
+    assert!(gateway.log().contains("a sign-out could not be stored"), "{}", gateway.log());
+
+    drop(lock);
+    server.start_again();
+    until("ready again", || health(&gateway) == 200);
+    drop(gateway);
+    let gateway = serve(&place, server, "200ms");
+    assert_eq!((status(&gateway, &cookie), status(&gateway, &other)), (404, 200), "stored after all");
+}
+
+/// Another process that holds the database, so that nothing can be read or written.
+struct SqliteLock(tokio::runtime::Runtime, Option<sqlx::SqliteConnection>);
+
+impl SqliteLock {
+    fn new(place: &Place) -> Self {
+        let runtime = runtime();
+        let url = format!("sqlite:{}", place.path("state.db").display());
+        let connection = runtime.block_on(async {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            connection.execute("PRAGMA busy_timeout = 20000").await.unwrap();
+            connection.execute("BEGIN EXCLUSIVE").await.unwrap();
+            connection
+        });
+        Self(runtime, Some(connection))
+    }
+}
+
+impl Drop for SqliteLock {
+    fn drop(&mut self) {
+        let connection = self.1.take().unwrap();
+        self.0.block_on(connection.close()).unwrap();
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Runs a statement of ours in the store.
+fn execute(server: &Server, place: &Place, statement: &'static str) {
+    let url = server.state_url(place);
+    runtime().block_on(async {
+        if let Server::Sqlite = server {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            connection.execute(statement).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+            connection.execute(statement).await.unwrap();
+            connection.close().await.unwrap();
+        }
+    });
+}
+
+fn start_at_once(server: &mut Server) {
+    let (place, server) = (Place::new(), &*server);
+    let gateways: Vec<_> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| serve(&place, server, "200ms"))).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    // A second row would break this.
+    execute(
+        server,
+        &place,
+        "CREATE UNIQUE INDEX one_version ON private_media_schema (version); DROP INDEX one_version",
+    );
+    let cookie = sign_in(&gateways[0], "alice");
+    assert_eq!(sign_out(&gateways[3], &cookie).status, 303);
+    for gateway in &gateways {
+        until("void everywhere", || status(gateway, &cookie) == 404);
+    }
+}
+
+fn newer_schema(server: &mut Server) {
+    let place = Place::new();
+    drop(serve(&place, server, "5s"));
+    execute(server, &place, "INSERT INTO private_media_schema (version) VALUES (1000)");
+    let url = server.state_url(&place);
+    let line = place.refusal(&["serve", "--listen", "127.0.0.1:0", "--state", &url]);
+    assert!(line.contains("--state") && line.contains("schema version is 1000"), "{line}");
+    assert!(line.contains("update this program") && !line.contains("cil"), "no password: {line}");
+}
+
+fn wait_for_gateways(server: &mut Server) {
+    let place = Place::new();
+    let url = server.state_url(&place);
+    let account = |arguments: &[&str]| place.run(&[arguments, &["--state", &url]].concat());
+    let remove = |name: &str| account(&["account", "remove", name, "--wait", "--wait-timeout", "20s"]);
+    let output = account(&["account", "remove", "bob", "--wait", "--wait-timeout", "300ms"]);
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{problem}");
+    assert!(problem.contains("is changed, but") && problem.contains("no running gateway"), "{problem}");
+
+    let (here, there) = (serve(&place, server, "1s"), serve(&place, server, "1s"));
+    assert_eq!(there.get("/private/cars/7/photo.jpg", "alice").status, 200);
+    let output = remove("alice");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for gateway in [&here, &there] {
+        assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 404, "at once");
+    }
+    // A gateway that stands still is waited for, and named.
+    there.signal(rustix::process::Signal::STOP);
+    let output = account(&["account", "remove", "carol", "--wait", "--wait-timeout", "3s"]);
+    let problem = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{problem}");
+    assert!(problem.contains(&format!("process {}", there.child.id())), "{problem}");
+    assert!(!problem.contains(&format!("process {} ", here.child.id())), "{problem}");
+    there.signal(rustix::process::Signal::CONT);
+}
+
+#[test]
+fn stores_that_are_refused() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    place.write("garbage.db", [b'x'; 5000]);
+    place.write("open.db", "");
+    for (name, mode) in [("garbage.db", 0o600), ("open.db", 0o644)] {
+        std::fs::set_permissions(place.path(name), std::os::unix::fs::PermissionsExt::from_mode(mode))
+            .unwrap();
+    }
+    for (state, parts) in [
+        ("redis://localhost", &["unknown kind of state store", "sqlite:PATH", "memory"][..]),
+        ("sqlite:", &["names no file"]),
+        ("sqlite:none/state.db", &["No such file", "write to"]),
+        ("sqlite:folder", &["directory"]),
+        ("sqlite:garbage.db", &["not a database", "restore it"]),
+        ("sqlite:open.db", &["chmod 600"]),
+        ("sqlite:private/state.db", &["lies in the private root", "move it"]),
+        ("postgres://shop:secret@127.0.0.1:9/x", &["shop:…@127.0.0.1", "refused"]),
+    ] {
+        let line = place.refusal(&["serve", "--listen", "127.0.0.1:0", "--state", state]);
+        assert!(line.contains("--state") && parts.iter().all(|part| line.contains(part)), "{state}: {line}");
+        assert!(!line.contains("secret"), "{line}");
+    }
+    assert!(!place.path("private/state.db").exists());
+    // A bad default names the setting as well.
+    std::fs::create_dir(place.path("state.db")).unwrap();
+    let line = place.refusal(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(line.contains("sqlite:state.db") && line.contains("the default; --state changes it"), "{line}");
+}
+
+#[test]
+fn the_file_is_private_and_made_by_serve_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::new();
+    let file = place.path("state.db");
+    for arguments in [
+        &["check", "alice", "cars/7/photo.jpg"][..],
+        &["account", "list"],
+        &["config", "show"],
+        &["account", "remove", "bob", "--wait", "--wait-timeout", "200ms"],
+    ] {
+        let output = place.run(arguments);
+        assert!(output.status.code() != Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!file.exists(), "{arguments:?}");
+    }
+    drop(place.serve(&["--state", "memory"]));
+    assert!(!file.exists(), "memory is memory");
+    let gateway = place.serve(&[]);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let cookie = sign_in(&gateway, "alice");
+    sign_out(&gateway, &cookie);
+    // A copy of the one file is a backup: there is no log beside it.
+    std::fs::copy(&file, place.path("copy.db")).unwrap();
+    assert!(!place.path("state.db-wal").exists());
+    drop(gateway);
+    let gateway = place.serve(&["--state", "sqlite:copy.db"]);
+    assert_eq!(status(&gateway, &cookie), 404);
+}
+
+#[test]
+fn the_default_is_beside_the_configuration() {
+    let place = Place::new();
+    place.write("elsewhere/x", "");
+    let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[identity]\naccounts = \"accounts.toml\"\n";
+    place.write("private-media.toml", settings);
+    drop(Gateway::start(&place.path("elsewhere"), &["serve", "--config", "../private-media.toml"]));
+    assert!(place.path("state.db").exists() && !place.path("elsewhere/state.db").exists());
+}
+
+#[test]
+fn state_in_memory_says_what_it_means() {
+    let place = Place::new();
+    let gateway = place.serve(&["--state", "memory"]);
+    until("a warning", || gateway.log().contains("sign-outs are forgotten at a restart"));
+    let cookie = sign_in(&gateway, "alice");
+    assert_eq!(sign_out(&gateway, &cookie).status, 303);
+    assert_eq!(status(&gateway, &cookie), 404);
+    let line = place.refusal(&["account", "remove", "alice", "--wait", "--state", "memory"]);
+    assert!(line.contains("--wait") && line.contains("memory"), "{line}");
+    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200, "nothing was changed");
+}
+
+#[test]
+fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() {
+    let place = Place::new();
+    let gateway = place.serve(&["--cache", "200ms"]);
+    let (before, after) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
+    let empty = std::fs::read(place.path("state.db")).unwrap();
+    assert_eq!(sign_out(&gateway, &before).status, 303);
+    std::fs::remove_file(place.path("state.db")).unwrap();
+    until("it is there again", || place.path("state.db").exists() && health(&gateway) == 200);
+    assert_eq!(sign_out(&gateway, &after).status, 303);
+    // A backup of an earlier time is put in place of it.
+    place.write("restored.db", empty);
+    std::fs::set_permissions(place.path("restored.db"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    std::fs::rename(place.path("restored.db"), place.path("state.db")).unwrap();
+    until("it is noticed", || gateway.log().matches("removed or replaced; storing again").count() == 2);
+    until("ready", || health(&gateway) == 200);
+    drop(gateway);
+    let gateway = place.serve(&["--cache", "200ms"]);
+    assert_eq!((status(&gateway, &before), status(&gateway, &after)), (404, 404));
+}
+
+#[test]
+fn a_full_disk_is_said_and_outlived() {
+    if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    let script = "mount -t tmpfs -o size=256k,mode=700 none disk; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-euc", script, "sh"]).arg(program().get_program());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", crate::support::GRANT, "--cache", "200ms"]);
+    command.args(["--state", "sqlite:disk/state.db"]).current_dir(place.path(""));
+    let gateway = Gateway::spawn(command, place.path("gateway.log"));
+    let cookie = sign_in(&gateway, "alice");
+    // The mount is the gateway's own, and seen through it.
+    let seen = format!("/proc/{}/root{}", gateway.child.id(), place.path("disk/filler").display());
+    let _ = std::fs::write(&seen, vec![0; 1 << 20]).unwrap_err();
+    let answer = sign_out(&gateway, &cookie);
+    assert_eq!(answer.status, 503);
+    assert_eq!(status(&gateway, &cookie), 404);
+    assert_eq!(health(&gateway), 503);
+    assert!(gateway.log().contains("disk is full"), "{}", gateway.log());
+    std::fs::remove_file(&seen).unwrap();
+    until("ready again", || health(&gateway) == 200);
+    std::fs::copy(seen.replace("filler", "state.db"), place.path("state.db")).unwrap();
+    drop(gateway);
+    let gateway = place.serve(&[]);
+    assert_eq!(status(&gateway, &cookie), 404, "stored after all");
+}
+
+/// With Django there is no session of ours, and so no store unless it is asked for.
+#[test]
+fn with_django_there_is_a_store_only_on_request() {
+    let place = Place::new();
+    place.write("secret.key", "a secret");
+    std::fs::set_permissions(place.path("secret.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
+    let output = place.run(&["account", "remove", "alice", "--wait", "--identity", "django"]);
+    let line = refusal(&output);
+    assert!(line.contains("--wait") && line.contains("django"), "{line}");
+    // The default state would lie in the root, if there were one.
+    let line = place.refusal(&["serve", "--identity", "django", "--database", "sqlite:none.db"]);
+    assert!(line.contains("--database"), "{line}");
+    assert!(!place.path("state.db").exists());
+}
+
+/// A gateway without a secret signs with a key of its own process.
+#[test]
+fn accounts_without_a_secret_can_sign_out() {
+    let place = Place::new();
+    let accounts = std::fs::read_to_string(place.path("accounts.toml")).unwrap();
+    let without: Vec<_> = accounts.lines().filter(|line| !line.starts_with("secret")).collect();
+    place.write("accounts.toml", without.join("\n"));
+    let gateway = place.serve(&[]);
+    let cookie = sign_in(&gateway, "alice");
+    assert_eq!(status(&gateway, &cookie), 200);
+    assert_eq!(sign_out(&gateway, &cookie).status, 303);
+    assert_eq!(status(&gateway, &cookie), 404);
+}
