@@ -1,19 +1,19 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits.
 
+mod client;
 mod deadlines;
 pub(crate) mod kernel;
 mod paced;
 mod plain;
 mod sockets;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -23,12 +23,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use private_media::delivery::FieldLines;
+use private_media::identity::accounts::ClientClosed;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::body::Body;
 use crate::gateway::Limits;
+use client::SharedStream;
 use deadlines::Deadlines;
 use kernel::Sending;
 use paced::Paced;
@@ -159,21 +161,30 @@ async fn any(
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let files = stream.io().files();
-    let service = service_fn(|request| {
+    let stream = SharedStream::new(stream);
+    let closed = ClientClosed::default();
+    let service = service_fn(|mut request| {
         let (handler, files) = (handler.clone(), files.clone());
+        let (stream, closed) = (stream.clone(), closed.clone());
         async move {
-            let mut response = handler.handle(request, peer).await;
+            request.extensions_mut().insert(closed.clone());
+            let handled = handler.handle(request, peer);
+            let poll_closed =
+                |context: &mut Context<'_>| client::poll_closed(stream.lock().io().stream(), context);
+            let mut response = client::answer_or_reset(handled, &closed, poll_closed).await?;
             response.body_mut().send_by(files);
-            Ok::<_, Infallible>(response)
+            Ok::<_, io::Error>(response)
         }
     });
     let connection = http1::Builder::new()
         .timer(Deadlines::new(limits.head))
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
+        // A client that has closed its sending side still gets its response.
+        .half_close(true)
         // Slices of content reach the connection as they are, and not copied together.
         .writev(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream.clone()), service);
     let seen = stopped.clone();
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped.wait_for(|stopped| *stopped));

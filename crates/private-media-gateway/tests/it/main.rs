@@ -19,4 +19,5 @@ mod load;
 mod names;
 mod plain;
 mod serving;
+mod sign_in;
 mod support;
