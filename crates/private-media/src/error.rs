@@ -4,10 +4,10 @@ use std::error::Error;
 use std::fmt::Write;
 
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::delivery::{MediaBody, MediaResponse};
-use crate::identity::IdentifyError;
+use crate::identity::{IdentifyError, whole_seconds};
 use crate::permission::Denied;
 use crate::request::RequestError;
 use crate::storage::StorageError;
@@ -25,7 +25,12 @@ impl Refusal {
     /// The response. What is denied, what is missing, and what could not be decided are one answer, unless `debug` is on.
     pub(crate) fn into_response(self, debug: bool) -> MediaResponse {
         self.log();
+        let retry = if let Self::Identity(error) = &self { error.retry() } else { None };
         let (status, line) = match &self {
+            // It is about the credentials alone, and the same whether or not there is such a file.
+            Self::Identity(error) if error.retry().is_some() => {
+                (retry.map_or(StatusCode::SERVICE_UNAVAILABLE, |retry| retry.status), "try again later")
+            }
             Self::Request(RequestError::Method) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             Self::Denied(_) | Self::Identity(_) if debug => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Request(RequestError::Path(_))
@@ -43,6 +48,9 @@ impl Refusal {
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
+        if let Some(retry) = retry {
+            headers.insert(RETRY_AFTER, whole_seconds(retry.after).into());
+        }
         MediaResponse::new(status, headers, body)
     }
 
@@ -59,6 +67,9 @@ impl Refusal {
 
     fn log(&self) {
         match self {
+            Self::Identity(error) if error.retry().is_some() => {
+                tracing::debug!(reason = self.reason(), "refused");
+            }
             Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {
                 tracing::error!(reason = self.reason(), "a request could not be answered");
             }

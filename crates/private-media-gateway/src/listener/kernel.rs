@@ -152,6 +152,10 @@ impl Sending {
         self.files.clone()
     }
 
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Reads what there is, behind what is in the buffer and as far as it has room.
     pub(crate) fn poll_read_behind(
         &mut self,

@@ -1,5 +1,6 @@
 //! Accepts connections and speaks HTTP/1.1 on them, within limits.
 
+mod client;
 mod content;
 mod deadlines;
 mod head_gate;
@@ -10,14 +11,13 @@ mod page_cache;
 mod plain;
 mod sockets;
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
@@ -27,6 +27,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use private_media::delivery::FieldLines;
+use private_media::identity::accounts::ClientClosed;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 use crate::body::Body;
 use crate::gateway::Limits;
 use crate::signals::Stop;
+use client::SharedStream;
 use deadlines::Deadlines;
 use head_gate::HeadGate;
 use kernel::Sending;
@@ -170,29 +172,38 @@ async fn any(
     mut stopped: watch::Receiver<bool>,
 ) -> hyper::Result<()> {
     let files = stream.io().files();
-    let service = service_fn(|request| {
+    let stream = SharedStream::new(stream);
+    let closed = ClientClosed::default();
+    let service = service_fn(|mut request| {
         let (handler, files) = (handler.clone(), files.clone());
+        let (stream, closed) = (stream.clone(), closed.clone());
         async move {
+            request.extensions_mut().insert(closed.clone());
             let request = RequestBody::limit(request, limits.min_rate);
             let (progress, headers) = (request.body().progress(), request.headers());
             let is_chunked = headers.contains_key(TRANSFER_ENCODING);
-            let mut response = handler.handle(request, peer).await;
+            let preparing = handler.handle(request, peer);
+            let poll_closed =
+                |context: &mut Context<'_>| client::poll_closed(stream.lock().io().stream(), context);
+            let mut response = client::answer_or_reset(preparing, &closed, poll_closed).await?;
             // What has not been read cannot be told from the next request, and hyper alone knows where chunks end. The client is told that
             // the connection ends (RFC 9112 section 9.6), or it would send the next request into it.
             if is_chunked || !progress.is_read() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response.body_mut().send_by(files);
-            Ok::<_, Infallible>(response)
+            Ok::<_, io::Error>(response)
         }
     });
     let connection = http1::Builder::new()
         .timer(Deadlines::new(limits.head))
         .header_read_timeout(limits.head)
         .max_buf_size(BUFFER)
+        // A client that has closed its sending side still gets its response.
+        .half_close(true)
         // Slices of content reach the connection as they are, and not copied together.
         .writev(true)
-        .serve_connection(TokioIo::new(HeadGate::new(stream)), service);
+        .serve_connection(TokioIo::new(HeadGate::new(stream.clone())), service);
     let seen = stopped.clone();
     let mut connection = pin!(connection);
     let mut stopping = pin!(stopped.wait_for(|stopped| *stopped));

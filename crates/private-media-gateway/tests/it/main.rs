@@ -22,6 +22,7 @@ mod names;
 mod plain;
 mod root;
 mod serving;
+mod sign_in;
 mod slow_disk;
 mod state;
 mod support;

@@ -10,8 +10,10 @@ pub mod accounts;
 pub mod django;
 
 use std::fmt;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use http::StatusCode;
 use http::header::HeaderName;
 use http::request::Parts;
 
@@ -56,15 +58,48 @@ where
     }
 }
 
-/// It could not be found out who asks. The text goes to the log, never to the client.
+/// The client could not be identified. The text goes to the log, never to the client.
 #[derive(Debug)]
-pub struct IdentifyError(Box<dyn std::error::Error + Send + Sync>);
+pub struct IdentifyError {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    retry: Option<Retry>,
+}
+
+/// What a client is told that may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) status: StatusCode,
+    pub(crate) after: Duration,
+}
 
 impl IdentifyError {
-    /// An error with this cause.
+    /// An error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self { cause: cause.into(), retry: None }
     }
+
+    /// There were too many wrong credentials, and these were not checked. The response is 429 with `Retry-After`, for every path.
+    #[must_use]
+    pub fn throttled(retry_after: Duration) -> Self {
+        let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
+        Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
+    }
+
+    /// Too many credentials were waiting to be checked. The response is 503 with `Retry-After`, for every path.
+    #[must_use]
+    pub fn overloaded(retry_after: Duration) -> Self {
+        let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
+        Self { cause: "too many credentials wait to be checked".into(), retry: Some(retry) }
+    }
+
+    pub(crate) fn retry(&self) -> Option<Retry> {
+        self.retry
+    }
+}
+
+/// The seconds of a `Retry-After` field (RFC 9110 section 10.2.3), rounded up.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }
 
 impl fmt::Display for IdentifyError {
@@ -75,6 +110,6 @@ impl fmt::Display for IdentifyError {
 
 impl std::error::Error for IdentifyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.cause)
     }
 }

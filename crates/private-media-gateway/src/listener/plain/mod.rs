@@ -18,12 +18,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::header::AUTHORIZATION;
 use http_body::Body as _;
+use private_media::identity::accounts::ClientClosed;
 use tokio::io::AsyncWrite;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::Handler;
+use super::client;
 use super::kernel::Sending;
 use super::paced::Paced;
 use crate::body::Body;
@@ -53,6 +56,7 @@ pub(super) async fn serve(
     let stop = pin!(stopped.wait_for(|stopped| *stopped));
     let mut idle = Idle { deadline: Deadline::new(limit), stop, is_waiting_for_stop: false, seen };
     let mut asked = Asked::new();
+    let closed = ClientClosed::default();
     loop {
         idle.deadline.begin();
         match poll_fn(|context| asked.poll(context, &mut stream, handler, &mut idle)).await? {
@@ -63,7 +67,12 @@ pub(super) async fn serve(
             }
             Next::End => return Ok(None),
         }
-        let mut answer = handler.file(&mut asked.head, peer).await;
+        if asked.head.headers.contains_key(AUTHORIZATION) {
+            asked.head.extensions.insert(closed.clone());
+        }
+        let answer = handler.file(&mut asked.head, peer);
+        let poll_closed = |context: &mut Context<'_>| client::poll_closed(stream.io().stream(), context);
+        let mut answer = client::answer_or_reset(answer, &closed, poll_closed).await?;
         answer.body.send_by(stream.io().files());
         let is_last = asked.is_last || idle.is_stopping();
         let mut head = SCRATCH.take();

@@ -1,7 +1,9 @@
 //! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
 
+mod device;
 mod ended;
 mod file;
+mod hashing;
 mod known;
 mod page;
 mod password;
@@ -21,17 +23,18 @@ use base64::engine::general_purpose::STANDARD;
 use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
-use tokio::sync::Semaphore;
 
-use super::{Identify, IdentifyError, Identity};
+use super::{Identify, IdentifyError, Identity, whole_seconds};
 use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
+pub use hashing::ClientClosed;
+use hashing::{HashQueue, QueueFull};
 use known::{Known, SignedIn};
 pub use page::is_cross_site;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
-use throttle::Throttle;
+use throttle::{Guesser, Throttle};
 
 /// The accounts that can sign in, as [`Identify`] and as the pages `-/sign-in` and `-/sign-out`. Cheap to clone; the clones are
 /// one.
@@ -39,8 +42,9 @@ use throttle::Throttle;
 /// A request is told apart by HTTP Basic (RFC 7617), where it has an `Authorization` field, else by the session cookie that
 /// signing in sets. What is wrong, malformed, expired or gone is anonymous.
 ///
-/// Guessing is slowed down for each account and client address. Passwords are checked one at a time: each takes 19 MiB and a
-/// processor for some 20 ms, and neither can be had by sending many.
+/// Guessing is slowed down for each account, for each client address, and for both together; a browser that has signed in to the
+/// account before is counted by itself. Passwords are checked one at a time, as each takes 19 MiB and a processor for some 20 ms;
+/// client addresses take turns, and what does not fit into the queue is refused.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -80,27 +84,45 @@ struct Inner {
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
     ended: EndedSessions,
-    hashing: Semaphore,
-    /// Passwords that were right a moment ago, by a digest that nobody else can make, and whose they are.
-    verified: Mutex<Verified>,
+    hashing: HashQueue<Result<Arc<Account>, Refused>>,
+    /// By account name.
+    verified: Mutex<HashMap<String, Verified>>,
     verified_key: Key,
     #[cfg(test)]
     hashed: std::sync::atomic::AtomicUsize,
 }
 
-type Verified = HashMap<[u8; 32], (Arc<Account>, Instant)>;
+/// The password of an account that was right a moment ago, as a digest that nobody else can make.
+struct Verified {
+    digest: [u8; 32],
+    account: Arc<Account>,
+    until: Instant,
+}
+
+/// How a password compares with the one that was right a moment ago.
+enum Remembered {
+    Right(Arc<Account>),
+    Wrong,
+    Nothing,
+}
+
+/// A name, a password, and who sent them.
+struct Attempt {
+    who: Guesser,
+    name: String,
+    password: String,
+    digest: [u8; 32],
+}
 
 /// The accounts as they are now.
 struct Current {
     accounts: HashMap<String, Arc<Account>>,
     key: Key,
+    device_key: Key,
     has_secret: bool,
     digest: Option<[u8; 32]>,
     known: Known,
 }
-
-/// The most passwords that are remembered as right.
-const REMEMBERED: usize = 10_000;
 
 impl Accounts {
     /// The accounts of a file. An error means that the system gives no random numbers.
@@ -114,7 +136,7 @@ impl Accounts {
             current,
             throttle: Mutex::default(),
             ended: EndedSessions::default(),
-            hashing: Semaphore::new(1),
+            hashing: HashQueue::default(),
             verified: Mutex::default(),
             verified_key: random()?,
             #[cfg(test)]
@@ -160,7 +182,8 @@ impl Accounts {
         password: &str,
         from: Option<ClientAddr>,
     ) -> Result<Identity, Refused> {
-        let account = self.verify_account(name, password, from).await?;
+        let who = Guesser::new(name, from.map(|ClientAddr(ip)| ip), None);
+        let account = self.verify_account(name, password, who, ClientClosed::default()).await?;
         Ok(Identity::User(Arc::clone(&account.user)))
     }
 
@@ -168,41 +191,49 @@ impl Accounts {
         &self,
         name: &str,
         password: &str,
-        from: Option<ClientAddr>,
+        who: Guesser,
+        closed: ClientClosed,
     ) -> Result<Arc<Account>, Refused> {
+        let now = Instant::now();
+        // First of all: who has to wait learns nothing, not even by a password that was right a moment ago.
+        if let Some(wait) = locked(&self.0.throttle).wait(&who, now) {
+            return Err(Refused::wait(wait));
+        }
         let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
-        if let Some(account) = self.verified(&digest) {
-            return Ok(account);
-        }
-        let who = throttle::Guesser::new(name, from.map(|ClientAddr(ip)| ip));
-        if let Some(wait) = locked(&self.0.throttle).wait(&who, Instant::now()) {
-            return Err(Refused { wait: Some(wait) });
-        }
-        let permit = self.0.hashing.acquire().await;
-        // Many requests of one browser wait here for the same password.
-        if let Some(account) = self.verified(&digest) {
-            return Ok(account);
-        }
-        // And so do many guesses: those that were made meanwhile count.
-        if let Some(wait) = locked(&self.0.throttle).wait(&who, Instant::now()) {
-            return Err(Refused { wait: Some(wait) });
+        let is_counted = match self.remembered(name, &digest) {
+            Remembered::Right(account) => return Ok(account),
+            // It is known to be wrong, so it counts even if the client leaves now. It is hashed like others, so the time says nothing.
+            Remembered::Wrong => {
+                locked(&self.0.throttle).begin(&who, now).map_err(Refused::wait)?;
+                true
+            }
+            Remembered::Nothing => false,
+        };
+        let lane = who.lane();
+        let attempt = Attempt { who, name: name.to_owned(), password: password.to_owned(), digest };
+        let accounts = self.clone();
+        let checked = self.0.hashing.run(lane, digest, closed, move || accounts.check(&attempt, is_counted));
+        checked.await.unwrap_or_else(|QueueFull| Err(Refused::overloaded()))
+    }
+
+    /// Hashes a password and says whose it is, on a thread that may take its time.
+    fn check(&self, attempt: &Attempt, is_counted: bool) -> Result<Arc<Account>, Refused> {
+        let Attempt { who, name, password, digest } = attempt;
+        if !is_counted {
+            // Many requests of one browser may have waited for the same password, and many guesses for their turn.
+            if let Remembered::Right(account) = self.remembered(name, digest) {
+                return Ok(account);
+            }
+            locked(&self.0.throttle).begin(who, Instant::now()).map_err(Refused::wait)?;
         }
         let account = self.current().accounts.get(name).cloned();
-        let hash = account.as_ref().map(|account| account.password.clone());
-        let password = password.to_owned();
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // A name that is unknown takes as long as one that is known.
-        let right = tokio::task::spawn_blocking(move || password::verify(hash.as_ref(), &password)).await;
-        drop(permit);
-        let mut throttle = locked(&self.0.throttle);
-        let Some(account) = account.filter(|_| right.unwrap_or(false)) else {
-            throttle.failed(&who, Instant::now());
-            return Err(Refused { wait: None });
-        };
-        throttle.succeeded(&who);
-        drop(throttle);
-        self.remember(digest, &account);
+        let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
+        let account = account.filter(|_| is_right).ok_or(Refused::wrong())?;
+        locked(&self.0.throttle).succeeded(who, Instant::now());
+        self.remember(*digest, &account);
         Ok(account)
     }
 
@@ -210,24 +241,36 @@ impl Accounts {
         Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The account that this password was right for, if it is the account still: what was hashed while the accounts were replaced
-    /// may be remembered, but counts for nothing.
-    fn verified(&self, digest: &[u8; 32]) -> Option<Arc<Account>> {
+    /// Compares a password with the one that was right for this account a moment ago, if it is the account still: what was hashed
+    /// while the accounts were replaced may be remembered, but counts for nothing.
+    fn remembered(&self, name: &str, digest: &[u8; 32]) -> Remembered {
         let verified = locked(&self.0.verified);
-        let (account, until) = verified.get(digest)?;
-        let current = self.current().accounts.get(account.name()).cloned()?;
-        (*until > Instant::now() && Arc::ptr_eq(account, &current)).then_some(current)
+        let Some(last) = verified.get(name).filter(|last| last.until > Instant::now()) else {
+            return Remembered::Nothing;
+        };
+        let account = self.current().accounts.get(name).cloned();
+        match account.filter(|account| Arc::ptr_eq(account, &last.account)) {
+            Some(account) if last.digest == *digest => Remembered::Right(account),
+            Some(_) => Remembered::Wrong,
+            None => Remembered::Nothing,
+        }
     }
 
     fn remember(&self, digest: [u8; 32], account: &Arc<Account>) {
-        let now = Instant::now();
-        let mut verified = locked(&self.0.verified);
-        if verified.len() >= REMEMBERED {
-            verified.retain(|_, (_, until)| *until > now);
+        if !self.0.options.cache.is_zero() {
+            let (account, until) = (Arc::clone(account), Instant::now() + self.0.options.cache);
+            locked(&self.0.verified).insert(account.name().to_owned(), Verified { digest, account, until });
         }
-        if verified.len() < REMEMBERED && !self.0.options.cache.is_zero() {
-            verified.insert(digest, (Arc::clone(account), now + self.0.options.cache));
-        }
+    }
+
+    /// Who tries to sign in as `name` with this request: a device that the account knows, or else an address.
+    fn guesser(&self, name: &str, request: &Parts) -> Guesser {
+        let current = self.current();
+        let device = current.accounts.get(name).and_then(|account| {
+            device::known(&request.headers, account, &current.device_key, SystemTime::now())
+        });
+        let address = request.extensions.get().map(|ClientAddr(ip)| *ip);
+        Guesser::new(name, address, device)
     }
 
     /// The user of a session cookie's value.
@@ -255,10 +298,12 @@ impl Accounts {
 impl Current {
     fn new(file: AccountsFile, own_key: &Key) -> Self {
         let secret = file.secret();
+        let key = secret.map_or_else(|| own_key.clone(), Key::new);
         Self {
             has_secret: secret.is_some(),
             digest: file.digest(),
-            key: secret.map_or_else(|| own_key.clone(), Key::new),
+            device_key: device::key(&key),
+            key,
             accounts: file
                 .into_accounts()
                 .map(|account| (account.name().to_owned(), Arc::new(account)))
@@ -294,8 +339,14 @@ impl Identify for Accounts {
             // Whoever sends credentials is who they say or nobody, and never who the cookie says.
             let credentials = basic(field.as_bytes()).filter(|_| fields.next().is_none());
             let Some((name, password)) = credentials else { return Ok(Identity::Anonymous) };
-            let from = request.extensions.get().copied();
-            Ok(self.verify(&name, &password, from).await.unwrap_or_default())
+            let who = self.guesser(&name, request);
+            let closed = request.extensions.get().cloned().unwrap_or_default();
+            match self.verify_account(&name, &password, who, closed).await {
+                Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
+                Err(Refused { wait: None, .. }) => Ok(Identity::Anonymous),
+                Err(Refused { wait: Some(wait), overloaded: false }) => Err(IdentifyError::throttled(wait)),
+                Err(Refused { wait: Some(wait), overloaded: true }) => Err(IdentifyError::overloaded(wait)),
+            }
         })
     }
 }
@@ -306,18 +357,37 @@ impl fmt::Debug for Accounts {
     }
 }
 
-/// A name and a password that were not right.
+/// Why a name and a password were not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refused {
-    /// How long to wait before the next try is looked at, if this one was not, as there have been too many.
+    /// How long to wait before the next attempt. With it, the password was not checked, and may have been right.
     pub wait: Option<Duration>,
+    /// Whether too many passwords were waiting to be checked; else `wait` is for too many wrong ones.
+    pub overloaded: bool,
+}
+
+impl Refused {
+    fn wrong() -> Self {
+        Self { wait: None, overloaded: false }
+    }
+
+    fn wait(wait: Duration) -> Self {
+        Self { wait: Some(wait), overloaded: false }
+    }
+
+    fn overloaded() -> Self {
+        Self { wait: Some(hashing::RETRY_AFTER), overloaded: true }
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.wait {
-            Some(wait) => write!(f, "too many tries; the next is looked at in {} s", wait.as_secs() + 1),
-            None => f.write_str("the name or the password is wrong"),
+        let Some(wait) = self.wait else { return f.write_str("the name or the password is wrong") };
+        f.write_str(if self.overloaded { "too many sign-ins at the moment" } else { "too many attempts" })?;
+        match whole_seconds(wait) {
+            seconds @ 0..120 => write!(f, "; try again in {seconds} s"),
+            seconds => write!(f, "; try again in {} minutes", seconds.div_ceil(60)),
         }
     }
 }

@@ -20,7 +20,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
-use super::{Accounts, ClientAddr, Refused, session};
+use super::file::Account;
+use super::{Accounts, ClientAddr, Refused, device, session};
+use crate::identity::whole_seconds;
 
 /// The largest form that is read, in bytes, and how long it may take to arrive.
 const MAX_FORM: usize = 8 << 10;
@@ -70,7 +72,7 @@ impl Accounts {
         let next = field(form, "next").unwrap_or_default();
         let now = SystemTime::now();
         if let Page::SignOut = page {
-            let cleared = self.cookie(String::new(), Duration::ZERO, head);
+            let cleared = self.session_cookie(String::new(), Duration::ZERO, head);
             let Some(token) = session::cookie(&head.headers) else { return Self::go(&next, cleared) };
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
@@ -83,11 +85,23 @@ impl Accounts {
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
         let from: Option<ClientAddr> = head.extensions.get().copied();
-        match self.verify_account(&name, &password, from).await {
+        let who = self.guesser(&name, head);
+        let closed = head.extensions.get().cloned().unwrap_or_default();
+        match self.verify_account(&name, &password, who, closed).await {
             Ok(account) => match self.begin_session(&account, now + self.0.options.session) {
-                Some(token) => Self::go(&next, self.cookie(token, self.0.options.session, head)),
+                Some(token) => {
+                    let session = self.session_cookie(token, self.0.options.session, head);
+                    let mut response = Self::go(&next, session);
+                    if let Some(device) = self.device_cookie(&account, head, now) {
+                        response.headers_mut().append(SET_COOKIE, device);
+                    }
+                    response
+                }
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
             },
+            Err(refused) if refused.overloaded => {
+                self.refuse(page, StatusCode::SERVICE_UNAVAILABLE, &next, refused)
+            }
             Err(refused) => {
                 tracing::warn!(account = name.escape_debug().to_string(), ?from, %refused, "a sign-in was refused");
                 // 401 would need a challenge (RFC 9110 section 15.5.2), and so the browser's own dialogue.
@@ -96,27 +110,29 @@ impl Accounts {
                 } else {
                     StatusCode::FORBIDDEN
                 };
-                let mut response = self.form(page, status, &next, Some(refused));
-                if let Some(wait) = refused.wait {
-                    response.headers_mut().insert(RETRY_AFTER, (wait.as_secs() + 1).into());
-                }
-                response
+                self.refuse(page, status, &next, refused)
             }
         }
     }
 
-    fn cookie(&self, token: String, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
-        // A browser says in Origin by which scheme it sees us, whatever is between.
-        let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-        let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
-        let lasts = cookie::time::Duration::try_from(lasts).unwrap_or(cookie::time::Duration::ZERO);
-        let cookie = Cookie::build((session::NAME, token))
-            .path(self.0.options.cookie_path.clone())
-            .max_age(lasts)
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(is_https);
-        HeaderValue::try_from(cookie.build().to_string()).ok()
+    fn refuse(&self, page: Page, status: StatusCode, next: &str, refused: Refused) -> Response<Full<Bytes>> {
+        let mut response = self.form(page, status, next, Some(refused));
+        if let Some(wait) = refused.wait {
+            response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
+        }
+        response
+    }
+
+    fn session_cookie(&self, token: String, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
+        cookie(session::NAME, token, &self.0.options.cookie_path, lasts, head)
+    }
+
+    /// By which this browser is known when it signs in to the account again. Only the sign-in page gets it.
+    fn device_cookie(&self, account: &Account, head: &Parts, now: SystemTime) -> Option<HeaderValue> {
+        let current = self.current();
+        let known = device::known(&head.headers, account, &current.device_key, now);
+        let token = device::token(known, account, &current.device_key, now)?;
+        cookie(device::NAME, token, &format!("{}-/sign-in", self.0.options.url), device::LASTS, head)
     }
 
     /// On to where the user wanted to go, if that is on this site.
@@ -160,6 +176,20 @@ impl Accounts {
         add_safety(&mut response);
         response
     }
+}
+
+fn cookie(name: &str, token: String, path: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
+    // A browser says in Origin by which scheme it sees us, whatever is between.
+    let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
+    let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
+    let lasts = cookie::time::Duration::try_from(lasts).unwrap_or(cookie::time::Duration::ZERO);
+    let cookie = Cookie::build((name, token))
+        .path(path)
+        .max_age(lasts)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(is_https);
+    HeaderValue::try_from(cookie.build().to_string()).ok()
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -217,7 +217,9 @@ async fn a_signature_is_computed_once() {
 #[tokio::test]
 async fn a_password_that_changes_while_it_is_checked() {
     let accounts = accounts();
-    let proven = accounts.verify_account("alice", PASSWORD, None).await.unwrap();
+    let guesser = Guesser::new("alice", None, None);
+    let proven = accounts.verify_account("alice", PASSWORD, guesser, ClientClosed::default()).await;
+    let proven = proven.unwrap();
     let mut changed = file();
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
@@ -462,16 +464,201 @@ async fn many_guesses_are_not_hashed() {
 #[tokio::test]
 async fn who_has_to_wait_is_told_how_long() {
     let accounts = accounts();
-    let who = throttle::Guesser::new("alice", None);
-    for _ in 0..30 {
-        locked(&accounts.0.throttle).failed(&who, Instant::now());
+    guess(&accounts, "alice", 30);
+    for name in ["alice", "nobody"] {
+        guess(&accounts, name, 30);
+        let response = post(&accounts, "/-/sign-in", &[], &format!("name={name}&password=x")).await;
+        assert_eq!(
+            (response.status(), &response.headers()["retry-after"]),
+            (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("1080"))
+        );
+        assert!(text(response).await.contains("Too many attempts; try again in 18 minutes."));
+        // By Basic it is the same, and the right password is not looked at either.
+        let mut request = Request::new(());
+        let basic = basic_header(&format!("{name}:{PASSWORD}"));
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(basic).unwrap());
+        let error = accounts.identify(&request.into_parts().0).await.unwrap_err();
+        let retry = error.retry().unwrap();
+        assert_eq!((retry.status, retry.after.as_secs()), (StatusCode::TOO_MANY_REQUESTS, 1079));
     }
-    let response = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
+}
+
+/// Counts wrong passwords from everywhere, without hashing them.
+fn guess(accounts: &Accounts, name: &str, times: u32) {
+    for n in 0..times {
+        let who = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes())), None);
+        let _ = locked(&accounts.0.throttle).begin(&who, Instant::now());
+    }
+}
+
+/// What was right a moment ago helps nobody to guess: a password that differs from it is counted, also if its client leaves.
+#[tokio::test]
+async fn a_remembered_password_gives_no_free_guesses() {
+    let accounts = accounts();
+    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    assert!(accounts.verify("alice", PASSWORD, from).await.is_ok());
+    for n in 0..5 {
+        let guess = format!("guess {n}");
+        let left = accounts.verify("alice", &guess, from);
+        assert!(tokio::time::timeout(Duration::ZERO, left).await.is_err(), "it waits for its hash");
+    }
+    let refused = accounts.verify("alice", PASSWORD, from).await.unwrap_err();
+    assert!(refused.wait.is_some(), "who has to wait is not told by the right one either");
+    let elsewhere = Some(ClientAddr("192.0.2.2".parse().unwrap()));
+    assert!(accounts.verify("alice", PASSWORD, elsewhere).await.is_ok());
+}
+
+/// The cookies that a response sets, as a browser would send them.
+fn set_cookies(response: &Response<Full<Bytes>>) -> Vec<String> {
+    let lines = response.headers().get_all("set-cookie").iter();
+    lines.map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_device_that_has_signed_in_before_does_not_wait_for_strangers() {
+    let accounts = accounts();
+    let response = post(&accounts, "/-/sign-in", &[("origin", "https://example.com")], &right("/")).await;
+    let line = response.headers().get_all("set-cookie").iter().nth(1).unwrap().to_str().unwrap().to_owned();
+    for part in
+        ["; HttpOnly", "; SameSite=Lax", "; Path=/private/-/sign-in", "; Max-Age=15552000", "; Secure"]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    let [session, device] = <[String; 2]>::try_from(set_cookies(&response)).unwrap();
+    guess(&accounts, "alice", 200);
+    let sign_in =
+        async |cookie: &str| post(&accounts, "/-/sign-in", &[("cookie", cookie)], &right("/")).await;
+    assert_eq!(sign_in("").await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sign_in(&session).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    let again = sign_in(&device).await;
+    assert_eq!(again.status(), StatusCode::SEE_OTHER);
+    let id = |cookie: &str| {
+        let key = device::key(&Key::new([7; 32]));
+        Session::parse(cookie.split_once('=').unwrap().1, &key).unwrap().id
+    };
+    assert_eq!(id(&device), id(&set_cookies(&again)[1]), "it is the same device");
+    // It waits for its own failures.
+    let wrong = async |cookie: &str| {
+        post(&accounts, "/-/sign-in", &[("cookie", cookie)], "name=alice&password=x").await.status()
+    };
+    for _ in 0..5 {
+        assert_eq!(wrong(&device).await, StatusCode::FORBIDDEN);
+    }
+    assert_eq!(wrong(&device).await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn device_cookies_that_do_not_count() {
+    let accounts = accounts();
+    let response = post(&accounts, "/-/sign-in", &[], &right("/")).await;
+    let [session, device] = <[String; 2]>::try_from(set_cookies(&response)).unwrap();
+    let token = |cookie: &str| cookie.split_once('=').unwrap().1.to_owned();
+    // Neither cookie is the other.
+    assert_eq!(
+        who(&accounts, &[("cookie", &format!("private_media_session={}", token(&device)))]).await,
+        None
+    );
+    assert_eq!(who(&accounts, &[("cookie", &device)]).await, None, "nobody is signed in by it");
+    let known = |accounts: &Accounts, cookie: &str, name: &str, now: SystemTime| {
+        let current = accounts.current();
+        let request = Request::get("/").header("cookie", cookie).body(()).unwrap();
+        let account = current.accounts.get(name)?;
+        device::known(request.headers(), account, &current.device_key, now)
+    };
+    let now = SystemTime::now();
+    assert!(known(&accounts, &device, "alice", now).is_some());
+    assert!(known(&accounts, &device, "alice", now + device::LASTS - Duration::from_secs(60)).is_some());
+    assert!(known(&accounts, &device, "alice", now + device::LASTS + Duration::from_secs(1)).is_none());
+    for (cookie, name) in [
+        (device.clone(), "carol"),
+        (format!("private_media_device={}", token(&session)), "alice"),
+        (format!("{device}; {device}"), "alice"),
+        (format!("{device}A"), "alice"),
+        (device.replace('=', "=A"), "alice"),
+        (String::new(), "alice"),
+    ] {
+        assert_eq!(known(&accounts, &cookie, name, now), None, "{cookie} for {name}");
+    }
+    // An account that was removed and added again, or has another password, does not know it.
+    let mut changed = file();
+    changed.remove("alice").unwrap();
+    accounts.replace(again(&changed));
+    guess(&accounts, "alice", 30);
+    let answer = post(&accounts, "/-/sign-in", &[("cookie", &device)], &right("/")).await;
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "as for any name");
+    changed.add(new("alice", "7", PASSWORD)).unwrap();
+    accounts.replace(changed);
+    assert_eq!(known(&accounts, &device, "alice", now), None);
+}
+
+/// A name without an account cannot be told from one with, by the answers to wrong passwords.
+#[tokio::test]
+async fn answers_do_not_say_which_names_exist() {
+    let accounts = accounts();
+    let mut answers = Vec::new();
+    for name in ["alice", "nobody"] {
+        let mut seen = Vec::new();
+        for n in 0..60_u8 {
+            let form = format!("name={name}&password=guess+{n}");
+            let mut request = Request::post("/-/sign-in").body(Full::<Bytes>::from(form)).unwrap();
+            request.extensions_mut().insert(ClientAddr(IpAddr::from([192, 0, 2, n / 8])));
+            let response = accounts.page(request).await.unwrap();
+            let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().to_owned());
+            let (status, retry) = (response.status(), retry.map(|retry| retry.parse::<u64>().unwrap() / 60));
+            seen.push((status, retry));
+        }
+        assert_eq!(seen.iter().filter(|(status, _)| *status == StatusCode::FORBIDDEN).count(), 20);
+        answers.push(seen);
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_503_whoever_asks_for_what() {
+    let accounts = accounts();
+    // A hash that takes until the test is over, and a full queue behind it.
+    let (end, may_end) = std::sync::mpsc::channel::<()>();
+    let mut jobs = vec![];
+    let mut may_end = Some(may_end);
+    for n in 0..=256_u32 {
+        let queue = accounts.0.hashing.clone();
+        let may_end = may_end.take();
+        let lane = hashing::Lane::Network(IpAddr::from(n.to_be_bytes()));
+        let work = move || {
+            may_end.map(|may_end| may_end.recv());
+            Err(Refused::wrong())
+        };
+        let job = queue.clone();
+        jobs.push(tokio::spawn(async move { job.run(lane, [0; 32], ClientClosed::default(), work).await }));
+        tokio::task::yield_now().await;
+        while n == 0 && format!("{queue:?}").contains("waiting: 1") {
+            tokio::task::yield_now().await;
+        }
+    }
+    let response = post(&accounts, "/-/sign-in", &[], &right("/")).await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),
-        (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("5"))
+        (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("5"))
     );
-    assert!(text(response).await.contains("Too many tries"));
+    assert!(text(response).await.contains("Too many sign-ins at the moment; try again in 5 s."));
+    // The credentials are looked at before any storage, so there is nothing that a file could change.
+    let media = crate::PrivateMedia::builder(crate::MemoryStorage::new()).identify(accounts.clone()).build();
+    let mut answers = vec![];
+    for path in ["/cars/7/photo.jpg", "/cars/7/none.jpg"] {
+        let mut request = Request::get(path).body(()).unwrap();
+        let basic = basic_header(&format!("alice:{PASSWORD}"));
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(basic).unwrap());
+        let (response, _) = media.service().respond(&request.into_parts().0).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "5");
+        let headers = response.headers().clone();
+        answers.push((headers, response.into_body().collect().await.unwrap().to_bytes()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    end.send(()).unwrap();
+    for job in jobs {
+        assert!(matches!(job.await.unwrap(), Ok(Err(Refused { wait: None, .. }))));
+    }
 }
 
 #[test]

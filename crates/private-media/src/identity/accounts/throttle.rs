@@ -1,222 +1,237 @@
 //! Slows down whoever guesses passwords.
+//!
+//! Each guess is counted before its password is hashed, by account and address, by account, and by address; the guess of a device
+//! that has signed in to the account before is counted for that device alone. Names without an account are counted like others, so
+//! the answers do not tell which names exist. Time is the monotonic clock: setting the system's clock changes nothing here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// The most subjects whose failures are remembered.
-const REMEMBERED: usize = 10_000;
-/// After so long without another failure, what was is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+use super::device::DeviceId;
+use super::hashing::Lane;
+
+/// Wrong passwords for one account from one address, or from one known device: 5 are free, then each wait is twice as long, from 1
+/// second to half an hour. One is forgotten each half hour. That is 62 in the first 24 hours, and 48 a day from then on.
+const FREE: u32 = 5;
+const LONGEST: Duration = Duration::from_secs(30 * 60);
+const FORGOTTEN: Duration = LONGEST;
+
+/// Wrong passwords for one account from all addresses: 20 at once, and 80 a day. In any 24 hours that is 100.
+const ACCOUNT: Rate = Rate { burst: 20, every: Duration::from_secs(86_400 / 80) };
+/// Wrong passwords from one address for all accounts: 100 at once, and one a minute. In any 24 hours that is 1,540. Many people may
+/// share an address, behind a front server all do, and nobody there waits longer than a minute.
+const NETWORK: Rate = Rate { burst: 100, every: Duration::from_secs(60) };
+
+/// The most counters of a kind. A hash takes some 20 ms, and an account's counter is fresh again 18 minutes after one guess, so there
+/// are no more than 54,000 that matter: a flood ends before it can make the throttle forget anything.
+const CAPACITY: usize = 100_000;
 
 /// Who tries to sign in as whom.
 #[derive(Debug, Clone)]
 pub(super) struct Guesser {
     name: String,
     network: Option<IpAddr>,
-}
-
-/// What failures are counted for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Subject {
-    /// One name from one address: somebody guesses one password.
-    Both(String, IpAddr),
-    /// One name from anywhere. It waits seconds at the most, so that nobody can lock out a user from afar.
-    Name(String),
-    /// Any name from one address: somebody tries one password on many. Higher, as many people may share an address.
-    Network(IpAddr),
-}
-
-impl Subject {
-    /// How many failures are free, and the longest wait after them.
-    fn limits(&self) -> (u32, Duration) {
-        match self {
-            Self::Both(..) => (5, Duration::from_secs(15 * 60)),
-            Self::Name(_) => (20, Duration::from_secs(5)),
-            Self::Network(_) => (50, Duration::from_secs(15 * 60)),
-        }
-    }
+    device: Option<DeviceId>,
 }
 
 impl Guesser {
-    pub(super) fn new(name: &str, address: Option<IpAddr>) -> Self {
+    /// Someone at this address, on a device that has signed in to the account before if it is given.
+    pub(super) fn new(name: &str, address: Option<IpAddr>, device: Option<DeviceId>) -> Self {
         // A household has a whole /64 of IPv6.
         let network = address.map(|address| match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
         });
-        // A longer name is nobody's, and takes no memory.
-        Self { name: name.chars().take(64).collect(), network }
+        Self { name: name.to_owned(), network, device }
     }
 
-    fn both(&self) -> Option<Subject> {
-        self.network.map(|network| Subject::Both(self.name.clone(), network))
-    }
-
-    fn subjects(&self) -> impl Iterator<Item = Subject> {
-        let network = self.network.map(Subject::Network);
-        self.both().into_iter().chain(network).chain([Subject::Name(self.name.clone())])
+    /// Where this one waits for a password to be hashed.
+    pub(super) fn lane(&self) -> Lane {
+        match (self.device, self.network) {
+            (Some(_), _) => Lane::Known(self.name.clone()),
+            (None, Some(network)) => Lane::Network(network),
+            (None, None) => Lane::Unknown,
+        }
     }
 }
 
-/// The failures of late.
+/// The guesses of late.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    failures: HashMap<Subject, Failures>,
-    /// Who has signed in, from where: others' guesses do not make them wait.
-    known: HashSet<Subject>,
+    /// By account and known device.
+    devices: Counters<Failures>,
+    /// By account and address.
+    pairs: Counters<Failures>,
+    accounts: Counters<Bucket>,
+    networks: Counters<Bucket>,
 }
 
+impl Throttle {
+    /// How long a guesser has to wait before the next password is checked; `None` if not at all.
+    pub(super) fn wait(&self, who: &Guesser, now: Instant) -> Option<Duration> {
+        if let Some(device) = &who.device {
+            return self.devices.get((&who.name, device))?.wait(now);
+        }
+        let pair = who.network.and_then(|network| self.pairs.get((&who.name, network))?.wait(now));
+        let account = self.accounts.get(&who.name).and_then(|bucket| bucket.wait(ACCOUNT, now));
+        let network = who.network.and_then(|network| self.networks.get(network)?.wait(NETWORK, now));
+        pair.max(account).max(network)
+    }
+
+    /// Counts a guess that is about to be checked as a wrong one, unless it has to wait. A client that leaves before the answer was
+    /// counted all the same.
+    pub(super) fn begin(&mut self, who: &Guesser, now: Instant) -> Result<(), Duration> {
+        if let Some(wait) = self.wait(who, now) {
+            return Err(wait);
+        }
+        if let Some(device) = &who.device {
+            self.devices.entry((&who.name, device), now).add(now);
+            return Ok(());
+        }
+        self.accounts.entry(&who.name, now).take(ACCOUNT, now);
+        if let Some(network) = who.network {
+            self.pairs.entry((&who.name, network), now).add(now);
+            self.networks.entry(network, now).take(NETWORK, now);
+        }
+        Ok(())
+    }
+
+    /// Takes back what `begin` has counted, as the password was right, and clears what was counted of this account and address, or
+    /// of this account and device. What others have guessed stays: who knows one password may not use it to guess another.
+    pub(super) fn succeeded(&mut self, who: &Guesser, now: Instant) {
+        if let Some(device) = &who.device {
+            self.devices.remove((&who.name, device));
+            return;
+        }
+        self.accounts.entry(&who.name, now).give_back(ACCOUNT);
+        if let Some(network) = who.network {
+            self.pairs.remove((&who.name, network));
+            self.networks.entry(network, now).give_back(NETWORK);
+        }
+    }
+}
+
+/// How many guesses there may be at once, and how often one more.
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: u32,
+    every: Duration,
+}
+
+/// What is counted for one subject.
+trait Counter {
+    fn new(now: Instant) -> Self;
+
+    /// When it will be as good as new.
+    fn fresh_at(&self) -> Instant;
+}
+
+/// A bucket of guesses that fills at a rate (the generic cell rate algorithm).
+#[derive(Debug)]
+struct Bucket {
+    full_at: Instant,
+}
+
+impl Bucket {
+    fn wait(&self, rate: Rate, now: Instant) -> Option<Duration> {
+        let empties = self.full_at.saturating_duration_since(now) + rate.every;
+        empties.checked_sub(rate.every * rate.burst).filter(|wait| !wait.is_zero())
+    }
+
+    fn take(&mut self, rate: Rate, now: Instant) {
+        self.full_at = self.full_at.max(now) + rate.every;
+    }
+
+    fn give_back(&mut self, rate: Rate) {
+        self.full_at = self.full_at.checked_sub(rate.every).unwrap_or(self.full_at);
+    }
+}
+
+impl Counter for Bucket {
+    fn new(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    fn fresh_at(&self) -> Instant {
+        self.full_at
+    }
+}
+
+/// Failures after which the wait doubles.
 #[derive(Debug)]
 struct Failures {
     count: u32,
     last: Instant,
 }
 
-impl Throttle {
-    /// How long a guesser has to wait before the next try is looked at; `None` if not at all.
-    pub(super) fn wait(&self, who: &Guesser, now: Instant) -> Option<Duration> {
-        let is_known = who.both().is_some_and(|both| self.known.contains(&both));
-        let counted = who.subjects().filter(|subject| !is_known || matches!(subject, Subject::Both(..)));
-        let waits = counted.filter_map(|subject| {
-            let failures = self.failures.get(&subject)?;
-            let (free, longest) = subject.limits();
-            let over = failures.count.checked_sub(free)?;
-            let delay = Duration::from_secs(1_u64.checked_shl(over).unwrap_or(u64::MAX)).min(longest);
-            delay.checked_sub(now.saturating_duration_since(failures.last)).filter(|wait| !wait.is_zero())
-        });
-        waits.max()
+impl Failures {
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let over = self.count.checked_sub(FREE)?;
+        let delay = Duration::from_secs(1_u64.checked_shl(over).unwrap_or(u64::MAX)).min(LONGEST);
+        delay.checked_sub(now.saturating_duration_since(self.last)).filter(|wait| !wait.is_zero())
     }
 
-    pub(super) fn failed(&mut self, who: &Guesser, now: Instant) {
-        for subject in who.subjects() {
-            if self.failures.len() >= REMEMBERED && !self.failures.contains_key(&subject) {
-                self.make_room(now);
-            }
-            let failures = self.failures.entry(subject).or_insert(Failures { count: 0, last: now });
-            if now.saturating_duration_since(failures.last) > FORGOTTEN {
-                failures.count = 0;
-            }
-            failures.count = failures.count.saturating_add(1);
-            failures.last = now;
+    fn add(&mut self, now: Instant) {
+        let forgotten = now.saturating_duration_since(self.last).as_secs() / FORGOTTEN.as_secs();
+        let left = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX));
+        self.count = left.saturating_add(1);
+        self.last = self.last.max(now);
+    }
+}
+
+impl Counter for Failures {
+    fn new(now: Instant) -> Self {
+        Self { count: 0, last: now }
+    }
+
+    fn fresh_at(&self) -> Instant {
+        self.last + FORGOTTEN * self.count
+    }
+}
+
+/// Counters by what they count for, of which a keyed hash is remembered: however long names are, they take no memory.
+#[derive(Debug)]
+struct Counters<C> {
+    by_hash: HashMap<u64, C>,
+    hasher: RandomState,
+}
+
+impl<C> Default for Counters<C> {
+    fn default() -> Self {
+        Self { by_hash: HashMap::new(), hasher: RandomState::new() }
+    }
+}
+
+impl<C: Counter> Counters<C> {
+    fn get(&self, subject: impl Hash) -> Option<&C> {
+        self.by_hash.get(&self.hasher.hash_one(subject))
+    }
+
+    fn remove(&mut self, subject: impl Hash) {
+        self.by_hash.remove(&self.hasher.hash_one(subject));
+    }
+
+    fn entry(&mut self, subject: impl Hash, now: Instant) -> &mut C {
+        let hash = self.hasher.hash_one(subject);
+        if self.by_hash.len() >= CAPACITY && !self.by_hash.contains_key(&hash) {
+            self.make_room(now);
         }
+        self.by_hash.entry(hash).or_insert_with(|| C::new(now))
     }
 
-    /// The right password from an address clears what was counted of both together, and nothing else: who knows one password may
-    /// not use it to guess another.
-    pub(super) fn succeeded(&mut self, who: &Guesser) {
-        let Some(both) = who.both() else { return };
-        self.failures.remove(&both);
-        if self.known.len() >= REMEMBERED {
-            self.known.clear();
-        }
-        self.known.insert(both);
-    }
-
-    /// Forgets what is old, or else what has the fewest failures: an attacker who floods the memory loses the flood first.
+    /// Forgets what is as good as new, or else the quarter that will be so first: an attacker who floods the counters loses the flood.
     fn make_room(&mut self, now: Instant) {
-        self.failures.retain(|_, failures| now.saturating_duration_since(failures.last) <= FORGOTTEN);
-        let mut fewest = 1;
-        while self.failures.len() >= REMEMBERED {
-            self.failures.retain(|_, failures| failures.count > fewest);
-            fewest = fewest.saturating_mul(2);
+        self.by_hash.retain(|_, counter| counter.fresh_at() > now);
+        if self.by_hash.len() < CAPACITY {
+            return;
         }
+        let mut fresh_at: Vec<_> = self.by_hash.values().map(Counter::fresh_at).collect();
+        let (_, &mut quarter, _) = fresh_at.select_nth_unstable(CAPACITY / 4);
+        self.by_hash.retain(|_, counter| counter.fresh_at() > quarter);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn guesser(name: &str, address: &str) -> Guesser {
-        Guesser::new(name, Some(address.parse().unwrap()))
-    }
-
-    fn fail(throttle: &mut Throttle, who: &Guesser, times: usize, now: Instant) {
-        for _ in 0..times {
-            throttle.failed(who, now);
-        }
-    }
-
-    fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn waits_double() {
-        let (mut throttle, now, who) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
-        fail(&mut throttle, &who, 4, now);
-        assert_eq!(throttle.wait(&who, now), None);
-        for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900] {
-            throttle.failed(&who, now);
-            assert_eq!(throttle.wait(&who, now), Some(secs(expected)));
-            assert_eq!(throttle.wait(&who, now + secs(expected)), None);
-        }
-        throttle.failed(&who, now + FORGOTTEN + secs(1));
-        assert_eq!(throttle.wait(&who, now + FORGOTTEN + secs(1)), None);
-    }
-
-    #[test]
-    fn nobody_is_locked_out_from_afar() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..200 {
-            throttle.failed(&guesser("alice", &format!("192.0.2.{n}")), now);
-        }
-        assert_eq!(throttle.wait(&guesser("alice", "198.51.100.1"), now), Some(secs(5)));
-        assert_eq!(throttle.wait(&guesser("bob", "198.51.100.1"), now), None);
-    }
-
-    /// Whoever has signed in from where they are does not wait for what others do, but for their own failures.
-    #[test]
-    fn who_is_known_does_not_wait_for_others() {
-        let (mut throttle, now, alice) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
-        throttle.succeeded(&alice);
-        for n in 0..200 {
-            throttle.failed(&guesser("alice", &format!("198.51.100.{n}")), now);
-            throttle.failed(&guesser(&format!("user{n}"), "192.0.2.1"), now);
-        }
-        assert_eq!(throttle.wait(&alice, now), None);
-        fail(&mut throttle, &alice, 5, now);
-        assert_eq!(throttle.wait(&alice, now), Some(secs(1)));
-    }
-
-    #[test]
-    fn one_address_that_tries_many_names() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        for n in 0..60 {
-            throttle.failed(&guesser(&format!("user{n}"), "192.0.2.1"), now);
-        }
-        assert!(throttle.wait(&guesser("somebody else", "192.0.2.1"), now).unwrap() > secs(500));
-        assert_eq!(throttle.wait(&guesser("somebody else", "192.0.2.2"), now), None);
-    }
-
-    #[test]
-    fn a_success_clears_both_together_only() {
-        let (mut throttle, now, who) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
-        fail(&mut throttle, &who, 60, now);
-        throttle.succeeded(&who);
-        assert_eq!(throttle.wait(&guesser("alice", "192.0.2.2"), now), Some(secs(5)));
-        assert_eq!(throttle.wait(&guesser("bob", "192.0.2.1"), now), Some(secs(900)));
-    }
-
-    #[test]
-    fn addresses_of_one_household_are_one() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        fail(&mut throttle, &guesser("alice", "2001:db8::1"), 10, now);
-        assert!(throttle.wait(&guesser("alice", "2001:db8::ffff:1"), now).is_some());
-        assert!(throttle.wait(&guesser("alice", "2001:db8:0:1::1"), now).is_none());
-        fail(&mut throttle, &guesser("bob", "::ffff:192.0.2.1"), 10, now);
-        assert!(throttle.wait(&guesser("bob", "192.0.2.1"), now).is_some());
-    }
-
-    #[test]
-    fn memory_is_bounded_and_a_flood_does_not_hide_a_guesser() {
-        let (mut throttle, now, who) = (Throttle::default(), Instant::now(), guesser("alice", "192.0.2.1"));
-        fail(&mut throttle, &who, 15, now);
-        for n in 0..30_000 {
-            throttle.failed(&Guesser::new(&format!("user{n}"), None), now);
-        }
-        assert!(throttle.failures.len() <= REMEMBERED);
-        assert!(throttle.wait(&who, now).is_some());
-    }
-}
+mod tests;

@@ -1,0 +1,341 @@
+//! The queue of passwords that wait to be hashed.
+//!
+//! Hashing a password takes 19 MiB and some 20 ms of a processor on purpose, so one is hashed at a time, on the blocking pool. The
+//! queue is bounded and fair: lanes take turns, and a lane is a client address, or the known devices of one account. A job whose
+//! clients have all left is removed. A client that has only closed its sending side may still wait for its answer, or may have
+//! left: its job stays, but gives way to those of clients that are certainly there.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::locked;
+
+/// The capacity of the queue: at 20 ms a hash, the last job of a full queue waits for some 5 seconds.
+const CAPACITY: Capacity = Capacity { total: 256, per_lane: 64 };
+/// When a client may try again that found the queue full.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How often the log says that the queue is full.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Whether a client has closed its sending side of the connection. A listener that notices this puts one of these into the
+/// request's extensions; the password of such a client is hashed after those of other clients. Clones share one state.
+#[derive(Debug, Clone, Default)]
+pub struct ClientClosed(Arc<AtomicBool>);
+
+impl ClientClosed {
+    /// Notes that the client has closed its sending side.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client has closed its sending side.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What takes turns in the queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// All clients whose address is unknown.
+    Unknown,
+    /// A client address; of IPv6, a /64.
+    Network(IpAddr),
+    /// The devices that have signed in to this account before. Strangers never push them out of a full queue.
+    Known(String),
+}
+
+impl Lane {
+    fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+}
+
+/// The queue is full, or the job was pushed out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct QueueFull;
+
+/// Tells the same password of the same account from others.
+type Key = [u8; 32];
+
+#[derive(Debug, Clone, Copy)]
+struct Capacity {
+    total: usize,
+    per_lane: usize,
+}
+
+/// Runs jobs one at a time, lane by lane. Cheap to clone; the clones share one queue.
+pub(super) struct HashQueue<R>(Arc<Mutex<Queue<R>>>);
+
+impl<R> Clone for HashQueue<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R> Default for HashQueue<R> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Queue::new(CAPACITY))))
+    }
+}
+
+impl<R: Clone + Send + 'static> HashQueue<R> {
+    /// Waits for this lane's turn and returns what `work` returns. Jobs of one lane with the same key that wait at the same time
+    /// run once. A job runs only while somebody waits for it: dropping the future takes it out of the queue.
+    pub(super) async fn run(
+        &self,
+        lane: Lane,
+        key: Key,
+        client: ClientClosed,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, QueueFull> {
+        let (sender, result) = oneshot::channel();
+        let (id, pushed_out) = locked(&self.0).enqueue(lane.clone(), key, client, sender, Box::new(work))?;
+        // What work holds on to is dropped without the lock.
+        drop(pushed_out);
+        let waiting = Waiting { queue: self, lane, id };
+        self.start();
+        let result = result.await.map_err(|_| QueueFull);
+        drop(waiting);
+        result
+    }
+
+    /// Starts to run jobs unless they are being run.
+    fn start(&self) {
+        let mut queue = locked(&self.0);
+        if !queue.is_running && !queue.turns.is_empty() {
+            queue.is_running = true;
+            let running = Running { queue: self.clone(), is_done: false };
+            drop(queue);
+            tokio::task::spawn_blocking(move || running.drain());
+        }
+    }
+}
+
+/// The thread that runs jobs. Where one panics, another thread goes on; where the runtime ends first, the next job starts one.
+struct Running<R: Clone + Send + 'static> {
+    queue: HashQueue<R>,
+    is_done: bool,
+}
+
+impl<R: Clone + Send + 'static> Running<R> {
+    fn drain(mut self) {
+        while let Some(job) = self.next() {
+            let result = (job.work)();
+            for waiter in job.waiters {
+                let _ = waiter.result.send(result.clone());
+            }
+        }
+    }
+
+    /// The lock is held from finding no job to saying that none runs, so no job is left behind.
+    fn next(&mut self) -> Option<Job<R>> {
+        let mut queue = locked(&self.queue.0);
+        let job = queue.next();
+        queue.is_running = job.is_some();
+        self.is_done = job.is_none();
+        job
+    }
+}
+
+impl<R: Clone + Send + 'static> Drop for Running<R> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            locked(&self.queue.0).is_running = false;
+            if std::thread::panicking() {
+                self.queue.start();
+            }
+        }
+    }
+}
+
+/// A place in the queue, given up when it is dropped.
+struct Waiting<'a, R> {
+    queue: &'a HashQueue<R>,
+    lane: Lane,
+    id: u64,
+}
+
+impl<R> Drop for Waiting<'_, R> {
+    fn drop(&mut self) {
+        let left = locked(&self.queue.0).leave(&self.lane, self.id);
+        drop(left);
+    }
+}
+
+/// The jobs that wait, by lane. It only decides; running is the business of [`HashQueue`].
+struct Queue<R> {
+    capacity: Capacity,
+    /// No lane here is empty.
+    lanes: HashMap<Lane, VecDeque<Job<R>>>,
+    /// Each lane once, in the order of their turns.
+    turns: VecDeque<Lane>,
+    waiting: usize,
+    next_id: u64,
+    is_running: bool,
+    warned: Option<Instant>,
+}
+
+struct Job<R> {
+    key: Key,
+    waiters: Vec<Waiter<R>>,
+    work: Box<dyn FnOnce() -> R + Send>,
+}
+
+struct Waiter<R> {
+    id: u64,
+    client: ClientClosed,
+    result: oneshot::Sender<R>,
+}
+
+impl<R> Job<R> {
+    /// Whether a client is certainly there.
+    fn is_open(&self) -> bool {
+        self.waiters.iter().any(|waiter| !waiter.client.get())
+    }
+}
+
+impl<R> Queue<R> {
+    fn new(capacity: Capacity) -> Self {
+        Self {
+            capacity,
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting: 0,
+            next_id: 0,
+            is_running: false,
+            warned: None,
+        }
+    }
+
+    /// Adds a job, or joins one with the same key, and returns the id of this place and the job that was pushed out for it.
+    fn enqueue(
+        &mut self,
+        lane: Lane,
+        key: Key,
+        client: ClientClosed,
+        result: oneshot::Sender<R>,
+        work: Box<dyn FnOnce() -> R + Send>,
+    ) -> Result<(u64, Option<Job<R>>), QueueFull> {
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        let waiter = Waiter { id, client, result };
+        let own = self.lanes.get_mut(&lane);
+        if let Some(job) = own.and_then(|jobs| jobs.iter_mut().find(|job| job.key == key)) {
+            job.waiters.push(waiter);
+            return Ok((id, None));
+        }
+        let pushed_out = self.make_room(&lane).inspect_err(|_| self.warn())?;
+        let jobs = self.lanes.entry(lane.clone()).or_insert_with(|| {
+            self.turns.push_back(lane);
+            VecDeque::new()
+        });
+        jobs.push_back(Job { key, waiters: vec![waiter], work });
+        self.waiting += 1;
+        Ok((id, pushed_out))
+    }
+
+    /// Makes room for one job of this lane: by pushing out a job whose clients have closed, or else the newest job of the longest
+    /// lane, if that lane is longer than this one will be. Known devices push out strangers, and not the other way round.
+    fn make_room(&mut self, lane: &Lane) -> Result<Option<Job<R>>, QueueFull> {
+        let own = self.len(lane);
+        if own >= self.capacity.per_lane {
+            return self.push_out_closed(lane).map(Some).ok_or(QueueFull);
+        }
+        if self.waiting < self.capacity.total {
+            return Ok(None);
+        }
+        let closed = self.turns.iter().find(|lane| self.has_closed(lane)).cloned();
+        if let Some(job) = closed.and_then(|lane| self.push_out_closed(&lane)) {
+            return Ok(Some(job));
+        }
+        let longest = |is_known: bool| {
+            let lanes = self.turns.iter().filter(|lane| lane.is_known() == is_known);
+            lanes.map(|lane| (self.len(lane), lane)).max_by_key(|(len, _)| *len)
+        };
+        let victim = match longest(false) {
+            Some((_, stranger)) if lane.is_known() => stranger,
+            longest_stranger => {
+                let longest = if lane.is_known() { longest(true) } else { longest_stranger };
+                longest.filter(|(len, _)| *len > own + 1).ok_or(QueueFull)?.1
+            }
+        };
+        let (victim, newest) = (victim.clone(), self.len(victim).saturating_sub(1));
+        self.remove(&victim, newest).map(Some).ok_or(QueueFull)
+    }
+
+    fn len(&self, lane: &Lane) -> usize {
+        self.lanes.get(lane).map_or(0, VecDeque::len)
+    }
+
+    fn has_closed(&self, lane: &Lane) -> bool {
+        self.lanes.get(lane).is_some_and(|jobs| jobs.iter().any(|job| !job.is_open()))
+    }
+
+    fn push_out_closed(&mut self, lane: &Lane) -> Option<Job<R>> {
+        let at = self.lanes.get(lane)?.iter().position(|job| !job.is_open())?;
+        self.remove(lane, at)
+    }
+
+    /// Takes the next job: that of the next lane with a client that is certainly there, or else that of the next lane.
+    fn next(&mut self) -> Option<Job<R>> {
+        let open = |jobs: &VecDeque<Job<R>>| jobs.iter().position(Job::is_open);
+        let lane = self.turns.iter().find(|lane| self.lanes.get(lane).and_then(open).is_some());
+        let lane = lane.or(self.turns.front()).cloned()?;
+        let at = self.lanes.get(&lane).and_then(open).unwrap_or(0);
+        let job = self.remove(&lane, at)?;
+        if let Some(turn) = self.turns.iter().position(|turn| *turn == lane) {
+            self.turns.remove(turn);
+            self.turns.push_back(lane);
+        }
+        Some(job)
+    }
+
+    /// Takes away one who waits, and the job if nobody else waits for it. A job that runs already is not here any more.
+    fn leave(&mut self, lane: &Lane, id: u64) -> Option<Job<R>> {
+        let jobs = self.lanes.get_mut(lane)?;
+        let at = jobs.iter().position(|job| job.waiters.iter().any(|waiter| waiter.id == id))?;
+        let job = jobs.get_mut(at)?;
+        job.waiters.retain(|waiter| waiter.id != id);
+        if job.waiters.is_empty() { self.remove(lane, at) } else { None }
+    }
+
+    fn remove(&mut self, lane: &Lane, at: usize) -> Option<Job<R>> {
+        let jobs = self.lanes.get_mut(lane)?;
+        let job = jobs.remove(at)?;
+        self.waiting -= 1;
+        if jobs.is_empty() {
+            self.lanes.remove(lane);
+            self.turns.retain(|turn| turn != lane);
+        }
+        Some(job)
+    }
+
+    fn warn(&mut self) {
+        let now = Instant::now();
+        if self.warned.is_none_or(|warned| now.saturating_duration_since(warned) >= WARN_EVERY) {
+            self.warned = Some(now);
+            tracing::warn!(
+                waiting = self.waiting,
+                addresses = self.lanes.len(),
+                "too many passwords wait to be checked; further sign-ins are answered with 503"
+            );
+        }
+    }
+}
+
+impl<R> fmt::Debug for HashQueue<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashQueue").field("waiting", &locked(&self.0).waiting).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
