@@ -168,10 +168,10 @@ async fn any(
         let (stream, closed) = (stream.clone(), closed.clone());
         async move {
             request.extensions_mut().insert(closed.clone());
-            let handled = handler.handle(request, peer);
+            let answer = handler.handle(request, peer);
             let poll_closed =
                 |context: &mut Context<'_>| client::poll_closed(stream.lock().io().stream(), context);
-            let mut response = client::answer_or_reset(handled, &closed, poll_closed).await?;
+            let mut response = client::answer_or_reset(answer, &closed, poll_closed).await?;
             response.body_mut().send_by(files);
             Ok::<_, io::Error>(response)
         }
