@@ -9,6 +9,8 @@ use private_media::PrivateMedia;
 use private_media::storage::Keep;
 
 use crate::config;
+use crate::health::Health;
+use crate::root_watch;
 use crate::serve;
 use crate::site::Site;
 
@@ -126,7 +128,9 @@ impl Gateway {
         open: impl AsyncFnOnce() -> Result<PrivateMedia, E>,
     ) -> Result<bool, GatewayError<E>> {
         let site = async || {
-            let site = Site::new(&open().await?, None, &self.url);
+            let (media, health) = (open().await?, Health::default());
+            root_watch::spawn(&media, &health, Duration::from_secs(1));
+            let site = Site::new(&media, None, &self.url).health(health);
             Ok(match self.pages {
                 Some(pages) => site.pages(pages),
                 None => site,

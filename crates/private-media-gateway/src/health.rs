@@ -17,7 +17,6 @@ struct Inner {
 
 impl Health {
     /// Records the state of a component, such as `root` or `state`. A change is logged: a problem at `error`, its end at `info`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the watchers of root and state"))]
     pub(crate) fn set(&self, component: &'static str, state: Result<(), &dyn fmt::Display>) {
         let mut problems = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
         match state {

@@ -15,6 +15,7 @@ mod listener;
 mod log;
 mod readers;
 mod request_id;
+mod root_watch;
 mod serve;
 mod site;
 mod supervise;

@@ -17,6 +17,7 @@ use crate::gateway::{GatewayError, Limits};
 use crate::health::Health;
 use crate::listener::{self, Slots};
 use crate::readers::Readers;
+use crate::root_watch;
 use crate::site::Site;
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
@@ -26,7 +27,9 @@ const KEPT: usize = 16 << 20;
 pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, readers) = open(config).await?;
-        Ok(Site::new(&media, readers.accounts(), &config.url).health(Health::default()))
+        let health = Health::default();
+        root_watch::spawn(&media, &health, config.fresh);
+        Ok(Site::new(&media, readers.accounts(), &config.url).health(health))
     };
     site(&config.listen, config.workers, config.limits, open, |_| ()).map(exit_code).map_err(|error| {
         match error {
@@ -42,6 +45,8 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     config.check_root()?;
     let readers = Readers::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
+    let checked = config.clone();
+    let storage = storage.accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.server {
         Server::Direct => storage.keep(keep(config.fresh)),
         // A front server opens each file by the name that it has now.

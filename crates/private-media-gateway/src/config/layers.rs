@@ -17,7 +17,7 @@ use super::keys::{GRANT, KEYS, Key, Kind};
 const DEFAULT_FILE: &str = "private-media.toml";
 
 /// The settings that somebody typed, by key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Layers {
     settings: BTreeMap<&'static str, Setting>,
     file: Option<PathBuf>,

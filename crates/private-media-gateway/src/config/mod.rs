@@ -24,7 +24,7 @@ pub(crate) use keys::{PUBLIC_URL, args, args_beside_public_url};
 pub(crate) use layers::{Layers, Setting};
 
 /// The configuration in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     /// Where the listening address came from, for the error when it is taken.

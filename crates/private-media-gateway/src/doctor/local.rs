@@ -44,6 +44,11 @@ pub(super) fn root(config: &Config) -> Findings {
     let mode = metadata.mode();
     let seen = format!("{root} has the mode {:04o}", mode & 0o7777);
     let mut problems = Vec::new();
+    if let Some(mount) = unmounted(config) {
+        let mount = mount.display();
+        let message = format!("{root} lies on {mount}, which /etc/fstab mounts and which is not mounted");
+        problems.push(Finding::problem(message, format!("mount {mount}")));
+    }
     if mode & 0o002 != 0 {
         let message = format!("{seen}: every user of this machine can put files into it");
         problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
@@ -58,6 +63,33 @@ pub(super) fn root(config: &Config) -> Findings {
         problems.push(Finding::problem(message, format!("chmod g-w,g+s {quoted_root}")));
     }
     unless_ok(problems, seen)
+}
+
+/// The file system that the root should lie on, if it is not mounted: the root is then what lies below the mount point.
+fn unmounted(config: &Config) -> Option<PathBuf> {
+    let root = real(&config.root)?;
+    let [fstab, mounts] = ["/etc/fstab", "/proc/self/mounts"].map(std::fs::read_to_string);
+    mount_point_of(&root, &fstab.ok()?)
+        .filter(|mount| !mount_points(&mounts.unwrap_or_default()).contains(mount))
+}
+
+/// The mount point in a table like `/etc/fstab` that is the nearest above a path.
+fn mount_point_of(path: &Path, table: &str) -> Option<PathBuf> {
+    let above = mount_points(table).into_iter().filter(|mount| path.starts_with(mount));
+    above.max_by_key(|mount| mount.components().count())
+}
+
+/// The mount points of a table, without those that are mounted on demand only (fstab(5)).
+fn mount_points(table: &str) -> Vec<PathBuf> {
+    let lines = table.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let points = lines.filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (point, options) = (fields.next()?, fields.nth(1).unwrap_or_default());
+        let is_mounted = point.starts_with('/') && !options.split(',').any(|option| option == "noauto");
+        is_mounted
+            .then(|| PathBuf::from(point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")))
+    });
+    points.collect()
 }
 
 /// Nobody gets past the front server that files are handed off to.
@@ -301,6 +333,27 @@ mod tests {
             ("/srv/private", None),
         ] {
             assert_eq!(web_root_of(Path::new(place)).as_deref(), public.map(Path::new), "{place}");
+        }
+    }
+
+    #[test]
+    fn mount_points_above_a_root() {
+        const FSTAB: &str = "# a comment /srv ext4\n\
+            UUID=1 / ext4 defaults 0 1\n\
+            UUID=2 none swap sw 0 0\n\
+            /dev/sdb1 /srv/media ext4 defaults,nofail 0 2\n\
+            /dev/sdc1 /srv/my\\040media xfs\n\
+            /dev/sdd1 /srv/usb vfat noauto,user 0 0\n\
+            short\n";
+        for (root, mount) in [
+            ("/srv/media/private", Some("/srv/media")),
+            ("/srv/media", Some("/srv/media")),
+            ("/srv/media2/private", Some("/")),
+            ("/srv/my media/private", Some("/srv/my media")),
+            ("/srv/usb/private", Some("/")),
+            ("relative", None),
+        ] {
+            assert_eq!(mount_point_of(Path::new(root), FSTAB).as_deref(), mount.map(Path::new), "{root}");
         }
     }
 

@@ -18,5 +18,6 @@ mod lifecycle;
 mod load;
 mod names;
 mod plain;
+mod root;
 mod serving;
 mod support;

@@ -54,6 +54,11 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// socket, is not in it.
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>>;
 
+    /// Looks whether files can be served now, for health checks. A storage that can lose and regain its files does so here.
+    fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether there is a file of this path.
     fn exists<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<bool, StorageError>> {
         Box::pin(async move {

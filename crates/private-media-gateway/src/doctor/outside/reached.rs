@@ -36,6 +36,7 @@ pub(in crate::doctor) async fn health_of(config: &Config, gateway: Option<&Clien
     let url = gateway.target.url(&path);
     vec![match gateway.get(&path, None).await {
         Ok(answer) if is_ok(&answer) => Finding::ok(format!("{url} answers")),
+        Ok(answer) if is_not_ready(&answer) => not_ready(&url),
         Ok(answer) => Finding::problem(
             format!("{url} answers {}, and not as this gateway does", answer.status),
             "see what listens there, and give doctor the settings of the gateway that runs",
@@ -58,10 +59,12 @@ pub(super) async fn front(probe: &Probe<'_>) -> Reached {
             return Reached { findings, answer: None, is_there: false, is_gateway: false };
         }
     };
-    let is_gateway = is_ok(&answer);
+    let is_gateway = is_ok(&answer) || is_not_ready(&answer);
     let is_there = !answer.status.is_redirection();
     let kind = super::Front::of(&answer.headers, probe.config);
-    let finding = if is_gateway {
+    let finding = if is_not_ready(&answer) {
+        not_ready(&url)
+    } else if is_gateway {
         Finding::ok(format!("{url} is answered by the gateway"))
     } else if !is_there {
         redirected(&url, &probe.front.target.host, &answer)
@@ -146,6 +149,18 @@ pub(in crate::doctor) fn clock_of_files(apart: u64) -> Finding {
 
 fn health(config: &Config) -> String {
     format!("{}-/health", config.url)
+}
+
+/// The gateway runs, and has a problem of its own.
+fn not_ready(url: &str) -> Finding {
+    Finding::problem(
+        format!("{url} answers that the gateway is not ready"),
+        "its log says why, in the last line with \"not ready\"; it recovers by itself when that is mended",
+    )
+}
+
+fn is_not_ready(answer: &Answer) -> bool {
+    answer.status == 503 && *answer.body == *b"not ready\n"
 }
 
 fn is_ok(answer: &Answer) -> bool {

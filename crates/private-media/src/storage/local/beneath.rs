@@ -15,7 +15,7 @@ use crate::request::MediaPath;
 pub(super) const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
 /// cap-std's handles are good for lookups only (`O_PATH`); so opened, `.` is the same folder, whatever its name is now.
-const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens a regular file if that takes no disk; `None` means that it might.
 #[cfg(target_os = "linux")]

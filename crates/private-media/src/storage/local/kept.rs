@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
-use cap_std::fs::Dir;
 use foldhash::fast::RandomState;
 
 use super::super::memory::InMemory;
 use super::super::{MediaFile, StorageError};
 use super::beneath::io_error;
+use super::root::OpenRoot;
 use super::{LocalStorage, read};
 use crate::request::MediaPath;
 
@@ -44,6 +44,8 @@ struct Entry {
     file: MediaFile,
     version: Version,
     seen: Instant,
+    /// Of the root in which it was opened.
+    generation: u64,
 }
 
 impl Kept {
@@ -51,10 +53,11 @@ impl Kept {
         Self { keep, files: Mutex::default() }
     }
 
-    /// The file of this path, if it is known as it was at most `fresh` ago.
-    pub(super) fn get(&self, path: &MediaPath) -> Option<MediaFile> {
+    /// The file of this path in this generation of the root, if it is known as it was at most `fresh` ago.
+    pub(super) fn get(&self, path: &MediaPath, generation: u64) -> Option<MediaFile> {
         let known = self.with(|files| files.get(path))?;
-        (known.seen.elapsed() < self.keep.fresh && known.is_unchanged()).then_some(known.file)
+        (known.generation == generation && known.seen.elapsed() < self.keep.fresh && known.is_unchanged())
+            .then_some(known.file)
     }
 
     /// Opens the file of this path, and keeps it.
@@ -63,8 +66,8 @@ impl Kept {
         storage: &LocalStorage,
         path: &MediaPath,
     ) -> Result<MediaFile, StorageError> {
-        let now = Instant::now();
-        let known = self.with(|files| files.get(path));
+        let (now, generation) = (Instant::now(), storage.root.generation());
+        let known = self.with(|files| files.get(path)).filter(|known| known.generation == generation);
         let (file, version) = match storage.find(path, look).await {
             Ok(found) => found,
             Err(error) => {
@@ -80,7 +83,10 @@ impl Kept {
             },
             _ => file,
         };
-        let entry = Entry { file: file.clone(), version, seen: now };
+        if storage.root.generation() != generation {
+            return Ok(file);
+        }
+        let entry = Entry { file: file.clone(), version, seen: now, generation };
         // What was driven out is let go when nobody waits for it any more.
         drop(self.with(|files| files.insert(path.clone(), entry, self.keep)));
         Ok(file)
@@ -88,6 +94,11 @@ impl Kept {
 
     pub(super) fn forget(&self, path: &MediaPath) {
         self.with(|files| files.forget(path));
+    }
+
+    /// Lets go of all that is kept: it is of a root that is not served any more.
+    pub(super) fn clear(&self) {
+        drop(self.with(std::mem::take));
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Recent) -> T) -> T {
@@ -117,7 +128,7 @@ impl Entry {
     }
 }
 
-fn look(root: &Arc<Dir>, file: File) -> Result<(MediaFile, Version), StorageError> {
+fn look(root: &Arc<OpenRoot>, file: File) -> Result<(MediaFile, Version), StorageError> {
     let version = Version::of(&file)?;
     Ok((read::media_file(root, file)?, version))
 }

@@ -4,6 +4,7 @@ mod beneath;
 mod edit;
 mod kept;
 mod read;
+mod root;
 mod save;
 mod temporary;
 
@@ -12,13 +13,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
 pub use edit::Edit;
 pub use kept::Keep;
 use kept::Kept;
+use root::{Accept, OpenRoot, Root};
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
 use crate::permission::Permit;
@@ -26,8 +27,8 @@ use crate::request::MediaPath;
 
 /// A folder of the local disk as a private root.
 ///
-/// The folder is opened once. Everything else is opened beneath that handle, and nothing outside is reached: no spelling,
-/// no link and no race of renames leads out. Links that stay beneath the root are followed if they are relative; an
+/// The folder is opened once, and again if [`LocalStorage::check_root`] finds another one at its path. Everything else is opened
+/// beneath that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Links that stay beneath the root are followed if they are relative; an
 /// absolute one is refused wherever it leads. Only regular files are served. A hard link is a regular file: whoever may
 /// make one below the root decides that it is private media. Do not let others write there.
 ///
@@ -57,7 +58,8 @@ use crate::request::MediaPath;
 /// ```
 #[derive(Debug, Clone)]
 pub struct LocalStorage {
-    root: Arc<Dir>,
+    root: Arc<Root>,
+    accept: Option<Accept>,
     how: How,
     kept: Option<Arc<Kept>>,
 }
@@ -75,17 +77,7 @@ struct How {
 impl LocalStorage {
     /// Opens a folder that exists, and sweeps what the uploads of a crashed process left in it. It waits for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
-        let root = root.as_ref();
-        let dir = Dir::open_ambient_dir(root, ambient_authority()).map_err(|error| {
-            let what = match error.kind() {
-                io::ErrorKind::NotFound => "does not exist".to_owned(),
-                io::ErrorKind::NotADirectory => "is not a folder".to_owned(),
-                _ => format!("cannot be opened: {error}"),
-            };
-            let source = io::Error::new(error.kind(), format!("{} {what}", root.display()));
-            StorageError::Io { doing: "opening the root", source }
-        })?;
-        temporary::sweep(&dir);
+        let root = Root::open(root.as_ref())?;
         let how = How {
             file_mode: 0o640,
             dir_mode: 0o750,
@@ -93,7 +85,50 @@ impl LocalStorage {
             exact_dir_mode: false,
             named_temporaries: false,
         };
-        Ok(Self { root: Arc::new(dir), how, kept: None })
+        Ok(Self { root: Arc::new(root), accept: None, how, kept: None })
+    }
+
+    /// Adds a check of another folder at the root's path, before it is served in place of the one that was opened. An error keeps
+    /// it from being served, and is the reason that [`LocalStorage::check_root`] gives.
+    #[must_use]
+    pub fn accept_root(
+        mut self,
+        accept: impl Fn(&Path) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.accept = Some(Accept(Arc::new(accept)));
+        self
+    }
+
+    /// Compares the folder that is open with what the root's path leads to now. It waits for the disk.
+    ///
+    /// While the path leads to no folder, or to one that cannot be read, every operation is an error. Another folder is opened as
+    /// the new root, and nothing of the old one is served any more. One exception: if the root's file system was unmounted, the path
+    /// leads to a folder of the file system below it, which is an error until it is mounted again. Requests that run finish with the
+    /// folder in which they began.
+    ///
+    /// What stores and deletes does this first. Reading does not: call this every few seconds, as the gateway does, where the root
+    /// may be replaced.
+    ///
+    /// ```
+    /// # use private_media::LocalStorage;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let (root, old) = (folder.path().join("private"), folder.path().join("old"));
+    /// std::fs::create_dir(&root)?;
+    /// let storage = LocalStorage::open_root(&root)?;
+    /// std::fs::rename(&root, &old)?;
+    /// assert!(storage.check_root().is_err());
+    /// std::fs::rename(&old, &root)?;
+    /// assert!(storage.check_root().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn check_root(&self) -> Result<(), StorageError> {
+        let (is_changed, result) = self.root.check(self.accept.as_ref());
+        if let Some(kept) = self.kept.as_ref().filter(|_| is_changed) {
+            kept.clear();
+        }
+        result
     }
 
     /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
@@ -171,12 +206,14 @@ impl LocalStorage {
     /// # }
     /// ```
     pub fn edit(&self, path: &MediaPath, edit: Edit) -> Result<File, StorageError> {
-        edit::edit(&self.root, path, edit, self.how.file_mode)
+        let root = self.checked_root()?;
+        edit::edit(&root, path, edit, self.how.file_mode)
     }
 
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
     pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
-        edit::remove_folder(&self.root, path)
+        let root = self.checked_root()?;
+        edit::remove_folder(&root, path)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -193,24 +230,31 @@ impl LocalStorage {
         }
     }
 
+    /// The root, looked at now: what is stored must not go into a folder that was moved away.
+    fn checked_root(&self) -> Result<Arc<Dir>, StorageError> {
+        self.check_root()?;
+        Ok(Arc::clone(&self.root.current()?.dir))
+    }
+
     /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
     async fn find<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        look: fn(&Arc<Dir>, File) -> Result<T, StorageError>,
+        look: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        if let Some(file) = beneath::open_cached(&self.root, path) {
-            return file.and_then(|file| look(&self.root, file));
+        let root = self.root.current()?;
+        if let Some(file) = beneath::open_cached(&root.dir, path) {
+            return file.and_then(|file| look(&root, file));
         }
-        let (root, path) = (Arc::clone(&self.root), path.clone());
-        blocking(move || beneath::open(&root, &path).and_then(|file| look(&root, file))).await
+        let path = path.clone();
+        blocking(move || beneath::open(&root.dir, &path).and_then(|file| look(&root, file))).await
     }
 }
 
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         match &self.kept {
-            Some(kept) => match kept.get(permit.path()) {
+            Some(kept) => match kept.get(permit.path(), self.root.generation()) {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
                 None => Box::pin(kept.open(self, permit.path())),
             },
@@ -225,7 +269,9 @@ impl Storage for LocalStorage {
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
         Box::pin(async {
-            let used = save::save(&self.root, self.how, path, content, *options).await?;
+            let storage = self.clone();
+            let root = move || storage.checked_root();
+            let used = save::save(root, self.how, path, content, *options).await?;
             self.changed(&used);
             Ok(used)
         })
@@ -233,8 +279,12 @@ impl Storage for LocalStorage {
 
     fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
-            let (root, gone) = (Arc::clone(&self.root), path.clone());
-            let deleted = blocking(move || beneath::delete(&root, &gone)).await;
+            let (storage, gone) = (self.clone(), path.clone());
+            let delete = move || {
+                let root = storage.checked_root()?;
+                beneath::delete(&root, &gone)
+            };
+            let deleted = blocking(delete).await;
             self.changed(path);
             deleted
         })
@@ -245,8 +295,13 @@ impl Storage for LocalStorage {
     }
 
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        let (root, folder) = (Arc::clone(&self.root), folder.cloned());
-        Box::pin(blocking(move || beneath::list(&root, folder.as_ref())))
+        let (root, folder) = (self.root.current(), folder.cloned());
+        Box::pin(blocking(move || beneath::list(&root?.dir, folder.as_ref())))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+        let storage = self.clone();
+        Box::pin(blocking(move || storage.check_root()))
     }
 }
 

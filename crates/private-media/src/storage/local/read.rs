@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
 use super::beneath::io_error;
+use super::root::OpenRoot;
 
 /// The most that one read answers, in bytes, however much is asked for.
 const MAX_READ: usize = 1 << 20;
@@ -34,13 +34,13 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 }
 
 /// An open file as delivery takes it.
-pub(super) fn media_file(root: &Arc<Dir>, file: File) -> Result<MediaFile, StorageError> {
+pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
     Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file })))
 }
 
 #[derive(Debug)]
 struct LocalFile {
-    root: Arc<Dir>,
+    root: Arc<OpenRoot>,
     file: File,
 }
 
@@ -62,12 +62,14 @@ impl ReadAt for LocalFile {
         // The kernel knows what each handle is called at this moment, wherever links led and whatever was renamed.
         let name_of =
             |handle: BorrowedFd| std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd()));
-        let (root, file) = (name_of(self.root.as_fd()).ok()?, name_of(self.file.as_fd()).ok()?);
+        let (root, file) = (name_of(self.root.dir.as_fd()).ok()?, name_of(self.file.as_fd()).ok()?);
         let name = file.strip_prefix(root).ok()?;
         // Of a file that was deleted it tells a name that might be another's, so only one that leads back counts.
-        let found = statat(&*self.root, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let found = statat(&*self.root.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let opened = fstat(&self.file).ok()?;
-        ((found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)).then(|| name.to_path_buf())
+        let is_same = (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino);
+        // The front server begins at the root's path, where there may be another folder by now.
+        (is_same && self.root.is_at_its_path()).then(|| name.to_path_buf())
     }
 
     fn as_file(&self) -> Option<&File> {
@@ -137,8 +139,7 @@ mod tests {
     }
 
     fn local(file: File) -> Arc<LocalFile> {
-        let root = Dir::open_ambient_dir("/", cap_std::ambient_authority()).unwrap();
-        Arc::new(LocalFile { root: Arc::new(root), file })
+        Arc::new(LocalFile { root: OpenRoot::for_test(std::path::Path::new("/")), file })
     }
 
     #[tokio::test]
@@ -186,7 +187,7 @@ mod tests {
         std::fs::create_dir_all(at("cars/7")).unwrap();
         std::fs::write(at("cars/7/photo.jpg"), "the photo").unwrap();
         std::os::unix::fs::symlink("cars", at("link")).unwrap();
-        let root = Arc::new(Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap());
+        let root = OpenRoot::for_test(folder.path());
         let open = |name: &str| LocalFile { root: Arc::clone(&root), file: File::open(at(name)).unwrap() };
         let named = |name: &str| Some(PathBuf::from(name));
 
@@ -204,11 +205,16 @@ mod tests {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let file = LocalFile { root: Arc::clone(&root), file: outside.reopen().unwrap() };
         assert_eq!(file.local_name(), None);
-        // A root that is moved takes its files along.
+        // A root that is moved takes its files along, and a front server would look for them at its path.
         let file = open("cars/8/photo.jpg");
         let moved = folder.path().with_extension("moved");
         std::fs::rename(folder.path(), &moved).unwrap();
-        assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
+        assert_eq!(file.local_name(), None);
+        std::fs::create_dir_all(at("cars/8")).unwrap();
+        std::fs::write(at("cars/8/photo.jpg"), "that of another root").unwrap();
+        assert_eq!(file.local_name(), None);
+        std::fs::remove_dir_all(folder.path()).unwrap();
         std::fs::rename(&moved, folder.path()).unwrap();
+        assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
     }
 }

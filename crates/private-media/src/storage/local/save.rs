@@ -25,15 +25,15 @@ const TRIES: usize = 16;
 
 /// The whole of a save. Dropped before its last step, it leaves nothing; the last step happens whole or not at all.
 pub(super) async fn save(
-    root: &Arc<Dir>,
+    root: impl FnOnce() -> Result<Arc<Dir>, StorageError> + Send + 'static,
     how: How,
     path: &MediaPath,
     content: Content<'_>,
     options: SaveOptions,
 ) -> Result<MediaPath, StorageError> {
     options.check_announced()?;
-    let (root, path) = (Arc::clone(root), path.clone());
-    let mut saving = Saving(Some(blocking(move || Upload::begin(root, how, path, options)).await?));
+    let path = path.clone();
+    let mut saving = Saving(Some(blocking(move || Upload::begin(root()?, how, path, options)).await?));
     let result = match saving.take_all(content, &options).await {
         Ok(()) => saving.on_pool(Upload::publish).await,
         Err(error) => Err(error),

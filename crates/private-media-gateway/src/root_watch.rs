@@ -1,0 +1,128 @@
+//! Reports whether the storage can serve: whether the root is still mounted, and where it was.
+
+use std::error::Error;
+use std::pin::pin;
+use std::time::Duration;
+
+use private_media::{PrivateMedia, Storage, StorageError};
+use tokio::task::AbortHandle;
+
+use crate::health::Health;
+use crate::supervise;
+
+/// How long one check may take before the storage counts as not ready.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks the storage again and again, after this pause each time, and reports to the health. A root that was replaced is opened
+/// again by the check itself.
+pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> AbortHandle {
+    let (media, health) = (media.clone(), health.clone());
+    let every = every.clamp(Duration::from_secs(1), Duration::from_secs(10));
+    supervise::spawn("root", move || {
+        let (media, health) = (media.clone(), health.clone());
+        async move { watch(media.storage(), &health, every).await }
+    })
+}
+
+async fn watch(storage: &dyn Storage, health: &Health, every: Duration) {
+    loop {
+        // A file system that does not answer holds one thread of the blocking pool, and not one more at each turn.
+        let mut check = pin!(storage.ready());
+        let result = match tokio::time::timeout(TIMEOUT, &mut check).await {
+            Ok(result) => result,
+            Err(_) => {
+                let problem = format!("the file system has not answered within {} s", TIMEOUT.as_secs());
+                health.set("root", Err(&problem));
+                check.await
+            }
+        };
+        match result {
+            Ok(()) => health.set("root", Ok(())),
+            Err(error) => health.set("root", Err(&cause(&error))),
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+fn cause(error: &StorageError) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use futures_util::future::BoxFuture;
+    use private_media::permission::Permit;
+    use private_media::storage::{Content, Entry, Metadata};
+    use private_media::{MediaFile, MediaPath, SaveOptions};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Its first check hangs until it is told to end.
+    #[derive(Debug)]
+    struct Hanging {
+        checks: Arc<AtomicUsize>,
+        first: Mutex<Option<oneshot::Receiver<()>>>,
+    }
+
+    impl Storage for Hanging {
+        fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+            self.checks.fetch_add(1, Ordering::SeqCst);
+            let hangs = self.first.lock().unwrap().take();
+            Box::pin(async {
+                if let Some(hangs) = hangs {
+                    hangs.await.unwrap();
+                }
+                Ok(())
+            })
+        }
+
+        fn open<'a>(&'a self, _: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+            unreachable!()
+        }
+
+        fn save<'a>(
+            &'a self,
+            _: &'a MediaPath,
+            _: Content<'a>,
+            _: &'a SaveOptions,
+        ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
+            unreachable!()
+        }
+
+        fn delete<'a>(&'a self, _: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
+            unreachable!()
+        }
+
+        fn metadata<'a>(&'a self, _: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+            unreachable!()
+        }
+
+        fn list<'a>(&'a self, _: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_is_not_ready_and_is_the_only_one() {
+        let checks = Arc::new(AtomicUsize::new(0));
+        let (end, first) = oneshot::channel();
+        let storage = Hanging { checks: Arc::clone(&checks), first: Mutex::new(Some(first)) };
+        let (media, health) = (PrivateMedia::builder(storage).build(), Health::default());
+        let task = spawn(&media, &health, Duration::ZERO);
+        tokio::time::sleep(TIMEOUT - Duration::from_millis(1)).await;
+        assert!(health.is_ready());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!health.is_ready());
+        assert_eq!(checks.load(Ordering::SeqCst), 1);
+        end.send(()).unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(health.is_ready());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(checks.load(Ordering::SeqCst) > 5, "it goes on");
+        task.abort();
+    }
+}
