@@ -54,7 +54,9 @@ struct Place {
 
 /// What another folder at the root's path has to pass before it is served.
 #[derive(Clone)]
-pub(super) struct Accept(pub(super) Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>);
+pub(super) struct Accept(pub(super) Arc<AcceptFn>);
+
+type AcceptFn = dyn Fn(&Path) -> Result<(), String> + Send + Sync;
 
 impl fmt::Debug for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
