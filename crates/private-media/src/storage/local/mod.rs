@@ -206,12 +206,14 @@ impl LocalStorage {
     /// # }
     /// ```
     pub fn edit(&self, path: &MediaPath, edit: Edit) -> Result<File, StorageError> {
-        edit::edit(&*self.checked_root()?, path, edit, self.how.file_mode)
+        let root = self.checked_root()?;
+        edit::edit(&root, path, edit, self.how.file_mode)
     }
 
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
     pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
-        edit::remove_folder(&*self.checked_root()?, path)
+        let root = self.checked_root()?;
+        edit::remove_folder(&root, path)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -278,7 +280,11 @@ impl Storage for LocalStorage {
     fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
             let (storage, gone) = (self.clone(), path.clone());
-            let deleted = blocking(move || beneath::delete(&*storage.checked_root()?, &gone)).await;
+            let delete = move || {
+                let root = storage.checked_root()?;
+                beneath::delete(&root, &gone)
+            };
+            let deleted = blocking(delete).await;
             self.changed(path);
             deleted
         })
