@@ -244,14 +244,9 @@ fn with_packages(apps: &[&str], middleware: &[&str], more: &Value) -> Option<Sho
         "django.contrib.sessions.middleware.SessionMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ];
-    let settings = media(&with(
-        &json!({
-            "INSTALLED_APPS": [&django[..], apps].concat(),
-            "MIDDLEWARE": [&auth[..], middleware].concat(),
-            "PRIVATE_MEDIA_CACHE": 0,
-        }),
-        more,
-    ));
+    let (apps, middleware) = ([&django[..], apps].concat(), [&auth[..], middleware].concat());
+    let own = json!({"INSTALLED_APPS": apps, "MIDDLEWARE": middleware, "PRIVATE_MEDIA_CACHE": 0});
+    let settings = media(&with(&own, more));
     Shop::open_with("5.2", Some(Server::Sqlite), "db", &settings)
 }
 
