@@ -320,6 +320,16 @@ fn state_in_memory_says_what_it_means() {
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200, "nothing was changed");
 }
 
+/// The number of sessions in the file. While the gateway writes, there is no answer.
+fn stored(place: &Place) -> i64 {
+    let url = format!("sqlite:{}", place.path("state.db").display());
+    runtime().block_on(async {
+        let Ok(mut connection) = sqlx::SqliteConnection::connect(&url).await else { return 0 };
+        let count = "SELECT COUNT(*) FROM private_media_ended_session";
+        sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap_or_default()
+    })
+}
+
 #[test]
 fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() {
     let place = Place::new();
@@ -328,14 +338,17 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
     let empty = std::fs::read(place.path("state.db")).unwrap();
     assert_eq!(sign_out(&gateway, &before).status, 303);
     std::fs::remove_file(place.path("state.db")).unwrap();
-    until("it is there again", || place.path("state.db").exists() && health(&gateway) == 200);
+    let noticed = || gateway.log().matches("removed or replaced; storing again").count();
+    until("it is noticed", || noticed() == 1);
+    until("stored again", || stored(&place) == 1);
     assert_eq!(sign_out(&gateway, &after).status, 303);
     // A backup of an earlier time is put in place of it.
     place.write("restored.db", empty);
     std::fs::set_permissions(place.path("restored.db"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .unwrap();
     std::fs::rename(place.path("restored.db"), place.path("state.db")).unwrap();
-    until("it is noticed", || gateway.log().matches("removed or replaced; storing again").count() == 2);
+    until("it is noticed again", || noticed() == 2);
+    until("stored again", || stored(&place) == 2);
     until("ready", || health(&gateway) == 200);
     drop(gateway);
     let gateway = place.serve(&["--cache", "200ms"]);
