@@ -4,6 +4,7 @@ mod file;
 mod known;
 mod page;
 mod password;
+mod refusals;
 mod session;
 mod throttle;
 
@@ -74,6 +75,7 @@ struct Inner {
     own_key: Key,
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
+    refusals: refusals::Refusals,
     ended: Mutex<HashMap<[u8; 16], SystemTime>>,
     hashing: Semaphore,
     /// Passwords that were right a moment ago, by a digest that nobody else can make, and whose they are.
@@ -107,6 +109,7 @@ impl Accounts {
             own_key,
             current,
             throttle: Mutex::default(),
+            refusals: refusals::Refusals::default(),
             ended: Mutex::default(),
             hashing: Semaphore::new(1),
             verified: Mutex::default(),

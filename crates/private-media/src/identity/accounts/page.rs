@@ -84,7 +84,8 @@ impl Accounts {
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
             },
             Err(refused) => {
-                tracing::warn!(account = name.escape_debug().to_string(), ?from, %refused, "a sign-in was refused");
+                let is_account = self.current().accounts.contains_key(&name);
+                self.0.refusals.log(&name, is_account, from, &refused);
                 // 401 would need a challenge (RFC 9110 section 15.5.2), and so the browser's own dialogue.
                 let status = if refused.wait.is_some() {
                     StatusCode::TOO_MANY_REQUESTS
