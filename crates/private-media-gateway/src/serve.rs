@@ -273,3 +273,25 @@ fn taken(config: &Config, error: &std::io::Error) -> ConfigError {
         _ => config.listen_setting.error(&format!("nothing can listen there ({error})"), fix),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_fails_or_panics_stops_all_others() {
+        type Serving = Box<dyn FnOnce() -> std::io::Result<bool>>;
+        let failures: [Serving; 2] =
+            [Box::new(|| Err(std::io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
+        for fail in failures {
+            let stop = signals::handle(Duration::from_secs(60)).unwrap();
+            let others = stop.clone();
+            let other = tokio::spawn(async move { others.forced().await });
+            assert!(supervised(async { fail() }, &stop).await.is_err());
+            other.await.unwrap();
+        }
+        let stop = signals::handle(Duration::from_secs(60)).unwrap();
+        assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
+        assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
+    }
+}

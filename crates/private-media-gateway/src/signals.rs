@@ -76,7 +76,7 @@ fn run(
     drain: Duration,
 ) {
     let mut changes = requests.subscribe();
-    let mut deadline = None;
+    let (mut is_forced, mut deadline) = (false, None);
     runtime.block_on(async {
         loop {
             tokio::select! {
@@ -89,9 +89,14 @@ fn run(
                     requests.send_modify(|count| *count = count.saturating_add(1));
                 }
                 _ = changes.changed() => {
-                    let is_forced = *changes.borrow_and_update() > 1;
-                    let grace = if is_forced { FORCED_GRACE } else { drain + STOP_GRACE };
-                    deadline = Some((Instant::now() + grace, if is_forced { 130 } else { 1 }));
+                    // More signals give no more time.
+                    if is_forced {
+                        continue;
+                    }
+                    is_forced = *changes.borrow_and_update() > 1;
+                    let (grace, code) =
+                        if is_forced { (FORCED_GRACE, 130) } else { (drain.saturating_add(STOP_GRACE), 1) };
+                    deadline = Instant::now().checked_add(grace).map(|time| (time, code));
                 }
                 code = expired(deadline) => exit("the workers did not stop in time", code),
             }

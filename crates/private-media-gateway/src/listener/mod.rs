@@ -95,9 +95,10 @@ pub(crate) async fn serve(
     // Whoever waits for clients holds no slot that another worker could use. Without a slot one is accepted here and waits; who comes
     // then waits in the kernel's queue.
     let mut accepted = None;
+    let mut requested = pin!(stop.requested());
     loop {
         tokio::select! {
-            () = stop.requested() => break,
+            () = &mut requested => break,
             next = accept(&listener), if accepted.is_none() => accepted = Some(next),
             slot = Arc::clone(&slots.0).acquire_owned(), if accepted.is_some() => {
                 let Some((stream, peer)) = accepted.take() else { continue };

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -61,6 +62,96 @@ fn a_second_signal_stops_at_once() {
     assert_eq!(gateway.child.wait().unwrap().code(), Some(130));
 }
 
+/// Until its settings can be read again, SIGHUP changes nothing for clients.
+#[test]
+fn sighup_interrupts_no_download() {
+    let place = Place::new();
+    let mut gateway = place.serve(&[]);
+    let (mut stream, mut taken) = begin_download(&place, &gateway);
+    for _ in 0..10 {
+        gateway.signal(Signal::HUP);
+    }
+    assert!(gateway.logs("SIGHUP"), "{}", gateway.log());
+    for _ in 0..10 {
+        gateway.signal(Signal::HUP);
+        assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+    }
+    gateway.signal(Signal::TERM);
+    wait(|| TcpStream::connect(gateway.address).is_err());
+    gateway.signal(Signal::HUP);
+    stream.read_to_end(&mut taken).unwrap();
+    let answer = Answer::parse(&taken);
+    assert_eq!((answer.status, answer.body.len()), (200, LEN));
+    assert!(gateway.exit_within(Duration::from_secs(10)).success());
+}
+
+#[test]
+fn sighup_has_the_accounts_checked_at_once() {
+    let place = Place::new();
+    let gateway = place.serve(&["--cache", "1m"]);
+    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+    assert!(place.run(&["account", "remove", "alice"]).status.success());
+    gateway.signal(Signal::HUP);
+    wait(|| gateway.get("/private/cars/7/photo.jpg", "alice").status == 404);
+}
+
+#[test]
+fn sighup_that_nohup_ignores_stays_ignored() {
+    let place = Place::new();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_private-media")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--root", "private"]).current_dir(place.path(""));
+    let mut gateway = Gateway::spawn(command, place.path("gateway.log"));
+    gateway.signal(Signal::HUP);
+    gateway.signal(Signal::TERM);
+    assert!(gateway.exit_within(Duration::from_secs(10)).success());
+    assert!(!gateway.log().contains("SIGHUP"), "{}", gateway.log());
+}
+
+#[test]
+fn the_demo_survives_sighup() {
+    let place = Place::new();
+    let mut command = crate::support::program();
+    command.args(["demo", "--listen", "127.0.0.1:0"]);
+    let mut demo = Gateway::spawn(command, place.path("demo.log"));
+    for _ in 0..10 {
+        demo.signal(Signal::HUP);
+    }
+    assert_eq!(demo.ask("GET /", &[]).status, 200);
+    demo.signal(Signal::TERM);
+    assert!(demo.exit_within(Duration::from_secs(10)).success());
+}
+
+/// A start that waits for a database ends at a signal, and survives SIGHUP.
+#[test]
+fn signals_count_before_it_serves() {
+    let place = Place::new();
+    let database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    database.set_nonblocking(true).unwrap();
+    place.write("secret", "a secret key of Django's");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(place.path("secret"), mode).unwrap();
+    let url = format!("postgres://django@{}/django", database.local_addr().unwrap());
+    let mut command = crate::support::program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--identity", "django", "--secret-file", "secret"]);
+    command.args(["--database", &url]).current_dir(place.path(""));
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let log = place.path("gateway.log");
+    let begin = Instant::now();
+    let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let mut connection = None;
+    wait(|| {
+        connection = database.accept().ok();
+        connection.is_some()
+    });
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, Signal::HUP).unwrap();
+    wait(|| std::fs::read_to_string(&log).unwrap().contains("SIGHUP"));
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(3), "it waits for no database");
+}
+
 #[test]
 fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
     let place = Place::new();
@@ -95,7 +186,7 @@ fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
     assert_eq!(place.path("tmp").read_dir().unwrap().count(), 0);
 }
 
-fn wait(condition: impl Fn() -> bool) {
+fn wait(mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < Duration::from_secs(20), "it never came");

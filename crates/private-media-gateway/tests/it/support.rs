@@ -103,16 +103,22 @@ impl Gateway {
     }
 
     /// Starts a program that announces its address.
-    pub(crate) fn spawn(mut command: Command, log: PathBuf) -> Self {
+    pub(crate) fn spawn(command: Command, log: PathBuf) -> Self {
+        let stderr = std::fs::File::create(&log).unwrap();
+        Self::spawn_with(command, stderr.into(), log)
+    }
+
+    /// Starts a program that announces its address, with this as standard error. What it writes there is its log if that is `log`.
+    pub(crate) fn spawn_with(mut command: Command, stderr: Stdio, log: PathBuf) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut child = command.stderr(stderr).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let address =
             line.trim_end().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
         let Some(address) = address else {
-            panic!("{line:?}: {}", std::fs::read_to_string(&log).unwrap());
+            panic!("{line:?}: {}", std::fs::read_to_string(&log).unwrap_or_default());
         };
         Self { child, address, stdout, log }
     }
@@ -152,6 +158,18 @@ impl Gateway {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// Waits for the end of the program, which may take this long.
+    pub(crate) fn exit_within(&mut self, limit: Duration) -> std::process::ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begin.elapsed() < limit, "it still runs after {limit:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn connect(&self) -> TcpStream {

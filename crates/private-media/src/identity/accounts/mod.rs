@@ -7,6 +7,7 @@ mod hashing;
 mod known;
 mod page;
 mod password;
+mod refusals;
 mod revocation;
 mod session;
 mod throttle;
@@ -83,6 +84,7 @@ struct Inner {
     own_key: Key,
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
+    refusals: refusals::Refusals,
     ended: EndedSessions,
     hashing: HashQueue<Result<Arc<Account>, Refused>>,
     /// By account name.
@@ -135,6 +137,7 @@ impl Accounts {
             own_key,
             current,
             throttle: Mutex::default(),
+            refusals: refusals::Refusals::default(),
             ended: EndedSessions::default(),
             hashing: HashQueue::default(),
             verified: Mutex::default(),

@@ -103,7 +103,8 @@ impl Accounts {
                 self.refuse(page, StatusCode::SERVICE_UNAVAILABLE, &next, refused)
             }
             Err(refused) => {
-                tracing::warn!(account = name.escape_debug().to_string(), ?from, %refused, "a sign-in was refused");
+                let is_account = self.current().accounts.contains_key(&name);
+                self.0.refusals.log(&name, is_account, from, &refused);
                 // 401 would need a challenge (RFC 9110 section 15.5.2), and so the browser's own dialogue.
                 let status = if refused.wait.is_some() {
                     StatusCode::TOO_MANY_REQUESTS

@@ -1,0 +1,121 @@
+//! The log of refused sign-ins. What was typed as a name may be a password, and anybody can make a refusal.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{ClientAddr, Refused, locked};
+
+/// The most refusals that are logged one by one in a window; the others are counted.
+const BURST: usize = 10;
+const WINDOW: Duration = Duration::from_secs(10);
+/// The most characters of a name that are logged.
+const MAX_NAME: usize = 64;
+
+/// Limits how many refused sign-ins are logged. Needs a Tokio runtime.
+#[derive(Default)]
+pub(super) struct Refusals(Arc<Mutex<Window>>);
+
+/// What was refused since the window began.
+#[derive(Default)]
+struct Window {
+    began: Option<Instant>,
+    logged: usize,
+    suppressed: usize,
+}
+
+impl Refusals {
+    /// Logs a refused sign-in, or counts it. The name is shown if it is that of an account: any other only at debug level.
+    pub(super) fn log(&self, name: &str, is_account: bool, from: Option<ClientAddr>, refused: &Refused) {
+        if !self.admit() {
+            return;
+        }
+        let from = from.map(|ClientAddr(ip)| tracing::field::display(ip));
+        if is_account {
+            tracing::warn!(account = shown(name), from, %refused, "a sign-in was refused");
+        } else {
+            tracing::warn!(from, %refused, "a sign-in was refused: no such account");
+            tracing::debug!(name = shown(name), "the name of that sign-in");
+        }
+    }
+
+    /// Whether one more may be logged in this window.
+    fn admit(&self) -> bool {
+        let mut window = locked(&self.0);
+        // A task ends each window, unless its runtime ended before.
+        if window.began.is_some_and(|began| began.elapsed() > 2 * WINDOW) {
+            window.close();
+        }
+        if window.began.is_none() {
+            window.began = Some(Instant::now());
+            let shared = Arc::clone(&self.0);
+            tokio::spawn(async move {
+                tokio::time::sleep(WINDOW).await;
+                locked(&shared).close();
+            });
+        }
+        if window.logged == BURST {
+            window.suppressed += 1;
+            return false;
+        }
+        window.logged += 1;
+        true
+    }
+}
+
+impl Window {
+    /// Ends the window and logs how many refusals it suppressed.
+    fn close(&mut self) {
+        let Self { suppressed, .. } = std::mem::take(self);
+        if suppressed > 0 {
+            tracing::warn!(suppressed, "more sign-ins were refused in the last {} s", WINDOW.as_secs());
+        }
+    }
+}
+
+/// The beginning of a name, on one line.
+fn shown(name: &str) -> String {
+    name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_window_logs_so_many_and_counts_the_rest() {
+        let refusals = Refusals::default();
+        for _ in 0..3 {
+            let admitted: Vec<_> = (0..BURST + 7).map(|_| refusals.admit()).collect();
+            assert_eq!(admitted, [vec![true; BURST], vec![false; 7]].concat());
+            assert_eq!(locked(&refusals.0).suppressed, 7);
+            tokio::time::sleep(WINDOW + Duration::from_millis(1)).await;
+            assert_eq!(locked(&refusals.0).suppressed, 0);
+        }
+        assert!(refusals.admit());
+    }
+
+    #[test]
+    fn a_window_of_a_runtime_that_ended_ends_all_the_same() {
+        let refusals = Refusals::default();
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime().unwrap().block_on(async { while refusals.admit() {} });
+        runtime().unwrap().block_on(async {
+            tokio::time::sleep(3 * WINDOW).await;
+            assert!(refusals.admit());
+        });
+    }
+
+    #[test]
+    fn names_are_cut_and_stay_on_one_line() {
+        for (name, expected) in [
+            ("alice", "alice".to_owned()),
+            ("é\r\n\u{1b}[2J\u{202e}", "é\\r\\n\\u{1b}[2J\\u{202e}".to_owned()),
+            (&"é".repeat(8000), "é".repeat(64)),
+        ] {
+            assert_eq!(shown(name), expected);
+        }
+    }
+}
