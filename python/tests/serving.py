@@ -1,0 +1,113 @@
+"""Starts the test project under real servers, and looks at their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIB = 1 << 20
+#: The arguments of each server, with the address that it listens on.
+SERVERS = {
+    "uvicorn": "uvicorn --port={port} --lifespan=off --log-level=error server_app:asgi",
+    "hypercorn": "hypercorn --bind=127.0.0.1:{port} --log-level=error server_app:asgi",
+    "granian": "granian --port={port} --interface=asginl --log-level=error server_app:asgi",
+    "daphne": "daphne --bind=127.0.0.1 --port={port} --verbosity=0 server_app:asgi",
+    "runserver": "django runserver --noreload 127.0.0.1:{port}",
+}
+
+
+@contextlib.contextmanager
+def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
+    """Run a server over a root that everybody may read; gives its port and its process id."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {"PRIVATE_MEDIA_ROOT": str(root), "PRIVATE_MEDIA_PERMISSIONS": "rules.Everyone"}
+    environment = {
+        **os.environ,
+        "TEST_ROOT": str(root),
+        "DJANGO_SETTINGS_MODULE": "front_settings",
+        "TEST_SETTINGS": json.dumps({**options, "PRIVATE_MEDIA_PERMISSIONS_OPTIONS": {}}),
+    }
+    command = [sys.executable, "-m", *SERVERS[server].format(port=port).split()]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parent, env=environment, stdout=quiet, stderr=quiet
+    )
+    try:
+        until(lambda: is_listening(port), 30)
+        yield port, process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def until(condition, seconds: float) -> float:
+    """Wait for a condition, and give how long it took in seconds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"not within {seconds} s"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def request(port: int, path: str, receive_buffer: int | None = None) -> socket.socket:
+    """Ask for a path, and leave the answer to be read."""
+    client = socket.socket()
+    if receive_buffer:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.settimeout(30)
+    client.connect(("127.0.0.1", port))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return client
+
+
+def get(port: int, path: str) -> bytes:
+    with request(port, path) as client:
+        return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
+def processes(pid: int) -> list[int]:
+    """Give a process and all below it."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            for child in (task / "children").read_text().split():
+                found += processes(int(child))
+    return found
+
+
+def peak_memory(pid: int) -> int:
+    """Give the most memory that each of the processes ever took, added up, in bytes."""
+    status = [Path(f"/proc/{each}/status").read_text() for each in processes(pid)]
+    return sum(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) << 10
+
+
+def opened(pid: int, name: str) -> int:
+    """Count the file descriptors of a file of this name."""
+    count = 0
+    for each in processes(pid):
+        for descriptor in Path(f"/proc/{each}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                count += descriptor.readlink().name == name
+    return count

@@ -1,0 +1,74 @@
+"""Clients that leave, stall or read slowly, at each ASGI server and at Django's own: nobody else notices."""
+
+from __future__ import annotations
+
+import time
+
+import django
+import pytest
+from serving import MIB, SERVERS, get, opened, peak_memory, request, serving, until
+
+LARGE = 400 * MIB
+STALLED = 8
+#: What eight stalled downloads, a slow one and one that was left may take together, in bytes.
+BOUND = 32 * MIB
+#: Daphne holds in memory whatever it has been given, until the client takes it.
+NO_BACK_PRESSURE = {"daphne"}
+#: Since Django 5.0 a response is cancelled when its client leaves. Before, it is read to its end.
+IS_CANCELLED = django.VERSION >= (5, 0)
+
+
+@pytest.fixture(params=SERVERS, scope="module")
+def server(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    with (root / "large.bin").open("wb") as file:
+        file.truncate(LARGE)
+    (root / "small.txt").write_text("small")
+    with serving(request.param, root) as (port, pid):
+        # Whatever is imported or started by the first request is there.
+        assert get(port, "/private/small.txt").endswith(b"small")
+        yield request.param, port, pid, peak_memory(pid)
+
+
+def first_bytes(port):
+    client = request(port, "/private/large.bin", receive_buffer=4096)
+    assert client.recv(12) == b"HTTP/1.1 200"
+    return client
+
+
+def test_a_client_that_leaves(server):
+    _, port, pid, before = server
+    with first_bytes(port):
+        assert opened(pid, "large.bin") == 1
+    until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 20)
+    assert peak_memory(pid) - before < BOUND
+
+
+def test_a_small_request_beside_stalled_downloads(server):
+    name, port, pid, before = server
+    stalled = [first_bytes(port) for _ in range(STALLED)]
+    for _ in range(3):
+        start = time.monotonic()
+        assert get(port, "/private/small.txt").endswith(b"small")
+        assert time.monotonic() - start < 2
+    assert opened(pid, "large.bin") == STALLED
+    for client in stalled:
+        client.close()
+    until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 60)
+    if name not in NO_BACK_PRESSURE:
+        assert peak_memory(pid) - before < BOUND
+
+
+def test_a_client_that_reads_slowly_gets_all_of_it(server):
+    name, port, pid, before = server
+    with request(port, "/private/large.bin") as client:
+        taken, next_rest = 0, 0
+        while piece := client.recv(MIB):
+            taken += len(piece)
+            if taken >= next_rest:
+                time.sleep(0.02)
+                next_rest += 40 * MIB
+    assert taken > LARGE
+    until(lambda: opened(pid, "large.bin") == 0, 5)
+    if name not in NO_BACK_PRESSURE:
+        assert peak_memory(pid) - before < BOUND
