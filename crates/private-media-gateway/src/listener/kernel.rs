@@ -394,8 +394,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut sending = Sending::new(listener.accept().await.unwrap().0);
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(LONGEST as u64).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        // What was just written is in the page cache.
+        io::Write::write_all(&mut file, &vec![b'x'; LONGEST]).unwrap();
         let file: Arc<dyn ReadAt> = Arc::new(Film(file));
         let stand_in = sending.files().stand_in(&file, 0, LONGEST).unwrap();
         SMALL.set(SMALL.get() + small);

@@ -15,7 +15,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// the client is waited for as it ends.
 #[derive(Debug)]
 pub(crate) struct MinRate {
-    min_rate: u64,
+    bytes_per_second: u64,
     /// When the present window ends, once there was something to wait for.
     end: Option<Pin<Box<Sleep>>>,
     /// How many bytes went by in the window.
@@ -25,8 +25,8 @@ pub(crate) struct MinRate {
 }
 
 impl MinRate {
-    pub(crate) fn new(min_rate: u64) -> Self {
-        Self { min_rate, end: None, count: 0, is_waiting: false, is_too_slow: false }
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, end: None, count: 0, is_waiting: false, is_too_slow: false }
     }
 
     /// Counts bytes that went by.
@@ -40,7 +40,7 @@ impl MinRate {
     }
 
     fn is_below(&self) -> bool {
-        self.count < self.min_rate.saturating_mul(WINDOW.as_secs())
+        self.count < self.bytes_per_second.saturating_mul(WINDOW.as_secs())
     }
 
     /// Begins a new window with the next wait.

@@ -64,7 +64,7 @@ impl FileKey {
     }
 }
 
-/// The finalizer of SplitMix64: each bit of the result depends on each bit of `n`.
+/// The finalizer of `SplitMix64`: each bit of the result depends on each bit of `n`.
 fn mix(n: u64) -> u64 {
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -145,7 +145,7 @@ fn read_grains(file: &File, key: FileKey, offset: u64, end: u64, now: u64) -> u6
         let end_of_grain = key.end_of_grain(at);
         let wanted = usize::try_from(end_of_grain - at).unwrap_or(0);
         let read = read_now(file, buffer.get_mut(..wanted).unwrap_or_default(), at).unwrap_or(0);
-        if read == wanted && at % GRAIN == 0 {
+        if read == wanted && at.is_multiple_of(GRAIN) {
             key.proof(at / GRAIN).renew(now);
         }
         at = at.saturating_add(read as u64);
@@ -177,7 +177,7 @@ pub(super) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io:
     let mut buffer = vec![0; GRAIN_LEN.min(len)];
     let end = offset.saturating_add(len as u64);
     // Where the grain begins all of which has been read since.
-    let (mut at, mut whole_from) = (offset, (offset % GRAIN == 0).then_some((offset, now())));
+    let (mut at, mut whole_from) = (offset, offset.is_multiple_of(GRAIN).then_some((offset, now())));
     while at < end {
         let next = key.end_of_grain(at);
         let wanted = usize::try_from(next.min(end) - at).unwrap_or(0).min(buffer.len());

@@ -51,7 +51,7 @@ fn send(
                 std::thread::sleep(Duration::from_secs(1));
                 sending.write_all(&[*byte]).is_ok()
             };
-            let _ = first.iter().chain(std::iter::repeat(&b'x')).all(is_taken);
+            let _ = first.iter().chain(std::iter::repeat_n(&b'x', len)).all(is_taken);
         }
     });
     let mut answer = Vec::new();
