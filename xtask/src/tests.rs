@@ -18,11 +18,12 @@ pub(crate) const FRONTS: [(&str, &str); 3] = [
     ("nginx", "nginx"),
 ];
 /// and all the others.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("caddy", "caddy"),
     ("chromium", "chromium"),
     ("curl", "curl"),
+    ("faketime", "faketime"),
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),

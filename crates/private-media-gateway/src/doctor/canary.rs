@@ -288,7 +288,7 @@ mod tests {
             (word, "photo.jpg", &content),
             (word, "private-media-doctor-0123456789abcdef.jpg", &format!("{content}more")),
             (word, "private-media-doctor-0123456789abcdef.jpg", &content.replace('f', "F")),
-            (word, "private-media-doctor-0123456789abcdef.jpg", &content.replace("f", "")),
+            (word, "private-media-doctor-0123456789abcdef.jpg", &content.replace('f', "")),
         ] {
             assert!(!is_canary(word, name, content.as_bytes()), "{name}: {content}");
         }

@@ -122,7 +122,7 @@ mod tests {
                 Some(client)
             })
         };
-        let closes: Act = |_| Box::pin(async { None });
+        let hangs_up: Act = |_| Box::pin(async { None });
         let resets: Act = |client| {
             Box::pin(async move {
                 client.set_zero_linger().unwrap();
@@ -139,7 +139,7 @@ mod tests {
         for (name, act, is_answered, is_closed) in [
             ("waits", waits, true, false),
             ("shuts down", shuts_down, true, true),
-            ("closes", closes, true, true),
+            ("closes", hangs_up, true, true),
             ("resets", resets, false, false),
             ("sends more", sends_more, true, false),
         ] {

@@ -14,6 +14,7 @@ mod config;
 mod contents;
 mod django;
 mod doctor;
+mod faults;
 mod fronts;
 mod kernel;
 mod lifecycle;

@@ -125,7 +125,7 @@ impl Gateway {
 
     /// Its lines so far; one that is being written may be there in part, and is left out.
     pub(crate) fn log(&self) -> String {
-        let mut log = std::fs::read_to_string(&self.log).unwrap();
+        let mut log = std::fs::read_to_string(&self.log).unwrap_or_default();
         log.truncate(log.rfind('\n').map_or(0, |end| end + 1));
         log
     }
@@ -227,7 +227,7 @@ pub(crate) fn credentials(user: &str) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-fn base64(text: &str) -> String {
+pub(crate) fn base64(text: &str) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
     for chunk in text.as_bytes().chunks(3) {

@@ -1,0 +1,531 @@
+//! What happens when the surroundings fail: nobody new gets in, and everybody gets back in.
+//!
+//! Each row of [`FAULTS`] is a fault of a running gateway. The same clients ask before, during and after it. The table in
+//! `docs/explanation/reliability.md` has a line for each row.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
+use crate::support::{Answer, Gateway, PASSWORD, Place, credentials, needs, program, send};
+
+/// A response with this status means that none came.
+const NONE: u16 = 0;
+const PHOTO: &str = "/private/cars/7/photo.jpg";
+const MISSING: &str = "/private/cars/7/missing.jpg";
+
+/// A fault, and what it may do.
+struct Fault {
+    name: &'static str,
+    log: Log,
+    begin: fn(&mut Scene),
+    end: fn(&mut Scene),
+    /// What the owner of the photo gets meanwhile.
+    owner: &'static [u16],
+    /// What the health page says meanwhile; the probes begin when it does.
+    health: u16,
+    /// What the log says, once the fault is over. Nothing is expected of a log that cannot be written.
+    says: &'static [&'static str],
+}
+
+/// Where the log goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Log {
+    /// Into a file.
+    File,
+    /// Into a pipe that nobody reads, until the fault is over.
+    Stalled,
+    /// Into a pipe whose reader is gone.
+    Closed,
+    /// Onto a full disk.
+    Full,
+}
+
+const FAULTS: [Fault; 13] = [
+    Fault {
+        name: "the log's pipe is closed",
+        log: Log::Closed,
+        begin: |scene| scene.be_busy(),
+        end: |_| (),
+        owner: &[200],
+        health: 200,
+        says: &[],
+    },
+    Fault {
+        name: "nobody reads the log",
+        log: Log::Stalled,
+        begin: |scene| scene.be_busy(),
+        end: Scene::drain_log,
+        owner: &[200],
+        health: 200,
+        says: &["dropped"],
+    },
+    Fault {
+        name: "the log's disk is full",
+        log: Log::Full,
+        begin: |scene| scene.be_busy(),
+        end: |_| (),
+        owner: &[200],
+        health: 200,
+        says: &[],
+    },
+    Fault {
+        name: "the accounts file is half written",
+        log: Log::File,
+        begin: |scene| {
+            let content = std::fs::read(scene.place.path("accounts.toml")).unwrap();
+            scene.write_accounts(&content[..content.len() / 2], 0o600);
+            scene.saved = content;
+            std::thread::sleep(Duration::from_millis(600));
+        },
+        end: Scene::restore_accounts,
+        owner: &[200],
+        health: 200,
+        says: &["accounts"],
+    },
+    Fault {
+        name: "the accounts file is gone",
+        log: Log::File,
+        begin: |scene| {
+            scene.saved = std::fs::read(scene.place.path("accounts.toml")).unwrap();
+            std::fs::remove_file(scene.place.path("accounts.toml")).unwrap();
+            std::thread::sleep(Duration::from_millis(600));
+        },
+        end: Scene::restore_accounts,
+        owner: &[200],
+        health: 200,
+        says: &["accounts"],
+    },
+    Fault {
+        name: "everybody may read the accounts file",
+        log: Log::File,
+        begin: |scene| {
+            scene.saved = std::fs::read(scene.place.path("accounts.toml")).unwrap();
+            let content = scene.saved.clone();
+            scene.write_accounts(&content, 0o644);
+            std::thread::sleep(Duration::from_millis(600));
+        },
+        end: Scene::restore_accounts,
+        owner: &[200],
+        health: 200,
+        says: &["accounts"],
+    },
+    Fault {
+        name: "another process locks the state database",
+        log: Log::File,
+        begin: Scene::lock_state,
+        end: |scene| drop(scene.locker.take()),
+        owner: &[200],
+        health: 200,
+        says: &[],
+    },
+    Fault {
+        name: "the root is renamed away",
+        log: Log::File,
+        begin: |scene| std::fs::rename(scene.place.path("private"), scene.place.path("away")).unwrap(),
+        end: |scene| std::fs::rename(scene.place.path("away"), scene.place.path("private")).unwrap(),
+        owner: &[500, 503],
+        health: 503,
+        says: &["root"],
+    },
+    Fault {
+        name: "a file takes the place of the root",
+        log: Log::File,
+        begin: |scene| {
+            std::fs::rename(scene.place.path("private"), scene.place.path("away")).unwrap();
+            std::fs::write(scene.place.path("private"), "a file").unwrap();
+        },
+        end: |scene| {
+            std::fs::remove_file(scene.place.path("private")).unwrap();
+            std::fs::rename(scene.place.path("away"), scene.place.path("private")).unwrap();
+        },
+        owner: &[500, 503],
+        health: 503,
+        says: &["root"],
+    },
+    Fault {
+        name: "the process has no descriptors left",
+        log: Log::File,
+        // One for the connection that asks, and none for a file that is not in memory.
+        begin: |scene| {
+            scene.place.write("private/cars/7/new.jpg", "new");
+            scene.limit(Resource::Nofile, scene.next_descriptor() + 1);
+            assert_eq!(scene.owner("/private/cars/7/new.jpg").0, 500);
+        },
+        end: |scene| scene.unlimit(Resource::Nofile),
+        owner: &[200, 500],
+        health: 200,
+        says: &["open files"],
+    },
+    Fault {
+        name: "the clock is set 30 days ahead",
+        log: Log::File,
+        begin: |scene| scene.set_clock("+30d"),
+        end: |scene| scene.set_clock("+0"),
+        // The session has expired by this clock.
+        owner: &[404],
+        health: 200,
+        says: &[],
+    },
+    Fault {
+        name: "the clock is set 30 days back",
+        log: Log::File,
+        begin: |scene| scene.set_clock("-30d"),
+        end: |scene| scene.set_clock("+0"),
+        owner: &[200],
+        health: 200,
+        says: &[],
+    },
+    Fault {
+        name: "SIGHUP, ten in a row",
+        log: Log::File,
+        begin: |scene| {
+            for _ in 0..10 {
+                scene.gateway.signal(Signal::HUP);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        },
+        end: |_| (),
+        owner: &[200],
+        health: 200,
+        says: &[],
+    },
+];
+
+#[test]
+fn nobody_new_gets_in_and_everybody_gets_back_in() {
+    let clock = clock_library();
+    if !needs("libfaketime", clock.is_some()) {
+        return;
+    }
+    let clock = clock.unwrap();
+    // Several at a time, as each one waits for intervals to pass.
+    std::thread::scope(|scope| {
+        for faults in FAULTS.chunks(FAULTS.len().div_ceil(4)) {
+            let clock = &clock;
+            scope.spawn(move || faults.iter().for_each(|fault| inject(fault, clock)));
+        }
+    });
+}
+
+fn inject(fault: &Fault, clock: &Path) {
+    let mut scene = Scene::new(fault.log, clock);
+    let name = fault.name;
+    scene.probe(name, &[200]);
+    (fault.begin)(&mut scene);
+    until(&format!("{name}: health {}", fault.health), || scene.health() == fault.health);
+    scene.probe(name, fault.owner);
+    (fault.end)(&mut scene);
+    until(&format!("{name}: recovery"), || scene.health() == 200 && scene.owner(PHOTO).0 == 200);
+    scene.probe(name, &[200]);
+    if fault.log == Log::File || fault.log == Log::Stalled {
+        for part in fault.says {
+            until(&format!("{name}: the log says {part:?}"), || scene.log().contains(part));
+        }
+        assert!(!scene.log().contains("panic"), "{name}: {}", scene.log());
+    }
+    scene.gateway.signal(Signal::TERM);
+    let begin = Instant::now();
+    assert!(scene.gateway.child.wait().unwrap().success(), "{name}: the exit");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{name}: the exit took {:?}", begin.elapsed());
+}
+
+/// A gateway with an owner who is signed in, and with what faults need.
+struct Scene {
+    place: Place,
+    gateway: Gateway,
+    owner: String,
+    /// Credentials that are worth nothing: of others, forged, of a session that was ended.
+    worthless: Vec<(&'static str, String)>,
+    clock: PathBuf,
+    log: Option<OwnedFd>,
+    drained: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    saved: Vec<u8>,
+    locker: Option<Locker>,
+}
+
+impl Scene {
+    fn new(log: Log, clock_library: &Path) -> Self {
+        let place = Place::new();
+        let clock = place.path("clock");
+        std::fs::write(&clock, "+0\n").unwrap();
+        let mut command = program();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--cache", "200ms"])
+            .args(["--grant", crate::support::GRANT, "--fresh", "200ms"])
+            .current_dir(place.path(""))
+            .env("LD_PRELOAD", clock_library)
+            .env("FAKETIME_TIMESTAMP_FILE", &clock)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let file = place.path("gateway.log");
+        let (gateway, log) = match log {
+            Log::File => (Gateway::spawn(command, file), None),
+            Log::Full => {
+                let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+                (Gateway::spawn_with(command, full.into(), file), None)
+            }
+            Log::Closed | Log::Stalled => {
+                let (reader, writer) = std::io::pipe().unwrap();
+                let gateway = Gateway::spawn_with(command, writer.into(), file);
+                (gateway, Some(reader.into()).filter(|_| log == Log::Stalled))
+            }
+        };
+        let sign_in = |name| {
+            let form = format!("name={name}&password={}&next=/", PASSWORD.replace(' ', "+"));
+            let answer = gateway.send(
+                "POST /private/-/sign-in",
+                &[("content-type", "application/x-www-form-urlencoded")],
+                form.as_bytes(),
+            );
+            assert_eq!(answer.status, 303, "{name}");
+            let cookies = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+            let cookies = cookies.filter_map(|cookie| cookie.split(';').next());
+            cookies.filter(|cookie| cookie.starts_with("private_media_session=")).collect::<String>()
+        };
+        let (owner, ended, bob) = (sign_in("alice"), sign_in("alice"), sign_in("bob"));
+        assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &ended)], b"").status, 303);
+        let mut forged = owner.clone();
+        let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
+        forged.push(last);
+        let worthless = vec![
+            ("nobody", String::new()),
+            ("bob", bob),
+            ("a forged session", forged),
+            ("an ended session", ended),
+        ];
+        let drained = std::sync::Arc::default();
+        Self { place, gateway, owner, worthless, clock, log, drained, saved: vec![], locker: None }
+    }
+
+    /// Asks as everybody, and requires that only the owner gets anything but the one denial.
+    fn probe(&self, name: &str, owner: &[u16]) {
+        for round in 0..3 {
+            let (status, body) = self.owner(PHOTO);
+            assert!(
+                owner.contains(&status),
+                "{name}: the owner got {status} in round {round}: {}",
+                self.log()
+            );
+            assert_eq!(status == 200, body == b"alice's photo", "{name}: {body:?}");
+            for (who, cookie) in &self.worthless {
+                for path in [PHOTO, MISSING] {
+                    let found = self.get(path, cookie);
+                    assert_eq!(found, (404, b"not found\n".to_vec()), "{name}: {path} as {who}");
+                }
+            }
+        }
+    }
+
+    fn owner(&self, path: &str) -> (u16, Vec<u8>) {
+        self.get(path, &self.owner)
+    }
+
+    fn health(&self) -> u16 {
+        self.get("/private/-/health", "").0
+    }
+
+    fn get(&self, path: &str, cookie: &str) -> (u16, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let stream = send(self.gateway.address, &format!("GET {path}"), &[("cookie", cookie)], b"");
+        match { stream }.read_to_end(&mut bytes) {
+            Ok(_) if !bytes.is_empty() => {
+                let answer = Answer::parse(&bytes);
+                (answer.status, answer.body)
+            }
+            _ => (NONE, vec![]),
+        }
+    }
+
+    /// Has more logged than a pipe holds, and more than the gateway keeps.
+    fn be_busy(&self) {
+        let path = format!("GET {PHOTO}?{}", "x".repeat(10));
+        for _ in 0..40 {
+            let mut stream = self.gateway.connect();
+            let request = format!("{path} HTTP/1.1\r\nhost: x\r\ncookie: {}\r\n\r\n", self.owner);
+            let last = format!("{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            std::io::Write::write_all(&mut stream, (request.repeat(500) + &last).as_bytes()).unwrap();
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        }
+    }
+
+    fn drain_log(&mut self) {
+        let mut reader = File::from(self.log.take().unwrap());
+        let drained = std::sync::Arc::clone(&self.drained);
+        std::thread::spawn(move || {
+            let mut piece = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = reader.read(&mut piece) {
+                drained.lock().unwrap().extend_from_slice(&piece[..count]);
+            }
+        });
+    }
+
+    fn log(&self) -> String {
+        let drained = String::from_utf8_lossy(&self.drained.lock().unwrap()).into_owned();
+        if drained.is_empty() { self.gateway.log() } else { drained }
+    }
+
+    fn write_accounts(&self, content: &[u8], mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.place.path("accounts.toml");
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn restore_accounts(&mut self) {
+        let content = std::mem::take(&mut self.saved);
+        self.write_accounts(&content, 0o600);
+    }
+
+    fn lock_state(&mut self) {
+        self.locker = Some(Locker::new(&self.place.path("state.db")));
+    }
+
+    fn set_clock(&self, offset: &str) {
+        std::fs::write(&self.clock, format!("{offset}\n")).unwrap();
+    }
+
+    /// The lowest descriptor that is free: the next one to be opened.
+    fn next_descriptor(&self) -> u64 {
+        let folder = PathBuf::from(format!("/proc/{}/fd", self.gateway.child.id()));
+        (0..).find(|number| !folder.join(number.to_string()).is_symlink()).unwrap()
+    }
+
+    fn limit(&self, resource: Resource, current: u64) {
+        let pid = Pid::from_child(&self.gateway.child);
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        rustix::process::prlimit(Some(pid), resource, Rlimit { current: Some(current), maximum }).unwrap();
+    }
+
+    fn unlimit(&self, resource: Resource) {
+        let pid = Pid::from_child(&self.gateway.child);
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        rustix::process::prlimit(Some(pid), resource, Rlimit { current: maximum, maximum }).unwrap();
+    }
+}
+
+/// Holds a lock of an SQLite database until it is dropped.
+struct Locker(Child);
+
+impl Locker {
+    fn new(path: &Path) -> Self {
+        let script = "import sqlite3, sys\n\
+            database = sqlite3.connect(sys.argv[1], timeout=10)\n\
+            database.execute('BEGIN EXCLUSIVE')\n\
+            print('locked', flush=True)\n\
+            sys.stdin.read()";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = [0; 7];
+        child.stdout.take().unwrap().read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for Locker {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// What sets the clock of one process.
+fn clock_library() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "it did not come: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a request is doing when a signal comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    /// No connection.
+    Quiet,
+    /// A connection without a request.
+    Idle,
+    /// A head that has come in part.
+    Head,
+    /// A download that its client has begun to take.
+    Download,
+    /// A password that is being checked.
+    Password,
+}
+
+/// SIGTERM and SIGINT let responses finish, SIGHUP and SIGPIPE do nothing, in every state.
+#[test]
+fn signals_in_every_state() {
+    const LEN: usize = 8 << 20;
+    let states = [State::Quiet, State::Idle, State::Head, State::Download, State::Password];
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::PIPE] {
+        let place = Place::new();
+        place.write("private/cars/7/big.bin", vec![b'x'; LEN]);
+        std::thread::scope(|scope| {
+            for state in states {
+                let place = &place;
+                scope.spawn(move || {
+                    let mut gateway =
+                        place.serve(&["--drain", "20s", "--head-timeout", "2s", "--state", "memory"]);
+                    let (name, value) = credentials("alice")[0];
+                    let mut stream = (state != State::Quiet).then(|| gateway.connect());
+                    let head = |path: &str| {
+                        format!(
+                            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n"
+                        )
+                    };
+                    let request = match state {
+                        State::Quiet | State::Idle => String::new(),
+                        State::Head => "GET /private/cars/7/big.bin HTTP/1.1\r\nhost".to_owned(),
+                        State::Download => head("/private/cars/7/big.bin"),
+                        State::Password => head(PHOTO),
+                    };
+                    let mut taken = vec![];
+                    if let Some(stream) = &mut stream {
+                        std::io::Write::write_all(stream, request.as_bytes()).unwrap();
+                        if state == State::Download {
+                            taken = vec![0; 1000];
+                            stream.read_exact(&mut taken).unwrap();
+                        } else {
+                            // It has arrived, and is not done.
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                    }
+                    gateway.signal(signal);
+                    let is_served = matches!(state, State::Download | State::Password);
+                    if is_served {
+                        stream.as_mut().unwrap().read_to_end(&mut taken).unwrap();
+                        let answer = Answer::parse(&taken);
+                        let len = if state == State::Download { LEN } else { "alice's photo".len() };
+                        assert_eq!((answer.status, answer.body.len()), (200, len), "{signal:?} {state:?}");
+                    }
+                    if matches!(signal, Signal::TERM | Signal::INT) {
+                        let begin = Instant::now();
+                        assert!(gateway.child.wait().unwrap().success(), "{signal:?} {state:?}");
+                        assert!(begin.elapsed() < Duration::from_secs(5), "{signal:?} {state:?}");
+                    } else {
+                        assert_eq!(gateway.get(PHOTO, "alice").status, 200, "{signal:?} {state:?}");
+                        assert_eq!(gateway.child.try_wait().unwrap(), None, "{signal:?} {state:?}");
+                    }
+                });
+            }
+        });
+    }
+}
