@@ -69,9 +69,11 @@ class Client:
         lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + 4]
         status = int(lines[0].split(" ")[1])
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
-        }
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            # Lines of one name are joined, as RFC 9110 section 5.2 has it; no cookie here has a comma.
+            headers[name.lower()] = ", ".join(filter(None, [headers.get(name.lower()), value.strip()]))
         length = int(headers.get("content-length", "0"))
         if method == "HEAD" or status in {204, 304}:
             length = 0

@@ -79,6 +79,7 @@ def removed_account(run: Run) -> None:
     """An account is removed, and added again with another password: its old sessions stay void."""
     user = next(user for user in run.load.users if user.name == "dave")
     begin = time.monotonic()
+    user.was_guessed = True
     user.exists.begin(value=False, begin=begin)
     done = run.gateway.command("account", "remove", user.name)
     if done.returncode != 0:
@@ -89,7 +90,13 @@ def removed_account(run: Run) -> None:
         if session.user is user:
             session.valid.change(value=False, begin=begin, end=end)
     time.sleep(CACHE + SLACK + 1)
-    new = User(user.name, user.id, f"password number {next(_numbers)}", exists=Timeline(value=False))
+    new = User(
+        user.name,
+        user.id,
+        f"password number {next(_numbers)}",
+        exists=Timeline(value=False),
+        was_guessed=True,
+    )
     begin = time.monotonic()
     run.gateway.add_account(new.name, new.id, new.password)
     new.exists.change(value=True, begin=begin, end=time.monotonic() + CACHE + SLACK)

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from urllib.parse import quote, urlencode
 
 from client import Client, ConnectionEndedError
-from oracle import PREFIX, Request, Session, User, World
+from oracle import PREFIX, Request, Session, User, World, must_wait
 
 SIGN_IN = PREFIX + "-/sign-in"
 SIGN_OUT = PREFIX + "-/sign-out"
@@ -175,7 +175,7 @@ class _Worker:
         start = time.monotonic()
         headers = [("Content-Type", "application/x-www-form-urlencoded")]
         response = self.client.request("POST", SIGN_IN, headers, form)
-        if response.status == 503 and "retry-after" in response.headers:
+        if must_wait(user, response):
             return
         found = re.search(r"private_media_session=([^;]+)", response.headers.get("set-cookie", ""))
         if response.status != 303 or not found:

@@ -56,6 +56,8 @@ class User:
     password: str
     staff: bool = False
     exists: Timeline = field(default_factory=lambda: Timeline(True))
+    #: Whether a password of this account was sent when it was wrong, so that the account may have to wait.
+    was_guessed: bool = False
 
 
 @dataclass
@@ -114,7 +116,7 @@ class World:
                     return None
             else:
                 outcomes = [None]
-            if request.uses_password and response.status == 503 and "retry-after" in response.headers:
+            if request.uses_password and request.user and must_wait(request.user, response):
                 return None
             for outcome in outcomes:
                 problem = self._mismatch(request, response, path, outcome)
@@ -279,6 +281,13 @@ def path_of(target: str) -> str | None:
         segments.append(segment)
     path = "/".join(segments)
     return path if segments[0] != "-" and len(path.encode()) <= 1024 else None
+
+
+def must_wait(user: User, response: Response) -> bool:
+    """Tells whether a response rightly puts off the check of a password: too many wait, or too many were wrong."""
+    return "retry-after" in response.headers and (
+        response.status == 503 or (response.status == 429 and user.was_guessed)
+    )
 
 
 def may_read(user: User | None, path: str) -> bool:

@@ -18,12 +18,13 @@ pub(crate) const FRONTS: [(&str, &str); 3] = [
     ("nginx", "nginx"),
 ];
 /// and all the others.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("caddy", "caddy"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("faketime", "faketime"),
+    ("fincore", "util-linux-extra"),
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),

@@ -394,7 +394,7 @@ impl Scene {
     /// The lowest descriptor that is free: the next one to be opened.
     fn next_descriptor(&self) -> u64 {
         let folder = PathBuf::from(format!("/proc/{}/fd", self.gateway.child.id()));
-        (0..).find(|number| !folder.join(number.to_string()).is_symlink()).unwrap()
+        (0..10_000).find(|number| !folder.join(number.to_string()).is_symlink()).unwrap()
     }
 
     fn limit(&self, resource: Resource, current: u64) {

@@ -17,8 +17,15 @@ use crate::file_id::FileId;
 pub(super) struct SqliteFile {
     path: Arc<Path>,
     options: SqliteConnectOptions,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// `None` while there is no file.
-    open: Mutex<Option<Open>>,
+    open: Option<Open>,
+    /// Whether the log says that there is no file.
+    is_missing: bool,
 }
 
 #[derive(Clone)]
@@ -41,7 +48,7 @@ struct FileVersion {
 
 impl SqliteFile {
     pub(super) fn new(path: PathBuf, options: SqliteConnectOptions) -> Self {
-        Self { path: path.into(), options, open: Mutex::default() }
+        Self { path: path.into(), options, state: Mutex::default() }
     }
 
     /// The connections to the file that is there now. An error means that there is none.
@@ -58,27 +65,30 @@ impl SqliteFile {
     }
 
     fn pool_of(&self, version: FileVersion) -> SqlitePool {
-        let mut current = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = current.as_ref().filter(|open| open.version == version) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = state.open.as_ref().filter(|open| open.version == version) {
             return open.pool.clone();
         }
         let pool = super::pool().connect_lazy_with(self.options.clone());
-        let before = current.replace(Open { version, pool: pool.clone() });
+        let before = state.open.replace(Open { version, pool: pool.clone() });
         match before {
             Some(before) if before.version.id != version.id => tracing::warn!(
                 database = %self.path.display(), from = %before.version.id, to = %version.id,
                 "the database was replaced; reading the new file"
             ),
-            Some(_) => {}
-            None => tracing::info!(database = %self.path.display(), "the database can be read"),
+            None if std::mem::take(&mut state.is_missing) => {
+                tracing::info!(database = %self.path.display(), "the database can be read");
+            }
+            _ => {}
         }
         // The old pool closes when the last question that uses it has ended.
         pool
     }
 
     fn close(&self, error: &io::Error) {
-        let closed = self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if closed.is_some() {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open.take().is_some() {
+            state.is_missing = true;
             tracing::error!(
                 database = %self.path.display(), %error,
                 "the database cannot be read; requests with a session are denied until it can"
