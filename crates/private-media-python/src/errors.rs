@@ -21,7 +21,7 @@ pub(crate) fn illegal(path: &str, error: PathError) -> PyErr {
 /// An error of the storage about this name.
 pub(crate) fn failed(name: &str, error: StorageError) -> PyErr {
     match error {
-        StorageError::NotFound { reason } => {
+        StorageError::NotFound { reason, .. } => {
             PyFileNotFoundError::new_err((Errno::NOENT.raw_os_error(), reason, name.to_owned()))
         }
         StorageError::Full => {
