@@ -31,6 +31,7 @@ class Found(Enum):
     BOTH = "in both"
     CONFLICT = "two different files"
     MISSING = "nowhere"
+    BLOCKED = "a private folder has this name, or a private file the name of its folder"
     ILLEGAL = "no name that could be served"
 
 
@@ -47,7 +48,7 @@ class Result:
         self.counts[found] = self.counts.get(found, 0) + 1
         if found in {Found.PUBLIC, Found.BOTH}:
             self.length += length
-        if found in {Found.CONFLICT, Found.MISSING, Found.ILLEGAL}:
+        if found in {Found.CONFLICT, Found.MISSING, Found.BLOCKED, Found.ILLEGAL}:
             self.problems.append((name, found))
 
 
@@ -76,6 +77,8 @@ class Relocation:
                 found, length = self._look(name)
             except _core.IllegalPath:
                 found, length = Found.ILLEGAL, 0
+            except (IsADirectoryError, NotADirectoryError):
+                found, length = Found.BLOCKED, 0
             if apply and found is Found.PUBLIC:
                 found = self._move(name)
             if found is Found.BOTH:
@@ -92,7 +95,7 @@ class Relocation:
 
     def _is_private(self, name: str) -> bool:
         try:
-            self._storage.size(name)
+            self._storage.open(name).close()
         except FileNotFoundError:
             return False
         return True

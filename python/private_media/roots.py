@@ -11,7 +11,7 @@ from private_media import _core
 class _Opened(NamedTuple):
     location: str
     identity: tuple[int, int]
-    modes: tuple[int | None, int | None]
+    modes: tuple[int | None, int | None, bool]
     root: _core.Root
 
 
@@ -24,13 +24,20 @@ class RootHandle:
 
     _opened: _Opened | None = None
 
-    def at(self, location: str, file_mode: int | None = None, dir_mode: int | None = None) -> _core.Root:
+    def at(
+        self,
+        location: str,
+        file_mode: int | None = None,
+        dir_mode: int | None = None,
+        *,
+        durable: bool = True,
+    ) -> _core.Root:
         """Open the root at this location; raises FileNotFoundError if there is no such folder."""
         found = os.stat(location)  # noqa: PTH116 (each request asks)
-        identity, modes = (found.st_dev, found.st_ino), (file_mode, dir_mode)
+        identity, modes = (found.st_dev, found.st_ino), (file_mode, dir_mode, durable)
         opened = self._opened
         if opened is None or opened[:3] != (location, identity, modes):
-            root = _core.Root(location, file_mode=file_mode, dir_mode=dir_mode)
+            root = _core.Root(location, file_mode=file_mode, dir_mode=dir_mode, durable=durable)
             opened = _Opened(location, identity, modes, root)
             self._opened = opened
         return opened.root

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+#: The stem of a file whose own has nothing usable; the core's word for it, too.
+_UNNAMED = "file"
+#: What every common file system takes as one name, in bytes.
+_MAX_SEGMENT = 255
 _SETTINGS = {
     "PRIVATE_MEDIA_ROOT": ("base_location", "location"),
     "PRIVATE_MEDIA_URL": ("base_url",),
@@ -40,9 +46,15 @@ class PrivateMediaStorage(FileSystemStorage):
     _location: Any
     _base_url: str | None
 
-    def __init__(self, location: Any = None, base_url: str | None = None, **kwargs: Any) -> None:
-        """Take what FileSystemStorage takes; without a location or a URL the settings say them."""
+    def __init__(
+        self, location: Any = None, base_url: str | None = None, *, durable: bool = True, **kwargs: Any
+    ) -> None:
+        """Take what FileSystemStorage takes; without a location or a URL the settings say them.
+
+        With `durable=False` saves and deletes do not wait for the disk: a power cut may undo the last ones.
+        """
         super().__init__(location, base_url, **kwargs)
+        self._durable = durable
         self._root = RootHandle()
 
     @cached_property
@@ -68,51 +80,61 @@ class PrivateMediaStorage(FileSystemStorage):
             self.__dict__.pop(name, None)
 
     def get_valid_name(self, name: str) -> str:
-        """Give the name that an upload of this name gets: Django's, without what would hide it."""
-        return _core.safe_name(super().get_valid_name(name))
+        """Return the name that an upload of this name gets: Django's, without what would hide it."""
+        valid = super().get_valid_name(name)
+        if valid.startswith(".") and not name.strip().startswith("."):
+            # Django dropped every character of the stem, as in "😀.txt"; the extension stays one.
+            valid = _UNNAMED + valid
+        return _core.safe_name(valid)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is a file that can be opened, or a folder that can be listed."""
+        try:
+            self._stat(name)
+        except (OSError, ValueError):
+            return False
+        return True
 
     def delete(self, name: str) -> None:
         """Delete a file, or a folder that is empty; what is not there is deleted already."""
-        if not name:
+        relative = self._relative(name) if name else ""
+        if not relative:
             msg = "The name must be given to delete()."
             raise ValueError(msg)
-        path = self._media_path(name)
-        try:
-            root = self._open_root()
-            try:
-                root.delete(path)
-            except FileNotFoundError:
-                root.remove_folder(path)
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError):
+            self._open_root().remove(relative)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
         """List the folders and the files that could be served of a folder."""
-        entries = self._open_root().list(self._media_path(path) or None)
+        entries = self._open_root().list(self._existing(path) or None)
         folders = [name for name, is_folder in entries if is_folder]
         return folders, [name for name, is_folder in entries if not is_folder]
 
     def size(self, name: str) -> int:
-        """Give the size in bytes."""
-        return self._stat(name).st_size
+        """Return the size in bytes."""
+        return self._stat(name)[1]
 
     def get_accessed_time(self, name: str) -> datetime:
-        """Give the time of the last reading."""
-        return self._datetime(self._stat(name).st_atime)
+        """Return the time of the last reading."""
+        return self._datetime(self._stat(name)[2])
 
     def get_created_time(self, name: str) -> datetime:
-        """Give the time of the last change of the file's own record, as Django's storage does."""
-        return self._datetime(self._stat(name).st_ctime)
+        """Return the time of the last change of the file's own record, as Django's storage does."""
+        return self._datetime(self._stat(name)[4])
 
     def get_modified_time(self, name: str) -> datetime:
-        """Give the time of the last change of its content."""
-        return self._datetime(self._stat(name).st_mtime)
+        """Return the time of the last change of its content."""
+        return self._datetime(self._stat(name)[3])
 
     def _datetime(self, timestamp: float) -> datetime:
         return cast("datetime", super()._datetime_from_timestamp(timestamp))  # type: ignore[misc]
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
-        descriptor = self._open_root().open(self._media_path(name), mode)
+        makes = any(kind in mode for kind in "wax")
+        path = self._media_path(name) if makes else self._existing(name)
+        if not path:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.location)
+        descriptor = self._open_root().open(path, mode)
         file: IO[Any] = os.fdopen(descriptor, mode)
         opened: File[Any] = File(file, name=self.path(name))
         return opened
@@ -123,44 +145,32 @@ class PrivateMediaStorage(FileSystemStorage):
     def keep(self, name: str, pieces: Iterator[bytes], *, replace: bool = False) -> str:
         """Store pieces of bytes, and give the name really used: another one where the name is taken."""
         path = self._media_path(name)
-        root = self._open_root(make=True)
         try:
-            used = root.save(path, pieces, replace=replace)
+            return self._open_root(make=True).save(path, pieces, replace=replace)
         except NotADirectoryError as error:
-            folder = str(Path(self.path(name)).parent)
-            msg = f"{folder} exists and is not a directory."
-            raise FileExistsError(msg) from error
-        self._share_group(root, used)
-        return used
+            folder = Path(self.path(name)).parent
+            if folder.exists():
+                msg = f"{folder} exists and is not a directory."
+                raise FileExistsError(msg) from error
+            raise NotADirectoryError(error.errno, error.strerror, str(folder)) from error
 
     def _replaces(self) -> bool:
         # Before Django 5.1, and until 6.0, a subclass says so by its flags.
         flags = getattr(self, "OS_OPEN_FLAGS", os.O_EXCL)
         return bool(getattr(self, "_allow_overwrite", False)) or not flags & os.O_EXCL
 
-    def _share_group(self, root: _core.Root, path: str) -> None:
-        """Give a new file the root's group, as Django's storage does."""
-        group = os.stat(self.location).st_gid  # noqa: PTH116
-        descriptor = root.open(path, "r")
-        try:
-            if os.fstat(descriptor).st_gid != group:
-                os.fchown(descriptor, -1, group)
-        except PermissionError:
-            pass
-        finally:
-            os.close(descriptor)
-
-    def _stat(self, name: str) -> os.stat_result:
-        descriptor = self._open_root().open(self._media_path(name), "r")
-        try:
-            return os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
+    def _stat(self, name: str) -> tuple[bool, int, float, float, float]:
+        return self._open_root().stat(self._relative(name))
 
     def _open_root(self, *, make: bool = False) -> _core.Root:
-        if make and not Path(self.location).is_dir():
-            self._make_root()
-        return self._root.at(self.location, self.file_permissions_mode, self.directory_permissions_mode)
+        modes = self.file_permissions_mode, self.directory_permissions_mode
+        try:
+            return self._root.at(self.location, *modes, durable=self._durable)
+        except FileNotFoundError:
+            if not make:
+                raise
+        self._make_root()
+        return self._root.at(self.location, *modes, durable=self._durable)
 
     def _make_root(self) -> None:
         location = Path(self.location)
@@ -169,16 +179,46 @@ class PrivateMediaStorage(FileSystemStorage):
         if mode is not None and stat.S_IMODE(location.stat().st_mode) != mode:
             location.chmod(mode)
 
-    def _media_path(self, name: str) -> str:
-        """Give the path that a name stands for below the root; the root itself is an empty one."""
+    def _relative(self, name: str) -> str:
+        """Return the name below the root; the root itself is an empty one."""
+        if "\0" in os.fspath(name):
+            msg = "embedded null byte"
+            raise ValueError(msg)
         # safe_join takes a full path, too, if it is below the root.
         relative = os.path.relpath(self.path(name), self.location)
-        if relative == os.curdir:
-            return ""
+        # A name that no file system has is an error of Python's own.
+        os.fsencode(relative)
+        return "" if relative == os.curdir else relative
+
+    def _media_path(self, name: str) -> str:
+        """Return the path that is stored under a name; refuses names that no private file can have."""
+        relative = self._relative(name)
         try:
             return _core.media_path(relative)
         except _core.IllegalPath as error:
+            self._refuse_long_segments(relative)
             raise SuspiciousFileOperation(str(error)) from error
+        except UnicodeEncodeError as error:
+            msg = f"{relative!r}: the name is not UTF-8"
+            raise SuspiciousFileOperation(msg) from error
+
+    def _refuse_long_segments(self, relative: str) -> None:
+        """Raise what the file system would raise at the first segment that is too long for it."""
+        path = Path(self.location)
+        for segment in Path(relative).parts:
+            path /= segment
+            if len(os.fsencode(segment)) > _MAX_SEGMENT:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+
+    def _existing(self, name: str) -> str:
+        """Return the path that is read under a name. What no private file can be called is not there."""
+        relative = self._relative(name)
+        try:
+            return _core.media_path(relative) if relative else ""
+        except (_core.IllegalPath, UnicodeEncodeError):
+            # This raises what the operating system says of the name, such as that it is too long.
+            self._open_root().stat(relative)
+            raise
 
 
 def _pieces(content: File[Any]) -> Iterator[bytes]:

@@ -204,6 +204,24 @@ def test_links_out_of_the_public_root_are_not_followed(users, media, root, tmp_p
     assert (tmp_path / "secret").exists()
 
 
+@pytest.mark.parametrize("apply", [(), ("--apply",)])
+@pytest.mark.parametrize("taken", ["cars/7/a.jpg/other.jpg", "cars/7"])
+def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
+    users, media, root, put, taken, apply
+):
+    (media / "cars/7").mkdir(parents=True)
+    (media / "cars/7/a.jpg").write_bytes(b"public")
+    put(taken)
+    before = files(root)
+    Car.objects.create(owner=users["alice"], photo="cars/7/a.jpg")
+    _, out, err = run("relocate", "garage.Car.photo", *apply)
+    assert out.startswith("0 files of 0 bytes")
+    assert "1 need a look" in out
+    assert "cars/7/a.jpg: a private folder has this name" in err
+    assert files(media) == {"cars/7/a.jpg": b"public"}
+    assert files(root) == before
+
+
 @pytest.mark.parametrize(
     ("field", "problem"),
     [("garage.Car.owner", "no file field"), ("garage.Car.nothing", "no field"), ("nothing", "no field"),

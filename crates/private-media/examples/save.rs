@@ -4,8 +4,9 @@
 //! cargo run --example save -- ROOT cars/7/photo.jpg < photo.jpg
 //! ```
 //!
-//! `--named-temporary` writes to a hidden name first, as on file systems that have no unnamed files. The tests kill this
-//! program at any moment and look at what is left.
+//! `--named-temporary` writes to a hidden name first, as on file systems that have no unnamed files; `--blocking` saves in
+//! the main thread; `--not-durable` does not wait for the disk. The tests kill this program at any moment and look at what
+//! is left.
 
 use std::error::Error;
 use std::io::Read as _;
@@ -19,16 +20,27 @@ use private_media::storage::{LocalStorage, SaveOptions, Storage as _};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (root, name, named) = match &*arguments {
-        [root, name] => (root, name, false),
-        [root, name, option] if option == "--named-temporary" => (root, name, true),
-        _ => return Err("usage: save ROOT NAME [--named-temporary]".into()),
+    let [root, name, options @ ..] = &*arguments else {
+        return Err("usage: save ROOT NAME [--named-temporary] [--blocking] [--not-durable]".into());
     };
-    let storage = LocalStorage::open_root(Path::new(root))?;
-    let storage = if named { storage.named_temporaries() } else { storage };
+    let mut storage = LocalStorage::open_root(Path::new(root))?;
+    let mut is_blocking = false;
+    for option in options {
+        match option.as_str() {
+            "--named-temporary" => storage = storage.named_temporaries(),
+            "--not-durable" => storage = storage.durable(false),
+            "--blocking" => is_blocking = true,
+            other => return Err(format!("unknown option {other}").into()),
+        }
+    }
 
     let path = MediaPath::new(name)?;
-    let used = storage.save(&path, Box::pin(stream::iter(standard_input())), &SaveOptions::default()).await?;
+    let options = SaveOptions::default();
+    let used = if is_blocking {
+        storage.save_blocking(&path, standard_input(), &options)?
+    } else {
+        storage.save(&path, Box::pin(stream::iter(standard_input())), &options).await?
+    };
     println!("{used}");
     Ok(())
 }

@@ -231,6 +231,8 @@ pub enum StorageError {
     NotFound {
         /// What was found instead.
         reason: String,
+        /// The error of the operating system, if it is what the reason says.
+        source: Option<io::Error>,
     },
     /// The content is larger than the save allows.
     TooLarge {
@@ -253,14 +255,19 @@ pub enum StorageError {
 impl StorageError {
     /// [`StorageError::NotFound`] for this reason.
     pub fn not_found(reason: impl fmt::Display) -> Self {
-        Self::NotFound { reason: reason.to_string() }
+        Self::NotFound { reason: reason.to_string(), source: None }
+    }
+
+    /// [`StorageError::NotFound`] for this reason, with the error that the operating system has for it.
+    fn not_found_as(reason: impl fmt::Display, source: impl Into<io::Error>) -> Self {
+        Self::NotFound { reason: reason.to_string(), source: Some(source.into()) }
     }
 }
 
 impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound { reason } => write!(f, "not found: {reason}"),
+            Self::NotFound { reason, .. } => write!(f, "not found: {reason}"),
             Self::TooLarge { max_len } => write!(f, "the content is over the limit of {max_len} bytes"),
             Self::Full => f.write_str("no space left for it on the device of the root"),
             Self::Content(_) => f.write_str("the content broke off before its end, and nothing was stored"),
@@ -272,7 +279,9 @@ impl fmt::Display for StorageError {
 impl std::error::Error for StorageError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Content(source) | Self::Io { source, .. } => Some(source),
+            Self::Content(source) | Self::Io { source, .. } | Self::NotFound { source: Some(source), .. } => {
+                Some(source)
+            }
             _ => None,
         }
     }

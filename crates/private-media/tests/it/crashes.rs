@@ -9,21 +9,24 @@ use std::time::{Duration, Instant};
 use crate::support::{Root, save_program};
 
 const KILLS: u32 = 200;
+/// The options of the program for each way to save.
+const WAYS: [&[&str]; 4] =
+    [&[], &["--named-temporary"], &["--named-temporary", "--blocking"], &["--blocking", "--not-durable"]];
 
 #[test]
 fn killed_at_any_moment() {
     let program = save_program();
     let content: Vec<u8> = (0..150_000_u32).flat_map(u32::to_le_bytes).collect();
-    for named in [false, true] {
-        let usual = usual_duration(program, &content, named);
+    for way in WAYS {
+        let usual = usual_duration(program, &content, way);
         let mut whole = 0;
         let mut none = 0;
-        for round in 0..KILLS / 2 {
+        for round in 0..KILLS / 4 {
             let root = Root::new();
             let started = Instant::now();
-            let mut child = save(program, &root, named);
+            let mut child = save(program, &root, way);
             // Spread evenly from before its first step to after its last.
-            let moment = usual.mul_f64(1.3 * f64::from(round) / f64::from(KILLS / 2));
+            let moment = usual.mul_f64(1.3 * f64::from(round) / f64::from(KILLS / 4));
             let feeding = feed(&mut child, content.clone());
             std::thread::sleep(moment.saturating_sub(started.elapsed()));
             child.kill().unwrap();
@@ -56,16 +59,18 @@ fn killed_at_each_step() {
         return;
     }
     let program = save_program();
-    for named in [false, true] {
+    for way in WAYS {
         // Only a named temporary is locked, and has a name to be removed.
-        let steps = ["mkdirat", "fsync", "write", "linkat", "flock", "unlinkat"];
-        for step in steps.into_iter().take(if named { 6 } else { 4 }) {
+        let mut steps = vec!["mkdirat", "write", "linkat"];
+        steps.extend(if way.contains(&"--named-temporary") { &["flock", "unlinkat"][..] } else { &[] });
+        steps.extend((!way.contains(&"--not-durable")).then_some("fsync"));
+        for step in steps {
             for when in 1..=4 {
                 let root = Root::new();
                 let inject = format!("inject={step}:signal=SIGKILL:when={when}");
                 let mut command = Command::new("strace");
                 command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]).arg(program);
-                command.arg(&root.path).arg("cars/7/photo.jpg").args(named.then_some("--named-temporary"));
+                command.arg(&root.path).arg("cars/7/photo.jpg").args(way);
                 let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
                 let feeding = feed(&mut child, vec![7; 100_000]);
                 let killed = !child.wait().unwrap().success();
@@ -86,9 +91,9 @@ fn killed_at_each_step() {
     }
 }
 
-fn save(program: &Path, root: &Root, named: bool) -> Child {
+fn save(program: &Path, root: &Root, way: &[&str]) -> Child {
     let mut command = Command::new(program);
-    command.arg(&root.path).arg("cars/7/photo.jpg").args(named.then_some("--named-temporary"));
+    command.arg(&root.path).arg("cars/7/photo.jpg").args(way);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
@@ -106,11 +111,11 @@ fn feed(child: &mut Child, content: Vec<u8>) -> std::thread::JoinHandle<()> {
 }
 
 /// The longest of a few undisturbed runs.
-fn usual_duration(program: &Path, content: &[u8], named: bool) -> Duration {
+fn usual_duration(program: &Path, content: &[u8], way: &[&str]) -> Duration {
     let run = |_| {
         let root = Root::new();
         let started = Instant::now();
-        let mut child = save(program, &root, named);
+        let mut child = save(program, &root, way);
         let feeding = feed(&mut child, content.to_vec());
         assert!(child.wait().unwrap().success());
         feeding.join().unwrap();

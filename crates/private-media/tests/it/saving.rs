@@ -221,7 +221,7 @@ fn a_failed_fsync_is_a_failed_save() {
     let program = save_program();
     // The file's own fsync, then its folder's; a new folder is made durable before either.
     for (name, failing) in [("file", 1), ("file", 2), ("new/file", 1), ("new/file", 2), ("new/file", 3)] {
-        for option in [None, Some("--named-temporary")] {
+        for option in [None, Some("--named-temporary"), Some("--blocking")] {
             let root = Root::new();
             let inject = format!("inject=fsync:error=EIO:when={failing}");
             let mut command = Command::new("strace");
@@ -239,6 +239,25 @@ fn a_failed_fsync_is_a_failed_save() {
     let status =
         Command::new(program).arg(&root.path).arg("file").stdin(Stdio::null()).output().unwrap().status;
     assert!(status.success(), "with no fault it succeeds");
+}
+
+#[test]
+fn a_save_that_is_not_durable_waits_for_no_disk() {
+    if !needs("strace", has_command("strace")) {
+        return;
+    }
+    for option in ["--named-temporary", "--blocking"] {
+        let root = Root::new();
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync,fdatasync,sync,syncfs:error=EIO"]);
+        command.arg(save_program()).arg(&root.path).args(["new/file", "--not-durable", option]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        if !needs("ptrace, for strace", !output.stderr.starts_with(b"strace:")) {
+            return;
+        }
+        assert!(output.status.success(), "{option}: {output:?}");
+        assert_eq!(visible(&root), ["new/", "new/file"], "{option}");
+    }
 }
 
 /// Free blocks and inodes.

@@ -1,7 +1,9 @@
 //! Whatever is reached by name: beneath the root's handle, or not at all.
 
-use std::fs::File;
+use std::fs::{File, FileType, Metadata};
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{Mode, OFlags};
@@ -56,21 +58,57 @@ fn open_by_components(root: &Dir, path: &MediaPath) -> Result<File, StorageError
     regular(file.into_std())
 }
 
+/// Returns the metadata of a regular file or a folder of any name, hidden ones too; may wait for the disk.
+pub(super) fn stat(root: &Dir, name: &Path) -> Result<Metadata, StorageError> {
+    #[cfg(target_os = "linux")]
+    match linux::open_flags(root, name, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::ResolveFlags::empty()) {
+        Ok(file) => return metadata_of_a_name(&file),
+        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+        Err(error) => return Err(unreachable(error.into())),
+    }
+    // Without openat2 a name is opened for reading: a folder as a folder, all else without waiting for a FIFO.
+    if let Ok(folder) = root.open_dir(name) {
+        return metadata_of_a_name(&folder.into_std_file());
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(NO_WAIT.bits().cast_signed());
+    metadata_of_a_name(&root.open_with(name, &options).map_err(unreachable)?.into_std())
+}
+
+fn metadata_of_a_name(file: &File) -> Result<Metadata, StorageError> {
+    let metadata = file.metadata().map_err(io_error(ASKING))?;
+    if metadata.is_file() || metadata.is_dir() {
+        Ok(metadata)
+    } else {
+        Err(StorageError::not_found(kind(metadata.file_type())))
+    }
+}
+
+const ASKING: &str = "asking for the file's metadata";
+
 #[cfg(target_os = "linux")]
 mod linux {
     use rustix::fs::{ResolveFlags, openat2};
 
-    use super::{Dir, Errno, File, MediaPath, Mode, NO_WAIT, OFlags};
+    use super::{Dir, Errno, File, MediaPath, Mode, NO_WAIT, OFlags, Path};
 
     pub(super) fn open(root: &Dir, path: &MediaPath, more: ResolveFlags) -> Result<File, Errno> {
+        open_flags(root, path.as_str().as_ref(), OFlags::RDONLY | OFlags::CLOEXEC | NO_WAIT, more)
+    }
+
+    pub(super) fn open_flags(
+        root: &Dir,
+        name: &Path,
+        flags: OFlags,
+        more: ResolveFlags,
+    ) -> Result<File, Errno> {
         // Where a link leads over `..`, any rename on the machine makes the kernel say EAGAIN.
         const TRIES: usize = 16;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | NO_WAIT;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
         let tries = if more.contains(ResolveFlags::CACHED) { 1 } else { TRIES };
         let mut result = Err(Errno::AGAIN);
         for _ in 0..tries {
-            result = openat2(root, path.as_str(), flags, Mode::empty(), resolve);
+            result = openat2(root, name, flags, Mode::empty(), resolve);
             if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
             }
@@ -81,23 +119,34 @@ mod linux {
 
 /// The handle says what was opened; the name is not asked again.
 pub(super) fn regular(file: File) -> Result<File, StorageError> {
-    let metadata = file.metadata().map_err(io_error("asking for the file's metadata"))?;
-    if metadata.is_file() {
-        Ok(file)
-    } else {
-        Err(StorageError::not_found(format!("not a regular file but {:?}", metadata.file_type())))
+    let metadata = file.metadata().map_err(io_error(ASKING))?;
+    match kind(metadata.file_type()) {
+        _ if metadata.is_file() => Ok(file),
+        kind if metadata.is_dir() => Err(StorageError::not_found_as(kind, Errno::ISDIR)),
+        kind => Err(StorageError::not_found(kind)),
+    }
+}
+
+/// What stands where a regular file was expected.
+fn kind(found: FileType) -> &'static str {
+    match found {
+        _ if found.is_dir() => "it is a folder",
+        _ if found.is_fifo() => "it is a FIFO",
+        _ if found.is_socket() => "it is a socket",
+        _ if found.is_block_device() || found.is_char_device() => "it is a device",
+        _ => "it is not a regular file",
     }
 }
 
 /// Deletes a name, and not what it may link to.
-pub(super) fn delete(root: &Dir, path: &MediaPath) -> Result<(), StorageError> {
+pub(super) fn delete(root: &Dir, path: &MediaPath, durable: bool) -> Result<(), StorageError> {
     let folder = open_folder(root, path.parent().as_ref())?;
     let name = path.file_name();
     if folder.symlink_metadata(name).map_err(unreachable)?.is_dir() {
-        return Err(StorageError::not_found("it is a folder"));
+        return Err(StorageError::not_found_as("it is a folder", Errno::ISDIR));
     }
     folder.remove_file(name).map_err(unreachable)?;
-    sync(&folder)
+    if durable { sync(&folder) } else { Ok(()) }
 }
 
 /// What can be served of a folder, sorted by name.
@@ -163,7 +212,9 @@ pub(super) fn make_folder(
                 .and_then(|made| rustix::fs::fchmod(made, Mode::from_raw_mode(how.dir_mode)))
                 .map_err(|error| making(error.into()))?;
         }
-        sync(&open_folder(root, path.parent().as_ref())?)?;
+        if how.durable {
+            sync(&open_folder(root, path.parent().as_ref())?)?;
+        }
     }
     root.open_dir(folder.as_str()).map_err(&making)
 }
@@ -194,7 +245,7 @@ pub(super) fn unreachable(error: io::Error) -> StorageError {
             | Errno::NODEV
             | Errno::INVAL
             | Errno::ISDIR,
-        ) => StorageError::not_found(error),
+        ) => StorageError::not_found_as(error.to_string(), error),
         // cap-std's own refusal of a path that leads out has no number.
         None if error.kind() == io::ErrorKind::PermissionDenied => StorageError::not_found(error),
         _ => io_error("opening beneath the root")(error),

@@ -8,11 +8,12 @@ mod root;
 mod save;
 mod temporary;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
@@ -66,12 +67,15 @@ pub struct LocalStorage {
 
 /// How files are made.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent setting")]
 struct How {
     file_mode: u32,
     dir_mode: u32,
     exact_file_mode: bool,
     exact_dir_mode: bool,
     named_temporaries: bool,
+    durable: bool,
+    share_group: bool,
 }
 
 impl LocalStorage {
@@ -84,6 +88,8 @@ impl LocalStorage {
             exact_file_mode: false,
             exact_dir_mode: false,
             named_temporaries: false,
+            durable: true,
+            share_group: false,
         };
         Ok(Self { root: Arc::new(root), accept: None, how, kept: None })
     }
@@ -186,6 +192,67 @@ impl LocalStorage {
         self.dir_mode(mode)
     }
 
+    /// Sets whether a save or delete waits until the disk has it; it does unless told otherwise.
+    ///
+    /// Without that, a save costs no fsync and still appears whole or not at all, also if the process is killed. After a power
+    /// cut or a kernel crash, files of the last seconds (on ext4, some 30 s) may be missing or empty, and deleted ones be back.
+    ///
+    /// ```
+    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let thumbnails = LocalStorage::open_root(root)?.durable(false);
+    /// thumbnails.save(&MediaPath::new("small.jpg")?, content("…"), &SaveOptions::default()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn durable(mut self, durable: bool) -> Self {
+        self.how.durable = durable;
+        self
+    }
+
+    /// Gives each stored file the root's group, where the process may do so.
+    #[must_use]
+    pub fn share_group(mut self) -> Self {
+        self.how.share_group = true;
+        self
+    }
+
+    /// [`Storage::save`] for a thread that may wait for the disk: without a runtime, and without changing threads.
+    pub fn save_blocking(
+        &self,
+        path: &MediaPath,
+        content: impl Iterator<Item = io::Result<Bytes>>,
+        options: &SaveOptions,
+    ) -> Result<MediaPath, StorageError> {
+        let root = self.checked_root()?;
+        let used = save::save_blocking(&root, self.how, path, content, *options)?;
+        self.changed(&used);
+        Ok(used)
+    }
+
+    /// Returns the metadata of a file or folder for the application itself, by any name below the root, also one that no
+    /// [`MediaPath`] has; an empty name is the root. It waits for the disk.
+    pub fn stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
+        let name = name.as_ref();
+        let root = &self.root.current()?.dir;
+        beneath::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
+    }
+
+    /// Removes a file, a link or an empty folder, by any name below the root, also one that no [`MediaPath`] has: what another
+    /// program stored can be cleared away. It waits for the disk.
+    pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
+        let name = name.as_ref();
+        let removed = edit::remove(&*self.checked_root()?, name, self.how.durable);
+        if let Some(path) = name.to_str().and_then(|name| MediaPath::new(name).ok()) {
+            self.changed(&path);
+        }
+        removed
+    }
+
     /// Opens a file for the application itself to change in place, beneath the root as everything is. Nothing of it is atomic, and
     /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
     ///
@@ -213,7 +280,7 @@ impl LocalStorage {
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
     pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
         let root = self.checked_root()?;
-        edit::remove_folder(&root, path)
+        edit::remove_folder(&root, path, self.how.durable)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -282,7 +349,7 @@ impl Storage for LocalStorage {
             let (storage, gone) = (self.clone(), path.clone());
             let delete = move || {
                 let root = storage.checked_root()?;
-                beneath::delete(&root, &gone)
+                beneath::delete(&root, &gone, storage.how.durable)
             };
             let deleted = blocking(delete).await;
             self.changed(path);
@@ -333,7 +400,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let storage = LocalStorage::open_root(root.path()).unwrap().named_temporaries();
         conformance(Arc::new(storage)).await;
-        let uploads = std::fs::read_dir(root.path().join(".private-media-uploads")).unwrap();
+        let uploads = fs::read_dir(root.path().join(".private-media-uploads")).unwrap();
         assert_eq!(uploads.count(), 0, "every temporary is gone");
     }
 
@@ -341,7 +408,7 @@ mod tests {
     fn a_root_that_is_none_is_one_clear_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
-        std::fs::write(&file, "").unwrap();
+        fs::write(&file, "").unwrap();
         for (root, what) in [(folder.path().join("none"), "does not exist"), (file, "is not a folder")] {
             let error = LocalStorage::open_root(&root).unwrap_err();
             let source = std::error::Error::source(&error).unwrap().to_string();

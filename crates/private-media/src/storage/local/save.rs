@@ -1,5 +1,6 @@
 //! Storing: streamed to a temporary, made durable, and only then visible, whole, under a free name.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
@@ -46,6 +47,26 @@ pub(super) async fn save(
     })
     .await?;
     result
+}
+
+/// The same in a thread that may wait for the disk.
+pub(super) fn save_blocking(
+    root: &Arc<Dir>,
+    how: How,
+    path: &MediaPath,
+    content: impl Iterator<Item = io::Result<Bytes>>,
+    options: SaveOptions,
+) -> Result<MediaPath, StorageError> {
+    options.check_announced()?;
+    let mut upload = Upload::begin(Arc::clone(root), how, path.clone(), options)?;
+    let mut len: u64 = 0;
+    for piece in content {
+        let piece = piece.map_err(StorageError::Content)?;
+        len = len.saturating_add(piece.len() as u64);
+        options.check_len(len)?;
+        upload.write(&piece)?;
+    }
+    upload.publish()
 }
 
 /// An upload between two visits to the blocking pool.
@@ -127,6 +148,9 @@ impl Upload {
             rustix::fs::fchmod(temporary.file(), Mode::from_raw_mode(how.file_mode))
                 .map_err(|error| io_error("setting the file's permissions")(error.into()))?;
         }
+        if how.share_group {
+            share_group(&folders.root, temporary.file());
+        }
         let upload = Self { temporary, folders, how, path, options, unchecked: 0 };
         upload.check_free(options.expected_len.unwrap_or(0))?;
         Ok(upload)
@@ -159,7 +183,9 @@ impl Upload {
 
     /// Durable first, then visible, then visible durably.
     fn publish(&mut self) -> Result<MediaPath, StorageError> {
-        self.temporary.file().sync_all().map_err(io_error("making the content durable"))?;
+        if self.how.durable {
+            self.temporary.file().sync_all().map_err(io_error("making the content durable"))?;
+        }
         self.check_free(0)?;
         for _ in 0..TRIES {
             let folder = self.folders.make(&self.path, self.how)?;
@@ -169,7 +195,9 @@ impl Upload {
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(io_error("giving the file its name")(error.into())),
             };
-            if let Err(error) = sync(&folder) {
+            if self.how.durable
+                && let Err(error) = sync(&folder)
+            {
                 self.disappear(&folder, &used);
                 return Err(error);
             }
@@ -205,6 +233,15 @@ impl Upload {
         {
             tracing::error!(%path, %error, "a file whose save failed cannot be removed");
         }
+    }
+}
+
+/// Gives the file the root's group. A process that may not do so stores with its own.
+fn share_group(root: &Dir, file: &File) {
+    if let (Ok(root), Ok(own)) = (rustix::fs::fstat(root), rustix::fs::fstat(file))
+        && root.st_gid != own.st_gid
+    {
+        let _ = rustix::fs::fchown(file, None, Some(rustix::fs::Gid::from_raw(root.st_gid)));
     }
 }
 

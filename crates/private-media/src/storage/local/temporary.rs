@@ -14,7 +14,7 @@ use super::super::name::random_characters;
 use super::beneath::io_error;
 
 /// Where temporaries are that need a name. It is hidden, so nothing of it is ever served.
-const UPLOADS: &str = ".private-media-uploads";
+pub(super) const UPLOADS: &str = ".private-media-uploads";
 
 /// A file that is being written. Dropped before it has its name, it is gone.
 #[derive(Debug)]
