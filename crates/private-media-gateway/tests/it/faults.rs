@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::support::{Answer, Gateway, PASSWORD, Place, credentials, needs, program, send};
+use crate::support::{Answer, ControlGroup, Gateway, PASSWORD, Place, credentials, needs, program, send};
 
 /// A response with this status means that none came.
 const NONE: u16 = 0;
@@ -276,19 +276,7 @@ impl Scene {
                 (gateway, Some(reader.into()).filter(|_| log == Log::Stalled))
             }
         };
-        let sign_in = |name| {
-            let form = format!("name={name}&password={}&next=/", PASSWORD.replace(' ', "+"));
-            let answer = gateway.send(
-                "POST /private/-/sign-in",
-                &[("content-type", "application/x-www-form-urlencoded")],
-                form.as_bytes(),
-            );
-            assert_eq!(answer.status, 303, "{name}");
-            let cookies = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
-            let cookies = cookies.filter_map(|cookie| cookie.split(';').next());
-            cookies.filter(|cookie| cookie.starts_with("private_media_session=")).collect::<String>()
-        };
-        let (owner, ended, bob) = (sign_in("alice"), sign_in("alice"), sign_in("bob"));
+        let [owner, ended, bob] = ["alice", "alice", "bob"].map(|name| sign_in(&gateway, name));
         assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &ended)], b"").status, 303);
         let mut forged = owner.clone();
         let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
@@ -410,6 +398,17 @@ impl Scene {
     }
 }
 
+/// Signs in by the form, and returns the session as a `Cookie` field.
+fn sign_in(gateway: &Gateway, name: &str) -> String {
+    let form = format!("name={name}&password={}&next=/", PASSWORD.replace(' ', "+"));
+    let fields = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = gateway.send("POST /private/-/sign-in", &fields, form.as_bytes());
+    assert_eq!(answer.status, 303, "{name}");
+    let cookies = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
+    cookies.find(|cookie| cookie.starts_with("private_media_session=")).unwrap().to_owned()
+}
+
 /// Holds a lock of an SQLite database until it is dropped.
 struct Locker(Child);
 
@@ -453,6 +452,50 @@ fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(begin.elapsed() < Duration::from_secs(30), "it did not come: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A process that takes more than its container may have is killed. 100 downloads, 20 passwords and many small requests at a time take
+/// less than 48 MiB.
+#[test]
+fn a_small_container_is_enough() {
+    const LIMIT: &str = "50331648";
+    const LEN: usize = 4 << 20;
+    let group = ControlGroup::new(("memory", "memory.limit_in_bytes", LIMIT), ("memory.max", LIMIT));
+    if !needs("control group for memory, by root", group.is_some()) {
+        return;
+    }
+    let group = group.unwrap();
+    let place = Place::new();
+    place.write("private/cars/7/big.bin", vec![b'x'; LEN]);
+    let mut command = group.command(&program());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", crate::support::GRANT, "--cache", "0s"]);
+    command.current_dir(place.path(""));
+    let mut gateway = Gateway::spawn(command, place.path("gateway.log"));
+    std::thread::scope(|scope| {
+        for number in 0..100 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                // Signing in takes its turn; who has signed in downloads.
+                if number % 5 == 0 {
+                    assert_eq!(gateway.get(PHOTO, "alice").status, 200);
+                }
+                for path in ["/private/cars/7/missing.bin", "/private/cars/7/big.bin"] {
+                    assert_eq!(gateway.get(path, "nobody").status, 404);
+                }
+            });
+        }
+        let session = sign_in(&gateway, "alice");
+        for _ in 0..100 {
+            let (gateway, session) = (&gateway, session.clone());
+            scope.spawn(move || {
+                let answer = gateway.ask("GET /private/cars/7/big.bin", &[("cookie", &session)]);
+                assert_eq!((answer.status, answer.body.len()), (200, LEN));
+            });
+        }
+    });
+    let peak = group.read("memory.max_usage_in_bytes", "memory.peak");
+    println!("{} KiB at most, of which the page cache is a part", peak.trim().parse::<u64>().unwrap() >> 10);
+    assert_eq!(gateway.child.try_wait().unwrap(), None);
 }
 
 /// What a request is doing when a signal comes.
@@ -527,5 +570,40 @@ fn signals_in_every_state() {
                 });
             }
         });
+    }
+}
+
+/// The page about reliability names a test for each fault; each of them exists.
+#[test]
+fn the_page_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/explanation/reliability.md")).unwrap();
+    let mut sources = String::new();
+    for folder in ["crates/private-media", "crates/private-media-gateway", "python/tests"] {
+        read_sources(&root.join(folder), &mut sources);
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |"));
+    let tests: Vec<_> = rows.filter_map(|row| row.rsplit(" | ").next()).collect();
+    assert!(tests.len() > 50, "{}", tests.len());
+    for cell in tests {
+        // Every other part stands between backticks.
+        let names: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test in {cell:?}");
+        for name in names {
+            let name = name.rsplit("::").next().unwrap().trim_end_matches('*');
+            let exists = ["fn ", "def "].iter().any(|keyword| sources.contains(&format!("{keyword}{name}")));
+            assert!(exists, "{name} is no test");
+        }
+    }
+}
+
+fn read_sources(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+            sources.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::support::{Answer, Gateway, Place, needs, program};
+use crate::support::{Answer, ControlGroup, Gateway, Place, needs, program};
 
 /// What the disk gives in a second, in bytes.
 const RATE: u32 = 2 << 20;
@@ -19,7 +19,7 @@ const LEN: u64 = 4 << 20;
 struct SlowDisk {
     device: String,
     folder: PathBuf,
-    group: PathBuf,
+    group: Option<ControlGroup>,
 }
 
 impl SlowDisk {
@@ -29,28 +29,13 @@ impl SlowDisk {
         std::fs::create_dir_all(folder).unwrap();
         run("mkfs.ext4", &["-q".as_ref(), image.as_ref()])?;
         let device = run("losetup", &["--find".as_ref(), "--show".as_ref(), image.as_ref()])?;
-        let name = format!("private-media-test-{}", std::process::id());
-        let disk = Self { group: group(&name), folder: folder.to_owned(), device: device.trim().to_owned() };
+        let mut disk = Self { group: None, folder: folder.to_owned(), device: device.trim().to_owned() };
         run("mount", &[disk.device.as_ref(), folder.as_ref()])?;
-        std::fs::create_dir(&disk.group).ok()?;
         let number = run("lsblk", &["-no".as_ref(), "MAJ:MIN".as_ref(), disk.device.as_ref()])?;
-        let number = number.trim();
-        let v1 = disk.group.join("blkio.throttle.read_bps_device");
-        if v1.exists() {
-            std::fs::write(v1, format!("{number} {RATE}")).ok()?;
-        } else {
-            std::fs::write(disk.group.join("io.max"), format!("{number} rbps={RATE}")).ok()?;
-        }
+        let (v1, v2) = (format!("{} {RATE}", number.trim()), format!("{} rbps={RATE}", number.trim()));
+        let group = ControlGroup::new(("blkio", "blkio.throttle.read_bps_device", &v1), ("io.max", &v2))?;
+        disk.group = Some(group);
         Some(disk)
-    }
-
-    /// Runs a program to which the disk is slow.
-    fn command(&self, program: &Command) -> Command {
-        let mut command = Command::new("sh");
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.group);
-        command.arg(program.get_program());
-        command
     }
 }
 
@@ -58,13 +43,7 @@ impl Drop for SlowDisk {
     fn drop(&mut self) {
         run("umount", &[self.folder.as_ref()]);
         run("losetup", &["--detach".as_ref(), self.device.as_ref()]);
-        let _ = std::fs::remove_dir(&self.group);
     }
-}
-
-fn group(name: &str) -> PathBuf {
-    let v1 = Path::new("/sys/fs/cgroup/blkio");
-    if v1.exists() { v1 } else { Path::new("/sys/fs/cgroup") }.join(name)
 }
 
 fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Option<String> {
@@ -89,7 +68,7 @@ fn a_download_that_waits_for_the_disk_keeps_nobody_else_waiting() {
     let cold = File::open(place.path("private/cars/8/cold.bin")).unwrap();
     cold.sync_all().unwrap();
     fadvise(&cold, 0, None, Advice::DontNeed).unwrap();
-    let mut command = disk.command(&program());
+    let mut command = disk.group.as_ref().unwrap().command(&program());
     command.args(["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--grant", "cars/{*file}=everyone"]);
     command.current_dir(place.path("."));
     let gateway = Gateway::spawn(command, place.path("log"));

@@ -302,3 +302,50 @@ pub(crate) fn free_address() -> SocketAddr {
         }
     }
 }
+
+/// A control group of the kernel with a limit, for programs that are started in it. It is gone when the test ends.
+pub(crate) struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// Makes one for a limit: a controller and file of version 1 or, if the machine has that, a file of version 2. `None` where that
+    /// cannot be done.
+    pub(crate) fn new(v1: (&str, &str, &str), v2: (&str, &str)) -> Option<Self> {
+        let (controller, file, value) = v1;
+        let root = Path::new("/sys/fs/cgroup");
+        let (parent, file, value) = match root.join(controller) {
+            parent if parent.exists() => (parent, file, value),
+            _ => (root.to_owned(), v2.0, v2.1),
+        };
+        let group = Self(parent.join(format!("private-media-test-{controller}-{}", std::process::id())));
+        std::fs::create_dir(&group.0).ok()?;
+        std::fs::write(group.0.join(file), value).ok()?;
+        Some(group)
+    }
+
+    /// Returns a command that runs a program in the group; the program's arguments and folder are still to be set.
+    pub(crate) fn command(&self, program: &Command) -> Command {
+        let mut command = Command::new("sh");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&self.0);
+        command.arg(program.get_program());
+        command
+    }
+
+    /// Reads a file of the group, under its name in version 1 or 2.
+    pub(crate) fn read(&self, v1: &str, v2: &str) -> String {
+        let file = self.0.join(v1);
+        std::fs::read_to_string(if file.exists() { file } else { self.0.join(v2) }).unwrap()
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // A program that has just been ended is still in it for a moment.
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
