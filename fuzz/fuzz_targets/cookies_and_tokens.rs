@@ -27,19 +27,19 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let file = |users: &[(&str, &str, &str)]| {
-        let mut file = AccountsFile::default();
-        for (name, id, password) in users {
-            let account = NewAccount {
-                name: (*name).into(),
-                id: (*id).into(),
-                password: (*password).into(),
-                ..NewAccount::default()
-            };
-            file.add(account).unwrap();
-        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.toml");
-        file.store(&path).unwrap();
+        let add_all = |file: &mut AccountsFile| {
+            users.iter().try_for_each(|(name, id, password)| {
+                file.add(NewAccount {
+                    name: (*name).into(),
+                    id: (*id).into(),
+                    password: (*password).into(),
+                    ..NewAccount::default()
+                })
+            })
+        };
+        AccountsFile::update(&path, add_all).unwrap();
         std::fs::read_to_string(path).unwrap()
     };
     let open =

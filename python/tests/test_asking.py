@@ -145,7 +145,7 @@ def test_a_rotated_secret_signs_nobody_out(settings, cookies):
 
 
 def test_a_middleware_that_signs_in_gets_a_new_session(settings, users):
-    """Else whoever knew the key before would be signed in, too."""
+    """Otherwise somebody who knew the old key would be signed in, too."""
     settings.MIDDLEWARE = [*AUTH, "middlewares.SignsInAlice"]
     session = SessionStore()
     session["cart"] = 1

@@ -81,7 +81,7 @@ class Redirects:
 
 
 class RequiresSecondFactor:
-    """A middleware that sends whoever has no second factor to another page."""
+    """Redirects users without a second factor to another page."""
 
     def __init__(self, get_response):
         self.get_response = get_response

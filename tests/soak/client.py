@@ -47,7 +47,7 @@ class Client:
         self._buffer.clear()
 
     def open(self) -> socket.socket:
-        """Returns the connected socket, for what is not a whole request."""
+        """Returns the connected socket, to send partial or malformed requests."""
         if self._socket is None:
             self._socket = socket.create_connection(self._address, self._timeout, (self._source, 0))
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

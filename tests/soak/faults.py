@@ -1,6 +1,6 @@
 """The faults that a run injects, and what the world looks like while each is in force.
 
-A fault tells the oracle what it excuses. Most excuse nothing: whoever may read is served, and nobody else.
+A fault tells the oracle what it excuses. Most excuse nothing: permitted readers are served, and nobody else.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
         Ok(Site::new(&media, Some(accounts), URL).health(health).pages(router(media)))
     };
     let introduce = |address| {
-        // Whoever does not read it has the address from the first line, or from the command line.
+        // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&format!("http://{address}"))));
     };
     let options = serve::Options { listen: &address, workers: WORKERS, limits, connections_are_set: false };

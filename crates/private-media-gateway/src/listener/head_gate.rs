@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(next.map(|(next, _)| next), expected, "{bytes:?}");
             assert!(next.is_none_or(|(_, len)| len == bytes.len()), "{bytes:?}");
         }
-        // What is not whole waits, up to a length.
+        // An incomplete head waits, up to a length.
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(BUFFER));
         assert_eq!(read_head(&long.as_bytes()[..BUFFER - 1]), Some((Next::Head, 0)));
         assert_eq!(read_head(&long.as_bytes()[..BUFFER]), Some((Next::Rest, BUFFER)));

@@ -93,7 +93,7 @@ impl Proof {
 
 const MAX_TICK: u64 = (1 << TICK_BITS) - 1;
 
-/// The present tick. It begins anew after two years.
+/// Returns the present tick. It wraps around after two years.
 fn now() -> u64 {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
     // Never the tick of an entry that was never made.

@@ -56,7 +56,7 @@ pub(crate) fn flush(limit: Duration) {
     }
 }
 
-/// Prints a line to standard error, after the lines of the log. An error is ignored: there is nobody left to tell.
+/// Prints a line to standard error, after the lines of the log. An error is ignored: there is nowhere else to report it.
 pub(crate) fn print(line: fmt::Arguments) {
     match QUEUE.get() {
         Some(queue) => {

@@ -42,7 +42,7 @@ fn serve(place: &Place, stderr: impl Into<Stdio>, log: PathBuf) -> Gateway {
     Gateway::spawn_with(command, stderr.into(), log)
 }
 
-/// Starts a gateway with such a log, and returns what keeps the fault as it is.
+/// Starts a gateway with such a log, and returns the guard that keeps the fault in force.
 fn serve_with(fault: Fault, place: &Place) -> (Gateway, Option<PipeReader>) {
     if fault == Fault::Full {
         return (

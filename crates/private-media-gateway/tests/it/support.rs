@@ -150,7 +150,9 @@ impl Gateway {
         self.ask(&format!("GET {mark}"), &[]);
         assert!(self.logs(&mark), "{}", self.log());
         let log = self.log();
-        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines = log.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        });
         let is_mark = |path: &str| path.starts_with("/mark-") && path.ends_with("-of-the-log");
         lines.filter(|line| line["target"] == "access" && !is_mark(line["path"].as_str().unwrap())).collect()
     }

@@ -187,7 +187,7 @@ const REPLACE: [(&str, Replace); 3] = [
     }),
 ];
 
-/// Whoever has a session in the new file is known, and whoever has one in the old file only is not.
+/// Sessions of the new file count; sessions that only the old file has do not.
 #[test]
 fn a_sqlite_file_that_was_replaced_is_read() {
     const CACHE: Duration = Duration::from_secs(1);

@@ -76,7 +76,7 @@ impl EndedSessions {
         let has_store = self.store.get().is_some();
         let mut sets = self.write();
         if !has_store {
-            // Whoever has a store purges both.
+            // With a store, the background task purges memory and store.
             sets.purge_if_large(now);
         }
         sets.add(session.id, ended, has_store, now);
@@ -110,7 +110,7 @@ impl EndedSessions {
         }
     }
 
-    /// Stores what is not stored when it is called.
+    /// Stores the revocations that are not stored yet.
     pub(super) async fn flush(&self) -> Result<(), RevocationError> {
         let Some(store) = self.store.get() else { return Ok(()) };
         let _storing = self.storing.lock().await;

@@ -89,7 +89,7 @@ fn waits_double() {
     for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1800, 1800] {
         throttle.begin(&who, now).unwrap();
         assert_eq!(throttle.wait(&who, now), Some(secs(expected)));
-        assert_eq!(throttle.begin(&who, now), Err(secs(expected)), "what is not checked is not counted");
+        assert_eq!(throttle.begin(&who, now), Err(secs(expected)), "a refused guess is not counted");
         now += secs(expected);
         assert_eq!(throttle.wait(&who, now), None);
     }
