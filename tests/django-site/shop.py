@@ -50,6 +50,8 @@ SETTINGS = {
     "ROOT_URLCONF": __name__,
     "SECRET_KEY": os.environ["SHOP_SECRET"],
     "SESSION_ENGINE": os.environ["SHOP_ENGINE"],
+    # Private files are served by serve_private_media alone.
+    "SILENCED_SYSTEM_CHECKS": ["private_media.W005"],
     "USE_TZ": True,
 }
 settings.configure(**SETTINGS | json.loads(os.environ.get("SHOP_SETTINGS", "{}")))
