@@ -123,9 +123,19 @@ impl Gateway {
         Self { child, address, stdout, log }
     }
 
-    /// Its lines so far; one that is being written may be there in part, and is left out.
+    /// Its lines so far; a line that is being written may be there in part, and is left out. The log is written a moment after what it is
+    /// about, so it has to stand still first.
     pub(crate) fn log(&self) -> String {
-        let mut log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let read = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let (mut log, begin) = (read(), Instant::now());
+        while begin.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(10));
+            let now = read();
+            if now.len() == log.len() {
+                break;
+            }
+            log = now;
+        }
         log.truncate(log.rfind('\n').map_or(0, |end| end + 1));
         log
     }

@@ -272,7 +272,7 @@ fn a_second_factor_that_a_middleware_requires_is_required() {
     let ignored = shop.embedded(&json!({"PRIVATE_MEDIA_IGNORED_MIDDLEWARE": OTP}), &[]);
     let cookie = shop.tell("sign-in alice");
     assert_eq!(status(&ignored, &cookie), 200, "{}", ignored.log());
-    assert!(ignored.log().contains("who asks: the sessions of"), "{}", ignored.log());
+    assert!(ignored.logs("who asks: the sessions of"), "{}", ignored.log());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_second_factor_that_is_asked_for_too_early_lets_nobody_in() {
     let cookie = shop.tell("sign-in alice");
     let cookie = shop.tell(&format!("verify {cookie}"));
     assert_eq!(status(&gateway, &cookie), 404);
-    assert!(gateway.log().contains("middleware answers 500 itself"), "{}", gateway.log());
+    assert!(gateway.logs("middleware answers 500 itself"), "{}", gateway.log());
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn staff_who_act_as_somebody_else_see_the_files_of_that_user() {
         assert_eq!(photos(&carol), [200, 200], "staff: {}", gateway.log());
         let as_bob = shop.tell(&format!("act-as {carol} {url} bob"));
         assert_eq!(photos(&as_bob), [404, 200], "{app}: {}", gateway.log());
-        assert!(gateway.log().contains(&format!("MIDDLEWARE has {middleware}, which may decide")));
+        assert!(gateway.logs(&format!("MIDDLEWARE has {middleware}, which may decide")));
     }
 }
 
@@ -325,9 +325,9 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
     let (alice, erin) = (shop.tell("sign-in alice"), shop.tell("sign-in erin"));
     assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
     assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "she is in the group, and it is banned");
-    assert!(gateway.log().contains("middleware answers 403 itself"), "{}", gateway.log());
+    assert!(gateway.logs("middleware answers 403 itself"), "{}", gateway.log());
     let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may decide";
-    assert!(gateway.log().contains(says), "{}", gateway.log());
+    assert!(gateway.logs(says), "{}", gateway.log());
 }
 
 /// What is known of one path is not believed of another.
