@@ -241,8 +241,8 @@ def guesses(run: Run) -> None:
 
 def few_descriptors(run: Run) -> None:
     """The process runs out of descriptors for some seconds."""
-    # A connection that was reset by the full process, or a file that could not be opened.
-    with run.excusing("down", "slow", 500, 503, settle=SLACK):
+    # A connection that was reset by the full process, a file that could not be opened, a sign-out that could not be stored.
+    with run.excusing("down", "slow", "state", 500, 503, settle=SLACK):
         run.gateway.limit_descriptors(run.gateway.usage()[1] + 8)
         try:
             many = [threading.Thread(target=_try_connect, args=(run.gateway.address,)) for _ in range(30)]
