@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::delivery::FieldLines;
-use private_media::identity::accounts::ClientAddr;
+use private_media::identity::accounts::{ClientAddr, ClientClosed};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use tower_service::Service;
 
@@ -137,10 +137,11 @@ impl Handler for Site {
         head.uri.path().strip_prefix(&*self.url).is_some_and(|rest| !rest.starts_with("-/"))
     }
 
-    async fn file(&self, head: &mut Parts, peer: SocketAddr) -> Answer {
+    async fn file(&self, head: &mut Parts, peer: SocketAddr, closed: &ClientClosed) -> Answer {
         let begun = self.begin(&head.method, &head.uri);
         if self.asks_whence(&head.method, &head.headers) {
             head.extensions.insert(ClientAddr(peer.ip()));
+            head.extensions.insert(closed.clone());
         }
         let (mut response, record) = self.media.respond_apart(head).await;
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));

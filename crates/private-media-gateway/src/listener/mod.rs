@@ -63,8 +63,13 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     /// Whether a request of this head is for a file, and [`Handler::file`] answers it.
     fn is_file(&self, head: &Parts) -> bool;
 
-    /// Answers a request for a file, without content.
-    fn file(&self, head: &mut Parts, peer: SocketAddr) -> impl Future<Output = Answer> + Send;
+    /// Answers a request for a file, without content. `closed` tells whether its client is still there.
+    fn file(
+        &self,
+        head: &mut Parts,
+        peer: SocketAddr,
+        closed: &ClientClosed,
+    ) -> impl Future<Output = Answer> + Send;
 
     /// What is in the head of each [`Answer`] beside its own headers.
     fn standing(&self) -> &FieldLines;

@@ -18,7 +18,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::header::AUTHORIZATION;
 use http_body::Body as _;
 use private_media::identity::accounts::ClientClosed;
 use tokio::io::AsyncWrite;
@@ -67,12 +66,18 @@ pub(super) async fn serve(
             }
             Next::End => return Ok(None),
         }
-        if asked.head.headers.contains_key(AUTHORIZATION) {
-            asked.head.extensions.insert(closed.clone());
-        }
-        let answer = handler.file(&mut asked.head, peer);
-        let poll_closed = |context: &mut Context<'_>| client::poll_closed(stream.io().stream(), context);
-        let mut answer = client::answer_or_reset(answer, &closed, poll_closed).await?;
+        let mut answer = {
+            let mut answer = pin!(handler.file(&mut asked.head, peer, &closed));
+            // Nearly every answer is ready at once; the client is watched only while one is waited for.
+            match poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await {
+                Poll::Ready(answer) => answer,
+                Poll::Pending => {
+                    let poll_closed =
+                        |context: &mut Context<'_>| client::poll_closed(stream.io().stream(), context);
+                    client::answer_or_reset(answer, &closed, poll_closed).await?
+                }
+            }
+        };
         answer.body.send_by(stream.io().files());
         let is_last = asked.is_last || idle.is_stopping();
         let mut head = SCRATCH.take();
