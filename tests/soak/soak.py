@@ -24,8 +24,8 @@ from load import Load
 from oracle import Timeline, User, World
 
 CLIENTS = 6
-#: What memory (KiB) and descriptors may grow between the first and the last fifth of a process's life. In a short run the caches still fill
-#: (16 MiB), and a password that is being checked takes 19 MiB.
+#: What memory (KiB) and descriptors may grow between the first and the last fifth of a process's life. In a short run
+#: the caches still fill (16 MiB), and a password that is being checked takes 19 MiB.
 MEMORY_GROWTH = 40 << 10
 DESCRIPTOR_GROWTH = 64
 
