@@ -30,10 +30,20 @@ pub(crate) fn check() -> Result<Advisories, String> {
     cargo(&["deny", "--offline", "check", "advisories"]).map(|()| Advisories::Checked)
 }
 
-/// Whether an earlier fetch left a database where cargo-deny keeps it.
+/// Whether an earlier fetch left a whole database where cargo-deny keeps it. One that was interrupted leaves a repository without a commit.
 fn has_database() -> bool {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))).unwrap_or_default();
+    let has_commit = |folder: PathBuf| {
+        let head = Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(["rev-parse", "--verify", "--quiet", "HEAD"])
+            .output();
+        head.is_ok_and(|head| head.status.success())
+    };
     let databases = std::fs::read_dir(home.join("advisory-dbs"));
-    databases.is_ok_and(|entries| entries.flatten().any(|entry| entry.path().join(".git").exists()))
+    databases.is_ok_and(|entries| {
+        entries.flatten().map(|entry| entry.path()).any(|path| path.join(".git").exists() && has_commit(path))
+    })
 }
