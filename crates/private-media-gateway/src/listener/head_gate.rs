@@ -18,7 +18,7 @@ use super::BUFFER;
 pub(super) const FIELDS: usize = 100;
 /// How long a client that still sends content may go on after the response, so that it is not reset before it has read that.
 const LINGER: Duration = Duration::from_secs(2);
-/// What hyper reads in place of a head that is refused: it answers 400 and closes.
+/// The head that hyper reads instead of a refused one: it answers 400 and closes.
 const MALFORMED: &[u8] = b"\0\r\n\r\n";
 
 /// A stream of which hyper reads the requests.

@@ -78,10 +78,7 @@ const FAULTS: [Fault; 13] = [
         name: "the accounts file is half written",
         log: Log::File,
         begin: |scene| {
-            let content = std::fs::read(scene.place.path("accounts.toml")).unwrap();
-            scene.write_accounts(&content[..content.len() / 2], 0o600);
-            scene.saved = content;
-            std::thread::sleep(Duration::from_millis(600));
+            scene.break_accounts(|scene| scene.write_accounts(&scene.saved[..scene.saved.len() / 2], 0o600));
         },
         end: Scene::restore_accounts,
         owner: &[200],
@@ -92,9 +89,7 @@ const FAULTS: [Fault; 13] = [
         name: "the accounts file is gone",
         log: Log::File,
         begin: |scene| {
-            scene.saved = std::fs::read(scene.place.path("accounts.toml")).unwrap();
-            std::fs::remove_file(scene.place.path("accounts.toml")).unwrap();
-            std::thread::sleep(Duration::from_millis(600));
+            scene.break_accounts(|scene| std::fs::remove_file(scene.place.path("accounts.toml")).unwrap());
         },
         end: Scene::restore_accounts,
         owner: &[200],
@@ -105,10 +100,7 @@ const FAULTS: [Fault; 13] = [
         name: "everybody may read the accounts file",
         log: Log::File,
         begin: |scene| {
-            scene.saved = std::fs::read(scene.place.path("accounts.toml")).unwrap();
-            let content = scene.saved.clone();
-            scene.write_accounts(&content, 0o644);
-            std::thread::sleep(Duration::from_millis(600));
+            scene.break_accounts(|scene| scene.write_accounts(&scene.saved, 0o644));
         },
         end: Scene::restore_accounts,
         owner: &[200],
@@ -127,8 +119,8 @@ const FAULTS: [Fault; 13] = [
     Fault {
         name: "the root is renamed away",
         log: Log::File,
-        begin: |scene| std::fs::rename(scene.place.path("private"), scene.place.path("away")).unwrap(),
-        end: |scene| std::fs::rename(scene.place.path("away"), scene.place.path("private")).unwrap(),
+        begin: |scene| scene.rename("private", "away"),
+        end: |scene| scene.rename("away", "private"),
         owner: &[500, 503],
         health: 503,
         says: &["root"],
@@ -137,12 +129,12 @@ const FAULTS: [Fault; 13] = [
         name: "a file takes the place of the root",
         log: Log::File,
         begin: |scene| {
-            std::fs::rename(scene.place.path("private"), scene.place.path("away")).unwrap();
+            scene.rename("private", "away");
             std::fs::write(scene.place.path("private"), "a file").unwrap();
         },
         end: |scene| {
             std::fs::remove_file(scene.place.path("private")).unwrap();
-            std::fs::rename(scene.place.path("away"), scene.place.path("private")).unwrap();
+            scene.rename("away", "private");
         },
         owner: &[500, 503],
         health: 503,
@@ -364,6 +356,17 @@ impl Scene {
         let path = self.place.path("accounts.toml");
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Changes the accounts file, which is kept to be restored, and gives the gateway three times the time to look at it.
+    fn break_accounts(&mut self, change: impl FnOnce(&Self)) {
+        self.saved = std::fs::read(self.place.path("accounts.toml")).unwrap();
+        change(self);
+        std::thread::sleep(Duration::from_millis(600));
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        std::fs::rename(self.place.path(from), self.place.path(to)).unwrap();
     }
 
     fn restore_accounts(&mut self) {

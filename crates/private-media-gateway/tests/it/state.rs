@@ -342,7 +342,7 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
     until("it is noticed", || noticed() == 1);
     until("stored again", || stored(&place) == 1);
     assert_eq!(sign_out(&gateway, &after).status, 303);
-    // A backup of an earlier time is put in place of it.
+    // An earlier backup replaces the file.
     place.write("restored.db", empty);
     std::fs::set_permissions(place.path("restored.db"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .unwrap();

@@ -449,7 +449,7 @@ for line in sys.stdin:
             if len < LARGE {
                 assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[1] == tags[3], "{tags:?}");
             }
-            // What stays as it is keeps its tag and its place in memory.
+            // Unchanged content keeps its tag and its place in memory.
             tokio::time::sleep(fresh).await;
             assert_eq!(place.open("a.bin").await.unwrap().metadata().etag, tags[3]);
         }

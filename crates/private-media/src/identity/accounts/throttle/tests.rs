@@ -1,4 +1,4 @@
-//! What an attacker gets, and who waits for whom, by a simulated clock.
+//! How many guesses an attacker gets, and which users wait, by a simulated clock.
 
 use super::*;
 
