@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import django
@@ -35,14 +36,19 @@ def server(request, tmp_path_factory):
 
 def first_bytes(port):
     client = request(port, "/private/large.bin", receive_buffer=4096)
-    assert client.recv(12) == b"HTTP/1.1 200"
+    try:
+        assert client.recv(12) == b"HTTP/1.1 200"
+    except BaseException:
+        client.close()
+        raise
     return client
 
 
 def test_a_client_that_leaves(server):
     name, port, pid, before = server
     with first_bytes(port):
-        assert opened(pid, "large.bin") == 1
+        if name not in NO_BACK_PRESSURE:
+            assert opened(pid, "large.bin") == 1
     until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 20)
     if name not in KEEPS_UNSENT:
         assert peak_memory(pid) - before < BOUND
@@ -50,14 +56,16 @@ def test_a_client_that_leaves(server):
 
 def test_a_small_request_beside_stalled_downloads(server):
     name, port, pid, before = server
-    stalled = [first_bytes(port) for _ in range(STALLED)]
-    for _ in range(3):
-        start = time.monotonic()
-        assert get(port, "/private/small.txt").endswith(b"small")
-        assert time.monotonic() - start < 2
-    assert opened(pid, "large.bin") == STALLED
-    for client in stalled:
-        client.close()
+    with contextlib.ExitStack() as stalled:
+        for _ in range(STALLED):
+            stalled.enter_context(first_bytes(port))
+        for _ in range(3):
+            start = time.monotonic()
+            assert get(port, "/private/small.txt").endswith(b"small")
+            assert time.monotonic() - start < 2
+        # Without back-pressure, the server may have read all of it by now.
+        if name not in NO_BACK_PRESSURE:
+            assert opened(pid, "large.bin") == STALLED
     until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 60)
     if name not in UNBOUNDED:
         assert peak_memory(pid) - before < BOUND
