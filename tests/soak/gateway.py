@@ -36,8 +36,8 @@ class Gateway:
         )
         (folder / "private-media.toml").write_text(
             f'listen = "{self.address[0]}:{self.address[1]}"\nroot = "private"\nworkers = 2\n'
-            f'[identity]\naccounts = "accounts.toml"\ncache = "{CACHE:g}s"\n'
-            f'[storage]\nfresh = "{FRESH:g}s"\n[limits]\nhead = "5s"\ndrain = "5s"\n{grants}'
+            f'[identity]\naccounts = "accounts.toml"\ncache_ttl = "{CACHE:g}s"\n'
+            f'[storage]\nrevalidate_after = "{FRESH:g}s"\n[limits]\nheader_timeout = "5s"\nshutdown_timeout = "5s"\n{grants}'
         )
 
     @property

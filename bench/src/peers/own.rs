@@ -51,7 +51,7 @@ pub(super) fn with_postgres(place: &Place) -> Result<Running> {
 /// nginx sends what the gateway permits, on what `private-media config nginx` prints.
 pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
     let (address, front) = (free_address()?, free_address()?);
-    let hand_off = ["--server", "nginx"];
+    let hand_off = ["--mode", "nginx"];
     let gateway = serve(place, "gateway-nginx", address, &hand_off)?;
     let mut command = program(place)?;
     command.args([
@@ -86,7 +86,7 @@ pub(super) fn axum(place: &Place) -> Result<Running> {
 pub(crate) fn started(place: &Place, grants: &[&str]) -> Result<(SocketAddr, Server)> {
     let address = free_address()?;
     let grants = grants.iter().flat_map(|grant| ["--grant", grant]);
-    let more: Vec<_> = ["--head-timeout", "10m"].into_iter().chain(grants).collect();
+    let more: Vec<_> = ["--header-timeout", "10m"].into_iter().chain(grants).collect();
     Ok((address, serve(place, "growth", address, &more)?))
 }
 

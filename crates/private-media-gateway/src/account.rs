@@ -139,9 +139,9 @@ impl Wait {
                 Err(error) => format!("the state store cannot be read: {error}"),
             };
             if Instant::now() >= deadline {
-                let every = reload_interval(config.cache);
+                let every = reload_interval(config.cache_ttl);
                 return Err(format!(
-                    "after {:?}, {problem} (a gateway reads the file every {every:?}: identity.cache)",
+                    "after {:?}, {problem} (a gateway reads the file every {every:?}: identity.cache_ttl)",
                     self.0
                 ));
             }

@@ -65,7 +65,7 @@ impl Body {
     /// What stands for the next stretch of a file, if the kernel is to send it.
     fn stand_in(&mut self) -> Option<Bytes> {
         let (Content::Media(media), Some(files)) = (&mut self.content, &self.files) else { return None };
-        let (file, offset, len) = media.next_stretch().filter(|(_, _, len)| *len >= SHORT)?;
+        let (file, offset, len) = media.next_file_range().filter(|(_, _, len)| *len >= SHORT)?;
         let len = usize::try_from(len).map_or(kernel::LONGEST, |len| len.min(kernel::LONGEST));
         let stand_in = files.stand_in(file, offset, len);
         match stand_in {
@@ -125,7 +125,7 @@ impl Drop for Body {
 
 /// A response of one line of text.
 pub(crate) fn line(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(MediaBody::empty().then_bytes(text)));
+    let mut response = Response::new(Body::from(MediaBody::empty().push_bytes(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use private_media::PrivateMedia;
-use private_media::storage::Keep;
+use private_media::storage::CacheOptions;
 
 use crate::config;
 use crate::health::Health;
@@ -41,22 +41,22 @@ pub struct Gateway {
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at a time: fewer if the limit of open files leaves room for fewer.
-    pub connections: usize,
+    pub max_connections: usize,
     /// How long a request's head may take, and how long a connection may idle between two.
-    pub head: Duration,
+    pub header_timeout: Duration,
     /// The slowest that a client may take a response, or send the content of a request, in bytes a second, averaged over half a minute.
     pub min_rate: u64,
     /// How long running downloads may go on after the signal to stop.
-    pub drain: Duration,
+    pub shutdown_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 10_000,
-            head: Duration::from_secs(15),
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(15),
             min_rate: 512,
-            drain: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Gateway {
     /// What to keep of the files of a [`LocalStorage`](private_media::LocalStorage) that this process sends itself; it is noticed so
     /// late that one has changed. One that a front server sends is not to be kept.
     #[must_use]
-    pub fn keep(fresh: Duration) -> Keep {
+    pub fn keep(fresh: Duration) -> CacheOptions {
         serve::keep(fresh)
     }
 
@@ -141,7 +141,7 @@ impl Gateway {
             listen: &self.listen,
             workers: self.workers,
             limits: self.limits,
-            connections_are_set: self.limits.connections != Limits::default().connections,
+            max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
         };
         serve::site(&options, site, |_| ())
     }

@@ -109,7 +109,7 @@ fn site_of(config: &Config, front: &str, name: &str) -> Result<front::Site, Conf
         root: config.absolute_root()?,
         server: config.server.clone(),
         gateway: config.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
-        keep_alive: config.limits.head,
+        keep_alive: config.limits.header_timeout,
         application: None,
         public: None,
         printed_by: format!("private-media config {name}"),

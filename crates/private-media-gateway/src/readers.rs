@@ -119,8 +119,8 @@ fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
     let options = AccountsOptions {
         url: config.url.clone(),
         cookie_path: config.url.clone(),
-        session: config.session,
-        cache: config.cache,
+        session: config.session_lifetime,
+        cache: config.cache_ttl,
     };
     let accounts = Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?;
     if !accounts.has_secret() {
@@ -129,7 +129,7 @@ fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
             "the accounts file has no secret, so every sign-in ends with this process; private-media account add writes one"
         );
     }
-    let (reloaded, path, every) = (accounts.clone(), config.accounts.clone(), config.cache);
+    let (reloaded, path, every) = (accounts.clone(), config.accounts.clone(), config.cache_ttl);
     supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), seen, every));
     Ok(accounts)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use private_media::storage::Keep;
+use private_media::storage::CacheOptions;
 use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
@@ -37,7 +37,7 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, readers) = open(config).await?;
         let health = Health::default();
-        root_watch::spawn(&media, &health, config.fresh);
+        root_watch::spawn(&media, &health, config.revalidate_after);
         open_state(config, &readers, &health).await?;
         Ok(Site::new(&media, readers.accounts(), &config.url).health(health))
     };
@@ -45,10 +45,10 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
         listen: &config.listen,
         workers: config.workers,
         limits: config.limits,
-        connections_are_set: config.connections_are_set,
+        max_connections_is_set: config.max_connections_is_set,
     };
     match site(&options, open, |_| ()) {
-        Ok(was_hurried) => Ok(exit_code(was_hurried)),
+        Ok(forced) => Ok(exit_code(forced)),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(error)) => Err(taken(config, &error)),
         Err(GatewayError::OpenFiles(error)) => Err(ConfigError::new(error.to_string())),
@@ -66,7 +66,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let checked = config.clone();
     let storage = storage.accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.server {
-        Server::Direct => storage.keep(keep(config.fresh)),
+        Server::Direct => storage.keep(keep(config.revalidate_after)),
         // A front server opens each file by the name that it has now.
         Server::Nginx(_) | Server::Apache(_) => storage,
     };
@@ -100,14 +100,14 @@ async fn open_state(config: &Config, readers: &Readers, health: &Health) -> Resu
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
-    state::start(url, readers.accounts(), name, config.cache, health.clone())
+    state::start(url, readers.accounts(), name, config.cache_ttl, health.clone())
         .await
         .map_err(|error| config.state_error(&error))
 }
 
 /// What is kept of files that are sent from here.
-pub(crate) fn keep(fresh: Duration) -> Keep {
-    Keep { fresh, bytes: KEPT, handles: listener::kept_handles() }
+pub(crate) fn keep(fresh: Duration) -> CacheOptions {
+    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles() }
 }
 
 /// Where and with what a site is served.
@@ -116,7 +116,7 @@ pub(crate) struct Options<'a> {
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     /// Whether somebody asked for this many connections, so that serving fewer is worth a warning.
-    pub(crate) connections_are_set: bool,
+    pub(crate) max_connections_is_set: bool,
 }
 
 /// Opens a site, announces its address, introduces it, and serves until ctrl-c or SIGTERM. Returns whether a second signal forced the
@@ -129,9 +129,10 @@ pub(crate) fn site<E>(
     open: impl AsyncFnOnce() -> Result<Site, E>,
     introduce: impl FnOnce(SocketAddr),
 ) -> Result<bool, GatewayError<E>> {
-    let fit = Fit::reserve(options.limits.connections, options.workers).map_err(GatewayError::OpenFiles)?;
+    let fit =
+        Fit::reserve(options.limits.max_connections, options.workers).map_err(GatewayError::OpenFiles)?;
     // Before anything that takes time, so that no signal meets the system's default.
-    let stop = signals::handle(options.limits.drain).map_err(GatewayError::Start)?;
+    let stop = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
     let runtime = runtime().map_err(GatewayError::Start)?;
     let served = serve(options, &fit, &runtime, &stop, open, introduce);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -147,7 +148,7 @@ fn serve<E>(
     open: impl AsyncFnOnce() -> Result<Site, E>,
     introduce: impl FnOnce(SocketAddr),
 ) -> Result<bool, GatewayError<E>> {
-    let Options { listen, workers, limits, connections_are_set } = *options;
+    let Options { listen, workers, limits, max_connections_is_set } = *options;
     let opened = runtime.block_on(async {
         tokio::select! {
             site = open() => Some(site),
@@ -175,7 +176,7 @@ fn serve<E>(
         let mut listeners = listener::listen_on(listen, workers).map_err(GatewayError::Listen)?.into_iter();
         let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
         let address = listener.local_addr().map_err(GatewayError::Listen)?;
-        fit.log(connections_are_set);
+        fit.log(max_connections_is_set);
         announce(address);
         introduce(address);
         let slots = Slots::new(fit.connections);
@@ -256,8 +257,8 @@ pub(crate) fn cannot_start(workers: usize, error: &std::io::Error) -> ConfigErro
 }
 
 /// What a shell says of a program that ctrl-c has ended.
-pub(crate) fn exit_code(was_hurried: bool) -> ExitCode {
-    if was_hurried { ExitCode::from(130) } else { ExitCode::SUCCESS }
+pub(crate) fn exit_code(forced: bool) -> ExitCode {
+    if forced { ExitCode::from(130) } else { ExitCode::SUCCESS }
 }
 
 /// The first line on stdout. A reader of stdout who has gone is no reason to stop.

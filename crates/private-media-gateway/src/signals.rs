@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::log;
 
-/// How much longer than `limits.drain` the workers may take to stop, before the process ends without them.
+/// How much longer than `limits.shutdown_timeout` the workers may take to stop, before the process ends without them.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long the workers may take after a second signal.
 const FORCED_GRACE: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::delivery::FieldLines;
+use private_media::delivery::SerializedHeaders;
 use private_media::identity::accounts::{ClientAddr, ClientClosed};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use tower_service::Service;
@@ -29,14 +29,14 @@ pub(crate) struct Site {
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
     ids: Arc<RequestIds>,
-    standing: Arc<FieldLines>,
+    standing: Arc<SerializedHeaders>,
     health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        let standing = Arc::new(FieldLines::new(media.standing_headers()));
+        let standing = Arc::new(SerializedHeaders::new(media.common_headers()));
         Self {
             media,
             accounts,
@@ -92,7 +92,7 @@ impl Site {
 
     /// Whether somebody asks where the request comes from. The accounts do for a password, and not for a cookie; who else tells readers
     /// apart may do so each time.
-    fn asks_whence(&self, method: &Method, headers: &HeaderMap) -> bool {
+    fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
         let has_cookie_alone = matches!(*method, Method::GET | Method::HEAD)
             && !headers.contains_key(http::header::AUTHORIZATION);
         !has_cookie_alone || self.accounts.is_none() || self.pages.is_some()
@@ -117,7 +117,7 @@ impl Site {
 impl Handler for Site {
     async fn handle(&self, mut request: Request<RequestBody>, peer: SocketAddr) -> Response<Body> {
         let begun = self.begin(request.method(), request.uri());
-        if self.asks_whence(request.method(), request.headers()) {
+        if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(ClientAddr(peer.ip()));
         }
         let content = request.body().progress();
@@ -139,11 +139,11 @@ impl Handler for Site {
 
     async fn file(&self, head: &mut Parts, peer: SocketAddr, closed: &ClientClosed) -> Answer {
         let begun = self.begin(&head.method, &head.uri);
-        if self.asks_whence(&head.method, &head.headers) {
+        if self.needs_peer_addr(&head.method, &head.headers) {
             head.extensions.insert(ClientAddr(peer.ip()));
             head.extensions.insert(closed.clone());
         }
-        let (mut response, record) = self.media.respond_apart(head).await;
+        let (mut response, record) = self.media.respond_raw(head).await;
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
         if let Some(line) = begun.line {
             line.log_at_end(response.status, &mut body, Some(record));
@@ -151,7 +151,7 @@ impl Handler for Site {
         Answer { response, body, id: begun.id }
     }
 
-    fn standing(&self) -> &FieldLines {
+    fn standing(&self) -> &SerializedHeaders {
         &self.standing
     }
 }

@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use private_media::answers::{Answers, Fingerprint};
+use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::accounts::ClientAddr;
 use private_media::permission::Decision;
 use private_media::{Identify, IdentifyError, Identity, MediaPath, Permissions, User};
@@ -36,7 +36,7 @@ const NOT_ASKED: [HeaderName; 6] =
 pub(crate) struct Questions {
     waiting: Mutex<Receiver<Waiting>>,
     asker: Mutex<Option<Asker>>,
-    answers: Arc<Answers<Answered>>,
+    answers: Arc<DecisionCache<Answered>>,
 }
 
 #[pymethods]
@@ -47,7 +47,7 @@ impl Questions {
     #[pyo3(signature = (cache, *, by_path=false))]
     fn new(cache: f64, by_path: bool) -> PyResult<Self> {
         let cache = seconds(cache)?;
-        let answers = Arc::new(Answers::new(cache));
+        let answers = Arc::new(DecisionCache::new(cache));
         let (sender, waiting) = sync_channel(WAITING);
         let asker = Mutex::new(Some(Asker { questions: sender, answers: Arc::clone(&answers), by_path }));
         Ok(Self { waiting: Mutex::new(waiting), asker, answers })
@@ -80,7 +80,7 @@ impl Questions {
 
 /// A request that somebody waits to have judged. Without an answer it is denied.
 #[pyclass(frozen, module = "private_media._core")]
-pub(crate) struct Question(Mutex<Option<Waiting>>, Arc<Answers<Answered>>);
+pub(crate) struct Question(Mutex<Option<Waiting>>, Arc<DecisionCache<Answered>>);
 
 #[pymethods]
 impl Question {
@@ -142,7 +142,7 @@ impl Question {
 }
 
 struct Waiting {
-    fingerprint: Fingerprint,
+    fingerprint: CacheKey,
     asked: Instant,
     request: Asking,
     path: Option<MediaPath>,
@@ -159,7 +159,7 @@ enum Answered {
 #[derive(Clone)]
 pub(crate) struct Asker {
     questions: SyncSender<Waiting>,
-    answers: Arc<Answers<Answered>>,
+    answers: Arc<DecisionCache<Answered>>,
     by_path: bool,
 }
 
@@ -202,7 +202,7 @@ impl Permissions for Asker {
         Box::pin(std::future::ready(Decision::deny("Django is asked about requests only")))
     }
 
-    fn may_request<'a>(
+    fn may_read_request<'a>(
         &'a self,
         _: &'a Identity,
         path: &'a MediaPath,
@@ -245,7 +245,7 @@ impl Asking {
     }
 
     /// Everything that an answer to this kind of question may depend on.
-    fn fingerprint(&self, kind: &[u8], with_path: bool) -> Fingerprint {
+    fn fingerprint(&self, kind: &[u8], with_path: bool) -> CacheKey {
         let target: [&[u8]; 3] = if with_path {
             [self.method.as_bytes(), self.path.as_bytes(), self.query.as_bytes()]
         } else {
@@ -253,7 +253,7 @@ impl Asking {
         };
         let fields = self.fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value]);
         let parts = [kind].into_iter().chain(target).chain([self.address.as_bytes()]);
-        Fingerprint::of(parts.chain(fields))
+        CacheKey::of(parts.chain(fields))
     }
 
     /// PEP 3333: each byte is the character of that number.

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Body as _;
-use private_media::delivery::{ContentType, SendfileEncoding, standing_headers};
+use private_media::delivery::{ContentType, SendfileEncoding, common_headers};
 use private_media::{
     ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
 };
@@ -133,7 +133,7 @@ impl Answer {
     pub(crate) fn new(py: Python<'_>, response: http::Response<Content>) -> PyResult<Self> {
         let (head, content) = response.into_parts();
         let headers = PyDict::new(py);
-        for (name, value) in standing_headers().iter().chain(&head.headers) {
+        for (name, value) in common_headers().iter().chain(&head.headers) {
             headers.set_item(PyString::intern(py, &title(name.as_str())), latin1(value))?;
         }
         Ok(Self {
@@ -191,7 +191,7 @@ impl Body {
     /// The number of the open file if the content is the file from its beginning, for a server that has the kernel send it.
     fn fileno(&self) -> Option<RawFd> {
         let body = self.lock();
-        let (file, offset, _) = body.as_stretch()?;
+        let (file, offset, _) = body.as_file_range()?;
         if offset == 0 { file.as_file().map(AsRawFd::as_raw_fd) } else { None }
     }
 

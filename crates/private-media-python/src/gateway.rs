@@ -172,15 +172,15 @@ impl Permissions for May {
         }
     }
 
-    fn may_request<'a>(
+    fn may_read_request<'a>(
         &'a self,
         identity: &'a Identity,
         path: &'a MediaPath,
         request: &'a Parts,
     ) -> BoxFuture<'a, Decision> {
         match self {
-            Self::Grants(grants) => grants.may_request(identity, path, request),
-            Self::Asked(asker) => asker.may_request(identity, path, request),
+            Self::Grants(grants) => grants.may_read_request(identity, path, request),
+            Self::Asked(asker) => asker.may_read_request(identity, path, request),
         }
     }
 }

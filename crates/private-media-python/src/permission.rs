@@ -1,6 +1,6 @@
 //! May they?
 
-use private_media::permission::{Grant, GrantError, Template, To};
+use private_media::permission::{Grant, GrantError, Grantee, Template};
 use private_media::{Identity, User};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -30,7 +30,7 @@ impl Grants {
     /// Whether a grant names a group, so that groups have to be looked up.
     #[getter]
     fn names_groups(&self) -> bool {
-        self.0.iter().flat_map(Grant::to).any(|to| matches!(to, To::Group(_)))
+        self.0.iter().flat_map(Grant::to).any(|to| matches!(to, Grantee::Group(_)))
     }
 
     /// The templates, in order.
@@ -73,5 +73,5 @@ impl Grants {
 
 fn grant(path: &str, to: &[String]) -> Result<Grant, GrantError> {
     let template: Template = path.parse()?;
-    Grant::new(template, to.iter().map(|to| to.parse()).collect::<Result<Vec<To>, _>>()?)
+    Grant::new(template, to.iter().map(|to| to.parse()).collect::<Result<Vec<Grantee>, _>>()?)
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::Response;
-use private_media::storage::Edit;
+use private_media::storage::OpenOptions;
 use private_media::{
     Identity, LocalStorage, MediaPath, MediaRequest, Permit, SaveOptions, Storage, StorageError,
 };
@@ -198,19 +198,19 @@ fn missing(error: StorageError) -> StorageError {
 /// The permission was asked for in Python, by the view, or the application reads what is its own.
 async fn permitted(path: MediaPath) -> Result<Permit, StorageError> {
     let in_python = |_: &Identity, _: &MediaPath| true;
-    Permit::ask(&in_python, Identity::Anonymous, path).await.map_err(StorageError::not_found)
+    Permit::authorize(&in_python, Identity::Anonymous, path).await.map_err(StorageError::not_found)
 }
 
 /// What Python's modes mean; `None` is to read only.
-fn edit(mode: &str) -> PyResult<Option<Edit>> {
+fn edit(mode: &str) -> PyResult<Option<OpenOptions>> {
     let kinds: Vec<char> = mode.chars().filter(|kind| "rwax".contains(*kind)).collect();
     let read = mode.contains('+');
     Ok(match kinds.as_slice() {
         ['r'] if !read => None,
-        ['r'] => Some(Edit { read, ..Edit::default() }),
-        ['w'] => Some(Edit { read, truncate: true, create: true, ..Edit::default() }),
-        ['a'] => Some(Edit { read, append: true, create: true, ..Edit::default() }),
-        ['x'] => Some(Edit { read, create_new: true, ..Edit::default() }),
+        ['r'] => Some(OpenOptions { read, ..OpenOptions::default() }),
+        ['w'] => Some(OpenOptions { read, truncate: true, create: true, ..OpenOptions::default() }),
+        ['a'] => Some(OpenOptions { read, append: true, create: true, ..OpenOptions::default() }),
+        ['x'] => Some(OpenOptions { read, create_new: true, ..OpenOptions::default() }),
         _ => return Err(PyValueError::new_err(format!("mode {mode:?} is not one of open()"))),
     })
 }

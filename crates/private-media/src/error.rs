@@ -41,7 +41,7 @@ impl Refusal {
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let text = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
-        let body = MediaBody::empty().then_bytes(text);
+        let body = MediaBody::empty().push_bytes(text);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         headers.insert(CONTENT_LENGTH, body.remaining().into());

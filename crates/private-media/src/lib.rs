@@ -12,17 +12,17 @@ pub mod storage;
 
 pub mod delivery;
 
-pub mod answers;
+mod builder;
+pub mod decision_cache;
 mod error;
 pub mod file_id;
-mod media;
 mod service;
 
+pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
 #[cfg(feature = "django")]
 pub use identity::DjangoSessions;
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
-pub use media::{Builder, PrivateMedia};
 pub use permission::{Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};

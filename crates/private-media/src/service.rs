@@ -11,11 +11,11 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
+use crate::builder::{Inner, PrivateMedia};
 use crate::delivery::headers::ALWAYS;
-use crate::delivery::{MediaBody, MediaResponse, standing_headers};
+use crate::delivery::{MediaBody, MediaResponse, common_headers};
 use crate::error::Refusal;
 use crate::identity::Identity;
-use crate::media::{Inner, PrivateMedia};
 use crate::permission::Permit;
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
@@ -34,7 +34,8 @@ impl Inner {
         let identity = self.identify.identify(head).await?;
         record.identity = identity.clone();
         // May they?
-        let permit = Permit::ask_with(&*self.permissions, identity, request.path.clone(), head).await?;
+        let permit =
+            Permit::authorize_request(&*self.permissions, identity, request.path.clone(), head).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Where are the bytes?
         let file = self.storage.open(&permit).await?;
@@ -82,7 +83,7 @@ impl MediaService {
     /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
     /// record is in the response's extensions.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
-        let (response, record) = self.respond_apart(head).await;
+        let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
         for (name, value) in &ALWAYS {
             response.headers_mut().insert(name, value.clone());
@@ -92,8 +93,8 @@ impl MediaService {
     }
 
     /// The same in parts, for whoever writes heads by itself and need not make the same lines for each: without what every response
-    /// carries, which is [`MediaService::standing_headers`] and counts in place of others of those names.
-    pub async fn respond_apart(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
+    /// carries, which is [`MediaService::common_headers`] and counts in place of others of those names.
+    pub async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
@@ -120,12 +121,12 @@ impl MediaService {
     /// use private_media::{PrivateMedia, storage::MemoryStorage};
     ///
     /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
-    /// assert_eq!(service.standing_headers()["cache-control"], "private, no-cache");
-    /// assert!(service.standing_headers().contains_key("vary"));
+    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
+    /// assert!(service.common_headers().contains_key("vary"));
     /// ```
     #[must_use]
-    pub fn standing_headers(&self) -> HeaderMap {
-        let mut headers = standing_headers();
+    pub fn common_headers(&self) -> HeaderMap {
+        let mut headers = common_headers();
         headers.insert(VARY, self.media.inner().vary.clone());
         headers
     }

@@ -8,7 +8,7 @@ use crate::front::{InternalUrl, Server, urls};
 
 pub(super) fn server(layers: &Layers, private: &str) -> Result<Server, ConfigError> {
     // All three are read, so that no mistake waits for the day on which the server changes.
-    let encoding = layers.get(&keys::ENCODING).parse_with(|value| match value {
+    let encoding = layers.get(&keys::SENDFILE_ENCODING).parse_with(|value| match value {
         "auto" => Ok(SendfileEncoding::Auto),
         "plain" => Ok(SendfileEncoding::Plain),
         "encoded" => Ok(SendfileEncoding::Encoded),
@@ -16,7 +16,7 @@ pub(super) fn server(layers: &Layers, private: &str) -> Result<Server, ConfigErr
     })?;
     let setting = layers.get(&keys::INTERNAL_URL);
     let internal = setting.parse_with(internal_url)?;
-    let server = layers.get(&keys::SERVER).parse_with(|value| match value {
+    let server = layers.get(&keys::MODE).parse_with(|value| match value {
         "direct" => Ok(Server::Direct),
         "nginx" => Ok(Server::Nginx(internal.clone())),
         "apache" => Ok(Server::Apache(encoding)),

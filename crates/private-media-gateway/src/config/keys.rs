@@ -77,10 +77,10 @@ pub(crate) static SOURCE: Key = key(
 );
 pub(crate) static ACCOUNTS: Key =
     key("identity.accounts", "accounts", Kind::Text, "accounts.toml", "File of the built-in accounts");
-pub(crate) static CACHE: Key =
-    key("identity.cache", "cache", Kind::Text, "5s", "How long an answer about a reader may be kept");
-pub(crate) static SESSION: Key =
-    key("identity.session", "session", Kind::Text, "14d", "How long a sign-in lasts");
+pub(crate) static CACHE_TTL: Key =
+    key("identity.cache_ttl", "cache-ttl", Kind::Text, "5s", "How long an answer about a reader may be kept");
+pub(crate) static SESSION_LIFETIME: Key =
+    key("identity.session_lifetime", "session-lifetime", Kind::Text, "14d", "How long a sign-in lasts");
 pub(crate) static DATABASE: Key = key(
     "identity.database",
     "database",
@@ -118,16 +118,16 @@ pub(crate) static BACKENDS: Key = key(
 );
 pub(crate) static GRANT: Key =
     key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
-pub(crate) static FRESH: Key = key(
-    "storage.fresh",
-    "fresh",
+pub(crate) static REVALIDATE_AFTER: Key = key(
+    "storage.revalidate_after",
+    "revalidate-after",
     Kind::Text,
     "1s",
     "How long after a look a file counts as what it was then; 0s looks each time",
 );
-pub(crate) static SERVER: Key = key(
-    "delivery.server",
-    "server",
+pub(crate) static MODE: Key = key(
+    "delivery.mode",
+    "mode",
     Kind::Text,
     "direct",
     "Who sends the bytes: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
@@ -139,17 +139,22 @@ pub(crate) static INTERNAL_URL: Key = key(
     "/private-media-internal/",
     "Internal location of nginx that holds the root; full-path names each file by its whole path",
 );
-pub(crate) static ENCODING: Key = key(
-    "delivery.encoding",
-    "encoding",
+pub(crate) static SENDFILE_ENCODING: Key = key(
+    "delivery.sendfile_encoding",
+    "sendfile-encoding",
     Kind::Text,
     "auto",
     "How X-Sendfile writes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
 );
-pub(crate) static CONNECTIONS: Key =
-    key("limits.connections", "max-connections", Kind::Number, "10000", "Connections at a time");
-pub(crate) static HEAD_TIMEOUT: Key =
-    key("limits.head", "head-timeout", Kind::Text, "15s", "How long a request's head may take to arrive");
+pub(crate) static MAX_CONNECTIONS: Key =
+    key("limits.max_connections", "max-connections", Kind::Number, "10000", "Connections at a time");
+pub(crate) static HEADER_TIMEOUT: Key = key(
+    "limits.header_timeout",
+    "header-timeout",
+    Kind::Text,
+    "15s",
+    "How long a request's head may take to arrive",
+);
 pub(crate) static MIN_RATE: Key = key(
     "limits.min_rate",
     "min-rate",
@@ -157,9 +162,9 @@ pub(crate) static MIN_RATE: Key = key(
     "512",
     "Bytes a second that a client has to take or send at least",
 );
-pub(crate) static DRAIN: Key = key(
-    "limits.drain",
-    "drain",
+pub(crate) static SHUTDOWN_TIMEOUT: Key = key(
+    "limits.shutdown_timeout",
+    "shutdown-timeout",
     Kind::Text,
     "30s",
     "How long running downloads may go on after a signal to stop",
@@ -177,22 +182,22 @@ pub(crate) static KEYS: [&Key; 26] = [
     &STATE,
     &SOURCE,
     &ACCOUNTS,
-    &CACHE,
-    &SESSION,
+    &CACHE_TTL,
+    &SESSION_LIFETIME,
     &DATABASE,
     &SECRET_FILE,
     &SESSION_ENGINE,
     &SESSION_COOKIE,
     &BACKENDS,
     &GRANT,
-    &FRESH,
-    &SERVER,
+    &REVALIDATE_AFTER,
+    &MODE,
     &INTERNAL_URL,
-    &ENCODING,
-    &CONNECTIONS,
-    &HEAD_TIMEOUT,
+    &SENDFILE_ENCODING,
+    &MAX_CONNECTIONS,
+    &HEADER_TIMEOUT,
     &MIN_RATE,
-    &DRAIN,
+    &SHUTDOWN_TIMEOUT,
 ];
 
 impl Key {

@@ -42,15 +42,15 @@ pub(crate) struct Config {
     pub(crate) state: Option<StateUrl>,
     pub(crate) source: Source,
     pub(crate) accounts: PathBuf,
-    pub(crate) cache: Duration,
-    pub(crate) session: Duration,
+    pub(crate) cache_ttl: Duration,
+    pub(crate) session_lifetime: Duration,
     pub(crate) grants: Grants,
     /// How long after a look a file counts as what it was then.
-    pub(crate) fresh: Duration,
+    pub(crate) revalidate_after: Duration,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
-    /// Whether `limits.connections` is not the default.
-    pub(crate) connections_are_set: bool,
+    /// Whether `limits.max_connections` is not the default.
+    pub(crate) max_connections_is_set: bool,
     layers: Layers,
 }
 
@@ -63,9 +63,9 @@ impl Config {
     fn new(layers: Layers) -> Result<Self, ConfigError> {
         let listen_setting = layers.get(&keys::LISTEN);
         let private_url = layers.get(&keys::URL).parse_with(url)?;
-        let cache = layers.get(&keys::CACHE).parse_with(duration)?;
-        let session = layers.get(&keys::SESSION).parse_with(positive_duration)?;
-        let source = identity::source(&layers, cache, session)?;
+        let cache_ttl = layers.get(&keys::CACHE_TTL).parse_with(duration)?;
+        let session_lifetime = layers.get(&keys::SESSION_LIFETIME).parse_with(positive_duration)?;
+        let source = identity::source(&layers, cache_ttl, session_lifetime)?;
         Ok(Self {
             listen: listen_setting.parse_with(addresses)?,
             listen_setting,
@@ -78,16 +78,16 @@ impl Config {
             accounts: layers.path(&keys::ACCOUNTS),
             state: state(&layers, &source)?,
             source,
-            cache,
-            session,
+            cache_ttl,
+            session_lifetime,
             grants: grants(&layers.get(&keys::GRANT))?,
-            fresh: layers.get(&keys::FRESH).parse_with(duration)?,
-            connections_are_set: *layers.get(&keys::CONNECTIONS).origin() != Origin::Default,
+            revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(duration)?,
+            max_connections_is_set: *layers.get(&keys::MAX_CONNECTIONS).origin() != Origin::Default,
             limits: Limits {
-                connections: layers.get(&keys::CONNECTIONS).parse_with(connections)?,
-                head: layers.get(&keys::HEAD_TIMEOUT).parse_with(positive_duration)?,
+                max_connections: layers.get(&keys::MAX_CONNECTIONS).parse_with(connections)?,
+                header_timeout: layers.get(&keys::HEADER_TIMEOUT).parse_with(positive_duration)?,
                 min_rate: layers.get(&keys::MIN_RATE).parse_with(min_rate)?,
-                drain: layers.get(&keys::DRAIN).parse_with(duration)?,
+                shutdown_timeout: layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(duration)?,
             },
             layers,
         })
@@ -96,7 +96,7 @@ impl Config {
     /// Looks at the root before anything is served from it: it exists, it is a folder, and nobody else serves it.
     pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
         let setting = self.layers.get(&keys::ROOT);
-        let root = identify_folder(&self.root).map_err(|error| match error.kind() {
+        let root = dev_ino(&self.root).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => setting.error(
                 "there is no such folder",
                 &format!("create it with: mkdir -p -m 750 {}", self.root.display()),
@@ -123,7 +123,7 @@ impl Config {
             let public = |problem: &str, fix: &str| {
                 public.with_value(&folder.display().to_string()).error(problem, fix)
             };
-            let Ok(Some(shared)) = identify_folder(&folder) else {
+            let Ok(Some(shared)) = dev_ino(&folder) else {
                 return Err(public(
                     "there is no such folder",
                     "name folders that the application serves to everybody",
@@ -180,9 +180,9 @@ impl Config {
             Part::Gateway | Part::Application => &keys::LISTEN,
             Part::Url => &keys::URL,
             Part::Root => &keys::ROOT,
-            Part::Server => &keys::SERVER,
+            Part::Server => &keys::MODE,
             Part::InternalUrl => &keys::INTERNAL_URL,
-            Part::Encoding => &keys::ENCODING,
+            Part::Encoding => &keys::SENDFILE_ENCODING,
             Part::Public => &keys::PUBLIC,
         };
         self.layers.get(key).error_with(&problem_and_fix)
@@ -240,12 +240,14 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
-        let Self { cache, session, grants, fresh, server, limits, .. } = self;
+        let Self { cache_ttl, session_lifetime, grants, revalidate_after, server, limits, .. } = self;
         let settings =
             format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
-        format!("{settings} {cache:?} {session:?} {grants:?} {fresh:?} {server:?} {limits:?} {public:?}")
+        format!(
+            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {server:?} {limits:?} {public:?}"
+        )
     }
 
     /// The configuration as TOML, each value with where it came from.
@@ -265,15 +267,15 @@ fn absolute(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// Whether something lies in a folder, by whatever names and links. What is not there lies nowhere.
-pub(crate) fn lies_in(path: &Path, folder: &Path) -> bool {
-    let is_folder = identify_folder(path).is_ok_and(|id| id.is_some());
+pub(crate) fn is_inside(path: &Path, folder: &Path) -> bool {
+    let is_folder = dev_ino(path).is_ok_and(|id| id.is_some());
     let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Ok(Some(folder)) = identify_folder(folder) else { return false };
+    let Ok(Some(folder)) = dev_ino(folder) else { return false };
     above(if is_folder { path } else { beside }).any(|id| id == folder)
 }
 
 /// Device and inode: which folder it is, by whatever name. `None` if it is something else.
-fn identify_folder(path: &Path) -> std::io::Result<Option<(u64, u64)>> {
+fn dev_ino(path: &Path) -> std::io::Result<Option<(u64, u64)>> {
     let metadata = std::fs::metadata(path)?;
     Ok(metadata.is_dir().then(|| (metadata.dev(), metadata.ino())))
 }
@@ -283,7 +285,7 @@ fn above(folder: &Path) -> impl Iterator<Item = (u64, u64)> {
     let mut path = folder.to_path_buf();
     let mut last = None;
     std::iter::from_fn(move || {
-        let id = identify_folder(&path).ok().flatten().filter(|id| Some(*id) != last)?;
+        let id = dev_ino(&path).ok().flatten().filter(|id| Some(*id) != last)?;
         last = Some(id);
         path.push("..");
         Some(id)

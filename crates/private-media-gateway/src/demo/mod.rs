@@ -62,7 +62,8 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
     let address = crate::config::addresses(listen)
         .map_err(|problem| ConfigError::new(format!("--listen {listen:?}: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
-    let limits = Limits { connections: 1000, drain: Duration::from_secs(2), ..Limits::default() };
+    let limits =
+        Limits { max_connections: 1000, shutdown_timeout: Duration::from_secs(2), ..Limits::default() };
     let open = async || {
         let root = folder.path().join("private");
         std::fs::create_dir(&root).map_err(|e| error(&e))?;
@@ -78,9 +79,10 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&format!("http://{address}"))));
     };
-    let options = serve::Options { listen: &address, workers: WORKERS, limits, connections_are_set: false };
+    let options =
+        serve::Options { listen: &address, workers: WORKERS, limits, max_connections_is_set: false };
     match serve::site(&options, open, introduce) {
-        Ok(was_hurried) => Ok(serve::exit_code(was_hurried)),
+        Ok(forced) => Ok(serve::exit_code(forced)),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
             "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"

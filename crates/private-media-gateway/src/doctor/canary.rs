@@ -168,7 +168,7 @@ impl Canaries {
         }
         canaries.clock_apart = clock_apart(&root, &canaries.photo)?;
         if rustix::process::geteuid().is_root() {
-            give_away(&root, &made, &all)?;
+            chown_to_root_owner(&root, &made, &all)?;
         }
         Ok(canaries)
     }
@@ -209,7 +209,7 @@ fn folders_to_make(root: &Dir, canaries: &[Canary]) -> Vec<MediaPath> {
 
 /// Root's own files would be nobody's else: they get the owner and the group that the root folder has, so that whoever serves them
 /// meets what uploads are. In a folder that hands its group on, they have the right group already.
-fn give_away(root: &Dir, folders: &[MediaPath], canaries: &[Canary]) -> io::Result<()> {
+fn chown_to_root_owner(root: &Dir, folders: &[MediaPath], canaries: &[Canary]) -> io::Result<()> {
     let top = rustix::fs::statat(root, ".", AtFlags::empty())?;
     let owner = Uid::from_raw(top.st_uid);
     // Whoever may write there can put something else under a name, so it is the open handle that is looked at, and given away.
@@ -355,7 +355,7 @@ mod tests {
             std::fs::create_dir(folder.path().join("made")).unwrap();
             std::fs::write(folder.path().join(canary.path.as_str()), &canary.content).unwrap();
             put(folder.path());
-            let given = give_away(&root, &[path("made")], &[canary]);
+            let given = chown_to_root_owner(&root, &[path("made")], &[canary]);
             assert_eq!(given.is_ok(), is_given, "{what}: {given:?}");
             let owner = |name: &str| {
                 std::fs::symlink_metadata(folder.path().join(name)).map(|found| found.uid()).ok()

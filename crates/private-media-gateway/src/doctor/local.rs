@@ -8,7 +8,7 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::identity::django::SecretKeys;
 
 use super::report::{Finding, Findings, quoted, unless_ok};
-use crate::config::{Config, Django, Source, lies_in};
+use crate::config::{Config, Django, Source, is_inside};
 use crate::front::Server;
 
 /// Folders that a server shows to everybody as they come.
@@ -152,7 +152,7 @@ pub(super) fn public_folders(config: &Config) -> Findings {
                 "name the application's folders with --public",
             );
         }
-        if lies_in(&config.root, folder) {
+        if is_inside(&config.root, folder) {
             problem(
                 format!(
                     "the root {} lies in {shown}, which the application serves to everybody",
@@ -160,7 +160,7 @@ pub(super) fn public_folders(config: &Config) -> Findings {
                 ),
                 "move the root out of there, and set root",
             );
-        } else if lies_in(folder, &config.root) {
+        } else if is_inside(folder, &config.root) {
             problem(
                 format!("{shown} lies in the private root, so what is private may be served to everybody"),
                 "move it out of there, and set public",
@@ -235,7 +235,7 @@ fn misplaced(config: &Config, path: &Path, what: &str) -> Findings {
     let public = config.public_folders();
     let folders = std::iter::once((&config.root, "the private root, where a grant could give it away"))
         .chain(public.iter().map(|folder| (folder, "what the application serves to everybody")));
-    let lies = folders.filter(|(folder, _)| lies_in(path, folder));
+    let lies = folders.filter(|(folder, _)| is_inside(path, folder));
     lies.map(|(folder, why)| {
         let message = format!("{what} {} lies in {}: {why}", path.display(), folder.display());
         Finding::problem(message, "move it out of there, such as to /etc/private-media/")

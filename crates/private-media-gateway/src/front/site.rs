@@ -9,7 +9,7 @@ use private_media::delivery::SendfileEncoding;
 
 use super::address::Front;
 use super::urls;
-use crate::config::lies_in;
+use crate::config::is_inside;
 
 /// What a front server has to know of a site with private media.
 #[derive(Debug, Clone)]
@@ -193,7 +193,7 @@ fn public_folder<'a>(url: &'a str, path: &Path, site: &Site) -> Result<(&'a str,
         let problem = format!("its URL {url} and the private URL {} lie in one another", site.url);
         return Err(SiteError::new(Part::Public, problem, "write another"));
     }
-    if lies_in(&site.root, path) {
+    if is_inside(&site.root, path) {
         let problem = format!("the private files lie in {}, which everybody may read", path.display());
         return Err(SiteError::new(Part::Root, problem, "move them out of there"));
     }

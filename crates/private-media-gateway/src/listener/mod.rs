@@ -26,7 +26,7 @@ use http::{Request, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use private_media::delivery::FieldLines;
+use private_media::delivery::SerializedHeaders;
 use private_media::identity::accounts::ClientClosed;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -72,7 +72,7 @@ pub(crate) trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Answer> + Send;
 
     /// What is in the head of each [`Answer`] beside its own headers.
-    fn standing(&self) -> &FieldLines;
+    fn standing(&self) -> &SerializedHeaders;
 }
 
 /// The connections that there may be at a time, of all workers together.
@@ -123,15 +123,15 @@ pub(crate) async fn serve(
     let _ = stopping.send(true);
     let running = connections.len();
     let drained = async { while connections.join_next().await.is_some() {} };
-    let was_hurried = tokio::select! {
-        drained = tokio::time::timeout(limits.drain, drained) => match drained {
+    let forced = tokio::select! {
+        drained = tokio::time::timeout(limits.shutdown_timeout, drained) => match drained {
             Ok(()) => return Ok(false),
             Err(_) => false,
         },
         () = stop.forced() => true,
     };
     tracing::warn!(of = running, cut = connections.len(), "downloads were cut off");
-    Ok(was_hurried)
+    Ok(forced)
 }
 
 /// The next connection. Errors are those of one connection, or of the process running out of file descriptors, which passes.
@@ -162,7 +162,7 @@ async fn connection(
     // A small response is not held back for more; large ones come in pieces that fill packets anyway.
     let _ = stream.set_nodelay(true);
     let stream = Paced::new(Sending::new(stream), limits.min_rate);
-    match plain::serve(stream, peer, &handler, limits.head, stopped.clone()).await? {
+    match plain::serve(stream, peer, &handler, limits.header_timeout, stopped.clone()).await? {
         // What is rare does not make room in each connection's state.
         Some(stream) => Ok(Box::pin(any(stream, peer, handler, limits, stopped)).await?),
         None => Ok(()),
@@ -202,8 +202,8 @@ async fn any(
         }
     });
     let connection = http1::Builder::new()
-        .timer(Deadlines::new(limits.head))
-        .header_read_timeout(limits.head)
+        .timer(Deadlines::new(limits.header_timeout))
+        .header_read_timeout(limits.header_timeout)
         .max_buf_size(BUFFER)
         // A client that has closed its sending side still gets its response.
         .half_close(true)

@@ -47,7 +47,7 @@ impl Fit {
             return;
         }
         let cut = format!(
-            "serving {connections} connections at a time: limits.connections = {wanted} needs {needed} open files (ulimit -n)"
+            "serving {connections} connections at a time: limits.max_connections = {wanted} needs {needed} open files (ulimit -n)"
         );
         if is_asked_for {
             tracing::warn!(limit, connections, "{cut}");
@@ -97,7 +97,7 @@ impl fmt::Display for TooFewOpenFiles {
         let Self { limit, needed, workers, connections } = self;
         write!(
             f,
-            "{workers} workers and limits.connections = {connections} need {needed} open files, and the limit is {limit}; \
+            "{workers} workers and limits.max_connections = {connections} need {needed} open files, and the limit is {limit}; \
              raise it (ulimit -n, or LimitNOFILE= in a systemd unit) or lower workers"
         )
     }

@@ -251,7 +251,7 @@ fn a_full_disk_changes_nothing() {
 #[test]
 fn passwords_are_changed() {
     let place = Place::new();
-    let gateway = place.serve(&["--cache", "200ms"]);
+    let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let passwd = |name: &str, arguments: &[&str]| {
         begin(program(), &place, &[&["account", "passwd", name], arguments].concat())
             .wait_with_output()
@@ -274,7 +274,7 @@ fn passwords_are_changed() {
 #[test]
 fn a_file_that_is_wrong_missing_or_half_is_not_taken_up() {
     let place = Place::new();
-    let gateway = place.serve(&["--cache", "200ms"]);
+    let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let status = |user: &str| gateway.get("/private/cars/7/photo.jpg", user).status;
     let path = place.path("accounts.toml");
     let good = std::fs::read(&path).unwrap();

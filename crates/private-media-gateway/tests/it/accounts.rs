@@ -61,7 +61,7 @@ fn what_is_refused_changes_nothing() {
 #[test]
 fn a_running_gateway_takes_up_changes() {
     let place = Place::new();
-    let gateway = place.serve(&["--cache", "200ms"]);
+    let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let status = || gateway.get("/private/cars/7/photo.jpg", "alice").status;
     assert_eq!(status(), 200);
     assert!(place.run(&["account", "remove", "alice"]).status.success());

@@ -45,31 +45,28 @@ fn what_is_wrong_is_one_line() {
         (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
         (&["--root", "."], &["accounts.toml", "lies in the private root", "move it"]),
         (&["--log", "verbose"], &["--log \"verbose\"", "info"]),
-        (&["--cache", "18446744073709551615s"], &["--cache", "over a year"]),
-        (&["--cache", "5"], &["--cache \"5\"", "such as 5s"]),
-        (&["--session", "0s"], &["--session \"0s\"", "more than nothing"]),
-        (&["--session", "2y"], &["--session \"2y\"", "over a year"]),
+        (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "over a year"]),
+        (&["--cache-ttl", "5"], &["--cache-ttl \"5\"", "such as 5s"]),
+        (&["--session-lifetime", "0s"], &["--session-lifetime \"0s\"", "more than nothing"]),
+        (&["--session-lifetime", "2y"], &["--session-lifetime \"2y\"", "over a year"]),
         (&["--workers", "0"], &["--workers \"0\"", "at least 1"]),
         (&["--max-connections", "none"], &["--max-connections \"none\"", "at least 1"]),
         (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
         (&["--min-rate", "-1"], &["--min-rate", "bytes a second"]),
         (&["--debug=maybe"], &["--debug \"maybe\"", "true or false"]),
-        (&["--server", "iis"], &["--server \"iis\"", "direct, nginx and apache"]),
-        (&["--encoding", "utf-8"], &["--encoding \"utf-8\"", "auto, plain or encoded"]),
+        (&["--mode", "iis"], &["--mode \"iis\"", "direct, nginx and apache"]),
+        (&["--sendfile-encoding", "utf-8"], &["--sendfile-encoding \"utf-8\"", "auto, plain or encoded"]),
         (
             &["--internal-url", "internal"],
             &["--internal-url \"internal\"", "slash on both sides", "full-path"],
         ),
         (&["--internal-url", "/a/../"], &["--internal-url \"/a/../\"", "slash on both sides"]),
-        (&["--server", "nginx", "--internal-url", "/private/"], &["lie in one another", "/private/-/files/"]),
+        (&["--mode", "nginx", "--internal-url", "/private/"], &["lie in one another", "/private/-/files/"]),
+        (&["--mode", "nginx", "--internal-url", "/private/x/"], &["lie in one another", "/private/-/files/"]),
+        (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["lie in one another"]),
+        (&["--mode", "nginx", "--url", "/"], &["lie in one another", "/-/files/"]),
         (
-            &["--server", "nginx", "--internal-url", "/private/x/"],
-            &["lie in one another", "/private/-/files/"],
-        ),
-        (&["--server", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["lie in one another"]),
-        (&["--server", "nginx", "--url", "/"], &["lie in one another", "/-/files/"]),
-        (
-            &["--server", "nginx", "--root", "/private", "--internal-url", "full-path"],
+            &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
             &["--internal-url \"full-path\"", "lie in one another"],
         ),
         (&["--identity", "jwt"], &["--identity \"jwt\"", "accounts"]),
@@ -100,8 +97,8 @@ fn what_is_wrong_in_a_file_is_one_line() {
         ("listen = 8000", &["listen = 8000", "in quotes"]),
         ("debug = \"yes\"", &["debug = \"yes\"", "true or false"]),
         ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
-        ("[limits]\nconnections = \"many\"", &["limits.connections = \"many\"", "a number"]),
-        ("[limits]\nconnections = 0", &["limits.connections = \"0\"", "at least 1"]),
+        ("[limits]\nmax_connections = \"many\"", &["limits.max_connections = \"many\"", "a number"]),
+        ("[limits]\nmax_connections = 0", &["limits.max_connections = \"0\"", "at least 1"]),
         ("public = \"media\"", &["public = \"media\"", "in brackets"]),
         ("[grant]\npath = \"a\"\nto = [\"staff\"]", &["[[grant]]"]),
         ("[[grant]]\npath = \"a\"", &["grant", "to = "]),
@@ -187,7 +184,7 @@ fn what_is_shown_can_be_used() {
         "media",
         "--workers",
         "3",
-        "--cache",
+        "--cache-ttl",
         "0s",
         "--grant",
         "cars/{owner}/{*file}=owner,group:a b",
@@ -227,16 +224,9 @@ fn paths_in_a_file_are_relative_to_it() {
 fn help_names_every_setting() {
     let place = Place::new();
     let help = String::from_utf8(place.run(&["serve", "--help"]).stdout).unwrap();
-    for flag in [
-        "--root",
-        "--url",
-        "--listen",
-        "--accounts",
-        "--grant",
-        "--server",
-        "--workers",
-        "PRIVATE_MEDIA_ROOT",
-    ] {
+    for flag in
+        ["--root", "--url", "--listen", "--accounts", "--grant", "--mode", "--workers", "PRIVATE_MEDIA_ROOT"]
+    {
         assert!(help.contains(flag), "{flag}: {help}");
     }
 }
@@ -245,7 +235,7 @@ fn help_names_every_setting() {
 #[test]
 fn a_full_path_below_the_private_url() {
     let place = Place::new();
-    let full_path = ["serve", "--server", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
+    let full_path = ["serve", "--mode", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
     for (root, says) in [
         ("/usr", "lie in one another"),
         ("/usr/lib/..", "lie in one another"),
@@ -264,14 +254,14 @@ fn front_servers_that_make_no_sense() {
         (&["nginx", "--front", "example.org"][..], &["--front \"example.org\"", "HOST:PORT"][..]),
         (&["nginx", "--front", "a;b:80"], &["--front \"a;b:80\"", "HOST:PORT"]),
         (&["nginx", "--listen", "127.0.0.1:0"], &["--listen \"127.0.0.1:0\"", "know the port"]),
-        (&["nginx", "--server", "apache"], &["--server \"apache\"", "X-Sendfile", "nginx, or direct"]),
-        (&["apache", "--server", "nginx"], &["--server \"nginx\"", "X-Accel-Redirect", "apache, or direct"]),
-        (&["lighttpd", "--server", "nginx"], &["--server \"nginx\"", "apache"]),
+        (&["nginx", "--mode", "apache"], &["--mode \"apache\"", "X-Sendfile", "nginx, or direct"]),
+        (&["apache", "--mode", "nginx"], &["--mode \"nginx\"", "X-Accel-Redirect", "apache, or direct"]),
+        (&["lighttpd", "--mode", "nginx"], &["--mode \"nginx\"", "apache"]),
         (
-            &["lighttpd", "--server", "apache", "--encoding", "plain"],
-            &["--encoding \"plain\"", "write encoded"],
+            &["lighttpd", "--mode", "apache", "--sendfile-encoding", "plain"],
+            &["--sendfile-encoding \"plain\"", "write encoded"],
         ),
-        (&["caddy", "--server", "nginx"], &["--server \"nginx\"", "write direct"]),
+        (&["caddy", "--mode", "nginx"], &["--mode \"nginx\"", "write direct"]),
         (&["nginx", "--root", "a$b"], &["--root \"a$b\"", "cannot be written", "a link will do"]),
         (&["apache", "--root", "/"], &["--root \"/\"", "whole machine"]),
         (&["apache", "--url", "nonsense"], &["--url \"nonsense\"", "slash on both sides"]),
@@ -300,7 +290,7 @@ fn front_servers_follow_the_settings() {
         (
             &[
                 "nginx",
-                "--server",
+                "--mode",
                 "nginx",
                 "--front",
                 "Example.org:8080",
@@ -320,19 +310,19 @@ fn front_servers_follow_the_settings() {
             vec![],
         ),
         (
-            &["nginx", "--server", "nginx", "--internal-url", "/-/x/", "--url", "/", "--front", "[::1]:80"],
+            &["nginx", "--mode", "nginx", "--internal-url", "/-/x/", "--url", "/", "--front", "[::1]:80"],
             vec!["location ^~ \"/-/x/\" {", "location ^~ / {", "listen [::1]:80;"],
             vec!["private-media-internal"],
         ),
         (&["apache"], vec!["<VirtualHost *:80>"], vec!["XSendFile", "ServerName", "xsendfile"]),
         (
-            &["apache", "--server", "apache", "--front", "example.org:80"],
+            &["apache", "--mode", "apache", "--front", "example.org:80"],
             vec!["ServerName example.org", "XSendFile On", "XSendFilePath"],
             vec![],
         ),
         (&["lighttpd"], vec!["mod_proxy", "^/private/"], vec!["x-sendfile", "$HTTP[\"host\"]"]),
         (
-            &["lighttpd", "--server", "apache", "--front", "example.org:80"],
+            &["lighttpd", "--mode", "apache", "--front", "example.org:80"],
             vec!["x-sendfile-docroot", "^example\\.org(:[0-9]+)?$", "follow-symlink"],
             vec![],
         ),

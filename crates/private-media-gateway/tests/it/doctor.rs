@@ -110,7 +110,7 @@ fn without_a_url_it_says_what_it_did_not_see() {
         lines.iter().any(|line| line.starts_with("note     outside: nothing was looked at from outside"))
     );
     assert!(lines.iter().any(|line| line.starts_with("ok       read: ")), "the gateway itself was looked at");
-    let (_, lines) = doctor(&place, &["--listen", &listen, "--server", "nginx"]);
+    let (_, lines) = doctor(&place, &["--listen", &listen, "--mode", "nginx"]);
     assert!(lines.iter().any(|line| line.starts_with("ok       gateway: ")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains(" read: ")), "{lines:#?}");
 }
@@ -506,10 +506,10 @@ fn planted_journals_delete_nothing_and_stop_nobody() {
 #[test]
 fn a_gateway_that_others_reach() {
     for (arguments, begin) in [
-        (&["--server", "nginx", "--listen", "0.0.0.0:1"][..], "problem  listen: "),
-        (&["--server", "apache", "--listen", "[::]:1"], "problem  listen: "),
+        (&["--mode", "nginx", "--listen", "0.0.0.0:1"][..], "problem  listen: "),
+        (&["--mode", "apache", "--listen", "[::]:1"], "problem  listen: "),
         (&["--listen", "0.0.0.0:1"], "ok       listen: "),
-        (&["--server", "nginx", "--listen", "127.0.0.1:1"], "ok       listen: "),
+        (&["--mode", "nginx", "--listen", "127.0.0.1:1"], "ok       listen: "),
     ] {
         let (_, lines) = doctor(&place(), arguments);
         assert!(lines.iter().any(|line| line.starts_with(begin)), "{arguments:?}: {lines:#?}");

@@ -248,8 +248,8 @@ impl Scene {
         std::fs::write(&clock, "+0\n").unwrap();
         let mut command = program();
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--cache", "200ms"])
-            .args(["--grant", crate::support::GRANT, "--fresh", "200ms"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--workers", "2", "--cache-ttl", "200ms"])
+            .args(["--grant", crate::support::GRANT, "--revalidate-after", "200ms"])
             .current_dir(place.path(""))
             .env("LD_PRELOAD", clock_library)
             .env("FAKETIME_TIMESTAMP_FILE", &clock)
@@ -471,7 +471,7 @@ fn a_small_container_is_enough() {
     let place = Place::new();
     place.write("private/cars/7/big.bin", vec![b'x'; LEN]);
     let mut command = group.command(&program());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", crate::support::GRANT, "--cache", "0s"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", crate::support::GRANT, "--cache-ttl", "0s"]);
     command.current_dir(place.path(""));
     let mut gateway = Gateway::spawn(command, place.path("gateway.log"));
     std::thread::scope(|scope| {
@@ -528,8 +528,14 @@ fn signals_in_every_state() {
             for state in states {
                 let place = &place;
                 scope.spawn(move || {
-                    let mut gateway =
-                        place.serve(&["--drain", "20s", "--head-timeout", "2s", "--state", "memory"]);
+                    let mut gateway = place.serve(&[
+                        "--shutdown-timeout",
+                        "20s",
+                        "--header-timeout",
+                        "2s",
+                        "--state",
+                        "memory",
+                    ]);
                     let (name, value) = credentials("alice")[0];
                     let mut stream = (state != State::Quiet).then(|| gateway.connect());
                     let head = |path: &str| {

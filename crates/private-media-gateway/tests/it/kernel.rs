@@ -74,7 +74,7 @@ fn every_length_around_the_edges() {
     }
     std::thread::sleep(Duration::from_millis(150));
     for fresh in ["0s", "1h"] {
-        let gateway = place.serve(&["--fresh", fresh]);
+        let gateway = place.serve(&["--revalidate-after", fresh]);
         let mut client = Client::new(&gateway);
         for len in edges() {
             let name = format!("{len}.bin");
@@ -185,7 +185,7 @@ fn a_file_that_shrinks_ends_the_connection() {
         let place = Place::new();
         let content = bytes(LEN);
         place.write("private/cars/7/big.bin", &content);
-        let gateway = place.serve(&["--fresh", fresh]);
+        let gateway = place.serve(&["--revalidate-after", fresh]);
         let mut client = Client::new(&gateway);
         client.send("GET", "big.bin", "");
         let mut taken = vec![0; 1000];
@@ -226,7 +226,7 @@ fn what_the_kernel_sends_is_counted() {
 fn who_goes_away_leaves_nothing_open() {
     let place = Place::new();
     place.write("private/cars/7/big.bin", bytes(16 << 20));
-    let gateway = place.serve(&["--fresh", "0s"]);
+    let gateway = place.serve(&["--revalidate-after", "0s"]);
     let open = || std::fs::read_dir(format!("/proc/{}/fd", gateway.child.id())).unwrap().count();
     let download = || {
         let mut client = Client::new(&gateway);
@@ -287,7 +287,7 @@ fn what_is_kept_is_kept_from_others() {
     let place = Place::new();
     place.write("private/cars/7/large.bin", bytes(SHORT + 1));
     std::thread::sleep(Duration::from_millis(150));
-    let gateway = place.serve(&["--fresh", "1h"]);
+    let gateway = place.serve(&["--revalidate-after", "1h"]);
     for name in ["photo.jpg", "large.bin", "photo.jpg"] {
         let path = format!("/private/cars/7/{name}");
         for (user, status) in [("alice", 200), ("bob", 404), ("nobody", 404), ("carol", 200)] {

@@ -42,7 +42,7 @@ fn a_signal_lets_downloads_end() {
 #[test]
 fn but_not_for_ever() {
     let place = Place::new();
-    let mut gateway = place.serve(&["--drain", "500ms"]);
+    let mut gateway = place.serve(&["--shutdown-timeout", "500ms"]);
     let (mut stream, mut taken) = begin_download(&place, &gateway);
     gateway.signal(Signal::TERM);
     assert!(gateway.child.wait().unwrap().success());
@@ -54,7 +54,7 @@ fn but_not_for_ever() {
 #[test]
 fn a_second_signal_stops_at_once() {
     let place = Place::new();
-    let mut gateway = place.serve(&["--drain", "1h"]);
+    let mut gateway = place.serve(&["--shutdown-timeout", "1h"]);
     let _download = begin_download(&place, &gateway);
     gateway.signal(Signal::INT);
     wait(|| gateway.log().contains("stopping"));
@@ -88,7 +88,7 @@ fn sighup_interrupts_no_download() {
 #[test]
 fn sighup_has_the_accounts_checked_at_once() {
     let place = Place::new();
-    let gateway = place.serve(&["--cache", "1m"]);
+    let gateway = place.serve(&["--cache-ttl", "1m"]);
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
     assert!(place.run(&["account", "remove", "alice"]).status.success());
     gateway.signal(Signal::HUP);

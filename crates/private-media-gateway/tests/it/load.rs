@@ -87,7 +87,7 @@ fn slow_clients_do_not_stop_others() {
     raise_open_files();
     let place = Place::new();
     place.write("private/cars/7/big.bin", vec![b'x'; 8 << 20]);
-    let gateway = place.serve(&["--head-timeout", "5s"]);
+    let gateway = place.serve(&["--header-timeout", "5s"]);
     let (name, value) = credentials("alice")[0];
     // Half never end their head, and half never take their answer.
     let slow: Vec<_> = (0..SLOW)
@@ -118,7 +118,7 @@ fn slow_clients_do_not_stop_others() {
 #[test]
 fn more_clients_than_connections() {
     let place = Place::new();
-    let gateway = place.serve(&["--max-connections", "4", "--head-timeout", "1s"]);
+    let gateway = place.serve(&["--max-connections", "4", "--header-timeout", "1s"]);
 
     let _held: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
     let answers: Vec<_> = std::thread::scope(|scope| {
@@ -133,7 +133,7 @@ fn more_clients_than_connections() {
 #[test]
 fn one_connection_among_many_workers() {
     let place = Place::new();
-    let gateway = place.serve(&["--max-connections", "1", "--workers", "4", "--head-timeout", "1s"]);
+    let gateway = place.serve(&["--max-connections", "1", "--workers", "4", "--header-timeout", "1s"]);
     let _idle = gateway.connect();
     for _ in 0..20 {
         assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
@@ -147,7 +147,7 @@ fn too_few_open_files() {
     let mut command = std::process::Command::new("sh");
     let program = env!("CARGO_BIN_EXE_private-media");
     command.args(["-c", "ulimit -n 128; exec \"$0\" \"$@\"", program, "serve", "--listen", "127.0.0.1:0"]);
-    command.args(["--grant", crate::support::GRANT, "--head-timeout", "1s"]).current_dir(place.path(""));
+    command.args(["--grant", crate::support::GRANT, "--header-timeout", "1s"]).current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("gateway.log"));
     assert!(gateway.logs("ulimit -n"), "{}", gateway.log());
     let _idle: Vec<_> = (0..100).map(|_| gateway.connect()).collect();

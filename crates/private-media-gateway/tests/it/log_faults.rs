@@ -37,7 +37,7 @@ fn flood(gateway: &Gateway) {
 
 fn serve(place: &Place, stderr: impl Into<Stdio>, log: PathBuf) -> Gateway {
     let mut command = program();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", GRANT, "--cache", "200ms"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", GRANT, "--cache-ttl", "200ms"]);
     command.current_dir(place.path(""));
     Gateway::spawn_with(command, stderr.into(), log)
 }

@@ -32,7 +32,7 @@ fn as_many_connections_are_served_as_are_announced() {
     let place = Place::new();
     let (name, value) = credentials("alice")[0];
     for (workers, limit) in [(1, 110), (1, 256), (2, 128), (8, 256), (16, 1024), (64, 512), (64, 1024)] {
-        let arguments = ["--workers", &workers.to_string(), "--head-timeout", "60s"];
+        let arguments = ["--workers", &workers.to_string(), "--header-timeout", "60s"];
         let gateway = Gateway::spawn(limited(&place, limit, &arguments), place.path("gateway.log"));
         let connections = announced(&gateway)["connections"].as_u64().unwrap();
         assert!(connections >= 4 && connections < limit / 2, "{workers} {limit}: {connections}");
@@ -72,9 +72,12 @@ fn a_limit_without_room_is_an_error_that_says_the_fix() {
         let mut command = limited(&place, limit, &["--workers", workers]);
         let output: Output = command.stdin(Stdio::null()).output().unwrap();
         let error = crate::support::refusal(&output);
-        for part in
-            [&format!("{workers} workers"), "limits.connections", &format!("limit is {limit}"), "ulimit -n"]
-        {
+        for part in [
+            &format!("{workers} workers"),
+            "limits.max_connections",
+            &format!("limit is {limit}"),
+            "ulimit -n",
+        ] {
             assert!(error.contains(part), "{error}");
         }
     }

@@ -216,7 +216,7 @@ fn what_is_not_plain() {
 #[test]
 fn what_is_malformed_is_answered_at_once() {
     let place = Place::new();
-    let gateway = place.serve(&["--head-timeout", "1h"]);
+    let gateway = place.serve(&["--header-timeout", "1h"]);
     let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
     let other = plain.replace("host: x", &format!("host: x\r\n{}", NOT_PLAIN.trim_end()));
     for (bytes, status) in [
@@ -317,7 +317,7 @@ fn ends_after(stream: &mut TcpStream) -> Duration {
 #[test]
 fn a_head_has_its_time_and_no_more() {
     let place = Place::new();
-    let gateway = place.serve(&["--head-timeout", "1s"]);
+    let gateway = place.serve(&["--header-timeout", "1s"]);
     let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
     for begun in ["", "GET /private/cars/7/photo.jpg HTTP/1.1\r\nho"] {
         let mut stream = gateway.connect();

@@ -47,7 +47,9 @@ fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
 #[test]
 fn a_root_that_is_moved_away_is_not_served_until_it_is_back() {
     // With an hour to keep files, checks are ten seconds apart.
-    for arguments in [&["--fresh", "0s"][..], &[], &["--fresh", "1h"], &["--server", "nginx"]] {
+    for arguments in
+        [&["--revalidate-after", "0s"][..], &[], &["--revalidate-after", "1h"], &["--mode", "nginx"]]
+    {
         let place = Place::new();
         place.write("private/cars/7/large.bin", vec![b'x'; 1 << 20]);
         let gateway = serve(&place, arguments);
@@ -82,7 +84,7 @@ fn another_folder_in_its_place_is_served() {
         }),
     ];
     for (what, change) in changes {
-        for arguments in [&[][..], &["--fresh", "0s"], &["--server", "apache"]] {
+        for arguments in [&[][..], &["--revalidate-after", "0s"], &["--mode", "apache"]] {
             let place = Place::new();
             place.write("private/cars/7/old.jpg", "in the old root only");
             place.write("new/cars/7/photo.jpg", "the new photo");
@@ -93,7 +95,7 @@ fn another_folder_in_its_place_is_served() {
             let is_new = || {
                 let answer = gateway.get(PHOTO, "alice");
                 // The front server is told a path, and opens it itself.
-                let by_path = || arguments == ["--server", "apache"] && answer.field("x-sendfile").is_some();
+                let by_path = || arguments == ["--mode", "apache"] && answer.field("x-sendfile").is_some();
                 answer.body == b"the new photo" || by_path()
             };
             wait(&gateway, what, is_new);
@@ -185,7 +187,7 @@ fn no_front_server_is_sent_to_another_root() {
     for server in ["nginx", "apache"] {
         let place = Place::new();
         place.write("other/cars/7/photo.jpg", "that of another root");
-        let gateway = place.serve(&["--server", server, "--fresh", "1h"]);
+        let gateway = place.serve(&["--mode", server, "--revalidate-after", "1h"]);
         let handed_off = |answer: &Answer| {
             answer.field("x-accel-redirect").or(answer.field("x-sendfile")).map(str::to_owned)
         };

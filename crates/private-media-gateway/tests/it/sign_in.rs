@@ -130,7 +130,7 @@ fn clients_of_many_addresses_take_turns() {
 fn half_closed_connections_get_their_answer() {
     let place = Place::new();
     place.write("private/cars/7/large.bin", vec![b'x'; 20 << 20]);
-    let gateway = place.serve(&["--cache", "0s"]);
+    let gateway = place.serve(&["--cache-ttl", "0s"]);
     let (name, value) = credentials("alice")[0];
     let wrong = "authorization: Basic YWxpY2U6d3Jvbmc=";
     let get = |path: &str, fields: &str| {

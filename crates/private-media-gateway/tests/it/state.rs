@@ -52,7 +52,7 @@ fn with(server: Option<Server>, test: impl Fn(&mut Server)) {
 }
 
 fn serve(place: &Place, server: &Server, cache: &str) -> Gateway {
-    place.serve(&["--state", &server.state_url(place), "--cache", cache])
+    place.serve(&["--state", &server.state_url(place), "--cache-ttl", cache])
 }
 
 fn sign_in(gateway: &Gateway, name: &str) -> String {
@@ -333,7 +333,7 @@ fn stored(place: &Place) -> i64 {
 #[test]
 fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() {
     let place = Place::new();
-    let gateway = place.serve(&["--cache", "200ms"]);
+    let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let (before, after) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
     let empty = std::fs::read(place.path("state.db")).unwrap();
     assert_eq!(sign_out(&gateway, &before).status, 303);
@@ -351,7 +351,7 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
     until("stored again", || stored(&place) == 2);
     until("ready", || health(&gateway) == 200);
     drop(gateway);
-    let gateway = place.serve(&["--cache", "200ms"]);
+    let gateway = place.serve(&["--cache-ttl", "200ms"]);
     assert_eq!((status(&gateway, &before), status(&gateway, &after)), (404, 404));
 }
 
@@ -365,7 +365,15 @@ fn a_full_disk_is_said_and_outlived() {
     let script = "mount -t tmpfs -o size=256k,mode=700 none disk; exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-euc", script, "sh"]).arg(program().get_program());
-    command.args(["serve", "--listen", "127.0.0.1:0", "--grant", crate::support::GRANT, "--cache", "200ms"]);
+    command.args([
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--grant",
+        crate::support::GRANT,
+        "--cache-ttl",
+        "200ms",
+    ]);
     command.args(["--state", "sqlite:disk/state.db"]).current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("gateway.log"));
     let cookie = sign_in(&gateway, "alice");

@@ -41,7 +41,7 @@ impl MediaBody {
 
     /// This content and then these bytes.
     #[must_use]
-    pub fn then_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
+    pub fn push_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         self.remaining = self.remaining.saturating_add(bytes.len() as u64);
         self.pieces.push_back(Piece::Bytes(bytes));
@@ -50,9 +50,9 @@ impl MediaBody {
 
     /// This content and then `len` bytes of a file from `offset` on.
     #[must_use]
-    pub fn then_file(mut self, file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
+    pub fn push_file(mut self, file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
         if let Some(bytes) = in_memory(file, offset, len) {
-            return self.then_bytes(bytes);
+            return self.push_bytes(bytes);
         }
         self.remaining = self.remaining.saturating_add(len);
         self.pieces.push_back(Piece::File { file: Arc::clone(file), offset, len });
@@ -84,12 +84,12 @@ impl MediaBody {
     /// #     }
     /// # }
     /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
-    /// let body = MediaBody::empty().then_file(&film, 100, 50);
-    /// assert!(matches!(body.as_stretch(), Some((_, 100, 50))));
-    /// assert!(body.then_bytes("the end").as_stretch().is_none());
+    /// let body = MediaBody::empty().push_file(&film, 100, 50);
+    /// assert!(matches!(body.as_file_range(), Some((_, 100, 50))));
+    /// assert!(body.push_bytes("the end").as_file_range().is_none());
     /// ```
     #[must_use]
-    pub fn as_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+    pub fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
         match self.pieces.front() {
             Some(Piece::File { file, offset, len })
                 if self.pieces.rest.is_empty() && self.reading.is_none() =>
@@ -119,15 +119,15 @@ impl MediaBody {
     /// #     }
     /// # }
     /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
-    /// let mut body = MediaBody::empty().then_file(&film, 100, 50).then_bytes("the end");
+    /// let mut body = MediaBody::empty().push_file(&film, 100, 50).push_bytes("the end");
     /// body.skip(20);
-    /// assert!(matches!(body.next_stretch(), Some((_, 120, 30))));
+    /// assert!(matches!(body.next_file_range(), Some((_, 120, 30))));
     /// body.skip(30);
-    /// assert!(body.next_stretch().is_none());
+    /// assert!(body.next_file_range().is_none());
     /// assert_eq!(body.remaining(), 7);
     /// ```
     #[must_use]
-    pub fn next_stretch(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+    pub fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
         match self.pieces.front() {
             Some(Piece::File { file, offset, len }) if self.reading.is_none() => Some((file, *offset, *len)),
             _ => None,
@@ -308,7 +308,7 @@ mod tests {
             let mut expected = Vec::new();
             for (a, b) in parts {
                 let (start, end) = (a.min(b).min(len), a.max(b).min(len));
-                body = body.then_bytes("--").then_file(&file, start as u64, (end - start) as u64);
+                body = body.push_bytes("--").push_file(&file, start as u64, (end - start) as u64);
                 expected.extend_from_slice(b"--");
                 expected.extend_from_slice(&bytes[start..end]);
             }
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_file_that_shrank_is_an_error_and_no_padding() {
         let (bytes, file) = sluggish(1000, 300);
-        let mut body = MediaBody::empty().then_file(&file, 0, 1001).then_bytes("the next");
+        let mut body = MediaBody::empty().push_file(&file, 0, 1001).push_bytes("the next");
         let (taken, error) = run(async {
             let mut taken = Vec::new();
             loop {

@@ -55,7 +55,7 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
     response.body = match plan {
         Plan::Part(part) => {
             insert(&mut response.headers, CONTENT_RANGE, part.content_range(len));
-            MediaBody::empty().then_file(bytes, part.start(), part.len())
+            MediaBody::empty().push_file(bytes, part.start(), part.len())
         }
         // RFC 9110 section 14.6; each part repeats the type, and the range stands in the part alone.
         Plan::Parts(parts) => {
@@ -64,21 +64,21 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
             let inner = inner.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
             let body = parts.iter().fold(MediaBody::empty(), |body, part| {
                 let range = part.content_range(len);
-                body.then_bytes(format!(
+                body.push_bytes(format!(
                     "\r\n--{boundary}\r\nContent-Type: {inner}\r\nContent-Range: {range}\r\n\r\n"
                 ))
-                .then_file(bytes, part.start(), part.len())
+                .push_file(bytes, part.start(), part.len())
             });
-            body.then_bytes(format!("\r\n--{boundary}--\r\n"))
+            body.push_bytes(format!("\r\n--{boundary}--\r\n"))
         }
-        _ => MediaBody::empty().then_file(bytes, 0, len),
+        _ => MediaBody::empty().push_file(bytes, 0, len),
     };
 }
 
 fn line(text: &'static str) -> MediaResponse {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    MediaResponse::new(StatusCode::OK, headers, MediaBody::empty().then_bytes(text))
+    MediaResponse::new(StatusCode::OK, headers, MediaBody::empty().push_bytes(text))
 }
 
 fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {

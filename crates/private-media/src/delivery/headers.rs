@@ -12,20 +12,20 @@ use http::header::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::content_type::ContentType;
-use super::{FieldLines, MediaBody, MediaResponse};
+use super::{MediaBody, MediaResponse, SerializedHeaders};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
 /// The headers of a file that are the same at each request, for as long as it is kept.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct CachedHeaders {
     file_name: String,
     at: SystemTime,
-    validators: OnceLock<Arc<FieldLines>>,
-    content: OnceLock<Arc<FieldLines>>,
+    validators: OnceLock<Arc<SerializedHeaders>>,
+    content: OnceLock<Arc<SerializedHeaders>>,
 }
 
-impl Prepared {
+impl CachedHeaders {
     fn new(path: &MediaPath, at: SystemTime) -> Self {
         let file_name = path.file_name().to_owned();
         Self { file_name, at, validators: OnceLock::new(), content: OnceLock::new() }
@@ -42,7 +42,7 @@ impl Prepared {
 /// A response with what tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
 pub(super) fn with_validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> MediaResponse {
     let make = || make_validators(file.metadata(), now);
-    begin(Prepared::of(path, file, now).map(|prepared| &prepared.validators), make)
+    begin(CachedHeaders::of(path, file, now).map(|prepared| &prepared.validators), make)
 }
 
 /// A response with what one carries that brings the file or a part of it. The length is that of the whole file.
@@ -52,15 +52,18 @@ pub(super) fn with_content_headers(
     download: bool,
     now: SystemTime,
 ) -> MediaResponse {
-    let prepared = Prepared::of(path, file, now).filter(|_| !download);
+    let prepared = CachedHeaders::of(path, file, now).filter(|_| !download);
     let make = || make_content_headers(path, file.metadata(), download, now);
     begin(prepared.map(|prepared| &prepared.content), make)
 }
 
-fn begin(prepared: Option<&OnceLock<Arc<FieldLines>>>, make: impl FnOnce() -> HeaderMap) -> MediaResponse {
+fn begin(
+    prepared: Option<&OnceLock<Arc<SerializedHeaders>>>,
+    make: impl FnOnce() -> HeaderMap,
+) -> MediaResponse {
     match prepared {
         Some(lines) => {
-            let lines = lines.get_or_init(|| Arc::new(FieldLines::new(make())));
+            let lines = lines.get_or_init(|| Arc::new(SerializedHeaders::new(make())));
             MediaResponse::prepared_by(Arc::clone(lines))
         }
         None => MediaResponse::new(StatusCode::OK, make(), MediaBody::empty()),
@@ -116,16 +119,16 @@ pub(crate) static ALWAYS: [(HeaderName, HeaderValue); 4] = [
 /// keeps it, nothing is sniffed, no other site embeds it. `Vary` is left to whoever knows what the answer depends on.
 ///
 /// ```
-/// let headers = private_media::delivery::standing_headers();
+/// let headers = private_media::delivery::common_headers();
 /// assert_eq!(headers["cache-control"], "private, no-cache");
 /// assert_eq!(headers["x-content-type-options"], "nosniff");
 /// ```
 #[must_use]
-pub fn standing_headers() -> HeaderMap {
+pub fn common_headers() -> HeaderMap {
     ALWAYS.iter().cloned().collect()
 }
 
-/// `Content-Disposition` by RFC 6266: the name itself where ASCII can say it, else a likeness of it in `filename` and the
+/// `Content-Disposition` by RFC 6266: the name itself where ASCII can say it, else an ASCII fallback of it in `filename` and the
 /// name in `filename*` (RFC 8187).
 ///
 /// ```
@@ -155,9 +158,10 @@ pub fn content_disposition(file_name: &str, attachment: bool) -> HeaderValue {
         .remove(b'~');
     // `%` is plain ASCII, but some browsers decode it here; `"` and `\` are escaped in more ways than one (RFC 6266 appendix D).
     let is_plain = |c: char| (c == ' ' || c.is_ascii_graphic()) && !matches!(c, '"' | '\\' | '%');
-    let likeness: String = file_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    let mut value = format!("{}; filename=\"{likeness}\"", if attachment { "attachment" } else { "inline" });
-    if likeness != file_name {
+    let ascii_fallback: String = file_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let mut value =
+        format!("{}; filename=\"{ascii_fallback}\"", if attachment { "attachment" } else { "inline" });
+    if ascii_fallback != file_name {
         // Writing to a String cannot fail.
         let _ = write!(value, "; filename*=UTF-8''{}", utf8_percent_encode(file_name, ENCODED));
     }

@@ -15,9 +15,9 @@ pub use body::MediaBody;
 pub use content_type::ContentType;
 pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
-pub use headers::{content_disposition, file_headers, standing_headers};
+pub use headers::{common_headers, content_disposition, file_headers};
 pub use plan::Plan;
-pub use response::{FieldLines, MediaResponse};
+pub use response::{MediaResponse, SerializedHeaders};
 
 use crate::permission::Permit;
 use crate::request::MediaRequest;

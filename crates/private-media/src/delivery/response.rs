@@ -17,7 +17,7 @@ use super::MediaBody;
 /// use private_media::MediaBody;
 /// use private_media::delivery::MediaResponse;
 ///
-/// let body = MediaBody::empty().then_bytes("hello");
+/// let body = MediaBody::empty().push_bytes("hello");
 /// let response = MediaResponse::from(Response::builder().header("x-by", "me").body(body).unwrap());
 /// assert_eq!(response.header(&"x-by".parse().unwrap()).unwrap(), "me");
 /// assert_eq!(Response::from(response).headers()["x-by"], "me");
@@ -33,7 +33,7 @@ pub struct MediaResponse {
     pub extensions: Extensions,
     /// The content.
     pub body: MediaBody,
-    prepared: Option<Arc<FieldLines>>,
+    prepared: Option<Arc<SerializedHeaders>>,
 }
 
 impl MediaResponse {
@@ -42,7 +42,7 @@ impl MediaResponse {
     }
 
     /// A response with these headers, which has no others of their names but [`CONTENT_LENGTH`].
-    pub(super) fn prepared_by(prepared: Arc<FieldLines>) -> Self {
+    pub(super) fn prepared_by(prepared: Arc<SerializedHeaders>) -> Self {
         let mut response = Self::new(StatusCode::OK, HeaderMap::new(), MediaBody::empty());
         response.prepared = Some(prepared);
         response
@@ -59,7 +59,7 @@ impl MediaResponse {
 
     /// Headers that are the same in many responses.
     #[must_use]
-    pub fn prepared(&self) -> Option<&FieldLines> {
+    pub fn prepared(&self) -> Option<&SerializedHeaders> {
         self.prepared.as_deref()
     }
 
@@ -91,23 +91,23 @@ impl From<MediaResponse> for Response<MediaBody> {
 /// Header fields, and the same as they are written (RFC 9112 section 5): made once, of what is sent often.
 ///
 /// ```
-/// use private_media::delivery::{FieldLines, standing_headers};
+/// use private_media::delivery::{SerializedHeaders, common_headers};
 ///
-/// let standing = FieldLines::new(standing_headers());
+/// let standing = SerializedHeaders::new(common_headers());
 /// assert!(standing.lines().starts_with(b"cache-control: private, no-cache\r\n"));
 /// ```
 #[derive(Debug, Clone)]
-pub struct FieldLines {
+pub struct SerializedHeaders {
     fields: HeaderMap,
     lines: Vec<u8>,
 }
 
-impl FieldLines {
+impl SerializedHeaders {
     /// Those of these fields.
     #[must_use]
     pub fn new(fields: HeaderMap) -> Self {
         let mut lines = Vec::new();
-        for (name, value) in fields.iter().filter(|(name, _)| !Self::is_message(name)) {
+        for (name, value) in fields.iter().filter(|(name, _)| !Self::is_framing(name)) {
             for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
                 lines.extend_from_slice(part);
             }
@@ -118,7 +118,7 @@ impl FieldLines {
     /// Whether a field says when a message was sent, where it ends, or whether another follows (RFC 9112 sections 6 and 9). Whoever
     /// sends it says so, and the lines do not.
     #[must_use]
-    pub fn is_message(name: &HeaderName) -> bool {
+    pub fn is_framing(name: &HeaderName) -> bool {
         matches!(*name, CONNECTION | CONTENT_LENGTH | DATE | TRANSFER_ENCODING)
     }
 
@@ -128,7 +128,7 @@ impl FieldLines {
         &self.fields
     }
 
-    /// A line for each field, but for those of the [message](Self::is_message) itself.
+    /// A line for each field, but for those of the [message](Self::is_framing) itself.
     #[must_use]
     pub fn lines(&self) -> &[u8] {
         &self.lines

@@ -9,7 +9,7 @@ use std::sync::Arc;
 ///
 /// let user = User::new("7").name("alice").staff(false).group("sales");
 /// assert_eq!(user.id(), "7");
-/// assert!(user.is_in("sales"));
+/// assert!(user.in_group("sales"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -68,7 +68,7 @@ impl User {
 
     /// Whether the user belongs to a group.
     #[must_use]
-    pub fn is_in(&self, group: &str) -> bool {
+    pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }
 

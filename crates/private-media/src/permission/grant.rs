@@ -55,16 +55,16 @@ impl Grants {
     /// May this identity read this path? Pure, so that a table or a fuzzer can ask.
     #[must_use]
     pub fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
-        let mut passed_over = None;
+        let mut first_mismatch = None;
         for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
             if let Some((_, reason)) = grant.to.iter().find(|(to, _)| to.names(identity, &captures)) {
                 return Decision::allow(Arc::clone(reason));
             }
-            passed_over.get_or_insert(grant);
+            first_mismatch.get_or_insert(grant);
         }
         let who = identity.user().map_or("nobody is signed in", |_| "the user is not among them");
-        match passed_over {
+        match first_mismatch {
             Some(grant) => {
                 Decision::deny(format!("{who}, and grant {} is to {}", grant.template, grant.whom()))
             }
@@ -97,7 +97,7 @@ impl Grants {
 
 impl Default for Grants {
     fn default() -> Self {
-        let template = "{*file}".parse().map(|template| Grant::new(template, [To::Staff]));
+        let template = "{*file}".parse().map(|template| Grant::new(template, [Grantee::Staff]));
         Self::new(template.into_iter().flatten())
     }
 }
@@ -122,12 +122,12 @@ impl FromStr for Grants {
 pub struct Grant {
     template: Template,
     // Each with the reason that a decision by it gives, made once and not at each request.
-    to: Vec<(To, Arc<str>)>,
+    to: Vec<(Grantee, Arc<str>)>,
 }
 
 impl Grant {
-    /// A grant of what the template matches. [`To::Owner`] needs the variable `{owner}` in it.
-    pub fn new(template: Template, to: impl IntoIterator<Item = To>) -> Result<Self, GrantError> {
+    /// A grant of what the template matches. [`Grantee::Owner`] needs the variable `{owner}` in it.
+    pub fn new(template: Template, to: impl IntoIterator<Item = Grantee>) -> Result<Self, GrantError> {
         let to: Vec<_> = to
             .into_iter()
             .map(|to| {
@@ -138,7 +138,7 @@ impl Grant {
         if to.is_empty() {
             return Err(GrantError::ToNobody(template.to_string()));
         }
-        if to.iter().any(|(to, _)| *to == To::Owner) && !template.has_variable("owner") {
+        if to.iter().any(|(to, _)| *to == Grantee::Owner) && !template.has_variable("owner") {
             return Err(GrantError::NoOwner(template.to_string()));
         }
         Ok(Self { template, to })
@@ -151,12 +151,12 @@ impl Grant {
     }
 
     /// To whom it is granted.
-    pub fn to(&self) -> impl Iterator<Item = &To> {
+    pub fn to(&self) -> impl Iterator<Item = &Grantee> {
         self.to.iter().map(|(to, _)| to)
     }
 
     fn whom(&self) -> String {
-        self.to().map(To::to_string).collect::<Vec<_>>().join(",")
+        self.to().map(Grantee::to_string).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -171,14 +171,14 @@ impl FromStr for Grant {
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
         let (template, whom) = text.rsplit_once('=').ok_or_else(|| GrantError::Form(text.to_owned()))?;
-        let to: Vec<To> = whom.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let to: Vec<Grantee> = whom.split(',').map(str::parse).collect::<Result<_, _>>()?;
         Self::new(template.parse()?, to)
     }
 }
 
 /// Whom a grant names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum To {
+pub enum Grantee {
     /// The user whose id stands at `{owner}` in the path.
     Owner,
     /// Users who are staff.
@@ -193,21 +193,21 @@ pub enum To {
     Everyone,
 }
 
-impl To {
+impl Grantee {
     fn names(&self, identity: &Identity, captures: &Captures<'_>) -> bool {
         let user = |test: &dyn Fn(&User) -> bool| identity.user().is_some_and(test);
         match self {
             Self::Owner => user(&|user| captures.get("owner") == Some(user.id())),
             Self::Staff => user(&User::is_staff),
             Self::Authenticated => user(&|_| true),
-            Self::Group(group) => user(&|user| user.is_in(group)),
+            Self::Group(group) => user(&|user| user.in_group(group)),
             Self::User(id) => user(&|user| user.id() == id),
             Self::Everyone => true,
         }
     }
 }
 
-impl fmt::Display for To {
+impl fmt::Display for Grantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Owner => f.write_str("owner"),
@@ -220,7 +220,7 @@ impl fmt::Display for To {
     }
 }
 
-impl FromStr for To {
+impl FromStr for Grantee {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use http::request::Parts;
 
-pub use grant::{Grant, GrantError, Grants, To};
+pub use grant::{Grant, GrantError, Grantee, Grants};
 pub use permit::{Denied, Permit};
 pub use template::{Template, TemplateError};
 
@@ -34,7 +34,7 @@ pub trait Permissions: Send + Sync + 'static {
 
     /// May they, with this request? What a request is answered by; for whoever looks at more of it than who asks and for what,
     /// such as an application that is asked. Most do not, and have nothing to say here.
-    fn may_request<'a>(
+    fn may_read_request<'a>(
         &'a self,
         identity: &'a Identity,
         path: &'a MediaPath,

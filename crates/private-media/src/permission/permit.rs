@@ -16,7 +16,7 @@ use crate::request::MediaPath;
 /// let grants: Grants = "cars/{owner}/{*file}=owner".parse().unwrap();
 /// let alice = Identity::from(User::new("7"));
 /// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
-/// let permit = Permit::ask(&grants, alice, path).await.unwrap();
+/// let permit = Permit::authorize(&grants, alice, path).await.unwrap();
 /// assert_eq!(permit.decision().reason(), "owner, by grant cars/{owner}/{*file}");
 /// # }).unwrap();
 /// ```
@@ -48,7 +48,7 @@ pub struct Permit {
 
 impl Permit {
     /// Asks the permissions whether this identity may read this path.
-    pub async fn ask(
+    pub async fn authorize(
         permissions: &dyn Permissions,
         identity: Identity,
         path: MediaPath,
@@ -58,13 +58,13 @@ impl Permit {
     }
 
     /// Asks the permissions whether this identity may read this path with this request.
-    pub async fn ask_with(
+    pub async fn authorize_request(
         permissions: &dyn Permissions,
         identity: Identity,
         path: MediaPath,
         request: &Parts,
     ) -> Result<Self, Denied> {
-        let decision = permissions.may_request(&identity, &path, request).await;
+        let decision = permissions.may_read_request(&identity, &path, request).await;
         Self::by(decision, identity, path)
     }
 
@@ -95,7 +95,7 @@ impl Permit {
     }
 }
 
-/// The other answer to [`Permit::ask`].
+/// The other answer to [`Permit::authorize`].
 #[derive(Debug, Clone)]
 pub struct Denied {
     identity: Identity,

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
-pub use local::{Edit, Keep, LocalStorage};
+pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
 
-use crate::delivery::headers::Prepared;
+use crate::delivery::headers::CachedHeaders;
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
@@ -128,22 +128,22 @@ impl SaveOptions {
 /// An open file: what it is as its handle says, and its bytes.
 #[derive(Debug, Clone)]
 pub struct MediaFile {
-    known: Arc<Known>,
+    known: Arc<CachedFile>,
     bytes: Arc<dyn ReadAt>,
 }
 
 /// What the copies of a [`MediaFile`] share.
 #[derive(Debug)]
-struct Known {
+struct CachedFile {
     metadata: Metadata,
-    prepared: OnceLock<Prepared>,
+    prepared: OnceLock<CachedHeaders>,
 }
 
 impl MediaFile {
     /// A file of these bytes; for those who write a storage.
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { known: Arc::new(Known { metadata, prepared: OnceLock::new() }), bytes }
+        Self { known: Arc::new(CachedFile { metadata, prepared: OnceLock::new() }), bytes }
     }
 
     /// The same file, its bytes reached in another way.
@@ -164,7 +164,7 @@ impl MediaFile {
     }
 
     /// The headers that its responses begin with, made when the first one asks.
-    pub(crate) fn prepared(&self, make: impl FnOnce() -> Prepared) -> &Prepared {
+    pub(crate) fn prepared(&self, make: impl FnOnce() -> CachedHeaders) -> &CachedHeaders {
         self.known.prepared.get_or_init(make)
     }
 

@@ -77,7 +77,7 @@ impl Front {
 pub(super) fn hand_off(config: &Config, front: Front) -> String {
     let root = absolute_root(config);
     match (&config.server, front) {
-        (_, Front::Caddy) => "delivery.server = \"direct\": this front takes no hand-off".into(),
+        (_, Front::Caddy) => "delivery.mode = \"direct\": this front takes no hand-off".into(),
         (Server::Nginx(InternalUrl::Prefix(internal)), _) => {
             format!(
                 "location ^~ {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
@@ -111,11 +111,11 @@ mod tests {
         };
         for (field, arguments, front) in [
             ("nginx/1.22.1", &[][..], Front::Nginx),
-            ("Apache/2.4.62 (Debian)", &["--server", "nginx"], Front::Apache),
-            ("lighttpd/1.4.69", &["--server", "apache"], Front::Lighttpd),
+            ("Apache/2.4.62 (Debian)", &["--mode", "nginx"], Front::Apache),
+            ("lighttpd/1.4.69", &["--mode", "apache"], Front::Lighttpd),
             ("Caddy", &[], Front::Caddy),
-            ("cloudflare", &["--server", "nginx"], Front::Nginx),
-            ("cloudflare", &["--server", "apache"], Front::Apache),
+            ("cloudflare", &["--mode", "nginx"], Front::Nginx),
+            ("cloudflare", &["--mode", "apache"], Front::Apache),
             ("cloudflare", &[], Front::Other),
         ] {
             let headers = HeaderMap::from_iter([(http::header::SERVER, HeaderValue::from_static(field))]);

@@ -79,17 +79,17 @@ pub(super) fn hand_off_stays_inside(probe: &Probe<'_>) -> Findings {
             format!("clients are told where files lie: {first}, and in {} answers in all", seen.len()),
             match (&probe.config.server, probe.kind) {
                 (_, Front::Nginx) => {
-                    "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.server = \"nginx\""
+                    "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.mode = \"nginx\""
                 }
                 (Server::Apache(_), Front::Apache) => {
                     "XSendFile On, in the place that hands on to the gateway"
                 }
-                (_, Front::Apache) => "delivery.server = \"apache\" (or \"direct\")",
+                (_, Front::Apache) => "delivery.mode = \"apache\" (or \"direct\")",
                 (_, Front::Lighttpd) => {
-                    "\"x-sendfile\" => \"enable\" in proxy.server, and delivery.server = \"apache\""
+                    "\"x-sendfile\" => \"enable\" in proxy.server, and delivery.mode = \"apache\""
                 }
                 (_, Front::Caddy | Front::Other) => {
-                    "delivery.server = \"direct\": this front does not act on a hand-off"
+                    "delivery.mode = \"direct\": this front does not act on a hand-off"
                 }
             },
         )],

@@ -51,12 +51,12 @@ pub(super) async fn names_with_percent(probe: &Probe<'_>) -> Result<Findings, Un
     };
     Ok(vec![match encoding {
         Some(SendfileEncoding::Plain) if !is_right => Finding::problem(
-            "the front decodes the names in X-Sendfile, and delivery.encoding is plain: %41 in a name led to another file",
-            "delivery.encoding = \"encoded\" (or \"auto\", which is right with both)",
+            "the front decodes the names in X-Sendfile, and delivery.sendfile_encoding is plain: %41 in a name led to another file",
+            "delivery.sendfile_encoding = \"encoded\" (or \"auto\", which is right with both)",
         ),
         Some(SendfileEncoding::Encoded) if !is_right || !hard_works => Finding::problem(
-            "the front does not decode the names in X-Sendfile, and delivery.encoding is encoded: names with spaces and accents are not found",
-            "delivery.encoding = \"plain\" (or \"auto\", which is right with both)",
+            "the front does not decode the names in X-Sendfile, and delivery.sendfile_encoding is encoded: names with spaces and accents are not found",
+            "delivery.sendfile_encoding = \"plain\" (or \"auto\", which is right with both)",
         ),
         _ if !is_right => match problem_of(probe, &canaries.percent).await? {
             Some(problem) => problem,
@@ -134,7 +134,7 @@ fn handed_off(probe: &Probe<'_>, canary: &Canary, answer: &Answer, name: &Header
     if takes_the_other {
         let cause = format!("the gateway that runs hands off by {name}, which this front does not take");
         let server = if for_nginx { "apache" } else { "nginx" };
-        return (cause, format!("delivery.server = \"{server}\", and start the gateway anew"));
+        return (cause, format!("delivery.mode = \"{server}\", and start the gateway anew"));
     }
     if answer.status == StatusCode::OK && answer.body.is_empty() {
         let fix = if for_nginx && probe.kind != Front::Caddy {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use http_body::Body as _;
-use private_media::delivery::{FieldLines, MediaResponse};
+use private_media::delivery::{MediaResponse, SerializedHeaders};
 
 use crate::body::Body;
 use crate::request_id::RequestId;
@@ -24,7 +24,7 @@ pub(crate) struct Answer {
 pub(super) fn write(
     to: &mut Vec<u8>,
     Answer { response, body, id }: &Answer,
-    standing: &FieldLines,
+    standing: &SerializedHeaders,
     method: &Method,
     is_last: bool,
 ) -> u64 {
@@ -32,11 +32,11 @@ pub(super) fn write(
     let reason = status.canonical_reason().unwrap_or_default();
     write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
     for (name, value) in &response.headers {
-        if !FieldLines::is_message(name) && !standing.fields().contains_key(name) {
+        if !SerializedHeaders::is_framing(name) && !standing.fields().contains_key(name) {
             write_line(to, &[name.as_str().as_bytes(), b": ", value.as_bytes()]);
         }
     }
-    to.extend_from_slice(response.prepared().map(FieldLines::lines).unwrap_or_default());
+    to.extend_from_slice(response.prepared().map(SerializedHeaders::lines).unwrap_or_default());
     to.extend_from_slice(standing.lines());
     // Without content, a HEAD and a 304 have the length of what they do not bring (RFC 9110 section 8.6).
     let has_content = *method != Method::HEAD && status != StatusCode::NOT_MODIFIED;
@@ -89,7 +89,7 @@ mod tests {
         let standing = [(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))]
             .into_iter()
             .collect();
-        let standing = FieldLines::new(standing);
+        let standing = SerializedHeaders::new(standing);
         for (method, status, headers, content, is_last, expected) in [
             (
                 "GET",
@@ -133,7 +133,7 @@ mod tests {
                 response = response.header(name, value);
             }
             let response = response.body(MediaBody::empty()).unwrap().into();
-            let body = MediaBody::empty().then_bytes(content).into();
+            let body = MediaBody::empty().push_bytes(content).into();
             let answer = Answer { response, body, id: 7.into() };
             let mut written = Vec::new();
             let len = write(&mut written, &answer, &standing, &method.parse().unwrap(), is_last);

@@ -122,7 +122,7 @@ fn sessions_in_signed_cookies() {
     assert_eq!(status(&gateway, &cookie.to_lowercase()), 404);
     assert_eq!(status(&shop.serve("0s", &[]), &cookie), 404, "where sessions are in rows, it is no key");
     assert_eq!(
-        status(&shop.serve("0s", &[&engine[..], &["--session", "1ms"]].concat()), &cookie),
+        status(&shop.serve("0s", &[&engine[..], &["--session-lifetime", "1ms"]].concat()), &cookie),
         404,
         "too old"
     );

@@ -81,7 +81,7 @@ impl Shop {
     }
 
     pub(super) fn serve(&self, cache: &str, arguments: &[&str]) -> Gateway {
-        let all = [&["serve", "--listen", "127.0.0.1:0", "--cache", cache], &*self.settings(), arguments];
+        let all = [&["serve", "--listen", "127.0.0.1:0", "--cache-ttl", cache], &*self.settings(), arguments];
         Gateway::start(&self.place.path(""), &all.concat())
     }
 

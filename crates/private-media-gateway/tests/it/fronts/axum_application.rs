@@ -82,17 +82,17 @@ fn check(kind: Kind, arguments: &[&str], delivery: fn(&Path) -> Box<dyn Delivery
 
 #[test]
 fn behind_nginx() {
-    check(Kind::Nginx, &["--server", "nginx"], |_| {
+    check(Kind::Nginx, &["--mode", "nginx"], |_| {
         Box::new(NginxXAccelRedirect::new("/private-media-internal/"))
     });
 }
 
 #[test]
 fn behind_apache() {
-    check(Kind::Apache, &["--server", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
+    check(Kind::Apache, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }
 
 #[test]
 fn behind_lighttpd() {
-    check(Kind::Lighttpd, &["--server", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
+    check(Kind::Lighttpd, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }

@@ -31,21 +31,21 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--server", "nginx"]);
+    check(Kind::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--server", "apache"]);
+    check(Kind::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--server", "apache"]);
+    check(Kind::Lighttpd, &["--mode", "apache"]);
 }
 
 /// Where the gateway sends, it may send what a file was a moment ago, unless told to look each time.
 #[test]
 fn caddy() {
-    check(Kind::Caddy, &["--fresh", "0s"]);
+    check(Kind::Caddy, &["--revalidate-after", "0s"]);
 }

@@ -58,12 +58,12 @@ fn documented(server: &str) -> BTreeSet<Row> {
 
 #[test]
 fn nginx() {
-    check("nginx", Kind::Nginx, &["--server", "nginx"]);
+    check("nginx", Kind::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn nginx_full_path() {
-    check("nginx", Kind::Nginx, &["--server", "nginx", "--internal-url", "full-path"]);
+    check("nginx", Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
 }
 
 #[test]
@@ -73,12 +73,12 @@ fn nginx_as_a_proxy() {
 
 #[test]
 fn apache() {
-    check("Apache", Kind::Apache, &["--server", "apache"]);
+    check("Apache", Kind::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn apache_plain() {
-    check("Apache", Kind::Apache, &["--server", "apache", "--encoding", "plain"]);
+    check("Apache", Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
 }
 
 #[test]
@@ -88,12 +88,12 @@ fn apache_as_a_proxy() {
 
 #[test]
 fn lighttpd() {
-    check("lighttpd", Kind::Lighttpd, &["--server", "apache"]);
+    check("lighttpd", Kind::Lighttpd, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd_encoded() {
-    check("lighttpd", Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]);
+    check("lighttpd", Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
 }
 
 #[test]

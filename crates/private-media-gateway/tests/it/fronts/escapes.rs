@@ -48,7 +48,7 @@ fn nginx() {
     place.write("private-not/outside.txt", "outside");
     let internal = "/private-media-internal";
     let full = |value: &str| format!("x-accel-redirect: {value}");
-    let arguments = ["--server", "nginx"];
+    let arguments = ["--mode", "nginx"];
     let inside = answer(Kind::Nginx, &place, full(&format!("{internal}/cars/7/empty.jpg")), &arguments);
     assert_eq!(inside, (200, String::new()), "what is inside is sent");
     for value in [
@@ -74,8 +74,8 @@ fn no_client_gets_to_the_internal_location() {
     if !kind.is_here() {
         return;
     }
-    let deployment = Deployment::start(kind, &["--server", "nginx"]);
-    let full_path = Deployment::start(kind, &["--server", "nginx", "--internal-url", "full-path"]);
+    let deployment = Deployment::start(kind, &["--mode", "nginx"]);
+    let full_path = Deployment::start(kind, &["--mode", "nginx", "--internal-url", "full-path"]);
     let root = full_path.place.path("private").display().to_string();
     for (front, path) in [
         (&deployment.front, "/private-media-internal/cars/7/twenty.txt"),
@@ -103,7 +103,7 @@ fn apache_and_lighttpd() {
         place.write("private-not/outside.txt", "outside");
         let root = place.path("private").display().to_string();
         let full = |value: &str| format!("x-sendfile: {value}");
-        let arguments = ["--server", "apache"];
+        let arguments = ["--mode", "apache"];
         let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/twenty.txt")), &arguments);
         assert_eq!(
             (status, body.as_str()),
@@ -143,7 +143,7 @@ fn no_application_hands_off() {
         fill(&place);
         let application = hands_off(field.replace("ROOT", &place.path("private").display().to_string()));
         let address = free_address();
-        let block = printed(&place, kind, address, free_address(), &["--server", server])
+        let block = printed(&place, kind, address, free_address(), &["--mode", server])
             // The application's lines, which are printed as comments.
             .replace("    #ProxyPass", "    ProxyPass")
             .replace("    #location", "    location")

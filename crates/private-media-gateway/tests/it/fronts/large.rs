@@ -103,19 +103,19 @@ fn stalled_clients() {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--server", "nginx"]);
+    check(Kind::Nginx, &["--mode", "nginx"]);
     check(Kind::Nginx, &[]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--server", "apache"]);
+    check(Kind::Apache, &["--mode", "apache"]);
     check(Kind::Apache, &[]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--server", "apache"]);
+    check(Kind::Lighttpd, &["--mode", "apache"]);
     check(Kind::Lighttpd, &[]);
 }
 

@@ -16,8 +16,8 @@ struct Mistake {
     found: Found,
 }
 
-const NGINX: &[&str] = &["--server", "nginx"];
-const APACHE: &[&str] = &["--server", "apache"];
+const NGINX: &[&str] = &["--mode", "nginx"];
+const APACHE: &[&str] = &["--mode", "apache"];
 
 type Found = (&'static str, &'static str, &'static str);
 
@@ -319,13 +319,13 @@ fn each_is_found_and_the_fix_is_named() {
 fn what_is_printed_is_well() {
     for (kind, arguments) in [
         (Kind::Nginx, NGINX),
-        (Kind::Nginx, &["--server", "nginx", "--internal-url", "full-path"]),
+        (Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
         (Kind::Nginx, &[]),
         (Kind::Apache, APACHE),
-        (Kind::Apache, &["--server", "apache", "--encoding", "plain"]),
+        (Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
         (Kind::Apache, &[]),
         (Kind::Lighttpd, APACHE),
-        (Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]),
+        (Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]),
         (Kind::Lighttpd, &[]),
         (Kind::Caddy, &[]),
     ] {
@@ -350,7 +350,7 @@ fn a_good_site_with_more_in_it() {
             (|block, _| server(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
                 as fn(&str, &Place) -> String,
         ),
-        (Kind::Apache, &["--server", "apache", "--grant", "{*file}=everyone"], |block, _| block.to_owned()),
+        (Kind::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| block.to_owned()),
         (
             Kind::Apache,
             APACHE,

@@ -38,27 +38,27 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--server", "nginx"]);
-    check(Kind::Nginx, &["--server", "nginx", "--internal-url", "full-path"]);
+    check(Kind::Nginx, &["--mode", "nginx"]);
+    check(Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--server", "apache", "--encoding", "plain"]);
+    check(Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--server", "apache", "--encoding", "encoded"]);
+    check(Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
 }
 
 /// A host that serves nothing but private files: the private URL is `/`.
 #[test]
 fn at_the_top_of_a_host() {
     for (kind, arguments) in [
-        (Kind::Nginx, &["--server", "nginx", "--internal-url", "/-/files/"][..]),
-        (Kind::Apache, &["--server", "apache"]),
-        (Kind::Lighttpd, &["--server", "apache"]),
+        (Kind::Nginx, &["--mode", "nginx", "--internal-url", "/-/files/"][..]),
+        (Kind::Apache, &["--mode", "apache"]),
+        (Kind::Lighttpd, &["--mode", "apache"]),
         (Kind::Caddy, &[]),
     ] {
         if !kind.is_here() {

@@ -42,17 +42,17 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--server", "nginx"]);
+    check(Kind::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--server", "apache"]);
+    check(Kind::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--server", "apache"]);
+    check(Kind::Lighttpd, &["--mode", "apache"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_site_with_a_certificate() {
     let place = place();
     let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(place.path("")).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let arguments = ["--server", "nginx"];
+    let arguments = ["--mode", "nginx"];
     let gateway = place.serve(&arguments);
     let address = free_address();
     let file = |name: &str| place.path(name).display().to_string();
@@ -50,7 +50,7 @@ fn a_site_with_a_certificate() {
 
 fn doctor(place: &Place, listen: &str, url: &str, trusted: &str) -> (Option<i32>, String) {
     let mut command = program();
-    command.args(["doctor", "--grant", GRANT, "--server", "nginx", "--listen", listen, "--url", url]);
+    command.args(["doctor", "--grant", GRANT, "--mode", "nginx", "--listen", listen, "--url", url]);
     let output =
         command.env("SSL_CERT_FILE", place.path(trusted)).current_dir(place.path("")).output().unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())

@@ -4,12 +4,12 @@ mod device;
 mod ended;
 mod file;
 mod hashing;
-mod known;
 mod page;
 mod password;
 mod refusals;
 mod revocation;
 mod session;
+mod session_cache;
 mod throttle;
 mod update;
 
@@ -31,10 +31,10 @@ use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
-use known::{Known, SignedIn};
 pub use page::is_cross_site;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
+use session_cache::{SessionCache, SignedIn};
 use throttle::{Guesser, Throttle};
 
 /// The accounts that can sign in, as [`Identify`] and as the pages `-/sign-in` and `-/sign-out`. Cheap to clone; the clones are
@@ -86,7 +86,7 @@ struct Inner {
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
     ended: EndedSessions,
-    hashing: HashQueue<Result<Arc<Account>, Refused>>,
+    hashing: HashQueue<Result<Arc<Account>, LoginError>>,
     /// By account name.
     verified: Mutex<HashMap<String, Verified>>,
     verified_key: Key,
@@ -123,7 +123,7 @@ struct Current {
     device_key: Key,
     has_secret: bool,
     digest: Option<[u8; 32]>,
-    known: Known,
+    known: SessionCache,
 }
 
 impl Accounts {
@@ -184,7 +184,7 @@ impl Accounts {
         name: &str,
         password: &str,
         from: Option<ClientAddr>,
-    ) -> Result<Identity, Refused> {
+    ) -> Result<Identity, LoginError> {
         let who = Guesser::new(name, from.map(|ClientAddr(ip)| ip), None);
         let account = self.verify_account(name, password, who, ClientClosed::default()).await?;
         Ok(Identity::User(Arc::clone(&account.user)))
@@ -196,18 +196,18 @@ impl Accounts {
         password: &str,
         who: Guesser,
         closed: ClientClosed,
-    ) -> Result<Arc<Account>, Refused> {
+    ) -> Result<Arc<Account>, LoginError> {
         let now = Instant::now();
         // First of all: who has to wait learns nothing, not even by a password that was right a moment ago.
         if let Some(wait) = locked(&self.0.throttle).wait(&who, now) {
-            return Err(Refused::wait(wait));
+            return Err(LoginError::wait(wait));
         }
         let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
         let is_counted = match self.remembered(name, &digest) {
             Remembered::Right(account) => return Ok(account),
             // It is known to be wrong, so it counts even if the client leaves now. It is hashed like others, so the time says nothing.
             Remembered::Wrong => {
-                locked(&self.0.throttle).begin(&who, now).map_err(Refused::wait)?;
+                locked(&self.0.throttle).begin(&who, now).map_err(LoginError::wait)?;
                 true
             }
             Remembered::Nothing => false,
@@ -216,25 +216,25 @@ impl Accounts {
         let attempt = Attempt { who, name: name.to_owned(), password: password.to_owned(), digest };
         let accounts = self.clone();
         let checked = self.0.hashing.run(lane, digest, closed, move || accounts.check(&attempt, is_counted));
-        checked.await.unwrap_or_else(|QueueFull| Err(Refused::overloaded()))
+        checked.await.unwrap_or_else(|QueueFull| Err(LoginError::overloaded()))
     }
 
     /// Hashes a password and says whose it is, on a thread that may take its time.
-    fn check(&self, attempt: &Attempt, is_counted: bool) -> Result<Arc<Account>, Refused> {
+    fn check(&self, attempt: &Attempt, is_counted: bool) -> Result<Arc<Account>, LoginError> {
         let Attempt { who, name, password, digest } = attempt;
         if !is_counted {
             // Many requests of one browser may have waited for the same password, and many guesses for their turn.
             if let Remembered::Right(account) = self.remembered(name, digest) {
                 return Ok(account);
             }
-            locked(&self.0.throttle).begin(who, Instant::now()).map_err(Refused::wait)?;
+            locked(&self.0.throttle).begin(who, Instant::now()).map_err(LoginError::wait)?;
         }
         let account = self.current().accounts.get(name).cloned();
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // A name that is unknown takes as long as one that is known.
         let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
-        let account = account.filter(|_| is_right).ok_or(Refused::wrong())?;
+        let account = account.filter(|_| is_right).ok_or(LoginError::wrong())?;
         locked(&self.0.throttle).succeeded(who, Instant::now());
         self.remember(*digest, &account);
         Ok(account)
@@ -311,7 +311,7 @@ impl Current {
                 .into_accounts()
                 .map(|account| (account.name().to_owned(), Arc::new(account)))
                 .collect(),
-            known: Known::default(),
+            known: SessionCache::default(),
         }
     }
 
@@ -346,9 +346,13 @@ impl Identify for Accounts {
             let closed = request.extensions.get().cloned().unwrap_or_default();
             match self.verify_account(&name, &password, who, closed).await {
                 Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
-                Err(Refused { wait: None, .. }) => Ok(Identity::Anonymous),
-                Err(Refused { wait: Some(wait), overloaded: false }) => Err(IdentifyError::throttled(wait)),
-                Err(Refused { wait: Some(wait), overloaded: true }) => Err(IdentifyError::overloaded(wait)),
+                Err(LoginError { wait: None, .. }) => Ok(Identity::Anonymous),
+                Err(LoginError { wait: Some(wait), overloaded: false }) => {
+                    Err(IdentifyError::throttled(wait))
+                }
+                Err(LoginError { wait: Some(wait), overloaded: true }) => {
+                    Err(IdentifyError::overloaded(wait))
+                }
             }
         })
     }
@@ -363,14 +367,14 @@ impl fmt::Debug for Accounts {
 /// Why a name and a password were not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refused {
+pub struct LoginError {
     /// How long to wait before the next attempt. With it, the password was not checked, and may have been right.
     pub wait: Option<Duration>,
     /// Whether too many passwords were waiting to be checked; else `wait` is for too many wrong ones.
     pub overloaded: bool,
 }
 
-impl Refused {
+impl LoginError {
     fn wrong() -> Self {
         Self { wait: None, overloaded: false }
     }
@@ -384,7 +388,7 @@ impl Refused {
     }
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(wait) = self.wait else { return f.write_str("the name or the password is wrong") };
         f.write_str(if self.overloaded { "too many sign-ins at the moment" } else { "too many attempts" })?;
@@ -395,7 +399,7 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for LoginError {}
 
 /// The name and password of an `Authorization` field: RFC 7617, in UTF-8.
 fn basic(field: &[u8]) -> Option<(String, String)> {

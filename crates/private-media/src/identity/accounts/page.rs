@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
 use super::file::Account;
-use super::{Accounts, ClientAddr, Refused, device, session};
+use super::{Accounts, ClientAddr, LoginError, device, session};
 use crate::identity::whole_seconds;
 
 /// The largest form that is read, in bytes, and how long it may take to arrive.
@@ -116,7 +116,13 @@ impl Accounts {
         }
     }
 
-    fn refuse(&self, page: Page, status: StatusCode, next: &str, refused: Refused) -> Response<Full<Bytes>> {
+    fn refuse(
+        &self,
+        page: Page,
+        status: StatusCode,
+        next: &str,
+        refused: LoginError,
+    ) -> Response<Full<Bytes>> {
         let mut response = self.form(page, status, next, Some(refused));
         if let Some(wait) = refused.wait {
             response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
@@ -150,7 +156,7 @@ impl Accounts {
         page: Page,
         status: StatusCode,
         next: &str,
-        refused: Option<Refused>,
+        refused: Option<LoginError>,
     ) -> Response<Full<Bytes>> {
         let url = &self.0.options.url;
         let next = escape(safe_next(next));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ClientAddr, Refused, locked};
+use super::{ClientAddr, LoginError, locked};
 
 /// The most refusals that are logged one by one in a window; the others are counted.
 const BURST: usize = 10;
@@ -27,7 +27,7 @@ struct Window {
 
 impl Refusals {
     /// Logs a refused sign-in, or counts it. The name is shown if it is that of an account: any other only at debug level.
-    pub(super) fn log(&self, name: &str, is_account: bool, from: Option<ClientAddr>, refused: &Refused) {
+    pub(super) fn log(&self, name: &str, is_account: bool, from: Option<ClientAddr>, refused: &LoginError) {
         if !self.admit() {
             return;
         }

@@ -626,7 +626,7 @@ async fn a_full_queue_is_503_whoever_asks_for_what() {
         let lane = hashing::Lane::Network(IpAddr::from(n.to_be_bytes()));
         let work = move || {
             may_end.map(|may_end| may_end.recv());
-            Err(Refused::wrong())
+            Err(LoginError::wrong())
         };
         let job = queue.clone();
         jobs.push(tokio::spawn(async move { job.run(lane, [0; 32], ClientClosed::default(), work).await }));
@@ -657,7 +657,7 @@ async fn a_full_queue_is_503_whoever_asks_for_what() {
     assert_eq!(answers[0], answers[1]);
     end.send(()).unwrap();
     for job in jobs {
-        assert!(matches!(job.await.unwrap(), Ok(Err(Refused { wait: None, .. }))));
+        assert!(matches!(job.await.unwrap(), Ok(Err(LoginError { wait: None, .. }))));
     }
 }
 

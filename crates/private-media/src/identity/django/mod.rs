@@ -22,7 +22,7 @@ use http::header::{COOKIE, HeaderName};
 use http::request::Parts;
 
 use super::{Identify, IdentifyError, Identity, cookie};
-use crate::answers::{Answers, Fingerprint};
+use crate::decision_cache::{CacheKey, DecisionCache};
 pub use database::{Database, DatabaseUrl};
 pub use secret::SecretKeys;
 use session::Session;
@@ -54,7 +54,7 @@ struct Inner {
     source: Box<dyn DjangoSource>,
     keys: SecretKeys,
     options: DjangoOptions,
-    answers: Answers<Identity>,
+    answers: DecisionCache<Identity>,
 }
 
 /// How the Django project is set up. The default is Django's.
@@ -103,7 +103,7 @@ pub enum SessionEngine {
 impl DjangoSessions {
     /// The sessions of a source that one of these keys has signed.
     pub fn new(source: impl DjangoSource, keys: SecretKeys, options: DjangoOptions) -> Self {
-        let answers = Answers::new(options.cache);
+        let answers = DecisionCache::new(options.cache);
         Self(Arc::new(Inner { source: Box::new(source), keys, options, answers }))
     }
 
@@ -115,7 +115,7 @@ impl DjangoSessions {
     }
 
     async fn identify_cookie(&self, value: &str) -> Result<Identity, IdentifyError> {
-        let (fingerprint, asked) = (Fingerprint::of([value]), Instant::now());
+        let (fingerprint, asked) = (CacheKey::of([value]), Instant::now());
         if let Some(identity) = self.0.answers.get(fingerprint, asked) {
             return Ok(identity);
         }

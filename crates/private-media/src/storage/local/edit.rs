@@ -3,18 +3,18 @@
 use std::fs::File;
 use std::path::Path;
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{self as cap_fs, Dir, OpenOptionsExt};
 use rustix::io::Errno;
 
 use super::super::StorageError;
-use super::beneath::{NO_WAIT, io_error, regular, sync, unreachable};
+use super::resolve::{NO_WAIT, io_error, regular, sync, unreachable};
 use super::temporary::UPLOADS;
 use crate::request::MediaPath;
 
 /// How [`LocalStorage::edit`](super::LocalStorage::edit) opens a file. It is always opened for writing.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of open(2), and each goes with each")]
-pub struct Edit {
+pub struct OpenOptions {
     /// For reading, too.
     pub read: bool,
     /// Every write goes to the end.
@@ -27,8 +27,8 @@ pub struct Edit {
     pub create_new: bool,
 }
 
-pub(super) fn edit(root: &Dir, path: &MediaPath, edit: Edit, mode: u32) -> Result<File, StorageError> {
-    let mut options = OpenOptions::new();
+pub(super) fn edit(root: &Dir, path: &MediaPath, edit: OpenOptions, mode: u32) -> Result<File, StorageError> {
+    let mut options = cap_fs::OpenOptions::new();
     options.read(edit.read).append(edit.append).write(!edit.append);
     options.create(edit.create).create_new(edit.create_new).mode(mode);
     options.custom_flags(NO_WAIT.bits().cast_signed());
@@ -46,7 +46,7 @@ pub(super) fn edit(root: &Dir, path: &MediaPath, edit: Edit, mode: u32) -> Resul
 }
 
 pub(super) fn remove_folder(root: &Dir, path: &MediaPath, durable: bool) -> Result<(), StorageError> {
-    let parent = super::beneath::open_folder(root, path.parent().as_ref())?;
+    let parent = super::resolve::open_folder(root, path.parent().as_ref())?;
     parent.remove_dir(path.file_name()).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => unreachable(error),
         _ => io_error("removing the folder")(error),
@@ -93,7 +93,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path().join("file"), folder.path().join("link")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("new"), folder.path().join("dangling")).unwrap();
         let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
-        let all = Edit { read: true, truncate: true, create: true, ..Edit::default() };
+        let all = OpenOptions { read: true, truncate: true, create: true, ..OpenOptions::default() };
         for name in ["out/file", "link", "out/new", "dangling"] {
             let path = MediaPath::new(name).unwrap();
             assert!(matches!(edit(&root, &path, all, 0o600), Err(StorageError::NotFound { .. })), "{name}");
@@ -150,7 +150,7 @@ mod tests {
         let pipe = folder.path().join("pipe");
         mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
         let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
-        let stat = |name: &str| super::super::beneath::stat(&root, Path::new(name));
+        let stat = |name: &str| super::super::resolve::stat(&root, Path::new(name));
         assert!(
             stat(".").unwrap().is_dir() && stat("cars").unwrap().is_dir() && stat("in").unwrap().is_dir()
         );
@@ -165,16 +165,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
         let path = MediaPath::new("a.txt").unwrap();
-        let found = |how: Edit| edit(&root, &path, how, 0o600);
-        assert!(matches!(found(Edit::default()), Err(StorageError::NotFound { .. })));
-        found(Edit { create_new: true, ..Edit::default() }).unwrap().write_all(b"one").unwrap();
+        let found = |how: OpenOptions| edit(&root, &path, how, 0o600);
+        assert!(matches!(found(OpenOptions::default()), Err(StorageError::NotFound { .. })));
+        found(OpenOptions { create_new: true, ..OpenOptions::default() }).unwrap().write_all(b"one").unwrap();
         assert!(matches!(
-            found(Edit { create_new: true, ..Edit::default() }),
+            found(OpenOptions { create_new: true, ..OpenOptions::default() }),
             Err(StorageError::Io { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists
         ));
-        found(Edit { append: true, ..Edit::default() }).unwrap().write_all(b" two").unwrap();
+        found(OpenOptions { append: true, ..OpenOptions::default() }).unwrap().write_all(b" two").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"one two");
-        found(Edit { truncate: true, ..Edit::default() }).unwrap().write_all(b"3").unwrap();
+        found(OpenOptions { truncate: true, ..OpenOptions::default() }).unwrap().write_all(b"3").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"3");
     }
 }

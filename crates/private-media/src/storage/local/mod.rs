@@ -1,9 +1,9 @@
 //! A folder of the local disk as a private root.
 
-mod beneath;
+mod cache;
 mod edit;
-mod kept;
 mod read;
+mod resolve;
 mod root;
 mod save;
 mod temporary;
@@ -17,9 +17,9 @@ use bytes::Bytes;
 use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
-pub use edit::Edit;
-pub use kept::Keep;
-use kept::Kept;
+pub use cache::CacheOptions;
+use cache::FileCache;
+pub use edit::OpenOptions;
 use root::{Accept, OpenRoot, Root};
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
@@ -62,7 +62,7 @@ pub struct LocalStorage {
     root: Arc<Root>,
     accept: Option<Accept>,
     how: How,
-    kept: Option<Arc<Kept>>,
+    kept: Option<Arc<FileCache>>,
 }
 
 /// How files are made.
@@ -138,13 +138,13 @@ impl LocalStorage {
     }
 
     /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
-    /// others. What others change is noticed when [`Keep::fresh`] is over; what is saved and deleted here, at once. It is for a storage
+    /// others. What others change is noticed when [`CacheOptions::fresh`] is over; what is saved and deleted here, at once. It is for a storage
     /// whose files this process sends: a small one that is kept has no [`MediaFile::local_name`].
     ///
     /// Whether a reader may is asked each time all the same, as nothing is opened without a [`Permit`].
     #[must_use]
-    pub fn keep(mut self, keep: Keep) -> Self {
-        self.kept = Some(Arc::new(Kept::new(keep)));
+    pub fn keep(mut self, keep: CacheOptions) -> Self {
+        self.kept = Some(Arc::new(FileCache::new(keep)));
         self
     }
 
@@ -239,7 +239,7 @@ impl LocalStorage {
     pub fn stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
         let root = &self.root.current()?.dir;
-        beneath::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
+        resolve::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
     }
 
     /// Removes a file, a link or an empty folder, by any name below the root, also one that no [`MediaPath`] has: what another
@@ -257,7 +257,7 @@ impl LocalStorage {
     /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, storage::Edit};
+    /// # use private_media::{LocalStorage, MediaPath, storage::OpenOptions};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
@@ -266,13 +266,13 @@ impl LocalStorage {
     /// let storage = LocalStorage::open_root(root)?;
     /// let log = MediaPath::new("log.txt")?;
     /// for line in ["one\n", "two\n"] {
-    ///     storage.edit(&log, Edit { append: true, create: true, ..Edit::default() })?.write_all(line.as_bytes())?;
+    ///     storage.edit(&log, OpenOptions { append: true, create: true, ..OpenOptions::default() })?.write_all(line.as_bytes())?;
     /// }
     /// assert_eq!(std::fs::read_to_string(root.join("log.txt"))?, "one\ntwo\n");
     /// # Ok(())
     /// # }
     /// ```
-    pub fn edit(&self, path: &MediaPath, edit: Edit) -> Result<File, StorageError> {
+    pub fn edit(&self, path: &MediaPath, edit: OpenOptions) -> Result<File, StorageError> {
         let root = self.checked_root()?;
         edit::edit(&root, path, edit, self.how.file_mode)
     }
@@ -310,11 +310,11 @@ impl LocalStorage {
         look: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let root = self.root.current()?;
-        if let Some(file) = beneath::open_cached(&root.dir, path) {
+        if let Some(file) = resolve::open_cached(&root.dir, path) {
             return file.and_then(|file| look(&root, file));
         }
         let path = path.clone();
-        blocking(move || beneath::open(&root.dir, &path).and_then(|file| look(&root, file))).await
+        blocking(move || resolve::open(&root.dir, &path).and_then(|file| look(&root, file))).await
     }
 }
 
@@ -349,7 +349,7 @@ impl Storage for LocalStorage {
             let (storage, gone) = (self.clone(), path.clone());
             let delete = move || {
                 let root = storage.checked_root()?;
-                beneath::delete(&root, &gone, storage.how.durable)
+                resolve::delete(&root, &gone, storage.how.durable)
             };
             let deleted = blocking(delete).await;
             self.changed(path);
@@ -363,7 +363,7 @@ impl Storage for LocalStorage {
 
     fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
         let (root, folder) = (self.root.current(), folder.cloned());
-        Box::pin(blocking(move || beneath::list(&root?.dir, folder.as_ref())))
+        Box::pin(blocking(move || resolve::list(&root?.dir, folder.as_ref())))
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {

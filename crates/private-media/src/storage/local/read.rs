@@ -11,7 +11,7 @@ use futures_core::future::BoxFuture;
 use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
-use super::beneath::io_error;
+use super::resolve::io_error;
 use super::root::OpenRoot;
 
 /// The most that one read answers, in bytes, however much is asked for.

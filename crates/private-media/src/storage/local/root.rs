@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use rustix::fs::{Access, AtFlags, Mode};
 
 use super::super::StorageError;
-use super::beneath::{self, OPEN_FOLDER};
+use super::resolve::{self, OPEN_FOLDER};
 use super::temporary;
 use crate::file_id::FileId;
 
@@ -214,7 +214,7 @@ fn is_readable(folder: &Path) -> bool {
 }
 
 fn opening(source: io::Error) -> StorageError {
-    beneath::io_error("opening the root")(source)
+    resolve::io_error("opening the root")(source)
 }
 
 #[cfg(test)]

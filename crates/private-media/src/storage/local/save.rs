@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::super::name::alternatives;
 use super::super::{Content, SaveOptions, StorageError};
-use super::beneath::{io_error, make_folder, sync};
+use super::resolve::{io_error, make_folder, sync};
 use super::temporary::Temporary;
 use super::{How, blocking};
 use crate::request::MediaPath;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::super::StorageError;
 use super::super::name::random_characters;
-use super::beneath::io_error;
+use super::resolve::io_error;
 
 /// Where temporaries are that need a name. It is hidden, so nothing of it is ever served.
 pub(super) const UPLOADS: &str = ".private-media-uploads";

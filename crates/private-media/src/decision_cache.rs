@@ -14,16 +14,16 @@ const GENERATION: usize = 5_000;
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use private_media::answers::{Answers, Fingerprint};
+/// use private_media::decision_cache::{DecisionCache, CacheKey};
 ///
-/// let (answers, asked) = (Answers::new(Duration::from_secs(5)), Instant::now());
-/// let question = Fingerprint::of(["sessionid=abc", "cars/7/photo.jpg"]);
+/// let (answers, asked) = (DecisionCache::new(Duration::from_secs(5)), Instant::now());
+/// let question = CacheKey::of(["sessionid=abc", "cars/7/photo.jpg"]);
 /// answers.keep(question, "alice".to_owned(), true, asked);
 /// assert_eq!(answers.get(question, asked + Duration::from_secs(4)).as_deref(), Some("alice"));
 /// assert_eq!(answers.get(question, asked + Duration::from_secs(5)), None);
 /// ```
 #[derive(Debug)]
-pub struct Answers<T> {
+pub struct DecisionCache<T> {
     keep: Duration,
     favourable: Mutex<Recent<T>>,
     /// On their own, so that questions that anybody can make up drive out nobody's answer who has signed in.
@@ -32,9 +32,9 @@ pub struct Answers<T> {
 
 /// What stands for a question: who can read the memory learns no session from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct CacheKey([u8; 32]);
 
-impl Fingerprint {
+impl CacheKey {
     /// That of a question in several parts. The same bytes, cut up in another way, are another question.
     pub fn of<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Self {
         let hash = parts.into_iter().fold(Sha256::new(), |hash, part| {
@@ -45,7 +45,7 @@ impl Fingerprint {
     }
 }
 
-impl<T: Clone> Answers<T> {
+impl<T: Clone> DecisionCache<T> {
     /// None yet. Each is kept so long; no time at all keeps none.
     #[must_use]
     pub fn new(keep: Duration) -> Self {
@@ -53,7 +53,7 @@ impl<T: Clone> Answers<T> {
     }
 
     /// The answer to a question, if it is kept and may still be given.
-    pub fn get(&self, question: Fingerprint, now: Instant) -> Option<T> {
+    pub fn get(&self, question: CacheKey, now: Instant) -> Option<T> {
         let of = |recent: &Mutex<Recent<T>>| {
             recent.lock().unwrap_or_else(PoisonError::into_inner).get(question, now)
         };
@@ -62,7 +62,7 @@ impl<T: Clone> Answers<T> {
 
     /// Keeps an answer to what was asked at that time: what has changed since then counts when the time to keep is over.
     /// A favourable one lets somebody in.
-    pub fn keep(&self, question: Fingerprint, answer: T, is_favourable: bool, asked: Instant) {
+    pub fn keep(&self, question: CacheKey, answer: T, is_favourable: bool, asked: Instant) {
         if self.keep.is_zero() {
             return;
         }
@@ -79,7 +79,7 @@ struct Recent<T> {
 }
 
 /// Each with until when it may be given.
-type Generation<T> = HashMap<Fingerprint, (T, Instant)>;
+type Generation<T> = HashMap<CacheKey, (T, Instant)>;
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -88,12 +88,12 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T: Clone> Recent<T> {
-    fn get(&self, question: Fingerprint, now: Instant) -> Option<T> {
+    fn get(&self, question: CacheKey, now: Instant) -> Option<T> {
         let (answer, until) = self.young.get(&question).or_else(|| self.old.get(&question))?;
         (*until > now).then(|| answer.clone())
     }
 
-    fn insert(&mut self, question: Fingerprint, answer: (T, Instant)) {
+    fn insert(&mut self, question: CacheKey, answer: (T, Instant)) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
@@ -108,36 +108,36 @@ mod tests {
     #[test]
     fn answers_are_kept_as_long_as_was_said() {
         let now = Instant::now();
-        let question = Fingerprint::of(["a"]);
-        let answers = Answers::new(Duration::from_secs(5));
+        let question = CacheKey::of(["a"]);
+        let answers = DecisionCache::new(Duration::from_secs(5));
         assert_eq!(answers.get(question, now), None);
         answers.keep(question, "alice", true, now);
         assert_eq!(answers.get(question, now + Duration::from_secs(4)), Some("alice"));
         assert_eq!(answers.get(question, now + Duration::from_secs(5)), None);
-        assert_eq!(answers.get(Fingerprint::of(["b"]), now), None);
-        let none = Answers::new(Duration::ZERO);
+        assert_eq!(answers.get(CacheKey::of(["b"]), now), None);
+        let none = DecisionCache::new(Duration::ZERO);
         none.keep(question, "alice", true, now);
         assert_eq!(none.get(question, now), None);
     }
 
     #[test]
     fn what_is_cut_up_in_another_way_is_another_question() {
-        assert_ne!(Fingerprint::of(["ab", "c"]), Fingerprint::of(["a", "bc"]));
-        assert_ne!(Fingerprint::of(["abc"]), Fingerprint::of(["abc", ""]));
+        assert_ne!(CacheKey::of(["ab", "c"]), CacheKey::of(["a", "bc"]));
+        assert_ne!(CacheKey::of(["abc"]), CacheKey::of(["abc", ""]));
     }
 
     #[test]
     fn made_up_questions_take_bounded_memory_and_drive_nobody_out() {
         let now = Instant::now();
-        let answers = Answers::new(Duration::from_secs(60));
-        answers.keep(Fingerprint::of(["alice"]), true, true, now);
+        let answers = DecisionCache::new(Duration::from_secs(60));
+        answers.keep(CacheKey::of(["alice"]), true, true, now);
         for made_up in 0..3 * GENERATION {
-            answers.keep(Fingerprint::of([made_up.to_string()]), false, false, now);
+            answers.keep(CacheKey::of([made_up.to_string()]), false, false, now);
         }
         let others = answers.others.lock().unwrap();
         assert!(others.young.len() + others.old.len() <= 2 * GENERATION);
         drop(others);
-        assert_eq!(answers.get(Fingerprint::of(["alice"]), now), Some(true));
-        assert_eq!(answers.get(Fingerprint::of(["14999"]), now), Some(false));
+        assert_eq!(answers.get(CacheKey::of(["alice"]), now), Some(true));
+        assert_eq!(answers.get(CacheKey::of(["14999"]), now), Some(false));
     }
 }

@@ -66,7 +66,7 @@ impl PrivateMedia {
 
     /// May this identity read this path, and why? The same question that a request asks.
     pub async fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
-        match Permit::ask(&*self.0.permissions, identity.clone(), path.clone()).await {
+        match Permit::authorize(&*self.0.permissions, identity.clone(), path.clone()).await {
             Ok(permit) => permit.decision().clone(),
             Err(denied) => denied.decision().clone(),
         }
@@ -74,7 +74,7 @@ impl PrivateMedia {
 
     /// Opens a file for an identity, for an application that does something else with it than send it.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
-        let permit = Permit::ask(&*self.0.permissions, identity, path).await;
+        let permit = Permit::authorize(&*self.0.permissions, identity, path).await;
         self.0.storage.open(&permit.map_err(StorageError::not_found)?).await
     }
 

@@ -15,7 +15,7 @@ const GENERATION: usize = 50_000;
 /// Whose session each token is, so that its signature is computed once. It belongs to one state of the accounts and goes with it, so
 /// what it says stays true; whether the session has ended is asked each time.
 #[derive(Default)]
-pub(super) struct Known(Mutex<Generations>);
+pub(super) struct SessionCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
@@ -26,7 +26,7 @@ struct Generations {
 /// A session, and whose it is.
 pub(super) type SignedIn = (Arc<Session>, Identity);
 
-impl Known {
+impl SessionCache {
     pub(super) fn get(&self, token: &str) -> Option<SignedIn> {
         let known = locked(&self.0);
         known.young.get(token).or_else(|| known.old.get(token)).cloned()

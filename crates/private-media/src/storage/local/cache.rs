@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::memory::InMemory;
 use super::super::{MediaFile, StorageError};
-use super::beneath::io_error;
+use super::resolve::io_error;
 use super::root::OpenRoot;
 use super::{LocalStorage, read};
 use crate::request::MediaPath;
@@ -24,7 +24,7 @@ const OVERHEAD: usize = 1 << 10;
 
 /// What [`LocalStorage::keep`] keeps of the files that were opened last.
 #[derive(Debug, Clone, Copy)]
-pub struct Keep {
+pub struct CacheOptions {
     /// How long after a look a file counts as what it was then. With nothing, it is looked at each time. A look at a small file reads
     /// it anew, as writes through a shared mapping (mmap) need not change its time.
     pub fresh: Duration,
@@ -36,8 +36,8 @@ pub struct Keep {
 
 /// The files that were opened last. It is asked by a permit's path alone, as it stands behind [`Storage::open`](crate::Storage::open).
 #[derive(Debug)]
-pub(super) struct Kept {
-    keep: Keep,
+pub(super) struct FileCache {
+    keep: CacheOptions,
     files: Mutex<Recent>,
 }
 
@@ -50,8 +50,8 @@ struct Entry {
     generation: u64,
 }
 
-impl Kept {
-    pub(super) fn new(keep: Keep) -> Self {
+impl FileCache {
+    pub(super) fn new(keep: CacheOptions) -> Self {
         Self { keep, files: Mutex::default() }
     }
 
@@ -233,12 +233,12 @@ impl Recent {
     fn forget(&mut self, path: &MediaPath) {
         self.old.remove(path);
         if let Some(entry) = self.young.remove(path) {
-            self.lighten(entry.weight());
+            self.subtract(entry.weight());
         }
     }
 
     /// Puts it among the young, and gives what that drives out.
-    fn insert(&mut self, path: MediaPath, entry: Entry, keep: Keep) -> Entries {
+    fn insert(&mut self, path: MediaPath, entry: Entry, keep: CacheOptions) -> Entries {
         self.forget(&path);
         let weight = entry.weight();
         let (bytes, handles) = (keep.bytes / 2, keep.handles / 2);
@@ -256,7 +256,7 @@ impl Recent {
         gone
     }
 
-    fn lighten(&mut self, weight: Weight) {
+    fn subtract(&mut self, weight: Weight) {
         self.weight.bytes = self.weight.bytes.saturating_sub(weight.bytes);
         self.weight.handles = self.weight.handles.saturating_sub(weight.handles);
     }
@@ -281,7 +281,8 @@ mod tests {
 
     fn place(fresh: Duration, bytes: usize, handles: usize) -> Place {
         let root = tempfile::tempdir().unwrap();
-        let storage = LocalStorage::open_root(root.path()).unwrap().keep(Keep { fresh, bytes, handles });
+        let storage =
+            LocalStorage::open_root(root.path()).unwrap().keep(CacheOptions { fresh, bytes, handles });
         Place { root, storage }
     }
 
@@ -298,7 +299,7 @@ mod tests {
 
         async fn open(&self, name: &str) -> Result<MediaFile, StorageError> {
             let permit =
-                Permit::ask(&|_: &Identity, _: &MediaPath| true, Identity::Anonymous, path(name)).await;
+                Permit::authorize(&|_: &Identity, _: &MediaPath| true, Identity::Anonymous, path(name)).await;
             self.storage.open(&permit.unwrap()).await
         }
 
