@@ -16,7 +16,6 @@ pub mod front;
 pub mod fuzzing;
 mod gateway;
 mod health;
-mod listener;
 mod log;
 mod output;
 mod readers;
@@ -36,8 +35,8 @@ use private_media::identity::accounts::NewAccount;
 use crate::account::Wait;
 use crate::config::{Config, ConfigError};
 
-pub use gateway::{Gateway, GatewayError, Limits};
-pub use listener::TooFewOpenFiles;
+pub use gateway::{Gateway, GatewayError};
+pub use private_media_listener::{Limits, TooFewOpenFiles};
 
 /// The program, from its arguments to its exit code.
 #[must_use]

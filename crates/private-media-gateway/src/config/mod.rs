@@ -17,7 +17,6 @@ use std::time::Duration;
 use private_media::permission::{Grant, Grants};
 
 use crate::front::{Part, Server, SiteError, urls};
-use crate::gateway::Limits;
 use crate::state::{StateError, StateUrl};
 
 pub(crate) use identity::{Django, Source};
@@ -83,12 +82,11 @@ impl Config {
             grants: grants(&layers.get(&keys::GRANT))?,
             revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(duration)?,
             max_connections_is_set: *layers.get(&keys::MAX_CONNECTIONS).origin() != Origin::Default,
-            limits: Limits {
-                max_connections: layers.get(&keys::MAX_CONNECTIONS).parse_with(connections)?,
-                header_timeout: layers.get(&keys::HEADER_TIMEOUT).parse_with(positive_duration)?,
-                min_rate: layers.get(&keys::MIN_RATE).parse_with(min_rate)?,
-                shutdown_timeout: layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(duration)?,
-            },
+            limits: Limits::default()
+                .max_connections(layers.get(&keys::MAX_CONNECTIONS).parse_with(connections)?)
+                .header_timeout(layers.get(&keys::HEADER_TIMEOUT).parse_with(positive_duration)?)
+                .min_rate(layers.get(&keys::MIN_RATE).parse_with(min_rate)?)
+                .shutdown_timeout(layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(duration)?),
             layers,
         })
     }

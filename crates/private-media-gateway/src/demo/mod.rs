@@ -26,7 +26,7 @@ use private_media::{
 };
 
 use crate::config::ConfigError;
-use crate::gateway::{GatewayError, Limits};
+use crate::gateway::GatewayError;
 use crate::health::Health;
 use crate::output;
 use crate::serve;
@@ -63,7 +63,7 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
         .map_err(|problem| ConfigError::new(format!("--listen {listen:?}: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
     let limits =
-        Limits { max_connections: 1000, shutdown_timeout: Duration::from_secs(2), ..Limits::default() };
+        Limits::default().max_connections(1000).shutdown_timeout(Duration::from_secs(2));
     let open = async || {
         let root = folder.path().join("private");
         std::fs::create_dir(&root).map_err(|e| error(&e))?;

@@ -35,13 +35,13 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 
 /// An open file as delivery takes it.
 pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
-    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file })))
+    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(file) })))
 }
 
 #[derive(Debug)]
 struct LocalFile {
     root: Arc<OpenRoot>,
-    file: File,
+    file: Arc<File>,
 }
 
 impl ReadAt for LocalFile {
@@ -72,7 +72,7 @@ impl ReadAt for LocalFile {
         (is_same && self.root.is_at_its_path()).then(|| name.to_path_buf())
     }
 
-    fn as_file(&self) -> Option<&File> {
+    fn as_file(&self) -> Option<&Arc<File>> {
         Some(&self.file)
     }
 }
