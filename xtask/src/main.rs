@@ -7,6 +7,7 @@ mod advisories;
 mod bench;
 mod django;
 mod fuzz;
+mod links;
 mod machine;
 mod media;
 mod python;
