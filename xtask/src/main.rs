@@ -10,6 +10,7 @@ mod fuzz;
 mod links;
 mod machine;
 mod media;
+mod pages;
 mod python;
 mod soak;
 mod tests;

@@ -9,6 +9,7 @@ use crate::django;
 use crate::fuzz;
 use crate::links;
 use crate::machine::{self, cargo, exists, step};
+use crate::pages::script_of;
 use crate::python;
 use crate::soak;
 
@@ -149,39 +150,6 @@ fn check_brief(page: &str, commands: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the commands of a page: its `sh test` blocks, and the assertions that readers do not see.
-fn script_of(page: &str) -> Result<String, String> {
-    let text = std::fs::read_to_string(page).map_err(|error| format!("{page}: {error}"))?;
-    commands_in(&text).map_err(|error| format!("{page}: {error}"))
-}
-
-/// Returns the lines of all `sh test` blocks and of all `<!-- test` comments, in the order of the page.
-fn commands_in(text: &str) -> Result<String, &'static str> {
-    let mut script = String::new();
-    let mut blocks = 0;
-    let mut end = None;
-    for line in text.lines() {
-        match (end, line) {
-            (None, "```sh test") => {
-                end = Some("```");
-                blocks += 1;
-            }
-            (None, "<!-- test") => end = Some("-->"),
-            (Some(last), line) if line == last => end = None,
-            (Some(_), line) => {
-                script.push_str(line);
-                script.push('\n');
-            }
-            (None, _) => {}
-        }
-    }
-    match (end, blocks) {
-        (Some(_), _) => Err("the last block is not closed"),
-        (None, 0) => Err("no block to test; begin one with ```sh test"),
-        (None, _) => Ok(script),
-    }
-}
-
 fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
     let root = std::env::current_dir().map_err(|error| error.to_string())?;
     let folder = root.join("target/commands");
@@ -201,19 +169,4 @@ fn browser() -> Result<(), String> {
     let mut tests = Command::new(&python);
     tests.args(["-m", "pytest", "tests/browser"]).env("PRIVATE_MEDIA_BIN", program);
     step(tests.env("PRIVATE_MEDIA_PYTHON", python::with_the_wheel()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::commands_in;
-
-    #[test]
-    fn commands_are_blocks_and_hidden_assertions_in_order() {
-        let page = "# A\n```sh test\nrun a\n```\ntext\n<!-- test\ntest a = b\n-->\n```sh\nnot this\n```\n\
-                    <!-- nor this -->\n```sh test\nrun b\n```\n";
-        assert_eq!(commands_in(page).unwrap(), "run a\ntest a = b\nrun b\n");
-        assert!(commands_in("<!-- test\ntrue\n-->\n").is_err(), "no visible command");
-        assert!(commands_in("```sh test\nrun a\n").is_err(), "an open block");
-        assert!(commands_in("```sh test\nrun a\n```\n<!-- test\nfalse\n").is_err(), "an open comment");
-    }
 }
