@@ -21,6 +21,7 @@ use crate::limits::Limits;
 use crate::peer::PeerState;
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
+use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 
 /// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
@@ -140,6 +141,7 @@ impl Server {
                     let Some((stream, addr)) = accepted.take() else { continue };
                     // Small responses are not held back; long ones come in pieces that fill packets anyway.
                     let _ = stream.set_nodelay(true);
+                    let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =
                         Connection::new(stream, peer, handler.clone(), limits, drain.clone(), stats);

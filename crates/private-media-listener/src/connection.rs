@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use crate::BUFFER;
@@ -28,10 +27,8 @@ use crate::min_rate::MinRateStream;
 use crate::page_cache::{self, FileKey};
 use crate::peer::{self, PeerState};
 use crate::piece::{FileSlice, Piece, ResponseBody, poll_piece};
-use crate::sendfile::{self, MAX_SLICE, SendfileStream};
+use crate::sendfile::{self, MAX_SLICE, Transport};
 use crate::stats::Stats;
-
-pub(crate) type Stream = MinRateStream<SendfileStream>;
 
 /// A head and content that are not longer than this are sent in one piece, in bytes. The kernel takes one piece faster than several, by
 /// more than the copy costs. A shorter slice of a file is read for that: this is cheaper than sendfile(2).
@@ -62,8 +59,8 @@ enum Next {
 }
 
 /// A connection that is served.
-pub(crate) struct Connection<H> {
-    pub(crate) stream: Stream,
+pub(crate) struct Connection<H, T> {
+    pub(crate) stream: MinRateStream<T>,
     pub(crate) peer: PeerState,
     pub(crate) handler: H,
     pub(crate) limits: Limits,
@@ -77,16 +74,15 @@ pub(crate) struct Connection<H> {
     deadline: Deadline,
 }
 
-impl<H: Handler> Connection<H> {
+impl<H: Handler, T: Transport> Connection<H, T> {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: T,
         peer: PeerState,
         handler: H,
         limits: Limits,
         drain: Drain,
         stats: Arc<Stats>,
     ) -> Self {
-        let stream = SendfileStream::new(stream, Arc::clone(&stats));
         Self {
             stream: MinRateStream::new(stream, limits.min_rate),
             peer,
@@ -188,8 +184,7 @@ impl<H: Handler> Connection<H> {
             match poll_fn(|context| Poll::Ready(response.as_mut().poll(context))).await {
                 Poll::Ready(response) => response,
                 Poll::Pending => {
-                    let tcp = self.stream.io().tcp();
-                    let poll_closed = |context: &mut Context<'_>| peer::poll_closed(tcp, context);
+                    let poll_closed = |context: &mut Context<'_>| self.stream.io().poll_closed(context);
                     peer::response_or_reset(response, &self.peer, poll_closed).await?
                 }
             }
@@ -242,7 +237,7 @@ async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 
 /// Sends the content of a response behind what is in the buffer, and leaves the buffer empty.
 async fn send(
-    stream: &mut Stream,
+    stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
     mut body: impl ResponseBody,
     mut framing: Framing,
@@ -286,7 +281,11 @@ async fn send(
 }
 
 /// Sends bytes, or puts them into the buffer if they fit.
-async fn send_bytes(stream: &mut Stream, buffer: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
+async fn send_bytes(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    bytes: &[u8],
+) -> io::Result<()> {
     if buffer.len() + bytes.len() <= JOINED {
         buffer.extend_from_slice(bytes);
         return Ok(());
@@ -296,7 +295,11 @@ async fn send_bytes(stream: &mut Stream, buffer: &mut Vec<u8>, bytes: &[u8]) -> 
 }
 
 /// Sends a slice of a file: a short one through the buffer, a long one with sendfile(2).
-async fn send_file(stream: &mut Stream, buffer: &mut Vec<u8>, mut slice: FileSlice) -> io::Result<()> {
+async fn send_file(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    mut slice: FileSlice,
+) -> io::Result<()> {
     let key = FileKey::of(&slice.file)?;
     if slice.len < JOINED as u64 || !page_cache::can_tell(&slice.file, key, slice.offset) {
         while !slice.is_empty() {
@@ -331,13 +334,21 @@ async fn read(slice: &FileSlice) -> io::Result<Bytes> {
 }
 
 /// Sends what is in the buffer, and empties it.
-async fn flush(stream: &mut Stream, buffer: &mut Vec<u8>, more: bool) -> io::Result<()> {
+async fn flush(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    more: bool,
+) -> io::Result<()> {
     let sent = if buffer.is_empty() { Ok(()) } else { send_all(stream, buffer, more).await };
     buffer.clear();
     sent
 }
 
-async fn send_all(stream: &mut Stream, mut bytes: &[u8], more: bool) -> io::Result<()> {
+async fn send_all(
+    stream: &mut MinRateStream<impl Transport>,
+    mut bytes: &[u8],
+    more: bool,
+) -> io::Result<()> {
     poll_fn(|context| {
         while !bytes.is_empty() {
             let sent = stream.poll_with(context, |stream, context| stream.poll_send(context, bytes, more));

@@ -19,14 +19,19 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::BUFFER;
-use crate::connection::{Connection, Stream};
+use crate::connection::Connection;
 use crate::handler::Handler;
 use crate::head::parse::{Content, Message};
+use crate::min_rate::MinRateStream;
 use crate::peer;
 use crate::request_body::RequestBody;
+use crate::sendfile::Transport;
 
 /// Serves the request that the connection's unread bytes begin with. Returns whether another may follow.
-pub(crate) async fn serve<H: Handler>(connection: &mut Connection<H>, message: Message) -> io::Result<bool> {
+pub(crate) async fn serve<H: Handler, T: Transport>(
+    connection: &mut Connection<H, T>,
+    message: Message,
+) -> io::Result<bool> {
     let unread = std::mem::take(&mut connection.unread);
     let stream = Mutex::new(RequestStream::new(&mut connection.stream, unread, message));
     let shared = SharedStream(&stream);
@@ -37,8 +42,7 @@ pub(crate) async fn serve<H: Handler>(connection: &mut Connection<H>, message: M
         request.extensions_mut().remove::<OnUpgrade>();
         let request = request.map(|content| RequestBody::new(content, min_rate));
         let progress = request.body().progress();
-        let poll_closed =
-            |context: &mut Context<'_>| peer::poll_closed(shared.lock().stream.io().tcp(), context);
+        let poll_closed = |context: &mut Context<'_>| shared.lock().stream.io().poll_closed(context);
         let response = handler.respond(request, peer);
         let mut response = peer::response_or_reset(response, peer, poll_closed).await?;
         if response.status().is_informational() {
@@ -74,8 +78,8 @@ pub(crate) async fn serve<H: Handler>(connection: &mut Connection<H>, message: M
 
 /// A stream that ends after one request.
 #[derive(Debug)]
-struct RequestStream<'a> {
-    stream: &'a mut Stream,
+struct RequestStream<'a, T> {
+    stream: &'a mut MinRateStream<T>,
     /// What was read from the stream before.
     unread: Vec<u8>,
     /// How many bytes of the request hyper has not read; `None` if that is unknown, and nothing follows the request.
@@ -84,8 +88,8 @@ struct RequestStream<'a> {
     is_complete: bool,
 }
 
-impl<'a> RequestStream<'a> {
-    fn new(stream: &'a mut Stream, unread: Vec<u8>, message: Message) -> Self {
+impl<'a, T> RequestStream<'a, T> {
+    fn new(stream: &'a mut MinRateStream<T>, unread: Vec<u8>, message: Message) -> Self {
         let left = match message.content {
             Content::Length(len) => Some(len.saturating_add(message.head_len as u64)),
             Content::Chunked => None,
@@ -94,7 +98,7 @@ impl<'a> RequestStream<'a> {
     }
 }
 
-impl AsyncRead for RequestStream<'_> {
+impl<T: AsyncRead + Unpin> AsyncRead for RequestStream<'_, T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -125,16 +129,23 @@ impl AsyncRead for RequestStream<'_> {
 }
 
 /// A stream that hyper reads and writes, and that the service looks at. One task polls both, so the lock is always free.
-#[derive(Clone, Copy)]
-struct SharedStream<'a, 'b>(&'a Mutex<RequestStream<'b>>);
+struct SharedStream<'a, 'b, T>(&'a Mutex<RequestStream<'b, T>>);
 
-impl<'a, 'b> SharedStream<'a, 'b> {
-    fn lock(self) -> MutexGuard<'a, RequestStream<'b>> {
+impl<T> Clone for SharedStream<'_, '_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SharedStream<'_, '_, T> {}
+
+impl<'a, 'b, T> SharedStream<'a, 'b, T> {
+    fn lock(self) -> MutexGuard<'a, RequestStream<'b, T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AsyncRead for SharedStream<'_, '_> {
+impl<T: Transport> AsyncRead for SharedStream<'_, '_, T> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -144,7 +155,7 @@ impl AsyncRead for SharedStream<'_, '_> {
     }
 }
 
-impl AsyncWrite for SharedStream<'_, '_> {
+impl<T: Transport> AsyncWrite for SharedStream<'_, '_, T> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *self.lock().stream).poll_write(context, bytes)
     }

@@ -77,14 +77,9 @@ where
 {
     async fn call(mut self, mut request: Request<RequestBody>, peer: PeerState) -> Response<B> {
         request.extensions_mut().insert(peer);
-        match poll_fn(|context| self.0.poll_ready(context)).await {
-            Ok(()) => {}
-            Err(never) => match never {},
-        }
-        match self.0.call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
+        let Ok(()) = poll_fn(|context| self.0.poll_ready(context)).await;
+        let Ok(response) = self.0.call(request).await;
+        response
     }
 }
 

@@ -49,6 +49,8 @@ mod limits;
 mod min_rate;
 mod open_files;
 mod page_cache;
+#[cfg(any(test, fuzzing))]
+mod parity;
 mod peer;
 mod piece;
 mod request_body;
@@ -71,3 +73,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much of a request head one connection buffers, in bytes.
 const BUFFER: usize = 16 << 10;
+
+/// Compares the listener with hyper, for the fuzz target `connection`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn check_parity(pieces: &[&[u8]]) -> Result<(), String> {
+    parity::check(pieces)
+}

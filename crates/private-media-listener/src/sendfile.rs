@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::{self, FileKey};
+use crate::peer;
 use crate::piece::FileSlice;
 use crate::stats::Stats;
 
@@ -26,6 +27,31 @@ const SHORT_TURN: usize = 64 << 10;
 thread_local! {
     /// How many small responses this thread has sent.
     static SMALL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The stream of a connection. Tests have one in memory.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send {
+    /// Reads what has arrived, and appends it to the buffer as far as that has capacity.
+    fn poll_read_append(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Sends bytes. `more` says that the response continues, so that the next part can share a packet.
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>>;
+
+    /// Sends the beginning of a slice, and takes that off the slice. The slice is not empty, and `key` is the key of its file.
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        slice: &mut FileSlice,
+        key: FileKey,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the stream: unread
+    /// bytes hide what follows them.
+    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 /// A TCP stream that can send slices of files.
@@ -45,52 +71,6 @@ pub(crate) struct SendfileStream {
 impl SendfileStream {
     pub(crate) fn new(stream: TcpStream, stats: Arc<Stats>) -> Self {
         Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
-    }
-
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        &self.stream
-    }
-
-    /// Reads what has arrived, and appends it to the buffer as far as that has capacity.
-    pub(crate) fn poll_read_append(
-        &mut self,
-        context: &mut Context<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        // A connection that reads has sent a response to its end.
-        self.sent = 0;
-        pin!(self.stream.read_buf(buffer)).poll(context)
-    }
-
-    /// Sends the beginning of a slice, and takes that off the slice. The slice is not empty, and `key` is the key of its file.
-    pub(crate) fn poll_send_file(
-        &mut self,
-        context: &mut Context<'_>,
-        slice: &mut FileSlice,
-        key: FileKey,
-    ) -> Poll<io::Result<usize>> {
-        if self.sent >= self.turn {
-            self.sent = 0;
-            // The task is polled again after the others.
-            let mut turn = pin!(tokio::task::yield_now());
-            if turn.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
-        if self.sent == 0 {
-            let small = SMALL.get();
-            self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
-        }
-        let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
-        let cached = ready!(self.poll_cached(context, slice, key, len))?;
-        let count = ready!(self.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
-        if count == 0 {
-            return Poll::Ready(Err(file_shrank()));
-        }
-        slice.advance(count);
-        self.sent += count;
-        self.stats.count_sendfile(count);
-        Poll::Ready(Ok(count))
     }
 
     /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If there is none, they are read on the
@@ -122,17 +102,6 @@ impl SendfileStream {
         }
     }
 
-    /// Sends bytes. `more` says that the response continues, so that the next part can share a packet.
-    pub(crate) fn poll_send(
-        &self,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-        more: bool,
-    ) -> Poll<io::Result<usize>> {
-        SMALL.set(SMALL.get() + u64::from(!more));
-        self.poll_writable(context, || send_bytes(&self.stream, bytes, more))
-    }
-
     /// Tries to send immediately; on `WouldBlock`, waits until the socket is writable.
     fn poll_writable(
         &self,
@@ -147,6 +116,57 @@ impl SendfileStream {
             result = self.stream.try_io(Interest::WRITABLE, &send);
         }
         Poll::Ready(result)
+    }
+}
+
+impl Transport for SendfileStream {
+    fn poll_read_append(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        // A connection that reads has sent a response to its end.
+        self.sent = 0;
+        pin!(self.stream.read_buf(buffer)).poll(context)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        slice: &mut FileSlice,
+        key: FileKey,
+    ) -> Poll<io::Result<usize>> {
+        if self.sent >= self.turn {
+            self.sent = 0;
+            // The task is polled again after the others.
+            let mut turn = pin!(tokio::task::yield_now());
+            if turn.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        if self.sent == 0 {
+            let small = SMALL.get();
+            self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
+        }
+        let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
+        let cached = ready!(self.poll_cached(context, slice, key, len))?;
+        let count = ready!(self.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
+        if count == 0 {
+            return Poll::Ready(Err(file_shrank()));
+        }
+        slice.advance(count);
+        self.sent += count;
+        self.stats.count_sendfile(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>> {
+        SMALL.set(SMALL.get() + u64::from(!more));
+        self.poll_writable(context, || send_bytes(&self.stream, bytes, more))
+    }
+
+    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        peer::poll_closed(&self.stream, context)
     }
 }
 

@@ -25,7 +25,7 @@ pub use identity::DjangoSessions;
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
 pub use permission::{Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
-pub use service::{AccessRecord, MediaService};
+pub use service::{AccessRecord, MediaOr, MediaService};
 pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
 
 /// The code in the documentation compiles.

@@ -9,6 +9,7 @@ use futures_core::future::BoxFuture;
 use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Either;
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
@@ -97,7 +98,7 @@ impl MediaService {
     pub async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
-        let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
+        let path = self.below(head.uri.path());
         let answer = match path {
             Some(path) => inner.answer(head, path, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
@@ -129,6 +130,59 @@ impl MediaService {
         let mut headers = common_headers();
         headers.insert(VARY, self.media.inner().vary.clone());
         headers
+    }
+
+    /// Serves all requests outside the prefix of [`MediaService::at`] with another service, so that media and pages share one address.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use private_media::{PrivateMedia, storage::MemoryStorage};
+    ///
+    /// let app = Router::new().route("/", get(|| async { "all cars" }));
+    /// let media = PrivateMedia::builder(MemoryStorage::new()).build();
+    /// let site = media.service().at("/private/").or(app);
+    /// # let _: private_media::MediaOr<Router> = site;
+    /// ```
+    #[must_use]
+    pub fn or<S>(self, other: S) -> MediaOr<S> {
+        MediaOr { media: self, other }
+    }
+
+    /// Returns the rest of a path below the prefix, with its slash.
+    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
+    }
+}
+
+/// Serves private media below a prefix, and everything else with another service. Made by [`MediaService::or`].
+#[derive(Debug, Clone)]
+pub struct MediaOr<S> {
+    media: MediaService,
+    other: S,
+}
+
+impl<B, S, R> Service<Request<B>> for MediaOr<S>
+where
+    S: Service<Request<B>, Response = Response<R>, Future: Send + 'static>,
+{
+    type Response = Response<Either<MediaBody, R>>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.other.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.media.below(request.uri().path()).is_none() {
+            let response = self.other.call(request);
+            return Box::pin(async { Ok(response.await?.map(Either::Right)) });
+        }
+        let response = self.media.call(request);
+        Box::pin(async {
+            let Ok(response) = response.await;
+            Ok(response.map(Either::Left))
+        })
     }
 }
 

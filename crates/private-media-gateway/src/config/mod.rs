@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use private_media::permission::{Grant, Grants};
+use private_media_listener::Limits;
 
 use crate::front::{Part, Server, SiteError, urls};
 use crate::state::{StateError, StateUrl};

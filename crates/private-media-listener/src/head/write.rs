@@ -27,6 +27,7 @@ impl WriteHeaders for HeaderMap {
 #[derive(Debug)]
 pub struct HeaderWriter<'a> {
     to: &'a mut Vec<u8>,
+    needs_content_length: bool,
     content_length: Option<u64>,
     closes: bool,
 }
@@ -43,7 +44,15 @@ impl HeaderWriter<'_> {
         }
     }
 
-    /// Writes fields that are serialized already: lines of `name: value` that each end in CRLF. None of them may frame the message.
+    /// Returns whether the response needs a `Content-Length` from its headers, as a response to HEAD does. In all other responses the
+    /// length of the body is written, so that looking one up would be for nothing.
+    #[must_use]
+    pub fn needs_content_length(&self) -> bool {
+        self.needs_content_length
+    }
+
+    /// Writes fields that are serialized already: lines of `name: value` that each end in CRLF, whole or in parts. None of them may
+    /// frame the message.
     pub fn lines(&mut self, lines: &[u8]) {
         self.to.extend_from_slice(lines);
     }
@@ -74,11 +83,14 @@ pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
             write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
         }
     }
-    let mut writer = HeaderWriter { to, content_length: None, closes: false };
+    let exact = response.body.size_hint().exact();
+    let needs_content_length =
+        exact.is_none() || *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
+    let mut writer = HeaderWriter { to, needs_content_length, content_length: None, closes: false };
     response.headers.write(&mut writer);
-    let HeaderWriter { to, content_length, closes } = writer;
+    let HeaderWriter { to, content_length, closes, .. } = writer;
     *is_last |= closes;
-    let framing = match (status, response.body.size_hint().exact()) {
+    let framing = match (status, exact) {
         // A 204 has no content, and says no length (RFC 9110 section 8.6).
         (StatusCode::NO_CONTENT, _) => Framing::Length(0),
         // Without content, a HEAD and a 304 have the length of what they leave out, if it is known.
@@ -168,7 +180,13 @@ mod tests {
             ("GET", 204, vec![], Some(""), "204 No Content"),
             ("GET", 404, vec![], Some("no\n"), "404 Not Found|content-length: 3"),
             ("GET", 299, vec![], Some(""), "299 |content-length: 0"),
-            ("GET", 200, vec![("connection", "close")], Some(""), "200 OK|content-length: 0|connection: close"),
+            (
+                "GET",
+                200,
+                vec![("connection", "close")],
+                Some(""),
+                "200 OK|content-length: 0|connection: close",
+            ),
             ("GET", 200, vec![], None, "200 OK|transfer-encoding: chunked"),
             ("GET", 200, vec![("content-length", "5")], None, "200 OK|content-length: 5"),
             ("GET", 200, vec![("content-length", "x")], None, "200 OK|transfer-encoding: chunked"),
@@ -176,7 +194,12 @@ mod tests {
             (
                 "GET",
                 200,
-                vec![("content-length", "99"), ("transfer-encoding", "gzip"), ("date", "never"), ("connection", "x")],
+                vec![
+                    ("content-length", "99"),
+                    ("transfer-encoding", "gzip"),
+                    ("date", "never"),
+                    ("connection", "x"),
+                ],
                 Some("hello"),
                 "200 OK|content-length: 5",
             ),
@@ -187,7 +210,9 @@ mod tests {
             }
             let body = match content {
                 Some(text) => Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync(),
-                None => StreamBody::new(stream::empty::<Result<Frame<Bytes>, crate::BoxError>>()).boxed_unsync(),
+                None => {
+                    StreamBody::new(stream::empty::<Result<Frame<Bytes>, crate::BoxError>>()).boxed_unsync()
+                }
             };
             let response = RawResponse::from(response.body(body).unwrap());
             let (mut written, mut is_last) = (Vec::new(), false);
@@ -216,7 +241,9 @@ mod tests {
         let text = String::from_utf8(written).unwrap();
         let (head, content) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(content, "bad request\n");
-        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.contains("\r\ncontent-length: 12\r\n"));
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\n") && head.contains("\r\ncontent-length: 12\r\n")
+        );
         assert!(head.contains("\r\nconnection: close\r\n"));
     }
 }

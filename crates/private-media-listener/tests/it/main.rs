@@ -1,1 +1,4 @@
-//! Tests
+//! Promises of the listener, over real connections.
+
+mod serving;
+mod support;

@@ -253,6 +253,16 @@ impl Body for MediaBody {
     }
 }
 
+#[cfg(feature = "listener")]
+impl private_media_listener::ResponseBody for MediaBody {
+    fn next_file(&mut self, max_len: u64) -> Option<private_media_listener::FileSlice> {
+        let (file, offset, len) = self.next_file_range()?;
+        let (file, len) = (Arc::clone(file.as_file()?), len.min(max_len));
+        self.skip(len);
+        Some(private_media_listener::FileSlice::new(file, offset, len))
+    }
+}
+
 impl fmt::Debug for MediaBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MediaBody")

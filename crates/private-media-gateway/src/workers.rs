@@ -1,0 +1,221 @@
+//! Threads, sockets and runtimes: serves a site until the signal to stop.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use private_media_listener::{ConnectionLimit, Drained, Limits, OpenFiles, Server};
+use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
+
+use crate::error::GatewayError;
+use crate::log;
+use crate::open::cached_handles;
+use crate::runtime;
+use crate::signals::{self, Shutdown, Stop};
+use crate::site::Site;
+
+/// What the process opens beside workers and connections: the root, the thread of signals, 8 descriptors of a state database, 24 of a pool
+/// of 8 SQLite connections, and files and folders that are looked at for a moment.
+const OWN_FILES: u64 = 64;
+/// How long a runtime's end waits for work that hangs, such as a read from a disk that gives no answer.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
+/// How long an end that was forced waits for the log.
+const FORCED_FLUSH: Duration = Duration::from_millis(100);
+
+/// Where and with what a site is served.
+pub(crate) struct Options<'a> {
+    pub(crate) listen: &'a [SocketAddr],
+    pub(crate) workers: usize,
+    pub(crate) limits: Limits,
+    /// Whether somebody asked for this many connections, so that serving fewer is worth a warning.
+    pub(crate) max_connections_is_set: bool,
+}
+
+/// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
+///
+/// Each worker is a thread with a runtime and a socket of its own; the calling thread is the first worker. The site is opened in the
+/// first worker's runtime, which runs until all workers have ended.
+pub(crate) fn serve<E>(
+    options: &Options<'_>,
+    open: impl AsyncFnOnce() -> Result<Site, E>,
+    on_bound: impl FnOnce(SocketAddr),
+) -> Result<Shutdown, GatewayError<E>> {
+    let own_files = OWN_FILES + cached_handles() as u64;
+    let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
+        .map_err(GatewayError::OpenFiles)?;
+    // Before anything that takes time, so that no signal meets the system's default.
+    let stop = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
+    let runtime = runtime::new().map_err(GatewayError::Start)?;
+    let shutdown = run(options, open_files, &runtime, &stop, open, on_bound);
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+    log::flush(if let Ok(Shutdown::Forced) = shutdown { FORCED_FLUSH } else { log::FLUSH_TIMEOUT });
+    shutdown
+}
+
+fn run<E>(
+    options: &Options<'_>,
+    open_files: OpenFiles,
+    runtime: &Runtime,
+    stop: &Stop,
+    open: impl AsyncFnOnce() -> Result<Site, E>,
+    on_bound: impl FnOnce(SocketAddr),
+) -> Result<Shutdown, GatewayError<E>> {
+    let Options { listen, workers, limits, max_connections_is_set } = *options;
+    let opened = runtime.block_on(async {
+        tokio::select! {
+            site = open() => Some(site),
+            () = stop.requested() => None,
+        }
+    });
+    let Some(site) = opened.transpose().map_err(GatewayError::Open)? else {
+        tracing::info!("stopped before serving");
+        return Ok(Shutdown::Graceful);
+    };
+    std::thread::scope(|scope| {
+        // A thread that is sent no work, as there is an error, ends at once.
+        let (work, waiting): (Vec<_>, Vec<_>) = (1..workers).map(|_| mpsc::sync_channel::<Worker>(1)).unzip();
+        let mut threads = Vec::new();
+        for waiting in waiting {
+            let runtime = runtime::new().map_err(GatewayError::Start)?;
+            let run = move || {
+                let ended = waiting.recv().map_or(Ok(false), |worker| worker.run(&runtime));
+                runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+                ended
+            };
+            let thread = std::thread::Builder::new().name("worker".into());
+            threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
+        }
+        let mut listeners =
+            private_media_listener::bind(listen, workers).map_err(GatewayError::Listen)?.into_iter();
+        let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
+        let address = listener.local_addr().map_err(GatewayError::Listen)?;
+        log_open_files(open_files, limits.max_connections, max_connections_is_set);
+        on_bound(address);
+        let connections = ConnectionLimit::new(open_files.connections());
+        let all = Arc::new(Barrier::new(workers));
+        let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
+        for (work, listener) in work.iter().zip(listeners) {
+            // It waits for exactly this.
+            let _ = work.send(first.with_listener(listener));
+        }
+        let mut ended = vec![first.run(runtime)];
+        ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
+        tracing::info!("stopped");
+        let forced =
+            ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
+        Ok(if forced.contains(&true) { Shutdown::Forced } else { Shutdown::Graceful })
+    })
+}
+
+/// What one worker serves.
+struct Worker {
+    listener: TcpListener,
+    connections: ConnectionLimit,
+    site: Site,
+    limits: Limits,
+    stop: Stop,
+    all: Arc<Barrier>,
+}
+
+/// A worker ended without being told to. The log says why.
+#[derive(Debug)]
+struct WorkerFailed;
+
+impl Worker {
+    fn with_listener(&self, listener: TcpListener) -> Self {
+        Self {
+            listener,
+            connections: self.connections.clone(),
+            site: self.site.clone(),
+            limits: self.limits,
+            stop: self.stop.clone(),
+            all: Arc::clone(&self.all),
+        }
+    }
+
+    fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
+        let Self { listener, connections, site, limits, stop, all } = self;
+        runtime.block_on(async {
+            let ended = supervised(serve_site(listener, connections, site, limits, &stop), &stop).await;
+            // What one runtime began, such as a database's connection, another one's requests may still be using.
+            all.wait().await;
+            ended
+        })
+    }
+}
+
+/// Serves until the process is to stop. Returns whether the end was forced.
+async fn serve_site(
+    listener: TcpListener,
+    connections: ConnectionLimit,
+    site: Site,
+    limits: Limits,
+    stop: &Stop,
+) -> std::io::Result<bool> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let server = Server::new(listener, limits).connection_limit(connections);
+    let stats = server.stats();
+    let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
+    tracing::debug!(
+        fast_requests = stats.fast_requests(),
+        fallback_requests = stats.fallback_requests(),
+        sendfile_bytes = stats.sendfile_bytes(),
+        "worker stopped"
+    );
+    Ok(drained == Drained::Forced)
+}
+
+/// Logs that fewer connections than wanted are served: a warning if the limit was set.
+fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
+    let Some(needed) = open_files.shortage() else { return };
+    let (limit, connections) = (open_files.limit(), open_files.connections());
+    let message = format!(
+        "serving {connections} connections at a time: limits.max_connections = {wanted} needs {needed} open files (ulimit -n)"
+    );
+    if is_set {
+        tracing::warn!(limit, connections, "{message}");
+    } else {
+        tracing::info!(limit, connections, "{message}");
+    }
+}
+
+/// Waits for a worker's end. One that fails or panics would leave its share of the clients without answers, so it stops all others.
+async fn supervised(
+    serving: impl Future<Output = std::io::Result<bool>>,
+    stop: &Stop,
+) -> Result<bool, WorkerFailed> {
+    let problem = match AssertUnwindSafe(serving).catch_unwind().await {
+        Ok(Ok(forced)) => return Ok(forced),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "panic".to_owned(),
+    };
+    tracing::error!(problem, "a worker has failed: the process ends");
+    stop.force();
+    Err(WorkerFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_fails_or_panics_stops_all_others() {
+        type Serving = Box<dyn FnOnce() -> std::io::Result<bool>>;
+        let failures: [Serving; 2] =
+            [Box::new(|| Err(std::io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
+        for fail in failures {
+            let stop = signals::handle(Duration::from_secs(60)).unwrap();
+            let others = stop.clone();
+            let other = tokio::spawn(async move { others.forced().await });
+            assert!(supervised(async { fail() }, &stop).await.is_err());
+            other.await.unwrap();
+        }
+        let stop = signals::handle(Duration::from_secs(60)).unwrap();
+        assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
+        assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
+    }
+}
