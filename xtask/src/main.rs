@@ -1,9 +1,11 @@
 //! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
 //! `cargo xtask advisories` looks for vulnerable dependencies; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask soak` runs the
-//! gateway under load and faults for many minutes; `cargo xtask bench` compares the gateway with other servers.
+//! gateway under load and faults for many minutes; `cargo xtask bench` compares the gateway with other servers;
+//! `cargo xtask circles` prints the circles between modules.
 
 mod advisories;
 mod bench;
+mod circles;
 mod django;
 mod fuzz;
 mod machine;
@@ -20,10 +22,11 @@ fn main() -> ExitCode {
             machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
         }
         Some("advisories") => advisories::check().map(drop),
+        Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(std::env::args().skip(2)),
         Some("bench") => bench::run(std::env::args().skip(2)),
         Some("soak") => soak::run(std::env::args().skip(2)),
-        _ => Err("usage: cargo xtask test | python | advisories | fuzz | bench | soak".into()),
+        _ => Err("usage: cargo xtask test | python | advisories | circles | fuzz | bench | soak".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
