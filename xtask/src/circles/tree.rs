@@ -73,7 +73,9 @@ impl Reader<'_> {
     fn module(&mut self, module: Module, folder: &Path, items: &[Item]) -> Result<ModuleId, String> {
         let id = self.krate.modules.len();
         let mut contents = Contents { module, children: vec![] };
-        items.iter().for_each(|item| contents.visit_item(item));
+        for item in items {
+            contents.visit_item(item);
+        }
         let Contents { module, children } = contents;
         let (path, file) = (module.path.clone(), module.file.clone());
         self.krate.modules.push(module);
@@ -82,15 +84,12 @@ impl Reader<'_> {
             let path = [&path[..], std::slice::from_ref(&name)].concat();
             let module = Module { path, parent: Some(id), ..Module::default() };
             let below = folder.join(&name);
-            let child = match &child.content {
-                Some((_, items)) => {
-                    self.module(Module { file: file.clone(), is_inline: true, ..module }, &below, items)?
-                }
-                None => {
-                    let beside = folder.join(format!("{name}.rs"));
-                    let file = if (self.read)(&beside).is_some() { beside } else { below.join("mod.rs") };
-                    self.file_module(&file, &below, module)?
-                }
+            let child = if let Some((_, items)) = &child.content {
+                self.module(Module { file: file.clone(), is_inline: true, ..module }, &below, items)?
+            } else {
+                let beside = folder.join(format!("{name}.rs"));
+                let file = if (self.read)(&beside).is_some() { beside } else { below.join("mod.rs") };
+                self.file_module(&file, &below, module)?
             };
             if let Some(module) = self.krate.modules.get_mut(id) {
                 module.children.insert(name, child);
