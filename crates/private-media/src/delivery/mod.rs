@@ -19,7 +19,7 @@ pub use headers::{common_headers, content_disposition, file_headers};
 pub use plan::Plan;
 pub use response::{MediaResponse, SerializedHeaders};
 
-use crate::permission::Permit;
+use crate::permission::{Permit, Read};
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
@@ -33,7 +33,7 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse;
@@ -44,7 +44,7 @@ impl<D: Delivery + ?Sized> Delivery for Box<D> {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
