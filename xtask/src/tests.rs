@@ -68,7 +68,7 @@ pub(crate) fn run() -> Result<(), String> {
     }
     django::vectors()?;
     python::test()?;
-    commands_of_project("docs/django-production.md", python::TOOLS)?;
+    commands_of_project("docs/how-to/django-production.md", python::TOOLS)?;
     browser()?;
     let seconds = begin.elapsed().as_secs();
     match advisories {
