@@ -9,6 +9,7 @@ mod plan;
 mod response;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::MediaBody;
@@ -39,15 +40,20 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
     ) -> MediaResponse;
 }
 
-/// For a delivery that is chosen while the application starts.
-impl<D: Delivery + ?Sized> Delivery for Box<D> {
-    fn deliver(
-        &self,
-        request: &MediaRequest,
-        permit: &Permit<Read>,
-        file: MediaFile,
-        now: SystemTime,
-    ) -> MediaResponse {
-        (**self).deliver(request, permit, file, now)
-    }
+macro_rules! delegate {
+    ($($pointer:ident)*) => {$(
+        impl<D: Delivery + ?Sized> Delivery for $pointer<D> {
+            fn deliver(
+                &self,
+                request: &MediaRequest,
+                permit: &Permit<Read>,
+                file: MediaFile,
+                now: SystemTime,
+            ) -> MediaResponse {
+                (**self).deliver(request, permit, file, now)
+            }
+        }
+    )*};
 }
+
+delegate!(Arc Box);

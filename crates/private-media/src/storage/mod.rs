@@ -70,6 +70,47 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+macro_rules! delegate {
+    ($($pointer:ident)*) => {$(
+        impl<S: Storage + ?Sized> Storage for $pointer<S> {
+            fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+                (**self).open(permit)
+            }
+
+            fn save<'a>(
+                &'a self,
+                permit: &'a Permit<Write>,
+                content: Content<'a>,
+                options: &'a SaveOptions,
+            ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
+                (**self).save(permit, content, options)
+            }
+
+            fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
+                (**self).delete(permit)
+            }
+
+            fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+                (**self).metadata(permit)
+            }
+
+            fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+                (**self).list(permit)
+            }
+
+            fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+                (**self).ready()
+            }
+
+            fn exists<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<bool, StorageError>> {
+                (**self).exists(permit)
+            }
+        }
+    )*};
+}
+
+delegate!(Arc Box);
+
 /// What [`Storage::save`] stores: pieces in order. An error among them ends the save and leaves nothing behind.
 pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
 
