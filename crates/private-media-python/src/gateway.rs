@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use private_media::delivery::MediaResponse;
-use private_media::identity::django::{Database, DatabaseUrl, DjangoOptions, SecretKeys, SessionEngine};
 use private_media::permission::Read;
-use private_media::{
-    DjangoSessions, Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia,
-};
+use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
+use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
 use private_media_gateway::{Gateway, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
