@@ -4,6 +4,7 @@
 mod crashes;
 mod escapes;
 mod frameworks;
+mod links;
 mod refusals;
 mod saving;
 mod streaming;

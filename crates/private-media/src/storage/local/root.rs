@@ -11,7 +11,7 @@ use cap_std::fs::Dir;
 use rustix::fs::{Access, AtFlags, Mode};
 
 use super::super::StorageError;
-use super::resolve::{self, OPEN_FOLDER};
+use super::resolve::{self, READ_FOLDER};
 use super::temporary;
 use crate::file_id::FileId;
 
@@ -178,7 +178,7 @@ impl OpenRoot {
         let open = || {
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
             // The handle is good for lookups only, which a folder may allow that cannot be read.
-            rustix::fs::openat(&dir, ".", OPEN_FOLDER, Mode::empty())?;
+            rustix::fs::openat(&dir, ".", READ_FOLDER, Mode::empty())?;
             let id = FileId::of(&dir)?;
             Ok(Self { dir: Arc::new(dir), id, path: Arc::clone(path) })
         };
