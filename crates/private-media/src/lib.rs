@@ -31,7 +31,7 @@ pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, 
 /// The code in the documentation compiles.
 #[cfg(doctest)]
 mod documentation {
-    #[doc = include_str!("../../../docs/axum.md")]
+    #[doc = include_str!("../../../docs/how-to/axum.md")]
     struct Axum;
     #[doc = include_str!("../../../CONTRIBUTING.md")]
     struct Contributing;

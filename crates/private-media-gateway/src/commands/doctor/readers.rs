@@ -42,7 +42,7 @@ pub(super) struct Denied {
 pub(super) async fn find(
     grants: &Grants,
     media: &PrivateMedia,
-    sessions: &crate::readers::Readers,
+    sessions: &crate::identity::Readers,
     users: &[User],
     name: &str,
 ) -> Readers {
@@ -181,7 +181,7 @@ mod tests {
         let file = file.unwrap();
         let users: Vec<_> = file.users().collect();
         let accounts = Accounts::new(file, AccountsOptions::default()).unwrap();
-        let sessions = crate::readers::Readers::Accounts(accounts);
+        let sessions = crate::identity::Readers::Accounts(accounts);
         for (grants, expected) in [
             (
                 &["cars/{owner}/{*file}=owner,staff"][..],

@@ -9,10 +9,10 @@ use clap::ArgMatches;
 use private_media::identity::accounts::{AccountsError, AccountsFile, NewAccount};
 
 use crate::config::{self, Config, ConfigError, Source};
+use crate::identity::{load_accounts, reload_interval};
 use crate::log;
 use crate::output;
-use crate::readers::{load_accounts, reload_interval};
-use crate::serve;
+use crate::runtime;
 use crate::state::{Gateway, State, StateError, StateUrl, digest_text};
 
 /// How often `--wait` looks.
@@ -85,8 +85,7 @@ fn done(
 ) -> Result<ExitCode, ConfigError> {
     output::line(format_args!("{what} {}", config.accounts.display()))?;
     let (Some(wait), Some(url)) = (wait, &config.state) else { return Ok(ExitCode::SUCCESS) };
-    let runtime = serve::runtime().map_err(|error| serve::cannot_start(1, &error))?;
-    match runtime.block_on(wait.for_gateways(config, url, file)) {
+    match runtime::block_on(wait.for_gateways(config, url, file))? {
         Ok(()) => {
             output::line(format_args!("in force on every running gateway"))?;
             Ok(ExitCode::SUCCESS)

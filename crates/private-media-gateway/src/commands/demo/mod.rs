@@ -26,12 +26,13 @@ use private_media::{
 };
 
 use crate::config::ConfigError;
-use crate::gateway::{GatewayError, Limits};
+use crate::error::GatewayError;
 use crate::health::Health;
+use crate::limits::Limits;
 use crate::output;
-use crate::serve;
 use crate::site::Site;
 use crate::state::{self, StateUrl};
+use crate::workers;
 use pages::Person;
 
 const WORKERS: usize = 2;
@@ -48,12 +49,12 @@ const PEOPLE: [(Person, &str); 3] = [(ALICE, "roadster-7"), (BOB, "hatchback-8")
 
 /// What is there from the start: whose it is, its name, its bytes.
 const FILES: [(Person, &str, &[u8]); 6] = [
-    (ALICE, "roadster.jpg", include_bytes!("../../assets/roadster.jpg")),
-    (ALICE, "coupé.jpg", include_bytes!("../../assets/coupe.jpg")),
-    (ALICE, "first drive.mp4", include_bytes!("../../assets/first-drive.mp4")),
-    (BOB, "hatchback.jpg", include_bytes!("../../assets/hatchback.jpg")),
-    (BOB, "camper van.jpg", include_bytes!("../../assets/camper-van.jpg")),
-    (CAROL, "pickup.jpg", include_bytes!("../../assets/pickup.jpg")),
+    (ALICE, "roadster.jpg", include_bytes!("../../../assets/roadster.jpg")),
+    (ALICE, "coupé.jpg", include_bytes!("../../../assets/coupe.jpg")),
+    (ALICE, "first drive.mp4", include_bytes!("../../../assets/first-drive.mp4")),
+    (BOB, "hatchback.jpg", include_bytes!("../../../assets/hatchback.jpg")),
+    (BOB, "camper van.jpg", include_bytes!("../../../assets/camper-van.jpg")),
+    (CAROL, "pickup.jpg", include_bytes!("../../../assets/pickup.jpg")),
 ];
 
 /// Runs the demo until the signal to stop; nothing of it stays.
@@ -75,20 +76,23 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
             .map_err(|e| error(&e))?;
         Ok(Site::new(&media, Some(accounts), URL).health(health).pages(router(media)))
     };
-    let introduce = |address| {
+    let on_bound = |address| {
+        output::listening(address);
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&format!("http://{address}"))));
     };
     let options =
-        serve::Options { listen: &address, workers: WORKERS, limits, max_connections_is_set: false };
-    match serve::site(&options, open, introduce) {
-        Ok(forced) => Ok(serve::exit_code(forced)),
+        workers::Options { listen: &address, workers: WORKERS, limits, max_connections_is_set: false };
+    match workers::serve(&options, open, on_bound) {
+        Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
             "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"
         ))),
         Err(GatewayError::OpenFiles(cause)) => Err(error(&cause)),
-        Err(GatewayError::Start(error)) => Err(serve::cannot_start(WORKERS, &error)),
+        Err(GatewayError::Start(error)) => {
+            Err(ConfigError::new(format!("the threads cannot be started: {error}")))
+        }
         // The log has said why.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
     }

@@ -7,7 +7,7 @@ use crate::front::{InternalUrl, Server};
 
 /// What stands in front of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::doctor) enum Front {
+pub(in crate::commands::doctor) enum Front {
     Nginx,
     Apache,
     Lighttpd,

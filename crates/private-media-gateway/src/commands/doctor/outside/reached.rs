@@ -28,7 +28,7 @@ pub(super) async fn gateway(probe: &Probe<'_>) -> Findings {
 }
 
 /// The gateway's own health page, asked directly.
-pub(in crate::doctor) async fn health_of(config: &Config, gateway: Option<&Client>) -> Findings {
+pub(in crate::commands::doctor) async fn health_of(config: &Config, gateway: Option<&Client>) -> Findings {
     let Some(gateway) = gateway else {
         return vec![Finding::note("listen names no port, so the gateway itself was not looked at")];
     };
@@ -136,7 +136,7 @@ pub(super) fn clock(answer: &Answer) -> Findings {
 }
 
 /// The same of the file system's clock.
-pub(in crate::doctor) fn clock_of_files(apart: u64) -> Finding {
+pub(in crate::commands::doctor) fn clock_of_files(apart: u64) -> Finding {
     if apart > APART {
         Finding::problem(
             format!("a file written now is dated {apart} s from this machine's clock"),

@@ -25,7 +25,7 @@ use self::report::{Finding, Findings, Report};
 use self::target::Target;
 use crate::config::{Config, ConfigError};
 use crate::front::Server;
-use crate::{log, serve};
+use crate::{identity, log, open, runtime};
 
 /// A name, and what looks.
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
@@ -53,11 +53,7 @@ pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<Exit
     for (name, check) in LOCAL {
         report.add(name, check(config));
     }
-    let was_stopped = serve::runtime().map_err(|error| serve::cannot_start(1, &error))?.block_on(look(
-        config,
-        target,
-        &mut report,
-    ));
+    let was_stopped = runtime::block_on(look(config, target, &mut report))?;
     if was_stopped {
         log::print(format_args!("private-media: stopped; what the doctor had made is removed"));
         return Ok(ExitCode::from(130));
@@ -110,7 +106,7 @@ async fn prepare<'a>(
     report: &mut Report,
 ) -> Result<Probe<'a>, Option<Client>> {
     let not_looked_at = || Finding::note("nothing more was looked at, for want of what is said above");
-    let opened = serve::open(config).await.and_then(|opened| Ok((opened, crate::readers::users(config)?)));
+    let opened = open::open(config).await.and_then(|opened| Ok((opened, identity::users(config)?)));
     let ((media, sessions), users) = match opened {
         Ok(opened) => opened,
         Err(error) => {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use private_media::{Decision, MediaPath};
 
 use crate::config::{Config, ConfigError};
-use crate::{log, output, serve};
+use crate::{log, open, output, runtime};
 
 /// Asks what `serve` would ask, of the same permissions, and prints the answer.
 pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
-    let decision = serve::runtime().map_err(|error| serve::cannot_start(1, &error))?.block_on(async {
-        let (media, readers) = serve::open(config).await?;
+    let decision = runtime::block_on(async {
+        let (media, readers) = open::open(config).await?;
         let identity = readers.find(config, user).await?;
         if identity.user().is_none() && user != "anonymous" {
             log::print(format_args!("note: {user} is not active, and so nobody"));
@@ -33,7 +33,7 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
             }
             Err(error) => Decision::deny(error.to_string()),
         })
-    })?;
+    })??;
     output::line(format_args!("{decision}"))?;
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
