@@ -7,12 +7,12 @@ use futures_util::future::BoxFuture;
 use http::HeaderName;
 use http::request::Parts;
 use private_media::delivery::MediaResponse;
-use private_media::identity::django::{Database, DatabaseUrl, DjangoOptions, SecretKeys, SessionEngine};
 use private_media::permission::Decision;
 use private_media::{
-    DjangoSessions, Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest,
-    Permissions, Permit, PrivateMedia,
+    Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest, Permissions, Permit,
+    PrivateMedia,
 };
+use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
 use private_media_gateway::{Gateway, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;

@@ -2,6 +2,7 @@
 
 mod cache;
 mod edit;
+mod file_id;
 mod folder;
 mod read;
 mod resolve;
