@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use private_media::{Decision, MediaPath, StorageError};
+use private_media::{Action, Decision, MediaPath, Permit, StorageError};
 
 use crate::config::{Config, ConfigError};
 use crate::{log, open, output, runtime};
@@ -22,9 +22,10 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
         };
         Ok(match parsed {
             Ok(path) => {
-                let decision = media.decide(&identity, &path).await;
+                let decision = media.decide(&identity, Action::Read, &path).await;
+                let found = media.storage().metadata(&Permit::trusted(path)).await;
                 if decision.is_allowed()
-                    && let Err(StorageError::NotFound { reason, .. }) = media.storage().metadata(&path).await
+                    && let Err(StorageError::NotFound { reason, .. }) = found
                 {
                     log::print(format_args!(
                         "note: there is no such file in {} ({reason}), so the response is 404",

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use private_media::Storage as _;
 use private_media::storage::{
     CacheOptions, Entry, LocalStorage, OpenOptions, SaveOptions, StorageError, content,
 };
+use private_media::{Permit, Storage as _};
 
 use crate::escapes::{strace_without_openat2, swap_until_dropped};
 use crate::support::{Root, open, path, read};
@@ -99,22 +99,38 @@ async fn no_operation_follows_a_link_by_default() {
             ];
 
             assert_link_refused(&open(storage, case.name).await, case, "open");
-            assert_link_refused(&storage.metadata(&name).await, case, "metadata");
-            assert!(!storage.exists(&name).await.unwrap(), "{} exists", case.name);
-            assert_link_refused(&storage.stat(case.name), case, "stat");
-            assert_link_refused(&storage.list(Some(&name)).await, case, "list");
-            assert_link_refused(&storage.delete(&name).await, case, "delete");
-            assert_link_refused(&storage.remove_folder(&name), case, "remove_folder");
+            assert_link_refused(&storage.metadata(&Permit::trusted(name.clone())).await, case, "metadata");
+            assert!(!storage.exists(&Permit::trusted(name.clone())).await.unwrap(), "{} exists", case.name);
+            assert_link_refused(&storage.trusted_stat(case.name), case, "stat");
+            assert_link_refused(&storage.list(&Permit::trusted(name.clone())).await, case, "list");
+            assert_link_refused(&storage.delete(&Permit::trusted(name.clone())).await, case, "delete");
+            assert_link_refused(
+                &storage.remove_folder(&Permit::trusted(name.clone())),
+                case,
+                "remove_folder",
+            );
             for options in edits {
-                assert_link_refused(&storage.edit(&name, options), case, "edit");
+                assert_link_refused(&storage.edit(&Permit::trusted(name.clone()), options), case, "edit");
             }
-            assert_link_refused(&storage.save(&below, content("x"), &REPLACE).await, case, "save");
-            let saved = storage.save_blocking(&below, blocking.into_iter(), &SaveOptions::default());
+            assert_link_refused(
+                &storage.save(&Permit::trusted(below.clone()), content("x"), &REPLACE).await,
+                case,
+                "save",
+            );
+            let saved = storage.save_blocking(
+                &Permit::trusted(below.clone()),
+                blocking.into_iter(),
+                &SaveOptions::default(),
+            );
             assert_link_refused(&saved, case, "save_blocking");
-            assert_link_refused(&storage.delete(&below).await, case, "delete below");
-            assert_link_refused(&storage.remove(below.as_str()).map(|()| "removed"), case, "remove below");
+            assert_link_refused(&storage.delete(&Permit::trusted(below.clone())).await, case, "delete below");
+            assert_link_refused(
+                &storage.trusted_remove(below.as_str()).map(|()| "removed"),
+                case,
+                "remove below",
+            );
 
-            let names: Vec<_> = names(storage.list(None).await);
+            let names: Vec<_> = names(storage.list(&Permit::trusted(None)).await);
             assert!(!names.contains(&case.link.to_owned()), "{} is listed: {names:?}", case.link);
             let folder = names_in(storage, "folder").await;
             assert!(!folder.contains(&case.link.to_owned()), "{} is listed: {folder:?}", case.link);
@@ -139,20 +155,31 @@ async fn every_operation_follows_a_link_if_told() {
             if let Ok(file) = opened {
                 assert_eq!(read(&file).await, b"inside", "{}", case.name);
             }
-            assert_eq!(storage.metadata(&name).await.is_ok(), is_file, "metadata of {}", case.name);
-            let found = storage.stat(case.name).map(|found| found.is_dir());
+            assert_eq!(
+                storage.metadata(&Permit::trusted(name.clone())).await.is_ok(),
+                is_file,
+                "metadata of {}",
+                case.name
+            );
+            let found = storage.trusted_stat(case.name).map(|found| found.is_dir());
             assert_eq!(found.ok(), (is_file || is_folder).then_some(is_folder), "stat of {}", case.name);
-            assert_eq!(storage.list(Some(&name)).await.is_ok(), is_folder, "list of {}", case.name);
-            let edited = storage.edit(&name, OpenOptions { read: true, ..OpenOptions::default() });
+            assert_eq!(
+                storage.list(&Permit::trusted(name.clone())).await.is_ok(),
+                is_folder,
+                "list of {}",
+                case.name
+            );
+            let edited = storage
+                .edit(&Permit::trusted(name.clone()), OpenOptions { read: true, ..OpenOptions::default() });
             assert_eq!(edited.is_ok(), is_file, "edit of {}: {edited:?}", case.name);
             let below = path(&format!("{}/new.txt", case.name));
-            let saved = storage.save(&below, content("x"), &REPLACE).await;
+            let saved = storage.save(&Permit::trusted(below.clone()), content("x"), &REPLACE).await;
             assert_eq!(saved.is_ok(), is_folder, "save below {}: {saved:?}", case.name);
             if is_folder {
                 assert!(root.path.join(case.target).join("new.txt").exists());
-                storage.delete(&below).await.unwrap();
+                storage.delete(&Permit::trusted(below.clone())).await.unwrap();
             }
-            let deleted = storage.delete(&name).await;
+            let deleted = storage.delete(&Permit::trusted(name.clone())).await;
             assert_eq!(
                 deleted.is_ok(),
                 case.name == case.link || is_file,
@@ -172,16 +199,20 @@ async fn a_link_with_the_name_of_a_save_is_not_written_through() {
         for storage in storages(&root.path, follow_links) {
             for (link, target) in [("link", "top.txt"), ("dangling", "none"), ("in", "folder")] {
                 symlink(target, root.path.join(link)).unwrap();
-                let used = storage.save(&path(link), content("new"), &SaveOptions::default()).await.unwrap();
+                let used = storage
+                    .save(&Permit::trusted(path(link)), content("new"), &SaveOptions::default())
+                    .await
+                    .unwrap();
                 assert_ne!(used, path(link), "the name is taken");
-                storage.delete(&used).await.unwrap();
+                storage.delete(&Permit::trusted(used)).await.unwrap();
                 let options = OpenOptions { create_new: true, ..OpenOptions::default() };
-                assert!(storage.edit(&path(link), options).is_err());
-                let used = storage.save(&path(link), content("new"), &REPLACE).await.unwrap();
+                assert!(storage.edit(&Permit::trusted(path(link)), options).is_err());
+                let used =
+                    storage.save(&Permit::trusted(path(link)), content("new"), &REPLACE).await.unwrap();
                 assert_eq!(used, path(link));
                 assert_eq!(read(&open(&storage, link).await.unwrap()).await, b"new");
                 assert!(!root.path.join(link).is_symlink() && !root.path.join("none").exists());
-                storage.delete(&path(link)).await.unwrap();
+                storage.delete(&Permit::trusted(path(link))).await.unwrap();
             }
         }
         assert_eq!(fs::read(root.path.join("top.txt")).unwrap(), b"inside");
@@ -197,7 +228,7 @@ async fn remove_removes_the_link_itself() {
         for (link, target) in [("link", "top.txt"), ("in", "folder"), ("dangling", "none"), ("self", "self")]
         {
             symlink(target, root.path.join(link)).unwrap();
-            storage.remove(link).unwrap();
+            storage.trusted_remove(link).unwrap();
             assert!(!root.path.join(link).is_symlink(), "{link}");
         }
         assert!(root.path.join("top.txt").exists() && root.path.join("folder/file.txt").exists());
@@ -214,8 +245,11 @@ async fn the_root_may_be_a_link_or_lie_behind_one() {
     for place in [&link, &around.join("root"), &around.join("link")] {
         for storage in storages(place, false) {
             assert_eq!(read(&open(&storage, "folder/file.txt").await.unwrap()).await, b"inside");
-            let used = storage.save(&path("new/a.txt"), content("x"), &SaveOptions::default()).await.unwrap();
-            storage.delete(&used).await.unwrap();
+            let used = storage
+                .save(&Permit::trusted(path("new/a.txt")), content("x"), &SaveOptions::default())
+                .await
+                .unwrap();
+            storage.delete(&Permit::trusted(used)).await.unwrap();
         }
     }
 }
@@ -244,14 +278,14 @@ async fn a_link_that_is_swapped_in_is_not_followed() {
                 Err(error) => panic!("{asked}: {error:?}"),
             }
             let options = OpenOptions { append: true, ..OpenOptions::default() };
-            if let Ok(file) = storage.edit(&path(asked), options) {
+            if let Ok(file) = storage.edit(&Permit::trusted(path(asked)), options) {
                 assert_eq!(file.metadata().unwrap().len(), 6, "{asked}");
             }
-            let _ = storage.delete(&path("folder/new.txt")).await;
-            let _ = storage.save(&path("folder/new.txt"), content("x"), &REPLACE).await;
-            let _ = storage.save(&path("folder/new/deep.txt"), content("x"), &REPLACE).await;
-            let _ = storage.remove("folder/new/deep.txt");
-            let _ = storage.remove_folder(&path("folder/new"));
+            let _ = storage.delete(&Permit::trusted(path("folder/new.txt"))).await;
+            let _ = storage.save(&Permit::trusted(path("folder/new.txt")), content("x"), &REPLACE).await;
+            let _ = storage.save(&Permit::trusted(path("folder/new/deep.txt")), content("x"), &REPLACE).await;
+            let _ = storage.trusted_remove("folder/new/deep.txt");
+            let _ = storage.remove_folder(&Permit::trusted(path("folder/new")));
         }
         drop(swapping);
         assert!(served >= 100 && refused >= 100, "the race was run: {served} served, {refused} refused");
@@ -286,7 +320,7 @@ fn without_openat2_links_are_treated_the_same() {
 }
 
 async fn names_in(storage: &LocalStorage, folder: &str) -> Vec<String> {
-    names(storage.list(Some(&path(folder))).await)
+    names(storage.list(&Permit::trusted(path(folder))).await)
 }
 
 fn names(listed: Result<Vec<Entry>, StorageError>) -> Vec<String> {
