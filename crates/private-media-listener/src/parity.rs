@@ -40,14 +40,10 @@ use crate::stats::Stats;
 /// - While the parser waits for the rest of a head, hyper waits too.
 pub(crate) fn check(pieces: &[&[u8]]) -> Result<(), String> {
     check_waits(pieces)?;
-    thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap_or_else(|error| panic!("cannot start a runtime: {error}"));
-    }
-    let (ours, theirs) = RUNTIME
-        .with(|runtime| runtime.block_on(async { (serve(pieces).await, serve_with_hyper(pieces).await) }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let both = async { (serve(pieces).await, serve_with_hyper(pieces).await) };
+    let (ours, theirs) = runtime.block_on(both);
     let (ours, theirs) = (responses(&ours)?, responses(&theirs)?);
     for (at, response) in ours.iter().enumerate() {
         let expected = theirs.get(at);
@@ -114,10 +110,10 @@ struct Echo;
 
 impl Echo {
     async fn answer<B: Body<Data = Bytes>>(head: &Parts, content: B) -> Response<Full<Bytes>> {
-        let content = content.collect().await.map(|content| content.to_bytes());
+        let content = content.collect().await.map(http_body_util::Collected::to_bytes);
         let mut text = format!("{} {}\n", head.method, head.uri);
         for (name, value) in &head.headers {
-            text += &format!("{name}: {:?}\n", value.as_bytes().escape_ascii().to_string());
+            text += &[name.as_str(), ": ", &value.as_bytes().escape_ascii().to_string(), "\n"].concat();
         }
         let is_broken = content.is_err();
         text += &content.map_or("broken content".into(), |bytes| bytes.escape_ascii().to_string());

@@ -76,13 +76,7 @@ pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
     is_last: &mut bool,
 ) -> Framing {
     let status = response.status;
-    match status {
-        StatusCode::OK => to.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
-        _ => {
-            let reason = status.canonical_reason().unwrap_or_default();
-            write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
-        }
-    }
+    write_status(to, status);
     let exact = response.body.size_hint().exact();
     let needs_content_length =
         exact.is_none() || *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
@@ -98,20 +92,25 @@ pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
         (_, exact) if *method == Method::HEAD => {
             write_length(to, content_length.or(exact.filter(|len| *len > 0)), 0)
         }
-        (_, Some(exact)) => write_length(to, Some(exact), exact),
-        (_, None) => match content_length {
-            Some(len) => write_length(to, Some(len), len),
-            None => {
+        (_, exact) => {
+            if let Some(len) = exact.or(content_length) {
+                write_length(to, Some(len), len)
+            } else {
                 to.extend_from_slice(b"transfer-encoding: chunked\r\n");
                 Framing::Chunked
             }
-        },
+        }
     };
     if *is_last {
         to.extend_from_slice(b"connection: close\r\n");
     }
     write_line(to, &[b"date: ", &date(), b"\r\n"]);
     framing
+}
+
+fn write_status(to: &mut Vec<u8>, status: StatusCode) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
 }
 
 fn write_length(to: &mut Vec<u8>, announced: Option<u64>, sent: u64) -> Framing {
@@ -124,8 +123,8 @@ fn write_length(to: &mut Vec<u8>, announced: Option<u64>, sent: u64) -> Framing 
 /// Writes a whole response of one line of text, which ends the connection. The listener answers malformed requests with it.
 pub(crate) fn write_text(to: &mut Vec<u8>, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
-    write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
     let len = reason.len() + 1;
+    write_status(to, status);
     write_line(to, &[b"content-type: text/plain; charset=utf-8"]);
     write_line(to, &[b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
     write_line(to, &[b"connection: close"]);

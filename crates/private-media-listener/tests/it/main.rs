@@ -1,4 +1,9 @@
 //! Promises of the listener, over real connections.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do, by a panic"
+)]
 
 mod serving;
 mod support;

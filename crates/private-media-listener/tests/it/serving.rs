@@ -170,20 +170,21 @@ async fn an_axum_application() {
 /// A piece of a stream leaves before the next one is there.
 #[tokio::test]
 async fn a_stream_is_not_held_back() {
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<&str, Infallible>>();
-    let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
+    let (pieces_in, pieces_out) = tokio::sync::mpsc::unbounded_channel::<Result<&str, Infallible>>();
+    let pieces_out = Arc::new(std::sync::Mutex::new(Some(pieces_out)));
     let body = move || {
-        let receiver = receiver.lock().unwrap().take().unwrap();
-        let pieces =
-            stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
-        ready(Body::from_stream(pieces))
+        let pieces_out = pieces_out.lock().unwrap().take().unwrap();
+        let unfolded = stream::unfold(pieces_out, |mut pieces_out| async {
+            Some((pieces_out.recv().await?, pieces_out))
+        });
+        ready(Body::from_stream(unfolded))
     };
     let server = start!(Router::new().route("/", get(body)), Limits::default());
     let mut stream = server.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut received = String::new();
     for piece in ["one", "two", "three"] {
-        sender.send(Ok(piece)).unwrap();
+        pieces_in.send(Ok(piece)).unwrap();
         while !received.ends_with(&format!("{piece}\r\n")) {
             let mut buffer = [0; 1024];
             let len = stream.read(&mut buffer).await.unwrap();

@@ -11,9 +11,9 @@ use cap_std::fs::Dir;
 use rustix::fs::{Access, AtFlags, Mode};
 
 use super::super::StorageError;
-use super::resolve::{self, OPEN_FOLDER};
+use super::file_id::FileId;
+use super::resolve::{self, READ_FOLDER};
 use super::temporary;
-use crate::file_id::FileId;
 
 /// The root of all clones of a storage.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl OpenRoot {
         let open = || {
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
             // The handle is good for lookups only, which a folder may allow that cannot be read.
-            rustix::fs::openat(&dir, ".", OPEN_FOLDER, Mode::empty())?;
+            rustix::fs::openat(&dir, ".", READ_FOLDER, Mode::empty())?;
             let id = FileId::of(&dir)?;
             Ok(Self { dir: Arc::new(dir), id, path: Arc::clone(path) })
         };
