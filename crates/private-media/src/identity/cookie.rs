@@ -3,10 +3,17 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// The value of the cookie of this name. Two of that name are none: which of them a browser means cannot be known.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// Returns the value of the cookie with this name, if it is ASCII. Two cookies of the name count as none: either could be the right one.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = single_bytes(headers, name)?;
+    std::str::from_utf8(value).ok().filter(|value| value.is_ascii())
+}
+
+/// Like [`single`], with any bytes: for values that are only compared.
+pub(super) fn single_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut found = None;
-    for line in headers.get_all(COOKIE) {
+    // A scan of the few headers is cheaper than hashing the name.
+    for (_, line) in headers.iter().filter(|(header, _)| *header == COOKIE) {
         let mut rest = Some(line.as_bytes());
         while let Some(line) = rest {
             let (pair, after) = split(line, b';');
@@ -19,7 +26,7 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
             }
         }
     }
-    std::str::from_utf8(found?).ok().filter(|value| value.is_ascii())
+    found
 }
 
 /// What is before this byte, and what is behind it if it is there.
@@ -59,7 +66,7 @@ mod tests {
             for line in lines {
                 headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            assert_eq!(only(&headers, "sessionid"), value, "{lines:?}");
+            assert_eq!(single(&headers, "sessionid"), value, "{lines:?}");
         }
     }
 }

@@ -157,7 +157,7 @@ fn is_session_key(value: &str) -> bool {
 impl Identify for DjangoSessions {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(async {
-            match cookie::only(&request.headers, &self.0.options.cookie) {
+            match cookie::single(&request.headers, &self.0.options.cookie) {
                 Some(value) => self.identify_cookie(value).await,
                 None => Ok(Identity::Anonymous),
             }
