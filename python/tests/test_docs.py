@@ -1,4 +1,4 @@
-"""What docs/coming-from.md writes: the projects after its diffs, and every name of ours in it."""
+"""What docs/how-to/coming-from.md writes: the projects after its diffs, and every name of ours in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.core.management import load_command_class
 from private_media.checks import check_private_media
 from private_media.views import may_read
 
-PAGE = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "coming-from.md").read_text()
 PACKAGE = Path(__file__).parents[2] / "python" / "private_media"
 SECTIONS = ["django-private-storage", "django-sendfile2", "django-downloadview"]
 
@@ -83,11 +83,11 @@ def test_every_name_of_ours_is_one():
         assert hasattr(import_module(module), attribute), name
     for command in set(re.findall(r"manage\.py (private_media) \w+", PAGE)):
         assert load_command_class("private_media", command)
-    for title in re.findall(r"\]\(django\.md#([\w-]+)\)", PAGE):
-        text = (Path(__file__).parents[2] / "docs" / "django.md").read_text().lower()
+    for title in re.findall(r"\]\(\.\./reference/django\.md#([\w-]+)\)", PAGE):
+        text = (Path(__file__).parents[2] / "docs" / "reference" / "django.md").read_text().lower()
         assert f"## {title.replace('-', ' ')}" in text.replace("-", " ")
 
 
 def test_the_versions_that_are_named_are_tested():
-    text = (Path(__file__).parents[2] / "docs" / "django.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "django.md").read_text()
     assert f"{django.VERSION[0]}.{django.VERSION[1]}" in text

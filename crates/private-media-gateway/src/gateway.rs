@@ -1,7 +1,5 @@
 //! The gateway as something that another program can run.
 
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,11 +7,15 @@ use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
 
 use crate::config;
+use crate::error::GatewayError;
 use crate::health::Health;
-use crate::listener::TooFewOpenFiles;
+use crate::limits::Limits;
+use crate::open;
+use crate::output;
 use crate::root_watch;
-use crate::serve;
+use crate::signals::Shutdown;
 use crate::site::Site;
+use crate::workers;
 
 /// A gateway: private media behind an address.
 ///
@@ -35,30 +37,6 @@ pub struct Gateway {
     workers: usize,
     limits: Limits,
     pages: Option<axum::Router>,
-}
-
-/// What one client may take of the gateway.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections at a time: fewer if the limit of open files leaves room for fewer.
-    pub max_connections: usize,
-    /// How long a request's head may take, and how long a connection may idle between two.
-    pub header_timeout: Duration,
-    /// The slowest that a client may take a response, or send the content of a request, in bytes a second, averaged over half a minute.
-    pub min_rate: u64,
-    /// How long running downloads may go on after the signal to stop.
-    pub shutdown_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_connections: 10_000,
-            header_timeout: Duration::from_secs(15),
-            min_rate: 512,
-            shutdown_timeout: Duration::from_secs(30),
-        }
-    }
 }
 
 impl Gateway {
@@ -117,17 +95,17 @@ impl Gateway {
     /// late that one has changed. One that a front server sends is not to be kept.
     #[must_use]
     pub fn keep(fresh: Duration) -> CacheOptions {
-        serve::keep(fresh)
+        open::cache_options(fresh)
     }
 
     /// Opens private media, says `listening on http://HOST:PORT` on standard output, and serves until ctrl-c or SIGTERM; downloads
-    /// that run then may end. Gives whether a second signal hurried it.
+    /// that run then may end. Returns how serving ended.
     ///
     /// `open` is called within the runtime that serves.
     pub fn run<E>(
         self,
         open: impl AsyncFnOnce() -> Result<PrivateMedia, E>,
-    ) -> Result<bool, GatewayError<E>> {
+    ) -> Result<Shutdown, GatewayError<E>> {
         let site = async || {
             let (media, health) = (open().await?, Health::default());
             root_watch::spawn(&media, &health, Duration::from_secs(1));
@@ -137,41 +115,12 @@ impl Gateway {
                 None => site,
             })
         };
-        let options = serve::Options {
+        let options = workers::Options {
             listen: &self.listen,
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
         };
-        serve::site(&options, site, |_| ())
+        workers::serve(&options, site, output::listening)
     }
 }
-
-/// Why a gateway does not serve.
-#[derive(Debug)]
-pub enum GatewayError<E> {
-    /// Private media could not be opened.
-    Open(E),
-    /// No address could be listened on.
-    Listen(io::Error),
-    /// The limit of open files leaves no room for connections.
-    OpenFiles(TooFewOpenFiles),
-    /// The threads, or what receives signals, could not be started.
-    Start(io::Error),
-    /// A worker failed while it served, and the others were stopped. The log says why.
-    Worker,
-}
-
-impl<E: fmt::Display> fmt::Display for GatewayError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Open(error) => error.fmt(f),
-            Self::Listen(error) => write!(f, "nothing can listen there: {error}"),
-            Self::OpenFiles(error) => error.fmt(f),
-            Self::Worker => f.write_str("a worker has failed; the log says why"),
-            Self::Start(error) => write!(f, "its threads cannot be started: {error}"),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> std::error::Error for GatewayError<E> {}

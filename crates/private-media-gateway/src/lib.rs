@@ -3,41 +3,46 @@
 
 #![forbid(unsafe_code)]
 
-mod account;
 mod body;
-mod check;
 mod cli;
+mod commands;
 mod config;
-mod demo;
-mod doctor;
+mod error;
 pub mod front;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
 mod health;
+mod identity;
+mod limits;
 mod listener;
 mod log;
+mod open;
 mod output;
-mod readers;
 mod request_id;
 mod root_watch;
-mod serve;
+mod runtime;
 mod signals;
 mod site;
 mod state;
 mod supervise;
+mod workers;
 
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use private_media::identity::accounts::NewAccount;
 
-use crate::account::Wait;
+use crate::commands::account::{self, Wait};
+use crate::commands::{check, demo, doctor, serve};
 use crate::config::{Config, ConfigError};
 
-pub use gateway::{Gateway, GatewayError, Limits};
+pub use error::GatewayError;
+pub use gateway::Gateway;
+pub use limits::Limits;
 pub use listener::TooFewOpenFiles;
+pub use signals::Shutdown;
 
 /// The program, from its arguments to its exit code.
 #[must_use]

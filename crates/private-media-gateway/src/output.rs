@@ -2,8 +2,15 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
 
 use crate::config::ConfigError;
+
+/// Prints the address that is listened on, as the first line. A reader of standard output who has gone is no reason to stop.
+pub(crate) fn listening(address: SocketAddr) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+}
 
 /// Prints a line to standard output. A reader that has closed it, such as `head`, is no error; a full disk is one.
 pub(crate) fn line(line: fmt::Arguments) -> Result<(), ConfigError> {

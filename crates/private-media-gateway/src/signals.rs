@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io;
 use std::panic::AssertUnwindSafe;
-use std::process;
+use std::process::{self, ExitCode};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -18,6 +18,25 @@ use crate::log;
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long the workers may take after a second signal.
 const FORCED_GRACE: Duration = Duration::from_secs(2);
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Running downloads ended within the shutdown timeout, or were cut off after it.
+    Graceful,
+    /// A second signal ended it at once.
+    Forced,
+}
+
+impl From<Shutdown> for ExitCode {
+    /// Exit code 130 is that of a program which ctrl-c has ended.
+    fn from(shutdown: Shutdown) -> Self {
+        match shutdown {
+            Shutdown::Graceful => Self::SUCCESS,
+            Shutdown::Forced => Self::from(130),
+        }
+    }
+}
 
 /// Whether the process is to stop, and whether at once. Cheap to clone.
 #[derive(Debug, Clone)]

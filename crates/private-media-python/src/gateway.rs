@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use http::HeaderName;
 use http::request::Parts;
 use private_media::delivery::MediaResponse;
-use private_media::identity::django::{Database, DatabaseUrl, DjangoOptions, SecretKeys, SessionEngine};
 use private_media::permission::Decision;
 use private_media::{
-    DjangoSessions, Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest,
-    Permissions, Permit, PrivateMedia,
+    Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest, Permissions, Permit,
+    PrivateMedia,
 };
-use private_media_gateway::{Gateway, GatewayError};
+use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
+use private_media_gateway::{Gateway, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -127,13 +127,14 @@ pub(crate) fn serve(
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
-    py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
+    let shutdown = py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
         GatewayError::Open(problem) => PyValueError::new_err(problem),
         GatewayError::Listen(cause) => PyOSError::new_err(format!(
             "--bind {bind:?}: nothing can listen there ({cause}); choose another, or port 0 for a free one"
         )),
         error => PyOSError::new_err(error.to_string()),
-    })
+    })?;
+    Ok(shutdown == Shutdown::Forced)
 }
 
 /// Who asks?

@@ -15,13 +15,10 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
-pub mod file_id;
 mod service;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
-#[cfg(feature = "django")]
-pub use identity::DjangoSessions;
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
 pub use permission::{Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
@@ -31,7 +28,7 @@ pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, 
 /// The code in the documentation compiles.
 #[cfg(doctest)]
 mod documentation {
-    #[doc = include_str!("../../../docs/axum.md")]
+    #[doc = include_str!("../../../docs/how-to/axum.md")]
     struct Axum;
     #[doc = include_str!("../../../CONTRIBUTING.md")]
     struct Contributing;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use private_media::permission::{Grant, Grants};
 
 use crate::front::{Part, Server, SiteError, urls};
-use crate::gateway::Limits;
+use crate::limits::Limits;
 use crate::state::{StateError, StateUrl};
 
 pub(crate) use identity::{Django, Source};

@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::body::Body;
-use crate::gateway::Limits;
+use crate::limits::Limits;
 use crate::signals::Stop;
 use client::SharedStream;
 use deadlines::Deadlines;

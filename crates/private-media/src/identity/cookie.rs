@@ -1,16 +1,29 @@
-//! The one cookie of a name.
+//! Cookies of a request.
 
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// Returns the value of the cookie with this name, if it is ASCII. Two cookies of the name count as none: either could be the right one.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let value = single_bytes(headers, name)?;
+/// Returns the value of the cookie with this name, if it is ASCII. Two cookies with the name count as none: they may come from different
+/// sites, and their order does not say which one the browser prefers.
+///
+/// ```
+/// use http::header::{COOKIE, HeaderMap, HeaderValue};
+/// use private_media::identity::single_cookie;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(COOKIE, HeaderValue::from_static("theme=dark; session=abc"));
+/// assert_eq!(single_cookie(&headers, "session"), Some("abc"));
+/// headers.append(COOKIE, HeaderValue::from_static("session=def"));
+/// assert_eq!(single_cookie(&headers, "session"), None);
+/// ```
+#[must_use]
+pub fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = single_cookie_bytes(headers, name)?;
     std::str::from_utf8(value).ok().filter(|value| value.is_ascii())
 }
 
-/// Like [`single`], with any bytes: for values that are only compared.
-pub(super) fn single_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+/// Like [`single_cookie`], with any bytes: for values that are only compared.
+pub(super) fn single_cookie_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut found = None;
     // A scan of the few headers is cheaper than hashing the name.
     for (_, line) in headers.iter().filter(|(header, _)| *header == COOKIE) {
@@ -66,7 +79,7 @@ mod tests {
             for line in lines {
                 headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            assert_eq!(single(&headers, "sessionid"), value, "{lines:?}");
+            assert_eq!(single_cookie(&headers, "sessionid"), value, "{lines:?}");
         }
     }
 }

@@ -6,8 +6,6 @@ mod secret_file;
 mod user;
 
 pub mod accounts;
-#[cfg(feature = "django")]
-pub mod django;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,9 +16,10 @@ use http::header::HeaderName;
 use http::request::Parts;
 
 pub use accounts::Accounts;
-#[cfg(feature = "django")]
-pub use django::DjangoSessions;
+pub use cookie::single_cookie;
+use cookie::single_cookie_bytes;
 pub use extension::FromExtensions;
+pub use secret_file::read_secret_file;
 pub use user::{Identity, User};
 
 /// Finds out who sends a request.

@@ -1,4 +1,4 @@
-//! What docs/django-gateway.md says to do, done.
+//! What docs/how-to/django-gateway.md says to do, done.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::shop::{get, python};
 use crate::support::{Gateway, Place};
 
-const PAGE: &str = include_str!("../../../../../docs/django-gateway.md");
+const PAGE: &str = include_str!("../../../../../docs/how-to/django-gateway.md");
 
 /// The first block of the page in this language.
 fn block(language: &str) -> &'static str {

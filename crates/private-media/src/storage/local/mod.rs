@@ -2,6 +2,7 @@
 
 mod cache;
 mod edit;
+mod file_id;
 mod read;
 mod resolve;
 mod root;

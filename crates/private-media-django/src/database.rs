@@ -1,0 +1,243 @@
+//! Django's tables, read by SQL.
+
+mod sqlite;
+mod statements;
+mod url;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_core::future::BoxFuture;
+use private_media::IdentifyError;
+use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
+
+use crate::{DjangoError, DjangoSource, SessionRow, UserKey, UserRow};
+use sqlite::SqliteFile;
+use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, UserTuple};
+pub use url::DatabaseUrl;
+use url::Options;
+
+/// Connections at a time: answers are kept, so there is little to ask.
+const CONNECTIONS: u32 = 8;
+/// How long a question may wait for a connection.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long a question may take in all.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// The database of a Django project: its tables `django_session`, `auth_user`, `auth_user_groups` and `auth_group`, in SQLite,
+/// PostgreSQL, or MySQL or MariaDB.
+///
+/// It reads and never writes: SQLite is opened read-only, and the connections to the others are told so. It keeps eight
+/// connections at most, and waits for each answer for five seconds at most. A file of SQLite that is replaced is noticed at the next
+/// question; while there is none, each question is an error. Cheap to clone; the clones are one. It needs a Tokio
+/// runtime.
+///
+/// ```no_run
+/// use private_media_django::Database;
+///
+/// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = Database::connect(&"postgres://reader@localhost/shop".parse()?).await?;
+/// database.check_sessions().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Database(Pool);
+
+#[derive(Clone)]
+enum Pool {
+    Sqlite(Arc<SqliteFile>),
+    Postgres(PgPool),
+    MySql(MySqlPool),
+}
+
+impl Database {
+    /// Connects, and looks whether the tables of users are there.
+    pub async fn connect(url: &DatabaseUrl) -> Result<Self, DjangoError> {
+        let pool = match url.options().clone() {
+            Options::Sqlite(options) => {
+                let path = options.get_filename().to_owned();
+                let options = read_only(options);
+                try_out(&options).await?;
+                Pool::Sqlite(Arc::new(SqliteFile::new(path, options)))
+            }
+            Options::Postgres(options) => {
+                let options = postgres(options);
+                try_out(&options).await?;
+                Pool::Postgres(pool().connect_lazy_with(options))
+            }
+            Options::MySql(options) => {
+                let options = options.disable_statement_logging();
+                try_out(&options).await?;
+                Pool::MySql(mysql_pool().connect_lazy_with(options))
+            }
+        };
+        let database = Self(pool);
+        let users = database.rows::<UserTuple>(&USER_BY_NAME, "").await;
+        users.map_err(|error| no_table("auth_user, auth_user_groups and auth_group", &error))?;
+        Ok(database)
+    }
+
+    /// Looks whether the table of sessions is there. Sessions in signed cookies need none.
+    pub async fn check_sessions(&self) -> Result<(), DjangoError> {
+        let sessions = self.rows::<SessionTuple>(&SESSION, "").await;
+        sessions.map(drop).map_err(|error| no_table("django_session", &error))
+    }
+
+    /// The rows of a statement with one parameter.
+    async fn rows<R>(&self, statement: &Statement, value: &str) -> Result<Vec<R>, QueryError>
+    where
+        R: for<'r> FromRow<'r, SqliteRow>
+            + for<'r> FromRow<'r, PgRow>
+            + for<'r> FromRow<'r, MySqlRow>
+            + Send
+            + Unpin,
+    {
+        let answer = async {
+            match &self.0 {
+                Pool::Sqlite(file) => {
+                    let pool = file.pool().await?;
+                    sqlx::query_as(statement.sqlite).bind(value).fetch_all(&pool).await
+                }
+                Pool::Postgres(pool) => sqlx::query_as(statement.postgres).bind(value).fetch_all(pool).await,
+                Pool::MySql(pool) => sqlx::query_as(statement.mysql).bind(value).fetch_all(pool).await,
+            }
+            .map_err(QueryError::Sql)
+        };
+        tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(QueryError::Late))
+    }
+}
+
+impl DjangoSource for Database {
+    fn session<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>> {
+        Box::pin(async move {
+            let rows = self.rows::<SessionTuple>(&SESSION, key).await.map_err(IdentifyError::new)?;
+            // MySQL takes letters of either case for the same, and spaces at the end for none.
+            let row = rows.into_iter().find(|(found, ..)| found == key);
+            Ok(row.map(|(_, data, expires)| SessionRow { data, expires: second(expires) }))
+        })
+    }
+
+    fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
+        Box::pin(async move {
+            let rows = match key {
+                // Nothing but a number as Django writes it is asked for.
+                UserKey::Id(id) if !id.parse::<i64>().is_ok_and(|number| number.to_string() == id) => vec![],
+                UserKey::Id(id) => self.rows(&USER_BY_ID, id).await.map_err(IdentifyError::new)?,
+                UserKey::Name(name) => self.rows(&USER_BY_NAME, name).await.map_err(IdentifyError::new)?,
+            };
+            Ok(user(rows, key))
+        })
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Pool::Sqlite(_) => "Database(SQLite)",
+            Pool::Postgres(_) => "Database(PostgreSQL)",
+            Pool::MySql(_) => "Database(MySQL)",
+        })
+    }
+}
+
+/// The user of rows that each name one group.
+fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
+    let mut user: Option<UserRow> = None;
+    for (id, name, password, is_active, is_staff, is_superuser, group) in rows {
+        let id = id.to_string();
+        let is_asked_for = match key {
+            UserKey::Id(asked) => asked == id,
+            UserKey::Name(asked) => asked == name,
+        };
+        if is_asked_for {
+            let groups = vec![];
+            let row = UserRow { id, name, password, is_active, is_staff, is_superuser, groups };
+            user.get_or_insert(row).groups.extend(group);
+        }
+    }
+    user
+}
+
+fn second(seconds: i64) -> SystemTime {
+    let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    // A time that the clock cannot have is long ago.
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+fn pool<DB: sqlx::Database>() -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT)
+}
+
+fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.read_only(true).busy_timeout(CONNECT).disable_statement_logging()
+}
+
+fn postgres(options: PgConnectOptions) -> PgConnectOptions {
+    let limit = ANSWER.as_millis().to_string();
+    options
+        .application_name("private-media")
+        .options([("default_transaction_read_only", "on"), ("statement_timeout", &limit)])
+        .disable_statement_logging()
+}
+
+fn mysql_pool() -> MySqlPoolOptions {
+    pool().after_connect(|connection, _| {
+        Box::pin(async move {
+            sqlx::query("SET SESSION TRANSACTION READ ONLY").execute(connection).await?;
+            Ok(())
+        })
+    })
+}
+
+/// Connects once, as the pool would try again and again, and then not say what was wrong.
+async fn try_out<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DjangoError> {
+    let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
+        Ok(connected) => connected.map_err(QueryError::Sql),
+        Err(_) => Err(QueryError::Late),
+    };
+    match connected {
+        Ok(connection) => {
+            // Nothing hangs on how it ends.
+            let _ = connection.close().await;
+            Ok(())
+        }
+        Err(error) => Err(DjangoError::new(format!(
+            "the database cannot be opened ({error}); see that it runs, and that this user may read it"
+        ))),
+    }
+}
+
+fn no_table(tables: &str, error: &QueryError) -> DjangoError {
+    DjangoError::new(format!(
+        "it has no {tables} that can be read ({error}); name the database that the Django project uses, and run its manage.py migrate"
+    ))
+}
+
+/// A question without an answer.
+#[derive(Debug)]
+enum QueryError {
+    Sql(sqlx::Error),
+    /// The file of the database.
+    File(io::Error),
+    Late,
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
+            Self::Sql(error) => error.fmt(f),
+            Self::File(error) => write!(f, "the database's file cannot be read: {error}"),
+            Self::Late => f.write_str("it did not answer in time"),
+        }
+    }
+}
+
+impl std::error::Error for QueryError {}

@@ -1,0 +1,117 @@
+//! A database in a file, which a deploy or a restore may replace at any time.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::QueryError;
+
+/// The file of a database and the connections to it.
+///
+/// A connection reads the file that it has opened, whatever becomes of its name. So each question first looks whether the path still
+/// leads to that file, unchanged; otherwise the connections are closed, and new ones are opened by the path.
+pub(super) struct SqliteFile {
+    path: Arc<Path>,
+    options: SqliteConnectOptions,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// `None` while there is no file.
+    open: Option<Open>,
+    /// Whether the log says that there is no file.
+    is_missing: bool,
+}
+
+#[derive(Clone)]
+struct Open {
+    version: FileVersion,
+    pool: SqlitePool,
+}
+
+/// Which file it is, and when it changed last.
+///
+/// SQLite notices the changes of others by a counter in the file. A copy that is written over the file in place may have the same
+/// count and other rows, so connections are used for one version only. In WAL mode, a file changes when its log is copied into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileVersion {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl SqliteFile {
+    pub(super) fn new(path: PathBuf, options: SqliteConnectOptions) -> Self {
+        Self { path: path.into(), options, state: Mutex::default() }
+    }
+
+    /// The connections to the file that is there now. An error means that there is none.
+    pub(super) async fn pool(&self) -> Result<SqlitePool, QueryError> {
+        let path = Arc::clone(&self.path);
+        let looked = tokio::task::spawn_blocking(move || FileVersion::at(&path)).await;
+        match looked.map_err(io::Error::other).flatten() {
+            Ok(version) => Ok(self.pool_of(version)),
+            Err(error) => {
+                self.close(&error);
+                Err(QueryError::File(error))
+            }
+        }
+    }
+
+    fn pool_of(&self, version: FileVersion) -> SqlitePool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = state.open.as_ref().filter(|open| open.version == version) {
+            return open.pool.clone();
+        }
+        let pool = super::pool().connect_lazy_with(self.options.clone());
+        let before = state.open.replace(Open { version, pool: pool.clone() });
+        match before {
+            Some(before) if !before.version.is_same_file(&version) => tracing::warn!(
+                database = %self.path.display(), from_inode = before.version.inode, to_inode = version.inode,
+                "the database was replaced; reading the new file"
+            ),
+            None if std::mem::take(&mut state.is_missing) => {
+                tracing::info!(database = %self.path.display(), "the database can be read");
+            }
+            _ => {}
+        }
+        // The old pool closes when the last question that uses it has ended.
+        pool
+    }
+
+    fn close(&self, error: &io::Error) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open.take().is_some() {
+            state.is_missing = true;
+            tracing::error!(
+                database = %self.path.display(), %error,
+                "the database cannot be read; requests with a session are denied until it can"
+            );
+        }
+    }
+}
+
+impl FileVersion {
+    /// Waits for the disk. The file itself is not opened: closing it would end the locks of SQLite's own handles (fcntl(2)).
+    fn at(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            len: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
+    }
+
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}

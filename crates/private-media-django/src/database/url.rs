@@ -1,0 +1,164 @@
+//! Where the database is.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::DjangoError;
+
+/// Where a database is: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. Its
+/// password is not shown.
+///
+/// ```
+/// use private_media_django::DatabaseUrl;
+///
+/// let url: DatabaseUrl = "postgres://reader:pencil@localhost/shop".parse()?;
+/// assert_eq!(url.to_string(), "postgres://reader:…@localhost/shop");
+/// assert!("oracle://localhost/shop".parse::<DatabaseUrl>().is_err());
+/// # Ok::<(), private_media_django::DjangoError>(())
+/// ```
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    options: Options,
+    shown: String,
+    file: Option<PathBuf>,
+}
+
+/// What the database's own driver makes of it.
+#[derive(Clone)]
+pub(super) enum Options {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+    MySql(MySqlConnectOptions),
+}
+
+impl DatabaseUrl {
+    /// The same, with a file of SQLite taken as relative to this folder.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        if let Some(file) = self.file.take() {
+            let file = folder.join(file);
+            self.options = Options::Sqlite(SqliteConnectOptions::new().filename(&file));
+            self.file = Some(file);
+        }
+        self
+    }
+
+    /// The file, where it is SQLite's.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// A URL of a database as it may be shown: without a password, whether it makes sense or not.
+    #[must_use]
+    pub fn redacted(url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once(':') else { return "…".into() };
+        match scheme {
+            "sqlite" => return url.to_owned(),
+            "postgres" | "postgresql" | "mysql" | "mariadb" => {}
+            _ => return "…".into(),
+        }
+        // What stands behind `?` may be a password, too.
+        let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
+        let Some((user, place)) = rest.rsplit_once('@') else {
+            // Without a user there can be no password but one that stands where none belongs.
+            let is_plain = rest.chars().all(|c| c.is_ascii_alphanumeric() || "/.-_".contains(c));
+            return format!("{scheme}:{}{query}", if is_plain { rest } else { "//…" });
+        };
+        let user = user.strip_prefix("//").unwrap_or(user);
+        match user.split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}:…@{place}{query}"),
+            None => format!("{scheme}://{user}@{place}{query}"),
+        }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = DjangoError;
+
+    fn from_str(url: &str) -> Result<Self, DjangoError> {
+        let wrong = |problem: &dyn fmt::Display| {
+            DjangoError::new(format!(
+                "{problem}; write sqlite:PATH, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME"
+            ))
+        };
+        let parsed = |error: sqlx::Error| wrong(&format_args!("it is no URL of a database ({error})"));
+        let shown = Self::redacted(url);
+        let (options, file) = match url.split_once(':') {
+            Some(("sqlite", path)) => {
+                let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+                if path.as_os_str().is_empty() {
+                    return Err(wrong(&"it names no file"));
+                }
+                (Options::Sqlite(SqliteConnectOptions::new().filename(&path)), Some(path))
+            }
+            Some(("postgres" | "postgresql", _)) => (Options::Postgres(url.parse().map_err(parsed)?), None),
+            Some(("mysql" | "mariadb", _)) => (Options::MySql(url.parse().map_err(parsed)?), None),
+            _ => return Err(wrong(&"it is no database that this version knows")),
+        };
+        Ok(Self { options, shown, file })
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("postgres://reader:pencil@localhost:5432/shop", "postgres://reader:…@localhost:5432/shop"),
+            ("mysql://reader@localhost/shop", "mysql://reader@localhost/shop"),
+            ("mysql://:pencil@localhost/shop", "mysql://:…@localhost/shop"),
+            ("postgres://a:pen@cil/x@localhost/shop", "postgres://a:…@localhost/shop"),
+            ("postgres:a:pencil@localhost/shop", "postgres://a:…@localhost/shop"),
+            ("postgres://localhost/shop?password=pencil", "postgres://localhost/shop?…"),
+            ("postgres://a:pencil", "postgres://…"),
+            ("postgres://localhost/shop", "postgres://localhost/shop"),
+            ("sqlite:db.sqlite3", "sqlite:db.sqlite3"),
+            ("pencil", "…"),
+            ("pg://a:pencil@localhost", "…"),
+            ("", "…"),
+        ] {
+            assert_eq!(DatabaseUrl::redacted(url), shown, "{url}");
+            let parsed = url.parse::<DatabaseUrl>();
+            let text = parsed.map_or_else(|error| error.to_string(), |url| format!("{url:?}"));
+            assert!(!text.contains("pencil"), "{text}");
+        }
+    }
+
+    #[test]
+    fn files_are_relative_to_a_folder() {
+        for (url, file) in [
+            ("sqlite:db.sqlite3", "/srv/shop/db.sqlite3"),
+            ("sqlite://db.sqlite3", "/srv/shop/db.sqlite3"),
+            ("sqlite:///var/db.sqlite3", "/var/db.sqlite3"),
+            ("sqlite:/var/a b?.sqlite3", "/var/a b?.sqlite3"),
+        ] {
+            let url = url.parse::<DatabaseUrl>().unwrap().relative_to(Path::new("/srv/shop"));
+            assert_eq!(url.file(), Some(Path::new(file)));
+        }
+        assert!("sqlite:".parse::<DatabaseUrl>().is_err() && "sqlite://".parse::<DatabaseUrl>().is_err());
+    }
+}

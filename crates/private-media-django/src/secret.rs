@@ -1,0 +1,83 @@
+//! The project's secret keys.
+
+use std::fmt;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use private_media::identity::read_secret_file;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::DjangoError;
+
+/// Django's `SECRET_KEY`, and behind it its `SECRET_KEY_FALLBACKS`.
+///
+/// ```
+/// use private_media_django::SecretKeys;
+///
+/// let keys = SecretKeys::parse("the SECRET_KEY\nthe first of SECRET_KEY_FALLBACKS\n")?;
+/// assert_eq!(format!("{keys:?}"), "SecretKeys(2 keys)");
+/// assert!(SecretKeys::parse("").is_err());
+/// # Ok::<(), private_media_django::DjangoError>(())
+/// ```
+#[derive(Clone)]
+pub struct SecretKeys(Vec<String>);
+
+impl SecretKeys {
+    /// The keys of a text: one a line, the `SECRET_KEY` first. A line is a key as it is, spaces and all; an empty one is none.
+    pub fn parse(text: &str) -> Result<Self, DjangoError> {
+        Self::new(text.lines().map(str::to_owned)).ok_or_else(|| {
+            DjangoError::new("there is no key in it; write the project's SECRET_KEY on its first line")
+        })
+    }
+
+    /// These keys, the `SECRET_KEY` first. An empty one is none; `None` if there is no other.
+    pub fn new(keys: impl IntoIterator<Item = String>) -> Option<Self> {
+        let keys: Vec<_> = keys.into_iter().filter(|key| !key.is_empty()).collect();
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
+    /// Reads the keys from a file, as [`parse`](Self::parse) does from a text. A file that others than its owner may read is
+    /// refused.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, DjangoError> {
+        let path = path.as_ref();
+        let text = read_secret_file(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => DjangoError::new(
+                "there is no such file; write the project's SECRET_KEY into it, readable by its owner alone",
+            ),
+            std::io::ErrorKind::Other => DjangoError::new(error.to_string()),
+            _ => DjangoError::new(format!("it cannot be read ({error}); let this user read it")),
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Whether one of the keys gives this code of these bytes, as `present` writes codes. Django's `salted_hmac` with SHA-256.
+    pub(crate) fn sign_any(
+        &self,
+        salt: &str,
+        signed: &[u8],
+        code: &str,
+        present: fn(&[u8; 32]) -> String,
+    ) -> bool {
+        self.0.iter().any(|key| {
+            let right = present(&salted_hmac(salt, key, signed));
+            bool::from(right.as_bytes().ct_eq(code.as_bytes()))
+        })
+    }
+}
+
+impl fmt::Debug for SecretKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretKeys({} keys)", self.0.len())
+    }
+}
+
+fn salted_hmac(salt: &str, key: &str, signed: &[u8]) -> [u8; 32] {
+    let derived = Sha256::new().chain_update(salt).chain_update(key).finalize();
+    // Filled up to the hash's block, as RFC 2104 has it.
+    let mut block = [0; 64];
+    block.iter_mut().zip(derived).for_each(|(to, byte)| *to = byte);
+    let mut mac = Hmac::<Sha256>::new(&block.into());
+    mac.update(signed);
+    mac.finalize().into_bytes().into()
+}

@@ -1,0 +1,102 @@
+//! What a session says of who is signed in.
+
+use std::fmt::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::secret::SecretKeys;
+use crate::signing::Signed;
+
+/// The salt of the rows: the store's class. A project with a store of its own class has another.
+const ROWS: &str = "django.contrib.sessions.SessionStore";
+const COOKIES: &str = "django.contrib.sessions.backends.signed_cookies";
+const AUTH_HASH: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
+
+/// Somebody who has signed in, if the user's password is still the one that they signed in with.
+#[derive(Default)]
+pub(crate) struct Session {
+    pub(crate) user_id: String,
+    pub(crate) backend: String,
+    auth_hash: String,
+}
+
+impl Session {
+    /// The session of a row, which says itself until when it counts.
+    pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Option<Self> {
+        Self::from_json(&Signed::parse(data, ROWS, keys)?.json)
+    }
+
+    /// The session of a cookie that holds it all, and counts for so long.
+    pub(crate) fn from_cookie(
+        value: &str,
+        keys: &SecretKeys,
+        max_age: Duration,
+        now: SystemTime,
+    ) -> Option<Self> {
+        let signed = Signed::parse(value, COOKIES, keys)?;
+        if signed.is_older_than(max_age, now) { None } else { Self::from_json(&signed.json) }
+    }
+
+    /// Django reads its JSON as Latin-1, and writes it in ASCII.
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+        let text: String = json.iter().copied().map(char::from).collect();
+        let session: Self = serde_json::from_str(&text).ok()?;
+        let is_whole =
+            [&session.user_id, &session.backend, &session.auth_hash].iter().all(|text| !text.is_empty());
+        is_whole.then_some(session)
+    }
+
+    /// Whether the user whose password has this hash is the one who signed in.
+    pub(crate) fn is_of(&self, password: &str, keys: &SecretKeys) -> bool {
+        keys.sign_any(AUTH_HASH, password.as_bytes(), &self.auth_hash, hexadecimal)
+    }
+}
+
+/// Of all that a session may hold, the three texts that Django's sign-in puts there.
+impl<'de> Deserialize<'de> for Session {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Session;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Session, A::Error> {
+        let mut session = Session::default();
+        while let Some(key) = map.next_key::<String>()? {
+            let place = match &*key {
+                "_auth_user_id" => &mut session.user_id,
+                "_auth_user_backend" => &mut session.backend,
+                "_auth_user_hash" => &mut session.auth_hash,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            // The last of a name counts, as in Python. What is no text counts as nothing.
+            *place = match map.next_value()? {
+                Value::String(text) => text,
+                _ => String::new(),
+            };
+        }
+        Ok(session)
+    }
+}
+
+fn hexadecimal(code: &[u8; 32]) -> String {
+    code.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

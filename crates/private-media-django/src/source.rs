@@ -1,0 +1,97 @@
+//! Where sessions and users come from.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use futures_core::future::BoxFuture;
+use private_media::{IdentifyError, User};
+
+/// Where Django's sessions and users are read: a [`Database`](crate::Database), or something of your own. Nothing is ever
+/// written.
+///
+/// An error means that it could not be found out; what is not there is `None`.
+///
+/// ```
+/// use futures_util::future::{BoxFuture, ready};
+/// use private_media::IdentifyError;
+/// use private_media_django::{DjangoSource, SessionRow, UserKey, UserRow};
+///
+/// /// Without sessions, and so for cookies that hold the session themselves.
+/// struct OneUser;
+///
+/// impl DjangoSource for OneUser {
+///     fn session<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>> {
+///         Box::pin(ready(Ok(None)))
+///     }
+///
+///     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
+///         let is_hers = matches!(key, UserKey::Id("7") | UserKey::Name("alice"));
+///         let alice = UserRow { id: "7".into(), name: "alice".into(), is_active: true, ..UserRow::default() };
+///         Box::pin(ready(Ok(is_hers.then_some(alice))))
+///     }
+/// }
+/// ```
+pub trait DjangoSource: Send + Sync + 'static {
+    /// The row of this session key, exactly; also one that has expired.
+    fn session<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>>;
+
+    /// The user of this id or name, exactly; also one who is not active.
+    fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>>;
+}
+
+/// By what a user is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserKey<'a> {
+    /// The primary key, as a session holds it.
+    Id(&'a str),
+    /// The name to sign in with.
+    Name(&'a str),
+}
+
+/// A row of `django_session`.
+#[derive(Clone)]
+pub struct SessionRow {
+    /// `session_data`: what the session holds, signed.
+    pub data: String,
+    /// `expire_date`.
+    pub expires: SystemTime,
+}
+
+impl fmt::Debug for SessionRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRow").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+/// A row of `auth_user`, and the names of the user's groups.
+#[derive(Clone, Default)]
+pub struct UserRow {
+    /// The primary key: what stands at `{owner}` in paths.
+    pub id: String,
+    /// `username`.
+    pub name: String,
+    /// `password`: the hash, as Django keeps it.
+    pub password: String,
+    /// `is_active`: whoever is not is nobody.
+    pub is_active: bool,
+    /// `is_staff`.
+    pub is_staff: bool,
+    /// `is_superuser`: for grants, staff too.
+    pub is_superuser: bool,
+    /// The names of the groups.
+    pub groups: Vec<String>,
+}
+
+impl UserRow {
+    /// What a permission may look at.
+    pub(crate) fn user(&self) -> User {
+        let user = User::new(&self.id).name(&self.name).staff(self.is_staff || self.is_superuser);
+        self.groups.iter().fold(user, User::group)
+    }
+}
+
+impl fmt::Debug for UserRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRow").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! Which front server it is, and what has to stand in its configuration.
+
+use http::HeaderMap;
+
+use crate::config::Config;
+use crate::front::{InternalUrl, Server};
+
+/// What stands in front of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands::doctor) enum Front {
+    Nginx,
+    Apache,
+    Lighttpd,
+    Caddy,
+    /// Something else, or nothing.
+    Other,
+}
+
+impl Front {
+    /// As its answers say, else as the configuration has it.
+    pub(super) fn of(headers: &HeaderMap, config: &Config) -> Self {
+        let server = headers.get("server").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let server = server.to_ascii_lowercase();
+        let known = [
+            ("nginx", Self::Nginx),
+            ("openresty", Self::Nginx),
+            ("apache", Self::Apache),
+            ("lighttpd", Self::Lighttpd),
+            ("caddy", Self::Caddy),
+        ];
+        match (known.iter().find(|(name, _)| server.starts_with(name)), &config.server) {
+            (Some((_, front)), _) => *front,
+            (None, Server::Nginx(_)) => Self::Nginx,
+            (None, Server::Apache(_)) => Self::Apache,
+            (None, Server::Direct) => Self::Other,
+        }
+    }
+
+    /// How it is told to hand the private URL on.
+    pub(super) fn pass(self, config: &Config) -> String {
+        let url = &config.url;
+        let listen = config.listen.first().map(ToString::to_string).unwrap_or_default();
+        match self {
+            Self::Nginx => {
+                format!("location ^~ {url} {{ proxy_pass http://{listen}; }} (nothing behind the port)")
+            }
+            Self::Apache => format!("ProxyPass \"{url}\" \"http://{listen}{url}\" nocanon"),
+            Self::Lighttpd => {
+                let (host, port) = listen.rsplit_once(':').unwrap_or((&listen, ""));
+                format!(
+                    "$HTTP[\"url\"] =^ \"{url}\" {{ proxy.server = ( \"\" => (( \"host\" => \"{host}\", \"port\" => {port} )) ) }}"
+                )
+            }
+            Self::Caddy => format!("reverse_proxy {url}* {listen}"),
+            Self::Other => format!("let the front server hand {url} on to http://{listen}, path unchanged"),
+        }
+    }
+
+    /// How it is told to keep no copies.
+    pub(super) fn no_cache(self, config: &Config) -> String {
+        let url = &config.url;
+        match self {
+            Self::Nginx => format!(
+                "proxy_cache off; in location {url}, and no proxy_ignore_headers Cache-Control or Vary there"
+            ),
+            Self::Apache => format!("CacheDisable \"{url}\""),
+            Self::Lighttpd | Self::Caddy | Self::Other => {
+                format!(
+                    "let no cache, no CDN either, keep anything below {url}: Cache-Control: private says so"
+                )
+            }
+        }
+    }
+}
+
+/// What the front server needs in order to send files that are handed off.
+pub(super) fn hand_off(config: &Config, front: Front) -> String {
+    let root = absolute_root(config);
+    match (&config.server, front) {
+        (_, Front::Caddy) => "delivery.mode = \"direct\": this front takes no hand-off".into(),
+        (Server::Nginx(InternalUrl::Prefix(internal)), _) => {
+            format!(
+                "location ^~ {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
+            )
+        }
+        (Server::Nginx(InternalUrl::FullPath), _) => format!("location ^~ {root}/ {{ internal; root /; }}"),
+        (_, Front::Lighttpd) => {
+            format!("\"x-sendfile\" => \"enable\", \"x-sendfile-docroot\" => ( \"{root}\" ) in proxy.server")
+        }
+        _ => format!("XSendFile On and XSendFilePath \"{root}\" in <Location \"{}\">", config.url),
+    }
+}
+
+/// The root's whole path, without a slash at its end.
+pub(super) fn absolute_root(config: &Config) -> String {
+    let root = config.absolute_root().unwrap_or_else(|_| config.root.clone());
+    root.display().to_string().trim_end_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_server_field_decides_and_then_the_configuration() {
+        let config = |arguments: &[&str]| {
+            let command = clap::Command::new("x").args(crate::config::args());
+            Config::load(&command.get_matches_from([&["x"], arguments].concat())).unwrap()
+        };
+        for (field, arguments, front) in [
+            ("nginx/1.22.1", &[][..], Front::Nginx),
+            ("Apache/2.4.62 (Debian)", &["--mode", "nginx"], Front::Apache),
+            ("lighttpd/1.4.69", &["--mode", "apache"], Front::Lighttpd),
+            ("Caddy", &[], Front::Caddy),
+            ("cloudflare", &["--mode", "nginx"], Front::Nginx),
+            ("cloudflare", &["--mode", "apache"], Front::Apache),
+            ("cloudflare", &[], Front::Other),
+        ] {
+            let headers = HeaderMap::from_iter([(http::header::SERVER, HeaderValue::from_static(field))]);
+            assert_eq!(Front::of(&headers, &config(arguments)), front, "{field} {arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The commands of the program, one module each. No command uses another.
+
+pub(crate) mod account;
+pub(crate) mod check;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod serve;

@@ -1,0 +1,51 @@
+//! Opens the private media of a configuration.
+
+use std::time::Duration;
+
+use private_media::storage::CacheOptions;
+use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
+
+use crate::config::{Config, ConfigError};
+use crate::front::{InternalUrl, Server};
+use crate::identity::Readers;
+use crate::listener;
+
+/// How much of the files that are asked for often is kept in memory, in bytes.
+const KEPT: usize = 16 << 20;
+
+/// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
+pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
+    config.check_root()?;
+    let readers = Readers::open(config).await?;
+    let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
+    let checked = config.clone();
+    let storage = storage.accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let storage = match config.server {
+        Server::Direct => storage.keep(cache_options(config.revalidate_after)),
+        // A front server opens each file by the name that it has now.
+        Server::Nginx(_) | Server::Apache(_) => storage,
+    };
+    let media = PrivateMedia::builder(storage)
+        .identify(readers.clone())
+        .permissions(config.grants.clone())
+        .debug(config.debug);
+    let media = match &config.server {
+        Server::Direct => media,
+        Server::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
+        Server::Nginx(InternalUrl::FullPath) => {
+            let delivery = NginxXAccelRedirect::full_path(config.absolute_root()?);
+            media.delivery(delivery.map_err(|error| config.root_error(&error))?)
+        }
+        Server::Apache(encoding) => {
+            let delivery =
+                ApacheXSendfile::new(config.absolute_root()?).map_err(|error| config.root_error(&error))?;
+            media.delivery(delivery.encoding(*encoding))
+        }
+    };
+    Ok((media.build(), readers))
+}
+
+/// What is kept of files that are sent from here.
+pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
+    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles() }
+}
