@@ -8,8 +8,9 @@ use foldhash::HashMap;
 use foldhash::HashMapExt as _;
 use futures_core::future::BoxFuture;
 
+use super::decision::Decision;
+use super::permissions::Permissions;
 use super::template::{Captures, Template, TemplateError};
-use super::{Decision, Permissions};
 use crate::identity::{Identity, User};
 use crate::request::MediaPath;
 
