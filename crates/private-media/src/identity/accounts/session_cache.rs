@@ -12,7 +12,7 @@ const GENERATION: usize = 50_000;
 
 /// Whose session each token is, so that its signature is computed once. It belongs to one state of the accounts and goes with it, so
 /// what it says stays true; whether the session has ended is asked each time.
-pub(super) struct SessionCache(Mutex<TwoGenerationCache<Box<str>, SignedIn>>);
+pub(super) struct SessionCache(Mutex<TwoGenerationCache<Box<[u8]>, SignedIn>>);
 
 impl Default for SessionCache {
     fn default() -> Self {
@@ -26,12 +26,12 @@ impl Weigh for SignedIn {}
 pub(super) type SignedIn = (Arc<Session>, Identity);
 
 impl SessionCache {
-    pub(super) fn get(&self, token: &str) -> Option<SignedIn> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<SignedIn> {
         locked(&self.0).get(token).cloned()
     }
 
     /// Only what was signed gets here, so nobody who makes up tokens drives anybody out.
-    pub(super) fn insert(&self, token: &str, signed_in: &SignedIn) {
+    pub(super) fn insert(&self, token: &[u8], signed_in: &SignedIn) {
         let evicted = locked(&self.0).insert(token.into(), signed_in.clone());
         drop(evicted);
     }
