@@ -3,12 +3,12 @@
 use std::process::Command;
 
 use super::printed;
-use super::server::{Front, Installed, Kind, free_address, open_to_all};
+use super::server::{Front, FrontServer, Installed, free_address, open_to_all};
 use crate::support::{GRANT, Place};
 
 struct Mistake {
     what: &'static str,
-    kind: Kind,
+    kind: FrontServer,
     arguments: &'static [&'static str],
     /// What is another in the printed block.
     change: fn(&str, &Place) -> String,
@@ -22,11 +22,11 @@ const APACHE: &[&str] = &["--mode", "apache"];
 type Found = (&'static str, &'static str, &'static str);
 
 const fn nginx(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: Kind::Nginx, arguments: NGINX, change, found }
+    Mistake { what, kind: FrontServer::Nginx, arguments: NGINX, change, found }
 }
 
 const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: Kind::Apache, arguments: APACHE, change, found }
+    Mistake { what, kind: FrontServer::Apache, arguments: APACHE, change, found }
 }
 
 static MISTAKES: [Mistake; 20] = [
@@ -279,7 +279,11 @@ pub(super) fn place() -> Place {
 }
 
 /// Exit code and output of the doctor, for a front server with this change in its block.
-fn doctor(kind: Kind, arguments: &[&str], change: fn(&str, &Place) -> String) -> (Option<i32>, String) {
+fn doctor(
+    kind: FrontServer,
+    arguments: &[&str],
+    change: fn(&str, &Place) -> String,
+) -> (Option<i32>, String) {
     let place = place();
     let gateway = place.serve(arguments);
     let address = free_address();
@@ -318,16 +322,16 @@ fn each_is_found_and_the_fix_is_named() {
 #[test]
 fn what_is_printed_is_well() {
     for (kind, arguments) in [
-        (Kind::Nginx, NGINX),
-        (Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
-        (Kind::Nginx, &[]),
-        (Kind::Apache, APACHE),
-        (Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
-        (Kind::Apache, &[]),
-        (Kind::Lighttpd, APACHE),
-        (Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]),
-        (Kind::Lighttpd, &[]),
-        (Kind::Caddy, &[]),
+        (FrontServer::Nginx, NGINX),
+        (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
+        (FrontServer::Nginx, &[]),
+        (FrontServer::Apache, APACHE),
+        (FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
+        (FrontServer::Apache, &[]),
+        (FrontServer::Lighttpd, APACHE),
+        (FrontServer::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]),
+        (FrontServer::Lighttpd, &[]),
+        (FrontServer::Caddy, &[]),
     ] {
         if !kind.is_here() {
             continue;
@@ -344,15 +348,17 @@ fn what_is_printed_is_well() {
 fn a_good_site_with_more_in_it() {
     for (kind, arguments, change) in [
         (
-            Kind::Nginx,
+            FrontServer::Nginx,
             NGINX,
             // As sites have it for pictures: it does not take over.
             (|block, _| server(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
                 as fn(&str, &Place) -> String,
         ),
-        (Kind::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| block.to_owned()),
+        (FrontServer::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| {
+            block.to_owned()
+        }),
         (
-            Kind::Apache,
+            FrontServer::Apache,
             APACHE,
             // An application that hands off what a client names is not obeyed.
             |block, _| {

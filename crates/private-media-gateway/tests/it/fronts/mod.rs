@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use private_media::storage::conformance::NAMES;
 
 use crate::support::{Answer, Gateway, Place, credentials, send};
-use server::{Front, Installed, Kind, free_address, open_to_all};
+use server::{Front, FrontServer, free_address, open_to_all};
 
 /// A gateway that hands off, the front server before it, and one beside them that answers itself.
 struct Deployment {
@@ -28,7 +28,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    fn start(kind: Kind, arguments: &[&str]) -> Self {
+    fn start(kind: FrontServer, arguments: &[&str]) -> Self {
         let place = Place::new();
         fill(&place);
         let direct = place.serve(&[]);
@@ -42,7 +42,7 @@ impl Deployment {
 /// What `private-media config` prints for a front server.
 pub(crate) fn printed(
     place: &Place,
-    kind: Kind,
+    kind: FrontServer,
     front: SocketAddr,
     gateway: SocketAddr,
     arguments: &[&str],
