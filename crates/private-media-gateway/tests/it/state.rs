@@ -217,7 +217,7 @@ fn wait_for_gateways(server: &mut Server) {
     let output = account(&["account", "remove", "bob", "--wait", "--wait-timeout", "300ms"]);
     let problem = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{problem}");
-    assert!(problem.contains("is changed, but") && problem.contains("no running gateway"), "{problem}");
+    assert!(problem.contains("was changed, but") && problem.contains("no running gateway"), "{problem}");
 
     let (here, there) = (serve(&place, server, "1s"), serve(&place, server, "1s"));
     assert_eq!(there.get("/private/cars/7/photo.jpg", "alice").status, 200);

@@ -45,6 +45,10 @@ fn what_is_wrong_is_one_line() {
         (&["--session-cookie", ""], &["\"\" for --session-cookie", "SESSION_COOKIE_NAME"]),
     ] {
         for command in [&["serve"][..], &["check", "alice", "x"]] {
+            // `check` has no flags for the cookie, which it does not read.
+            if command[0] == "check" && arguments[0] == "--session-cookie" {
+                continue;
+            }
             let line = place.refusal(&[command, &["--identity", "django"], arguments].concat());
             assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");
             assert!(!line.contains("pencil"), "{line}");
@@ -69,7 +73,7 @@ fn a_password_is_not_shown() {
     }
     place.write("private-media.toml", "[identity]\ndatabase = [\"mysql://a:pencil@h/shop\"]\n");
     let line = place.refusal(&["config", "show"]);
-    assert!(line.contains("identity.database = …") && !line.contains("pencil"), "{line}");
+    assert!(line.contains("invalid value … for identity.database") && !line.contains("pencil"), "{line}");
 }
 
 /// As `private-media.toml` beside `manage.py` has it.

@@ -69,8 +69,8 @@ static MISTAKES: [Mistake; 20] = [
             let other = listen.replace(';', " default_server;");
             changed(
                 &format!("{block}server {{ {other} root {folder}; }}\n"),
-                "    # A redirect",
-                "    server_name 127.0.0.1;\n    # A redirect",
+                "    # Redirects",
+                "    server_name 127.0.0.1;\n    # Redirects",
             )
         },
         ("exposed", "names another host", "move the root"),
@@ -208,7 +208,7 @@ static MISTAKES: [Mistake; 20] = [
             );
             // The private URL has the gateway; at another name of the folder there is none.
             std::os::unix::fs::symlink("private", place.path("storage")).unwrap();
-            changed(block, "    # Paths arrive", &format!("{root}    # Paths arrive"))
+            changed(block, "    # The request path", &format!("{root}    # The request path"))
         },
         ("exposed", "/storage/", "move"),
     ),
@@ -217,9 +217,9 @@ static MISTAKES: [Mistake; 20] = [
         |block, place| {
             changed(
                 block,
-                "    # Paths arrive",
+                "    # The request path",
                 &format!(
-                    "    Alias \"/uploads/\" \"{0}/\"\n    <Directory \"{0}\">\n        Options Indexes\n        Require all granted\n    </Directory>\n    # Paths arrive",
+                    "    Alias \"/uploads/\" \"{0}/\"\n    <Directory \"{0}\">\n        Options Indexes\n        Require all granted\n    </Directory>\n    # The request path",
                     place.path("private").display()
                 ),
             )
@@ -257,7 +257,7 @@ fn without(block: &str, line: &str) -> String {
 
 /// The block with another location in its server.
 fn server(block: &str, location: &str) -> String {
-    changed(block, "    # Who asks", &format!("    {location}\n    # Who asks"))
+    changed(block, "    # The gateway authenticates", &format!("    {location}\n    # The gateway authenticates"))
 }
 
 /// A root as it should be: the front server's user reads it by its group, and others do not get in.
@@ -362,8 +362,8 @@ fn a_good_site_with_more_in_it() {
             APACHE,
             // An application that hands off what a client names is not obeyed.
             |block, _| {
-                let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # Paths arrive";
-                changed(block, "    # Paths arrive", echo)
+                let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # The request path";
+                changed(block, "    # The request path", echo)
             },
         ),
     ] {

@@ -49,9 +49,15 @@ pub(crate) fn printed(
 ) -> String {
     let (front, gateway) = (front.to_string(), gateway.to_string());
     let own = ["config", kind.name(), "--front", &front, "--listen", &gateway];
-    let output = place.run(&[&own, arguments].concat());
+    let output = place.run(&[&own[..], &of_front_server(arguments)].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The arguments of `serve` that `config` takes, too.
+fn of_front_server<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let flags = ["--url", "--root", "--mode", "--internal-url", "--sendfile-encoding"];
+    arguments.chunks(2).filter(|pair| flags.contains(&pair[0])).flatten().copied().collect()
 }
 
 /// Every name of the table, and what else there is to ask for; the content of each is its name.
