@@ -17,10 +17,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::header::COOKIE;
 use http::{HeaderValue, Request};
 use libfuzzer_sys::fuzz_target;
-use private_media::identity::django::{
-    DjangoOptions, DjangoSource, SecretKeys, SessionEngine, SessionRow, UserKey, UserRow,
+use private_media::{Identify, IdentifyError};
+use private_media_django::{
+    DjangoOptions, DjangoSessions, DjangoSource, SecretKeys, SessionEngine, SessionRow, UserKey, UserRow,
 };
-use private_media::{DjangoSessions, Identify, IdentifyError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

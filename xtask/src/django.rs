@@ -6,6 +6,8 @@ use crate::machine::{self, step};
 
 /// The versions that the tests run with.
 const VERSIONS: [&str; 2] = ["4.2", "5.2"];
+/// Sessions, and what each Django says of them.
+const VECTORS: &str = "crates/private-media-django/tests/vectors";
 /// What the tests start themselves.
 const PROGRAMS: [(&str, &str); 2] = [("/usr/sbin/mariadbd", "mariadb-server"), ("setpriv", "util-linux")];
 /// Its programs are in a folder of their version.
@@ -33,8 +35,8 @@ pub(crate) fn install_postgres() -> Result<(), String> {
 /// Has each Django say again what the vectors hold.
 pub(crate) fn vectors() -> Result<(), String> {
     for version in VERSIONS {
-        let check = ["tests/django-vectors/ask.py", "check", "tests/django-vectors/vectors.json"];
-        step(Command::new(python(version)).args(check))?;
+        let vectors = format!("{VECTORS}/vectors.json");
+        step(Command::new(python(version)).args([&format!("{VECTORS}/ask.py"), "check", &vectors]))?;
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use crate::advisories::{self, Advisories};
 use crate::bench;
 use crate::django;
 use crate::fuzz;
+use crate::links;
 use crate::machine::{self, cargo, exists, step};
+use crate::pages::script_of;
 use crate::python;
 use crate::soak;
 
@@ -47,6 +49,7 @@ pub(crate) fn run() -> Result<(), String> {
     python::build()?;
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    links::check()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     let advisories = advisories::check()?;
@@ -145,13 +148,6 @@ fn check_brief(page: &str, commands: &str) -> Result<(), String> {
     } else {
         Err(format!("{page}: it takes {count} commands, and less than 10 are promised"))
     }
-}
-
-fn script_of(page: &str) -> Result<String, String> {
-    let text = std::fs::read_to_string(page).map_err(|error| format!("{page}: {error}"))?;
-    let blocks = text.split("```sh test\n").skip(1).filter_map(|rest| rest.split("\n```").next());
-    let script = blocks.collect::<Vec<_>>().join("\n");
-    if script.is_empty() { Err(format!("{page}: there is no block to be tested")) } else { Ok(script) }
 }
 
 fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
-use private_media::identity::django::{Database, SecretKeys, SessionEngine};
-use private_media::{Accounts, DjangoSessions, Identify, IdentifyError, Identity, User};
+use private_media::{Accounts, Identify, IdentifyError, Identity, User};
+use private_media_django::{Database, DjangoSessions, SecretKeys, SessionEngine};
 
 use crate::config::{Config, ConfigError, Django, Source};
 use crate::signals::Hangup;

@@ -15,15 +15,12 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
-pub mod file_id;
 mod service;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
-#[cfg(feature = "django")]
-pub use identity::DjangoSessions;
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
-pub use permission::{Decision, Grants, Permissions, Permit};
+pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
 pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};

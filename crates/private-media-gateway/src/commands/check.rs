@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
-use private_media::{Decision, MediaPath};
+use private_media::{Action, Decision, MediaPath, Permit};
 
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::startup::{load, text};
@@ -46,8 +46,9 @@ fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigErro
         };
         Ok(match parsed {
             Ok(path) => {
-                let decision = media.decide(&identity, &path).await;
-                if decision.is_allowed() && !media.storage().exists(&path).await.unwrap_or(false) {
+                let decision = media.decide(&identity, Action::Read, &path).await;
+                let exists = media.storage().exists(&Permit::trusted(path)).await.unwrap_or(false);
+                if decision.is_allowed() && !exists {
                     log::print(format_args!(
                         "note: no such file in {}; the response is 404 for every user",
                         config.root.display()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use private_media::identity::django::{DatabaseUrl, DjangoOptions, SessionEngine};
+use private_media_django::{DatabaseUrl, DjangoOptions, SessionEngine};
 
 use super::error::ConfigError;
 use super::keys;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use private_media::identity::django::DatabaseUrl;
+use private_media_django::DatabaseUrl;
 use toml::{Table, Value};
 
 use super::args;

@@ -1,10 +1,23 @@
-//! The one cookie of a name.
+//! Cookies of a request.
 
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// The value of the cookie of this name. Two of that name are none: which of them a browser means cannot be known.
-pub(super) fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+/// Returns the value of the cookie with this name. Two cookies with the name count as none: they may come from different sites, and
+/// their order does not say which one the browser prefers.
+///
+/// ```
+/// use http::header::{COOKIE, HeaderMap, HeaderValue};
+/// use private_media::identity::single_cookie;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(COOKIE, HeaderValue::from_static("theme=dark; session=abc"));
+/// assert_eq!(single_cookie(&headers, "session"), Some("abc"));
+/// headers.append(COOKIE, HeaderValue::from_static("session=def"));
+/// assert_eq!(single_cookie(&headers, "session"), None);
+/// ```
+#[must_use]
+pub fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut found = None;
     for line in headers.get_all(COOKIE) {
         let mut rest = Some(line.as_bytes());
@@ -59,7 +72,7 @@ mod tests {
             for line in lines {
                 headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            assert_eq!(only(&headers, "sessionid"), value, "{lines:?}");
+            assert_eq!(single_cookie(&headers, "sessionid"), value, "{lines:?}");
         }
     }
 }

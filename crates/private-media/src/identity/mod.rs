@@ -6,10 +6,9 @@ mod secret_file;
 mod user;
 
 pub mod accounts;
-#[cfg(feature = "django")]
-pub mod django;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -18,9 +17,9 @@ use http::header::HeaderName;
 use http::request::Parts;
 
 pub use accounts::Accounts;
-#[cfg(feature = "django")]
-pub use django::DjangoSessions;
+pub use cookie::single_cookie;
 pub use extension::FromExtensions;
+pub use secret_file::read_secret_file;
 pub use user::{Identity, User};
 
 /// Finds out who sends a request.
@@ -56,6 +55,26 @@ where
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(std::future::ready(Ok(self(request))))
     }
+}
+
+macro_rules! delegate {
+    () => {
+        fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+            (**self).identify(request)
+        }
+
+        fn vary(&self) -> Vec<HeaderName> {
+            (**self).vary()
+        }
+    };
+}
+
+impl<I: Identify + ?Sized> Identify for Arc<I> {
+    delegate!();
+}
+
+impl Identify for Box<dyn Identify> {
+    delegate!();
 }
 
 /// The client could not be identified. The text goes to the log, never to the client.

@@ -5,13 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Reads a file that holds secrets. One that others than its owner may read is refused, as what it holds may be known already.
-#[cfg(feature = "django")]
-pub(super) fn read(path: &Path) -> io::Result<String> {
+/// Reads a file that holds secrets. If other users may read or change it, that is an error which says how to fix its mode.
+pub fn read_secret_file(path: &Path) -> io::Result<String> {
     read_from(&mut File::open(path)?, path)
 }
 
-/// Reads an open file that holds secrets, as `read` does.
+/// Like [`read_secret_file`], for a file that is open.
 pub(super) fn read_from(file: &mut File, path: &Path) -> io::Result<String> {
     let mode = file.metadata()?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
-use private_media::identity::django::SecretKeys;
+use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, quoted, unless_ok};
 use crate::config::{Config, Django, Source};

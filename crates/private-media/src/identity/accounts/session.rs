@@ -10,7 +10,7 @@ use http::HeaderMap;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::identity::cookie;
+use crate::identity::single_cookie;
 
 /// The cookie's name.
 pub(super) const NAME: &str = "private_media_session";
@@ -82,7 +82,7 @@ pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
 
 /// The value of the session cookie.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
-    cookie::only(headers, NAME)
+    single_cookie(headers, NAME)
 }
 
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {

@@ -11,9 +11,9 @@ use cap_std::fs::Dir;
 use rustix::fs::{Access, AtFlags, Mode};
 
 use super::super::StorageError;
+use super::file_id::FileId;
 use super::resolve::{self, OPEN_FOLDER};
 use super::temporary;
-use crate::file_id::FileId;
 
 /// The root of all clones of a storage.
 #[derive(Debug)]

@@ -9,56 +9,36 @@ use rustix::fs::{Stat, fstat, major, minor, stat};
 
 /// A file or folder by device and inode, whatever its names are.
 ///
-/// A program that keeps a file open by a path, such as a pool of database connections, compares what it has opened with what the
-/// path leads to now: a deploy or a restore may have put another file there.
-///
 /// An inode's number is used again when the last name and the last handle of its file are gone, so compare with a file that is
 /// still open.
-///
-/// ```
-/// use private_media::file_id::FileId;
-///
-/// # fn main() -> std::io::Result<()> {
-/// # let folder = tempfile::tempdir()?;
-/// let path = folder.path().join("state.db");
-/// std::fs::write(&path, "old")?;
-/// let opened = std::fs::File::open(&path)?;
-/// assert_eq!(FileId::of(&opened)?, FileId::at(&path)?);
-/// std::fs::write(folder.path().join("new.db"), "new")?;
-/// std::fs::rename(folder.path().join("new.db"), &path)?;
-/// assert_ne!(FileId::of(&opened)?, FileId::at(&path)?);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
+pub(super) struct FileId {
     device: rustix::fs::Dev,
     inode: u64,
 }
 
 impl FileId {
     /// Returns what a path leads to; links are followed. It waits for the disk.
-    pub fn at(path: impl AsRef<Path>) -> io::Result<Self> {
+    pub(super) fn at(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::from_stat(&stat(path.as_ref())?))
     }
 
     /// Returns what is open.
-    pub fn of(file: impl AsFd) -> io::Result<Self> {
+    pub(super) fn of(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from_stat(&fstat(file)?))
     }
 
     /// Whether both are on one device, which is to say in one file system.
-    #[must_use]
-    pub fn is_on_device_of(&self, other: &Self) -> bool {
+    pub(super) fn is_on_device_of(&self, other: &Self) -> bool {
         self.device == other.device
     }
 
     #[cfg(test)]
-    pub(crate) fn for_test(device: rustix::fs::Dev, inode: u64) -> Self {
+    pub(super) fn for_test(device: rustix::fs::Dev, inode: u64) -> Self {
         Self { device, inode }
     }
 
-    pub(crate) fn from_stat(found: &Stat) -> Self {
+    pub(super) fn from_stat(found: &Stat) -> Self {
         Self { device: found.st_dev, inode: found.st_ino }
     }
 }
@@ -66,5 +46,22 @@ impl FileId {
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "inode {} on device {}:{}", self.inode, major(self.device), minor(self.device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_has_another_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        std::fs::write(&path, "old").unwrap();
+        let opened = std::fs::File::open(&path).unwrap();
+        assert_eq!(FileId::of(&opened).unwrap(), FileId::at(&path).unwrap());
+        std::fs::write(folder.path().join("new.db"), "new").unwrap();
+        std::fs::rename(folder.path().join("new.db"), &path).unwrap();
+        assert_ne!(FileId::of(&opened).unwrap(), FileId::at(&path).unwrap());
     }
 }

@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::SystemTime;
 
 use futures_core::future::BoxFuture;
+use private_media::{IdentifyError, User};
 
-use crate::identity::{IdentifyError, User};
-
-/// Where Django's sessions and users are read: a [`Database`](super::Database), or something of your own. Nothing is ever
+/// Where Django's sessions and users are read: a [`Database`](crate::Database), or something of your own. Nothing is ever
 /// written.
 ///
 /// An error means that it could not be found out; what is not there is `None`.
@@ -15,7 +14,7 @@ use crate::identity::{IdentifyError, User};
 /// ```
 /// use futures_util::future::{BoxFuture, ready};
 /// use private_media::IdentifyError;
-/// use private_media::identity::django::{DjangoSource, SessionRow, UserKey, UserRow};
+/// use private_media_django::{DjangoSource, SessionRow, UserKey, UserRow};
 ///
 /// /// Without sessions, and so for cookies that hold the session themselves.
 /// struct OneUser;
@@ -85,7 +84,7 @@ pub struct UserRow {
 
 impl UserRow {
     /// What a permission may look at.
-    pub(super) fn user(&self) -> User {
+    pub(crate) fn user(&self) -> User {
         let user = User::new(&self.id).name(&self.name).staff(self.is_staff || self.is_superuser);
         self.groups.iter().fold(user, User::group)
     }

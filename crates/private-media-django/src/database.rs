@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_core::future::BoxFuture;
+use private_media::IdentifyError;
 use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
 
-use super::{DjangoError, DjangoSource, SessionRow, UserKey, UserRow};
-use crate::identity::IdentifyError;
+use crate::{DjangoError, DjangoSource, SessionRow, UserKey, UserRow};
 use sqlite::SqliteFile;
 use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, UserTuple};
 pub use url::DatabaseUrl;
@@ -39,7 +39,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// runtime.
 ///
 /// ```no_run
-/// use private_media::identity::django::Database;
+/// use private_media_django::Database;
 ///
 /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
 /// let database = Database::connect(&"postgres://reader@localhost/shop".parse()?).await?;

@@ -20,9 +20,9 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_core::future::BoxFuture;
 use http::header::{COOKIE, HeaderName};
 use http::request::Parts;
+use private_media::decision_cache::{CacheKey, DecisionCache};
+use private_media::identity::{Identify, IdentifyError, Identity, single_cookie};
 
-use super::{Identify, IdentifyError, Identity, cookie};
-use crate::decision_cache::{CacheKey, DecisionCache};
 pub use database::{Database, DatabaseUrl};
 pub use secret::SecretKeys;
 use session::Session;
@@ -36,8 +36,8 @@ pub use source::{DjangoSource, SessionRow, UserKey, UserRow};
 /// denial.
 ///
 /// ```no_run
-/// use private_media::identity::django::{Database, DjangoOptions, SecretKeys};
-/// use private_media::{DjangoSessions, LocalStorage, PrivateMedia};
+/// use private_media::{LocalStorage, PrivateMedia};
+/// use private_media_django::{Database, DjangoOptions, DjangoSessions, SecretKeys};
 ///
 /// # async fn media() -> Result<PrivateMedia, Box<dyn std::error::Error>> {
 /// let database = Database::connect(&"sqlite:db.sqlite3".parse()?).await?;
@@ -60,7 +60,7 @@ struct Inner {
 /// How the Django project is set up. The default is Django's.
 ///
 /// ```
-/// use private_media::identity::django::DjangoOptions;
+/// use private_media_django::DjangoOptions;
 ///
 /// let options = DjangoOptions { cookie: "shop_session".into(), ..DjangoOptions::default() };
 /// assert_eq!(options.backends, ["django.contrib.auth.backends.ModelBackend"]);
@@ -157,7 +157,7 @@ fn is_session_key(value: &str) -> bool {
 impl Identify for DjangoSessions {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(async {
-            match cookie::only(&request.headers, &self.0.options.cookie) {
+            match single_cookie(&request.headers, &self.0.options.cookie) {
                 Some(value) => self.identify_cookie(value).await,
                 None => Ok(Identity::Anonymous),
             }
@@ -180,7 +180,7 @@ impl fmt::Debug for DjangoSessions {
 pub struct DjangoError(String);
 
 impl DjangoError {
-    pub(super) fn new(line: impl Into<String>) -> Self {
+    pub(crate) fn new(line: impl Into<String>) -> Self {
         Self(line.into())
     }
 }

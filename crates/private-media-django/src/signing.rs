@@ -7,22 +7,22 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::read::ZlibDecoder;
 
-use super::secret::SecretKeys;
+use crate::secret::SecretKeys;
 
 /// The longest value that is looked at, packed or not.
-pub(super) const MAX_LENGTH: usize = 4 << 20;
+pub(crate) const MAX_LENGTH: usize = 4 << 20;
 
 /// A value whose signature was right. What it holds is JSON, or is nothing.
 #[derive(Debug)]
-pub(super) struct Signed {
-    pub(super) json: Vec<u8>,
+pub(crate) struct Signed {
+    pub(crate) json: Vec<u8>,
     /// When it was signed, in seconds since 1970.
     at: i128,
 }
 
 impl Signed {
     /// The value of a text that one of these keys has signed with this salt. Nothing is unpacked before that is known.
-    pub(super) fn parse(text: &str, salt: &str, keys: &SecretKeys) -> Option<Self> {
+    pub(crate) fn parse(text: &str, salt: &str, keys: &SecretKeys) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;
         }
@@ -37,7 +37,7 @@ impl Signed {
     }
 
     /// Whether it was signed longer ago than this.
-    pub(super) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
+    pub(crate) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
         let nanoseconds = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
         let now = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
         now.saturating_sub(self.at.saturating_mul(1_000_000_000)) > nanoseconds(age)

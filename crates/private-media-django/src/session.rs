@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::secret::SecretKeys;
-use super::signing::Signed;
+use crate::secret::SecretKeys;
+use crate::signing::Signed;
 
 /// The salt of the rows: the store's class. A project with a store of its own class has another.
 const ROWS: &str = "django.contrib.sessions.SessionStore";
@@ -17,20 +17,20 @@ const AUTH_HASH: &str = "django.contrib.auth.models.AbstractBaseUser.get_session
 
 /// Somebody who has signed in, if the user's password is still the one that they signed in with.
 #[derive(Default)]
-pub(super) struct Session {
-    pub(super) user_id: String,
-    pub(super) backend: String,
+pub(crate) struct Session {
+    pub(crate) user_id: String,
+    pub(crate) backend: String,
     auth_hash: String,
 }
 
 impl Session {
     /// The session of a row, which says itself until when it counts.
-    pub(super) fn from_row(data: &str, keys: &SecretKeys) -> Option<Self> {
+    pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Option<Self> {
         Self::from_json(&Signed::parse(data, ROWS, keys)?.json)
     }
 
     /// The session of a cookie that holds it all, and counts for so long.
-    pub(super) fn from_cookie(
+    pub(crate) fn from_cookie(
         value: &str,
         keys: &SecretKeys,
         max_age: Duration,
@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// Django reads its JSON as Latin-1, and writes it in ASCII.
-    pub(super) fn from_json(json: &[u8]) -> Option<Self> {
+    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
         let text: String = json.iter().copied().map(char::from).collect();
         let session: Self = serde_json::from_str(&text).ok()?;
         let is_whole =
@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// Whether the user whose password has this hash is the one who signed in.
-    pub(super) fn is_of(&self, password: &str, keys: &SecretKeys) -> bool {
+    pub(crate) fn is_of(&self, password: &str, keys: &SecretKeys) -> bool {
         keys.sign_any(AUTH_HASH, password.as_bytes(), &self.auth_hash, hexadecimal)
     }
 }

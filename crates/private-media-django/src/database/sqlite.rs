@@ -1,6 +1,7 @@
 //! A database in a file, which a deploy or a restore may replace at any time.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,6 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::QueryError;
-use crate::file_id::FileId;
 
 /// The file of a database and the connections to it.
 ///
@@ -40,7 +40,8 @@ struct Open {
 /// count and other rows, so connections are used for one version only. In WAL mode, a file changes when its log is copied into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileVersion {
-    id: FileId,
+    device: u64,
+    inode: u64,
     len: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -72,8 +73,8 @@ impl SqliteFile {
         let pool = super::pool().connect_lazy_with(self.options.clone());
         let before = state.open.replace(Open { version, pool: pool.clone() });
         match before {
-            Some(before) if before.version.id != version.id => tracing::warn!(
-                database = %self.path.display(), from = %before.version.id, to = %version.id,
+            Some(before) if !before.version.is_same_file(&version) => tracing::warn!(
+                database = %self.path.display(), from_inode = before.version.inode, to_inode = version.inode,
                 "the database was replaced; reading the new file"
             ),
             None if std::mem::take(&mut state.is_missing) => {
@@ -100,12 +101,17 @@ impl SqliteFile {
 impl FileVersion {
     /// Waits for the disk. The file itself is not opened: closing it would end the locks of SQLite's own handles (fcntl(2)).
     fn at(path: &Path) -> io::Result<Self> {
-        let found = rustix::fs::stat(path)?;
+        let found = std::fs::metadata(path)?;
         Ok(Self {
-            id: FileId::from_stat(&found),
-            len: found.st_size.cast_unsigned(),
-            modified: (found.st_mtime, found.st_mtime_nsec.cast_signed()),
-            changed: (found.st_ctime, found.st_ctime_nsec.cast_signed()),
+            device: found.dev(),
+            inode: found.ino(),
+            len: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
         })
+    }
+
+    fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 }

@@ -8,18 +8,18 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::identity::django::DjangoError;
+use crate::DjangoError;
 
 /// Where a database is: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. Its
 /// password is not shown.
 ///
 /// ```
-/// use private_media::identity::django::DatabaseUrl;
+/// use private_media_django::DatabaseUrl;
 ///
 /// let url: DatabaseUrl = "postgres://reader:pencil@localhost/shop".parse()?;
 /// assert_eq!(url.to_string(), "postgres://reader:…@localhost/shop");
 /// assert!("oracle://localhost/shop".parse::<DatabaseUrl>().is_err());
-/// # Ok::<(), private_media::identity::django::DjangoError>(())
+/// # Ok::<(), private_media_django::DjangoError>(())
 /// ```
 #[derive(Clone)]
 pub struct DatabaseUrl {

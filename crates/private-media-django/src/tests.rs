@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What `tests/django-vectors` has asked Django.
+/// What `tests/vectors/ask.py` has asked Django.
 #[derive(serde::Deserialize)]
 struct Vectors {
     now: u64,
@@ -80,7 +80,7 @@ const STRICTER: [&str; 15] = [
 ];
 
 fn vectors() -> Vectors {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/django-vectors/vectors.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/vectors.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -267,7 +267,7 @@ fn what_cannot_be_found_out_is_an_error_and_is_not_kept() {
 fn users_are_found_by_name() {
     let (sessions, rows, _) = signed_in(Duration::ZERO);
     let find = |name| sessions.find(name).now_or_never().unwrap().unwrap();
-    assert_eq!(find("alice").unwrap().user().map(crate::identity::User::id), Some("7"));
+    assert_eq!(find("alice").unwrap().user().map(private_media::User::id), Some("7"));
     assert_eq!(find("7"), None);
     rows.users.lock().unwrap()[0].is_active = false;
     assert_eq!(find("alice"), Some(Identity::Anonymous));

@@ -4,21 +4,21 @@ use std::fmt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
+use private_media::identity::read_secret_file;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::DjangoError;
-use crate::identity::secret_file;
+use crate::DjangoError;
 
 /// Django's `SECRET_KEY`, and behind it its `SECRET_KEY_FALLBACKS`.
 ///
 /// ```
-/// use private_media::identity::django::SecretKeys;
+/// use private_media_django::SecretKeys;
 ///
 /// let keys = SecretKeys::parse("the SECRET_KEY\nthe first of SECRET_KEY_FALLBACKS\n")?;
 /// assert_eq!(format!("{keys:?}"), "SecretKeys(2 keys)");
 /// assert!(SecretKeys::parse("").is_err());
-/// # Ok::<(), private_media::identity::django::DjangoError>(())
+/// # Ok::<(), private_media_django::DjangoError>(())
 /// ```
 #[derive(Clone)]
 pub struct SecretKeys(Vec<String>);
@@ -41,7 +41,7 @@ impl SecretKeys {
     /// refused.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, DjangoError> {
         let path = path.as_ref();
-        let text = secret_file::read(path).map_err(|error| match error.kind() {
+        let text = read_secret_file(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => DjangoError::new(
                 "there is no such file; write the project's SECRET_KEY into it, readable by its owner alone",
             ),
@@ -52,7 +52,7 @@ impl SecretKeys {
     }
 
     /// Whether one of the keys gives this code of these bytes, as `present` writes codes. Django's `salted_hmac` with SHA-256.
-    pub(super) fn sign_any(
+    pub(crate) fn sign_any(
         &self,
         salt: &str,
         signed: &[u8],
