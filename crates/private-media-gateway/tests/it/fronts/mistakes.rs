@@ -257,7 +257,11 @@ fn without(block: &str, line: &str) -> String {
 
 /// The block with another location in its server.
 fn server(block: &str, location: &str) -> String {
-    changed(block, "    # The gateway authenticates", &format!("    {location}\n    # The gateway authenticates"))
+    changed(
+        block,
+        "    # The gateway authenticates",
+        &format!("    {location}\n    # The gateway authenticates"),
+    )
 }
 
 /// A root as it should be: the front server's user reads it by its group, and others do not get in.
