@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
-use private_media::{Action, Decision, MediaPath, Permit};
+use private_media::{Action, Decision, MediaPath, Permit, StorageError};
 
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::startup::{load, text};
@@ -47,10 +47,12 @@ fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigErro
         Ok(match parsed {
             Ok(path) => {
                 let decision = media.decide(&identity, Action::Read, &path).await;
-                let exists = media.storage().exists(&Permit::trusted(path)).await.unwrap_or(false);
-                if decision.is_allowed() && !exists {
+                let found = media.storage().metadata(&Permit::trusted(path)).await;
+                if decision.is_allowed()
+                    && let Err(StorageError::NotFound { reason, .. }) = found
+                {
                     log::print(format_args!(
-                        "note: no such file in {}; the response is 404 for every user",
+                        "note: no such file in {} ({reason}); the response is 404 for every user",
                         config.root.display()
                     ));
                 }

@@ -229,6 +229,15 @@ pub(crate) static REVALIDATE_AFTER: Key = Key {
     default: "1s",
     help: "How long a cached file is used before it is re-checked; 0s checks every request",
 };
+pub(crate) static FOLLOW_LINKS: Key = Key {
+    name: "storage.follow_links",
+    flag: "follow-links",
+    kind: Kind::Boolean,
+    value_name: "BOOL",
+    heading: Heading::Storage,
+    default: "false",
+    help: "Follow symbolic links below the root, never out of it; a link gives a file a second path",
+};
 pub(crate) static MODE: Key = Key {
     name: "delivery.mode",
     flag: "mode",
@@ -294,7 +303,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 26] = [
+pub(crate) static KEYS: [&Key; 27] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -314,6 +323,7 @@ pub(crate) static KEYS: [&Key; 26] = [
     &BACKENDS,
     &GRANT,
     &REVALIDATE_AFTER,
+    &FOLLOW_LINKS,
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
@@ -323,7 +333,7 @@ pub(crate) static KEYS: [&Key; 26] = [
     &SHUTDOWN_TIMEOUT,
 ];
 
-static DECISION: [&Key; 11] = [
+static DECISION: [&Key; 12] = [
     &ROOT,
     &URL,
     &PUBLIC,
@@ -335,9 +345,10 @@ static DECISION: [&Key; 11] = [
     &SESSION_ENGINE,
     &BACKENDS,
     &GRANT,
+    &FOLLOW_LINKS,
 ];
 
-static DEPLOYMENT: [&Key; 17] = [
+static DEPLOYMENT: [&Key; 18] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -352,6 +363,7 @@ static DEPLOYMENT: [&Key; 17] = [
     &SESSION_COOKIE,
     &BACKENDS,
     &GRANT,
+    &FOLLOW_LINKS,
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,

@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) session_lifetime: Duration,
     pub(crate) grants: Grants,
     pub(crate) revalidate_after: Duration,
+    pub(crate) follow_links: bool,
     pub(crate) send_mode: SendMode,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` differs from the default.
@@ -72,6 +73,7 @@ impl Config {
             session_lifetime,
             grants: grants(&layers.get(&keys::GRANT))?,
             revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
+            follow_links: layers.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
             limits: Limits {
                 max_connections: max_connections.parse_with(values::connections)?,
@@ -184,13 +186,13 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
-        let Self { cache_ttl, session_lifetime, grants, revalidate_after, send_mode, limits, .. } = self;
+        let Self { cache_ttl, session_lifetime, grants, revalidate_after, follow_links, send_mode, limits, .. } = self;
         let settings =
             format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {send_mode:?} {limits:?} {public:?}"
+            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {limits:?} {public:?}"
         )
     }
 
