@@ -186,7 +186,16 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
-        let Self { cache_ttl, session_lifetime, grants, revalidate_after, follow_links, send_mode, limits, .. } = self;
+        let Self {
+            cache_ttl,
+            session_lifetime,
+            grants,
+            revalidate_after,
+            follow_links,
+            send_mode,
+            limits,
+            ..
+        } = self;
         let settings =
             format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
