@@ -11,18 +11,13 @@ use private_media::MediaPath;
 pub struct InvalidUrl;
 
 impl InvalidUrl {
-    pub(crate) fn problem(self) -> &'static str {
-        "invalid URL prefix"
-    }
-
-    pub(crate) fn fix(self) -> &'static str {
-        "expected a slash on both sides, e.g. /private/"
-    }
+    pub(crate) const PROBLEM: &str = "invalid URL prefix";
+    pub(crate) const FIX: &str = "expected a slash on both sides, e.g. /private/";
 }
 
 impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.problem(), self.fix())
+        write!(f, "{}; {}", Self::PROBLEM, Self::FIX)
     }
 }
 

@@ -167,7 +167,6 @@ impl Setting {
     }
 
     /// Returns the error of a valid value that cannot be used.
-
     pub(crate) fn error(&self, problem: &str, fix: &str) -> ConfigError {
         self.error_with(&format!("{problem}; {fix}"))
     }
@@ -254,8 +253,7 @@ fn unknown(name: &str) -> String {
 /// Returns a TOML value as the text of a flag; the error is what is expected.
 fn texts(key: &Key, value: &Value) -> Result<Vec<String>, &'static str> {
     match (key.kind, value) {
-        (Kind::Text | Kind::Url, Value::String(text)) => Ok(vec![text.clone()]),
-        (Kind::NumberOrText, Value::String(text)) => Ok(vec![text.clone()]),
+        (Kind::Text | Kind::Url | Kind::NumberOrText, Value::String(text)) => Ok(vec![text.clone()]),
         (Kind::NumberOrText, Value::Integer(number)) => Ok(vec![number.to_string()]),
         (Kind::NumberOrText, _) => Err("a number without quotes, or a text in quotes"),
         (Kind::Text | Kind::Url, _) => Err("a text in quotes"),

@@ -29,13 +29,13 @@ pub(super) struct Checked<'a> {
 impl<'a> Checked<'a> {
     pub(super) fn new(config: &'a FrontConfig) -> Result<Self, FrontError> {
         let root = folder(FrontField::Root, &config.root)?;
-        let url = urls::prefix(&config.url).map_err(|error| url_error(FrontField::Url, &error))?;
+        let url = urls::prefix(&config.url).map_err(|_| url_error(FrontField::Url))?;
         if let SendMode::Nginx(internal) = &config.send_mode {
             let location = match internal {
                 InternalUrl::FullPath => format!("{root}/"),
-                InternalUrl::Prefix(url) => urls::internal(url)
-                    .map_err(|error| url_error(FrontField::InternalUrl, &error))?
-                    .to_owned(),
+                InternalUrl::Prefix(url) => {
+                    urls::internal(url).map_err(|_| url_error(FrontField::InternalUrl))?.to_owned()
+                }
             };
             urls::check_disjoint(&location, url).map_err(|overlap| {
                 FrontError::new(FrontField::InternalUrl, overlap.problem(), overlap.fix())
@@ -89,7 +89,7 @@ fn public_folder<'a>(
     path: &Path,
     config: &FrontConfig,
 ) -> Result<(&'a str, String), FrontError> {
-    let url = urls::prefix(url).map_err(|error| url_error(FrontField::Public, &error))?;
+    let url = urls::prefix(url).map_err(|_| url_error(FrontField::Public))?;
     if url.starts_with(&config.url) || config.url.starts_with(url) {
         let problem = format!("the public URL {url} and the private URL {} overlap", config.url);
         return Err(FrontError::new(FrontField::Public, problem, "use another public URL"));
@@ -101,8 +101,8 @@ fn public_folder<'a>(
     Ok((url, folder(FrontField::Public, path)?))
 }
 
-fn url_error(field: FrontField, error: &InvalidUrl) -> FrontError {
-    FrontError::new(field, error.problem(), error.fix())
+fn url_error(field: FrontField) -> FrontError {
+    FrontError::new(field, InvalidUrl::PROBLEM, InvalidUrl::FIX)
 }
 
 /// Returns the address at which a local client reaches a listener.
