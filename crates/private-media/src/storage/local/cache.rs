@@ -123,13 +123,11 @@ impl Entry {
 impl Weigh for Entry {
     /// Bytes and handles.
     fn weight(&self) -> Weight {
-        match self.file.bytes().as_file() {
-            Some(_) => [OVERHEAD, 1],
-            None => {
-                let len = usize::try_from(self.file.metadata().len).unwrap_or(usize::MAX);
-                [len.saturating_add(OVERHEAD), 0]
-            }
+        if self.file.bytes().as_file().is_some() {
+            return [OVERHEAD, 1];
         }
+        let len = usize::try_from(self.file.metadata().len).unwrap_or(usize::MAX);
+        [len.saturating_add(OVERHEAD), 0]
     }
 }
 
