@@ -20,7 +20,7 @@ mod service;
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
 pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
-pub use permission::{Decision, Grants, Permissions, Permit};
+pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
 pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};

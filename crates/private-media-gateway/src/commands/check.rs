@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use private_media::{Decision, MediaPath};
+use private_media::{Action, Decision, MediaPath, Permit};
 
 use crate::config::{Config, ConfigError};
 use crate::{log, open, output, runtime};
@@ -22,8 +22,9 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
         };
         Ok(match parsed {
             Ok(path) => {
-                let decision = media.decide(&identity, &path).await;
-                if decision.is_allowed() && !media.storage().exists(&path).await.unwrap_or(false) {
+                let decision = media.decide(&identity, Action::Read, &path).await;
+                let exists = media.storage().exists(&Permit::trusted(path)).await.unwrap_or(false);
+                if decision.is_allowed() && !exists {
                     log::print(format_args!(
                         "note: there is no such file in {}, so the answer is 404 all the same",
                         config.root.display()

@@ -8,6 +8,7 @@ mod user;
 pub mod accounts;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -54,6 +55,26 @@ where
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(std::future::ready(Ok(self(request))))
     }
+}
+
+macro_rules! delegate {
+    () => {
+        fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+            (**self).identify(request)
+        }
+
+        fn vary(&self) -> Vec<HeaderName> {
+            (**self).vary()
+        }
+    };
+}
+
+impl<I: Identify + ?Sized> Identify for Arc<I> {
+    delegate!();
+}
+
+impl Identify for Box<dyn Identify> {
+    delegate!();
 }
 
 /// The client could not be identified. The text goes to the log, never to the client.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
+use super::decision::Decision;
+use super::permissions::Permissions;
 use super::template::{Captures, Template, TemplateError};
-use super::{Decision, Permissions};
 use crate::identity::{Identity, User};
 use crate::request::MediaPath;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use private_media::Storage as _;
 use private_media::storage::{LocalStorage, SaveOptions, StorageError, content};
+use private_media::{Permit, Storage as _};
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, makedev, mknodat, renameat_with};
 
 use crate::support::{Root, has_command, is_root, needs, open, path, read};
@@ -32,7 +32,7 @@ fn root() -> Root {
 async fn assert_refused(storage: &LocalStorage, name: &str) {
     assert_not_served(storage, name).await;
     // A folder below the root has metadata. A file that has metadata would be one that the name leads to.
-    let result = storage.stat(name);
+    let result = storage.trusted_stat(name);
     assert!(!result.as_ref().is_ok_and(|found| !found.is_dir()), "stat of {name}: {result:?}");
 }
 
@@ -40,9 +40,9 @@ async fn assert_not_served(storage: &LocalStorage, name: &str) {
     let opening = tokio::time::timeout(Duration::from_secs(10), open(storage, name));
     let result = opening.await.unwrap_or_else(|_| panic!("opening {name} waits"));
     assert!(matches!(result, Err(StorageError::NotFound { .. })), "{name}: {result:?}");
-    let result = storage.metadata(&path(name)).await;
+    let result = storage.metadata(&Permit::trusted(path(name))).await;
     assert!(matches!(result, Err(StorageError::NotFound { .. })), "metadata of {name}: {result:?}");
-    assert!(!storage.exists(&path(name)).await.unwrap(), "{name} does not exist");
+    assert!(!storage.exists(&Permit::trusted(path(name))).await.unwrap(), "{name} does not exist");
 }
 
 #[tokio::test]
@@ -105,11 +105,11 @@ async fn links_that_lead_out_are_not_found() {
     }
     // Nor does a list show what could not be opened; the way round within the root, `folder/s20`, is a folder.
     let storage = root.storage();
-    let listed = storage.list(None).await.unwrap();
+    let listed = storage.list(&Permit::trusted(None)).await.unwrap();
     let names: Vec<&str> = listed.iter().map(|entry| entry.path.as_str()).collect();
     assert_eq!(names, ["folder", "inside.txt"]);
     for folder in ["s12", "s13", "s14", "s16", "s22", "s24"] {
-        let result = storage.list(Some(&path(folder))).await;
+        let result = storage.list(&Permit::trusted(path(folder))).await;
         assert!(matches!(result, Err(StorageError::NotFound { .. })), "list {folder}: {result:?}");
     }
 }
@@ -147,7 +147,7 @@ async fn only_regular_files_are_served() {
         assert_refused(&storage, name).await;
     }
     assert_refused(&storage, &"n".repeat(255)).await;
-    let listed = storage.list(None).await.unwrap();
+    let listed = storage.list(&Permit::trusted(None)).await.unwrap();
     assert_eq!(listed.len(), 2, "neither is in a list: {listed:?}");
 }
 
@@ -163,7 +163,7 @@ async fn devices_are_never_read() {
     for name in ["zero", "to-zero"] {
         assert_refused(&root.storage(), name).await;
     }
-    assert_eq!(root.storage().list(None).await.unwrap().len(), 2);
+    assert_eq!(root.storage().list(&Permit::trusted(None)).await.unwrap().len(), 2);
 }
 
 #[test]
@@ -210,7 +210,7 @@ async fn hidden_names_are_not_listed() {
     let bytes: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"not\xffutf-8");
     let _ = fs::write(root.path.join(bytes), "x");
     fs::write(root.path.join("line\nbreak"), "x").unwrap();
-    assert_eq!(root.storage().list(None).await.unwrap().len(), 2);
+    assert_eq!(root.storage().list(&Permit::trusted(None)).await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -246,8 +246,10 @@ async fn saves_and_deletes_in_a_race_touch_nothing_outside() {
     let mut saved = 0_u32;
     while Instant::now() < end {
         let name = format!("folder/new/{saved}");
-        saved += u32::from(storage.save(&path(&name), content("x"), &SaveOptions::default()).await.is_ok());
-        let _ = storage.delete(&path("folder/secret.txt")).await;
+        saved += u32::from(
+            storage.save(&Permit::trusted(path(&name)), content("x"), &SaveOptions::default()).await.is_ok(),
+        );
+        let _ = storage.delete(&Permit::trusted(path("folder/secret.txt"))).await;
     }
     drop(swapping);
     assert!(saved > 0, "some saves found the folder");
@@ -270,20 +272,25 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
             for folder in
                 ["absolute", "relative", "absolute/new", "relative/new/deep", "dangling", "dangling/x"]
             {
-                let result = storage.save(&path(&format!("{folder}/x.txt")), content("x"), &options).await;
+                let result = storage
+                    .save(&Permit::trusted(path(&format!("{folder}/x.txt"))), content("x"), &options)
+                    .await;
                 assert!(result.is_err(), "save into {folder}: {result:?}");
             }
         }
         // The link has the name, so another is found: it is never written through.
         for name in ["file.txt", "dangling.txt"] {
-            let used = storage.save(&path(name), content("x"), &SaveOptions::default()).await.unwrap();
+            let used = storage
+                .save(&Permit::trusted(path(name)), content("x"), &SaveOptions::default())
+                .await
+                .unwrap();
             assert_ne!(used, path(name));
         }
-        assert!(storage.delete(&path("relative/secret.txt")).await.is_err());
+        assert!(storage.delete(&Permit::trusted(path("relative/secret.txt"))).await.is_err());
     }
     let replace = SaveOptions { replace: true, ..SaveOptions::default() };
     assert_eq!(
-        root.storage().save(&path("file.txt"), content("new"), &replace).await.unwrap(),
+        root.storage().save(&Permit::trusted(path("file.txt")), content("new"), &replace).await.unwrap(),
         path("file.txt")
     );
     assert_eq!(
@@ -291,7 +298,7 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
         b"new",
         "the link itself was replaced"
     );
-    root.storage().delete(&path("dangling.txt")).await.unwrap();
+    root.storage().delete(&Permit::trusted(path("dangling.txt"))).await.unwrap();
     assert!(root.path.join("dangling.txt").symlink_metadata().is_err(), "a link is deleted, not followed");
     assert_eq!(fs::read_to_string(secrets.join("secret.txt")).unwrap(), SECRET);
     assert_eq!(fs::read_dir(&secrets).unwrap().count(), 1);
@@ -304,7 +311,7 @@ async fn a_linked_uploads_folder_is_not_followed() {
     let secrets = root.outside.path().join("secrets");
     symlink(&secrets, root.path.join(".private-media-uploads")).unwrap();
     let storage = root.storage().named_temporaries();
-    assert!(storage.save(&path("x"), content("x"), &SaveOptions::default()).await.is_err());
+    assert!(storage.save(&Permit::trusted(path("x")), content("x"), &SaveOptions::default()).await.is_err());
     assert_eq!(fs::read_dir(&secrets).unwrap().count(), 1, "neither swept nor written to");
 }
 

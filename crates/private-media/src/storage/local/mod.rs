@@ -24,7 +24,7 @@ pub use edit::OpenOptions;
 use root::{Accept, OpenRoot, Root};
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
-use crate::permission::Permit;
+use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
 /// A folder of the local disk as a private root.
@@ -45,16 +45,16 @@ use crate::request::MediaPath;
 ///
 /// ```
 /// use private_media::storage::{LocalStorage, SaveOptions, Storage, content};
-/// use private_media::MediaPath;
+/// use private_media::{MediaPath, Permit};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let root = folder.path();
 /// let storage = LocalStorage::open_root(root)?;
-/// let path = MediaPath::for_upload("cars/7", "photo.jpg")?;
-/// let used = storage.save(&path, content("…"), &SaveOptions::default()).await?;
-/// assert!(storage.exists(&used).await?);
+/// let permit = Permit::trusted(MediaPath::for_upload("cars/7", "photo.jpg")?);
+/// let used = storage.save(&permit, content("…"), &SaveOptions::default()).await?;
+/// assert!(storage.exists(&Permit::trusted(used)).await?);
 /// # Ok(())
 /// # }
 /// ```
@@ -168,13 +168,13 @@ impl LocalStorage {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
     /// # use std::os::unix::fs::PermissionsExt;
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// let storage = LocalStorage::open_root(root)?.exact_file_mode(0o666).exact_dir_mode(0o777);
-    /// let path = MediaPath::new("cars/photo.jpg")?;
-    /// storage.save(&path, content("…"), &SaveOptions::default()).await?;
+    /// let permit = Permit::trusted(MediaPath::new("cars/photo.jpg")?);
+    /// storage.save(&permit, content("…"), &SaveOptions::default()).await?;
     /// let mode = |name: &str| root.join(name).metadata().map(|it| it.permissions().mode() & 0o777);
     /// assert_eq!((mode("cars")?, mode("cars/photo.jpg")?), (0o777, 0o666));
     /// # Ok(())
@@ -199,13 +199,14 @@ impl LocalStorage {
     /// cut or a kernel crash, files of the last seconds (on ext4, some 30 s) may be missing or empty, and deleted ones be back.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// let thumbnails = LocalStorage::open_root(root)?.durable(false);
-    /// thumbnails.save(&MediaPath::new("small.jpg")?, content("…"), &SaveOptions::default()).await?;
+    /// let permit = Permit::trusted(MediaPath::new("small.jpg")?);
+    /// thumbnails.save(&permit, content("…"), &SaveOptions::default()).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -225,27 +226,27 @@ impl LocalStorage {
     /// [`Storage::save`] for a thread that may wait for the disk: without a runtime, and without changing threads.
     pub fn save_blocking(
         &self,
-        path: &MediaPath,
+        permit: &Permit<Write>,
         content: impl Iterator<Item = io::Result<Bytes>>,
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
         let root = self.checked_root()?;
-        let used = save::save_blocking(&root, self.how, path, content, *options)?;
+        let used = save::save_blocking(&root, self.how, permit.path(), content, *options)?;
         self.changed(&used);
         Ok(used)
     }
 
-    /// Returns the metadata of a file or folder for the application itself, by any name below the root, also one that no
-    /// [`MediaPath`] has; an empty name is the root. It waits for the disk.
-    pub fn stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
+    /// Returns the metadata of a file or folder for the application itself, without a permit: by any name below the root, also one
+    /// that is not a [`MediaPath`]. An empty name is the root. Waits for the disk.
+    pub fn trusted_stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
         let root = &self.root.current()?.dir;
         resolve::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
     }
 
-    /// Removes a file, a link or an empty folder, by any name below the root, also one that no [`MediaPath`] has: what another
-    /// program stored can be cleared away. It waits for the disk.
-    pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
+    /// Removes a file, a link or an empty folder for the application itself, without a permit: by any name below the root, also
+    /// one that is not a [`MediaPath`], such as another program may have left. Waits for the disk.
+    pub fn trusted_remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
         let name = name.as_ref();
         let removed = edit::remove(&*self.checked_root()?, name, self.how.durable);
         if let Some(path) = name.to_str().and_then(|name| MediaPath::new(name).ok()) {
@@ -258,14 +259,14 @@ impl LocalStorage {
     /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, storage::OpenOptions};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, storage::OpenOptions};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// use std::io::Write as _;
     ///
     /// let storage = LocalStorage::open_root(root)?;
-    /// let log = MediaPath::new("log.txt")?;
+    /// let log = Permit::trusted(MediaPath::new("log.txt")?);
     /// for line in ["one\n", "two\n"] {
     ///     storage.edit(&log, OpenOptions { append: true, create: true, ..OpenOptions::default() })?.write_all(line.as_bytes())?;
     /// }
@@ -273,15 +274,15 @@ impl LocalStorage {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn edit(&self, path: &MediaPath, edit: OpenOptions) -> Result<File, StorageError> {
+    pub fn edit(&self, permit: &Permit<Write>, edit: OpenOptions) -> Result<File, StorageError> {
         let root = self.checked_root()?;
-        edit::edit(&root, path, edit, self.how.file_mode)
+        edit::edit(&root, permit.path(), edit, self.how.file_mode)
     }
 
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
-    pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
+    pub fn remove_folder(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
         let root = self.checked_root()?;
-        edit::remove_folder(&root, path, self.how.durable)
+        edit::remove_folder(&root, permit.path(), self.how.durable)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -320,7 +321,7 @@ impl LocalStorage {
 }
 
 impl Storage for LocalStorage {
-    fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+    fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         match &self.kept {
             Some(kept) => match kept.get(permit.path(), self.root.generation()) {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
@@ -332,38 +333,38 @@ impl Storage for LocalStorage {
 
     fn save<'a>(
         &'a self,
-        path: &'a MediaPath,
+        permit: &'a Permit<Write>,
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
         Box::pin(async {
             let storage = self.clone();
             let root = move || storage.checked_root();
-            let used = save::save(root, self.how, path, content, *options).await?;
+            let used = save::save(root, self.how, permit.path(), content, *options).await?;
             self.changed(&used);
             Ok(used)
         })
     }
 
-    fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
+    fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
-            let (storage, gone) = (self.clone(), path.clone());
+            let (storage, gone) = (self.clone(), permit.path().clone());
             let delete = move || {
                 let root = storage.checked_root()?;
                 resolve::delete(&root, &gone, storage.how.durable)
             };
             let deleted = blocking(delete).await;
-            self.changed(path);
+            self.changed(permit.path());
             deleted
         })
     }
 
-    fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.find(path, |_, file| read::metadata(&file)))
+    fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+        Box::pin(self.find(permit.path(), |_, file| read::metadata(&file)))
     }
 
-    fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        let (root, folder) = (self.root.current(), folder.cloned());
+    fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+        let (root, folder) = (self.root.current(), permit.path().clone());
         Box::pin(blocking(move || resolve::list(&root?.dir, folder.as_ref())))
     }
 
