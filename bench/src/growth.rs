@@ -12,9 +12,9 @@ use std::time::Duration;
 use rustix::fs::Advice;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::Result;
-use crate::load::{self, Done};
-use crate::peers::{Place, own};
+use crate::load::{self, Load};
+use crate::peers::{Testbed, own};
+use crate::result::Result;
 use crate::usage::of_sessions;
 
 /// What is measured, and how much of it.
@@ -30,37 +30,37 @@ const FILES_IN_A_FOLDER: u32 = 1000;
 const KIB: [u8; 1024] = [7; 1024];
 
 /// The whole table, as Markdown.
-pub(crate) fn run(growth: &Growth, place: &Place) -> Result<String> {
+pub(crate) fn run(growth: &Growth, bed: &Testbed) -> Result<String> {
     let mut table = String::from(
         "The gateway on one core and wrk on the other, 32 connections, files of 1 KiB, accounts' sessions and an owner's grant. × is \
          against the first line of its kind.\n\n| | requests/s | p50 µs | × | p99 µs | × |\n|---|--:|--:|--:|--:|--:|\n",
     );
     let mut kind = Kind::new(&mut table);
-    let cookie = own::cookies(place, 1)?.concat();
+    let cookie = own::cookies(bed, 1)?.concat();
     // First, as the memory that reading many accounts took is given back little by little.
-    let (connections, bytes) = idle(growth, place, &cookie)?;
+    let (connections, bytes) = idle(growth, bed, &cookie)?;
     let mut made = 0;
     for count in steps(10, growth.files) {
-        files(&place.root(), made, count)?;
+        files(&bed.root(), made, count)?;
         made = count;
         let hot: Vec<_> = (0..10).map(|number| (file(number * (count / 10)), cookie.clone())).collect();
-        kind.add(&format!("{count} files, 10 of them asked for"), &ask(growth, place, &[], &hot)?)?;
+        kind.add(&format!("{count} files, 10 of them asked for"), &ask(growth, bed, &[], &hot)?)?;
     }
     let spread: Vec<_> =
         (0..made).step_by((made as usize / 100_000).max(1)).map(|n| (file(n), cookie.clone())).collect();
     kind.add(
         &format!("{made} files, {} of them asked for in turn", spread.len()),
-        &ask(growth, place, &[], &spread)?,
+        &ask(growth, bed, &[], &spread)?,
     )?;
     let mut kind = Kind::new(&mut table);
     for count in steps(1, growth.sessions) {
-        let asked: Vec<_> = own::cookies(place, count)?
+        let asked: Vec<_> = own::cookies(bed, count)?
             .into_iter()
             .map(|cookie| ("shared/1k.jpg".to_owned(), cookie))
             .collect();
         kind.add(
             &format!("{count} sessions in turn"),
-            &ask(growth, place, &["shared/{*file}=authenticated"], &asked)?,
+            &ask(growth, bed, &["shared/{*file}=authenticated"], &asked)?,
         )?;
     }
     let mut kind = Kind::new(&mut table);
@@ -71,10 +71,10 @@ pub(crate) fn run(growth: &Growth, place: &Place) -> Result<String> {
         let grants: Vec<_> = grants.iter().map(String::as_str).collect();
         kind.add(
             &format!("{count} grants, the last one decides"),
-            &ask(growth, place, &grants, &[("shared/1k.jpg".into(), cookie.clone())])?,
+            &ask(growth, bed, &grants, &[("shared/1k.jpg".into(), cookie.clone())])?,
         )?;
     }
-    cold(growth, place, &cookie, &mut Kind::new(&mut table))?;
+    cold(growth, bed, &cookie, &mut Kind::new(&mut table))?;
     let _ = writeln!(
         table,
         "\n{connections} idle connections that have asked once: {bytes} bytes of memory each."
@@ -94,7 +94,7 @@ fn steps(first: u32, largest: u32) -> Vec<u32> {
 /// The lines of one kind, each beside the first.
 struct Kind<'a> {
     table: &'a mut String,
-    first: Option<Done>,
+    first: Option<Load>,
 }
 
 impl<'a> Kind<'a> {
@@ -103,10 +103,10 @@ impl<'a> Kind<'a> {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nothing here is counted to 2^52")]
-    fn add(&mut self, what: &str, done: &Done) -> Result<()> {
+    fn add(&mut self, what: &str, done: &Load) -> Result<()> {
         eprintln!("{what}: {done:?}");
         let first = self.first.get_or_insert(*done);
-        let ratio = |of: fn(&Done) -> Duration| of(done).as_secs_f64() / of(first).as_secs_f64();
+        let ratio = |of: fn(&Load) -> Duration| of(done).as_secs_f64() / of(first).as_secs_f64();
         writeln!(
             self.table,
             "| {what} | {:.0} | {} | {:.2} | {} | {:.2} |",
@@ -121,10 +121,10 @@ impl<'a> Kind<'a> {
 }
 
 /// Starts a gateway, and has wrk ask it for these in turn, after once without the clock.
-fn ask(growth: &Growth, place: &Place, grants: &[&str], asked: &[(String, String)]) -> Result<Done> {
-    let (address, _server) = own::started(place, grants)?;
-    load::in_turn(place, address, asked, 1)?;
-    load::in_turn(place, address, asked, growth.seconds)
+fn ask(growth: &Growth, bed: &Testbed, grants: &[&str], asked: &[(String, String)]) -> Result<Load> {
+    let (address, _server) = own::started(bed, grants)?;
+    load::in_turn(bed, address, asked, 1)?;
+    load::in_turn(bed, address, asked, growth.seconds)
 }
 
 fn file(number: u32) -> String {
@@ -147,8 +147,8 @@ fn files(root: &Path, from: u32, to: u32) -> Result<()> {
 }
 
 /// Small files for many, alone and beside one who reads what is on the disk.
-fn cold(growth: &Growth, place: &Place, cookie: &str, kind: &mut Kind<'_>) -> Result<()> {
-    let path = place.root().join("cars/7/cold.bin");
+fn cold(growth: &Growth, bed: &Testbed, cookie: &str, kind: &mut Kind<'_>) -> Result<()> {
+    let path = bed.root().join("cars/7/cold.bin");
     let mut file = File::create(&path)?;
     let piece: Vec<u8> =
         (0..1_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
@@ -157,16 +157,16 @@ fn cold(growth: &Growth, place: &Place, cookie: &str, kind: &mut Kind<'_>) -> Re
     }
     file.sync_all()?;
     rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-    let (address, _server) = own::started(place, &[])?;
+    let (address, _server) = own::started(bed, &[])?;
     let hot = [("cars/7/1k.jpg".to_owned(), cookie.to_owned())];
-    load::in_turn(place, address, &hot, 1)?;
-    kind.add("one small file", &load::in_turn(place, address, &hot, growth.seconds)?)?;
+    load::in_turn(bed, address, &hot, 1)?;
+    kind.add("one small file", &load::in_turn(bed, address, &hot, growth.seconds)?)?;
     let ended = AtomicBool::new(false);
     let (done, read) = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             read_all(address, "cars/7/cold.bin", cookie, &ended).map_err(|error| error.to_string())
         });
-        let done = load::in_turn(place, address, &hot, growth.seconds);
+        let done = load::in_turn(bed, address, &hot, growth.seconds);
         ended.store(true, Ordering::Relaxed);
         (done, reader.join())
     });
@@ -207,12 +207,12 @@ fn read_all(address: SocketAddr, path: &str, cookie: &str, ended: &AtomicBool) -
 
 /// How much memory a connection takes that has been answered, and stays; and how many were made. The gateway takes as many as it has
 /// two files for.
-fn idle(growth: &Growth, place: &Place, cookie: &str) -> Result<(u64, u64)> {
+fn idle(growth: &Growth, bed: &Testbed, cookie: &str) -> Result<(u64, u64)> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let fit = maximum.map_or(u64::MAX, |maximum| (maximum / 2).saturating_sub(200));
     let connections = u64::from(growth.connections).min(fit);
     setrlimit(Resource::Nofile, Rlimit { current: Some(connections + 100), maximum })?;
-    let (address, server) = own::started(place, &[])?;
+    let (address, server) = own::started(bed, &[])?;
     get(address, "cars/7/1k.jpg", cookie, "keep-alive")?;
     let before = of_sessions(&[server.id()])?.memory;
     let mut streams = Vec::new();

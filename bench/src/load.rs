@@ -5,55 +5,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
-use crate::peers::{Place, Running, built};
-
-/// One kind of request, by many clients at a time.
-pub(crate) struct Work {
-    pub(crate) name: &'static str,
-    file: &'static str,
-    pub(crate) ask: Ask,
-    connections: usize,
-}
-
-/// How the file is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
-    Get,
-    Head,
-    /// With the entity tag that the server gives: 304.
-    NotModified,
-    /// One MiB out of the middle.
-    Range,
-    /// By somebody who may not have it.
-    Denied,
-    /// A connection for each request.
-    Close,
-}
-
-const fn work(name: &'static str, file: &'static str, ask: Ask, connections: usize) -> Work {
-    Work { name, file, ask, connections }
-}
-
-pub(crate) const WORKS: [Work; 13] = [
-    work("1 KiB", "1k.jpg", Ask::Get, 32),
-    work("10 KiB", "10k.jpg", Ask::Get, 32),
-    work("100 KiB", "100k.jpg", Ask::Get, 32),
-    work("1 MiB", "1m.jpg", Ask::Get, 32),
-    work("1 GiB", "1g.mp4", Ask::Get, 4),
-    work("1 MiB of 1 GiB", "1g.mp4", Ask::Range, 32),
-    work("304", "1k.jpg", Ask::NotModified, 32),
-    work("HEAD", "1k.jpg", Ask::Head, 32),
-    work("denied", "1k.jpg", Ask::Denied, 32),
-    work("1 KiB, no keep-alive", "1k.jpg", Ask::Close, 32),
-    work("1 KiB, 1 client", "1k.jpg", Ask::Get, 1),
-    work("1 KiB, 1000 clients", "1k.jpg", Ask::Get, 1000),
-    work("1 MiB, 1000 clients", "1m.jpg", Ask::Get, 1000),
-];
+use crate::peers::{RunningPeer, Testbed, built};
+use crate::result::Result;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Done {
+pub(crate) struct Load {
     pub(crate) requests: u64,
     pub(crate) time: Duration,
     pub(crate) bytes: u64,
@@ -63,15 +20,15 @@ pub(crate) struct Done {
 
 impl Work {
     /// Asks once, and looks whether the answer is the right one: nobody is measured who answers something else.
-    pub(crate) fn check(&self, running: &Running) -> Result<()> {
+    pub(crate) fn check(&self, running: &RunningPeer) -> Result<()> {
         let (status, len) = self.ask_once(running)?;
         let file = crate::tree::FILES.iter().find(|(name, _)| *name == self.file).map_or(0, |(_, len)| *len);
         let (expected, expected_len) = match self.ask {
-            Ask::Get | Ask::Close => (200, file),
-            Ask::Head => (200, 0),
-            Ask::NotModified => (304, 0),
-            Ask::Range => (206, 1 << 20),
-            Ask::Denied => (running.denied_status, len),
+            RequestKind::Get | RequestKind::Close => (200, file),
+            RequestKind::Head => (200, 0),
+            RequestKind::NotModified => (304, 0),
+            RequestKind::Range => (206, 1 << 20),
+            RequestKind::Denied => (running.denied_status, len),
         };
         if (status, len) == (expected, expected_len) {
             Ok(())
@@ -84,10 +41,10 @@ impl Work {
         }
     }
 
-    fn ask_once(&self, running: &Running) -> Result<(u16, u64)> {
+    fn ask_once(&self, running: &RunningPeer) -> Result<(u16, u64)> {
         let mut stream = TcpStream::connect(running.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let method = if self.ask == Ask::Head { "HEAD" } else { "GET" };
+        let method = if self.ask == RequestKind::Head { "HEAD" } else { "GET" };
         let fields: String =
             self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let target = running.target(self.file);
@@ -113,42 +70,45 @@ impl Work {
         Ok((status, len))
     }
 
-    fn heads(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
+    fn heads(&self, running: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Load> {
         let fields: String =
             self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let target = running.target(self.file);
-        let request = place.path("head");
+        let request = bed.path("head");
         std::fs::write(
             &request,
             format!("HEAD {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", running.address),
         )?;
-        let mut command = place.on_clients_core(built("heads")?);
+        let mut command = bed.on_clients_core(built("heads")?);
         command.args([running.address.to_string(), self.connections.to_string(), seconds.to_string()]);
         parse(command.stdin(std::fs::File::open(request)?))
     }
 
-    fn fields(&self, running: &Running) -> Result<Vec<(String, String)>> {
+    fn fields(&self, running: &RunningPeer) -> Result<Vec<(String, String)>> {
         let mut fields =
-            if self.ask == Ask::Denied { running.stranger.clone() } else { running.reader.clone() };
+            if self.ask == RequestKind::Denied { running.stranger.clone() } else { running.reader.clone() };
         match self.ask {
-            Ask::NotModified => fields.push(("If-None-Match".into(), running.etag(self.file)?)),
-            Ask::Range => fields.push(("Range".into(), format!("bytes={}-{}", 512 << 20, (513 << 20) - 1))),
-            Ask::Close => fields.push(("Connection".into(), "close".into())),
-            Ask::Get | Ask::Head | Ask::Denied => {}
+            RequestKind::NotModified => fields.push(("If-None-Match".into(), running.etag(self.file)?)),
+            RequestKind::Range => {
+                fields.push(("Range".into(), format!("bytes={}-{}", 512 << 20, (513 << 20) - 1)))
+            }
+            RequestKind::Close => fields.push(("Connection".into(), "close".into())),
+            RequestKind::Get | RequestKind::Head | RequestKind::Denied => {}
         }
         Ok(fields)
     }
 
     /// Has clients ask for so many seconds.
-    pub(crate) fn load(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
+    pub(crate) fn load(&self, running: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Load> {
         // A gibibyte takes its time, and only whole answers count.
-        let seconds = if self.ask == Ask::Get && self.file == "1g.mp4" { seconds.max(5) } else { seconds };
-        if self.ask == Ask::Head {
-            return self.heads(running, place, seconds);
+        let seconds =
+            if self.ask == RequestKind::Get && self.file == "1g.mp4" { seconds.max(5) } else { seconds };
+        if self.ask == RequestKind::Head {
+            return self.heads(running, bed, seconds);
         }
-        let script = place.path("wrk.lua");
+        let script = bed.path("wrk.lua");
         std::fs::write(&script, SCRIPT)?;
-        let mut command = place.on_clients_core("wrk");
+        let mut command = bed.on_clients_core("wrk");
         command.args(["--threads", "1", "--timeout", "30s", "--duration", &format!("{seconds}s")]);
         command.args(["--connections", &self.connections.to_string()]).arg("--script").arg(&script);
         for (name, value) in self.fields(running)? {
@@ -160,16 +120,16 @@ impl Work {
 
 /// Has wrk ask for these paths with these cookies, one after the other and again, for so many seconds.
 pub(crate) fn in_turn(
-    place: &Place,
+    bed: &Testbed,
     address: SocketAddr,
     asked: &[(String, String)],
     seconds: u64,
-) -> Result<Done> {
-    let (script, list) = (place.path("turns.lua"), place.path("turns"));
+) -> Result<Load> {
+    let (script, list) = (bed.path("turns.lua"), bed.path("turns"));
     let lines: String = asked.iter().map(|(path, cookie)| format!("/private/{path} {cookie}\n")).collect();
     std::fs::write(&list, lines)?;
     std::fs::write(&script, format!("local list = {:?}\n{TURNS}{SCRIPT}", list.display().to_string()))?;
-    let mut command = place.on_clients_core("wrk");
+    let mut command = bed.on_clients_core("wrk");
     command.args(["--threads", "1", "--timeout", "30s", "--connections", "32"]);
     command.args(["--duration", &format!("{seconds}s"), "--script"]).arg(&script);
     parse(command.arg(format!("http://{address}")))
@@ -199,7 +159,7 @@ done = function(summary, latency, requests)
 end
 "#;
 
-fn parse(command: &mut Command) -> Result<Done> {
+fn parse(command: &mut Command) -> Result<Load> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("DONE "));
@@ -212,28 +172,11 @@ fn parse(command: &mut Command) -> Result<Done> {
         return Err(format!("{requests} answers and {errors} errors").into());
     }
     let time_of = |microseconds: u64| Duration::from_micros(microseconds);
-    Ok(Done {
+    Ok(Load {
         requests: *requests,
         time: time_of(*time),
         bytes: *bytes,
         p50: time_of(*p50),
         p99: time_of(*p99),
     })
-}
-
-/// A response's head, and how many bytes behind it came with it.
-pub(crate) fn read_head(stream: &mut TcpStream) -> Result<(String, u64)> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = stream.read(&mut buffer)?;
-        bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
-            return Ok((head, (bytes.len() - end - 4) as u64));
-        }
-        if count == 0 {
-            return Err(format!("no answer, but {} bytes", bytes.len()).into());
-        }
-    }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use growth::Growth;
 use load::Work;
-use peers::{Peer, Place, Running};
+use peers::{Peer, RunningPeer, Testbed};
 use report::{Report, Run};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -91,10 +91,10 @@ impl Options {
 
 /// Starts every peer, and puts each piece of work to each in turn.
 fn run(options: &Options) -> Result<()> {
-    let place = Place::new(options.both_cores)?;
-    tree::make(&place.root())?;
+    let place = Testbed::new(options.both_cores)?;
+    tree::make(&bed.root())?;
     if let Some(growth) = &options.growth {
-        let table = growth::run(growth, &place)?;
+        let table = growth::run(growth, &bed)?;
         println!("{table}");
         if let Some(name) = &options.write {
             std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
@@ -107,7 +107,7 @@ fn run(options: &Options) -> Result<()> {
     let mut running = Vec::new();
     for peer in peers {
         eprintln!("starting {}", peer.name);
-        let started = (peer.start)(&place).map_err(|error| format!("{}: {error}", peer.name))?;
+        let started = (peer.start)(&bed).map_err(|error| format!("{}: {error}", peer.name))?;
         report.idle(peer.name, started.usage()?.memory);
         running.push((peer, started));
     }
@@ -118,7 +118,7 @@ fn run(options: &Options) -> Result<()> {
                 if failed.iter().any(|(failed, at, _)| (*failed, *at) == (peer.name, work.name)) {
                     continue;
                 }
-                let measured = measured(work, running, &place, options.seconds);
+                let measured = measured(work, running, &bed, options.seconds);
                 if let Err(error) = &measured {
                     eprintln!("{} {}: {error}", work.name, peer.name);
                     report.remove(work.name, peer.name);
@@ -155,14 +155,14 @@ fn write(report: &Report, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn measured(work: &Work, running: &Running, place: &Place, seconds: u64) -> Result<Option<Run>> {
+fn measured(work: &Work, running: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Option<Run>> {
     if !running.can(work) {
         return Ok(None);
     }
     work.check(running)?;
     let before = running.usage()?;
     let (done, memory) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| work.load(running, place, seconds).map_err(|error| error.to_string()));
+        let load = scope.spawn(|| work.load(running, bed, seconds).map_err(|error| error.to_string()));
         // As large as it is while it works.
         let mut memory = 0;
         while !load.is_finished() {

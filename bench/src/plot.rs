@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{BAR, Report};
+use crate::report::{BASELINE, Report};
 
 const WIDTH: f64 = 800.0;
 const LABEL: f64 = 340.0;
@@ -26,7 +26,7 @@ pub(crate) fn svg(report: &Report) -> String {
         for (peer, rate) in rates {
             let width = (rate / most * (WIDTH - LABEL - 90.0)).max(1.0);
             let class = match peer {
-                BAR => "bar",
+                BASELINE => "bar",
                 peer if peer.starts_with("private-media") => "own",
                 _ => "peer",
             };

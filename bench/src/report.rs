@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::load::Done;
+use crate::load::Load;
 
 /// To whom all are compared: nginx, serving the same files to everybody.
-pub(crate) const BAR: &str = "nginx, public";
+pub(crate) const BASELINE: &str = "nginx, public";
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(crate) struct Run {
 
 impl Run {
     #[expect(clippy::cast_precision_loss, reason = "nothing here is counted to 2^52")]
-    pub(crate) fn new(done: &Done, cpu: Duration, memory: u64) -> Self {
+    pub(crate) fn new(done: &Load, cpu: Duration, memory: u64) -> Self {
         let seconds = done.time.as_secs_f64();
         let requests = done.requests as f64;
         Self {
@@ -89,7 +89,7 @@ impl Report {
 
     /// The median of the ratios to the bar, each of two runs that were made one after the other.
     fn ratio(&self, work: &'static str, peer: &'static str, of: impl Fn(&Run) -> f64) -> Option<f64> {
-        let (own, bar) = (self.runs.get(&(work, peer))?, self.runs.get(&(work, BAR))?);
+        let (own, bar) = (self.runs.get(&(work, peer))?, self.runs.get(&(work, BASELINE))?);
         median(own.iter().zip(bar).map(|(own, bar)| of(own) / of(bar)).collect())
     }
 
@@ -99,7 +99,7 @@ impl Report {
         } else {
             "a core for the server, one for the client"
         };
-        let mut text = format!("Medians; {cores}; × is against {BAR}, by runs one after the other.\n");
+        let mut text = format!("Medians; {cores}; × is against {BASELINE}, by runs one after the other.\n");
         for work in &self.works {
             let _ = write!(
                 text,
@@ -189,15 +189,15 @@ mod tests {
     #[test]
     fn ratios_are_of_pairs() {
         let mut report = Report::new(false);
-        for peer in [BAR, "other"] {
+        for peer in [BASELINE, "other"] {
             report.idle(peer, 0);
         }
         for (bar, other) in [(100.0, 200.0), (10.0, 20.0), (50.0, 100.0)] {
-            report.add("1 KiB", BAR, run(bar, 10.0));
+            report.add("1 KiB", BASELINE, run(bar, 10.0));
             report.add("1 KiB", "other", run(other, 5.0));
         }
         assert_eq!(report.ratio("1 KiB", "other", |run| run.rate), Some(2.0));
-        assert_eq!(report.rates("1 KiB"), [(BAR, 50.0), ("other", 100.0)]);
+        assert_eq!(report.rates("1 KiB"), [(BASELINE, 50.0), ("other", 100.0)]);
         assert!(
             report.to_markdown().contains("| other | 100 | 2.00 | 0 | 5.0 | 0.50 |"),
             "{}",

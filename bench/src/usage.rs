@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
+use crate::result::Result;
 
 /// Processor time since the start, and memory now.
 #[derive(Debug, Clone, Copy, Default)]
