@@ -33,7 +33,7 @@ pub(crate) const PEERS: [Peer; 20] = [
     peer("private-media, gateway, with an access log, old", own::old_gateway_with_log),
     peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
     peer("nginx, auth_request", nginx::auth_request),
-    peer("nginx, X-Accel-Redirect, constant", nginx::constant_redirect),
+    peer("nginx, X-Accel-Redirect, constant", own::constant_redirect),
     peer("private-media, nginx sends", own::behind_nginx),
     peer("private-media, nginx sends, old", own::old_behind_nginx),
     peer("private-media, axum", own::axum),

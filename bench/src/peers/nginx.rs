@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use super::own;
 use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::{Server, Testbed, free_address};
@@ -52,34 +51,6 @@ pub(super) fn auth_request(bed: &Testbed) -> Result<RunningPeer> {
         denied_status: 403,
         ..RunningPeer::private(address, vec![server], ("X-User", "7".into()))
     })
-}
-
-/// The upper limit of a hand-off: the block that the gateway prints, with an upstream in the same nginx that always answers with the same
-/// `X-Accel-Redirect`. It serves one file only.
-pub(super) fn constant_redirect(bed: &Testbed) -> Result<RunningPeer> {
-    let (upstream, front) = (free_address()?, free_address()?);
-    let block = own::nginx_block(bed, upstream, front)?;
-    // The headers of the gateway's response.
-    let fields: String = [
-        ("Cache-Control", "private, no-cache"),
-        ("Content-Disposition", "inline"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Referrer-Policy", "no-referrer"),
-        ("Vary", "cookie, authorization"),
-        ("X-Accel-Redirect", "/private-media-internal/cars/7/1k.jpg"),
-        ("X-Content-Type-Options", "nosniff"),
-        ("X-Request-Id", "5bb199edb61e5cbe"),
-    ]
-    .iter()
-    .map(|(name, value)| format!("add_header {name} '{value}';"))
-    .collect();
-    let upstream = format!(
-        "server {{ listen {upstream} backlog=4096; keepalive_requests 1000000; \
-         location / {{ types {{}} default_type image/jpeg; {fields} return 200; }} }}\n"
-    );
-    let server = start(bed, "nginx-constant", front, &format!("{block}{upstream}"))?;
-    let only = Some(&["1 KiB", "1 KiB, 1 client", "1 KiB, 1000 clients"][..]);
-    Ok(RunningPeer { only, ..RunningPeer::public(front, vec![server]) })
 }
 
 /// Starts nginx with this in its http block.
