@@ -6,6 +6,16 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+# No example has a time limit: a busy machine may take any time for it.
+hypothesis_settings.register_profile(
+    "any-machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis_settings.load_profile("any-machine")
 
 
 @pytest.fixture(autouse=True)

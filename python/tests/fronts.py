@@ -10,12 +10,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from serving import is_listening, until
 
 HERE = Path(__file__).parent
 PROGRAMS = {
@@ -53,18 +53,12 @@ def running(command, port, folder, **environment):
             command, cwd=HERE, env={**os.environ, **environment}, stdout=output, stderr=output
         )
     try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, f"{command} does not start: {log.read_text()}"
-            time.sleep(0.05)
-        else:
-            pytest.fail(f"{command} does not listen: {log.read_text()}")
+        until(lambda: is_listening(port) or process.poll() is not None)
+        assert process.poll() is None, f"{command} does not start: {log.read_text()}"
         yield process.pid
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 class Answer(NamedTuple):
@@ -74,7 +68,7 @@ class Answer(NamedTuple):
 
 
 def ask(port, path, method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request(method, path, headers=headers)
     response = connection.getresponse()
     try:

@@ -46,24 +46,24 @@ def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
         command, cwd=Path(__file__).parent, env=environment, stdout=quiet, stderr=quiet
     )
     try:
-        until(lambda: is_listening(port), 30)
+        until(lambda: is_listening(port) or process.poll() is not None)
+        assert process.poll() is None, f"{command} does not start"
         yield port, process.pid
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
-def until(condition, seconds: float) -> float:
-    """Wait for a condition, and give how long it took in seconds."""
-    start = time.monotonic()
+def until(condition) -> None:
+    """Wait for a condition. The limit only ends a test that hangs: a busy machine stays far below it."""
+    limit = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() - start < seconds, f"not within {seconds} s"
+        assert time.monotonic() < limit, "condition not met within 120 s"
         time.sleep(0.02)
-    return time.monotonic() - start
 
 
 def is_listening(port: int) -> bool:
@@ -76,7 +76,7 @@ def request(port: int, path: str, receive_buffer: int | None = None) -> socket.s
     client = socket.socket()
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    client.settimeout(30)
+    client.settimeout(120)
     client.connect(("127.0.0.1", port))
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return client
@@ -101,6 +101,12 @@ def peak_memory(pid: int) -> int:
     """Give the most memory that each of the processes ever took, added up, in bytes."""
     status = [Path(f"/proc/{each}/status").read_text() for each in processes(pid)]
     return sum(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) << 10
+
+
+def bytes_read(pid: int) -> int:
+    """Return how many bytes all processes have read, from files and sockets, cached or not."""
+    counters = [Path(f"/proc/{each}/io").read_text() for each in processes(pid)]
+    return sum(int(re.search(r"rchar: (\d+)", text)[1]) for text in counters)
 
 
 def opened(pid: int, name: str) -> int:

@@ -18,7 +18,7 @@ from django.test import RequestFactory, override_settings
 from django.urls import include, path, re_path
 from django.views.generic import View
 from django.views.static import serve as static_serve
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -380,9 +380,7 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-@hypothesis_settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(SETTINGS), VALUES, min_size=1, max_size=3))
 def test_no_value_is_too_strange(mistakes):
     with override_settings(**{f"PRIVATE_MEDIA_{name}": value for name, value in mistakes.items()}):
@@ -395,9 +393,7 @@ def test_no_value_is_too_strange(mistakes):
             assert any(message.id.startswith("private_media.E") for message in found)
 
 
-@hypothesis_settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=200)
 @given(st.dictionaries(st.text(), st.one_of(VALUES, st.lists(st.text())), max_size=3))
 def test_no_grants_are_too_strange(grants):
     options = {"grants": grants}

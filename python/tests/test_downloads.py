@@ -1,4 +1,7 @@
-"""Clients that leave, stall or read slowly, at each ASGI server and at Django's own: nobody else notices."""
+"""Clients that leave, stall or read slowly, at each ASGI server and at runserver.
+
+No assertion depends on the speed of the machine: time limits only end a test that hangs.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ import time
 
 import django
 import pytest
-from serving import MIB, SERVERS, get, opened, peak_memory, request, serving, until
+from serving import MIB, SERVERS, bytes_read, get, opened, peak_memory, request, serving, until
 
-LARGE = 400 * MIB
+LARGE = 100 * MIB
 STALLED = 8
-#: What eight stalled downloads, a slow one and one that was left may take together, in bytes.
+#: Most memory, in bytes, that eight stalled downloads, a slow one and an abandoned one may take together.
 BOUND = 32 * MIB
-#: Daphne holds in memory whatever it has been given, until the client takes it.
+#: Daphne buffers everything in memory until the client takes it.
 NO_BACK_PRESSURE = {"daphne"}
-#: Since Django 5.0 a response is cancelled when its client leaves. Before, it is read to its end.
+#: Since Django 5.0 a response is cancelled when its client leaves. Before, Django reads it to its end.
 IS_CANCELLED = django.VERSION >= (5, 0)
 #: Hypercorn raises one exception again for each piece that it cannot send; the traceback grows and holds all of them.
 KEEPS_UNSENT = set() if IS_CANCELLED else {"hypercorn"}
@@ -29,49 +32,55 @@ def server(request, tmp_path_factory):
         file.truncate(LARGE)
     (root / "small.txt").write_text("small")
     with serving(request.param, root) as (port, pid):
-        # Whatever is imported or started by the first request is there.
+        # The first request imports and starts what the server needs.
         assert get(port, "/private/small.txt").endswith(b"small")
         yield request.param, port, pid, peak_memory(pid)
 
 
-def first_bytes(port):
-    client = request(port, "/private/large.bin", receive_buffer=4096)
-    try:
-        assert client.recv(12) == b"HTTP/1.1 200"
-    except BaseException:
-        client.close()
-        raise
-    return client
+@contextlib.contextmanager
+def stalled_download(port):
+    """Start a download and take only the first bytes of its response."""
+    status = b"HTTP/1.1 200"
+    with request(port, "/private/large.bin", receive_buffer=4096) as client:
+        head = b""
+        while len(head) < len(status):
+            head += client.recv(len(status) - len(head)) or pytest.fail("no response")
+        assert head == status
+        yield
 
 
 def test_a_client_that_leaves(server):
     name, port, pid, before = server
-    with first_bytes(port):
+    read_before = bytes_read(pid)
+    with stalled_download(port):
         if name not in NO_BACK_PRESSURE:
             assert opened(pid, "large.bin") == 1
-    until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 20)
-    if name not in KEEPS_UNSENT:
-        assert peak_memory(pid) - before < BOUND
-
-
-def test_a_small_request_beside_stalled_downloads(server):
-    name, port, pid, before = server
-    with contextlib.ExitStack() as stalled:
-        for _ in range(STALLED):
-            stalled.enter_context(first_bytes(port))
-        for _ in range(3):
-            start = time.monotonic()
-            assert get(port, "/private/small.txt").endswith(b"small")
-            assert time.monotonic() - start < 2
-        # Without back-pressure, the server may have read all of it by now.
-        if name not in NO_BACK_PRESSURE:
-            assert opened(pid, "large.bin") == STALLED
-    until(lambda: opened(pid, "large.bin") == 0, 2 if IS_CANCELLED else 60)
+    until(lambda: opened(pid, "large.bin") == 0)
     if name not in UNBOUNDED:
         assert peak_memory(pid) - before < BOUND
+        if IS_CANCELLED:
+            assert bytes_read(pid) - read_before < LARGE // 4
 
 
-def test_a_client_that_reads_slowly_gets_all_of_it(server):
+def test_a_small_request_during_stalled_downloads(server):
+    name, port, pid, before = server
+    read_before = bytes_read(pid)
+    with contextlib.ExitStack() as stalled:
+        for _ in range(STALLED):
+            stalled.enter_context(stalled_download(port))
+        for _ in range(3):
+            assert get(port, "/private/small.txt").endswith(b"small")
+        # All downloads are still running. Daphne may have buffered whole files by now.
+        if name not in NO_BACK_PRESSURE:
+            assert opened(pid, "large.bin") == STALLED
+    until(lambda: opened(pid, "large.bin") == 0)
+    if name not in UNBOUNDED:
+        assert peak_memory(pid) - before < BOUND
+        if IS_CANCELLED:
+            assert bytes_read(pid) - read_before < STALLED * LARGE // 4
+
+
+def test_a_slow_client_gets_the_whole_file(server):
     name, port, pid, before = server
     with request(port, "/private/large.bin") as client:
         taken, next_rest = 0, 0
@@ -79,8 +88,8 @@ def test_a_client_that_reads_slowly_gets_all_of_it(server):
             taken += len(piece)
             if taken >= next_rest:
                 time.sleep(0.02)
-                next_rest += 40 * MIB
+                next_rest += LARGE // 10
     assert taken > LARGE
-    until(lambda: opened(pid, "large.bin") == 0, 5)
+    until(lambda: opened(pid, "large.bin") == 0)
     if name not in UNBOUNDED:
         assert peak_memory(pid) - before < BOUND

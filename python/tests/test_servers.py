@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-
-MIB = 1 << 20
+from serving import MIB, is_listening, until
 
 
 @pytest.fixture(params=["gunicorn", "gunicorn --preload", "gunicorn --threads=4", "uvicorn"])
@@ -28,18 +27,14 @@ def server(request, root):
         command = ["uvicorn", f"--port={port}", "--lifespan=off", "--log-level=warning", "server_app:asgi"]
     environment = {**os.environ, "TEST_ROOT": str(root)}
     process = subprocess.Popen([sys.executable, "-m", *command], cwd=Path(__file__).parent, env=environment)
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
+    until(lambda: is_listening(port) or process.poll() is not None)
     yield port, process.pid
     process.terminate()
-    assert process.wait(10) == (0 if name == "gunicorn" else process.returncode)
+    assert process.wait(60) == (0 if name == "gunicorn" else process.returncode)
 
 
 def ask(port, path, method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     connection.request(
         method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
     )
@@ -88,7 +83,7 @@ def test_memory_does_not_grow_with_the_file(server, root):
     assert len(ask(port, "/private/small.bin")[2]) == MIB
     before = largest(pid)
     for headers in ({}, {"Range": "bytes=1-"}):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", "/private/large.bin", headers=headers)
         response = connection.getresponse()
         # A slow reader: what it does not take must not be read for it.

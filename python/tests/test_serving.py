@@ -8,7 +8,7 @@ from django.http import Http404, HttpResponse, HttpResponseNotModified, Streamin
 from django.http.response import BadHeaderError
 from django.test import Client, RequestFactory
 from django.urls import resolve, reverse
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
@@ -440,7 +440,7 @@ def test_a_response_that_is_closed_lets_go_of_the_file(rf, db, put, everyone):
         os.fstat(number)
 
 
-@limits(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@limits(max_examples=200)
 @given(path=st.text(st.sampled_from("./\\%2eab\0é"), max_size=24) | st.text(max_size=40))
 def test_no_path_leaves_the_root(rf, put, root, path):
     put("a", b"inside")

@@ -119,6 +119,31 @@ def test_asgi_content_that_a_middleware_replaced(settings, put, everyone):
     assert b"".join(parts) == b"HELLO" * 100_000
 
 
+def test_the_event_loop_runs_other_tasks_during_a_download(rf, put):
+    # The file is in the page cache, so no read waits and gives way to another task.
+    put("a.bin", bytes(8 << 20))
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def download():
+        response = servers.DefaultServer().serve(rf.get("/"), path="a.bin")
+        counting = asyncio.create_task(count_turns())
+        seen, size, longest = 0, 0, 0
+        async for part in response:
+            size = len(part) if turns != seen else size + len(part)
+            seen, longest = turns, max(longest, size)
+        counting.cancel()
+        return longest
+
+    # At most the responses' own limit, and one more part.
+    assert 0 < asyncio.run(download()) <= 512 << 10
+
+
 def test_many_readers_of_one_event_loop(put, everyone):
     put("a.bin", b"x" * 300_000)
 

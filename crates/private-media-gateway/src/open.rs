@@ -19,7 +19,9 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let readers = Readers::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let checked = config.clone();
-    let storage = storage.accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let storage = storage
+        .follow_links(config.follow_links)
+        .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.server {
         Server::Direct => storage.keep(cache_options(config.revalidate_after)),
         // A front server opens each file by the name that it has now.

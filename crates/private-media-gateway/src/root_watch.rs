@@ -53,7 +53,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use futures_util::future::BoxFuture;
-    use private_media::permission::Permit;
+    use private_media::permission::{Delete, List, Permit, Read, Write};
     use private_media::storage::{Content, Entry, Metadata};
     use private_media::{MediaFile, MediaPath, SaveOptions};
     use tokio::sync::oneshot;
@@ -79,28 +79,28 @@ mod tests {
             })
         }
 
-        fn open<'a>(&'a self, _: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+        fn open<'a>(&'a self, _: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
             unreachable!()
         }
 
         fn save<'a>(
             &'a self,
-            _: &'a MediaPath,
+            _: &'a Permit<Write>,
             _: Content<'a>,
             _: &'a SaveOptions,
         ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
             unreachable!()
         }
 
-        fn delete<'a>(&'a self, _: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
+        fn delete<'a>(&'a self, _: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
             unreachable!()
         }
 
-        fn metadata<'a>(&'a self, _: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+        fn metadata<'a>(&'a self, _: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
             unreachable!()
         }
 
-        fn list<'a>(&'a self, _: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+        fn list<'a>(&'a self, _: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
             unreachable!()
         }
     }

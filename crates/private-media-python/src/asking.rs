@@ -17,7 +17,7 @@ use percent_encoding::percent_decode_str;
 use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::accounts::ClientAddr;
 use private_media::permission::Decision;
-use private_media::{Identify, IdentifyError, Identity, MediaPath, Permissions, User};
+use private_media::{Action, Identify, IdentifyError, Identity, MediaPath, Permissions, User};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -202,12 +202,16 @@ impl Permissions for Asker {
         Box::pin(std::future::ready(Decision::deny("Django is asked about requests only")))
     }
 
-    fn may_read_request<'a>(
+    fn may_with_request<'a>(
         &'a self,
-        _: &'a Identity,
+        identity: &'a Identity,
+        action: Action,
         path: &'a MediaPath,
         request: &'a Parts,
     ) -> BoxFuture<'a, Decision> {
+        if action != Action::Read {
+            return self.may(identity, action, path);
+        }
         Box::pin(async move {
             match self.ask(request, Some(path)).await {
                 Ok(Answered::Decision(decision)) => decision,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body::Body as _;
 use private_media::delivery::{ContentType, SendfileEncoding, common_headers};
+use private_media::permission::Read;
 use private_media::{
     ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
 };
@@ -79,7 +80,7 @@ impl Delivery {
     pub(crate) fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> http::Response<MediaBody> {

@@ -3,21 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::BoxFuture;
-use http::HeaderName;
-use http::request::Parts;
 use private_media::delivery::MediaResponse;
-use private_media::permission::Decision;
-use private_media::{
-    Identify, IdentifyError, Identity, LocalStorage, MediaFile, MediaPath, MediaRequest, Permissions, Permit,
-    PrivateMedia,
-};
+use private_media::permission::Read;
+use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
 use private_media_gateway::{Gateway, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::asking::{Asker, Questions, seconds};
+use crate::asking::{Questions, seconds};
 use crate::delivery::Delivery;
 use crate::permission::Grants;
 
@@ -105,18 +99,18 @@ pub(crate) fn serve(
         questions.asker().ok_or_else(|| PyValueError::new_err("these questions are asked already"))?;
     let delivery = Sends { delivery: delivery.shared(), download };
     let open = async || {
-        let identify = match sessions {
-            None => Who::Asked(asker.clone()),
-            Some(sessions) => Who::Sessions(
+        let identify: Box<dyn Identify> = match sessions {
+            None => Box::new(asker.clone()),
+            Some(sessions) => Box::new(
                 sessions
                     .open()
                     .await
                     .map_err(|problem| format!("DATABASES['default']: {problem}; or say --ask-django"))?,
             ),
         };
-        let permissions = match grants {
-            None => May::Asked(asker.clone()),
-            Some(grants) => May::Grants(grants.shared()),
+        let permissions: Box<dyn Permissions> = match grants {
+            None => Box::new(asker.clone()),
+            Some(grants) => Box::new(grants.shared()),
         };
         let storage = LocalStorage::open_root(root).map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -137,55 +131,6 @@ pub(crate) fn serve(
     Ok(shutdown == Shutdown::Forced)
 }
 
-/// Who asks?
-enum Who {
-    Sessions(DjangoSessions),
-    Asked(Asker),
-}
-
-impl Identify for Who {
-    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        match self {
-            Self::Sessions(sessions) => sessions.identify(request),
-            Self::Asked(asker) => asker.identify(request),
-        }
-    }
-
-    fn vary(&self) -> Vec<HeaderName> {
-        match self {
-            Self::Sessions(sessions) => sessions.vary(),
-            Self::Asked(asker) => asker.vary(),
-        }
-    }
-}
-
-/// May they?
-enum May {
-    Grants(private_media::Grants),
-    Asked(Asker),
-}
-
-impl Permissions for May {
-    fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
-        match self {
-            Self::Grants(grants) => grants.may_read(identity, path),
-            Self::Asked(asker) => asker.may_read(identity, path),
-        }
-    }
-
-    fn may_read_request<'a>(
-        &'a self,
-        identity: &'a Identity,
-        path: &'a MediaPath,
-        request: &'a Parts,
-    ) -> BoxFuture<'a, Decision> {
-        match self {
-            Self::Grants(grants) => grants.may_read_request(identity, path, request),
-            Self::Asked(asker) => asker.may_read_request(identity, path, request),
-        }
-    }
-}
-
 /// A delivery that Django's settings name.
 #[derive(Debug, Clone)]
 struct Sends {
@@ -198,7 +143,7 @@ impl private_media::Delivery for Sends {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {

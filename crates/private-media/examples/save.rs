@@ -14,8 +14,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::stream;
-use private_media::MediaPath;
 use private_media::storage::{LocalStorage, SaveOptions, Storage as _};
+use private_media::{MediaPath, Permit};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -34,12 +34,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    let path = MediaPath::new(name)?;
+    let permit = Permit::trusted(MediaPath::new(name)?);
     let options = SaveOptions::default();
     let used = if is_blocking {
-        storage.save_blocking(&path, standard_input(), &options)?
+        storage.save_blocking(&permit, standard_input(), &options)?
     } else {
-        storage.save(&path, Box::pin(stream::iter(standard_input())), &options).await?
+        storage.save(&permit, Box::pin(stream::iter(standard_input())), &options).await?
     };
     println!("{used}");
     Ok(())

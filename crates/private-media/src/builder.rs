@@ -6,11 +6,10 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::delivery::{Delivery, Direct};
-use crate::identity::{FromExtensions, Identify, Identity};
-use crate::permission::{Decision, Grants, Permissions, Permit};
+use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
+use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
 use crate::request::MediaPath;
-use crate::service::MediaService;
-use crate::storage::{Content, MediaFile, SaveOptions, Storage, StorageError};
+use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
 /// Private media: a storage, who may read it, how readers are told apart, and how the bytes leave. Cheap to clone.
 ///
@@ -53,43 +52,58 @@ impl PrivateMedia {
         }
     }
 
-    /// The tower service. It takes paths relative to where it is mounted, as axum's `nest_service` hands them on; where nothing
-    /// takes the mount off, [`MediaService::at`] does.
-    #[must_use]
-    pub fn service(&self) -> MediaService {
-        MediaService::new(self.clone())
+    /// Identifies the client of a request. An error means that this was impossible, for example because a database is down: it does
+    /// not mean that the client is signed out.
+    pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
+        self.0.identify.identify(head).await
     }
 
-    /// Who sends this request? A failure to find out is nobody.
-    pub async fn identify(&self, head: &Parts) -> Identity {
-        self.0.identify.identify(head).await.unwrap_or_default()
+    /// Decides whether an identity may do something with a path, without doing it.
+    pub async fn decide(&self, identity: &Identity, action: Action, path: &MediaPath) -> Decision {
+        self.0.permissions.may(identity, action, path).await
     }
 
-    /// May this identity read this path, and why? The same question that a request asks.
-    pub async fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
-        match Permit::authorize(&*self.0.permissions, identity.clone(), path.clone()).await {
-            Ok(permit) => permit.decision().clone(),
-            Err(denied) => denied.decision().clone(),
-        }
+    /// Returns the permit for an action of an identity, to be used with [`PrivateMedia::storage`].
+    pub async fn permit<A: ActionType>(
+        &self,
+        identity: Identity,
+        path: MediaPath,
+    ) -> Result<Permit<A>, Denied> {
+        Permit::authorize(&*self.0.permissions, identity, path).await
     }
 
-    /// Opens a file for an identity, for an application that does something else with it than send it.
+    /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
-        let permit = Permit::authorize(&*self.0.permissions, identity, path).await;
-        self.0.storage.open(&permit.map_err(StorageError::not_found)?).await
+        let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
+        self.0.storage.open(&permit).await
     }
 
-    /// Stores content; see [`Storage::save`].
+    /// Stores content if the identity may write to the path; see [`Storage::save`].
     pub async fn save(
         &self,
-        path: &MediaPath,
+        identity: Identity,
+        path: MediaPath,
         content: Content<'_>,
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
-        self.0.storage.save(path, content, options).await
+        let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
+        self.0.storage.save(&permit, content, options).await
     }
 
-    /// The storage.
+    /// Deletes a file if the identity may do so.
+    pub async fn delete(&self, identity: Identity, path: MediaPath) -> Result<(), StorageError> {
+        let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
+        self.0.storage.delete(&permit).await
+    }
+
+    /// Lists a folder if the identity may do so; see [`Storage::list`].
+    pub async fn list(&self, identity: Identity, folder: MediaPath) -> Result<Vec<Entry>, StorageError> {
+        let permit = self.permit(identity, folder).await.map_err(StorageError::not_found)?;
+        self.0.storage.list(&permit).await
+    }
+
+    /// Returns the storage, for permits that were obtained before, and for what the application does on its own behalf
+    /// ([`Permit::trusted`]).
     #[must_use]
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.storage

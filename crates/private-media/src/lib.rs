@@ -22,7 +22,7 @@ pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedi
 #[cfg(feature = "accounts")]
 pub use identity::Accounts;
 pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
-pub use permission::{Decision, Grants, Permissions, Permit};
+pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
 #[cfg(feature = "local")]

@@ -16,8 +16,17 @@ use crate::delivery::headers::ALWAYS;
 use crate::delivery::{MediaBody, MediaResponse, common_headers};
 use crate::error::Refusal;
 use crate::identity::Identity;
-use crate::permission::Permit;
+use crate::permission::{Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
+
+impl PrivateMedia {
+    /// Returns the tower service. It takes paths relative to where it is mounted, as axum's `nest_service` passes them on. Without
+    /// such a router, [`MediaService::at`] strips the prefix.
+    #[must_use]
+    pub fn service(&self) -> MediaService {
+        MediaService { media: self.clone(), mount: "".into() }
+    }
+}
 
 impl Inner {
     /// One request, five questions.
@@ -35,7 +44,8 @@ impl Inner {
         record.identity = identity.clone();
         // May they?
         let permit =
-            Permit::authorize_request(&*self.permissions, identity, request.path.clone(), head).await?;
+            Permit::<Read>::authorize_request(&*self.permissions, identity, request.path.clone(), head)
+                .await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Where are the bytes?
         let file = self.storage.open(&permit).await?;
@@ -68,10 +78,6 @@ pub struct MediaService {
 }
 
 impl MediaService {
-    pub(crate) fn new(media: PrivateMedia) -> Self {
-        Self { media, mount: "".into() }
-    }
-
     /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
     /// router that does so.
     #[must_use]

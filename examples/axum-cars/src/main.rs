@@ -12,7 +12,9 @@ use http::StatusCode;
 use http::request::Parts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
 use private_media::identity::is_cross_site;
-use private_media::{Accounts, Grants, LocalStorage, MediaPath, PrivateMedia, SaveOptions, storage};
+use private_media::{
+    Accounts, Grants, IdentifyError, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -66,10 +68,13 @@ async fn sign_in(State(accounts): State<Accounts>, mut request: Request) -> Resp
 
 /// Your own photos, each under its private URL.
 async fn garage(State(media): State<PrivateMedia>, head: Parts) -> Response {
-    let Some(folder) = own_folder(&media, &head).await else {
+    let Ok(folder) = own_folder(&media, &head).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let Some(folder) = folder else {
         return Redirect::to("/private/-/sign-in").into_response();
     };
-    let entries = media.storage().list(Some(&folder)).await.unwrap_or_default();
+    let entries = media.storage().list(&Permit::trusted(folder)).await.unwrap_or_default();
     let photos: String = entries
         .iter()
         .map(|photo| format!("<img src=\"/private/{}\" height=200>", photo.path.to_url()))
@@ -82,14 +87,21 @@ async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multip
     if is_cross_site(&head) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let Some(folder) = own_folder(&media, &head).await else { return StatusCode::FORBIDDEN.into_response() };
+    let folder = match own_folder(&media, &head).await {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return StatusCode::FORBIDDEN.into_response(),
+        Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
     while let Ok(Some(photo)) = form.next_field().await {
         let name = photo.file_name().unwrap_or("photo").to_owned();
         let (Ok(path), Ok(bytes)) = (MediaPath::for_upload(folder.as_str(), &name), photo.bytes().await)
         else {
             return StatusCode::BAD_REQUEST.into_response();
         };
-        if let Err(error) = media.save(&path, storage::content(bytes), &SaveOptions::default()).await {
+        // It is the user's own folder, so the application itself decides.
+        let permit = Permit::trusted(path.clone());
+        let saved = media.storage().save(&permit, storage::content(bytes), &SaveOptions::default()).await;
+        if let Err(error) = saved {
             eprintln!("{path}: {error}");
             return StatusCode::INSUFFICIENT_STORAGE.into_response();
         }
@@ -97,8 +109,8 @@ async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multip
     Redirect::to("/").into_response()
 }
 
-/// `cars/ID` of whoever is signed in.
-async fn own_folder(media: &PrivateMedia, head: &Parts) -> Option<MediaPath> {
-    let identity = media.identify(head).await;
-    MediaPath::new(&format!("cars/{}", identity.user()?.id())).ok()
+/// Returns the folder of the signed-in user, `cars/ID`.
+async fn own_folder(media: &PrivateMedia, head: &Parts) -> Result<Option<MediaPath>, IdentifyError> {
+    let identity = media.identify(head).await?;
+    Ok(identity.user().and_then(|user| MediaPath::new(&format!("cars/{}", user.id())).ok()))
 }

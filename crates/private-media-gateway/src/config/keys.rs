@@ -125,6 +125,13 @@ pub(crate) static REVALIDATE_AFTER: Key = key(
     "1s",
     "How long after a look a file counts as what it was then; 0s looks each time",
 );
+pub(crate) static FOLLOW_LINKS: Key = key(
+    "storage.follow_links",
+    "follow-links",
+    Kind::Boolean,
+    "false",
+    "Follow symbolic links below the root, never out of it; a link gives a file a second path",
+);
 pub(crate) static MODE: Key = key(
     "delivery.mode",
     "mode",
@@ -171,7 +178,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = key(
 );
 
 /// All of them, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 26] = [
+pub(crate) static KEYS: [&Key; 27] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -191,6 +198,7 @@ pub(crate) static KEYS: [&Key; 26] = [
     &BACKENDS,
     &GRANT,
     &REVALIDATE_AFTER,
+    &FOLLOW_LINKS,
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,

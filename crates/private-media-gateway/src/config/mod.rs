@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) grants: Grants,
     /// How long after a look a file counts as what it was then.
     pub(crate) revalidate_after: Duration,
+    /// Whether symbolic links below the root are followed.
+    pub(crate) follow_links: bool,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` is not the default.
@@ -82,6 +84,7 @@ impl Config {
             session_lifetime,
             grants: grants(&layers.get(&keys::GRANT))?,
             revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(duration)?,
+            follow_links: layers.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *layers.get(&keys::MAX_CONNECTIONS).origin() != Origin::Default,
             limits: Limits {
                 max_connections: layers.get(&keys::MAX_CONNECTIONS).parse_with(connections)?,
@@ -240,13 +243,15 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
-        let Self { cache_ttl, session_lifetime, grants, revalidate_after, server, limits, .. } = self;
+        let Self {
+            cache_ttl, session_lifetime, grants, revalidate_after, follow_links, server, limits, ..
+        } = self;
         let settings =
             format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {server:?} {limits:?} {public:?}"
+            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {server:?} {limits:?} {public:?}"
         )
     }
 

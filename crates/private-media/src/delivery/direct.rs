@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, Heade
 
 use super::headers::{with_content_headers, with_validators};
 use super::{Delivery, MediaBody, MediaResponse, Plan};
-use crate::permission::Permit;
+use crate::permission::{Permit, Read};
 use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
 
@@ -20,7 +20,7 @@ impl Delivery for Direct {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {

@@ -10,7 +10,7 @@ use percent_encoding::percent_encode;
 
 use super::headers::with_content_headers;
 use super::{Delivery, Direct, MediaResponse, Plan};
-use crate::permission::Permit;
+use crate::permission::{Permit, Read};
 use crate::request::{ENCODED, MediaRequest};
 use crate::storage::MediaFile;
 
@@ -61,7 +61,7 @@ impl Delivery for NginxXAccelRedirect {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
@@ -147,7 +147,7 @@ impl Delivery for ApacheXSendfile {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
@@ -170,7 +170,7 @@ const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 fn hand_off(
     (name, value): (HeaderName, HeaderValue),
     request: &MediaRequest,
-    permit: &Permit,
+    permit: &Permit<Read>,
     file: &MediaFile,
     now: SystemTime,
 ) -> MediaResponse {

@@ -9,6 +9,7 @@ mod plan;
 mod response;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::MediaBody;
@@ -19,7 +20,7 @@ pub use headers::{common_headers, content_disposition, file_headers};
 pub use plan::Plan;
 pub use response::{MediaResponse, SerializedHeaders};
 
-use crate::permission::Permit;
+use crate::permission::{Permit, Read};
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
@@ -33,21 +34,26 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
     fn deliver(
         &self,
         request: &MediaRequest,
-        permit: &Permit,
+        permit: &Permit<Read>,
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse;
 }
 
-/// For a delivery that is chosen while the application starts.
-impl<D: Delivery + ?Sized> Delivery for Box<D> {
-    fn deliver(
-        &self,
-        request: &MediaRequest,
-        permit: &Permit,
-        file: MediaFile,
-        now: SystemTime,
-    ) -> MediaResponse {
-        (**self).deliver(request, permit, file, now)
-    }
+macro_rules! delegate {
+    ($($pointer:ident)*) => {$(
+        impl<D: Delivery + ?Sized> Delivery for $pointer<D> {
+            fn deliver(
+                &self,
+                request: &MediaRequest,
+                permit: &Permit<Read>,
+                file: MediaFile,
+                now: SystemTime,
+            ) -> MediaResponse {
+                (**self).deliver(request, permit, file, now)
+            }
+        }
+    )*};
 }
+
+delegate!(Arc Box);

@@ -10,6 +10,7 @@ mod user;
 pub mod accounts;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -20,6 +21,8 @@ use http::request::Parts;
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
 pub use cookie::single_cookie;
+#[cfg(feature = "accounts")]
+use cookie::single_cookie_bytes;
 pub use cross_site::is_cross_site;
 pub use extension::FromExtensions;
 pub use secret_file::read_secret_file;
@@ -58,6 +61,26 @@ where
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(std::future::ready(Ok(self(request))))
     }
+}
+
+macro_rules! delegate {
+    () => {
+        fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+            (**self).identify(request)
+        }
+
+        fn vary(&self) -> Vec<HeaderName> {
+            (**self).vary()
+        }
+    };
+}
+
+impl<I: Identify + ?Sized> Identify for Arc<I> {
+    delegate!();
+}
+
+impl Identify for Box<dyn Identify> {
+    delegate!();
 }
 
 /// The client could not be identified. The text goes to the log, never to the client.

@@ -1,37 +1,48 @@
-//! The proof that somebody may read something.
+//! The proof of a permission.
+
+use std::fmt;
 
 use http::request::Parts;
 
-use super::{Decision, Permissions};
+use super::action::{Action, ActionType};
+use super::decision::Decision;
+use super::permissions::Permissions;
 use crate::identity::Identity;
 use crate::request::MediaPath;
 
-/// The proof that an identity may read a path. The only way to get it is to ask the permissions, and no file is opened
-/// without it: [`Storage::open`](crate::Storage::open) takes a permit and nothing else.
+/// The proof that an identity may do something with a path. Each operation of a [`Storage`](crate::Storage) takes the permit of its
+/// action.
+///
+/// [`Permit::authorize`] asks permissions, and [`Permit::trusted`] is for what the application does on its own behalf. Nothing else
+/// makes a permit.
 ///
 /// ```
+/// use private_media::permission::{Read, Write};
 /// use private_media::{Grants, Identity, MediaPath, Permit, User};
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let grants: Grants = "cars/{owner}/{*file}=owner".parse().unwrap();
 /// let alice = Identity::from(User::new("7"));
 /// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
-/// let permit = Permit::authorize(&grants, alice, path).await.unwrap();
+/// let permit = Permit::<Read>::authorize(&grants, alice.clone(), path.clone()).await.unwrap();
 /// assert_eq!(permit.decision().reason(), "owner, by grant cars/{owner}/{*file}");
+/// // Grants are about reading.
+/// assert!(Permit::<Write>::authorize(&grants, alice, path).await.is_err());
 /// # }).unwrap();
 /// ```
 ///
-/// It cannot be made in any other way, not even by those who would rather not ask:
+/// Its fields are private, so it cannot be constructed:
 /// ```compile_fail,E0451
-/// use private_media::{permission::Decision, Identity, MediaPath, Permit};
+/// use private_media::permission::{Decision, Read};
+/// use private_media::{Identity, MediaPath, Permit};
 ///
-/// let permit = Permit {
+/// let permit = Permit::<Read> {
 ///     identity: Identity::Anonymous,
-///     path: MediaPath::new("cars/7/photo.jpg").unwrap(),
+///     target: MediaPath::new("cars/7/photo.jpg").unwrap(),
 ///     decision: Decision::allow("because I say so"),
 /// };
 /// ```
-/// And a path alone opens nothing:
+/// A path alone opens nothing:
 /// ```compile_fail,E0308
 /// use private_media::{storage::MemoryStorage, MediaPath, Storage};
 ///
@@ -39,92 +50,142 @@ use crate::request::MediaPath;
 /// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
 /// let file = storage.open(&path);
 /// ```
+/// A permit to read does not delete:
+/// ```compile_fail,E0308
+/// use private_media::permission::Read;
+/// use private_media::{Permit, Storage};
+///
+/// fn delete(storage: &dyn Storage, permit: &Permit<Read>) {
+///     let deleted = storage.delete(permit);
+/// }
+/// ```
+/// Nor does it save:
+/// ```compile_fail,E0308
+/// use private_media::permission::Read;
+/// use private_media::{Permit, SaveOptions, Storage, storage::content};
+///
+/// fn save(storage: &dyn Storage, permit: &Permit<Read>) {
+///     let saved = storage.save(permit, content("new"), &SaveOptions::default());
+/// }
+/// ```
 #[derive(Debug, Clone)]
-pub struct Permit {
+pub struct Permit<A: ActionType> {
     identity: Identity,
-    path: MediaPath,
+    target: A::Target,
     decision: Decision,
 }
 
-impl Permit {
-    /// Asks the permissions whether this identity may read this path.
+impl<A: ActionType> Permit<A> {
+    /// Asks permissions whether an identity may do this with a path.
     pub async fn authorize(
         permissions: &dyn Permissions,
         identity: Identity,
         path: MediaPath,
     ) -> Result<Self, Denied> {
-        let decision = permissions.may_read(&identity, &path).await;
-        Self::by(decision, identity, path)
+        let decision = permissions.may(&identity, A::ACTION, &path).await;
+        Self::from_decision(decision, identity, path)
     }
 
-    /// Asks the permissions whether this identity may read this path with this request.
+    /// Asks permissions whether an identity may do this with a path, by the head of its request.
     pub async fn authorize_request(
         permissions: &dyn Permissions,
         identity: Identity,
         path: MediaPath,
         request: &Parts,
     ) -> Result<Self, Denied> {
-        let decision = permissions.may_read_request(&identity, &path, request).await;
-        Self::by(decision, identity, path)
+        let decision = permissions.may_with_request(&identity, A::ACTION, &path, request).await;
+        Self::from_decision(decision, identity, path)
     }
 
-    fn by(decision: Decision, identity: Identity, path: MediaPath) -> Result<Self, Denied> {
-        if decision.is_allowed() {
-            Ok(Self { identity, path, decision })
-        } else {
-            Err(Denied { identity, path, decision })
+    /// Returns a permit without asking permissions, for what the application does on its own behalf, or has decided itself.
+    ///
+    /// Search a code base for `Permit::trusted` to find every access that no permission decides about.
+    ///
+    /// ```
+    /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
+    /// use private_media::{MediaPath, Permit};
+    ///
+    /// # futures_util::FutureExt::now_or_never(async {
+    /// let storage = MemoryStorage::new();
+    /// let permit = Permit::trusted(MediaPath::new("cars/7/thumbnail.jpg").unwrap());
+    /// storage.save(&permit, content("…"), &SaveOptions::default()).await.unwrap();
+    /// let root = storage.list(&Permit::trusted(None)).await.unwrap();
+    /// assert!(root[0].is_folder);
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn trusted(target: impl Into<A::Target>) -> Self {
+        Self {
+            identity: Identity::Anonymous,
+            target: target.into(),
+            decision: Decision::allow("trusted: the application itself"),
         }
     }
 
-    /// Who may.
+    fn from_decision(decision: Decision, identity: Identity, path: MediaPath) -> Result<Self, Denied> {
+        if decision.is_allowed() {
+            Ok(Self { identity, target: path.into(), decision })
+        } else {
+            Err(Denied { identity, action: A::ACTION, path, decision })
+        }
+    }
+
+    /// Returns the identity that the permissions were asked about; anonymous in a trusted permit.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// What they may read.
+    /// Returns the path that the action is permitted on. For [`List`](super::List) it is a folder, or `None` for the root.
     #[must_use]
-    pub fn path(&self) -> &MediaPath {
-        &self.path
+    pub fn path(&self) -> &A::Target {
+        &self.target
     }
 
-    /// Why they may.
+    /// Returns the decision, with its reason.
     #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.decision
     }
 }
 
-/// The other answer to [`Permit::authorize`].
+/// The error of [`Permit::authorize`]: the permissions deny the action.
 #[derive(Debug, Clone)]
 pub struct Denied {
     identity: Identity,
+    action: Action,
     path: MediaPath,
     decision: Decision,
 }
 
 impl Denied {
-    /// Who may not.
+    /// Returns the identity that was denied.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// What they may not read.
+    /// Returns the action that was denied.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Returns the path.
     #[must_use]
     pub fn path(&self) -> &MediaPath {
         &self.path
     }
 
-    /// Why not: for the log, or for whoever develops the application.
+    /// Returns the decision, with its reason for the log.
     #[must_use]
     pub fn decision(&self) -> &Decision {
         &self.decision
     }
 }
 
-impl std::fmt::Display for Denied {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.decision.fmt(f)
     }
 }

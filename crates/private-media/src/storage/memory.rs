@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 use super::name::alternatives;
 use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, StorageError};
-use crate::permission::Permit;
+use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
 /// Files in memory: what a test of an application uses in place of [`LocalStorage`](super::LocalStorage), with the same
@@ -21,14 +21,14 @@ use crate::request::MediaPath;
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
-/// use private_media::MediaPath;
+/// use private_media::{MediaPath, Permit};
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let storage = MemoryStorage::new();
-/// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
-/// storage.save(&path, content("one"), &SaveOptions::default()).await.unwrap();
-/// let second = storage.save(&path, content("two"), &SaveOptions::default()).await.unwrap();
-/// assert_ne!(second, path);
+/// let permit = Permit::trusted(MediaPath::new("cars/7/photo.jpg").unwrap());
+/// let first = storage.save(&permit, content("one"), &SaveOptions::default()).await.unwrap();
+/// let second = storage.save(&permit, content("two"), &SaveOptions::default()).await.unwrap();
+/// assert_ne!(first, second);
 /// # }).unwrap();
 /// ```
 #[derive(Debug, Default)]
@@ -92,13 +92,13 @@ impl MemoryStorage {
 }
 
 impl Storage for MemoryStorage {
-    fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+    fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         Box::pin(std::future::ready(self.find(permit.path())))
     }
 
     fn save<'a>(
         &'a self,
-        path: &'a MediaPath,
+        permit: &'a Permit<Write>,
         mut content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
@@ -110,21 +110,22 @@ impl Storage for MemoryStorage {
                 options.check_len(bytes.len() as u64 + piece.len() as u64)?;
                 bytes.extend_from_slice(&piece);
             }
-            self.put(path, bytes.freeze(), options.replace)
+            self.put(permit.path(), bytes.freeze(), options.replace)
         })
     }
 
-    fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
-        let removed = self.write().remove(path);
+    fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
+        let removed = self.write().remove(permit.path());
         let result = removed.map(drop).ok_or_else(|| StorageError::not_found("there is no such file"));
         Box::pin(std::future::ready(result))
     }
 
-    fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(std::future::ready(self.find(path).map(|file| file.metadata().clone())))
+    fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+        Box::pin(std::future::ready(self.find(permit.path()).map(|file| file.metadata().clone())))
     }
 
-    fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+    fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+        let folder = permit.path().as_ref();
         let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
         let files = self.read();
         let mut entries: BTreeMap<MediaPath, bool> = BTreeMap::new();

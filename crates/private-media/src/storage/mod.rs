@@ -25,46 +25,45 @@ pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
 
 use crate::delivery::headers::CachedHeaders;
-use crate::permission::Permit;
+use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
-/// A private root: opens files for those who have a [`Permit`], and keeps what the application saves.
+/// Opens, stores, deletes and lists files below a private root, for those who have a [`Permit`].
 ///
-/// The application itself needs no permit to save, delete and list: it is the one that owns the files. What leaves
-/// towards a reader passes [`Storage::open`]. Whoever writes a storage runs the `conformance` suite (a feature of this
-/// crate) over it.
+/// Every operation takes the permit of its action, which decides the path. What the application does on its own behalf has a
+/// [`Permit::trusted`]. An implementation should pass the `conformance` suite, a feature of this crate.
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
-    /// Opens the file that the permit is for. What is not a regular file beneath the root is not found.
-    fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
+    /// Opens a file. Anything but a regular file below the root is [`StorageError::NotFound`].
+    fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
 
-    /// Stores content under this path or, where something has that name already, under a free one beside it; the
-    /// answer is the path really used. The file appears whole or not at all, and when this returns it is durable.
+    /// Stores content at the path of the permit or, if that name is taken, under a free name next to it. Returns the path that was
+    /// used. The file appears whole or not at all, and is durable when this returns.
     fn save<'a>(
         &'a self,
-        path: &'a MediaPath,
+        permit: &'a Permit<Write>,
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>>;
 
-    /// Deletes a file; what is not there is [`StorageError::NotFound`].
-    fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>>;
+    /// Deletes a file. A file that does not exist is [`StorageError::NotFound`].
+    fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>>;
 
-    /// Size and times of a file.
-    fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>>;
+    /// Returns the metadata of a file.
+    fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>>;
 
-    /// What a folder holds (the root's if `None`), sorted by name. What could not be served, such as a hidden file or a
-    /// socket, is not in it.
-    fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>>;
+    /// Returns the entries of a folder, sorted by name. Those that cannot be served, such as hidden files and sockets, are left
+    /// out.
+    fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>>;
 
-    /// Looks whether files can be served now, for health checks. A storage that can lose and regain its files does so here.
+    /// Checks whether files can be served now, for health checks. A storage that can lose its root reopens it here.
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Whether there is a file of this path.
-    fn exists<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<bool, StorageError>> {
+    /// Returns whether a file exists.
+    fn exists<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<bool, StorageError>> {
         Box::pin(async move {
-            match self.metadata(path).await {
+            match self.metadata(permit).await {
                 Ok(_) => Ok(true),
                 Err(StorageError::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error),
@@ -73,6 +72,47 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+macro_rules! delegate {
+    ($($pointer:ident)*) => {$(
+        impl<S: Storage + ?Sized> Storage for $pointer<S> {
+            fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+                (**self).open(permit)
+            }
+
+            fn save<'a>(
+                &'a self,
+                permit: &'a Permit<Write>,
+                content: Content<'a>,
+                options: &'a SaveOptions,
+            ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
+                (**self).save(permit, content, options)
+            }
+
+            fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
+                (**self).delete(permit)
+            }
+
+            fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+                (**self).metadata(permit)
+            }
+
+            fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+                (**self).list(permit)
+            }
+
+            fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
+                (**self).ready()
+            }
+
+            fn exists<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<bool, StorageError>> {
+                (**self).exists(permit)
+            }
+        }
+    )*};
+}
+
+delegate!(Arc Box);
+
 /// What [`Storage::save`] stores: pieces in order. An error among them ends the save and leaves nothing behind.
 pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
 
@@ -80,12 +120,13 @@ pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
-/// use private_media::MediaPath;
+/// use private_media::{MediaPath, Permit};
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let storage = MemoryStorage::new();
 /// let path = MediaPath::new("cars/7/note.txt").unwrap();
-/// let used = storage.save(&path, content("hello"), &SaveOptions::default()).await.unwrap();
+/// let permit = Permit::trusted(path.clone());
+/// let used = storage.save(&permit, content("hello"), &SaveOptions::default()).await.unwrap();
 /// assert_eq!(used, path);
 /// # }).unwrap();
 /// ```

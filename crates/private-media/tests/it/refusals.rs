@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use http::header::{ALLOW, CACHE_CONTROL, HeaderName, VARY};
-use private_media::{AccessRecord, IdentifyError, Identity, MemoryStorage, PrivateMedia};
+use private_media::{AccessRecord, IdentifyError, Identity, MemoryStorage, Permit, PrivateMedia};
 use tower_service::Service;
 
 use crate::support::{Answer, alice, ask, bob, carol, cars, media, request};
@@ -151,7 +151,12 @@ async fn who_cannot_be_identified_is_denied() {
     let media = PrivateMedia::builder(MemoryStorage::new()).permissions(everybody).identify(Broken).build();
     let path = private_media::MediaPath::new("a").unwrap();
     media
-        .save(&path, private_media::storage::content("x"), &private_media::SaveOptions::default())
+        .storage()
+        .save(
+            &Permit::trusted(path),
+            private_media::storage::content("x"),
+            &private_media::SaveOptions::default(),
+        )
         .await
         .unwrap();
     let answer = ask(&media.service(), request("GET", "/a", alice())).await;

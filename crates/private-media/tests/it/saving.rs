@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use private_media::Storage as _;
 use private_media::storage::{Content, LocalStorage, SaveOptions, StorageError, content};
+use private_media::{Permit, Storage as _};
 
 use crate::support::{Root, has_command, needs, open, path, read, save_program};
 
@@ -37,7 +37,7 @@ async fn a_full_device_refuses_and_gives_everything_back() {
         return;
     }
     for storage in both(&root.path) {
-        storage.save(&path("kept"), content("kept"), &SaveOptions::default()).await.unwrap();
+        storage.save(&Permit::trusted(path("kept")), content("kept"), &SaveOptions::default()).await.unwrap();
         let before = free(&root.path);
         for options in [
             SaveOptions::default(),
@@ -45,27 +45,27 @@ async fn a_full_device_refuses_and_gives_everything_back() {
             SaveOptions { expected_len: Some(100), ..SaveOptions::default() },
             SaveOptions { min_free: 1 << 20, ..SaveOptions::default() },
         ] {
-            let result = storage.save(&path("new/folder/big"), pieces(64), &options).await;
+            let result = storage.save(&Permit::trusted(path("new/folder/big")), pieces(64), &options).await;
             assert!(matches!(result, Err(StorageError::Full)), "{options:?}: {result:?}");
             assert_eq!(free(&root.path), before, "{options:?} took nothing");
         }
         // What is announced to be too much is refused before a byte of it is asked for.
         let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
         let options = SaveOptions { expected_len: Some(3 << 20), ..SaveOptions::default() };
-        let result = storage.save(&path("big"), untouched, &options).await;
+        let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
         let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
         let options = SaveOptions { min_free: 3 << 20, ..SaveOptions::default() };
-        let result = storage.save(&path("big"), untouched, &options).await;
+        let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
         // What fits, and leaves what it has to, is stored.
         let options =
             SaveOptions { expected_len: Some(1 << 20), min_free: 100 << 10, ..SaveOptions::default() };
-        storage.save(&path("fits"), pieces(16), &options).await.unwrap();
+        storage.save(&Permit::trusted(path("fits")), pieces(16), &options).await.unwrap();
         let file = open(&storage, "fits").await.unwrap();
         assert_eq!(read(&file).await, vec![7; 1 << 20]);
         for name in ["fits", "kept"] {
-            storage.delete(&path(name)).await.unwrap();
+            storage.delete(&Permit::trusted(path(name))).await.unwrap();
         }
         assert_eq!(visible(&root), Vec::<String>::new());
     }
@@ -82,7 +82,7 @@ async fn free_space_is_watched_while_the_content_comes() {
     let options = SaveOptions { min_free: 12 << 20, ..SaveOptions::default() };
     let mut taken = 0;
     let content = pieces(320).inspect(|_| taken += 1);
-    let result = storage.save(&path("big"), Box::pin(content), &options).await;
+    let result = storage.save(&Permit::trusted(path("big")), Box::pin(content), &options).await;
     assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
     assert!(taken < 320, "it was refused on the way, after {taken} of 320 pieces");
     assert_eq!(visible(&root), Vec::<String>::new());
@@ -93,14 +93,17 @@ async fn a_file_is_not_seen_before_it_is_whole() {
     let root = Root::new();
     for storage in both(&root.path) {
         let seen = |storage: LocalStorage| async move {
-            assert!(!storage.exists(&path("a/file")).await.unwrap());
-            assert_eq!(storage.list(Some(&path("a"))).await.unwrap(), []);
+            assert!(!storage.exists(&Permit::trusted(path("a/file"))).await.unwrap());
+            assert_eq!(storage.list(&Permit::trusted(path("a"))).await.unwrap(), []);
             Ok(Bytes::from(vec![7; 300_000]))
         };
         let content = stream::iter(0..8).then(|_| seen(storage.clone()));
-        let used = storage.save(&path("a/file"), Box::pin(content), &SaveOptions::default()).await.unwrap();
+        let used = storage
+            .save(&Permit::trusted(path("a/file")), Box::pin(content), &SaveOptions::default())
+            .await
+            .unwrap();
         assert_eq!(read(&open(&storage, "a/file").await.unwrap()).await, vec![7; 2_400_000]);
-        storage.delete(&used).await.unwrap();
+        storage.delete(&Permit::trusted(used)).await.unwrap();
         fs::remove_dir(root.path.join("a")).unwrap();
     }
 }
@@ -111,8 +114,8 @@ async fn a_dropped_save_leaves_nothing() {
     for storage in both(&root.path) {
         for good in [0, 1, 20] {
             let content: Content<'_> = Box::pin(pieces(good).chain(stream::pending::<io::Result<Bytes>>()));
-            let (path, options) = (path("new/folder/file"), SaveOptions::default());
-            let save = storage.save(&path, content, &options);
+            let (permit, options) = (Permit::trusted(path("new/folder/file")), SaveOptions::default());
+            let save = storage.save(&permit, content, &options);
             let result = tokio::time::timeout(Duration::from_millis(300), save).await;
             assert!(result.is_err(), "content that never ends was stored");
             // What a dropped save leaves is cleared away on the blocking pool.
@@ -134,10 +137,18 @@ async fn a_failed_save_leaves_the_folders_of_others() {
     let other = storage.clone();
     // The folder is this save's, but the other one stores there before this one fails.
     let failing = Box::pin(stream::once(async move {
-        other.save(&path("shared/deep/other"), content("x"), &SaveOptions::default()).await.unwrap();
+        other
+            .save(&Permit::trusted(path("shared/deep/other")), content("x"), &SaveOptions::default())
+            .await
+            .unwrap();
         Err(io::ErrorKind::BrokenPipe.into())
     }));
-    assert!(storage.save(&path("shared/deep/one"), failing, &SaveOptions::default()).await.is_err());
+    assert!(
+        storage
+            .save(&Permit::trusted(path("shared/deep/one")), failing, &SaveOptions::default())
+            .await
+            .is_err()
+    );
     assert_eq!(visible(&root), ["shared/", "shared/deep/", "shared/deep/other"]);
     // And a save whose folder goes while it writes makes it again.
     for storage in both(&root.path) {
@@ -146,9 +157,12 @@ async fn a_failed_save_leaves_the_folders_of_others() {
             fs::remove_dir(folder).unwrap();
             Ok(Bytes::from("x"))
         }));
-        let used = storage.save(&path("gone/file"), content, &SaveOptions::default()).await.unwrap();
+        let used = storage
+            .save(&Permit::trusted(path("gone/file")), content, &SaveOptions::default())
+            .await
+            .unwrap();
         assert_eq!(used, path("gone/file"));
-        storage.delete(&used).await.unwrap();
+        storage.delete(&Permit::trusted(used)).await.unwrap();
         fs::remove_dir(root.path.join("gone")).unwrap();
     }
 }
@@ -163,16 +177,19 @@ async fn failed_saves_do_not_take_a_folder_from_under_others() {
             tokio::spawn(async move {
                 loop {
                     let broken = Box::pin(stream::once(async { Err(io::ErrorKind::BrokenPipe.into()) }));
-                    let result = storage.save(&path("a/b/broken"), broken, &SaveOptions::default()).await;
+                    let result = storage
+                        .save(&Permit::trusted(path("a/b/broken")), broken, &SaveOptions::default())
+                        .await;
                     assert!(matches!(result, Err(StorageError::Content(_))), "{result:?}");
                 }
             })
         })
         .collect();
     for round in 0..150 {
-        let result = storage.save(&path("a/b/file"), pieces(1), &SaveOptions::default()).await;
+        let result =
+            storage.save(&Permit::trusted(path("a/b/file")), pieces(1), &SaveOptions::default()).await;
         assert!(result.is_ok(), "round {round}: {result:?}");
-        storage.delete(&path("a/b/file")).await.unwrap();
+        storage.delete(&Permit::trusted(path("a/b/file"))).await.unwrap();
         // So that the next folder is made, and taken back, again.
         let _ = fs::remove_dir(root.path.join("a/b")).and_then(|()| fs::remove_dir(root.path.join("a")));
     }
@@ -188,10 +205,13 @@ async fn modes_are_as_told() {
     let root = Root::new();
     for storage in both(&root.path) {
         let storage = storage.file_mode(0o600).dir_mode(0o700);
-        let used = storage.save(&path("folder/file"), content("x"), &SaveOptions::default()).await.unwrap();
+        let used = storage
+            .save(&Permit::trusted(path("folder/file")), content("x"), &SaveOptions::default())
+            .await
+            .unwrap();
         let mode = |name: &str| fs::metadata(root.path.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("folder"), mode("folder/file")), (0o700, 0o600));
-        storage.delete(&used).await.unwrap();
+        storage.delete(&Permit::trusted(used)).await.unwrap();
         fs::remove_dir(root.path.join("folder")).unwrap();
     }
 }
@@ -208,7 +228,7 @@ async fn a_start_sweeps_what_is_dead_and_leaves_what_lives() {
         assert_eq!(left.count(), 1, "the dead one is swept, and the one that is being written is left");
         Ok(Bytes::from("whole"))
     }));
-    storage.save(&path("file"), content, &SaveOptions::default()).await.unwrap();
+    storage.save(&Permit::trusted(path("file")), content, &SaveOptions::default()).await.unwrap();
     assert_eq!(fs::read_to_string(root.path.join("file")).unwrap(), "whole");
     assert_eq!(visible(&root), ["file"]);
 }

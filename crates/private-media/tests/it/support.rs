@@ -36,10 +36,9 @@ pub(crate) fn path(name: &str) -> MediaPath {
     MediaPath::new(name).unwrap_or_else(|error| panic!("{name:?}: {error}"))
 }
 
-/// Opens as somebody who may read everything.
+/// Opens a file without asking permissions.
 pub(crate) async fn open(storage: &dyn Storage, name: &str) -> Result<MediaFile, StorageError> {
-    let everything = |_: &Identity, _: &MediaPath| true;
-    storage.open(&Permit::authorize(&everything, Identity::Anonymous, path(name)).await.unwrap()).await
+    storage.open(&Permit::trusted(path(name))).await
 }
 
 /// The whole file.

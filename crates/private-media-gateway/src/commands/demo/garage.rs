@@ -1,7 +1,7 @@
 //! What the pages show, as the permissions decide it: the demo has no rules of its own.
 
 use private_media::delivery::ContentType;
-use private_media::{MediaPath, PrivateMedia, StorageError};
+use private_media::{Action, MediaPath, Permit, PrivateMedia, StorageError};
 
 use super::pages::{FileView, Garage, Kind, Landing, Locked, OwnerFiles, Person, Seen};
 use super::{FILES, PEOPLE, Problem, URL, folder_of, identity};
@@ -12,7 +12,7 @@ pub(super) async fn of(media: &PrivateMedia, me: Person) -> Result<Garage, Probl
     for (owner, _) in PEOPLE {
         let mut files = Vec::new();
         for path in files_of(media, owner).await? {
-            if media.decide(&identity(Some(me)), &path).await.is_allowed() {
+            if media.decide(&identity(Some(me)), Action::Read, &path).await.is_allowed() {
                 files.push(view(media, path).await?);
             }
         }
@@ -33,7 +33,7 @@ pub(super) fn locked() -> Landing<'static> {
 
 async fn files_of(media: &PrivateMedia, owner: Person) -> Result<Vec<MediaPath>, Problem> {
     let folder = MediaPath::new(&folder_of(owner)).map_err(|_| Problem::NOT_YOURS)?;
-    match media.storage().list(Some(&folder)).await {
+    match media.storage().list(&Permit::trusted(folder)).await {
         Ok(entries) => {
             Ok(entries.into_iter().filter(|entry| !entry.is_folder).map(|entry| entry.path).collect())
         }
@@ -46,7 +46,7 @@ async fn view(media: &PrivateMedia, path: MediaPath) -> Result<FileView, Problem
     let [alice, bob, carol] = PEOPLE.map(|(person, _)| Some(person));
     let mut seen_by = [alice, bob, carol, None].map(|by| Seen { by, allowed: false });
     for seen in &mut seen_by {
-        seen.allowed = media.decide(&identity(seen.by), &path).await.is_allowed();
+        seen.allowed = media.decide(&identity(seen.by), Action::Read, &path).await.is_allowed();
     }
     let content_type = ContentType::of(path.file_name());
     let kind = match content_type.as_str().split('/').next() {
@@ -54,7 +54,8 @@ async fn view(media: &PrivateMedia, path: MediaPath) -> Result<FileView, Problem
         Some("video") => Kind::Video,
         _ => Kind::Other,
     };
-    let metadata = media.storage().metadata(&path).await.map_err(Problem::storage)?;
+    let metadata =
+        media.storage().metadata(&Permit::trusted(path.clone())).await.map_err(Problem::storage)?;
     Ok(FileView {
         url: format!("{URL}{}", path.to_url()),
         name: path.file_name().to_owned(),

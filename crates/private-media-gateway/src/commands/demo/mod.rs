@@ -22,8 +22,8 @@ use maud::Markup;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
 use private_media::identity::is_cross_site;
 use private_media::{
-    Accounts, Grants, Identity, LocalStorage, MediaPath, PrivateMedia, SaveOptions, StorageError, User,
-    storage,
+    Accounts, Grants, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, StorageError,
+    User, storage,
 };
 
 use crate::config::ConfigError;
@@ -134,7 +134,8 @@ async fn open(root: &Path) -> Result<(PrivateMedia, Accounts), Box<dyn Error>> {
         .build();
     for (owner, name, bytes) in FILES {
         let path = MediaPath::for_upload(&folder_of(owner), name)?;
-        media.save(&path, storage::content(bytes), &SaveOptions::default()).await?;
+        let permit = Permit::trusted(path);
+        media.storage().save(&permit, storage::content(bytes), &SaveOptions::default()).await?;
     }
     Ok((media, accounts))
 }
@@ -169,7 +170,7 @@ fn router(media: PrivateMedia) -> Router {
 }
 
 async fn index(State(demo): State<Demo>, head: Parts) -> Result<Markup, Problem> {
-    match demo.person(&head).await {
+    match demo.person(&head).await? {
         Some(me) => Ok(pages::garage(&garage::of(&demo.media, me).await?)),
         None => Ok(pages::landing(&garage::locked())),
     }
@@ -181,7 +182,10 @@ struct Deletion {
 }
 
 async fn delete(State(demo): State<Demo>, head: Parts, body: Body) -> Response {
-    let me = demo.person(&head).await;
+    let me = match demo.person(&head).await {
+        Ok(me) => me,
+        Err(problem) => return problem.page(None),
+    };
     let deleted = match me {
         Some(me) => demo.delete(me, &head, body).await,
         None => Err(Problem::SIGNED_OUT),
@@ -204,14 +208,15 @@ async fn read_form(head: &Parts, body: Body) -> Result<Deletion, Problem> {
 }
 
 async fn not_found(State(demo): State<Demo>, head: Parts) -> (StatusCode, Markup) {
-    (StatusCode::NOT_FOUND, pages::not_found(demo.person(&head).await.as_ref()))
+    let me = demo.person(&head).await.unwrap_or_default();
+    (StatusCode::NOT_FOUND, pages::not_found(me.as_ref()))
 }
 
 impl Demo {
-    async fn person(&self, head: &Parts) -> Option<Person> {
-        let identity = self.media.identify(head).await;
-        let id = identity.user()?.id();
-        PEOPLE.iter().map(|(person, _)| *person).find(|person| person.id == id)
+    async fn person(&self, head: &Parts) -> Result<Option<Person>, Problem> {
+        let identity = self.media.identify(head).await.map_err(|_| Problem::UNIDENTIFIED)?;
+        let Some(user) = identity.user() else { return Ok(None) };
+        Ok(PEOPLE.iter().map(|(person, _)| *person).find(|person| person.id == user.id()))
     }
 
     async fn delete(&self, me: Person, head: &Parts, body: Body) -> Result<(), Problem> {
@@ -220,7 +225,7 @@ impl Demo {
         if path.parent().is_none_or(|folder| folder.as_str() != folder_of(me)) {
             return Err(Problem::NOT_YOURS);
         }
-        self.media.storage().delete(&path).await.map_err(Problem::storage)
+        self.media.storage().delete(&Permit::trusted(path)).await.map_err(Problem::storage)
     }
 }
 
@@ -253,6 +258,8 @@ struct Problem {
 impl Problem {
     const SIGNED_OUT: Self = Self::new(StatusCode::FORBIDDEN, "You are signed out.");
     const NOT_YOURS: Self = Self::new(StatusCode::NOT_FOUND, "You have no such file.");
+    const UNIDENTIFIED: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Your sign-in cannot be checked now; try again later.");
     const CROSS_SITE: Self = Self::new(StatusCode::FORBIDDEN, "Another site sent this.");
 
     const fn new(status: StatusCode, text: &'static str) -> Self {

@@ -12,7 +12,7 @@ use http::StatusCode;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use private_media::storage::Content;
-use private_media::{MediaPath, SaveOptions};
+use private_media::{MediaPath, Permit, SaveOptions};
 
 use super::{Demo, Person, Problem, URL, folder_of};
 
@@ -41,7 +41,7 @@ pub(super) async fn file(
     head: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let me = demo.person(&head).await.ok_or(Problem::SIGNED_OUT)?;
+    let me = demo.person(&head).await?.ok_or(Problem::SIGNED_OUT)?;
     let expected_len = head.headers.get(CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
     let path =
         save(&demo, me, &name, expected_len, Box::pin(body.into_data_stream().map_err(io::Error::other)))
@@ -54,12 +54,12 @@ pub(super) async fn file(
 pub(super) async fn form(State(demo): State<Demo>, head: Parts, form: Multipart) -> Response {
     match save_all(&demo, &head, form).await {
         Ok(()) => Redirect::to("/").into_response(),
-        Err(problem) => problem.page(demo.person(&head).await),
+        Err(problem) => problem.page(demo.person(&head).await.unwrap_or_default()),
     }
 }
 
 async fn save_all(demo: &Demo, head: &Parts, mut form: Multipart) -> Result<(), Problem> {
-    let me = demo.person(head).await.ok_or(Problem::SIGNED_OUT)?;
+    let me = demo.person(head).await?.ok_or(Problem::SIGNED_OUT)?;
     let mut files = 0;
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         let Some(name) = field.file_name().filter(|name| !name.is_empty()) else { continue };
@@ -94,5 +94,5 @@ async fn save(
     let unusable = |_| Problem::new(StatusCode::BAD_REQUEST, "The file's name cannot be used.");
     let path = MediaPath::for_upload(&folder_of(me), name).map_err(unusable)?;
     let options = SaveOptions { max_len: Some(MAX_LEN), expected_len, min_free: MIN_FREE, replace: false };
-    demo.media.save(&path, content, &options).await.map_err(Problem::storage)
+    demo.media.storage().save(&Permit::trusted(path), content, &options).await.map_err(Problem::storage)
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use private_media::storage::{SaveOptions, StorageError, content};
-use private_media::{MediaPath, PrivateMedia};
+use private_media::{MediaPath, Permit, PrivateMedia};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 
 use super::journal::Journal;
@@ -153,8 +153,9 @@ impl Canaries {
             }
         }
         for canary in &all {
+            let permit = Permit::trusted(canary.path.clone());
             let saved =
-                media.save(&canary.path, content(canary.content.clone()), &SaveOptions::default()).await;
+                media.storage().save(&permit, content(canary.content.clone()), &SaveOptions::default()).await;
             saved.map_err(|error| match error {
                 StorageError::Io { source, .. } => source,
                 error => io::Error::other(error),

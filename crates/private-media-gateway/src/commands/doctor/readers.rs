@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use private_media::permission::{Grant, Grants, Template};
-use private_media::{Identity, MediaPath, PrivateMedia, User};
+use private_media::{Action, Identity, MediaPath, PrivateMedia, User};
 
 /// How many folders and accounts are tried; a grant that nobody has among them is one that nobody has.
 const MOST_FOLDERS: usize = 64;
@@ -49,7 +49,7 @@ pub(super) async fn find(
     let users = users.get(..MOST_ACCOUNTS).unwrap_or(users);
     let folders = folders(grants, users, name);
     let may = async |identity: &Identity, folder: &str| match path_in(folder, name) {
-        Some(path) => media.decide(identity, &path).await.is_allowed(),
+        Some(path) => media.decide(identity, Action::Read, &path).await.is_allowed(),
         None => false,
     };
     let session = |user: &User| {

@@ -31,8 +31,8 @@ impl Deployment {
     fn start(kind: Kind, arguments: &[&str]) -> Self {
         let place = Place::new();
         fill(&place);
-        let direct = place.serve(&[]);
-        let gateway = place.serve(arguments);
+        let direct = place.serve(&["--follow-links"]);
+        let gateway = place.serve(&[arguments, &["--follow-links"]].concat());
         let address = free_address();
         let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, arguments));
         Self { place, direct, gateway, front }

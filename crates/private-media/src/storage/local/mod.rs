@@ -3,6 +3,7 @@
 mod cache;
 mod edit;
 mod file_id;
+mod folder;
 mod read;
 mod resolve;
 mod root;
@@ -15,24 +16,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
+use resolve::Resolver;
 use root::{Accept, OpenRoot, Root};
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
-use crate::permission::Permit;
+use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
 /// A folder of the local disk as a private root.
 ///
 /// The folder is opened once, and again if [`LocalStorage::check_root`] finds another one at its path. Everything else is opened
-/// beneath that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Links that stay beneath the root are followed if they are relative; an
-/// absolute one is refused wherever it leads. Only regular files are served. A hard link is a regular file: whoever may
-/// make one below the root decides that it is private media. Do not let others write there.
+/// below that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Symbolic links below
+/// the root are not followed, unless [`LocalStorage::follow_links`] says so. Only regular files are served. A hard link cannot be
+/// told from the file's first name, so nobody but the application should be able to write below the root.
 ///
 /// A save needs the root's file system for its temporaries, and leaves a hidden folder `.private-media-uploads` where
 /// it cannot do without names. A file system that is mounted below the root is served; it can be stored to where it
@@ -45,16 +46,16 @@ use crate::request::MediaPath;
 ///
 /// ```
 /// use private_media::storage::{LocalStorage, SaveOptions, Storage, content};
-/// use private_media::MediaPath;
+/// use private_media::{MediaPath, Permit};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
 /// # let root = folder.path();
 /// let storage = LocalStorage::open_root(root)?;
-/// let path = MediaPath::for_upload("cars/7", "photo.jpg")?;
-/// let used = storage.save(&path, content("…"), &SaveOptions::default()).await?;
-/// assert!(storage.exists(&used).await?);
+/// let permit = Permit::trusted(MediaPath::for_upload("cars/7", "photo.jpg")?);
+/// let used = storage.save(&permit, content("…"), &SaveOptions::default()).await?;
+/// assert!(storage.exists(&Permit::trusted(used)).await?);
 /// # Ok(())
 /// # }
 /// ```
@@ -62,14 +63,15 @@ use crate::request::MediaPath;
 pub struct LocalStorage {
     root: Arc<Root>,
     accept: Option<Accept>,
-    how: How,
+    follow_links: bool,
+    how: WriteOptions,
     kept: Option<Arc<FileCache>>,
 }
 
-/// How files are made.
+/// How files and folders are written.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent setting")]
-struct How {
+struct WriteOptions {
     file_mode: u32,
     dir_mode: u32,
     exact_file_mode: bool,
@@ -83,7 +85,7 @@ impl LocalStorage {
     /// Opens a folder that exists, and sweeps what the uploads of a crashed process left in it. It waits for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
         let root = Root::open(root.as_ref())?;
-        let how = How {
+        let how = WriteOptions {
             file_mode: 0o640,
             dir_mode: 0o750,
             exact_file_mode: false,
@@ -92,7 +94,7 @@ impl LocalStorage {
             durable: true,
             share_group: false,
         };
-        Ok(Self { root: Arc::new(root), accept: None, how, kept: None })
+        Ok(Self { root: Arc::new(root), accept: None, follow_links: false, how, kept: None })
     }
 
     /// Adds a check of another folder at the root's path, before it is served in place of the one that was opened. An error keeps
@@ -138,6 +140,32 @@ impl LocalStorage {
         result
     }
 
+    /// Sets whether symbolic links below the root are followed; they are not unless told.
+    ///
+    /// A link gives a file a second path, and permission is decided by path: with `shared/x -> ../users/alice/secret`, readers of
+    /// `shared/x` get alice's file. So a link below the root is [`StorageError::NotFound`] for every operation and not listed. With
+    /// `true`, links are followed if they are relative and stay below the root. The root's own path may have links either way.
+    ///
+    /// ```
+    /// # use private_media::{LocalStorage, MediaPath, Storage};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// std::fs::write(root.join("photo.jpg"), "…")?;
+    /// std::os::unix::fs::symlink("photo.jpg", root.join("link.jpg"))?;
+    /// let link = MediaPath::new("link.jpg")?;
+    /// assert!(!LocalStorage::open_root(root)?.exists(&link).await?);
+    /// assert!(LocalStorage::open_root(root)?.follow_links(true).exists(&link).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn follow_links(mut self, follow_links: bool) -> Self {
+        self.follow_links = follow_links;
+        self
+    }
+
     /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
     /// others. What others change is noticed when [`CacheOptions::fresh`] is over; what is saved and deleted here, at once. It is for a storage
     /// whose files this process sends: a small one that is kept has no [`MediaFile::local_name`].
@@ -168,13 +196,13 @@ impl LocalStorage {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
     /// # use std::os::unix::fs::PermissionsExt;
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// let storage = LocalStorage::open_root(root)?.exact_file_mode(0o666).exact_dir_mode(0o777);
-    /// let path = MediaPath::new("cars/photo.jpg")?;
-    /// storage.save(&path, content("…"), &SaveOptions::default()).await?;
+    /// let permit = Permit::trusted(MediaPath::new("cars/photo.jpg")?);
+    /// storage.save(&permit, content("…"), &SaveOptions::default()).await?;
     /// let mode = |name: &str| root.join(name).metadata().map(|it| it.permissions().mode() & 0o777);
     /// assert_eq!((mode("cars")?, mode("cars/photo.jpg")?), (0o777, 0o666));
     /// # Ok(())
@@ -199,13 +227,14 @@ impl LocalStorage {
     /// cut or a kernel crash, files of the last seconds (on ext4, some 30 s) may be missing or empty, and deleted ones be back.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, SaveOptions, Storage, storage::content};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// let thumbnails = LocalStorage::open_root(root)?.durable(false);
-    /// thumbnails.save(&MediaPath::new("small.jpg")?, content("…"), &SaveOptions::default()).await?;
+    /// let permit = Permit::trusted(MediaPath::new("small.jpg")?);
+    /// thumbnails.save(&permit, content("…"), &SaveOptions::default()).await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -225,29 +254,27 @@ impl LocalStorage {
     /// [`Storage::save`] for a thread that may wait for the disk: without a runtime, and without changing threads.
     pub fn save_blocking(
         &self,
-        path: &MediaPath,
+        permit: &Permit<Write>,
         content: impl Iterator<Item = io::Result<Bytes>>,
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
-        let root = self.checked_root()?;
-        let used = save::save_blocking(&root, self.how, path, content, *options)?;
+        let used = save::save_blocking(self.checked_resolver()?, self.how, permit.path(), content, *options)?;
         self.changed(&used);
         Ok(used)
     }
 
-    /// Returns the metadata of a file or folder for the application itself, by any name below the root, also one that no
-    /// [`MediaPath`] has; an empty name is the root. It waits for the disk.
-    pub fn stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
+    /// Returns the metadata of a file or folder for the application itself, without a permit: by any name below the root, also one
+    /// that is not a [`MediaPath`]. An empty name is the root. Waits for the disk.
+    pub fn trusted_stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
-        let root = &self.root.current()?.dir;
-        resolve::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
+        self.resolver()?.stat(if name.as_os_str().is_empty() { Path::new(".") } else { name })
     }
 
-    /// Removes a file, a link or an empty folder, by any name below the root, also one that no [`MediaPath`] has: what another
-    /// program stored can be cleared away. It waits for the disk.
-    pub fn remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
+    /// Removes a file, a link or an empty folder for the application itself, without a permit: by any name below the root, also
+    /// one that is not a [`MediaPath`], such as another program may have left. Waits for the disk.
+    pub fn trusted_remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
         let name = name.as_ref();
-        let removed = edit::remove(&*self.checked_root()?, name, self.how.durable);
+        let removed = folder::remove(&self.checked_resolver()?, name, self.how.durable);
         if let Some(path) = name.to_str().and_then(|name| MediaPath::new(name).ok()) {
             self.changed(&path);
         }
@@ -258,14 +285,14 @@ impl LocalStorage {
     /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, storage::OpenOptions};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, storage::OpenOptions};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// use std::io::Write as _;
     ///
     /// let storage = LocalStorage::open_root(root)?;
-    /// let log = MediaPath::new("log.txt")?;
+    /// let log = Permit::trusted(MediaPath::new("log.txt")?);
     /// for line in ["one\n", "two\n"] {
     ///     storage.edit(&log, OpenOptions { append: true, create: true, ..OpenOptions::default() })?.write_all(line.as_bytes())?;
     /// }
@@ -273,15 +300,13 @@ impl LocalStorage {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn edit(&self, path: &MediaPath, edit: OpenOptions) -> Result<File, StorageError> {
-        let root = self.checked_root()?;
-        edit::edit(&root, path, edit, self.how.file_mode)
+    pub fn edit(&self, permit: &Permit<Write>, edit: OpenOptions) -> Result<File, StorageError> {
+        edit::edit(&self.checked_resolver()?, permit.path(), edit, self.how.file_mode)
     }
 
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
-    pub fn remove_folder(&self, path: &MediaPath) -> Result<(), StorageError> {
-        let root = self.checked_root()?;
-        edit::remove_folder(&root, path, self.how.durable)
+    pub fn remove_folder(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
+        folder::remove_folder(&self.checked_resolver()?, permit.path(), self.how.durable)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -298,10 +323,14 @@ impl LocalStorage {
         }
     }
 
-    /// The root, looked at now: what is stored must not go into a folder that was moved away.
-    fn checked_root(&self) -> Result<Arc<Dir>, StorageError> {
+    fn resolver(&self) -> Result<Resolver, StorageError> {
+        Ok(Resolver::new(self.root.current()?, self.follow_links))
+    }
+
+    /// Checks the root first, so that nothing is stored in a folder that was moved away.
+    fn checked_resolver(&self) -> Result<Resolver, StorageError> {
         self.check_root()?;
-        Ok(Arc::clone(&self.root.current()?.dir))
+        self.resolver()
     }
 
     /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
@@ -310,17 +339,17 @@ impl LocalStorage {
         path: &MediaPath,
         look: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let root = self.root.current()?;
-        if let Some(file) = resolve::open_cached(&root.dir, path) {
-            return file.and_then(|file| look(&root, file));
+        let resolver = self.resolver()?;
+        if let Some(file) = resolver.open_cached(path) {
+            return file.and_then(|file| look(resolver.root(), file));
         }
         let path = path.clone();
-        blocking(move || resolve::open(&root.dir, &path).and_then(|file| look(&root, file))).await
+        blocking(move || resolver.open(&path).and_then(|file| look(resolver.root(), file))).await
     }
 }
 
 impl Storage for LocalStorage {
-    fn open<'a>(&'a self, permit: &'a Permit) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+    fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         match &self.kept {
             Some(kept) => match kept.get(permit.path(), self.root.generation()) {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
@@ -332,39 +361,36 @@ impl Storage for LocalStorage {
 
     fn save<'a>(
         &'a self,
-        path: &'a MediaPath,
+        permit: &'a Permit<Write>,
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
         Box::pin(async {
             let storage = self.clone();
-            let root = move || storage.checked_root();
-            let used = save::save(root, self.how, path, content, *options).await?;
+            let resolver = move || storage.checked_resolver();
+            let used = save::save(resolver, self.how, permit.path(), content, *options).await?;
             self.changed(&used);
             Ok(used)
         })
     }
 
-    fn delete<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<(), StorageError>> {
+    fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
-            let (storage, gone) = (self.clone(), path.clone());
-            let delete = move || {
-                let root = storage.checked_root()?;
-                resolve::delete(&root, &gone, storage.how.durable)
-            };
+            let (storage, gone) = (self.clone(), permit.path().clone());
+            let delete = move || folder::delete(&storage.checked_resolver()?, &gone, storage.how.durable);
             let deleted = blocking(delete).await;
-            self.changed(path);
+            self.changed(permit.path());
             deleted
         })
     }
 
-    fn metadata<'a>(&'a self, path: &'a MediaPath) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.find(path, |_, file| read::metadata(&file)))
+    fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
+        Box::pin(self.find(permit.path(), |_, file| read::metadata(&file)))
     }
 
-    fn list<'a>(&'a self, folder: Option<&'a MediaPath>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        let (root, folder) = (self.root.current(), folder.cloned());
-        Box::pin(blocking(move || resolve::list(&root?.dir, folder.as_ref())))
+    fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
+        let (resolver, folder) = (self.resolver(), permit.path().clone());
+        Box::pin(blocking(move || folder::list(&resolver?, folder.as_ref())))
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {

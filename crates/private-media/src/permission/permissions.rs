@@ -1,0 +1,163 @@
+//! The trait that decides.
+
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+use http::request::Parts;
+
+use super::action::Action;
+use super::decision::Decision;
+use crate::identity::Identity;
+use crate::request::MediaPath;
+
+/// Decides who may do what with which path. A failure to decide is a denial.
+///
+/// Only reading can be allowed by implementing [`may_read`](Self::may_read) alone: every other [`Action`] is denied unless
+/// [`may`](Self::may) is implemented, too.
+///
+/// [`Grants`](super::Grants) covers most projects. A closure implements the rest:
+/// ```
+/// use private_media::{Identity, MediaPath};
+///
+/// let own_folder = |identity: &Identity, path: &MediaPath| {
+///     identity.user().is_some_and(|user| path.segments().next() == Some(user.id()))
+/// };
+/// # fn check(_: impl private_media::Permissions) {}
+/// # check(own_folder);
+/// ```
+/// A closure of an identity and a path decides about reading. [`by_action`] takes one that decides about every action.
+pub trait Permissions: Send + Sync + 'static {
+    /// Decides whether an identity may read a path.
+    fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision>;
+
+    /// Decides whether an identity may do something with a path. Without an implementation every action but [`Action::Read`] is
+    /// denied.
+    fn may<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action,
+        path: &'a MediaPath,
+    ) -> BoxFuture<'a, Decision> {
+        match action {
+            Action::Read => self.may_read(identity, path),
+            other => {
+                Box::pin(async move { Decision::deny(format!("no permission to {other} is ever granted")) })
+            }
+        }
+    }
+
+    /// Like [`may`](Self::may), with the head of the request: for permissions that depend on more than the identity and the path.
+    /// The service decides about every request by this method. Without an implementation it is [`may`](Self::may).
+    fn may_with_request<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action,
+        path: &'a MediaPath,
+        _request: &'a Parts,
+    ) -> BoxFuture<'a, Decision> {
+        self.may(identity, action, path)
+    }
+}
+
+impl<F> Permissions for F
+where
+    F: Fn(&Identity, &MediaPath) -> bool + Send + Sync + 'static,
+{
+    fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
+        Box::pin(std::future::ready(by_closure(self(identity, path))))
+    }
+}
+
+macro_rules! delegate {
+    () => {
+        fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
+            (**self).may_read(identity, path)
+        }
+
+        fn may<'a>(
+            &'a self,
+            identity: &'a Identity,
+            action: Action,
+            path: &'a MediaPath,
+        ) -> BoxFuture<'a, Decision> {
+            (**self).may(identity, action, path)
+        }
+
+        fn may_with_request<'a>(
+            &'a self,
+            identity: &'a Identity,
+            action: Action,
+            path: &'a MediaPath,
+            request: &'a Parts,
+        ) -> BoxFuture<'a, Decision> {
+            (**self).may_with_request(identity, action, path, request)
+        }
+    };
+}
+
+impl<P: Permissions + ?Sized> Permissions for Arc<P> {
+    delegate!();
+}
+
+impl Permissions for Box<dyn Permissions> {
+    delegate!();
+}
+
+/// Returns permissions that a closure decides about every [`Action`].
+///
+/// ```
+/// use private_media::permission::{Action, by_action};
+/// use private_media::{Grants, MemoryStorage, PrivateMedia};
+///
+/// let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse()?;
+/// let media = PrivateMedia::builder(MemoryStorage::new())
+///     .permissions(by_action(move |identity, action, path| match action {
+///         Action::Read => grants.decide(identity, path).is_allowed(),
+///         Action::Write | Action::Delete => identity.user().is_some_and(|user| user.is_staff()),
+///         _ => false,
+///     }))
+///     .build();
+/// # Ok::<(), private_media::permission::GrantError>(())
+/// ```
+pub fn by_action<F>(decide: F) -> ByAction<F>
+where
+    F: Fn(&Identity, Action, &MediaPath) -> bool + Send + Sync + 'static,
+{
+    ByAction(decide)
+}
+
+/// The permissions that [`by_action`] returns.
+#[derive(Clone, Copy)]
+pub struct ByAction<F>(F);
+
+impl<F> Permissions for ByAction<F>
+where
+    F: Fn(&Identity, Action, &MediaPath) -> bool + Send + Sync + 'static,
+{
+    fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
+        self.may(identity, Action::Read, path)
+    }
+
+    fn may<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action,
+        path: &'a MediaPath,
+    ) -> BoxFuture<'a, Decision> {
+        Box::pin(std::future::ready(by_closure((self.0)(identity, action, path))))
+    }
+}
+
+impl<F> std::fmt::Debug for ByAction<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByAction").finish_non_exhaustive()
+    }
+}
+
+fn by_closure(is_allowed: bool) -> Decision {
+    if is_allowed {
+        Decision::allow("the application allows it")
+    } else {
+        Decision::deny("the application denies it")
+    }
+}
