@@ -1,5 +1,6 @@
 //! Where are the bytes? A [`Storage`] opens them for a [`Permit`].
 
+#[cfg(feature = "local")]
 mod local;
 mod memory;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
+#[cfg(feature = "local")]
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 
@@ -186,6 +188,7 @@ impl MediaFile {
     }
 
     /// The same file, its bytes reached in another way.
+    #[cfg(feature = "local")]
     fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
         Self { shared: Arc::clone(&self.shared), bytes }
     }
@@ -299,6 +302,7 @@ impl StorageError {
     }
 
     /// [`StorageError::NotFound`] for this reason, with the error that the operating system has for it.
+    #[cfg(feature = "local")]
     fn not_found_as(reason: impl fmt::Display, source: impl Into<io::Error>) -> Self {
         Self::NotFound { reason: reason.to_string(), source: Some(source.into()) }
     }
