@@ -15,15 +15,26 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
+#[cfg(feature = "listener")]
+mod listener;
+pub mod raw;
 mod service;
+mod text;
+mod two_generation_cache;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
-pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
+#[cfg(feature = "accounts")]
+pub use identity::Accounts;
+pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
+#[cfg(feature = "listener")]
+pub use listener::MediaOr;
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
-pub use service::{AccessRecord, MediaOr, MediaService};
-pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
+pub use service::{AccessRecord, MediaService};
+#[cfg(feature = "local")]
+pub use storage::LocalStorage;
+pub use storage::{MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
 
 /// The code in the documentation compiles.
 #[cfg(doctest)]

@@ -9,7 +9,6 @@ use futures_core::future::BoxFuture;
 use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Either;
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
@@ -79,6 +78,11 @@ pub struct MediaService {
 }
 
 impl MediaService {
+    /// Returns the rest of a path below the prefix, with its slash.
+    pub(crate) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
+    }
+
     /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
     /// router that does so.
     #[must_use]
@@ -87,8 +91,8 @@ impl MediaService {
         self
     }
 
-    /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
-    /// record is in the response's extensions.
+    /// Returns the response to a request, and the record of what was decided about it. When this is called as a service, the record
+    /// is in the extensions of the response.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
@@ -98,10 +102,28 @@ impl MediaService {
         response.headers_mut().insert(VARY, self.media.inner().vary.clone());
         (response, record)
     }
+}
 
-    /// The same in parts, for whoever writes heads by itself and need not make the same lines for each: without what every response
-    /// carries, which is [`MediaService::common_headers`] and counts in place of others of those names.
-    pub async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
+/// The parts of [`MediaService::respond`], for servers that write response heads themselves.
+pub trait RespondRaw {
+    /// Like [`MediaService::respond`], without the headers that all responses have in common.
+    fn respond_raw(&self, head: &Parts) -> impl Future<Output = (MediaResponse, AccessRecord)> + Send;
+
+    /// Returns the headers that all responses have in common, successful or not. They replace others of the same names.
+    ///
+    /// ```
+    /// use private_media::raw::RespondRaw as _;
+    /// use private_media::{PrivateMedia, storage::MemoryStorage};
+    ///
+    /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
+    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
+    /// assert!(service.common_headers().contains_key("vary"));
+    /// ```
+    fn common_headers(&self) -> HeaderMap;
+}
+
+impl RespondRaw for MediaService {
+    async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = self.below(head.uri.path());
@@ -122,73 +144,10 @@ impl MediaService {
         (response, record)
     }
 
-    /// What every response carries, found or not.
-    ///
-    /// ```
-    /// use private_media::{PrivateMedia, storage::MemoryStorage};
-    ///
-    /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
-    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
-    /// assert!(service.common_headers().contains_key("vary"));
-    /// ```
-    #[must_use]
-    pub fn common_headers(&self) -> HeaderMap {
+    fn common_headers(&self) -> HeaderMap {
         let mut headers = common_headers();
         headers.insert(VARY, self.media.inner().vary.clone());
         headers
-    }
-
-    /// Serves all requests outside the prefix of [`MediaService::at`] with another service, so that media and pages share one address.
-    ///
-    /// ```
-    /// use axum::{Router, routing::get};
-    /// use private_media::{PrivateMedia, storage::MemoryStorage};
-    ///
-    /// let app = Router::new().route("/", get(|| async { "all cars" }));
-    /// let media = PrivateMedia::builder(MemoryStorage::new()).build();
-    /// let site = media.service().at("/private/").or(app);
-    /// # let _: private_media::MediaOr<Router> = site;
-    /// ```
-    #[must_use]
-    pub fn or<S>(self, other: S) -> MediaOr<S> {
-        MediaOr { media: self, other }
-    }
-
-    /// Returns the rest of a path below the prefix, with its slash.
-    fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
-        path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
-    }
-}
-
-/// Serves private media below a prefix, and everything else with another service. Made by [`MediaService::or`].
-#[derive(Debug, Clone)]
-pub struct MediaOr<S> {
-    media: MediaService,
-    other: S,
-}
-
-impl<B, S, R> Service<Request<B>> for MediaOr<S>
-where
-    S: Service<Request<B>, Response = Response<R>, Future: Send + 'static>,
-{
-    type Response = Response<Either<MediaBody, R>>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.other.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.media.below(request.uri().path()).is_none() {
-            let response = self.other.call(request);
-            return Box::pin(async { Ok(response.await?.map(Either::Right)) });
-        }
-        let response = self.media.call(request);
-        Box::pin(async {
-            let Ok(response) = response.await;
-            Ok(response.map(Either::Left))
-        })
     }
 }
 

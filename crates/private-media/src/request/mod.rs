@@ -1,5 +1,6 @@
 //! What is asked for? A [`MediaRequest`]: a [`MediaPath`], [`Preconditions`] and a [`Range`].
 
+mod name;
 mod path;
 mod preconditions;
 mod range;
@@ -8,6 +9,8 @@ use http::Method;
 use http::header::{HeaderMap, RANGE};
 use http::request::Parts;
 
+pub use name::{alternative_name, safe_name};
+pub(crate) use name::{alternatives, random_characters};
 pub(crate) use path::ENCODED;
 pub use path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 pub use preconditions::{Outcome, Preconditions, Validators};
@@ -74,12 +77,13 @@ impl MediaRequest {
             _ => return Err(RequestError::Method),
         };
         let path = path()?;
-        let mut ranges = headers.get_all(RANGE).iter();
+        let mut ranges = headers.iter().filter(|(name, _)| *name == RANGE);
         let range = match (ranges.next(), ranges.next()) {
-            (Some(range), None) if !is_head => range.to_str().ok().and_then(Range::parse),
+            (Some((_, range)), None) if !is_head => range.to_str().ok().and_then(Range::parse),
             _ => None,
         };
-        let download = query.split('&').any(|pair| pair.split('=').next() == Some("download"));
+        let download =
+            !query.is_empty() && query.split('&').any(|pair| pair.split('=').next() == Some("download"));
         Ok(Self { path, is_head, preconditions: Preconditions::from_headers(headers), range, download })
     }
 }
