@@ -57,8 +57,8 @@ def test_check_of_a_project_s_own_class(settings, users):
         got = run("check", "alice", f"{users['alice'].pk}/a.jpg")
         assert (got[0], got[1].strip()) == (code, says)
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.Everyone"
-    assert "there is no such file" in run("check", "alice", "a.jpg")[2]
-    with pytest.raises(CommandError, match="there is none of that name"):
+    assert "the file does not exist" in run("check", "alice", "a.jpg")[2]
+    with pytest.raises(CommandError, match="unknown user"):
         run("check", "nobody", "a.jpg")
 
 
@@ -95,17 +95,17 @@ def files(folder):
 
 def test_a_dry_run_says_all_and_changes_nothing(garage, media, root):
     before = files(media), files(root)
-    with pytest.raises(CommandError, match="two different files"):
+    with pytest.raises(CommandError, match="different files have the same name"):
         run("relocate", "garage.Car.photo", "garage.Car.papers")
     assert (files(media), files(root)) == before
     Car.objects.filter(photo__contains="differ").delete()
     code, out, err = run("relocate", "garage.Car.photo", "garage.Car.papers")
     assert code == 0
     assert out.startswith("3 files of 7 bytes would be moved")
-    assert "1 were there already, 2 need a look" in out
+    assert "1 were already moved, 2 have problems" in out
     assert "Say --apply" in out
-    assert "cars/3/missing.jpg: nowhere" in err
-    assert "cars/.hidden/x.jpg: no name that could be served" in err
+    assert "cars/3/missing.jpg: missing" in err
+    assert "cars/.hidden/x.jpg: not a valid name of a private file" in err
 
 
 def test_relocating(garage, media, root):
@@ -113,7 +113,7 @@ def test_relocating(garage, media, root):
     (media / "empty").mkdir()
     os.utime(media / "cars/1/one.jpg", (1_000_000_000, 1_000_000_000))
     for _ in range(2):
-        with pytest.raises(CommandError, match="two different files"):
+        with pytest.raises(CommandError, match="different files have the same name"):
             run("relocate", "garage.Car.photo", "garage.Car.papers", "--apply")
         assert files(media) == {
             "cars/3/differ.jpg": b"this",
@@ -189,7 +189,7 @@ def test_a_public_root_that_is_none(settings, users, value):
 
 def test_what_is_copied_wrongly_is_not_deleted(garage, media, monkeypatch):
     before = files(media)
-    monkeypatch.setattr(relocation, "_are_same", lambda *_: False)
+    monkeypatch.setattr(relocation, "_are_equal", lambda *_: False)
     with pytest.raises(CommandError):
         run("relocate", "garage.Car.photo", "--apply")
     assert files(media) == before
@@ -216,7 +216,7 @@ def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
     Car.objects.create(owner=users["alice"], photo="cars/7/a.jpg")
     _, out, err = run("relocate", "garage.Car.photo", *apply)
     assert out.startswith("0 files of 0 bytes")
-    assert "1 need a look" in out
+    assert "1 have problems" in out
     assert "cars/7/a.jpg: a private folder has this name" in err
     assert files(media) == {"cars/7/a.jpg": b"public"}
     assert files(root) == before
@@ -224,8 +224,8 @@ def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
 
 @pytest.mark.parametrize(
     ("field", "problem"),
-    [("garage.Car.owner", "no file field"), ("garage.Car.nothing", "no field"), ("nothing", "no field"),
-     ("a.b.c", "no field")],
+    [("garage.Car.owner", "not a file field"), ("garage.Car.nothing", "unknown field"), ("nothing", "unknown field"),
+     ("a.b.c", "unknown field")],
 )  # fmt: skip
 def test_fields_that_are_none(field, problem):
     with pytest.raises(CommandError, match=problem):
@@ -284,6 +284,6 @@ signal.setitimer(signal.ITIMER_PROF, %f)
     assert kills
     assert partial
     process = python(move, stdout=subprocess.PIPE)
-    assert "0 need a look" in process.communicate()[0]
+    assert "0 have problems" in process.communicate()[0]
     assert files(media) == {}
     assert files(private) == whole

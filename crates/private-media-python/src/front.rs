@@ -18,7 +18,7 @@ pyo3::create_exception!(
 );
 
 /// A site, as nginx or Apache is to be told of it. It hands off to none of them until it is told to.
-#[pyclass(module = "private_media._core")]
+#[pyclass(name = "FrontConfig", module = "private_media._core")]
 pub(crate) struct FrontSite(Site);
 
 #[pymethods]
@@ -73,6 +73,7 @@ impl FrontSite {
     }
 
     /// The configuration of one of the front servers that `private-media config` knows, to be included as it is.
+    #[pyo3(name = "render")]
     fn block(&self, kind: &str) -> PyResult<String> {
         let Some((_, kind)) = front::KINDS.iter().find(|(name, _)| *name == kind) else {
             return Err(PyValueError::new_err(format!("{kind:?} is no front server")));

@@ -52,7 +52,7 @@ def printed(kind, *arguments):
             ['location ^~ "/mine/" {'], ["/x/"],
         ),
         ("nginx", [], {"SERVER": NGINX}, ['location ^~ "{root}/" {'], []),
-        ("nginx", [], {"SERVER": "test_front_blocks.Derived"}, ['location ^~ "{root}/" {'], []),
+        ("nginx", [], {"SERVER": "test_front_config.Derived"}, ['location ^~ "{root}/" {'], []),
         ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read what is in /srv/other."], ["{root}"]),
         ("nginx", [], {"URL": "https://example.org/p/q/"}, ["location ^~ /p/q/ {"], []),
         (
@@ -92,7 +92,7 @@ def test_static_files_are_everybody_s(settings, tmp_path):
          f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx knows no X-Sendfile; write {NGINX}, or private_media.servers.DefaultServer"),
         ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"PRIVATE_MEDIA_SERVER '{NGINX}': Apache knows no X-Accel-Redirect"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}, "PRIVATE_MEDIA_SERVER 'rules.OwnServer': its serve() is"),
-        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_blocks.OwnServe"}, "its serve() is the project's own"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_config.OwnServe"}, "its serve() is the project's own"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "private_media.None"}, "'private_media.None' cannot be imported"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER_OPTIONS": {"speed": 1}}, "PRIVATE_MEDIA_SERVER_OPTIONS {'speed': 1}: "),
         ("apache", [], {"PRIVATE_MEDIA_SERVER": APACHE, "PRIVATE_MEDIA_SERVER_OPTIONS": {"encoding": "no"}},

@@ -7,9 +7,9 @@ import shutil
 from contextlib import ExitStack
 from urllib.parse import quote
 
-import fronts
+import front_servers
 import pytest
-from fronts import ask
+from front_servers import ask
 
 NAMES = [
     "photo.jpg",
@@ -81,7 +81,7 @@ print(json.dumps(cookies))
 
 @pytest.fixture(scope="module")
 def project():
-    project = fronts.Project()
+    project = front_servers.Project()
     for name in NAMES:
         project.put(f"private/cars/1/{name}", name.encode())
     project.put("outside.txt", b"outside")
@@ -103,7 +103,7 @@ def direct(request, project):
 @pytest.fixture(scope="module", params=DEPLOYMENTS)
 def deployed(request, project, direct):
     kind, settings = DEPLOYMENTS[request.param]
-    fronts.needs(kind)
+    front_servers.needs(kind)
     settings = {**settings, "STATIC_ROOT": str(project.folder / "static")}
     with (
         project.application(direct[0], **settings) as application,
@@ -257,7 +257,7 @@ def test_the_rest_of_the_site(deployed):
 @pytest.mark.parametrize("name", ["nginx, internal URL", "apache, plain"])
 def test_the_gateway_answers_for_private_files(project, name):
     kind, settings = DEPLOYMENTS[name]
-    fronts.needs(kind)
+    front_servers.needs(kind)
     with ExitStack() as stack:
         application = stack.enter_context(project.application("gunicorn", **settings))
         gateway = stack.enter_context(project.gateway(**settings))
