@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::errors::IllegalPath;
     #[pymodule_export]
-    use crate::front::{FrontError, FrontSite};
+    use crate::front::{FrontConfig, FrontError};
     #[pymodule_export]
     use crate::gateway::{Sessions, serve};
     #[pymodule_export]

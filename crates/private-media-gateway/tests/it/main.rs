@@ -18,6 +18,7 @@ mod faults;
 mod fronts;
 mod kernel;
 mod lifecycle;
+mod links;
 mod load;
 mod log_faults;
 mod names;

@@ -5,6 +5,7 @@ mod actions;
 mod crashes;
 mod escapes;
 mod frameworks;
+mod links;
 mod refusals;
 mod saving;
 mod streaming;

@@ -3,6 +3,7 @@
 mod cache;
 mod edit;
 mod file_id;
+mod folder;
 mod read;
 mod resolve;
 mod root;
@@ -15,12 +16,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cap_std::fs::Dir;
 use futures_core::future::BoxFuture;
 
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
+use resolve::Resolver;
 use root::{Accept, OpenRoot, Root};
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
@@ -30,9 +31,9 @@ use crate::request::MediaPath;
 /// A folder of the local disk as a private root.
 ///
 /// The folder is opened once, and again if [`LocalStorage::check_root`] finds another one at its path. Everything else is opened
-/// beneath that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Links that stay beneath the root are followed if they are relative; an
-/// absolute one is refused wherever it leads. Only regular files are served. A hard link is a regular file: whoever may
-/// make one below the root decides that it is private media. Do not let others write there.
+/// below that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Symbolic links below
+/// the root are not followed, unless [`LocalStorage::follow_links`] says so. Only regular files are served. A hard link cannot be
+/// told from the file's first name, so nobody but the application should be able to write below the root.
 ///
 /// A save needs the root's file system for its temporaries, and leaves a hidden folder `.private-media-uploads` where
 /// it cannot do without names. A file system that is mounted below the root is served; it can be stored to where it
@@ -62,14 +63,15 @@ use crate::request::MediaPath;
 pub struct LocalStorage {
     root: Arc<Root>,
     accept: Option<Accept>,
-    how: How,
+    follow_links: bool,
+    how: WriteOptions,
     kept: Option<Arc<FileCache>>,
 }
 
-/// How files are made.
+/// How files and folders are written.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent setting")]
-struct How {
+struct WriteOptions {
     file_mode: u32,
     dir_mode: u32,
     exact_file_mode: bool,
@@ -83,7 +85,7 @@ impl LocalStorage {
     /// Opens a folder that exists, and sweeps what the uploads of a crashed process left in it. It waits for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
         let root = Root::open(root.as_ref())?;
-        let how = How {
+        let how = WriteOptions {
             file_mode: 0o640,
             dir_mode: 0o750,
             exact_file_mode: false,
@@ -92,7 +94,7 @@ impl LocalStorage {
             durable: true,
             share_group: false,
         };
-        Ok(Self { root: Arc::new(root), accept: None, how, kept: None })
+        Ok(Self { root: Arc::new(root), accept: None, follow_links: false, how, kept: None })
     }
 
     /// Adds a check of another folder at the root's path, before it is served in place of the one that was opened. An error keeps
@@ -136,6 +138,32 @@ impl LocalStorage {
             kept.clear();
         }
         result
+    }
+
+    /// Sets whether symbolic links below the root are followed; they are not unless told.
+    ///
+    /// A link gives a file a second path, and permission is decided by path: with `shared/x -> ../users/alice/secret`, readers of
+    /// `shared/x` get alice's file. So a link below the root is [`StorageError::NotFound`] for every operation and not listed. With
+    /// `true`, links are followed if they are relative and stay below the root. The root's own path may have links either way.
+    ///
+    /// ```
+    /// # use private_media::{LocalStorage, MediaPath, Storage};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// std::fs::write(root.join("photo.jpg"), "…")?;
+    /// std::os::unix::fs::symlink("photo.jpg", root.join("link.jpg"))?;
+    /// let link = MediaPath::new("link.jpg")?;
+    /// assert!(!LocalStorage::open_root(root)?.exists(&link).await?);
+    /// assert!(LocalStorage::open_root(root)?.follow_links(true).exists(&link).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn follow_links(mut self, follow_links: bool) -> Self {
+        self.follow_links = follow_links;
+        self
     }
 
     /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
@@ -230,8 +258,7 @@ impl LocalStorage {
         content: impl Iterator<Item = io::Result<Bytes>>,
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
-        let root = self.checked_root()?;
-        let used = save::save_blocking(&root, self.how, permit.path(), content, *options)?;
+        let used = save::save_blocking(self.checked_resolver()?, self.how, permit.path(), content, *options)?;
         self.changed(&used);
         Ok(used)
     }
@@ -240,15 +267,14 @@ impl LocalStorage {
     /// that is not a [`MediaPath`]. An empty name is the root. Waits for the disk.
     pub fn trusted_stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
-        let root = &self.root.current()?.dir;
-        resolve::stat(root, if name.as_os_str().is_empty() { Path::new(".") } else { name })
+        self.resolver()?.stat(if name.as_os_str().is_empty() { Path::new(".") } else { name })
     }
 
     /// Removes a file, a link or an empty folder for the application itself, without a permit: by any name below the root, also
     /// one that is not a [`MediaPath`], such as another program may have left. Waits for the disk.
     pub fn trusted_remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
         let name = name.as_ref();
-        let removed = edit::remove(&*self.checked_root()?, name, self.how.durable);
+        let removed = folder::remove(&self.checked_resolver()?, name, self.how.durable);
         if let Some(path) = name.to_str().and_then(|name| MediaPath::new(name).ok()) {
             self.changed(&path);
         }
@@ -275,14 +301,12 @@ impl LocalStorage {
     /// # }
     /// ```
     pub fn edit(&self, permit: &Permit<Write>, edit: OpenOptions) -> Result<File, StorageError> {
-        let root = self.checked_root()?;
-        edit::edit(&root, permit.path(), edit, self.how.file_mode)
+        edit::edit(&self.checked_resolver()?, permit.path(), edit, self.how.file_mode)
     }
 
     /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
     pub fn remove_folder(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
-        let root = self.checked_root()?;
-        edit::remove_folder(&root, permit.path(), self.how.durable)
+        folder::remove_folder(&self.checked_resolver()?, permit.path(), self.how.durable)
     }
 
     /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
@@ -299,10 +323,14 @@ impl LocalStorage {
         }
     }
 
-    /// The root, looked at now: what is stored must not go into a folder that was moved away.
-    fn checked_root(&self) -> Result<Arc<Dir>, StorageError> {
+    fn resolver(&self) -> Result<Resolver, StorageError> {
+        Ok(Resolver::new(self.root.current()?, self.follow_links))
+    }
+
+    /// Checks the root first, so that nothing is stored in a folder that was moved away.
+    fn checked_resolver(&self) -> Result<Resolver, StorageError> {
         self.check_root()?;
-        Ok(Arc::clone(&self.root.current()?.dir))
+        self.resolver()
     }
 
     /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
@@ -311,12 +339,12 @@ impl LocalStorage {
         path: &MediaPath,
         look: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let root = self.root.current()?;
-        if let Some(file) = resolve::open_cached(&root.dir, path) {
-            return file.and_then(|file| look(&root, file));
+        let resolver = self.resolver()?;
+        if let Some(file) = resolver.open_cached(path) {
+            return file.and_then(|file| look(resolver.root(), file));
         }
         let path = path.clone();
-        blocking(move || resolve::open(&root.dir, &path).and_then(|file| look(&root, file))).await
+        blocking(move || resolver.open(&path).and_then(|file| look(resolver.root(), file))).await
     }
 }
 
@@ -339,8 +367,8 @@ impl Storage for LocalStorage {
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
         Box::pin(async {
             let storage = self.clone();
-            let root = move || storage.checked_root();
-            let used = save::save(root, self.how, permit.path(), content, *options).await?;
+            let resolver = move || storage.checked_resolver();
+            let used = save::save(resolver, self.how, permit.path(), content, *options).await?;
             self.changed(&used);
             Ok(used)
         })
@@ -349,10 +377,7 @@ impl Storage for LocalStorage {
     fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
             let (storage, gone) = (self.clone(), permit.path().clone());
-            let delete = move || {
-                let root = storage.checked_root()?;
-                resolve::delete(&root, &gone, storage.how.durable)
-            };
+            let delete = move || folder::delete(&storage.checked_resolver()?, &gone, storage.how.durable);
             let deleted = blocking(delete).await;
             self.changed(permit.path());
             deleted
@@ -364,8 +389,8 @@ impl Storage for LocalStorage {
     }
 
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
-        let (root, folder) = (self.root.current(), permit.path().clone());
-        Box::pin(blocking(move || resolve::list(&root?.dir, folder.as_ref())))
+        let (resolver, folder) = (self.resolver(), permit.path().clone());
+        Box::pin(blocking(move || folder::list(&resolver?, folder.as_ref())))
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {

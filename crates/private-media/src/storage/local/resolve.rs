@@ -1,125 +1,251 @@
-//! Whatever is reached by name: beneath the root's handle, or not at all.
+//! Opens names below the root. Nothing outside it is reached, and links are followed only if the storage is told to.
 
+use std::ffi::OsStr;
 use std::fs::{File, FileType, Metadata};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
-use rustix::fs::{Mode, OFlags};
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::{Entry, StorageError};
-use super::How;
+use super::super::StorageError;
+use super::root::OpenRoot;
 use crate::request::MediaPath;
 
-/// Never waits for the other end of a FIFO, and never takes a terminal for its own.
+/// Never waits for the other end of a FIFO, and never makes a terminal the controlling one.
 pub(super) const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
-/// cap-std's handles are good for lookups only (`O_PATH`); so opened, `.` is the same folder, whatever its name is now.
-pub(super) const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// Opens a folder so that it can be read, synchronized and changed in mode; a handle of [`Resolver::open_folder`] serves lookups only.
+pub(super) const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Opens a regular file if that takes no disk; `None` means that it might.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(NO_WAIT);
+
+/// Opens a name for its metadata, which needs no permission to read it.
 #[cfg(target_os = "linux")]
-pub(super) fn open_cached(root: &Dir, path: &MediaPath) -> Option<Result<File, StorageError>> {
-    match linux::open(root, path, rustix::fs::ResolveFlags::CACHED) {
-        Ok(file) => Some(regular(file)),
-        // Only these are final. All else, an older kernel's EINVAL too, is asked again where it may wait.
-        Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::LOOP | Errno::ACCESS)) => {
-            Some(Err(unreachable(error.into())))
-        }
-        Err(_) => None,
-    }
-}
-
-/// Elsewhere the kernel cannot say.
+const STAT: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-pub(super) fn open_cached(_root: &Dir, _path: &MediaPath) -> Option<Result<File, StorageError>> {
-    None
+const STAT: OFlags = READ;
+
+/// Opens a folder to look names up in it.
+const FOLDER: OFlags = STAT.union(OFlags::DIRECTORY);
+
+/// Opens names below one root.
+#[derive(Debug, Clone)]
+pub(super) struct Resolver {
+    root: Arc<OpenRoot>,
+    follow_links: bool,
 }
 
-/// Opens a regular file; may wait for the disk.
-pub(super) fn open(root: &Dir, path: &MediaPath) -> Result<File, StorageError> {
+impl Resolver {
+    pub(super) fn new(root: Arc<OpenRoot>, follow_links: bool) -> Self {
+        Self { root, follow_links }
+    }
+
+    pub(super) fn root(&self) -> &Arc<OpenRoot> {
+        &self.root
+    }
+
+    pub(super) fn dir(&self) -> &Arc<Dir> {
+        &self.root.dir
+    }
+
+    pub(super) fn follows_links(&self) -> bool {
+        self.follow_links
+    }
+
+    /// Opens a regular file if the kernel can do so without the disk; `None` if the disk may be needed.
     #[cfg(target_os = "linux")]
-    match linux::open(root, path, rustix::fs::ResolveFlags::empty()) {
-        Ok(file) => return regular(file),
-        // No such call (ENOSYS, or EPERM by seccomp), or renames all around: it is left to cap-std, for this one open.
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
-        Err(error) => return Err(unreachable(error.into())),
+    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<File, StorageError>> {
+        match self.openat2(path.as_str().as_ref(), READ, rustix::fs::ResolveFlags::CACHED) {
+            Ok(file) => Some(regular(file)),
+            // Only these are final. All others are tried again where waiting is allowed: an older kernel's EINVAL, and
+            // ELOOP, as finding the link for the error message takes further lookups.
+            Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::ACCESS)) => {
+                Some(Err(unreachable(error.into())))
+            }
+            Err(_) => None,
+        }
     }
-    open_by_components(root, path)
-}
 
-/// The same where the kernel has no such call: cap-std walks component by component and follows links itself.
-fn open_by_components(root: &Dir, path: &MediaPath) -> Result<File, StorageError> {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(NO_WAIT.bits().cast_signed());
-    let file = root.open_with(path.as_str(), &options).map_err(unreachable)?;
-    regular(file.into_std())
-}
+    /// Other kernels cannot tell whether the disk is needed.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<File, StorageError>> {
+        None
+    }
 
-/// Returns the metadata of a regular file or a folder of any name, hidden ones too; may wait for the disk.
-pub(super) fn stat(root: &Dir, name: &Path) -> Result<Metadata, StorageError> {
+    /// Opens a regular file; may wait for the disk.
+    pub(super) fn open(&self, path: &MediaPath) -> Result<File, StorageError> {
+        regular(self.open_name(path.as_str().as_ref(), READ)?)
+    }
+
+    /// Returns the metadata of a regular file or a folder of any name, hidden ones too; may wait for the disk.
+    pub(super) fn stat(&self, name: &Path) -> Result<Metadata, StorageError> {
+        let metadata = self.open_name(name, STAT)?.metadata().map_err(io_error(READING_METADATA))?;
+        if metadata.is_file() || metadata.is_dir() {
+            Ok(metadata)
+        } else {
+            Err(StorageError::not_found(kind(metadata.file_type())))
+        }
+    }
+
+    /// Opens a folder for lookups, the root itself if `None`.
+    pub(super) fn open_folder(&self, folder: Option<&MediaPath>) -> Result<Dir, StorageError> {
+        self.open_folder_named(folder.map_or(".", MediaPath::as_str).as_ref())
+    }
+
+    /// Like [`Resolver::open_folder`], by any name.
+    pub(super) fn open_folder_named(&self, name: &Path) -> Result<Dir, StorageError> {
+        self.open_name(name, FOLDER).map(Dir::from_std_file)
+    }
+
+    fn open_name(&self, name: &Path, flags: OFlags) -> Result<File, StorageError> {
+        self.try_open(name, flags).map_err(|error| self.refused(name, error))
+    }
+
+    fn try_open(&self, name: &Path, flags: OFlags) -> io::Result<File> {
+        #[cfg(target_os = "linux")]
+        match self.openat2(name, flags, rustix::fs::ResolveFlags::empty()) {
+            // The call does not exist (ENOSYS), a sandbox forbids it (EPERM), or renames disturb it (EAGAIN).
+            Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
+            result => return Ok(result?),
+        }
+        if self.follow_links {
+            self.open_by_cap_std(name, flags)
+        } else {
+            self.open_by_components(name, flags)
+        }
+    }
+
     #[cfg(target_os = "linux")]
-    match linux::open_flags(root, name, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::ResolveFlags::empty()) {
-        Ok(file) => return metadata_of_a_name(&file),
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
-        Err(error) => return Err(unreachable(error.into())),
-    }
-    // Without openat2 a name is opened for reading: a folder as a folder, all else without waiting for a FIFO.
-    if let Ok(folder) = root.open_dir(name) {
-        return metadata_of_a_name(&folder.into_std_file());
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(NO_WAIT.bits().cast_signed());
-    metadata_of_a_name(&root.open_with(name, &options).map_err(unreachable)?.into_std())
-}
+    fn openat2(&self, name: &Path, flags: OFlags, more: rustix::fs::ResolveFlags) -> Result<File, Errno> {
+        use rustix::fs::{ResolveFlags, openat2};
 
-fn metadata_of_a_name(file: &File) -> Result<Metadata, StorageError> {
-    let metadata = file.metadata().map_err(io_error(ASKING))?;
-    if metadata.is_file() || metadata.is_dir() {
-        Ok(metadata)
-    } else {
-        Err(StorageError::not_found(kind(metadata.file_type())))
-    }
-}
-
-const ASKING: &str = "asking for the file's metadata";
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use rustix::fs::{ResolveFlags, openat2};
-
-    use super::{Dir, Errno, File, MediaPath, Mode, NO_WAIT, OFlags, Path};
-
-    pub(super) fn open(root: &Dir, path: &MediaPath, more: ResolveFlags) -> Result<File, Errno> {
-        open_flags(root, path.as_str().as_ref(), OFlags::RDONLY | OFlags::CLOEXEC | NO_WAIT, more)
-    }
-
-    pub(super) fn open_flags(
-        root: &Dir,
-        name: &Path,
-        flags: OFlags,
-        more: ResolveFlags,
-    ) -> Result<File, Errno> {
-        // Where a link leads over `..`, any rename on the machine makes the kernel say EAGAIN.
+        // If a link leads over `..`, any rename on the machine makes the kernel return EAGAIN.
         const TRIES: usize = 16;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | more;
+        let links = if self.follow_links { ResolveFlags::empty() } else { ResolveFlags::NO_SYMLINKS };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | links | more;
         let tries = if more.contains(ResolveFlags::CACHED) { 1 } else { TRIES };
         let mut result = Err(Errno::AGAIN);
         for _ in 0..tries {
-            result = openat2(root, name, flags, Mode::empty(), resolve);
+            result = openat2(self.dir(), name, flags, Mode::empty(), resolve);
             if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
             }
         }
         result.map(File::from)
     }
+
+    /// Follows links below the root without openat2: cap-std resolves each of them itself.
+    fn open_by_cap_std(&self, name: &Path, flags: OFlags) -> io::Result<File> {
+        let dir = self.dir();
+        if flags.contains(OFlags::DIRECTORY) {
+            return dir.open_dir(name).map(Dir::into_std_file);
+        }
+        if flags == STAT
+            && let Ok(folder) = dir.open_dir(name)
+        {
+            return Ok(folder.into_std_file());
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(NO_WAIT.bits().cast_signed());
+        dir.open_with(name, &options).map(cap_std::fs::File::into_std)
+    }
+
+    /// Opens a name one component after the other, and no link.
+    fn open_by_components(&self, name: &Path, flags: OFlags) -> io::Result<File> {
+        let mut opened: Vec<OwnedFd> = Vec::new();
+        let needs_folder = name.as_os_str().as_bytes().ends_with(b"/");
+        let flags = if needs_folder { flags | OFlags::DIRECTORY } else { flags };
+        let mut components = name.components().peekable();
+        while let Some(component) = components.next() {
+            let folder = opened.last().map_or(self.dir().as_fd(), AsFd::as_fd);
+            match component {
+                Component::Normal(name) => {
+                    let flags = if components.peek().is_some() { FOLDER } else { flags };
+                    opened.push(open_no_link(folder, name, flags)?);
+                }
+                Component::CurDir => {}
+                Component::ParentDir if opened.pop().is_some() => {}
+                _ => return Err(Errno::XDEV.into()),
+            }
+        }
+        let opened = match opened.pop() {
+            Some(opened) => opened,
+            None => rustix::fs::openat(self.dir(), ".", flags, Mode::empty())?,
+        };
+        Ok(File::from(opened))
+    }
+
+    /// Explains why a name was not opened, and names the link that was met.
+    pub(super) fn refused(&self, name: &Path, error: io::Error) -> StorageError {
+        // Without openat2, a link in the place of a folder is ENOTDIR.
+        let may_be_link = matches!(Errno::from_io_error(&error), Some(Errno::LOOP | Errno::NOTDIR));
+        if may_be_link
+            && !self.follow_links
+            && let Some(link) = self.first_link(name)
+        {
+            return link_refused(&link);
+        }
+        unreachable(error)
+    }
+
+    /// Returns the first link on the way to a name.
+    fn first_link(&self, name: &Path) -> Option<PathBuf> {
+        let mut walked = PathBuf::new();
+        for component in name.components() {
+            match component {
+                Component::Normal(name) => walked.push(name),
+                Component::CurDir => continue,
+                _ => return None,
+            }
+            if is_link(self.dir(), &walked) {
+                return Some(walked);
+            }
+        }
+        None
+    }
 }
 
-/// The handle says what was opened; the name is not asked again.
+#[cfg(test)]
+impl Resolver {
+    pub(super) fn for_test(root: &Path, follow_links: bool) -> Self {
+        Self::new(OpenRoot::for_test(root), follow_links)
+    }
+}
+
+/// Opens a name in a folder; a link is an error.
+fn open_no_link(folder: impl AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let opened = rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    // With O_PATH, a link is opened itself.
+    let is_link = flags == STAT && is_symlink(&rustix::fs::fstat(&opened)?);
+    if is_link { Err(Errno::LOOP) } else { Ok(opened) }
+}
+
+/// Whether a name below a folder is a symbolic link.
+pub(super) fn is_link(folder: impl AsFd, name: impl rustix::path::Arg) -> bool {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| is_symlink(&found))
+}
+
+fn is_symlink(found: &rustix::fs::Stat) -> bool {
+    rustix::fs::FileType::from_raw_mode(found.st_mode).is_symlink()
+}
+
+/// The error for a link that is not followed.
+pub(super) fn link_refused(link: &Path) -> StorageError {
+    let reason = format!("{} is a symbolic link, and storage.follow_links is off", link.display());
+    StorageError::not_found(reason)
+}
+
+const READING_METADATA: &str = "reading the file's metadata";
+
+/// Returns the file if its handle says that it is a regular one.
 pub(super) fn regular(file: File) -> Result<File, StorageError> {
-    let metadata = file.metadata().map_err(io_error(ASKING))?;
+    let metadata = file.metadata().map_err(io_error(READING_METADATA))?;
     match kind(metadata.file_type()) {
         _ if metadata.is_file() => Ok(file),
         kind if metadata.is_dir() => Err(StorageError::not_found_as(kind, Errno::ISDIR)),
@@ -127,7 +253,7 @@ pub(super) fn regular(file: File) -> Result<File, StorageError> {
     }
 }
 
-/// What stands where a regular file was expected.
+/// Names the kind of a file that is not regular.
 fn kind(found: FileType) -> &'static str {
     match found {
         _ if found.is_dir() => "it is a folder",
@@ -138,100 +264,12 @@ fn kind(found: FileType) -> &'static str {
     }
 }
 
-/// Deletes a name, and not what it may link to.
-pub(super) fn delete(root: &Dir, path: &MediaPath, durable: bool) -> Result<(), StorageError> {
-    let folder = open_folder(root, path.parent().as_ref())?;
-    let name = path.file_name();
-    if folder.symlink_metadata(name).map_err(unreachable)?.is_dir() {
-        return Err(StorageError::not_found_as("it is a folder", Errno::ISDIR));
-    }
-    folder.remove_file(name).map_err(unreachable)?;
-    if durable { sync(&folder) } else { Ok(()) }
-}
-
-/// What can be served of a folder, sorted by name.
-pub(super) fn list(root: &Dir, folder: Option<&MediaPath>) -> Result<Vec<Entry>, StorageError> {
-    let reading = io_error("reading the folder");
-    let mut entries = Vec::new();
-    for found in open_folder(root, folder)?.entries().map_err(&reading)? {
-        let found = found.map_err(&reading)?;
-        let name = found.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let path = match folder {
-            Some(folder) => MediaPath::new(&format!("{folder}/{name}")),
-            None => MediaPath::new(name),
-        };
-        let Ok(path) = path else { continue };
-        let mut kind = found.file_type().map_err(&reading)?;
-        if !kind.is_file() && !kind.is_dir() {
-            // A link is judged by what it leads to beneath the root; the rest is what it is.
-            let Ok(metadata) = root.metadata(path.as_str()) else { continue };
-            kind = metadata.file_type();
-        }
-        if kind.is_file() || kind.is_dir() {
-            entries.push(Entry { path, is_folder: kind.is_dir() });
-        }
-    }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
-}
-
-/// Opens a folder, the root itself if `None`.
-pub(super) fn open_folder(root: &Dir, folder: Option<&MediaPath>) -> Result<Dir, StorageError> {
-    root.open_dir(folder.map_or(".", MediaPath::as_str)).map_err(unreachable)
-}
-
-/// Opens a folder, and makes what is missing of it; `made` takes the paths of those that this call made, parents first.
-///
-/// Each new name is made durable at once, for whoever stores something below it before this save ends.
-pub(super) fn make_folder(
-    root: &Dir,
-    folder: Option<&MediaPath>,
-    how: How,
-    made: &mut Vec<MediaPath>,
-) -> Result<Dir, StorageError> {
-    let making = io_error("making the folder");
-    let Some(folder) = folder else { return root.try_clone().map_err(&making) };
-    match root.open_dir(folder.as_str()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => return result.map_err(&making),
-    }
-    let mut builder = DirBuilder::new();
-    builder.mode(how.dir_mode);
-    let above: Vec<MediaPath> = std::iter::successors(Some(folder.clone()), MediaPath::parent).collect();
-    for path in above.iter().rev() {
-        match root.create_dir_with(path.as_str(), &builder) {
-            Ok(()) => made.push(path.clone()),
-            // It was there, or another save was faster. If it is no folder, the next step says so.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(making(error)),
-        }
-        if how.exact_dir_mode {
-            let made = open_folder(root, Some(path))?;
-            rustix::fs::openat(&made, ".", OPEN_FOLDER, Mode::empty())
-                .and_then(|made| rustix::fs::fchmod(made, Mode::from_raw_mode(how.dir_mode)))
-                .map_err(|error| making(error.into()))?;
-        }
-        if how.durable {
-            sync(&open_folder(root, path.parent().as_ref())?)?;
-        }
-    }
-    root.open_dir(folder.as_str()).map_err(&making)
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync(folder: &Dir) -> Result<(), StorageError> {
-    rustix::fs::openat(folder, ".", OPEN_FOLDER, Mode::empty())
-        .and_then(rustix::fs::fsync)
-        .map_err(|error| io_error("making the folder durable")(error.into()))
-}
-
-/// Why a name led to nothing that may be served; what is the machine's fault stays an error.
+/// Turns an error of a lookup into [`StorageError::NotFound`], except for failures of the machine.
 pub(super) fn unreachable(error: io::Error) -> StorageError {
     let errno = Errno::from_io_error(&error);
     match errno {
         Some(Errno::NFILE | Errno::MFILE | Errno::IO | Errno::NOMEM | Errno::STALE | Errno::AGAIN) => {
-            io_error("opening beneath the root")(error)
+            io_error("opening below the root")(error)
         }
         Some(
             Errno::NOENT
@@ -246,13 +284,13 @@ pub(super) fn unreachable(error: io::Error) -> StorageError {
             | Errno::INVAL
             | Errno::ISDIR,
         ) => StorageError::not_found_as(error.to_string(), error),
-        // cap-std's own refusal of a path that leads out has no number.
+        // cap-std has no errno for a path that leads out of the root.
         None if error.kind() == io::ErrorKind::PermissionDenied => StorageError::not_found(error),
-        _ => io_error("opening beneath the root")(error),
+        _ => io_error("opening below the root")(error),
     }
 }
 
-/// Turns an error into [`StorageError::Full`] if it is one of space, else into [`StorageError::Io`].
+/// Turns an error into [`StorageError::Full`] if space or quota is used up, else into [`StorageError::Io`].
 pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
     move |source| match Errno::from_io_error(&source) {
         Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full,
@@ -262,10 +300,12 @@ pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StorageErro
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, mknodat};
+
     use super::*;
 
     #[test]
-    fn what_is_not_there_and_what_the_machine_cannot() {
+    fn only_failures_of_the_machine_stay_errors() {
         for (errno, is_fault) in [
             (Errno::NOENT, false),
             (Errno::NOTDIR, false),
@@ -286,6 +326,59 @@ mod tests {
         }
         for errno in [Errno::NOSPC, Errno::DQUOT] {
             assert!(matches!(io_error("")(errno.into()), StorageError::Full), "{errno}");
+        }
+    }
+
+    #[test]
+    fn names_that_have_metadata() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("cars")).unwrap();
+        std::fs::write(folder.path().join("cars/.a"), "four").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("out")).unwrap();
+        std::os::unix::fs::symlink("cars", folder.path().join("in")).unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        for follow_links in [false, true] {
+            let resolver = Resolver::for_test(folder.path(), follow_links);
+            // With openat2 where there is one, and without it.
+            let open_name = |name: &Path| {
+                if follow_links {
+                    resolver.open_by_cap_std(name, STAT)
+                } else {
+                    resolver.open_by_components(name, STAT)
+                }
+            };
+            let is_folder = |name: &str| {
+                let found = resolver.stat(name.as_ref()).map(|found| found.is_dir());
+                let opened = open_name(name.as_ref()).and_then(|file| file.metadata());
+                let opened = opened.ok().filter(|found| found.is_dir() || found.is_file());
+                assert_eq!(opened.map(|found| found.is_dir()), found.as_ref().ok().copied(), "{name}");
+                found
+            };
+            assert_eq!(resolver.stat("cars/.a".as_ref()).unwrap().len(), 4);
+            for (name, expected) in [
+                (".", Some(true)),
+                ("cars", Some(true)),
+                ("cars/", Some(true)),
+                ("./cars/../cars/.", Some(true)),
+                ("cars/..", Some(true)),
+                ("cars/.a", Some(false)),
+                ("in", follow_links.then_some(true)),
+                ("in/.a", follow_links.then_some(false)),
+                ("none", None),
+                ("out", None),
+                ("pipe", None),
+                ("cars/.a/", None),
+                ("cars/.a/b", None),
+                ("cars/.a/..", None),
+                ("cars/../..", None),
+                ("../x", None),
+                ("/etc/passwd", None),
+            ] {
+                let found = is_folder(name);
+                assert_eq!(found.as_ref().ok().copied(), expected, "{name}: {found:?}");
+                assert!(matches!(found, Ok(_) | Err(StorageError::NotFound { .. })), "{name}: {found:?}");
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, Mode};
 
 use super::super::StorageError;
 use super::file_id::FileId;
-use super::resolve::{self, OPEN_FOLDER};
+use super::resolve::{self, READ_FOLDER};
 use super::temporary;
 
 /// The root of all clones of a storage.
@@ -178,7 +178,7 @@ impl OpenRoot {
         let open = || {
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
             // The handle is good for lookups only, which a folder may allow that cannot be read.
-            rustix::fs::openat(&dir, ".", OPEN_FOLDER, Mode::empty())?;
+            rustix::fs::openat(&dir, ".", READ_FOLDER, Mode::empty())?;
             let id = FileId::of(&dir)?;
             Ok(Self { dir: Arc::new(dir), id, path: Arc::clone(path) })
         };

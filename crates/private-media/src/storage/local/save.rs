@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use cap_std::fs::Dir;
@@ -12,9 +11,10 @@ use rustix::io::Errno;
 
 use super::super::name::alternatives;
 use super::super::{Content, SaveOptions, StorageError};
-use super::resolve::{io_error, make_folder, sync};
+use super::folder::{self, sync};
+use super::resolve::{Resolver, io_error};
 use super::temporary::Temporary;
-use super::{How, blocking};
+use super::{WriteOptions, blocking};
 use crate::request::MediaPath;
 
 /// Small pieces of content are gathered to this many bytes before a thread of the blocking pool writes them.
@@ -26,15 +26,15 @@ const TRIES: usize = 16;
 
 /// The whole of a save. Dropped before its last step, it leaves nothing; the last step happens whole or not at all.
 pub(super) async fn save(
-    root: impl FnOnce() -> Result<Arc<Dir>, StorageError> + Send + 'static,
-    how: How,
+    resolver: impl FnOnce() -> Result<Resolver, StorageError> + Send + 'static,
+    how: WriteOptions,
     path: &MediaPath,
     content: Content<'_>,
     options: SaveOptions,
 ) -> Result<MediaPath, StorageError> {
     options.check_announced()?;
     let path = path.clone();
-    let mut saving = Saving(Some(blocking(move || Upload::begin(root()?, how, path, options)).await?));
+    let mut saving = Saving(Some(blocking(move || Upload::begin(resolver()?, how, path, options)).await?));
     let result = match saving.take_all(content, &options).await {
         Ok(()) => saving.on_pool(Upload::publish).await,
         Err(error) => Err(error),
@@ -51,14 +51,14 @@ pub(super) async fn save(
 
 /// The same in a thread that may wait for the disk.
 pub(super) fn save_blocking(
-    root: &Arc<Dir>,
-    how: How,
+    resolver: Resolver,
+    how: WriteOptions,
     path: &MediaPath,
     content: impl Iterator<Item = io::Result<Bytes>>,
     options: SaveOptions,
 ) -> Result<MediaPath, StorageError> {
     options.check_announced()?;
-    let mut upload = Upload::begin(Arc::clone(root), how, path.clone(), options)?;
+    let mut upload = Upload::begin(resolver, how, path.clone(), options)?;
     let mut len: u64 = 0;
     for piece in content {
         let piece = piece.map_err(StorageError::Content)?;
@@ -133,23 +133,29 @@ impl Drop for Saving {
 struct Upload {
     temporary: Temporary,
     folders: MadeFolders,
-    how: How,
+    how: WriteOptions,
     path: MediaPath,
     options: SaveOptions,
     unchecked: u64,
 }
 
 impl Upload {
-    fn begin(root: Arc<Dir>, how: How, path: MediaPath, options: SaveOptions) -> Result<Self, StorageError> {
-        let mut folders = MadeFolders { root, paths: Vec::new() };
+    fn begin(
+        resolver: Resolver,
+        how: WriteOptions,
+        path: MediaPath,
+        options: SaveOptions,
+    ) -> Result<Self, StorageError> {
+        let mut folders = MadeFolders { resolver, paths: Vec::new() };
         let folder = folders.make(&path, how)?;
-        let temporary = Temporary::new(&folders.root, &folder, how.file_mode, how.named_temporaries)?;
+        let root = folders.resolver.dir();
+        let temporary = Temporary::new(root, &folder, how.file_mode, how.named_temporaries)?;
         if how.exact_file_mode {
             rustix::fs::fchmod(temporary.file(), Mode::from_raw_mode(how.file_mode))
                 .map_err(|error| io_error("setting the file's permissions")(error.into()))?;
         }
         if how.share_group {
-            share_group(&folders.root, temporary.file());
+            share_group(root, temporary.file());
         }
         let upload = Self { temporary, folders, how, path, options, unchecked: 0 };
         upload.check_free(options.expected_len.unwrap_or(0))?;
@@ -247,19 +253,19 @@ fn share_group(root: &Dir, file: &File) {
 
 /// The folders that a save has made. Dropped before it succeeds, those that are still empty go again.
 struct MadeFolders {
-    root: Arc<Dir>,
+    resolver: Resolver,
     paths: Vec<MediaPath>,
 }
 
 impl MadeFolders {
-    fn make(&mut self, path: &MediaPath, how: How) -> Result<Dir, StorageError> {
+    fn make(&mut self, path: &MediaPath, how: WriteOptions) -> Result<Dir, StorageError> {
         let folder = path.parent();
         let mut result = Err(StorageError::not_found("no folder was made"));
         for _ in 0..TRIES {
-            result = make_folder(&self.root, folder.as_ref(), how, &mut self.paths);
+            result = folder::make(&self.resolver, folder.as_ref(), how, &mut self.paths);
             match &result {
                 // Here, too, a save that fails may take a folder back between two steps.
-                Err(StorageError::NotFound { .. }) => {}
+                Err(StorageError::NotFound { source: Some(_), .. }) => {}
                 Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 _ => break,
             }
@@ -271,8 +277,8 @@ impl MadeFolders {
 impl Drop for MadeFolders {
     fn drop(&mut self) {
         for path in self.paths.iter().rev() {
-            // Not empty any more means that another save succeeded there.
-            let _ = self.root.remove_dir(path.as_str());
+            // This fails if another save has stored a file there.
+            let _ = folder::remove_folder(&self.resolver, path, false);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::client::{Ask, Unanswered};
 use super::super::report::{Finding, Findings, unless_ok};
 use super::front::absolute_root;
 use super::{Front, Probe};
-use crate::front::{InternalUrl, Server};
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// A stranger who names the file, the location or the reader in a field gets no file by it.
 pub(super) async fn count_for_nothing(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
@@ -43,10 +43,10 @@ pub(super) async fn count_for_nothing(probe: &Probe<'_>) -> Result<Findings, Una
 fn claims(probe: &Probe<'_>, file: &str) -> Vec<(&'static str, String)> {
     let path = probe.canaries.closed.path.to_url();
     let root = absolute_root(probe.config);
-    let internal = match &probe.config.server {
-        Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        Server::Nginx(InternalUrl::FullPath) => format!("{root}/"),
-        Server::Direct | Server::Apache(_) => "/private-media-internal/".into(),
+    let internal = match &probe.config.send_mode {
+        SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
+        SendMode::Nginx(InternalUrl::FullPath) => format!("{root}/"),
+        SendMode::Direct | SendMode::Apache(_) => "/private-media-internal/".into(),
     };
     let mut claims = vec![
         ("x-accel-redirect", format!("{internal}{path}")),

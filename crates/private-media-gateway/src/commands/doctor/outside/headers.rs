@@ -11,7 +11,7 @@ use super::super::canary::PREFIX;
 use super::super::client::{Answer, Unanswered};
 use super::super::report::{Finding, Findings, unless_ok};
 use super::{Front, Probe};
-use crate::front::Server;
+use crate::send_mode::SendMode;
 
 /// What every answer below the private URL carries.
 static ALWAYS: [(HeaderName, HeaderValue); 5] = [
@@ -77,11 +77,11 @@ pub(super) fn hand_off_stays_inside(probe: &Probe<'_>) -> Findings {
         None => vec![Finding::ok("no answer says where files lie")],
         Some(first) => vec![Finding::problem(
             format!("clients are told where files lie: {first}, and in {} answers in all", seen.len()),
-            match (&probe.config.server, probe.kind) {
+            match (&probe.config.send_mode, probe.kind) {
                 (_, Front::Nginx) => {
                     "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.mode = \"nginx\""
                 }
-                (Server::Apache(_), Front::Apache) => {
+                (SendMode::Apache(_), Front::Apache) => {
                     "XSendFile On, in the place that hands on to the gateway"
                 }
                 (_, Front::Apache) => "delivery.mode = \"apache\" (or \"direct\")",
@@ -148,7 +148,8 @@ fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
     let url = &probe.config.url;
     let shown = title(name);
     let variable = name.as_str().replace('-', "_");
-    let is_nginx_hand_off = matches!(probe.config.server, Server::Nginx(_)) && probe.kind == Front::Nginx;
+    let is_nginx_hand_off =
+        matches!(probe.config.send_mode, SendMode::Nginx(_)) && probe.kind == Front::Nginx;
     // nginx itself keeps these of what hands off (ngx_http_upstream_process_headers).
     let is_kept = [CONTENT_TYPE, CONTENT_DISPOSITION, CACHE_CONTROL].contains(name);
     match probe.kind {

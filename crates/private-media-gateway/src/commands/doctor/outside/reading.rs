@@ -10,14 +10,14 @@ use super::super::report::{Finding, Findings, unless_ok};
 use super::access::barrier;
 use super::front::{absolute_root, hand_off};
 use super::{Canary, Front, Probe};
-use crate::front::Server;
+use crate::send_mode::SendMode;
 
 /// Each file arrives whole and unchanged, whatever its name.
 pub(super) async fn whole_and_right(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
     let canaries = &probe.canaries;
     let mut problems = Findings::new();
     // How names are written is the next check's matter.
-    let is_encoded = probe.config.server == Server::Apache(SendfileEncoding::Encoded);
+    let is_encoded = probe.config.send_mode == SendMode::Apache(SendfileEncoding::Encoded);
     let page = Some(&canaries.page).filter(|_| !is_encoded);
     for canary in [&canaries.photo, &canaries.letter].into_iter().chain(page) {
         if let Some(problem) = problem_of(probe, canary).await? {
@@ -45,8 +45,8 @@ pub(super) async fn names_with_percent(probe: &Probe<'_>) -> Result<Findings, Un
         // Then nothing arrives, and the check before this one says why.
         return Ok(Vec::new());
     }
-    let encoding = match &probe.config.server {
-        Server::Apache(encoding) => Some(*encoding),
+    let encoding = match &probe.config.send_mode {
+        SendMode::Apache(encoding) => Some(*encoding),
         _ => None,
     };
     Ok(vec![match encoding {

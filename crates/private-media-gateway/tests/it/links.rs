@@ -1,0 +1,76 @@
+//! Symbolic links below the root are not served, unless `storage.follow_links` is set.
+
+use std::os::unix::fs::symlink;
+
+use crate::support::{GRANT, Place};
+
+const MODES: [&str; 3] = ["direct", "nginx", "apache"];
+
+/// A root with two links to a file of bob, to whom alice is not allowed: one that leads to the file, and one to its folder.
+fn place() -> Place {
+    let place = Place::new();
+    place.write("private/cars/8/secret.jpg", "bob's");
+    symlink("../8/secret.jpg", place.path("private/cars/7/link.jpg")).unwrap();
+    symlink("../8", place.path("private/cars/7/folder")).unwrap();
+    place
+}
+
+#[test]
+fn a_link_is_404_and_the_log_names_it() {
+    let place = place();
+    for mode in MODES {
+        for arguments in [&["--mode", mode][..], &["--mode", mode, "--follow-links=false"]] {
+            let gateway = place.serve(arguments);
+            for (name, link) in [("link.jpg", "link.jpg"), ("folder/secret.jpg", "folder")] {
+                let answer = gateway.get(&format!("/private/cars/7/{name}"), "alice");
+                assert_eq!(answer.status, 404, "{mode} {name}: {answer:?}");
+                assert_eq!(answer.field("x-accel-redirect").or(answer.field("x-sendfile")), None, "{name}");
+                let reason = format!("cars/7/{link} is a symbolic link, and storage.follow_links is off");
+                assert!(gateway.log().contains(&reason), "{mode} {name}: {}", gateway.log());
+            }
+            assert_eq!(gateway.get("/private/cars/8/secret.jpg", "bob").status, 200, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_link_is_followed_if_told() {
+    let place = place();
+    place.write("follow.toml", "[storage]\nfollow_links = true\n");
+    for arguments in [&["--follow-links"][..], &["--follow-links=true"], &["--config", "follow.toml"]] {
+        let gateway = place.serve(arguments);
+        for name in ["link.jpg", "folder/secret.jpg"] {
+            let answer = gateway.get(&format!("/private/cars/7/{name}"), "alice");
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"bob's"[..]), "{arguments:?} {name}");
+        }
+    }
+    // A front server is told the name of the file, which has no link in it.
+    let gateway = place.serve(&["--mode", "nginx", "--follow-links"]);
+    let answer = gateway.get("/private/cars/7/folder/secret.jpg", "alice");
+    assert_eq!(answer.field("x-accel-redirect"), Some("/private-media-internal/cars/8/secret.jpg"));
+}
+
+#[test]
+fn check_names_the_link() {
+    let place = place();
+    for (arguments, note) in [
+        (&[][..], "cars/7/link.jpg is a symbolic link, and storage.follow_links is off"),
+        (&["--follow-links"], ""),
+    ] {
+        let output =
+            place.run(&[&["check", "alice", "cars/7/link.jpg", "--grant", GRANT], arguments].concat());
+        let written = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && written.contains(note), "{written}");
+        assert_eq!(written.is_empty(), note.is_empty(), "{written}");
+    }
+}
+
+#[test]
+fn another_value_is_refused() {
+    let place = place();
+    let line = place.refusal(&["serve", "--follow-links=maybe"]);
+    assert!(line.contains("\"maybe\" for --follow-links") && line.contains("true or false"), "{line}");
+    place.write("private-media.toml", "[storage]\nfollow_links = \"yes\"\n");
+    let line = place.refusal(&["serve"]);
+    assert!(line.contains("storage.follow_links"), "{line}");
+}
