@@ -1,4 +1,4 @@
-"""What `manage.py check` says of mistakes."""
+"""System checks: each mistake in the settings has a message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AUTH = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
-#: Values of a wrong type for a dotted path, and for options.
+#: Values of a wrong type, for dotted paths and for options.
 NO_PATHS = [7, None, "", [], ["a.B"], b"rules.Everyone", {"a": 1}, True, 0.5]
 NO_OPTIONS = [7, None, [], ["a"], b"x", "x", {1: 2}, True]
 
@@ -43,13 +43,13 @@ def ids():
     return [message.id.removeprefix("private_media.") for message in check_private_media()]
 
 
-def test_a_good_project_has_nothing_to_be_said():
+def test_a_valid_project_passes_all_checks():
     assert check_private_media() == []
     call_command("check")
 
 
 class Named:
-    """A path of another library."""
+    """A path type of another library."""
 
     def __fspath__(self):
         return "private"
@@ -59,7 +59,7 @@ def grants(value):
     return {"PERMISSIONS": GRANTS, "PERMISSIONS_OPTIONS": {"grants": value}}
 
 
-#: The PRIVATE_MEDIA_* settings, and others by their whole name; the check; words of its message and of its hint.
+#: PRIVATE_MEDIA_* settings without the prefix ("-" marks other settings); the check; parts of its message and its hint.
 MISTAKES = [
     ({"ROOT": None}, "E001", "PRIVATE_MEDIA_ROOT is not set", "Set it to a folder outside of MEDIA_ROOT"),
     ({"ROOT": ""}, "E001", "PRIVATE_MEDIA_ROOT is not set", "such as BASE_DIR / 'private'"),
@@ -159,7 +159,7 @@ MISTAKES = [
 
 
 def fill(value, root, media):
-    """Put the folders of a test into a setting."""
+    """Replace placeholders in a setting by the test's folders."""
     match value:
         case str():
             return value.replace("{root}", str(root)).replace("{media}", str(media))
@@ -177,7 +177,7 @@ def whole_name(name):
 
 
 @pytest.mark.parametrize(("mistake", "expected", "message", "hint"), MISTAKES)
-def test_each_mistake_is_one_message(settings, root, mistake, expected, message, hint):
+def test_each_mistake_has_one_message(settings, root, mistake, expected, message, hint):
     for name, value in mistake.items():
         setattr(settings, whole_name(name), fill(value, root, settings.MEDIA_ROOT))
     found = check_private_media()
@@ -192,7 +192,7 @@ def test_each_mistake_is_one_message(settings, root, mistake, expected, message,
 @pytest.mark.parametrize(
     "mistake", [mistake for mistake, number, *_ in MISTAKES if number in {"E005", "E006"}]
 )
-def test_such_a_class_serves_nothing_and_says_why(settings, root, put, mistake):
+def test_an_unusable_class_serves_no_file_and_raises(settings, root, put, mistake):
     put("a.jpg")
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.Everyone"
     for name, value in mistake.items():
@@ -201,14 +201,14 @@ def test_such_a_class_serves_nothing_and_says_why(settings, root, put, mistake):
         views.serve_private_file(RequestFactory().get("/private/a.jpg"), "a.jpg")
 
 
-def test_get_class_says_what_it_needs():
+def test_get_class_requires_a_dotted_path():
     for value in ((), (None,), (7,), (b"rules.Everyone",)):
         with pytest.raises(ImproperlyConfigured, match="is not the dotted path of a class"):
             views.get_class(*value)
     assert views.get_class("rules.Everyone").__name__ == "Everyone"
 
 
-def test_without_a_url_nothing_of_the_site_is_answered(settings, client, everyone, put, caplog):
+def test_without_a_url_no_pattern_matches_the_site(settings, client, everyone, put, caplog):
     put("a.jpg")
     for url in (None, "", 7, "http://[/"):
         settings.PRIVATE_MEDIA_URL = url
@@ -220,7 +220,7 @@ def test_without_a_url_nothing_of_the_site_is_answered(settings, client, everyon
     assert client.get("/private/a.jpg").status_code == 200
 
 
-def test_the_line_of_an_old_call_is_named(settings):
+def test_an_old_call_is_reported_with_its_line(settings):
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.OldPython"
     (found,) = check_private_media()
     line = found.msg.partition(" in line ")[2].partition(",")[0]
@@ -228,7 +228,7 @@ def test_the_line_of_an_old_call_is_named(settings):
     assert "is_authenticated()" in source[int(line) - 1]
 
 
-def test_static_files_of_an_application(settings, tmp_path):
+def test_a_root_inside_an_applications_static_files_is_an_error(settings, tmp_path):
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.staticfiles"]
     settings.PRIVATE_MEDIA_ROOT = Path(garage.__path__[0]) / "static" / "private"
     (found,) = check_private_media()
@@ -279,21 +279,21 @@ OURS = path("", include("private_media.urls"))
         ([re_path(r"^private/(?P<path>.*)$", views.serve_private_file)], None, ""),
     ],
 )  # fmt: skip
-def test_what_answers_for_the_url(settings, patterns, expected, message):
+def test_url_patterns_that_match_private_files(settings, patterns, expected, message):
     settings.ROOT_URLCONF = tuple(patterns)
     found = check_private_media()
     assert [each.id for each in found] == ([f"private_media.{expected}"] if expected else []), found
     assert all(message in each.msg and each.hint for each in found), found
 
 
-def test_a_site_below_the_private_url(settings):
+def test_the_private_url_overlaps_the_admin(settings):
     settings.PRIVATE_MEDIA_URL = "/admin/"
     (found,) = check_private_media()
     assert found.id == "private_media.W005"
     assert "'admin/" in found.msg
 
 
-def test_middleware(settings):
+def test_middleware_that_affects_private_files(settings):
     settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware"]
     assert ids() == []
     settings.PRIVATE_MEDIA_SERVER = "rules.OwnServer"
@@ -303,7 +303,7 @@ def test_middleware(settings):
         assert ids() == ["I001"]
 
 
-def test_middleware_is_known_by_its_path_alone(settings):
+def test_a_subclass_of_known_middleware_is_unknown(settings):
     settings.MIDDLEWARE = [
         *AUTH,
         "rules.passes",
@@ -333,7 +333,7 @@ def test_middleware_is_known_by_its_path_alone(settings):
     ],
 )
 @pytest.mark.parametrize("command", [["check"], ["private_media", "config", "nginx"]])
-def test_a_command_shows_no_traceback(tmp_path, mistake, command):
+def test_commands_report_mistakes_without_a_traceback(tmp_path, mistake, command):
     lines = ["from settings import *", f"PRIVATE_MEDIA_ROOT = {str(tmp_path / 'private')!r}"]
     lines += [f"{name} = {value!r}" for name, value in mistake.items()]
     (tmp_path / "mistaken.py").write_text("\n".join(lines))
@@ -352,7 +352,7 @@ def test_a_command_shows_no_traceback(tmp_path, mistake, command):
 
 
 class Hostile:
-    """Whatever is asked of it, it raises."""
+    """Every operation raises."""
 
     def __str__(self):
         raise ZeroDivisionError
@@ -382,10 +382,10 @@ SETTINGS = [
 
 @hypothesis_settings(max_examples=300)
 @given(st.dictionaries(st.sampled_from(SETTINGS), VALUES, min_size=1, max_size=3))
-def test_no_value_is_too_strange(mistakes):
+def test_any_value_of_a_setting_is_reported(mistakes):
     with override_settings(**{f"PRIVATE_MEDIA_{name}": value for name, value in mistakes.items()}):
         found = check_private_media()
-        # The guard around all checks is for what nobody thought of.
+        # E012 is for failures that no check expects.
         assert "private_media.E012" not in [message.id for message in found], found
         try:
             call_command("check")
@@ -395,7 +395,7 @@ def test_no_value_is_too_strange(mistakes):
 
 @hypothesis_settings(max_examples=200)
 @given(st.dictionaries(st.text(), st.one_of(VALUES, st.lists(st.text())), max_size=3))
-def test_no_grants_are_too_strange(grants):
+def test_any_value_of_grants_is_reported(grants):
     options = {"grants": grants}
     with override_settings(PRIVATE_MEDIA_PERMISSIONS=GRANTS, PRIVATE_MEDIA_PERMISSIONS_OPTIONS=options):
         assert {message.id for message in check_private_media()} <= {

@@ -120,7 +120,7 @@ def test_a_middleware_that_changes_pages_does_not_fail(settings, cookies):
 
 
 def test_a_middleware_may_decide_by_the_path(settings, cookies):
-    settings.MIDDLEWARE = [*AUTH, "middlewares.KeepsFolder"]
+    settings.MIDDLEWARE = [*AUTH, "middlewares.DeniesFolder"]
     assert reply(cookies["alice"], url="secret/a.jpg")[0] == "fails"
     assert reply(cookies["alice"]) == ("is", "alice")
 

@@ -1,4 +1,4 @@
-"""`manage.py private_media config`: what it prints, and what it refuses."""
+"""`manage.py private_media config`: its output and its errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def printed(kind, *arguments):
         ),
     ],
 )  # fmt: skip
-def test_it_follows_the_settings(settings, root, kind, arguments, changed, has, has_not):
+def test_the_configuration_follows_the_settings(settings, root, kind, arguments, changed, has, has_not):
     for name, value in changed.items():
         setattr(settings, f"PRIVATE_MEDIA_{name}", value)
     text = printed(kind, *arguments)
@@ -77,7 +77,7 @@ def test_it_follows_the_settings(settings, root, kind, arguments, changed, has, 
         assert part.replace("{root}", str(root)) not in text, text
 
 
-def test_static_files_are_everybody_s(settings, tmp_path):
+def test_static_files_are_public(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path / "static"
     assert f'location ^~ /static/ {{\n        alias "{tmp_path}/static/";' in printed("nginx")
     assert f'Alias "/static/" "{tmp_path}/static/"' in printed("apache")
@@ -89,8 +89,8 @@ def test_static_files_are_everybody_s(settings, tmp_path):
     ("kind", "arguments", "changed", "says"),
     [
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": APACHE},
-         f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx does not support X-Sendfile; use {NGINX} or private_media.servers.DefaultServer"),
-        ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"PRIVATE_MEDIA_SERVER '{NGINX}': Apache does not support X-Accel-Redirect"),
+         f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx does not support X-Sendfile; use {NGINX} or private_media"),
+        ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"'{NGINX}': Apache does not support X-Accel-Redirect"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}, "PRIVATE_MEDIA_SERVER 'rules.OwnServer': its serve() is"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_config.OwnServe"}, "its serve() is the project's own"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "private_media.None"}, "'private_media.None' cannot be imported"),
@@ -104,13 +104,13 @@ def test_static_files_are_everybody_s(settings, tmp_path):
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/private/x/"},
          "PRIVATE_MEDIA_INTERNAL_URL '/private/x/': the location /private/x/ and the private URL /private/ overlap"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/a b/"}, "invalid URL prefix"),
-        ("nginx", [], {"STATIC_ROOT": "/srv/static", "STATIC_URL": "/private/static/"}, "STATIC_ROOT '/srv/static': the public URL"),
+        ("nginx", [], {"STATIC_ROOT": "/srv/static", "STATIC_URL": "/private/static/"}, "'/srv/static': the public URL"),
         ("nginx", ["--front=example.org"], {}, "--front 'example.org': invalid address; expected HOST:PORT"),
         ("nginx", ["--application=nowhere"], {}, "--application 'nowhere': expected HOST:PORT"),
         ("apache", ["--gateway=127.0.0.1:0"], {}, "--gateway '127.0.0.1:0': the front server cannot know port 0"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense(settings, kind, arguments, changed, says):
+def test_unusable_settings_are_rejected(settings, kind, arguments, changed, says):
     for name, value in changed.items():
         setattr(settings, name, value)
     with pytest.raises(CommandError) as refused:
@@ -118,7 +118,7 @@ def test_what_makes_no_sense(settings, kind, arguments, changed, says):
     assert says in str(refused.value)
 
 
-def test_private_files_that_everybody_may_read(settings, root):
+def test_a_root_inside_static_root_is_rejected(settings, root):
     settings.STATIC_ROOT = root.parent
     with pytest.raises(
         CommandError, match=r"PRIVATE_MEDIA_ROOT '.*': the private files lie in .*; move them out of there"

@@ -154,8 +154,8 @@ fn django_is_asked_for_whatever_else_is_the_projects_own() {
     let folder = tempfile::tempdir().unwrap();
     for (more, says) in [
         (
-            json!({"AUTHENTICATION_BACKENDS": ["rules.FindsAnybody"]}),
-            "AUTHENTICATION_BACKENDS has rules.FindsAnybody",
+            json!({"AUTHENTICATION_BACKENDS": ["rules.InactiveUsersBackend"]}),
+            "AUTHENTICATION_BACKENDS has rules.InactiveUsersBackend",
         ),
         (
             json!({"SESSION_ENGINE": "django.contrib.sessions.backends.file",
@@ -333,7 +333,7 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
 /// What is known of one path is not believed of another.
 #[test]
 fn a_middleware_that_decides_by_the_path_is_asked_for_each_path() {
-    let Some(mut shop) = with_packages(&[], &["rules.KeepsFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
+    let Some(mut shop) = with_packages(&[], &["rules.DeniesFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
     else {
         return;
     };
@@ -414,7 +414,7 @@ fn the_settings_are_those_of_django() {
         (json!({"PRIVATE_MEDIA_CACHE": -1}), &[], "PRIVATE_MEDIA_CACHE is -1"),
         (json!({"PRIVATE_MEDIA_ROOT": "/nowhere/at/all"}), &[], "PRIVATE_MEDIA_ROOT"),
         (json!({"PRIVATE_MEDIA_ROOT": ""}), &[], "PRIVATE_MEDIA_ROOT is not set"),
-        (json!({"PRIVATE_MEDIA_SERVER": "rules.Sends"}), &[], "PRIVATE_MEDIA_SERVER 'rules.Sends'"),
+        (json!({"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}), &[], "PRIVATE_MEDIA_SERVER 'rules.OwnServer'"),
         (json!({"PRIVATE_MEDIA_URL": "/privé/"}), &[], "PRIVATE_MEDIA_URL"),
         (json!({}), &["--bind", "nowhere"], "--bind"),
         (json!({}), &["--bind", &*debug.address.to_string()], "--bind"),
