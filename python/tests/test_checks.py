@@ -223,7 +223,7 @@ def test_without_a_url_no_pattern_matches_the_site(settings, client, everyone, p
 def test_an_old_call_is_reported_with_its_line(settings):
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.OldPython"
     (found,) = check_private_media()
-    line = found.msg.partition(" in line ")[2].partition(",")[0]
+    line = found.msg.partition(" in line ")[2].partition(":")[0]
     source = Path(HERE, "rules.py").read_text().splitlines()
     assert "is_authenticated()" in source[int(line) - 1]
 

@@ -51,7 +51,7 @@ def test_check_uses_the_projects_own_class(settings, users):
         ("Everyone", 0, "allowed: by rules.Everyone"),
         ("AsyncNobody", 1, "denied: by rules.AsyncNobody"),
         ("AsyncOwner", 0, "allowed: by rules.AsyncOwner"),
-        ("RaisesHttp404", 1, "denied: the permission raises Http404"),
+        ("RaisesHttp404", 1, "denied: the permission class raises Http404"),
     ]:
         settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
         got = run("check", "alice", f"{users['alice'].pk}/a.jpg")
@@ -103,7 +103,7 @@ def test_a_dry_run_reports_and_changes_nothing(garage, media, root):
     assert code == 0
     assert out.startswith("3 files of 7 bytes would be moved")
     assert "1 were already moved, 2 have problems" in out
-    assert "Say --apply" in out
+    assert "Use --apply" in out
     assert "cars/3/missing.jpg: missing" in err
     assert "cars/.hidden/x.jpg: not a valid name of a private file" in err
 

@@ -34,13 +34,13 @@ def printed(kind, *arguments):
         (
             "nginx", [], {},
             ["`manage.py private_media config nginx`", "listen 80;", "server 127.0.0.1:8000;", "keepalive_timeout 1s;",
-             "location / {", "location ^~ /private/ {", "The application knows", "X-Forwarded-Proto $scheme"],
-            ["internal", "/static/", "gateway knows"],
+             "location / {", "location ^~ /private/ {", "the application's own timeout", "X-Forwarded-Proto $scheme"],
+            ["internal", "/static/", "the gateway's own timeout"],
         ),
         (
             "nginx", ["--gateway=127.0.0.1:8001", "--application=127.0.0.1:9000", "--front=Example.org:8080"], {},
             ["server_name example.org;", "listen 8080;", "server 127.0.0.1:8001;", "keepalive_timeout 10s;",
-             "proxy_pass http://127.0.0.1:9000;", "The gateway knows"],
+             "proxy_pass http://127.0.0.1:9000;", "the gateway's own timeout"],
             ["127.0.0.1:8000"],
         ),
         (
@@ -53,7 +53,7 @@ def printed(kind, *arguments):
         ),
         ("nginx", [], {"SERVER": NGINX}, ['location ^~ "{root}/" {'], []),
         ("nginx", [], {"SERVER": "test_front_config.Derived"}, ['location ^~ "{root}/" {'], []),
-        ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read what is in /srv/other."], ["{root}"]),
+        ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read access to /srv/other."], ["{root}"]),
         ("nginx", [], {"URL": "https://example.org/p/q/"}, ["location ^~ /p/q/ {"], []),
         (
             "apache", [], {},
@@ -96,7 +96,7 @@ def test_static_files_are_public(settings, tmp_path):
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "private_media.None"}, "'private_media.None' cannot be imported"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER_OPTIONS": {"speed": 1}}, "PRIVATE_MEDIA_SERVER_OPTIONS {'speed': 1}: "),
         ("apache", [], {"PRIVATE_MEDIA_SERVER": APACHE, "PRIVATE_MEDIA_SERVER_OPTIONS": {"encoding": "no"}},
-         "PRIVATE_MEDIA_SERVER_OPTIONS {'encoding': 'no'}: encoding \"no\" is none: use auto"),
+         "PRIVATE_MEDIA_SERVER_OPTIONS {'encoding': 'no'}: unknown encoding \"no\"; use auto"),
         ("nginx", [], {"PRIVATE_MEDIA_ROOT": "/srv/a$b"}, "PRIVATE_MEDIA_ROOT '/srv/a$b': /srv/a$b cannot be quoted"),
         ("nginx", [], {"PRIVATE_MEDIA_ROOT": None}, "PRIVATE_MEDIA_ROOT is not set"),
         ("nginx", [], {"PRIVATE_MEDIA_URL": "/a;b/"}, "PRIVATE_MEDIA_URL '/a;b/': invalid URL prefix"),
@@ -121,6 +121,7 @@ def test_unusable_settings_are_rejected(settings, kind, arguments, changed, says
 def test_a_root_inside_static_root_is_rejected(settings, root):
     settings.STATIC_ROOT = root.parent
     with pytest.raises(
-        CommandError, match=r"PRIVATE_MEDIA_ROOT '.*': the private files lie in .*; move them out of there"
+        CommandError,
+        match=r"PRIVATE_MEDIA_ROOT '.*': the root is inside the public directory .*; move the root elsewhere",
     ):
         printed("nginx")

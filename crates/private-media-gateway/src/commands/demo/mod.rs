@@ -20,7 +20,8 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderV
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use maud::Markup;
-use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount, is_cross_site};
+use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
+use private_media::identity::is_cross_site;
 use private_media::{
     Accounts, Grants, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, StorageError,
     User, storage,
