@@ -12,7 +12,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderV
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use maud::Markup;
-use private_media::identity::accounts::is_cross_site;
+use private_media::identity::is_cross_site;
 use private_media::{MediaPath, Permit, PrivateMedia};
 
 use super::app::Demo;
