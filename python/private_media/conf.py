@@ -108,6 +108,16 @@ def force_download() -> bool:
     return value if isinstance(value, bool) else value not in (None, 0, "")
 
 
+@lru_cache(maxsize=1)
+def follow_links() -> bool:
+    """Tell whether symbolic links below the root are followed."""
+    value = getattr(settings, "PRIVATE_MEDIA_FOLLOW_LINKS", False)
+    if isinstance(value, bool):
+        return value
+    msg = f"PRIVATE_MEDIA_FOLLOW_LINKS is {shown(value)}, not True or False"
+    raise InvalidSetting(msg, "set it to True or False")
+
+
 def cache() -> float:
     """Return for how many seconds serve_private_media caches what Django says of a client; 0 asks each time."""
     value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
@@ -135,6 +145,8 @@ def _forget(setting: str, **_: Any) -> None:
     # To look for what is not set is slow, and this is asked for at each request.
     if setting == "PRIVATE_MEDIA_FORCE_DOWNLOAD":
         force_download.cache_clear()
+    elif setting == "PRIVATE_MEDIA_FOLLOW_LINKS":
+        follow_links.cache_clear()
 
 
 def server() -> tuple[str, dict[str, Any]]:

@@ -66,7 +66,9 @@ class Relocation:
 
     def __init__(self, public_root: str | os.PathLike[str], storage: PrivateMediaStorage) -> None:
         """Open the public root; the private one is opened, or made, by the first file."""
-        self._public = _core.Root(os.path.abspath(os.fspath(public_root)))  # noqa: PTH100 (links stay as they are)
+        # Everything below the public root is public already, so its links may be followed.
+        location = os.path.abspath(os.fspath(public_root))  # noqa: PTH100 (links stay as they are)
+        self._public = _core.Root(location, follow_links=True)
         self._storage = storage
 
     def run(self, names: Iterable[str], *, apply: bool) -> Iterator[tuple[str, Result]]:

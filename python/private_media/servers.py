@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+logger = logging.getLogger("private_media")
 _NOT_FOUND = "there is no such file"
 
 
@@ -36,6 +38,7 @@ class DefaultServer:
                 self._delivery(location), request.method or "GET", path, request.META, download=download
             )
         except (FileNotFoundError, _core.IllegalPath) as error:
+            logger.info("not found: %s", error)
             raise Http404(_NOT_FOUND) from error
         return response_of(answer)
 

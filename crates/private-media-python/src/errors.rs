@@ -23,6 +23,9 @@ pub(crate) fn illegal(path: &str, error: PathError) -> PyErr {
 /// An error of the storage about this name.
 pub(crate) fn failed(name: &Path, error: StorageError) -> PyErr {
     match error {
+        StorageError::NotFound { reason, source: None } => {
+            PyOSError::new_err((Errno::NOENT.raw_os_error(), reason, name.as_os_str().to_owned()))
+        }
         StorageError::NotFound { source, .. } => numbered(name, not_found_number(source.as_ref()), None),
         StorageError::Full => numbered(name, Errno::NOSPC.raw_os_error(), None),
         // What Python's own code raised while it gave the content is raised again, as it was.

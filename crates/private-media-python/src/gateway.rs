@@ -67,7 +67,7 @@ impl Sessions {
 /// for the log.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, questions, *, sessions=None, grants=None, keep=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, questions, *, sessions=None, grants=None, keep=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
 #[expect(clippy::too_many_arguments, reason = "they are named in Python, and each is a setting of its own")]
@@ -81,6 +81,7 @@ pub(crate) fn serve(
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
     keep: bool,
+    follow_links: bool,
     download: bool,
     debug: bool,
     workers: Option<usize>,
@@ -117,7 +118,8 @@ pub(crate) fn serve(
             let cause = cause.unwrap_or_else(|| error.to_string());
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; name a folder that is there and that this user can read")
         })?;
-        let storage = if keep { storage.keep(Gateway::keep(FRESH)) } else { storage };
+        let storage = storage.follow_links(follow_links);
+        let storage = if keep { storage.cache(Gateway::keep(FRESH)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };

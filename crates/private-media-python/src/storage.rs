@@ -31,18 +31,19 @@ pub(crate) struct Root {
 impl Root {
     /// Opens a folder that exists. A file mode, and a folder mode that is exact, are what they say whatever the umask is.
     #[new]
-    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true))]
+    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true, follow_links=false))]
     fn new(
         py: Python<'_>,
         location: &str,
         file_mode: Option<u32>,
         dir_mode: Option<u32>,
         durable: bool,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let storage = py
             .detach(|| LocalStorage::open_root(location))
             .map_err(|error| failed(location.as_ref(), error))?;
-        let storage = storage.durable(durable).share_group();
+        let storage = storage.durable(durable).follow_links(follow_links).share_group();
         // Without a mode of its own, a file or a folder gets what the umask leaves, as everywhere in Python.
         let storage = match file_mode {
             Some(mode) => storage.exact_file_mode(mode),
@@ -190,9 +191,14 @@ impl Root {
     }
 }
 
-/// Leaves out why there is no such file: a request is told that there is none, and no more.
+/// Turns every way in which a file can be missing into `FileNotFoundError`. The reason stays, for the log.
 fn missing(error: StorageError) -> StorageError {
     match error {
+        StorageError::NotFound { source: Some(ref source), .. }
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            error
+        }
         StorageError::NotFound { reason, .. } => StorageError::not_found(reason),
         error => error,
     }

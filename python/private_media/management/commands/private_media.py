@@ -96,10 +96,11 @@ class Command(BaseCommand):
             self._say(allowed=False, reason=f"the permission raises {type(error).__name__}")
         explain = getattr(views.permissions, "explain", None)
         reason = explain(request, path)[1] if explain else f"by {conf.permissions()[0]}"
-        if allowed and not PrivateMediaStorage().exists(path):
-            self.stderr.write(
-                f"note: there is no such file in {conf.root()}, so the answer is 404 all the same"
-            )
+        if allowed:
+            try:
+                PrivateMediaStorage().size(path)
+            except OSError as error:
+                self.stderr.write(f"note: there is no such file ({error}), so the response is 404")
         self._say(allowed=allowed, reason=reason)
 
     def _say(self, *, allowed: bool, reason: str) -> None:

@@ -82,6 +82,7 @@ class Command(BaseCommand):
             grants=grants,
             # What a front server sends, it opens itself.
             keep=server.__class__.make_delivery is DefaultServer.make_delivery,
+            follow_links=conf.follow_links(),
             download=server.is_forced_to_download(),
             debug=settings.DEBUG,
             workers=options["workers"],
