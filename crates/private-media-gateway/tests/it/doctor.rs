@@ -71,9 +71,17 @@ fn all_is_well() {
     assert_eq!(code, Some(0), "{lines:#?}");
     assert!(lines.iter().all(|line| line.starts_with("ok       ")), "{lines:#?}");
     let said = lines.join("\n");
-    for check in
-        ["root", "web-root", "public-folders", "accounts", "config-file", "debug", "clock", "gateway"]
-    {
+    for check in [
+        "root",
+        "links",
+        "web-root",
+        "public-folders",
+        "accounts",
+        "config-file",
+        "debug",
+        "clock",
+        "gateway",
+    ] {
         assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
     }
     for check in [
@@ -203,6 +211,57 @@ fn mistakes_on_this_machine() {
 }
 
 #[test]
+fn links_are_listed() {
+    use std::os::unix::fs::symlink;
+
+    let place = place();
+    place.write("private/cars/8/secret.jpg", "bob's");
+    for n in 10..22 {
+        symlink("../8/secret.jpg", place.path(&format!("private/cars/7/{n}.jpg"))).unwrap();
+    }
+    symlink("/etc/passwd", place.path("private/cars/7/out.jpg")).unwrap();
+    std::fs::hard_link(place.path("private/cars/8/secret.jpg"), place.path("private/cars/9.jpg")).unwrap();
+    for (argument, expected) in [
+        (
+            "--follow-links=false",
+            [
+                "13 symbolic links below the root, which the gateway does not follow: cars/7/10.jpg, cars/7/11.jpg,",
+                "cars/7/19.jpg, and 3 more",
+                "storage.follow_links = true",
+            ],
+        ),
+        (
+            "--follow-links",
+            [
+                "storage.follow_links is on, and 13 symbolic links below the root",
+                "cars/7/10.jpg leads to cars/8/secret.jpg, cars/7/11.jpg leads to",
+                "storage.follow_links = false",
+            ],
+        ),
+    ] {
+        let arguments = ["doctor", "--json", "--grant", GRANT, "--listen", "127.0.0.1:1", argument];
+        let output = place.run(&arguments);
+        let lines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let lines: Vec<_> = lines.iter().filter(|line| line["check"] == "links").collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line["status"] == "warning"), "{lines:?}");
+        let [symbolic, hard] =
+            [lines[0], lines[1]].map(|line| format!("{} {}", line["message"], line["fix"]));
+        assert!(expected.iter().all(|part| symbolic.contains(part)), "{argument}: {symbolic}");
+        assert!(hard.contains(
+            "2 files below the root with more than one name (hard links): cars/8/secret.jpg, cars/9.jpg"
+        ));
+        assert!(hard.contains("-samefile private/cars/8/secret.jpg"), "{hard}");
+    }
+    // Warnings do not fail it.
+    for name in ["cars/8/secret.jpg", "cars/9.jpg"] {
+        std::fs::remove_file(place.path(&format!("private/{name}"))).unwrap();
+    }
+    let gateway = place.serve(&[]);
+    let (code, lines) = doctor(&place, &["--listen", &gateway.address.to_string()]);
+    assert!(code == Some(0) && lines.iter().any(|line| line.starts_with("warning  links: 13")), "{lines:#?}");
+}
+
+#[test]
 fn as_json_it_is_one_array() {
     let place = place();
     let gateway = place.serve(&["--debug"]);
@@ -215,8 +274,9 @@ fn as_json_it_is_one_array() {
         let object = line.as_object().unwrap();
         let keys: Vec<_> = object.keys().map(String::as_str).collect();
         assert_eq!(keys, ["check", "fix", "message", "status"], "{line}");
-        assert!(["ok", "problem", "note"].contains(&line["status"].as_str().unwrap()), "{line}");
-        assert_eq!(line["fix"].is_string(), line["status"] == "problem", "{line}");
+        assert!(["ok", "problem", "warning", "note"].contains(&line["status"].as_str().unwrap()), "{line}");
+        let has_fix = line["status"] == "problem" || line["status"] == "warning";
+        assert_eq!(line["fix"].is_string(), has_fix, "{line}");
     }
     let problems: Vec<_> =
         lines.iter().filter(|line| line["status"] == "problem").map(|line| &line["check"]).collect();

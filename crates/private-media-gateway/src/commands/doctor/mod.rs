@@ -6,6 +6,7 @@
 mod canary;
 mod client;
 mod journal;
+mod links;
 mod local;
 mod outside;
 mod readers;
@@ -31,8 +32,9 @@ use crate::{identity, log, open, runtime};
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
 
 /// Every check on this machine, in order.
-const LOCAL: [LocalCheck; 8] = [
+const LOCAL: [LocalCheck; 9] = [
     ("root", local::root),
+    ("links", links::links),
     ("web-root", local::web_root),
     ("public-folders", local::public_folders),
     ("accounts", local::accounts),

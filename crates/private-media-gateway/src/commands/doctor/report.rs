@@ -11,6 +11,8 @@ use serde::Serialize;
 pub(super) enum Status {
     Ok,
     Problem,
+    /// Something to decide about, which does not fail the doctor.
+    Warning,
     /// It could not be looked at.
     Note,
 }
@@ -33,6 +35,10 @@ impl Finding {
 
     pub(super) fn problem(message: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { status: Status::Problem, message: message.into(), fix: Some(fix.into()) }
+    }
+
+    pub(super) fn warning(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Warning, message: message.into(), fix: Some(fix.into()) }
     }
 
     /// What could not be looked at, and why.
@@ -96,6 +102,7 @@ impl Line {
         let word = match self.status {
             Status::Ok => "ok",
             Status::Problem => "problem",
+            Status::Warning => "warning",
             Status::Note => "note",
         };
         match &self.fix {
