@@ -23,7 +23,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.server {
-        Server::Direct => storage.keep(cache_options(config.revalidate_after)),
+        Server::Direct => storage.cache(cache_options(config.revalidate_after)),
         // A front server opens each file by the name that it has now.
         Server::Nginx(_) | Server::Apache(_) => storage,
     };

@@ -65,7 +65,7 @@ fn root() -> Root {
 fn storages(root: &Path, follow_links: bool) -> [LocalStorage; 3] {
     let storage = || LocalStorage::open_root(root).unwrap().follow_links(follow_links);
     let cache = CacheOptions { fresh: Duration::ZERO, bytes: 1 << 20, handles: 10 };
-    [storage(), storage().keep(cache), storage().named_temporaries()]
+    [storage(), storage().cache(cache), storage().named_temporaries()]
 }
 
 /// The error says which link it was.

@@ -22,7 +22,7 @@ const SMALL: u64 = 16 << 10;
 /// What an entry takes beside its content, about, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
-/// What [`LocalStorage::keep`] keeps of the files that were opened last.
+/// What [`LocalStorage::cache`] keeps of the files that were opened last.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheOptions {
     /// How long after a look a file counts as what it was then. With nothing, it is looked at each time. A look at a small file reads
@@ -70,7 +70,7 @@ impl FileCache {
     ) -> Result<MediaFile, StorageError> {
         let (now, generation) = (Instant::now(), storage.root.generation());
         let known = self.with(|files| files.get(path)).filter(|known| known.generation == generation);
-        let (file, version) = match storage.find(path, look).await {
+        let (file, version) = match storage.open_with(path, look).await {
             Ok(found) => found,
             Err(error) => {
                 self.with(|files| files.forget(path));
@@ -281,7 +281,7 @@ mod tests {
     fn place(fresh: Duration, bytes: usize, handles: usize) -> Place {
         let root = tempfile::tempdir().unwrap();
         let storage =
-            LocalStorage::open_root(root.path()).unwrap().keep(CacheOptions { fresh, bytes, handles });
+            LocalStorage::open_root(root.path()).unwrap().cache(CacheOptions { fresh, bytes, handles });
         Place { root, storage }
     }
 
@@ -316,7 +316,7 @@ mod tests {
         }
 
         fn weight(&self) -> (usize, usize) {
-            self.storage.kept.as_ref().unwrap().with(|files| {
+            self.storage.cache.as_ref().unwrap().with(|files| {
                 let all = files.young.values().chain(files.old.values());
                 all.map(Entry::weight)
                     .fold((0, 0), |(bytes, handles), weight| (bytes + weight.bytes, handles + weight.handles))
