@@ -3,8 +3,8 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// Returns the value of the cookie with this name. Two cookies with the name count as none: they may come from different sites, and
-/// their order does not say which one the browser prefers.
+/// Returns the value of the cookie with this name, if it is ASCII. Two cookies with the name count as none: they may come from different
+/// sites, and their order does not say which one the browser prefers.
 ///
 /// ```
 /// use http::header::{COOKIE, HeaderMap, HeaderValue};
@@ -18,8 +18,15 @@ use http::header::COOKIE;
 /// ```
 #[must_use]
 pub fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let value = single_cookie_bytes(headers, name)?;
+    std::str::from_utf8(value).ok().filter(|value| value.is_ascii())
+}
+
+/// Like [`single_cookie`], with any bytes: for values that are only compared.
+pub(super) fn single_cookie_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut found = None;
-    for line in headers.get_all(COOKIE) {
+    // A scan of the few headers is cheaper than hashing the name.
+    for (_, line) in headers.iter().filter(|(header, _)| *header == COOKIE) {
         let mut rest = Some(line.as_bytes());
         while let Some(line) = rest {
             let (pair, after) = split(line, b';');
@@ -32,7 +39,7 @@ pub fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
             }
         }
     }
-    std::str::from_utf8(found?).ok().filter(|value| value.is_ascii())
+    found
 }
 
 /// What is before this byte, and what is behind it if it is there.

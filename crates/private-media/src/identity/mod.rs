@@ -18,6 +18,7 @@ use http::request::Parts;
 
 pub use accounts::Accounts;
 pub use cookie::single_cookie;
+use cookie::single_cookie_bytes;
 pub use extension::FromExtensions;
 pub use secret_file::read_secret_file;
 pub use user::{Identity, User};

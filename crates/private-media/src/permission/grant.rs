@@ -1,10 +1,11 @@
 //! Permission said in a line: a path template, and to whom.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
+use foldhash::HashMapExt as _;
 use futures_core::future::BoxFuture;
 
 use super::decision::Decision;
@@ -75,7 +76,10 @@ impl Grants {
 
     /// The grants that may match, in order.
     fn candidates(&self, path: &MediaPath) -> impl Iterator<Item = &Grant> {
-        let first = path.segments().next().and_then(|first| self.by_first.get(first));
+        let path = path.as_str();
+        let first =
+            path.bytes().position(|byte| byte == b'/').and_then(|end| path.get(..end)).unwrap_or(path);
+        let first = self.by_first.get(first);
         let mut numbers = (first.map(Vec::as_slice).unwrap_or_default(), self.open.as_slice());
         std::iter::from_fn(move || {
             let (own, open) = &mut numbers;

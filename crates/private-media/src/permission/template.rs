@@ -115,7 +115,8 @@ impl Part {
     fn split<'a>(&self, text: &'a str) -> (&'a str, Option<&'a str>) {
         let end = match self {
             Self::Rest(_) => None,
-            Self::Literal(_) | Self::One(_) => memchr::memchr(b'/', text.as_bytes()),
+            // Segments are short: a loop is cheaper than the set-up of a vectorized search.
+            Self::Literal(_) | Self::One(_) => text.bytes().position(|byte| byte == b'/'),
         };
         match end.and_then(|end| text.split_at_checked(end)) {
             Some((value, after)) => (value, after.strip_prefix('/')),

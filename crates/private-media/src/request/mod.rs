@@ -74,12 +74,13 @@ impl MediaRequest {
             _ => return Err(RequestError::Method),
         };
         let path = path()?;
-        let mut ranges = headers.get_all(RANGE).iter();
+        let mut ranges = headers.iter().filter(|(name, _)| *name == RANGE);
         let range = match (ranges.next(), ranges.next()) {
-            (Some(range), None) if !is_head => range.to_str().ok().and_then(Range::parse),
+            (Some((_, range)), None) if !is_head => range.to_str().ok().and_then(Range::parse),
             _ => None,
         };
-        let download = query.split('&').any(|pair| pair.split('=').next() == Some("download"));
+        let download =
+            !query.is_empty() && query.split('&').any(|pair| pair.split('=').next() == Some("download"));
         Ok(Self { path, is_head, preconditions: Preconditions::from_headers(headers), range, download })
     }
 }

@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::file::Account;
 use super::session::{self, Key, Session};
-use crate::identity::single_cookie;
+use crate::identity::single_cookie_bytes;
 
 /// The cookie's name. The page that reads it is the only path it is sent to.
 pub(super) const NAME: &str = "private_media_device";
@@ -25,7 +25,7 @@ pub(super) fn key(session_key: &Key) -> Key {
 
 /// The device of a request, if it has signed in to this account before and the account has the same password still.
 pub(super) fn known(headers: &HeaderMap, account: &Account, key: &Key, now: SystemTime) -> Option<DeviceId> {
-    let device = Session::parse(single_cookie(headers, NAME)?, key)?;
+    let device = Session::parse(single_cookie_bytes(headers, NAME)?, key)?;
     let counts = device.name == account.name()
         && device.stamp == session::stamp(key, account.password.expose())
         && device.expires > now;

@@ -277,8 +277,8 @@ impl Accounts {
     }
 
     /// The user of a session cookie's value.
-    fn session(&self, token: &str, now: SystemTime) -> Option<SignedIn> {
-        let signed_in = self.current().signed_in(token)?;
+    fn session(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Option<SignedIn> {
+        let signed_in = self.current().signed_in(token.as_ref())?;
         let counts = signed_in.0.expires > now && !self.0.ended.contains(&signed_in.0);
         counts.then_some(signed_in)
     }
@@ -316,7 +316,7 @@ impl Current {
     }
 
     /// Whose session a token is, by our signature and the password that it was made with. Whether it has ended is another question.
-    fn signed_in(&self, token: &str) -> Option<SignedIn> {
+    fn signed_in(&self, token: &[u8]) -> Option<SignedIn> {
         if let Some(known) = self.known.get(token) {
             return Some(known);
         }
@@ -331,8 +331,8 @@ impl Current {
 
 impl Identify for Accounts {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        let mut fields = request.headers.get_all(AUTHORIZATION).iter();
-        let Some(field) = fields.next() else {
+        let mut fields = request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION);
+        let Some((_, field)) = fields.next() else {
             let session = session::cookie(&request.headers);
             let session = session.and_then(|token| self.session(token, SystemTime::now()));
             let identity = session.map(|(_, identity)| identity).unwrap_or_default();

@@ -101,8 +101,13 @@ impl Accounts {
 
     /// Ends the session of a token at once, and waits until that is stored. The session has ended in this process even if it cannot be
     /// stored. A token that does not count is ignored.
-    pub(super) async fn end_session(&self, token: &str, now: SystemTime) -> Result<(), RevocationError> {
-        let Some((session, _)) = self.current().signed_in(token).filter(|(session, _)| session.expires > now)
+    pub(super) async fn end_session(
+        &self,
+        token: impl AsRef<[u8]>,
+        now: SystemTime,
+    ) -> Result<(), RevocationError> {
+        let Some((session, _)) =
+            self.current().signed_in(token.as_ref()).filter(|(session, _)| session.expires > now)
         else {
             return Ok(());
         };

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::identity::single_cookie;
+use crate::identity::single_cookie_bytes;
 
 /// The cookie's name.
 pub(super) const NAME: &str = "private_media_session";
@@ -41,7 +41,7 @@ impl Session {
     }
 
     /// The session of a token that this key signed. Whether it still counts is another question.
-    pub(super) fn parse(token: &str, key: &Key) -> Option<Self> {
+    pub(super) fn parse(token: impl AsRef<[u8]>, key: &Key) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
         let (version, rest) = said.split_at_checked(1)?;
@@ -80,9 +80,9 @@ pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
     mac.first_chunk().copied().unwrap_or_default()
 }
 
-/// The value of the session cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
-    single_cookie(headers, NAME)
+/// Returns the value of the session cookie.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
+    single_cookie_bytes(headers, NAME)
 }
 
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {

@@ -19,21 +19,21 @@ pub(super) struct SessionCache(Mutex<Generations>);
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<Box<str>, SignedIn, RandomState>,
-    old: HashMap<Box<str>, SignedIn, RandomState>,
+    young: HashMap<Box<[u8]>, SignedIn, RandomState>,
+    old: HashMap<Box<[u8]>, SignedIn, RandomState>,
 }
 
 /// A session, and whose it is.
 pub(super) type SignedIn = (Arc<Session>, Identity);
 
 impl SessionCache {
-    pub(super) fn get(&self, token: &str) -> Option<SignedIn> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<SignedIn> {
         let known = locked(&self.0);
         known.young.get(token).or_else(|| known.old.get(token)).cloned()
     }
 
     /// Only what was signed gets here, so nobody who makes up tokens drives anybody out.
-    pub(super) fn insert(&self, token: &str, signed_in: &SignedIn) {
+    pub(super) fn insert(&self, token: &[u8], signed_in: &SignedIn) {
         let mut known = locked(&self.0);
         if known.young.len() >= GENERATION {
             known.old = std::mem::take(&mut known.young);

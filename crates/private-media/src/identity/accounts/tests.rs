@@ -172,7 +172,7 @@ async fn sessions_end() {
         Session { stamp: [0; 16], ..session.clone() },
         Session { expires: SystemTime::UNIX_EPOCH, ..session.clone() },
     ] {
-        assert!(accounts.session(&forged.to_token(&key), now).is_none(), "{forged:?}");
+        assert!(accounts.session(forged.to_token(&key), now).is_none(), "{forged:?}");
     }
 
     let mut changed = file();
@@ -198,7 +198,7 @@ async fn a_signature_is_computed_once() {
     let (one, other) = (token(hour), token(hour));
     for _ in 0..3 {
         assert!(accounts.session(&one, now).is_some() && accounts.session(&other, now).is_some());
-        assert!(accounts.session(&format!("{one}x"), now).is_none());
+        assert!(accounts.session(format!("{one}x"), now).is_none());
         assert!(accounts.session(&one[..one.len() - 2], now).is_none());
     }
     assert_eq!(accounts.current().known.len(), 2);
@@ -206,7 +206,7 @@ async fn a_signature_is_computed_once() {
     assert!(accounts.session(&one, now).is_none(), "it has ended");
     assert!(accounts.session(&other, now + 2 * hour).is_none(), "it has expired");
     for n in 0..102_000 {
-        accounts.session(&token(hour + Duration::from_secs(n)), now).unwrap();
+        accounts.session(token(hour + Duration::from_secs(n)), now).unwrap();
     }
     assert!(accounts.current().known.len() <= 100_000);
     accounts.replace(file());
