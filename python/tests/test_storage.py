@@ -216,7 +216,8 @@ def test_links_below_the_root(storage, settings, root, put, follow_links):
     for name in ("link.txt", "folder/secret.txt"):
         assert storage.exists(name) is follow_links
         if follow_links:
-            assert storage.open(name).read() == b"secret"
+            with storage.open(name) as file:
+                assert file.read() == b"secret"
         else:
             link = name.partition("/")[0]
             with pytest.raises(FileNotFoundError, match=f"{link} is a symbolic link"):
