@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::report::{Finding, Findings, quoted, unless_ok};
+use super::report::{Finding, Findings, or_ok, quoted};
 use crate::config::Config;
 
 /// How many names are read, and for how long.
@@ -34,7 +34,7 @@ pub(super) fn links(config: &Config) -> Findings {
         findings
             .push(Finding::note(format!("the search for links stopped after {names}; there may be more")));
     }
-    unless_ok(findings, "there is no link below the root")
+    or_ok(findings, "there is no link below the root")
 }
 
 fn symbolic(config: &Config, links: &[PathBuf]) -> Finding {

@@ -1,110 +1,113 @@
-//! Is the gateway there, does the front hand on to it, and do their clocks agree?
+//! Checks that the gateway and the front server respond, and that their clocks agree.
 
 use std::time::SystemTime;
 
 use http::header::{DATE, LOCATION};
 
-use super::super::client::{Answer, Client, Unanswered};
+use super::super::client::{Client, RequestError, Response};
 use super::super::report::{Finding, Findings};
 use super::Probe;
 use crate::config::Config;
 
-/// How far apart two clocks may be, in seconds.
-const APART: u64 = 60;
+/// The maximum difference between two clocks, in seconds.
+const MAX_DIFFERENCE: u64 = 60;
 
-/// What there is at the public URL.
-pub(super) struct Reached {
+/// The state of the public URL.
+pub(super) struct Reachability {
     pub(super) findings: Findings,
-    pub(super) answer: Option<Answer>,
-    /// Something answers there, and not with a redirect of everything.
-    pub(super) is_there: bool,
-    /// It is the gateway, in the end.
+    pub(super) response: Option<Response>,
+    /// A server responds there, and does not redirect every request.
+    pub(super) is_reachable: bool,
+    /// The response comes from the gateway.
     pub(super) is_gateway: bool,
 }
 
-/// The gateway answers where it listens.
+/// Checks the gateway itself.
 pub(super) async fn gateway(probe: &Probe<'_>) -> Findings {
     health_of(probe.config, probe.gateway.as_ref()).await
 }
 
-/// The gateway's own health page, asked directly.
+/// Requests the gateway's health page directly.
 pub(in crate::commands::doctor) async fn health_of(config: &Config, gateway: Option<&Client>) -> Findings {
     let Some(gateway) = gateway else {
-        return vec![Finding::note("listen names no port, so the gateway itself was not looked at")];
+        return vec![Finding::note("listen has no port, so the gateway itself was not checked")];
     };
     let path = health(config);
     let url = gateway.target.url(&path);
     vec![match gateway.get(&path, None).await {
-        Ok(answer) if is_ok(&answer) => Finding::ok(format!("{url} answers")),
-        Ok(answer) if is_not_ready(&answer) => not_ready(&url),
-        Ok(answer) => Finding::problem(
-            format!("{url} answers {}, and not as this gateway does", answer.status),
-            "see what listens there, and give doctor the settings of the gateway that runs",
+        Ok(response) if is_ok(&response) => Finding::ok(format!("{url} responds")),
+        Ok(response) if is_not_ready(&response) => not_ready(&url),
+        Ok(response) => Finding::problem(
+            format!("{url} responds {}, unlike this gateway", response.status),
+            "find out what listens there, and give the doctor the settings of the running gateway",
         ),
         Err(error) => Finding::problem(
             error.to_string(),
-            "start it: private-media serve; or give doctor the settings of the gateway that runs (listen)",
+            "start it: private-media serve; or give the doctor the settings of the running gateway (listen)",
         ),
     }]
 }
 
-/// The front answers, and hands the private URL on to the gateway.
-pub(super) async fn front(probe: &Probe<'_>) -> Reached {
+/// Checks that the front server responds, and passes the private URL to the gateway.
+pub(super) async fn front(probe: &Probe<'_>) -> Reachability {
     let path = health(probe.config);
     let url = probe.front.target.url(&path);
-    let answer = match probe.front.get(&path, None).await {
-        Ok(answer) => answer,
+    let response = match probe.front.get(&path, None).await {
+        Ok(response) => response,
         Err(error) => {
             let findings = vec![unreachable(&error)];
-            return Reached { findings, answer: None, is_there: false, is_gateway: false };
+            return Reachability { findings, response: None, is_reachable: false, is_gateway: false };
         }
     };
-    let is_gateway = is_ok(&answer) || is_not_ready(&answer);
-    let is_there = !answer.status.is_redirection();
-    let kind = super::Front::of(&answer.headers, probe.config);
-    let finding = if is_not_ready(&answer) {
+    let is_gateway = is_ok(&response) || is_not_ready(&response);
+    let is_reachable = !response.status.is_redirection();
+    let kind = super::Front::of(&response.headers, probe.config);
+    let finding = if is_not_ready(&response) {
         not_ready(&url)
     } else if is_gateway {
-        Finding::ok(format!("{url} is answered by the gateway"))
-    } else if !is_there {
-        redirected(&url, &probe.front.target.host, &answer)
+        Finding::ok(format!("the gateway responds at {url}"))
+    } else if !is_reachable {
+        redirected(&url, &probe.front.target.host, &response)
     } else {
-        let fix = match answer.status.as_u16() {
+        let fix = match response.status.as_u16() {
             502..=504 => {
-                format!("start the gateway, or mend where the front hands on to: {}", kind.pass(probe.config))
+                format!(
+                    "start the gateway, or fix the address that the front server passes requests to: {}",
+                    kind.pass(probe.config)
+                )
             }
             401 | 403 => format!(
-                "let the front ask for nothing below {}: the gateway decides who may read",
+                "turn off the authentication of the front server below {}: the gateway decides who may read",
                 probe.config.url
             ),
             _ => format!(
-                "{}; if that is there, a rule or a site before it answers: print the block with --front NAME:PORT, or end the \
+                "{}; if that exists, an earlier rule or site responds: print the block with --front NAME:PORT, or disable the \
                  default site",
                 kind.pass(probe.config)
             ),
         };
-        Finding::problem(format!("{url} answers {}, and not as the gateway does", answer.status), fix)
+        Finding::problem(format!("{url} responds {}, unlike the gateway", response.status), fix)
     };
-    Reached { findings: vec![finding], answer: Some(answer), is_there, is_gateway }
+    Reachability { findings: vec![finding], response: Some(response), is_reachable, is_gateway }
 }
 
-fn unreachable(error: &Unanswered) -> Finding {
+fn unreachable(error: &RequestError) -> Finding {
     let text = error.to_string();
     let fix = if text.contains("certificate") {
-        "let the front send a certificate for this name that browsers trust, with its whole chain; one of your own making \
-         (basicConstraints CA:FALSE) is trusted if SSL_CERT_FILE names it"
+        "install a certificate for this name that browsers trust, with its full chain; to trust a self-signed one \
+         (basicConstraints CA:FALSE), name it in SSL_CERT_FILE"
     } else {
         "start the front server, or give its URL with --url"
     };
     Finding::problem(text, fix)
 }
 
-fn redirected(url: &str, asked: &str, answer: &Answer) -> Finding {
-    let to = answer.text(&LOCATION);
-    let seen = format!("{url} answers {} to {to}", answer.status);
+fn redirected(url: &str, asked: &str, response: &Response) -> Finding {
+    let to = response.text(&LOCATION);
+    let seen = format!("{url} redirects ({}) to {to}", response.status);
     if url.starts_with("http://") && to.starts_with("https://") {
         let host = to.trim_start_matches("https://").split('/').next().unwrap_or_default();
-        // Readers' sessions go where this line says, so it names no site that was not asked for.
+        // The doctor sends sessions to this URL, so the fix must not name another site.
         let is_own = host.trim_start_matches("www.") == asked.trim_start_matches("www.");
         let fix = if is_own {
             format!("give the https URL: --url https://{host}")
@@ -113,37 +116,37 @@ fn redirected(url: &str, asked: &str, answer: &Answer) -> Finding {
         };
         return Finding::problem(seen, fix);
     }
-    Finding::problem(seen, "give the URL that it leads to, or let the private URL pass")
+    Finding::problem(seen, "give the URL that it redirects to, or do not redirect the private URL")
 }
 
-/// The front's clock and this machine's agree: sessions end by them.
-pub(super) fn clock(answer: &Answer) -> Findings {
-    let Ok(date) = httpdate::parse_http_date(&answer.text(&DATE)) else {
-        return vec![Finding::note("the front says no Date, so its clock was not looked at")];
+/// Compares the front server's clock with this machine's. Sessions expire by the clock.
+pub(super) fn clock(response: &Response) -> Findings {
+    let Ok(date) = httpdate::parse_http_date(&response.text(&DATE)) else {
+        return vec![Finding::note("the front server sends no Date, so its clock was not checked")];
     };
     let now = SystemTime::now();
     let apart = now.duration_since(date).or_else(|_| date.duration_since(now)).unwrap_or_default().as_secs();
-    vec![if apart > APART {
+    vec![if apart > MAX_DIFFERENCE {
         Finding::problem(
             format!(
-                "the front's clock and this machine's are {apart} s apart, and sessions end by the clock"
+                "the clocks of the front server and this machine differ by {apart} s; sessions expire by the clock"
             ),
-            "let both keep time: timedatectl set-ntp true",
+            "synchronize both clocks: timedatectl set-ntp true",
         )
     } else {
-        Finding::ok("the front's clock and this machine's agree")
+        Finding::ok("the clocks of the front server and this machine agree")
     }]
 }
 
-/// The same of the file system's clock.
+/// Reports a difference between the file system's clock and this machine's.
 pub(in crate::commands::doctor) fn clock_of_files(apart: u64) -> Finding {
-    if apart > APART {
+    if apart > MAX_DIFFERENCE {
         Finding::problem(
-            format!("a file written now is dated {apart} s from this machine's clock"),
-            "let the machine that has the files keep the same time: timedatectl set-ntp true",
+            format!("the time of a new file differs from this machine's clock by {apart} s"),
+            "synchronize the clock of the machine that has the files: timedatectl set-ntp true",
         )
     } else {
-        Finding::ok("a file written now has the time of this machine's clock")
+        Finding::ok("the time of a new file agrees with this machine's clock")
     }
 }
 
@@ -151,18 +154,18 @@ fn health(config: &Config) -> String {
     format!("{}-/health", config.url)
 }
 
-/// The gateway runs, and has a problem of its own.
+/// The gateway runs, but is not ready.
 fn not_ready(url: &str) -> Finding {
     Finding::problem(
-        format!("{url} answers that the gateway is not ready"),
-        "its log says why, in the last line with \"not ready\"; it recovers by itself when that is mended",
+        format!("{url} responds that the gateway is not ready"),
+        "see the last log line with \"not ready\"; the gateway recovers when the cause is fixed",
     )
 }
 
-fn is_not_ready(answer: &Answer) -> bool {
-    answer.status == 503 && *answer.body == *b"not ready\n"
+fn is_not_ready(response: &Response) -> bool {
+    response.status == 503 && *response.body == *b"not ready\n"
 }
 
-fn is_ok(answer: &Answer) -> bool {
-    answer.status == 200 && *answer.body == *b"ok\n"
+fn is_ok(response: &Response) -> bool {
+    response.status == 200 && *response.body == *b"ok\n"
 }
