@@ -145,7 +145,7 @@ fn check_error(error: &str) {
     assert!(!error.chars().any(char::is_control), "{error:?} is not one line");
     let names_key = keys().any(|(name, flag)| error.contains(name) || error.contains(&format!("--{flag}")));
     let names_line = error.contains(": line ")
-        || error.contains("there is no key")
+        || error.contains("unknown key")
         || error.contains("stream did not contain valid UTF-8");
     assert!(names_key || names_line, "{error:?} names no key");
 }

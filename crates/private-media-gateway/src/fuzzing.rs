@@ -25,7 +25,8 @@ pub struct Accepted {
 #[must_use]
 pub fn load_config(arguments: &[String]) -> Option<Result<Accepted, String>> {
     // Built once, as that takes longer than all else.
-    static COMMAND: LazyLock<Command> = LazyLock::new(|| Command::new("show").args(config::args()));
+    static COMMAND: LazyLock<Command> =
+        LazyLock::new(|| Command::new("show").args(config::args(config::Scope::All)));
     let name = "show".to_owned();
     let matches = COMMAND.clone().try_get_matches_from(std::iter::once(&name).chain(arguments)).ok()?;
     let config = Config::load_offline(&matches)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
 
-use crate::config;
+use crate::addresses::{self, InvalidAddress};
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::limits::Limits;
@@ -15,6 +15,7 @@ use crate::output;
 use crate::root_watch;
 use crate::signals::Shutdown;
 use crate::site::Site;
+use crate::urls::{self, InvalidUrl};
 use crate::workers;
 
 /// A gateway: private media behind an address.
@@ -42,15 +43,15 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway that listens on `HOST:PORT`, port 0 for a free one, and serves below `/private/`. It has one worker a core, and the
     /// default [`Limits`]. An error says what is wrong with the address, and the fix.
-    pub fn listen(address: &str) -> Result<Self, String> {
+    pub fn listen(address: &str) -> Result<Self, InvalidAddress> {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let (listen, url) = (config::addresses(address)?, "/private/".into());
+        let (listen, url) = (addresses::resolve(address)?, "/private/".into());
         Ok(Self { listen, url, workers, limits: Limits::default(), pages: None })
     }
 
     /// Sets the URL below which it serves, which has a slash on both sides. An error says what is wrong with it, and the fix.
-    pub fn at(self, url: &str) -> Result<Self, String> {
-        Ok(Self { url: config::url(url)?, ..self })
+    pub fn at(self, url: &str) -> Result<Self, InvalidUrl> {
+        Ok(Self { url: urls::prefix(url)?.to_owned(), ..self })
     }
 
     /// Sets how many threads serve.

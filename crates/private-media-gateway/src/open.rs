@@ -6,9 +6,9 @@ use private_media::storage::CacheOptions;
 use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
 
 use crate::config::{Config, ConfigError};
-use crate::front::{InternalUrl, Server};
 use crate::identity::Readers;
 use crate::listener;
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
 const KEPT: usize = 16 << 20;
@@ -22,23 +22,23 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let storage = storage
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
-    let storage = match config.server {
-        Server::Direct => storage.cache(cache_options(config.revalidate_after)),
+    let storage = match config.send_mode {
+        SendMode::Direct => storage.cache(cache_options(config.revalidate_after)),
         // A front server opens each file by the name that it has now.
-        Server::Nginx(_) | Server::Apache(_) => storage,
+        SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
         .identify(readers.clone())
         .permissions(config.grants.clone())
         .debug(config.debug);
-    let media = match &config.server {
-        Server::Direct => media,
-        Server::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
-        Server::Nginx(InternalUrl::FullPath) => {
+    let media = match &config.send_mode {
+        SendMode::Direct => media,
+        SendMode::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
+        SendMode::Nginx(InternalUrl::FullPath) => {
             let delivery = NginxXAccelRedirect::full_path(config.absolute_root()?);
             media.delivery(delivery.map_err(|error| config.root_error(&error))?)
         }
-        Server::Apache(encoding) => {
+        SendMode::Apache(encoding) => {
             let delivery =
                 ApacheXSendfile::new(config.absolute_root()?).map_err(|error| config.root_error(&error))?;
             media.delivery(delivery.encoding(*encoding))

@@ -4,7 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use private_media_gateway::front::{self, InternalUrl, Part, Server, Site, SiteError};
+use private_media_gateway::front::{self, FrontConfig, FrontField, FrontServer};
+use private_media_gateway::{InternalUrl, SendMode};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -19,7 +20,7 @@ pyo3::create_exception!(
 
 /// A site, as nginx or Apache is to be told of it. It hands off to none of them until it is told to.
 #[pyclass(module = "private_media._core")]
-pub(crate) struct FrontSite(Site);
+pub(crate) struct FrontSite(FrontConfig);
 
 #[pymethods]
 impl FrontSite {
@@ -35,13 +36,13 @@ impl FrontSite {
         keep_alive: u64,
         printed_by: &str,
     ) -> PyResult<Self> {
-        let application = address(Part::Application, application)?;
-        let gateway = gateway.map_or(Ok(application), |gateway| address(Part::Gateway, gateway))?;
-        Ok(Self(Site {
+        let application = address(FrontField::Application, application)?;
+        let gateway = gateway.map_or(Ok(application), |gateway| address(FrontField::Gateway, gateway))?;
+        Ok(Self(FrontConfig {
             front: front.to_owned(),
             url: url.to_owned(),
             root,
-            server: Server::Direct,
+            send_mode: SendMode::Direct,
             gateway,
             keep_alive: Duration::from_secs(keep_alive),
             application: Some(application),
@@ -53,7 +54,7 @@ impl FrontSite {
     /// Hands files off to nginx: below an internal URL, or by their full paths.
     #[pyo3(signature = (internal_url=None))]
     fn hand_off_to_nginx(&mut self, internal_url: Option<&str>) {
-        self.0.server = Server::Nginx(internal_url.map_or(InternalUrl::FullPath, |url| {
+        self.0.send_mode = SendMode::Nginx(internal_url.map_or(InternalUrl::FullPath, |url| {
             // A slash that lacks is added, as the delivery does it.
             let inner = url.strip_prefix('/').unwrap_or(url);
             let inner = inner.strip_suffix('/').unwrap_or(inner);
@@ -63,7 +64,7 @@ impl FrontSite {
 
     /// Hands files off to Apache.
     fn hand_off_to_apache(&mut self, encoding: &str) -> PyResult<()> {
-        self.0.server = Server::Apache(parse_encoding(encoding)?);
+        self.0.send_mode = SendMode::Apache(parse_encoding(encoding)?);
         Ok(())
     }
 
@@ -73,39 +74,39 @@ impl FrontSite {
     }
 
     /// The configuration of one of the front servers that `private-media config` knows, to be included as it is.
-    fn block(&self, kind: &str) -> PyResult<String> {
-        let Some((_, kind)) = front::KINDS.iter().find(|(name, _)| *name == kind) else {
-            return Err(PyValueError::new_err(format!("{kind:?} is no front server")));
+    fn block(&self, server: &str) -> PyResult<String> {
+        let Some(server) = FrontServer::from_name(server) else {
+            return Err(PyValueError::new_err(format!("unknown front server {server:?}")));
         };
-        front::block(&self.0, *kind).map_err(|error| failed(&error))
+        server.block(&self.0).map_err(|error| failed(&error))
     }
 }
 
-fn address(part: Part, value: &str) -> PyResult<SocketAddr> {
+fn address(field: FrontField, value: &str) -> PyResult<SocketAddr> {
     let found = value.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    found.ok_or_else(|| raised(part, "it is no address; write HOST:PORT, such as 127.0.0.1:8000".into()))
+    found.ok_or_else(|| raised(field, "expected HOST:PORT, e.g. 127.0.0.1:8000".into()))
 }
 
-fn failed(error: &SiteError) -> PyErr {
-    let class = |server| match server {
+fn failed(error: &front::FrontError) -> PyErr {
+    let class = |mode| match mode {
         "nginx" => "private_media.servers.NginxXAccelRedirectServer",
         "apache" => "private_media.servers.ApacheXSendfileServer",
         _ => "private_media.servers.DefaultServer",
     };
-    raised(error.part(), error.problem_and_fix(class))
+    raised(error.field(), error.problem_and_fix(class))
 }
 
-fn raised(part: Part, problem_and_fix: String) -> PyErr {
-    let name = match part {
-        Part::Front => "front",
-        Part::Url => "url",
-        Part::Root => "root",
-        Part::Server => "server",
-        Part::InternalUrl => "internal_url",
-        Part::Encoding => "encoding",
-        Part::Gateway => "gateway",
-        Part::Application => "application",
-        Part::Public => "public",
+fn raised(field: FrontField, problem_and_fix: String) -> PyErr {
+    let name = match field {
+        FrontField::Front => "front",
+        FrontField::Url => "url",
+        FrontField::Root => "root",
+        FrontField::SendMode => "server",
+        FrontField::InternalUrl => "internal_url",
+        FrontField::Encoding => "encoding",
+        FrontField::Gateway => "gateway",
+        FrontField::Application => "application",
+        FrontField::Public => "public",
     };
     FrontError::new_err((name, problem_and_fix))
 }

@@ -88,13 +88,13 @@ pub(crate) fn serve(
     log: &str,
     notes: Option<Vec<String>>,
 ) -> PyResult<bool> {
-    let invalid = |name: &str, value: &str, problem: String| {
+    let invalid = |name: &str, value: &str, problem: &dyn std::fmt::Display| {
         PyValueError::new_err(format!("{name} {value:?}: {problem}"))
     };
-    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, problem))?;
-    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, problem))?;
+    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, &problem))?;
+    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
     let gateway = workers.into_iter().fold(gateway, Gateway::workers);
-    private_media_gateway::log(log).map_err(|problem| invalid("--log", log, problem))?;
+    private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let asker =
         questions.asker().ok_or_else(|| PyValueError::new_err("these questions are asked already"))?;
@@ -126,7 +126,7 @@ pub(crate) fn serve(
     let shutdown = py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
         GatewayError::Open(problem) => PyValueError::new_err(problem),
         GatewayError::Listen(cause) => PyOSError::new_err(format!(
-            "--bind {bind:?}: nothing can listen there ({cause}); choose another, or port 0 for a free one"
+            "--bind {bind:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         )),
         error => PyOSError::new_err(error.to_string()),
     })?;

@@ -13,7 +13,8 @@ use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageErr
 
 /// Private media: a storage, who may read it, how readers are told apart, and how the bytes leave. Cheap to clone.
 ///
-/// ```
+#[cfg_attr(feature = "local", doc = "```")]
+#[cfg_attr(not(feature = "local"), doc = "```ignore")]
 /// use private_media::{Grants, LocalStorage, PrivateMedia};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -19,11 +19,15 @@ mod service;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
-pub use identity::{Accounts, FromExtensions, Identify, IdentifyError, Identity, User};
+#[cfg(feature = "accounts")]
+pub use identity::Accounts;
+pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
-pub use storage::{LocalStorage, MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
+#[cfg(feature = "local")]
+pub use storage::LocalStorage;
+pub use storage::{MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
 
 /// The code in the documentation compiles.
 #[cfg(doctest)]

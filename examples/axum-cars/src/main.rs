@@ -10,7 +10,8 @@ use axum::routing::get;
 use axum::{Router, serve};
 use http::StatusCode;
 use http::request::Parts;
-use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount, is_cross_site};
+use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
+use private_media::identity::is_cross_site;
 use private_media::{
     Accounts, Grants, IdentifyError, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage,
 };

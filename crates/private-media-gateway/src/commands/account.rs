@@ -1,25 +1,117 @@
-//! `private-media account`: who can sign in.
+//! `private-media account`: changes and lists the accounts that can sign in.
 
 use std::fmt::Write;
 use std::io::{BufRead, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ArgMatches;
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsError, AccountsFile, NewAccount};
 
-use crate::config::{self, Config, ConfigError, Source};
+use crate::config::{self, Config, ConfigError, Scope, Source};
 use crate::identity::{load_accounts, reload_interval};
 use crate::log;
 use crate::output;
 use crate::runtime;
+use crate::startup::{load, text};
 use crate::state::{Gateway, State, StateError, StateUrl, digest_text};
 
-/// How often `--wait` looks.
+/// The interval at which `--wait` reads the state store.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Adds an account; a missing file is created.
-pub(crate) fn add(
+pub(crate) fn command() -> Command {
+    let id = Arg::new("id")
+        .long("id")
+        .value_name("ID")
+        .help("Value of {owner} in the paths of this user [default: the name]");
+    let staff = Arg::new("staff").long("staff").action(ArgAction::SetTrue).help("Make the user staff");
+    let group = Arg::new("group")
+        .long("group")
+        .value_name("GROUP")
+        .action(ArgAction::Append)
+        .help("Add the user to this group; may be repeated");
+    Command::new("account")
+        .about("Add, change, remove and list the accounts that can sign in")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("add")
+                .about("Add an account; asks for its password")
+                .args([name_arg(), id, staff, group, password_stdin_arg()])
+                .args(wait_args())
+                .args(config::args(Scope::AccountChange)),
+        )
+        .subcommand(
+            Command::new("passwd")
+                .about("Change the password of an account and end its sessions; asks for the new password")
+                .args([name_arg(), password_stdin_arg()])
+                .args(wait_args())
+                .args(config::args(Scope::AccountChange)),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Remove an account and end its sessions")
+                .arg(name_arg())
+                .args(wait_args())
+                .args(config::args(Scope::AccountChange)),
+        )
+        .subcommand(
+            Command::new("list")
+                .about("List the accounts: name, id, staff, groups")
+                .args(config::args(Scope::AccountsFile)),
+        )
+}
+
+fn name_arg() -> Arg {
+    Arg::new("name").value_name("NAME").required(true).help("Name that the user signs in with")
+}
+
+fn password_stdin_arg() -> Arg {
+    Arg::new("password-stdin")
+        .long("password-stdin")
+        .action(ArgAction::SetTrue)
+        .help("Read the password from the first line of standard input")
+}
+
+fn wait_args() -> [Arg; 2] {
+    [
+        Arg::new("wait").long("wait").action(ArgAction::SetTrue).help(
+            "Wait until every running gateway has applied the change; exit code 1 if one does not confirm",
+        ),
+        Arg::new("wait-timeout")
+            .long("wait-timeout")
+            .value_name("DURATION")
+            .default_value("30s")
+            .requires("wait")
+            .help("How long to wait with --wait"),
+    ]
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    match matches.subcommand() {
+        Some(("add", matches)) => {
+            let name = text(matches, "name");
+            let new = NewAccount {
+                name: name.to_owned(),
+                id: matches.get_one::<String>("id").map_or(name, String::as_str).to_owned(),
+                password: String::new(),
+                staff: matches.get_flag("staff"),
+                groups: matches.get_many::<String>("group").into_iter().flatten().cloned().collect(),
+            };
+            add(&load(matches)?, &new, matches.get_flag("password-stdin"), Wait::of(matches)?)
+        }
+        Some(("passwd", matches)) => {
+            let (config, wait) = (load(matches)?, Wait::of(matches)?);
+            passwd(&config, text(matches, "name"), matches.get_flag("password-stdin"), wait)
+        }
+        Some(("remove", matches)) => remove(&load(matches)?, text(matches, "name"), Wait::of(matches)?),
+        Some(("list", matches)) => list(&load(matches)?),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Adds an account. A missing file is created.
+fn add(
     config: &Config,
     account: &NewAccount,
     password_stdin: bool,
@@ -32,33 +124,35 @@ pub(crate) fn add(
 }
 
 /// Changes the password of an account, which ends its sessions.
-pub(crate) fn passwd(
+fn passwd(
     config: &Config,
     name: &str,
     password_stdin: bool,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
     check_wait(config, wait)?;
-    // No password is asked for in vain.
+    // Fails before it asks for a password.
     if !load_accounts(config)?.users().any(|user| user.display_name() == name) {
-        return Err(ConfigError::new(format!("account {name:?}: no such account; account list shows them")));
+        return Err(ConfigError::new(format!(
+            "account {name:?}: no such account; private-media account list shows them"
+        )));
     }
     let password = password(password_stdin)?;
     let file = update(config, |file| file.set_password(name, &password))?;
     done(config, &format!("changed the password of {name} in"), &file, wait)
 }
 
-/// Removes an account, and with it whatever it signed in.
-pub(crate) fn remove(config: &Config, name: &str, wait: Option<Wait>) -> Result<ExitCode, ConfigError> {
+/// Removes an account and ends its sessions.
+fn remove(config: &Config, name: &str, wait: Option<Wait>) -> Result<ExitCode, ConfigError> {
     check_wait(config, wait)?;
-    // Names the setting if there is no file.
+    // The error of a missing file names the setting.
     load_accounts(config)?;
     let file = update(config, |file| file.remove(name))?;
     done(config, &format!("removed {name} from"), &file, wait)
 }
 
 /// Lists the accounts: name, id, staff, groups.
-pub(crate) fn list(config: &Config) -> Result<(), ConfigError> {
+fn list(config: &Config) -> Result<ExitCode, ConfigError> {
     let mut lines = String::new();
     for user in load_accounts(config)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };
@@ -66,7 +160,8 @@ pub(crate) fn list(config: &Config) -> Result<(), ConfigError> {
         // Writing to a string cannot fail.
         let _ = writeln!(lines, "{}\t{}\t{staff}\t{groups}", user.display_name(), user.id());
     }
-    output::text(format_args!("{lines}"))
+    output::text(format_args!("{lines}"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn update(
@@ -76,49 +171,50 @@ fn update(
     AccountsFile::update(&config.accounts, change).map_err(|error| ConfigError::new(error.to_string()))
 }
 
-/// Says what was done, when it is, and waits for the gateways if that is wanted.
+/// Prints the change that was made, and waits for the gateways with `--wait`.
 fn done(
     config: &Config,
-    what: &str,
+    change: &str,
     file: &AccountsFile,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
-    output::line(format_args!("{what} {}", config.accounts.display()))?;
+    output::line(format_args!("{change} {}", config.accounts.display()))?;
     let (Some(wait), Some(url)) = (wait, &config.state) else { return Ok(ExitCode::SUCCESS) };
     match runtime::block_on(wait.for_gateways(config, url, file))? {
         Ok(()) => {
-            output::line(format_args!("in force on every running gateway"))?;
+            output::line(format_args!("applied by every running gateway"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problem) => {
-            log::print(format_args!("private-media: the accounts file is changed, but {problem}"));
+            log::print(format_args!("private-media: the accounts file was changed, but {problem}"));
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
-/// Whether, and how long, to wait for the running gateways.
+/// How long to wait for the running gateways.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wait(Duration);
+struct Wait(Duration);
 
 impl Wait {
-    pub(crate) fn of(matches: &ArgMatches) -> Result<Option<Self>, ConfigError> {
+    fn of(matches: &ArgMatches) -> Result<Option<Self>, ConfigError> {
         if !matches.get_flag("wait") {
             return Ok(None);
         }
         let value = matches.get_one::<String>("wait-timeout").map_or("", String::as_str);
-        let timeout = config::positive_duration(value)
-            .map_err(|problem| ConfigError::new(format!("--wait-timeout {value:?}: {problem}")))?;
+        let timeout = config::positive_duration(value).map_err(|problem| {
+            ConfigError::new(format!("invalid value {value:?} for --wait-timeout: {problem}"))
+        })?;
         Ok(Some(Self(timeout)))
     }
 
-    /// Returns when every running gateway has this file in force, or a later one. An error says what is missing.
+    /// Returns when every running gateway has applied this file, or a later one. The error says which gateway has not.
     async fn for_gateways(self, config: &Config, url: &StateUrl, file: &AccountsFile) -> Result<(), String> {
         let deadline = Instant::now() + self.0;
         let written = digest_text(file.digest());
         let mut state = None;
         loop {
-            // What others changed since holds this change, too.
+            // A later change of the file includes this one.
             let now = AccountsFile::load(&config.accounts).ok().map(|file| digest_text(file.digest()));
             let is_behind =
                 |gateway: &Gateway| gateway.accounts != written && Some(&gateway.accounts) != now.as_ref();
@@ -133,9 +229,9 @@ impl Wait {
                     if behind.is_empty() {
                         return Ok(());
                     }
-                    format!("not in force yet on: {}; see its log", behind.join(", "))
+                    format!("not yet applied by: {}; see its log", behind.join(", "))
                 }
-                Err(error) => format!("the state store cannot be read: {error}"),
+                Err(error) => format!("cannot read the state store: {error}"),
             };
             if Instant::now() >= deadline {
                 let every = reload_interval(config.cache_ttl);
@@ -161,37 +257,35 @@ async fn gateways(state: &mut Option<State>, url: &StateUrl) -> Result<Vec<Gatew
     gateways
 }
 
-/// Refuses to wait where no gateway can confirm, before anything is changed.
+/// Rejects `--wait` before any change if no gateway can confirm.
 fn check_wait(config: &Config, wait: Option<Wait>) -> Result<(), ConfigError> {
     if wait.is_none() {
         return Ok(());
     }
     if let Source::Django(_) = config.source {
         return Err(ConfigError::new(
-            "--wait: with --identity django no gateway uses the accounts; leave --wait out",
+            "--wait: gateways with --identity django use no accounts; remove --wait",
         ));
     }
     match config.state {
         Some(StateUrl::Memory) | None => Err(ConfigError::new(
-            "--wait: gateways confirm in the state store, and state is memory; set state, or leave --wait out",
+            "--wait: gateways confirm in the state store, but state is memory; set --state, or remove --wait",
         )),
         Some(_) => Ok(()),
     }
 }
 
 fn password(from_stdin: bool) -> Result<String, ConfigError> {
-    let error = |cause: std::io::Error| ConfigError::new(format!("the password cannot be read: {cause}"));
+    let error = |cause: std::io::Error| ConfigError::new(format!("cannot read the password: {cause}"));
     if from_stdin {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map_err(error)?;
         return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(ConfigError::new(
-            "there is no terminal to ask for the password at; use --password-stdin",
-        ));
+        return Err(ConfigError::new("no terminal to ask for the password; use --password-stdin"));
     }
     let first = rpassword::prompt_password("password: ").map_err(error)?;
-    let again = rpassword::prompt_password("once more: ").map_err(error)?;
+    let again = rpassword::prompt_password("repeat the password: ").map_err(error)?;
     if first == again { Ok(first) } else { Err(ConfigError::new("the two passwords differ; try again")) }
 }

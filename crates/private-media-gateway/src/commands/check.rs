@@ -1,21 +1,45 @@
-//! `private-media check`: may this user read this path, and what decides it?
+//! `private-media check`: prints whether a user may read a path, and the reason.
 
 use std::process::ExitCode;
 
+use clap::{Arg, ArgMatches, Command};
 use private_media::{Action, Decision, MediaPath, Permit, StorageError};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Scope};
+use crate::startup::{load, text};
 use crate::{log, open, output, runtime};
 
-/// Asks what `serve` would ask, of the same permissions, and prints the answer.
-pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
+pub(crate) fn command() -> Command {
+    let user = Arg::new("user").value_name("USER").required(true).help("Name of a user, or anonymous");
+    let path = Arg::new("path")
+        .value_name("PATH")
+        .required(true)
+        .help("Path of a file below the root, or the path of its URL");
+    let action = Arg::new("action")
+        .long("action")
+        .value_name("ACTION")
+        .value_parser(["read"])
+        .default_value("read")
+        .help("Action to check");
+    Command::new("check")
+        .about("Print whether a user may read a path, and the reason; exit code 0 if allowed, 1 if denied")
+        .args([user, path, action])
+        .args(config::args(Scope::Decision))
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    check(&load(matches)?, text(matches, "user"), text(matches, "path"))
+}
+
+/// Makes the same decision as `serve`, and prints it.
+fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
     let decision = runtime::block_on(async {
         let (media, readers) = open::open(config).await?;
         let identity = readers.find(config, user).await?;
         if identity.user().is_none() && user != "anonymous" {
-            log::print(format_args!("note: {user} is not active, and so nobody"));
+            log::print(format_args!("note: {user} is not active; requests are anonymous"));
         }
-        // A path as a browser's address bar has it is as welcome as a name below the root.
+        // The path of a URL is accepted, too.
         let parsed = match path.strip_prefix(&config.url) {
             Some(url) => MediaPath::from_url(url),
             None => MediaPath::new(path),
@@ -28,7 +52,7 @@ pub(crate) fn run(config: &Config, user: &str, path: &str) -> Result<ExitCode, C
                     && let Err(StorageError::NotFound { reason, .. }) = found
                 {
                     log::print(format_args!(
-                        "note: there is no such file in {} ({reason}), so the response is 404",
+                        "note: no such file in {} ({reason}); the response is 404 for every user",
                         config.root.display()
                     ));
                 }

@@ -1,9 +1,11 @@
-//! `private-media serve`: opens what the configuration says, then serves requests until the signal to stop.
+//! `private-media serve`: serves the private files until a signal to stop.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use crate::config::{Config, ConfigError};
+use clap::{ArgMatches, Command};
+
+use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::identity::Readers;
@@ -11,11 +13,26 @@ use crate::open;
 use crate::output;
 use crate::root_watch;
 use crate::site::Site;
+use crate::startup::start_log;
 use crate::state::{self, StateUrl};
 use crate::workers;
 
-/// Runs the gateway of a configuration.
-pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
+pub(crate) fn command() -> Command {
+    Command::new("serve")
+        .about("Serve the private files to users with permission")
+        .args(config::args(Scope::All))
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    let config = Config::load(matches)?;
+    start_log(&config.log)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    serve(&config)
+}
+
+fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, readers) = open::open(config).await?;
         let health = Health::default();
@@ -34,22 +51,19 @@ pub(crate) fn run(config: &Config) -> Result<ExitCode, ConfigError> {
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(error)) => Err(bind_error(config, &error)),
         Err(GatewayError::OpenFiles(error)) => Err(ConfigError::new(error.to_string())),
-        Err(GatewayError::Start(error)) => Err(ConfigError::new(format!(
-            "workers {}: the threads cannot be started: {error}",
-            config.workers
-        ))),
-        // The log has said why.
+        Err(GatewayError::Start(error)) => {
+            Err(ConfigError::new(format!("cannot start {} workers: {error}", config.workers)))
+        }
+        // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
     }
 }
 
-/// Opens the state store of a gateway that serves.
+/// Opens the state store and keeps memory and store in sync in the background.
 async fn open_state(config: &Config, readers: &Readers, health: &Health) -> Result<(), ConfigError> {
     let Some(url) = &config.state else { return Ok(()) };
     if let StateUrl::Memory = url {
-        tracing::warn!(
-            "state is memory: sign-outs are forgotten at a restart, and other gateways do not learn of them"
-        );
+        tracing::warn!("state is memory: sign-outs are lost at a restart and not shared with other gateways");
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
@@ -59,9 +73,9 @@ async fn open_state(config: &Config, readers: &Readers, health: &Health) -> Resu
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
-    let fix = "choose another, or port 0 for a free one";
+    let fix = "use another address, or port 0 for a free one";
     match error.kind() {
-        ErrorKind::AddrInUse => config.listen_setting.error("another program listens there already", fix),
-        _ => config.listen_setting.error(&format!("nothing can listen there ({error})"), fix),
+        ErrorKind::AddrInUse => config.listen_error("address already in use by another program", fix),
+        _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }
 }

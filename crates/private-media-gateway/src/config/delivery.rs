@@ -1,38 +1,39 @@
-//! Who sends the bytes.
+//! The settings of delivery.
 
 use private_media::delivery::SendfileEncoding;
 
+use super::error::ConfigError;
+use super::keys;
 use super::layers::Layers;
-use super::{ConfigError, absolute, keys};
-use crate::front::{InternalUrl, Server, urls};
+use crate::send_mode::{InternalUrl, SendMode};
+use crate::{folders, urls};
 
-pub(super) fn server(layers: &Layers, private: &str) -> Result<Server, ConfigError> {
-    // All three are read, so that no mistake waits for the day on which the server changes.
+pub(super) fn send_mode(layers: &Layers, private: &str) -> Result<SendMode, ConfigError> {
     let encoding = layers.get(&keys::SENDFILE_ENCODING).parse_with(|value| match value {
         "auto" => Ok(SendfileEncoding::Auto),
         "plain" => Ok(SendfileEncoding::Plain),
         "encoded" => Ok(SendfileEncoding::Encoded),
-        _ => Err("it is no encoding; write auto, plain or encoded".into()),
+        _ => Err("expected auto, plain or encoded"),
     })?;
     let setting = layers.get(&keys::INTERNAL_URL);
     let internal = setting.parse_with(internal_url)?;
-    let server = layers.get(&keys::MODE).parse_with(|value| match value {
-        "direct" => Ok(Server::Direct),
-        "nginx" => Ok(Server::Nginx(internal.clone())),
-        "apache" => Ok(Server::Apache(encoding)),
-        _ => Err("this version knows direct, nginx and apache; write one of them".into()),
+    let mode = layers.get(&keys::MODE).parse_with(|value| match value {
+        "direct" => Ok(SendMode::Direct),
+        "nginx" => Ok(SendMode::Nginx(internal.clone())),
+        "apache" => Ok(SendMode::Apache(encoding)),
+        _ => Err("expected direct, nginx or apache"),
     })?;
-    let location = match &server {
-        Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        Server::Nginx(InternalUrl::FullPath) => match absolute(&layers.path(&keys::ROOT)) {
+    let location = match &mode {
+        SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
+        SendMode::Nginx(InternalUrl::FullPath) => match folders::absolute(&layers.path(&keys::ROOT)) {
             Ok(root) => format!("{}/", root.display()),
-            // One that is not to be found has an error of its own, when it is opened.
-            Err(_) => return Ok(server),
+            // A missing root is an error when it is opened.
+            Err(_) => return Ok(mode),
         },
-        Server::Direct | Server::Apache(_) => return Ok(server),
+        SendMode::Direct | SendMode::Apache(_) => return Ok(mode),
     };
-    urls::apart(&location, private).map_err(|(problem, fix)| setting.error(&problem, &fix))?;
-    Ok(server)
+    urls::check_disjoint(&location, private).map_err(|overlap| setting.error_with(&overlap.to_string()))?;
+    Ok(mode)
 }
 
 fn internal_url(value: &str) -> Result<InternalUrl, String> {
@@ -40,7 +41,7 @@ fn internal_url(value: &str) -> Result<InternalUrl, String> {
         "full-path" => Ok(InternalUrl::FullPath),
         _ => match urls::internal(value) {
             Ok(url) => Ok(InternalUrl::Prefix(url.into())),
-            Err(problem) => Err(format!("{problem}; {}, or full-path", urls::FIX)),
+            Err(error) => Err(format!("{error}, or full-path")),
         },
     }
 }

@@ -1,183 +1,308 @@
-//! Every setting once: its key, flag, environment variable, default and meaning.
+//! The table of settings: key, flag, kind, value name, default and help of each.
 
-use clap::{Arg, ArgAction, ArgMatches};
-
-/// One setting.
+/// A setting.
 #[derive(Debug)]
 pub(crate) struct Key {
-    /// The key in TOML, with its table before the dot.
+    /// The TOML key, with its table before the dot.
     pub(crate) name: &'static str,
-    /// The flag, without its dashes; the environment variable is named after it.
+    /// The flag, without its dashes. The environment variable is named after it.
     pub(crate) flag: &'static str,
     pub(crate) kind: Kind,
+    /// The placeholder of the value in help.
+    pub(crate) value_name: &'static str,
+    /// The heading in help.
+    pub(crate) heading: Heading,
     pub(crate) default: &'static str,
     pub(crate) help: &'static str,
 }
 
-/// What TOML writes it as.
+/// The type of a setting in TOML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
-    /// A text that may hold a password, which is not shown.
+    /// A text that may contain a password, which is not shown.
     Url,
     Number,
+    /// A number, or a text.
+    NumberOrText,
     Boolean,
-    /// Texts, in an array; as a flag, repeated.
+    /// An array of texts; as a flag, repeated.
     List,
     /// `[[grant]]` tables.
     Grants,
 }
 
-const fn key(
-    name: &'static str,
-    flag: &'static str,
-    kind: Kind,
-    default: &'static str,
-    help: &'static str,
-) -> Key {
-    Key { name, flag, kind, default, help }
+/// A group of settings in help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heading {
+    Server,
+    Storage,
+    Permissions,
+    Identity,
+    Delivery,
+    Limits,
+    Log,
 }
 
-pub(crate) static LISTEN: Key =
-    key("listen", "listen", Kind::Text, "127.0.0.1:8000", "Address to listen on; port 0 takes a free one");
-pub(crate) static ROOT: Key = key("root", "root", Kind::Text, "private", "Folder of the private files");
-pub(crate) static URL: Key =
-    key("url", "url", Kind::Text, "/private/", "URL prefix below which they are served");
-pub(crate) static DEBUG: Key = key(
-    "debug",
-    "debug",
-    Kind::Boolean,
-    "false",
-    "Say 403 and why to a reader who is denied; for development",
-);
-pub(crate) static PUBLIC: Key = key(
-    "public",
-    "public",
-    Kind::List,
-    "",
-    "Folder that the application serves to everybody; the root may not lie in it",
-);
-pub(crate) static WORKERS: Key =
-    key("workers", "workers", Kind::Text, "auto", "Threads that answer requests; auto is one a core");
-pub(crate) static LOG: Key =
-    key("log", "log", Kind::Text, "info", "What to log: error, warn, info, debug or trace");
-pub(crate) static STATE: Key = key(
-    "state",
-    "state",
-    Kind::Url,
-    "sqlite:state.db",
-    "Where ended sessions are stored: sqlite:PATH, postgres://… for several gateways, or memory",
-);
-pub(crate) static SOURCE: Key = key(
-    "identity.source",
-    "identity",
-    Kind::Text,
-    "accounts",
-    "Who tells readers apart: accounts, or django (its middleware is not run)",
-);
-pub(crate) static ACCOUNTS: Key =
-    key("identity.accounts", "accounts", Kind::Text, "accounts.toml", "File of the built-in accounts");
-pub(crate) static CACHE_TTL: Key =
-    key("identity.cache_ttl", "cache-ttl", Kind::Text, "5s", "How long an answer about a reader may be kept");
-pub(crate) static SESSION_LIFETIME: Key =
-    key("identity.session_lifetime", "session-lifetime", Kind::Text, "14d", "How long a sign-in lasts");
-pub(crate) static DATABASE: Key = key(
-    "identity.database",
-    "database",
-    Kind::Url,
-    "sqlite:db.sqlite3",
-    "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
-);
-pub(crate) static SECRET_FILE: Key = key(
-    "identity.secret_file",
-    "secret-file",
-    Kind::Text,
-    "secret.key",
-    "With django: file of its SECRET_KEY, and of SECRET_KEY_FALLBACKS below it, one a line",
-);
-pub(crate) static SESSION_ENGINE: Key = key(
-    "identity.session_engine",
-    "session-engine",
-    Kind::Text,
-    "db",
-    "With django: where its sessions are, db, cached_db or signed_cookies",
-);
-pub(crate) static SESSION_COOKIE: Key = key(
-    "identity.session_cookie",
-    "session-cookie",
-    Kind::Text,
-    "sessionid",
-    "With django: the name of its session cookie",
-);
-pub(crate) static BACKENDS: Key = key(
-    "identity.backends",
-    "backend",
-    Kind::List,
-    "django.contrib.auth.backends.ModelBackend",
-    "With django: one of its AUTHENTICATION_BACKENDS; may be repeated",
-);
-pub(crate) static GRANT: Key =
-    key("grant", "grant", Kind::Grants, "", "Who may read what, as in 'cars/{owner}/{*file}=owner,staff'");
-pub(crate) static REVALIDATE_AFTER: Key = key(
-    "storage.revalidate_after",
-    "revalidate-after",
-    Kind::Text,
-    "1s",
-    "How long after a look a file counts as what it was then; 0s looks each time",
-);
-pub(crate) static FOLLOW_LINKS: Key = key(
-    "storage.follow_links",
-    "follow-links",
-    Kind::Boolean,
-    "false",
-    "Follow symbolic links below the root, never out of it; a link gives a file a second path",
-);
-pub(crate) static MODE: Key = key(
-    "delivery.mode",
-    "mode",
-    Kind::Text,
-    "direct",
-    "Who sends the bytes: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
-);
-pub(crate) static INTERNAL_URL: Key = key(
-    "delivery.internal_url",
-    "internal-url",
-    Kind::Text,
-    "/private-media-internal/",
-    "Internal location of nginx that holds the root; full-path names each file by its whole path",
-);
-pub(crate) static SENDFILE_ENCODING: Key = key(
-    "delivery.sendfile_encoding",
-    "sendfile-encoding",
-    Kind::Text,
-    "auto",
-    "How X-Sendfile writes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
-);
-pub(crate) static MAX_CONNECTIONS: Key =
-    key("limits.max_connections", "max-connections", Kind::Number, "10000", "Connections at a time");
-pub(crate) static HEADER_TIMEOUT: Key = key(
-    "limits.header_timeout",
-    "header-timeout",
-    Kind::Text,
-    "15s",
-    "How long a request's head may take to arrive",
-);
-pub(crate) static MIN_RATE: Key = key(
-    "limits.min_rate",
-    "min-rate",
-    Kind::Number,
-    "512",
-    "Bytes a second that a client has to take or send at least",
-);
-pub(crate) static SHUTDOWN_TIMEOUT: Key = key(
-    "limits.shutdown_timeout",
-    "shutdown-timeout",
-    Kind::Text,
-    "30s",
-    "How long running downloads may go on after a signal to stop",
-);
+impl Heading {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Server => "Server",
+            Self::Storage => "Storage",
+            Self::Permissions => "Permissions",
+            Self::Identity => "Identity",
+            Self::Delivery => "Delivery",
+            Self::Limits => "Limits",
+            Self::Log => "Log",
+        }
+    }
+}
 
-/// All of them, in the order in which they are shown.
+pub(crate) static LISTEN: Key = Key {
+    name: "listen",
+    flag: "listen",
+    kind: Kind::Text,
+    value_name: "ADDR",
+    heading: Heading::Server,
+    default: "127.0.0.1:8000",
+    help: "Address to listen on, as HOST:PORT; port 0 picks a free one",
+};
+pub(crate) static ROOT: Key = Key {
+    name: "root",
+    flag: "root",
+    kind: Kind::Text,
+    value_name: "DIR",
+    heading: Heading::Storage,
+    default: "private",
+    help: "Directory of the private files",
+};
+pub(crate) static URL: Key = Key {
+    name: "url",
+    flag: "url",
+    kind: Kind::Text,
+    value_name: "PREFIX",
+    heading: Heading::Server,
+    default: "/private/",
+    help: "URL prefix of the private files",
+};
+pub(crate) static DEBUG: Key = Key {
+    name: "debug",
+    flag: "debug",
+    kind: Kind::Boolean,
+    value_name: "BOOL",
+    heading: Heading::Permissions,
+    default: "false",
+    help: "Respond to denied requests with 403 and the reason; for development",
+};
+pub(crate) static PUBLIC: Key = Key {
+    name: "public",
+    flag: "public",
+    kind: Kind::List,
+    value_name: "DIR",
+    heading: Heading::Storage,
+    default: "",
+    help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
+};
+pub(crate) static WORKERS: Key = Key {
+    name: "workers",
+    flag: "workers",
+    kind: Kind::NumberOrText,
+    value_name: "COUNT",
+    heading: Heading::Server,
+    default: "auto",
+    help: "Threads that serve requests; auto is one per core",
+};
+pub(crate) static LOG: Key = Key {
+    name: "log",
+    flag: "log",
+    kind: Kind::Text,
+    value_name: "LEVEL",
+    heading: Heading::Log,
+    default: "info",
+    help: "Log level: error, warn, info, debug or trace",
+};
+pub(crate) static STATE: Key = Key {
+    name: "state",
+    flag: "state",
+    kind: Kind::Url,
+    value_name: "URL",
+    heading: Heading::Identity,
+    default: "sqlite:state.db",
+    help: "Store of ended sessions: sqlite:PATH, postgres://… to share it between gateways, or memory",
+};
+pub(crate) static SOURCE: Key = Key {
+    name: "identity.source",
+    flag: "identity",
+    kind: Kind::Text,
+    value_name: "SOURCE",
+    heading: Heading::Identity,
+    default: "accounts",
+    help: "How users are identified: accounts, or django (its middleware does not run)",
+};
+pub(crate) static ACCOUNTS: Key = Key {
+    name: "identity.accounts",
+    flag: "accounts",
+    kind: Kind::Text,
+    value_name: "FILE",
+    heading: Heading::Identity,
+    default: "accounts.toml",
+    help: "File of the built-in accounts",
+};
+pub(crate) static CACHE_TTL: Key = Key {
+    name: "identity.cache_ttl",
+    flag: "cache-ttl",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Identity,
+    default: "5s",
+    help: "How long an identity is cached; sign-outs take effect within this time",
+};
+pub(crate) static SESSION_LIFETIME: Key = Key {
+    name: "identity.session_lifetime",
+    flag: "session-lifetime",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Identity,
+    default: "14d",
+    help: "How long a session lasts",
+};
+pub(crate) static DATABASE: Key = Key {
+    name: "identity.database",
+    flag: "database",
+    kind: Kind::Url,
+    value_name: "URL",
+    heading: Heading::Identity,
+    default: "sqlite:db.sqlite3",
+    help: "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
+};
+pub(crate) static SECRET_FILE: Key = Key {
+    name: "identity.secret_file",
+    flag: "secret-file",
+    kind: Kind::Text,
+    value_name: "FILE",
+    heading: Heading::Identity,
+    default: "secret.key",
+    help: "With django: file of SECRET_KEY, followed by SECRET_KEY_FALLBACKS, one per line",
+};
+pub(crate) static SESSION_ENGINE: Key = Key {
+    name: "identity.session_engine",
+    flag: "session-engine",
+    kind: Kind::Text,
+    value_name: "ENGINE",
+    heading: Heading::Identity,
+    default: "db",
+    help: "With django: the session engine, db, cached_db or signed_cookies",
+};
+pub(crate) static SESSION_COOKIE: Key = Key {
+    name: "identity.session_cookie",
+    flag: "session-cookie",
+    kind: Kind::Text,
+    value_name: "NAME",
+    heading: Heading::Identity,
+    default: "sessionid",
+    help: "With django: name of the session cookie",
+};
+pub(crate) static BACKENDS: Key = Key {
+    name: "identity.backends",
+    flag: "backend",
+    kind: Kind::List,
+    value_name: "CLASS",
+    heading: Heading::Identity,
+    default: "django.contrib.auth.backends.ModelBackend",
+    help: "With django: one of AUTHENTICATION_BACKENDS; may be repeated",
+};
+pub(crate) static GRANT: Key = Key {
+    name: "grant",
+    flag: "grant",
+    kind: Kind::Grants,
+    value_name: "GRANT",
+    heading: Heading::Permissions,
+    default: "",
+    help: "Who may read which files, e.g. 'cars/{owner}/{*file}=owner,staff'; may be repeated",
+};
+pub(crate) static REVALIDATE_AFTER: Key = Key {
+    name: "storage.revalidate_after",
+    flag: "revalidate-after",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Storage,
+    default: "1s",
+    help: "How long a cached file is used before it is re-checked; 0s checks every request",
+};
+pub(crate) static FOLLOW_LINKS: Key = Key {
+    name: "storage.follow_links",
+    flag: "follow-links",
+    kind: Kind::Boolean,
+    value_name: "BOOL",
+    heading: Heading::Storage,
+    default: "false",
+    help: "Follow symbolic links below the root, never out of it; a link gives a file a second path",
+};
+pub(crate) static MODE: Key = Key {
+    name: "delivery.mode",
+    flag: "mode",
+    kind: Kind::Text,
+    value_name: "MODE",
+    heading: Heading::Delivery,
+    default: "direct",
+    help: "Which server sends the files: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
+};
+pub(crate) static INTERNAL_URL: Key = Key {
+    name: "delivery.internal_url",
+    flag: "internal-url",
+    kind: Kind::Text,
+    value_name: "PREFIX",
+    heading: Heading::Delivery,
+    default: "/private-media-internal/",
+    help: "Internal location of nginx that serves the root; full-path uses absolute paths",
+};
+pub(crate) static SENDFILE_ENCODING: Key = Key {
+    name: "delivery.sendfile_encoding",
+    flag: "sendfile-encoding",
+    kind: Kind::Text,
+    value_name: "ENCODING",
+    heading: Heading::Delivery,
+    default: "auto",
+    help: "How X-Sendfile encodes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
+};
+pub(crate) static MAX_CONNECTIONS: Key = Key {
+    name: "limits.max_connections",
+    flag: "max-connections",
+    kind: Kind::Number,
+    value_name: "COUNT",
+    heading: Heading::Limits,
+    default: "10000",
+    help: "Maximum number of open connections",
+};
+pub(crate) static HEADER_TIMEOUT: Key = Key {
+    name: "limits.header_timeout",
+    flag: "header-timeout",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Limits,
+    default: "15s",
+    help: "Timeout for the header of a request, and for idle connections",
+};
+pub(crate) static MIN_RATE: Key = Key {
+    name: "limits.min_rate",
+    flag: "min-rate",
+    kind: Kind::Number,
+    value_name: "BYTES",
+    heading: Heading::Limits,
+    default: "512",
+    help: "Minimum transfer rate of a client, in bytes per second",
+};
+pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
+    name: "limits.shutdown_timeout",
+    flag: "shutdown-timeout",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Limits,
+    default: "30s",
+    help: "How long running downloads may continue after a signal to stop",
+};
+
+/// All settings, in the order in which they are shown.
 pub(crate) static KEYS: [&Key; 27] = [
     &LISTEN,
     &ROOT,
@@ -208,61 +333,80 @@ pub(crate) static KEYS: [&Key; 27] = [
     &SHUTDOWN_TIMEOUT,
 ];
 
+static DECISION: [&Key; 12] = [
+    &ROOT,
+    &URL,
+    &PUBLIC,
+    &STATE,
+    &SOURCE,
+    &ACCOUNTS,
+    &DATABASE,
+    &SECRET_FILE,
+    &SESSION_ENGINE,
+    &BACKENDS,
+    &GRANT,
+    &FOLLOW_LINKS,
+];
+
+static DEPLOYMENT: [&Key; 18] = [
+    &LISTEN,
+    &ROOT,
+    &URL,
+    &DEBUG,
+    &PUBLIC,
+    &STATE,
+    &SOURCE,
+    &ACCOUNTS,
+    &DATABASE,
+    &SECRET_FILE,
+    &SESSION_ENGINE,
+    &SESSION_COOKIE,
+    &BACKENDS,
+    &GRANT,
+    &FOLLOW_LINKS,
+    &MODE,
+    &INTERNAL_URL,
+    &SENDFILE_ENCODING,
+];
+
+static FRONT: [&Key; 7] = [&LISTEN, &ROOT, &URL, &MODE, &INTERNAL_URL, &SENDFILE_ENCODING, &HEADER_TIMEOUT];
+
+static ACCOUNTS_FILE: [&Key; 1] = [&ACCOUNTS];
+
+static ACCOUNT_CHANGE: [&Key; 4] = [&ACCOUNTS, &SOURCE, &CACHE_TTL, &STATE];
+
+/// The settings that a command has flags for. Settings in the environment and the TOML file are valid for every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All settings: `serve`, `config show`.
+    All,
+    /// The settings that a permission depends on: `check`.
+    Decision,
+    /// The settings that a deployment is checked for: `doctor`.
+    Deployment,
+    /// The settings of a front server's configuration: `config nginx`.
+    Front,
+    /// The accounts file: `account list`.
+    AccountsFile,
+    /// The accounts file, and what `--wait` needs: `account add`.
+    AccountChange,
+}
+
+impl Scope {
+    pub(super) fn keys(self) -> &'static [&'static Key] {
+        match self {
+            Self::All => &KEYS,
+            Self::Decision => &DECISION,
+            Self::Deployment => &DEPLOYMENT,
+            Self::Front => &FRONT,
+            Self::AccountsFile => &ACCOUNTS_FILE,
+            Self::AccountChange => &ACCOUNT_CHANGE,
+        }
+    }
+}
+
 impl Key {
     pub(crate) fn environment(&self) -> String {
         format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
     }
-
-    /// The flag as this command has it.
-    pub(super) fn flag_in(&self, matches: &ArgMatches) -> &'static str {
-        if self.name == URL.name && matches.try_contains_id(PUBLIC_URL).is_ok() {
-            PRIVATE_URL
-        } else {
-            self.flag
-        }
-    }
-
-    fn arg(&self) -> Arg {
-        let arg = Arg::new(self.flag).long(self.flag).env(self.environment()).hide_env_values(true);
-        let help = match self.default {
-            "" => self.help.to_owned(),
-            default => format!("{} [default: {default}]", self.help),
-        };
-        let arg = arg.help(help);
-        match self.kind {
-            Kind::Text | Kind::Url | Kind::Number => arg.value_name("VALUE"),
-            Kind::Boolean => {
-                arg.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true")
-            }
-            // Neither a path that is served nor a template needs a `;`.
-            Kind::List | Kind::Grants => {
-                arg.value_name("VALUE").action(ArgAction::Append).value_delimiter(';')
-            }
-        }
-    }
-}
-
-/// The flag of `doctor` for the public URL, which is what `--url` means there.
-pub(crate) const PUBLIC_URL: &str = "public-url";
-/// What the setting `url` is called where `--url` is the public URL.
-const PRIVATE_URL: &str = "private-url";
-
-/// The flags of all settings, where `--url` is something else.
-pub(crate) fn args_beside_public_url() -> impl Iterator<Item = Arg> {
-    args().map(|arg| if arg.get_id() == URL.flag { arg.long(PRIVATE_URL) } else { arg })
-}
-
-/// The flags of all settings.
-pub(crate) fn args() -> impl Iterator<Item = Arg> {
-    std::iter::once(config_file_arg()).chain(KEYS.iter().map(|key| key.arg()))
-}
-
-/// The flag that names the TOML file.
-fn config_file_arg() -> Arg {
-    Arg::new("config")
-        .long("config")
-        .env("PRIVATE_MEDIA_CONFIG")
-        .hide_env_values(true)
-        .value_name("FILE")
-        .help("Configuration file [default: private-media.toml, if there is one]")
 }

@@ -1,4 +1,4 @@
-//! The configuration in force, written as the file that would say the same.
+//! Writes the configuration as a TOML file with the same meaning.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::layers::{Layers, Origin, Setting};
 pub(super) fn toml(layers: &Layers) -> String {
     let mut text = String::new();
     let mut table = "";
-    // A key without a table has to stand before all tables, and arrays of tables after.
+    // TOML requires keys without a table before all tables; arrays of tables follow.
     let plain = KEYS.iter().filter(|key| !key.name.contains('.') && key.name != GRANT.name);
     let tables = KEYS.iter().filter(|key| key.name.contains('.'));
     for key in plain.chain(tables) {
@@ -38,10 +38,10 @@ fn value(setting: &Setting) -> String {
     let values = setting.shown();
     let first = values.first().map_or("", String::as_str);
     match setting.key().kind {
-        // A flag may be written `007` or `+5`, which TOML has no number for.
+        // A flag may be `007` or `+5`, which is no number in TOML.
         Kind::Number => first.parse::<i64>().map_or_else(|_| first.to_owned(), |number| number.to_string()),
         Kind::Boolean => first.to_owned(),
-        Kind::Text | Kind::Url => Value::from(first).to_string(),
+        Kind::Text | Kind::Url | Kind::NumberOrText => Value::from(first).to_string(),
         Kind::List | Kind::Grants => {
             format!(
                 "[{}]",
@@ -55,7 +55,7 @@ fn origin(setting: &Setting) -> String {
     match setting.origin() {
         Origin::Flag(flag) => format!("--{flag}"),
         Origin::Environment => setting.key().environment(),
-        // A comment ends with its line, whatever the file is called.
+        // A line break in the file's name would end the comment.
         Origin::File(file) => file.display().to_string().replace(char::is_control, " "),
         Origin::Default => "default".to_owned(),
     }

@@ -1,48 +1,54 @@
-//! Apache's `<VirtualHost>`.
+//! The `<VirtualHost>` of Apache.
 
-use super::{Checked, Server, SiteError};
+use super::checked::Checked;
+use super::error::FrontError;
+use crate::send_mode::SendMode;
 
-pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
-    let sends = match site.server {
-        Server::Direct => false,
-        Server::Apache(_) => true,
-        Server::Nginx(_) => {
-            return Err(SiteError::server("Apache knows no X-Accel-Redirect", &["apache", "direct"]));
+pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
+    let sends = match config.send_mode {
+        SendMode::Direct => false,
+        SendMode::Apache(_) => true,
+        SendMode::Nginx(_) => {
+            return Err(FrontError::send_mode(
+                "Apache does not support X-Accel-Redirect",
+                &["apache", "direct"],
+            ));
         }
     };
-    let Checked { front, gateway, url, root, idle, printed_by, .. } = site;
-    let (address, port, who) = (front.address(), front.port, site.who());
+    let Checked { front, gateway, url, root, keep_alive, printed_by, .. } = config;
+    let (address, port, upstream_name) = (front.address(), front.port, config.upstream_name());
     let name = front.name().map_or_else(String::new, |name| format!("    ServerName {name}\n"));
     let mut modules = vec!["proxy", "proxy_http", "env"];
-    modules.extend(site.application.map(|_| "headers"));
+    modules.extend(config.application.map(|_| "headers"));
     modules.extend(sends.then_some("xsendfile"));
-    let (modules, sendfile) = (modules.join(" "), if sends { sendfile(root, who) } else { String::new() });
-    let (slashes, application) = application(site);
+    let (modules, sendfile) =
+        (modules.join(" "), if sends { sendfile(root, upstream_name) } else { String::new() });
+    let (slashes, application) = application(config);
     Ok(format!(
         "\
-# Private media behind Apache: printed by `{printed_by}`. To be included as it is, as all of
-# /etc/apache2/sites-enabled is in Debian. It needs `Listen {port}`, and a2enmod {modules}.
-# Apache's user has to be able to read what is in {root}.
+# Private media behind Apache, printed by `{printed_by}`. Debian includes
+# /etc/apache2/sites-enabled/*.conf. Requires `Listen {port}` and: a2enmod {modules}
+# Apache's user needs read access to {root}.
 
 <VirtualHost {address}:{port}>
-{name}{slashes}    # Who asks, and may they? The {who} knows.
-    ProxyPass \"{url}\" \"http://{gateway}{url}\" nocanon ttl={idle}
-{application}    # The sign-in form is accepted from this host only.
+{name}{slashes}    # The {upstream_name} authenticates and authorizes each request.
+    ProxyPass \"{url}\" \"http://{gateway}{url}\" nocanon ttl={keep_alive}
+{application}    # The sign-in form is accepted only from this host.
     ProxyPreserveHost On
 
     <Location \"{url}\">
-        # The sign-in form is all that is sent there; your application's uploads have a limit of their own.
+        # Only the sign-in form is sent here. This does not limit uploads to your application.
         LimitRequestBody 65536
-        # As many ranges as the gateway itself takes.
+        # The same limit as in the gateway.
         MaxRanges 16
-        # Compressed content would have another entity tag, and no length.
+        # Compression would change the entity tag and drop the length.
         SetEnv no-gzip 1
         SetEnv no-brotli 1
         <IfModule mod_expires.c>
             ExpiresActive Off
         </IfModule>
 {sendfile}    </Location>
-    # Nobody gets another's answer.
+    # Responses differ by user.
     <IfModule mod_cache.c>
         CacheDisable \"{url}\"
     </IfModule>
@@ -51,22 +57,22 @@ pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
     ))
 }
 
-/// What an encoded slash is, and where the rest of the site is.
-fn application(site: &Checked<'_>) -> (&'static str, String) {
-    let Some(address) = site.application else {
+/// Returns how encoded slashes are handled, and the upstream of all other URLs.
+fn application(config: &Checked<'_>) -> (&'static str, String) {
+    let Some(address) = config.application else {
         return (
-            "    # Paths arrive as the client wrote them: an encoded slash is no slash, and nothing is encoded anew (nocanon).
+            "    # The request path is passed on unchanged (nocanon); an encoded slash stays encoded.
     AllowEncodedSlashes NoDecode
 ",
-            "    # Your application, where it is at the same address; Apache takes the first line that fits:
+            "    # Your application, if it has the same address; Apache uses the first matching line:
     #ProxyPass \"/\" \"http://127.0.0.1:9000/\"
 "
             .into(),
         );
     };
-    let public = site.public.as_ref().map_or_else(String::new, |(url, folder)| {
+    let public = config.public.as_ref().map_or_else(String::new, |(url, folder)| {
         format!(
-            "    # For everybody.
+            "    # Public files.
     ProxyPass \"{url}\" \"!\"
     Alias \"{url}\" \"{folder}/\"
     <Directory \"{folder}\">
@@ -75,15 +81,15 @@ fn application(site: &Checked<'_>) -> (&'static str, String) {
 "
         )
     });
-    let idle = site.idle;
+    let keep_alive = config.keep_alive;
     (
-        "    # Paths arrive as the client wrote them (nocanon). An encoded slash is a slash to the application, so it is one here.
+        "    # The request path is passed on unchanged (nocanon). The application decodes an encoded slash, so Apache does, too.
     AllowEncodedSlashes On
 ",
         format!(
-            "{public}    # Your application has the rest. Apache takes the first line that fits.
-    ProxyPass \"/\" \"http://{address}/\" nocanon ttl={idle}
-    # It may believe these: what a client says of them goes.
+            "{public}    # Your application serves all other URLs. Apache uses the first matching line.
+    ProxyPass \"/\" \"http://{address}/\" nocanon ttl={keep_alive}
+    # Trusted by the application; client-supplied values are overwritten.
     RequestHeader set X-Forwarded-Proto \"expr=%{{REQUEST_SCHEME}}\"
     RequestHeader unset X-Forwarded-For
     RequestHeader unset X-Forwarded-Host
@@ -92,10 +98,10 @@ fn application(site: &Checked<'_>) -> (&'static str, String) {
     )
 }
 
-fn sendfile(root: &str, who: &str) -> String {
+fn sendfile(root: &str, upstream_name: &str) -> String {
     format!(
-        "        # The {who} has answered that this reader may have the file: Apache sends it, if it is below this folder. It follows
-        # links that lead out of there: nobody but the application may be able to make one. Only the private URL is obeyed.
+        "        # Apache sends the files that the {upstream_name} has authorized, if they are below this directory. mod_xsendfile follows symbolic
+        # links out of it: only the application may be able to create links there. Other URLs cannot use X-Sendfile.
         XSendFile On
         XSendFilePath \"{root}\"
 "

@@ -1,18 +1,20 @@
-//! Caddy's site block.
+//! The site block of Caddy.
 
 use super::address::Host;
-use super::{Checked, Server, SiteError};
+use super::checked::Checked;
+use super::error::FrontError;
+use crate::send_mode::SendMode;
 
-pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
-    site.alone()?;
-    if *site.server != Server::Direct {
-        return Err(SiteError::server(
-            "Caddy takes no hand-off; it passes on what the gateway sends",
+pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
+    config.check_no_application()?;
+    if *config.send_mode != SendMode::Direct {
+        return Err(FrontError::send_mode(
+            "Caddy supports neither X-Accel-Redirect nor X-Sendfile",
             &["direct"],
         ));
     }
-    let Checked { front, gateway, url, printed_by, .. } = site;
-    // Caddy gets a certificate for a name by itself; for the port of plain HTTP it does not.
+    let Checked { front, gateway, url, printed_by, .. } = config;
+    // Caddy requests a certificate for a host name, except on plain HTTP.
     let (address, bind) = match &front.host {
         Host::Name(name) if front.port == 443 => (name.clone(), String::new()),
         Host::Name(name) => (format!("http://{name}:{}", front.port), String::new()),
@@ -21,15 +23,15 @@ pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
     };
     Ok(format!(
         "\
-# Private media behind Caddy: printed by `{printed_by}`. To be imported as it is, as in
+# Private media behind Caddy, printed by `{printed_by}`. Import it in the Caddyfile, e.g.
 # import /etc/caddy/private-media.caddy
 
 {address} {{
-{bind}\t# Who asks, and may they? The gateway knows, and sends the file. Do not `encode` what is below {url}.
+{bind}\t# The gateway authenticates and authorizes each request, and sends the file. Do not use `encode` below {url}.
 \thandle {url}* {{
 \t\treverse_proxy {gateway}
 \t}}
-\t# Your application, where it is at the same address, in place of the 404:
+\t# Your application, if it has the same address, replaces the 404:
 \t#reverse_proxy 127.0.0.1:9000
 \thandle {{
 \t\trespond 404

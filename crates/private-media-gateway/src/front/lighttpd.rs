@@ -1,29 +1,32 @@
-//! lighttpd's condition.
+//! The conditional block of lighttpd.
 
 use std::path::{Component, Path, PathBuf};
 
 use private_media::delivery::SendfileEncoding;
 
-use super::{Checked, Part, Server, SiteError};
+use super::checked::Checked;
+use super::config::FrontField;
+use super::error::FrontError;
+use crate::send_mode::SendMode;
 
-pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
-    site.alone()?;
-    let sends = match site.server {
-        Server::Direct => false,
-        Server::Apache(SendfileEncoding::Auto | SendfileEncoding::Encoded) => true,
-        Server::Apache(SendfileEncoding::Plain) => {
-            return Err(SiteError::new(Part::Encoding, "lighttpd decodes X-Sendfile", "write encoded"));
+pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
+    config.check_no_application()?;
+    let sends = match config.send_mode {
+        SendMode::Direct => false,
+        SendMode::Apache(SendfileEncoding::Auto | SendfileEncoding::Encoded) => true,
+        SendMode::Apache(SendfileEncoding::Plain) => {
+            return Err(FrontError::new(FrontField::Encoding, "lighttpd decodes X-Sendfile", "use encoded"));
         }
-        Server::Nginx(_) => {
-            return Err(SiteError::server(
-                "lighttpd knows no X-Accel-Redirect, but X-Sendfile",
+        SendMode::Nginx(_) => {
+            return Err(FrontError::send_mode(
+                "lighttpd supports X-Sendfile, not X-Accel-Redirect",
                 &["apache", "direct"],
             ));
         }
     };
-    let Checked { front, gateway, url, root, printed_by, .. } = site;
+    let Checked { front, gateway, url, root, printed_by, .. } = config;
     let (sendfile, links) = if sends { (sendfile(root), links(root)) } else { Default::default() };
-    // The name of a host is looked at inside the server's one address.
+    // lighttpd listens on one address; the host name is a condition inside it.
     let (begin, end) = match front.name() {
         Some(name) => {
             (format!("$HTTP[\"host\"] =~ \"^{}(:[0-9]+)?$\" {{\n", name.replace('.', "\\.")), "}\n")
@@ -33,28 +36,27 @@ pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
     let expression = url.replace('.', "\\.");
     Ok(format!(
         "\
-# Private media behind lighttpd: printed by `{printed_by}`. To be included as it is, as all of
-# /etc/lighttpd/conf-enabled/*.conf is in Debian. lighttpd has one address for everything: server.port = {port}
-# lighttpd's user has to be able to read what is in {root}.
+# Private media behind lighttpd, printed by `{printed_by}`. Debian includes
+# /etc/lighttpd/conf-enabled/*.conf. lighttpd listens on one port for all sites; requires: server.port = {port}
+# lighttpd's user needs read access to {root}.
 
 server.modules += ( \"mod_proxy\" )
-# Paths arrive as the client wrote them.
+# The request path is passed on unchanged.
 server.http-parseopts := ( \"url-normalize\" => \"disable\" )
-# A file that was replaced a moment ago is not sent as it was before.
+# A replaced file is not sent from a stale handle.
 server.stat-cache-engine = \"disable\"
 
 {begin}$HTTP[\"url\"] =~ \"^{expression}\" {{
-    # Who asks, and may they? The gateway knows.
+    # The gateway authenticates and authorizes each request.
     proxy.server = ( \"\" => ( (
         \"host\" => \"{host}\",
         \"port\" => {gateway_port},
 {sendfile}    ) ) )
-    # A download waits for its client, not on this disk.
+    # Slow downloads are not buffered on disk.
     server.stream-response-body = 2
-    # Any name is a name: Debian denies those that end in ~. A server without mod_access or mod_deflate warns that it does not
-    # know the key, and goes on.
+    # Debian denies names that end in ~. Without mod_access or mod_deflate, lighttpd warns about unknown keys and ignores them.
     url.access-deny = ( )
-    # Compressed content would have another entity tag, and no length.
+    # Compression would change the entity tag and drop the length.
     deflate.mimetypes = ( )
 {links}}}
 {end}",
@@ -66,14 +68,14 @@ server.stat-cache-engine = \"disable\"
 
 fn sendfile(root: &str) -> String {
     format!(
-        "        # The gateway has answered that this reader may have the file: lighttpd sends it, if it is below this folder.
+        "        # lighttpd sends the files that the gateway has authorized, if they are below this directory.
         \"x-sendfile\" => \"enable\",
         \"x-sendfile-docroot\" => ( \"{root}\" ),
 "
     )
 }
 
-/// lighttpd looks for links in the whole path, the root's own too.
+/// Returns whether links are refused. lighttpd checks the whole path, including the path of the root.
 fn links(root: &str) -> &'static str {
     let mut path = PathBuf::new();
     let has_link = Path::new(root).components().any(|component| {
@@ -81,9 +83,9 @@ fn links(root: &str) -> &'static str {
         matches!(component, Component::Normal(_)) && path.is_symlink()
     });
     if has_link {
-        "    # There is a link in the root's own path, so others cannot be refused: nobody but the application may make one below.\n"
+        "    # The path of the root contains a symbolic link, so lighttpd cannot refuse links: only the application may create links below it.\n"
     } else {
-        "    # The gateway names files without links; a link that is met now was put there since.
+        "    # The gateway resolves symbolic links, so a link here was created after the check.
     server.follow-symlink = \"disable\"\n"
     }
 }

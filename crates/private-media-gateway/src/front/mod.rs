@@ -1,39 +1,17 @@
-//! What a front server needs: `private-media config nginx|apache|lighttpd|caddy` prints it from the configuration in force, and
-//! whoever serves private media out of another program from a [`Site`].
+//! Configuration of front servers, printed by `private-media config nginx|apache|lighttpd|caddy`.
+//!
+//! Applications that serve private media themselves print it with [`FrontServer::block`], from a [`FrontConfig`].
 
 mod address;
 mod apache;
 mod caddy;
+mod checked;
+mod config;
+mod error;
 mod lighttpd;
 mod nginx;
-mod site;
-pub(crate) mod urls;
+mod server;
 
-use site::Checked;
-
-pub use site::{InternalUrl, Part, Server, Site, SiteError};
-
-/// A front server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are names")]
-pub enum Kind {
-    Nginx,
-    Apache,
-    Lighttpd,
-    Caddy,
-}
-
-/// Each by the name that `config` takes.
-pub const KINDS: [(&str, Kind); 4] =
-    [("nginx", Kind::Nginx), ("apache", Kind::Apache), ("lighttpd", Kind::Lighttpd), ("caddy", Kind::Caddy)];
-
-/// One whole server block, to be included as it is.
-pub fn block(site: &Site, kind: Kind) -> Result<String, SiteError> {
-    let site = Checked::new(site)?;
-    match kind {
-        Kind::Nginx => nginx::block(&site),
-        Kind::Apache => apache::block(&site),
-        Kind::Lighttpd => lighttpd::block(&site),
-        Kind::Caddy => caddy::block(&site),
-    }
-}
+pub use config::{FrontConfig, FrontField};
+pub use error::FrontError;
+pub use server::FrontServer;

@@ -1,61 +1,63 @@
-//! nginx's `server` block.
+//! The `server` block of nginx.
 
 use super::address::Host;
-use super::{Checked, InternalUrl, Server, SiteError};
+use super::checked::Checked;
+use super::error::FrontError;
+use crate::send_mode::{InternalUrl, SendMode};
 
-pub(super) fn block(site: &Checked<'_>) -> Result<String, SiteError> {
-    let location = match site.server {
-        Server::Direct => None,
-        Server::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
-        Server::Nginx(InternalUrl::FullPath) => Some(format!("{}/", site.root)),
-        Server::Apache(_) => {
-            return Err(SiteError::server("nginx knows no X-Sendfile", &["nginx", "direct"]));
+pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
+    let location = match config.send_mode {
+        SendMode::Direct => None,
+        SendMode::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
+        SendMode::Nginx(InternalUrl::FullPath) => Some(format!("{}/", config.root)),
+        SendMode::Apache(_) => {
+            return Err(FrontError::send_mode("nginx does not support X-Sendfile", &["nginx", "direct"]));
         }
     };
-    let (forgotten, internal) = location.map_or_else(Default::default, |location| internal(site, &location));
-    let Checked { front, gateway, url, root, idle, printed_by, .. } = site;
-    let who = site.who();
+    let (map, internal) = location.map_or_else(Default::default, |location| internal(config, &location));
+    let Checked { front, gateway, url, root, keep_alive, printed_by, .. } = config;
+    let upstream_name = config.upstream_name();
     let listen = match front.host {
         Host::Any | Host::Name(_) => front.port.to_string(),
         Host::Address(_) => format!("{}:{}", front.address(), front.port),
     };
     let name = front.name().map_or_else(String::new, |name| format!("    server_name {name};\n"));
-    let upstream = upstream(site);
-    let (application, forwarded) = application(site);
+    let upstream = upstream(config);
+    let (application, forwarded) = application(config);
     Ok(format!(
         "\
-# Private media behind nginx: printed by `{printed_by}`. To be included in nginx's http block, as all of
-# /etc/nginx/conf.d/*.conf is in Debian. nginx's user has to be able to read what is in {root}.
+# Private media behind nginx, printed by `{printed_by}`. Include it in nginx's http block; Debian includes
+# /etc/nginx/conf.d/*.conf there. nginx's user needs read access to {root}.
 
-{forgotten}upstream {upstream} {{
+{map}upstream {upstream} {{
     server {gateway};
     keepalive 32;
-    # Less than the {who} waits for the next request, so that nginx lets go first.
-    keepalive_timeout {idle}s;
+    # Shorter than the {upstream_name}'s own timeout, so that nginx closes idle connections first.
+    keepalive_timeout {keep_alive}s;
 }}
 
 server {{
     listen {listen};
-{name}    # A redirect names no host.
+{name}    # Redirects without a host name.
     absolute_redirect off;
 
-    # The most that one upload to your application may be; without this nginx takes 1 MiB.
+    # The largest upload to your application; nginx's default is 1 MiB.
     client_max_body_size 100m;
 
-{application}    # Who asks, and may they? The {who} knows. No location with a pattern, such as one for all pictures, takes over: ^~
+{application}    # The {upstream_name} authenticates and authorizes each request. ^~ keeps regular-expression locations, e.g. for images, from taking over.
     location ^~ {url} {{
-        # Nothing behind the name: so the path arrives as the client wrote it.
+        # Without a path after the upstream's name, so that the request path is passed on unchanged.
         proxy_pass http://{upstream};
         proxy_http_version 1.1;
         proxy_set_header Connection \"\";
-        # The sign-in form is accepted from this host only.
+        # The sign-in form is accepted only from this host.
         proxy_set_header Host $http_host;
-{forwarded}        # Long names make long headers.
+{forwarded}        # Long file names make long response headers.
         proxy_buffer_size 16k;
         proxy_buffers 8 16k;
-        # A download waits for its client, not on this disk.
+        # Slow downloads are not buffered on disk.
         proxy_max_temp_file_size 0;
-        # Nobody gets another's answer.
+        # Responses differ by user.
         proxy_cache off;
         gzip off;
         client_max_body_size 64k;
@@ -65,40 +67,40 @@ server {{
     ))
 }
 
-fn upstream(site: &Checked<'_>) -> String {
-    format!("private_media_{}", site.gateway.port())
+fn upstream(config: &Checked<'_>) -> String {
+    format!("private_media_{}", config.gateway.port())
 }
 
-/// The locations that have the rest of the site, and the fields that its application may believe.
-fn application(site: &Checked<'_>) -> (String, &'static str) {
-    const FORWARDED: &str = "        # It may believe these: what a client says of them goes.
+/// Returns the locations of the application, and the headers that it may trust.
+fn application(config: &Checked<'_>) -> (String, &'static str) {
+    const FORWARDED: &str = "        # Trusted by the application; client-supplied values are overwritten.
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Host $http_host;
 ";
-    let Some(address) = site.application else {
-        let example = "    # Your application, where it is at the same address:
+    let Some(address) = config.application else {
+        let example = "    # Your application, if it has the same address:
     #location / {
     #    proxy_pass http://127.0.0.1:9000;
     #    proxy_set_header Host $http_host;
-    #    proxy_ignore_headers X-Accel-Redirect;  # only the gateway hands off
+    #    proxy_ignore_headers X-Accel-Redirect;  # only the gateway may send it
     #}
 
 ";
         return (example.into(), "");
     };
-    let to = if address == site.gateway { upstream(site) } else { address.to_string() };
-    let public = site.public.as_ref().map_or_else(String::new, |(url, folder)| {
-        format!("    # For everybody.\n    location ^~ {url} {{\n        alias \"{folder}/\";\n    }}\n\n")
+    let to = if address == config.gateway { upstream(config) } else { address.to_string() };
+    let public = config.public.as_ref().map_or_else(String::new, |(url, folder)| {
+        format!("    # Public files.\n    location ^~ {url} {{\n        alias \"{folder}/\";\n    }}\n\n")
     });
     let application = format!(
-        "{public}    # Your application has the rest.
+        "{public}    # Your application serves all other URLs.
     location / {{
         proxy_pass http://{to};
         proxy_http_version 1.1;
         proxy_set_header Connection \"\";
         proxy_set_header Host $http_host;
-{FORWARDED}        # Only what is below the private URL hands off.
+{FORWARDED}        # Only the private URL may send X-Accel-Redirect.
         proxy_ignore_headers X-Accel-Redirect;
     }}
 
@@ -107,9 +109,10 @@ fn application(site: &Checked<'_>) -> (String, &'static str) {
     (application, FORWARDED)
 }
 
-/// The location that the gateway hands files off to, and what has to stand before the server for it.
-fn internal(site: &Checked<'_>, location: &str) -> (String, String) {
-    const LOST: [&str; 6] = [
+/// Returns the `map` block before the server, and the internal location from which nginx sends files.
+fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
+    /// Headers that nginx drops from an `X-Accel-Redirect` response.
+    const DROPPED: [&str; 6] = [
         "Vary",
         "X-Content-Type-Options",
         "Content-Security-Policy",
@@ -117,12 +120,12 @@ fn internal(site: &Checked<'_>, location: &str) -> (String, String) {
         "Referrer-Policy",
         "X-Request-Id",
     ];
-    /// Of the middleware of an application.
-    const LOST_OF_APPLICATIONS: [&str; 3] =
+    /// Dropped headers that an application's middleware sets.
+    const DROPPED_OF_APPLICATIONS: [&str; 3] =
         ["X-Frame-Options", "Strict-Transport-Security", "Cross-Origin-Opener-Policy"];
-    let who = site.who();
-    let more = if site.application == Some(site.gateway) { &LOST_OF_APPLICATIONS[..] } else { &[] };
-    let added: String = LOST
+    let upstream_name = config.upstream_name();
+    let more = if config.is_served_by_application() { &DROPPED_OF_APPLICATIONS[..] } else { &[] };
+    let added: String = DROPPED
         .iter()
         .chain(more)
         .map(|name| {
@@ -130,11 +133,11 @@ fn internal(site: &Checked<'_>, location: &str) -> (String, String) {
             format!("        add_header {name} $upstream_http_{variable} always;\n")
         })
         .collect();
-    let root = &site.root;
-    let variable = format!("private_media_{}_cache_control", site.gateway.port());
-    let forgotten = format!(
+    let root = &config.root;
+    let variable = format!("private_media_{}_cache_control", config.gateway.port());
+    let map = format!(
         "\
-# Of an answer that is 412 nginx forgets what it keeps of the others.
+# nginx drops Cache-Control from 412 responses; restore it.
 map $status ${variable} {{
     412 $upstream_http_cache_control;
 }}
@@ -143,26 +146,26 @@ map $status ${variable} {{
     );
     let internal = format!(
         "
-    # The {who} has answered that this reader may have the file: here are its bytes.
+    # nginx sends the files that the {upstream_name} has authorized.
     location ^~ \"{location}\" {{
-        # No request of a client gets here.
+        # Not reachable by clients.
         internal;
-        # A slash at the end of both, or `..` leads out.
+        # Both with a trailing slash, or `..` escapes the directory.
         alias \"{root}/\";
-        # The {who} names files without links; a link that is met now was put there since.
+        # The {upstream_name} resolves symbolic links, so a link here was created after the check.
         disable_symlinks on \"from={root}/\";
         autoindex off;
-        # A file that was replaced a moment ago is not sent as it was before.
+        # A replaced file is not sent from a stale handle.
         open_file_cache off;
-        # As many ranges as the gateway itself takes.
+        # The same limit as in the gateway.
         max_ranges 16;
         sendfile on;
         tcp_nopush on;
         gzip off;
-        # What nginx keeps of the {who}'s answer is its type, disposition and Cache-Control; these it would lose.
+        # nginx keeps only Content-Type, Content-Disposition and Cache-Control of the {upstream_name}'s response; restore the others.
 {added}        add_header Cache-Control ${variable} always;
     }}
 "
     );
-    (forgotten, internal)
+    (map, internal)
 }

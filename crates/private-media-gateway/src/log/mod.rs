@@ -7,6 +7,7 @@ mod queue;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
@@ -14,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use json::JsonLine;
@@ -28,20 +30,23 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The queue of this process, once there is a log.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// Writes events and panics to standard error from now on. If the process has a log already, it stays.
-pub(crate) fn to_stderr(filter: &str) -> io::Result<()> {
+/// Starts the log on standard error: text at a terminal, JSON elsewhere. If the process has a log already, it stays.
+///
+/// The filter is `error`, `warn`, `info`, `debug` or `trace`, or a filter of [`EnvFilter`]. The level `info` logs each request.
+pub fn to_stderr(filter: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(check_filter(filter)?).unwrap_or_default();
     let is_terminal = io::stderr().is_terminal();
     let report: Report = if is_terminal { text_report } else { json::dropped_report };
     let queue = Arc::new(Queue::new(CAPACITY, report));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter_of(filter))
+        .with_env_filter(filter)
         .with_writer(Lines(Arc::clone(&queue)))
         // It would print to standard error by itself.
         .log_internal_errors(false);
     let installed =
         if is_terminal { log.with_target(false).try_init() } else { log.event_format(JsonLine).try_init() };
     if installed.is_ok() {
-        writer::spawn(Arc::clone(&queue))?;
+        writer::spawn(Arc::clone(&queue)).map_err(LogError::Start)?;
         let _ = QUEUE.set(queue);
         // The default hook prints: several lines of text between others, and it waits for a reader that stands still.
         std::panic::set_hook(Box::new(log_panic));
@@ -67,8 +72,40 @@ pub(crate) fn print(line: fmt::Arguments) {
     }
 }
 
-fn filter_of(filter: &str) -> EnvFilter {
-    EnvFilter::try_new(filter).unwrap_or_default()
+/// Checks a log filter.
+pub(crate) fn check_filter(filter: &str) -> Result<String, LogError> {
+    // `EnvFilter` takes a single unknown word for a module name and silences everything else.
+    let is_valid = filter.parse::<LevelFilter>().is_ok()
+        || (filter.contains('=') && filter.parse::<EnvFilter>().is_ok());
+    if is_valid { Ok(filter.to_owned()) } else { Err(LogError::Filter) }
+}
+
+/// Why the log cannot be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The filter is invalid.
+    Filter,
+    /// The thread that writes the log cannot be started.
+    Start(io::Error),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filter => f.write_str("invalid log filter; expected error, warn, info, debug or trace"),
+            Self::Start(error) => write!(f, "cannot start the thread that writes the log: {error}"),
+        }
+    }
+}
+
+impl Error for LogError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Filter => None,
+            Self::Start(error) => Some(error),
+        }
+    }
 }
 
 fn log_panic(panic: &PanicHookInfo) {

@@ -19,61 +19,61 @@ fn what_is_wrong_is_one_line() {
     for (arguments, parts) in [
         (
             &["--root", "nowhere"][..],
-            &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"][..],
+            &["--root \"nowhere\"", "no such directory", "mkdir -p -m 750 nowhere"][..],
         ),
-        (&["--root", "file"], &["--root \"file\"", "not a folder"]),
+        (&["--root", "file"], &["--root \"file\"", "not a directory"]),
         (
             &["--root", "media/private", "--public", "media"],
-            &["--root \"media/private\"", "serves to everybody", "move it"],
+            &["--root \"media/private\"", "inside the public directory", "move it"],
         ),
         (
             &["--root", "link/private", "--public", "media"],
-            &["--root \"link/private\"", "serves to everybody"],
+            &["--root \"link/private\"", "inside the public directory"],
         ),
-        (&["--root", "media", "--public", "link"], &["--root \"media\"", "serves to everybody"]),
-        (&["--public", "private/media"], &["--public \"private/media\"", "lies in the private root"]),
-        (&["--public", "none"], &["--public \"none\"", "no such folder"]),
+        (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public directory"]),
+        (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
+        (&["--public", "none"], &["--public \"none\"", "no such directory"]),
         (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
-        (&["--listen", "nowhere"], &["--listen \"nowhere\"", "HOST:PORT"]),
-        (&["--listen", "127.0.0.1:99999"], &["--listen \"127.0.0.1:99999\"", "HOST:PORT"]),
-        (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "nothing can listen there"]),
-        (&["--url", "private"], &["--url \"private\"", "slash on both sides"]),
-        (&["--url", "/a b/"], &["--url \"/a b/\"", "slash on both sides"]),
-        (&["--url", "/../"], &["--url \"/../\"", "slash on both sides"]),
-        (&["--grant", "cars"], &["--grant \"cars\"", "TEMPLATE=WHOM"]),
+        (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
+        (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
+        (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "cannot listen on this address"]),
+        (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
+        (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
+        (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
+        (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=WHOM"]),
         (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
         (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
-        (&["--root", "."], &["accounts.toml", "lies in the private root", "move it"]),
-        (&["--log", "verbose"], &["--log \"verbose\"", "info"]),
-        (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "over a year"]),
-        (&["--cache-ttl", "5"], &["--cache-ttl \"5\"", "such as 5s"]),
-        (&["--session-lifetime", "0s"], &["--session-lifetime \"0s\"", "more than nothing"]),
-        (&["--session-lifetime", "2y"], &["--session-lifetime \"2y\"", "over a year"]),
-        (&["--workers", "0"], &["--workers \"0\"", "at least 1"]),
-        (&["--max-connections", "none"], &["--max-connections \"none\"", "at least 1"]),
+        (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),
+        (&["--log", "verbose"], &["\"verbose\" for --log", "info"]),
+        (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "longer than a year"]),
+        (&["--cache-ttl", "5"], &["\"5\" for --cache-ttl", "missing unit, e.g. 5s"]),
+        (&["--session-lifetime", "0s"], &["\"0s\" for --session-lifetime", "greater than zero"]),
+        (&["--session-lifetime", "2y"], &["\"2y\" for --session-lifetime", "longer than a year"]),
+        (&["--workers", "0"], &["\"0\" for --workers", "at least 1"]),
+        (&["--max-connections", "none"], &["\"none\" for --max-connections", "at least 1"]),
         (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
-        (&["--min-rate", "-1"], &["--min-rate", "bytes a second"]),
-        (&["--debug=maybe"], &["--debug \"maybe\"", "true or false"]),
-        (&["--mode", "iis"], &["--mode \"iis\"", "direct, nginx and apache"]),
-        (&["--sendfile-encoding", "utf-8"], &["--sendfile-encoding \"utf-8\"", "auto, plain or encoded"]),
+        (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
+        (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
+        (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
+        (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
         (
             &["--internal-url", "internal"],
-            &["--internal-url \"internal\"", "slash on both sides", "full-path"],
+            &["\"internal\" for --internal-url", "slash on both sides", "full-path"],
         ),
-        (&["--internal-url", "/a/../"], &["--internal-url \"/a/../\"", "slash on both sides"]),
-        (&["--mode", "nginx", "--internal-url", "/private/"], &["lie in one another", "/private/-/files/"]),
-        (&["--mode", "nginx", "--internal-url", "/private/x/"], &["lie in one another", "/private/-/files/"]),
-        (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["lie in one another"]),
-        (&["--mode", "nginx", "--url", "/"], &["lie in one another", "/-/files/"]),
+        (&["--internal-url", "/a/../"], &["\"/a/../\" for --internal-url", "slash on both sides"]),
+        (&["--mode", "nginx", "--internal-url", "/private/"], &["overlap", "/private/-/files/"]),
+        (&["--mode", "nginx", "--internal-url", "/private/x/"], &["overlap", "/private/-/files/"]),
+        (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["overlap"]),
+        (&["--mode", "nginx", "--url", "/"], &["overlap", "/-/files/"]),
         (
             &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
-            &["--internal-url \"full-path\"", "lie in one another"],
+            &["--internal-url \"full-path\"", "overlap"],
         ),
-        (&["--identity", "jwt"], &["--identity \"jwt\"", "accounts"]),
-        (&["--state", "state.db"], &["--state \"…\"", "sqlite:PATH"]),
-        (&["--log", "a=b=c"], &["--log \"a=b=c\"", "info"]),
+        (&["--identity", "jwt"], &["\"jwt\" for --identity", "accounts"]),
+        (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
+        (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
         (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
-        (&["--root", "a\nb"], &["no such folder"]),
+        (&["--root", "a\nb"], &["no such directory"]),
     ] {
         let arguments = [&["serve"], arguments].concat();
         // A value that begins with a dash is given with its flag.
@@ -91,23 +91,26 @@ fn what_is_wrong_is_one_line() {
 fn what_is_wrong_in_a_file_is_one_line() {
     let place = Place::new();
     for (text, parts) in [
-        ("rot = \"x\"", &["no key \"rot\"", "did you mean root"][..]),
-        ("[identity]\nacounts = \"x\"", &["no key \"identity.acounts\"", "identity.accounts"]),
-        ("[nonsense]\na = 1", &["no key \"nonsense.a\"", "remove it"]),
-        ("listen = 8000", &["listen = 8000", "in quotes"]),
-        ("debug = \"yes\"", &["debug = \"yes\"", "true or false"]),
-        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
-        ("[limits]\nmax_connections = \"many\"", &["limits.max_connections = \"many\"", "a number"]),
-        ("[limits]\nmax_connections = 0", &["limits.max_connections = \"0\"", "at least 1"]),
-        ("public = \"media\"", &["public = \"media\"", "in brackets"]),
+        ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
+        ("[identity]\nacounts = \"x\"", &["unknown key \"identity.acounts\"", "identity.accounts"]),
+        ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
+        ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
+        ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),
+        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such directory"]),
+        (
+            "[limits]\nmax_connections = \"many\"",
+            &["invalid value \"many\" for limits.max_connections", "a number"],
+        ),
+        ("[limits]\nmax_connections = 0", &["invalid value \"0\" for limits.max_connections", "at least 1"]),
+        ("public = \"media\"", &["invalid value \"media\" for public", "an array"]),
         ("[grant]\npath = \"a\"\nto = [\"staff\"]", &["[[grant]]"]),
         ("[[grant]]\npath = \"a\"", &["grant", "to = "]),
-        ("[[grant]]\npath = \"a\"\nto = [\"staff\"]\nextra = 1", &["nothing else"]),
+        ("[[grant]]\npath = \"a\"\nto = [\"staff\"]\nextra = 1", &["no other key"]),
         ("[[grant]]\npath = \"{*f}\"\nto = [\"nobody\"]", &["\"nobody\""]),
-        ("[[grant]]\npath = \"a\"\nto = [\"user:x=everyone\"]", &["write path"]),
-        ("[[grant]]\npath = \"a\"\nto = [\"group:a,everyone\"]", &["write path"]),
-        ("root = ", &["line 1", "not TOML"]),
-        ("root = \"a\"\nroot = \"b\"", &["line 2", "not TOML"]),
+        ("[[grant]]\npath = \"a\"\nto = [\"user:x=everyone\"]", &["expected path"]),
+        ("[[grant]]\npath = \"a\"\nto = [\"group:a,everyone\"]", &["expected path"]),
+        ("root = ", &["line 1: invalid TOML"]),
+        ("root = \"a\"\nroot = \"b\"", &["line 2: invalid TOML"]),
     ] {
         place.write("private-media.toml", text);
         let line = place.refusal(&["serve"]);
@@ -166,7 +169,7 @@ fn the_nearest_wins() {
     let mut command = program();
     command.args(["serve"]).current_dir(place.path("")).env("PRIVATE_MEDIA_URL", "nonsense");
     let line = refusal(&command.output().unwrap());
-    assert!(line.contains("PRIVATE_MEDIA_URL=\"nonsense\""), "{line}");
+    assert!(line.contains("invalid value \"nonsense\" for PRIVATE_MEDIA_URL"), "{line}");
 }
 
 /// What is shown is a file that says the same, whatever the settings are.
@@ -236,11 +239,9 @@ fn help_names_every_setting() {
 fn a_full_path_below_the_private_url() {
     let place = Place::new();
     let full_path = ["serve", "--mode", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
-    for (root, says) in [
-        ("/usr", "lie in one another"),
-        ("/usr/lib/..", "lie in one another"),
-        ("none/../private", "no such folder"),
-    ] {
+    for (root, says) in
+        [("/usr", "overlap"), ("/usr/lib/..", "overlap"), ("none/../private", "no such directory")]
+    {
         let line = place.refusal(&[&full_path[..], &["--root", root]].concat());
         assert!(line.contains(says), "{root}: {line}");
     }
@@ -253,18 +254,18 @@ fn front_servers_that_make_no_sense() {
     for (arguments, parts) in [
         (&["nginx", "--front", "example.org"][..], &["--front \"example.org\"", "HOST:PORT"][..]),
         (&["nginx", "--front", "a;b:80"], &["--front \"a;b:80\"", "HOST:PORT"]),
-        (&["nginx", "--listen", "127.0.0.1:0"], &["--listen \"127.0.0.1:0\"", "know the port"]),
-        (&["nginx", "--mode", "apache"], &["--mode \"apache\"", "X-Sendfile", "nginx, or direct"]),
-        (&["apache", "--mode", "nginx"], &["--mode \"nginx\"", "X-Accel-Redirect", "apache, or direct"]),
+        (&["nginx", "--listen", "127.0.0.1:0"], &["--listen \"127.0.0.1:0\"", "cannot know port 0"]),
+        (&["nginx", "--mode", "apache"], &["--mode \"apache\"", "X-Sendfile", "use nginx or direct"]),
+        (&["apache", "--mode", "nginx"], &["--mode \"nginx\"", "X-Accel-Redirect", "use apache or direct"]),
         (&["lighttpd", "--mode", "nginx"], &["--mode \"nginx\"", "apache"]),
         (
             &["lighttpd", "--mode", "apache", "--sendfile-encoding", "plain"],
-            &["--sendfile-encoding \"plain\"", "write encoded"],
+            &["--sendfile-encoding \"plain\"", "use encoded"],
         ),
-        (&["caddy", "--mode", "nginx"], &["--mode \"nginx\"", "write direct"]),
-        (&["nginx", "--root", "a$b"], &["--root \"a$b\"", "cannot be written", "a link will do"]),
-        (&["apache", "--root", "/"], &["--root \"/\"", "whole machine"]),
-        (&["apache", "--url", "nonsense"], &["--url \"nonsense\"", "slash on both sides"]),
+        (&["caddy", "--mode", "nginx"], &["--mode \"nginx\"", "use direct"]),
+        (&["nginx", "--root", "a$b"], &["--root \"a$b\"", "cannot be quoted", "symbolic link"]),
+        (&["apache", "--root", "/"], &["--root \"/\"", "whole file system"]),
+        (&["apache", "--url", "nonsense"], &["\"nonsense\" for --url", "slash on both sides"]),
     ] {
         let line = place.refusal(&[&["config"], arguments].concat());
         assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");

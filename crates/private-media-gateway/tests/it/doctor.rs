@@ -320,9 +320,9 @@ fn invalid_urls_are_refused() {
         (&["--url", "www.example.org"], &["--url \"www.example.org\"", "write scheme and host"]),
         (&["--url", "ftp://example.org"], &["--url \"ftp://example.org\"", "write scheme and host"]),
         (&["--url", "/private/"], &["--url \"/private/\"", "write scheme and host"]),
-        (&["--private-url", "private"], &["--private-url \"private\"", "slash on both sides"]),
+        (&["--private-url", "private"], &["\"private\" for --private-url", "slash on both sides"]),
         (&["--private-url", "/p/", "--url", "http://example.org/private/"], &["/p/", "--private-url"]),
-        (&["--listen", "nowhere"], &["--listen \"nowhere\""]),
+        (&["--listen", "nowhere"], &["\"nowhere\" for --listen"]),
     ] {
         let line = place.refusal(&[&["doctor"], arguments].concat());
         assert!(parts.iter().all(|part| line.contains(part)), "{line}");
@@ -330,7 +330,7 @@ fn invalid_urls_are_refused() {
     let mut command = program();
     command.arg("doctor").current_dir(place.path("")).env("PRIVATE_MEDIA_URL", "nonsense");
     let line = refusal(&command.output().unwrap());
-    assert!(line.contains("PRIVATE_MEDIA_URL=\"nonsense\""), "{line}");
+    assert!(line.contains("invalid value \"nonsense\" for PRIVATE_MEDIA_URL"), "{line}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn check_names_the_link() {
 fn another_value_is_refused() {
     let place = place();
     let line = place.refusal(&["serve", "--follow-links=maybe"]);
-    assert!(line.contains("--follow-links \"maybe\"") && line.contains("true or false"), "{line}");
+    assert!(line.contains("\"maybe\" for --follow-links") && line.contains("true or false"), "{line}");
     place.write("private-media.toml", "[storage]\nfollow_links = \"yes\"\n");
     let line = place.refusal(&["serve"]);
     assert!(line.contains("storage.follow_links"), "{line}");

@@ -157,12 +157,12 @@ fn a_folder_that_no_gateway_would_start_with_is_not_served() {
         (
             "one with the accounts in it",
             |place| symlink(place.path(""), place.path("private")).unwrap(),
-            "it lies in the private root",
+            "is inside the root",
         ),
         (
             "one in a public folder",
             |place| symlink("public/private", place.path("private")).unwrap(),
-            "which the application serves to everybody",
+            "the root is inside the public directory",
         ),
     ];
     for (what, change, reason) in changes {

@@ -217,7 +217,7 @@ fn wait_for_gateways(server: &mut Server) {
     let output = account(&["account", "remove", "bob", "--wait", "--wait-timeout", "300ms"]);
     let problem = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{problem}");
-    assert!(problem.contains("is changed, but") && problem.contains("no running gateway"), "{problem}");
+    assert!(problem.contains("was changed, but") && problem.contains("no running gateway"), "{problem}");
 
     let (here, there) = (serve(&place, server, "1s"), serve(&place, server, "1s"));
     assert_eq!(there.get("/private/cars/7/photo.jpg", "alice").status, 200);
@@ -253,7 +253,7 @@ fn stores_that_are_refused() {
         ("sqlite:folder", &["directory"]),
         ("sqlite:garbage.db", &["not a database", "restore it"]),
         ("sqlite:open.db", &["chmod 600"]),
-        ("sqlite:private/state.db", &["lies in the private root", "move it"]),
+        ("sqlite:private/state.db", &["is inside the root", "move it"]),
         ("postgres://shop:secret@127.0.0.1:9/x", &["shop:…@127.0.0.1", "refused"]),
     ] {
         let line = place.refusal(&["serve", "--listen", "127.0.0.1:0", "--state", state]);
@@ -264,7 +264,7 @@ fn stores_that_are_refused() {
     // A bad default names the setting as well.
     std::fs::create_dir(place.path("state.db")).unwrap();
     let line = place.refusal(&["serve", "--listen", "127.0.0.1:0"]);
-    assert!(line.contains("sqlite:state.db") && line.contains("the default; --state changes it"), "{line}");
+    assert!(line.contains("sqlite:state.db") && line.contains("default; change it with --state"), "{line}");
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn the_default_is_beside_the_configuration() {
 fn state_in_memory_says_what_it_means() {
     let place = Place::new();
     let gateway = place.serve(&["--state", "memory"]);
-    until("a warning", || gateway.log().contains("sign-outs are forgotten at a restart"));
+    until("a warning", || gateway.log().contains("sign-outs are lost at a restart"));
     let cookie = sign_in(&gateway, "alice");
     assert_eq!(sign_out(&gateway, &cookie).status, 303);
     assert_eq!(status(&gateway, &cookie), 404);

@@ -81,7 +81,8 @@ impl Delivery for NginxXAccelRedirect {
 /// The name handed off is that of the file that the storage opened beneath its root, without a link in it. A file that has
 /// none, or none that the [`SendfileEncoding`] can say, is sent [`Direct`].
 ///
-/// ```
+#[cfg_attr(feature = "local", doc = "```")]
+#[cfg_attr(not(feature = "local"), doc = "```ignore")]
 /// use private_media::delivery::ApacheXSendfile;
 /// use private_media::{LocalStorage, PrivateMedia};
 ///

@@ -1,10 +1,12 @@
 //! Who asks? [`Identify`] answers with an [`Identity`].
 
 mod cookie;
+mod cross_site;
 mod extension;
 mod secret_file;
 mod user;
 
+#[cfg(feature = "accounts")]
 pub mod accounts;
 
 use std::fmt;
@@ -16,9 +18,12 @@ use http::StatusCode;
 use http::header::HeaderName;
 use http::request::Parts;
 
+#[cfg(feature = "accounts")]
 pub use accounts::Accounts;
 pub use cookie::single_cookie;
+#[cfg(feature = "accounts")]
 use cookie::single_cookie_bytes;
+pub use cross_site::is_cross_site;
 pub use extension::FromExtensions;
 pub use secret_file::read_secret_file;
 pub use user::{Identity, User};

@@ -1,5 +1,6 @@
 //! Where are the bytes? A [`Storage`] opens them for a [`Permit`].
 
+#[cfg(feature = "local")]
 mod local;
 mod memory;
 mod name;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
+#[cfg(feature = "local")]
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 pub use name::{alternative_name, safe_name};
@@ -188,6 +190,7 @@ impl MediaFile {
     }
 
     /// The same file, its bytes reached in another way.
+    #[cfg(feature = "local")]
     fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
         Self { known: Arc::clone(&self.known), bytes }
     }
@@ -300,6 +303,7 @@ impl StorageError {
     }
 
     /// [`StorageError::NotFound`] for this reason, with the error that the operating system has for it.
+    #[cfg(feature = "local")]
     fn not_found_as(reason: impl fmt::Display, source: impl Into<io::Error>) -> Self {
         Self::NotFound { reason: reason.to_string(), source: Some(source.into()) }
     }

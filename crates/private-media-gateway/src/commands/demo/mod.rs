@@ -15,22 +15,26 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post, put};
 use axum::{Form, Router};
+use clap::{Arg, ArgMatches, Command};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use maud::Markup;
-use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount, is_cross_site};
+use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
+use private_media::identity::is_cross_site;
 use private_media::{
     Accounts, Grants, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, StorageError,
     User, storage,
 };
 
+use crate::addresses;
 use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::output;
 use crate::site::Site;
+use crate::startup::{start_log, text};
 use crate::state::{self, StateUrl};
 use crate::workers;
 use pages::Person;
@@ -57,11 +61,26 @@ const FILES: [(Person, &str, &[u8]); 6] = [
     (CAROL, "pickup.jpg", include_bytes!("../../../assets/pickup.jpg")),
 ];
 
-/// Runs the demo until the signal to stop; nothing of it stays.
-pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
+pub(crate) fn command() -> Command {
+    Command::new("demo").about("Serve a demo site with private photos on a temporary root").arg(
+        Arg::new("listen")
+            .long("listen")
+            .value_name("ADDR")
+            .default_value("127.0.0.1:8000")
+            .help("Address to listen on, as HOST:PORT; port 0 picks a free one"),
+    )
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    start_log("warn")?;
+    serve(text(matches, "listen"))
+}
+
+/// Serves the demo until the signal to stop, and removes its files.
+fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     let error = |problem: &dyn std::fmt::Display| ConfigError::new(format!("demo: {problem}"));
-    let address = crate::config::addresses(listen)
-        .map_err(|problem| ConfigError::new(format!("--listen {listen:?}: {problem}")))?;
+    let address = addresses::resolve(listen)
+        .map_err(|problem| ConfigError::new(format!("invalid value {listen:?} for --listen: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
     let limits =
         Limits { max_connections: 1000, shutdown_timeout: Duration::from_secs(2), ..Limits::default() };
@@ -87,7 +106,7 @@ pub(crate) fn run(listen: &str) -> Result<ExitCode, ConfigError> {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
-            "--listen {listen:?}: {cause}; choose another address, or port 0 for a free one"
+            "--listen {listen:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         ))),
         Err(GatewayError::OpenFiles(cause)) => Err(error(&cause)),
         Err(GatewayError::Start(error)) => {

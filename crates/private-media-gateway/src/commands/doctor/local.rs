@@ -8,8 +8,9 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
-use crate::config::{Config, Django, Source, is_inside};
-use crate::front::Server;
+use crate::config::{Config, Django, Source};
+use crate::folders::is_inside;
+use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.
 const WEB_ROOTS: [&str; 9] = [
@@ -56,7 +57,7 @@ pub(super) fn root(config: &Config) -> Findings {
         let message = format!("{seen}: every user of this machine can enter it, without the gateway");
         problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     }
-    if mode & 0o020 != 0 && config.server != Server::Direct && mode & 0o2000 == 0 {
+    if mode & 0o020 != 0 && config.send_mode != SendMode::Direct && mode & 0o2000 == 0 {
         let group = group_name(metadata.gid());
         let message =
             format!("{seen}: group {group} can write to it, but the front server only needs to read");
@@ -96,7 +97,7 @@ fn mount_points(table: &str) -> Vec<PathBuf> {
 pub(super) fn listen(config: &Config) -> Findings {
     let open: Vec<_> = config.listen.iter().filter(|address| !address.ip().is_loopback()).collect();
     match open.first() {
-        Some(address) if config.server != Server::Direct => vec![Finding::problem(
+        Some(address) if config.send_mode != SendMode::Direct => vec![Finding::problem(
             format!("the gateway listens on {address}, so clients can bypass the front server"),
             "listen = \"127.0.0.1:8000\", or close the port in a firewall",
         )],

@@ -17,6 +17,7 @@ use std::io;
 use std::process::ExitCode;
 use std::task::Poll;
 
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::canary::{Canaries, Nonces, PREFIX};
@@ -25,8 +26,9 @@ use self::outside::Probe;
 use self::probe_accounts::ProbeAccounts;
 use self::report::{Finding, Findings, Report};
 use self::target::Target;
-use crate::config::{Config, ConfigError};
-use crate::front::Server;
+use crate::config::{self, Config, ConfigError, Scope};
+use crate::send_mode::SendMode;
+use crate::startup::{load, start_log};
 use crate::{identity, log, open, runtime};
 
 /// The name of a check, and its function.
@@ -45,8 +47,29 @@ const LOCAL: [LocalCheck; 9] = [
     ("space", local::space),
 ];
 
+pub(crate) fn command() -> Command {
+    let url = Arg::new(config::PUBLIC_URL)
+        .long("url")
+        .value_name("URL")
+        .help("Public URL of the site, e.g. https://www.example.org");
+    let json =
+        Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the findings as a JSON array");
+    Command::new("doctor")
+        .about("Check the running deployment from outside for leaks; exit code 0 if it is private, 1 if not")
+        .args([url, json])
+        .args(config::args(Scope::Deployment))
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    start_log("error")?;
+    let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
+    let code = check(&load(matches)?, url, matches.get_flag("json"));
+    log::flush(log::FLUSH_TIMEOUT);
+    code
+}
+
 /// Runs all checks, prints the findings, and returns the exit code.
-pub(crate) fn run(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, ConfigError> {
+fn check(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, ConfigError> {
     let target = url.map(|url| {
         Target::parse(url, &config.url)
             .map_err(|problem| ConfigError::new(format!("--url {url:?}: {problem}")))
@@ -82,7 +105,7 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         report.add("outside", vec![Finding::note(note)]);
     }
     let target = target.or_else(|| {
-        let is_front = config.server == Server::Direct;
+        let is_front = config.send_mode == SendMode::Direct;
         gateway.as_ref().filter(|_| is_front).map(|gateway| gateway.target.clone())
     });
     let prepared = match target {

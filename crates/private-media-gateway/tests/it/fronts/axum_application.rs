@@ -7,7 +7,7 @@ use private_media::delivery::{ApacheXSendfile, NginxXAccelRedirect};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::{Accounts, Delivery, Grants, LocalStorage, PrivateMedia};
 
-use super::server::{Front, Installed, Kind, free_address};
+use super::server::{Front, FrontServer, Installed, free_address};
 use super::{ask, fill, names, printed, url};
 use crate::support::{GRANT, Place, credentials};
 
@@ -33,7 +33,7 @@ fn serve(
     })
 }
 
-fn check(kind: Kind, arguments: &[&str], delivery: fn(&Path) -> Box<dyn Delivery>) {
+fn check(kind: FrontServer, arguments: &[&str], delivery: fn(&Path) -> Box<dyn Delivery>) {
     if !kind.is_here() {
         return;
     }
@@ -82,17 +82,17 @@ fn check(kind: Kind, arguments: &[&str], delivery: fn(&Path) -> Box<dyn Delivery
 
 #[test]
 fn behind_nginx() {
-    check(Kind::Nginx, &["--mode", "nginx"], |_| {
+    check(FrontServer::Nginx, &["--mode", "nginx"], |_| {
         Box::new(NginxXAccelRedirect::new("/private-media-internal/"))
     });
 }
 
 #[test]
 fn behind_apache() {
-    check(Kind::Apache, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
+    check(FrontServer::Apache, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }
 
 #[test]
 fn behind_lighttpd() {
-    check(Kind::Lighttpd, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
+    check(FrontServer::Lighttpd, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }

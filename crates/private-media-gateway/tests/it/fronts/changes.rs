@@ -1,10 +1,10 @@
 //! A file that changes under its name is sent as it is now.
 
-use super::server::{Installed, Kind, open_to_all};
+use super::server::{FrontServer, Installed, open_to_all};
 use super::{Deployment, ask, url};
 use crate::support::credentials;
 
-fn check(kind: Kind, arguments: &[&str]) {
+fn check(kind: FrontServer, arguments: &[&str]) {
     if !kind.is_here() {
         return;
     }
@@ -31,21 +31,21 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--mode", "nginx"]);
+    check(FrontServer::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--mode", "apache"]);
+    check(FrontServer::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--mode", "apache"]);
+    check(FrontServer::Lighttpd, &["--mode", "apache"]);
 }
 
 /// Where the gateway sends, it may send what a file was a moment ago, unless told to look each time.
 #[test]
 fn caddy() {
-    check(Kind::Caddy, &["--revalidate-after", "0s"]);
+    check(FrontServer::Caddy, &["--revalidate-after", "0s"]);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::server::{Installed, Kind};
+use super::server::{FrontServer, Installed};
 use super::{Deployment, answer, ask, cases, different, url};
 use crate::support::{Answer, credentials};
 
@@ -10,7 +10,7 @@ use crate::support::{Answer, credentials};
 type Row = (String, String);
 
 /// Asks everything of both; what differs has to be what the documentation's table says of this server.
-fn check(server: &str, kind: Kind, arguments: &[&str]) {
+fn check(server: &str, kind: FrontServer, arguments: &[&str]) {
     if !kind.is_here() {
         return;
     }
@@ -58,50 +58,50 @@ fn documented(server: &str) -> BTreeSet<Row> {
 
 #[test]
 fn nginx() {
-    check("nginx", Kind::Nginx, &["--mode", "nginx"]);
+    check("nginx", FrontServer::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn nginx_full_path() {
-    check("nginx", Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
+    check("nginx", FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
 }
 
 #[test]
 fn nginx_as_a_proxy() {
-    check("nginx, direct", Kind::Nginx, &[]);
+    check("nginx, direct", FrontServer::Nginx, &[]);
 }
 
 #[test]
 fn apache() {
-    check("Apache", Kind::Apache, &["--mode", "apache"]);
+    check("Apache", FrontServer::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn apache_plain() {
-    check("Apache", Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
+    check("Apache", FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
 }
 
 #[test]
 fn apache_as_a_proxy() {
-    check("Apache, direct", Kind::Apache, &[]);
+    check("Apache, direct", FrontServer::Apache, &[]);
 }
 
 #[test]
 fn lighttpd() {
-    check("lighttpd", Kind::Lighttpd, &["--mode", "apache"]);
+    check("lighttpd", FrontServer::Lighttpd, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd_encoded() {
-    check("lighttpd", Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
+    check("lighttpd", FrontServer::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
 }
 
 #[test]
 fn lighttpd_as_a_proxy() {
-    check("lighttpd, direct", Kind::Lighttpd, &[]);
+    check("lighttpd, direct", FrontServer::Lighttpd, &[]);
 }
 
 #[test]
 fn caddy() {
-    check("Caddy, direct", Kind::Caddy, &[]);
+    check("Caddy, direct", FrontServer::Caddy, &[]);
 }

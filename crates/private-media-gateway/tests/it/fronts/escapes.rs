@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 
-use super::server::{Front, Installed, Kind, free_address};
+use super::server::{Front, FrontServer, Installed, free_address};
 use super::{Deployment, ask, fill, printed};
 use crate::support::{Place, credentials};
 
@@ -29,7 +29,7 @@ fn hands_off(field: String) -> SocketAddr {
     address
 }
 
-fn answer(kind: Kind, place: &Place, field: String, arguments: &[&str]) -> (u16, String) {
+fn answer(kind: FrontServer, place: &Place, field: String, arguments: &[&str]) -> (u16, String) {
     let address = free_address();
     let block = printed(place, kind, address, hands_off(field), arguments);
     let front = Front::start(kind, address, &block);
@@ -39,7 +39,7 @@ fn answer(kind: Kind, place: &Place, field: String, arguments: &[&str]) -> (u16,
 
 #[test]
 fn nginx() {
-    if !Kind::Nginx.is_here() {
+    if !FrontServer::Nginx.is_here() {
         return;
     }
     let place = Place::new();
@@ -49,7 +49,8 @@ fn nginx() {
     let internal = "/private-media-internal";
     let full = |value: &str| format!("x-accel-redirect: {value}");
     let arguments = ["--mode", "nginx"];
-    let inside = answer(Kind::Nginx, &place, full(&format!("{internal}/cars/7/empty.jpg")), &arguments);
+    let inside =
+        answer(FrontServer::Nginx, &place, full(&format!("{internal}/cars/7/empty.jpg")), &arguments);
     assert_eq!(inside, (200, String::new()), "what is inside is sent");
     for value in [
         "/etc/passwd",
@@ -62,7 +63,7 @@ fn nginx() {
         &format!("{internal}/cars/7/out.txt"),
         &format!("{internal}/cars/7/link.txt"),
     ] {
-        let (status, body) = answer(Kind::Nginx, &place, full(value), &arguments);
+        let (status, body) = answer(FrontServer::Nginx, &place, full(value), &arguments);
         assert!(matches!(status, 403 | 404) && !body.contains("outside"), "{value}: {status} {body}");
     }
 }
@@ -70,7 +71,7 @@ fn nginx() {
 /// The internal location is nobody's but the gateway's.
 #[test]
 fn no_client_gets_to_the_internal_location() {
-    let kind = Kind::Nginx;
+    let kind = FrontServer::Nginx;
     if !kind.is_here() {
         return;
     }
@@ -94,7 +95,7 @@ fn no_client_gets_to_the_internal_location() {
 
 #[test]
 fn apache_and_lighttpd() {
-    for kind in [Kind::Apache, Kind::Lighttpd] {
+    for kind in [FrontServer::Apache, FrontServer::Lighttpd] {
         if !kind.is_here() {
             continue;
         }
@@ -122,7 +123,7 @@ fn apache_and_lighttpd() {
             assert!(!body.contains("outside") && !body.contains("root:"), "{kind:?} {value}: {body}");
         }
         // Of Apache the documentation says that it follows links.
-        if kind == Kind::Lighttpd {
+        if kind == FrontServer::Lighttpd {
             let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/out.txt")), &arguments);
             assert!(matches!(status, 403 | 404), "{status} {body}");
         }
@@ -133,8 +134,8 @@ fn apache_and_lighttpd() {
 #[test]
 fn no_application_hands_off() {
     for (kind, server, field) in [
-        (Kind::Apache, "apache", "x-sendfile: ROOT/cars/7/twenty.txt"),
-        (Kind::Nginx, "nginx", "x-accel-redirect: /private-media-internal/cars/7/twenty.txt"),
+        (FrontServer::Apache, "apache", "x-sendfile: ROOT/cars/7/twenty.txt"),
+        (FrontServer::Nginx, "nginx", "x-accel-redirect: /private-media-internal/cars/7/twenty.txt"),
     ] {
         if !kind.is_here() {
             continue;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 
-use super::server::{Installed, Kind, open_to_all};
+use super::server::{FrontServer, Installed, open_to_all};
 use super::{Deployment, ask};
 use crate::support::{Place, credentials, send};
 
@@ -55,7 +55,7 @@ fn same_as_file(address: SocketAddr, place: &Place, range: Option<(u64, u64)>) {
     assert_eq!(compared, end + 1 - start);
 }
 
-fn check(kind: Kind, arguments: &[&str]) {
+fn check(kind: FrontServer, arguments: &[&str]) {
     if !kind.is_here() {
         return;
     }
@@ -73,7 +73,7 @@ fn check(kind: Kind, arguments: &[&str]) {
 }
 
 /// What a client does not take waits in the file, and not in the front server's memory or on its disk.
-fn check_stalled(kind: Kind) {
+fn check_stalled(kind: FrontServer) {
     if !kind.is_here() {
         return;
     }
@@ -96,30 +96,30 @@ fn check_stalled(kind: Kind) {
 
 #[test]
 fn stalled_clients() {
-    for kind in [Kind::Nginx, Kind::Apache, Kind::Lighttpd, Kind::Caddy] {
+    for kind in [FrontServer::Nginx, FrontServer::Apache, FrontServer::Lighttpd, FrontServer::Caddy] {
         check_stalled(kind);
     }
 }
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--mode", "nginx"]);
-    check(Kind::Nginx, &[]);
+    check(FrontServer::Nginx, &["--mode", "nginx"]);
+    check(FrontServer::Nginx, &[]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--mode", "apache"]);
-    check(Kind::Apache, &[]);
+    check(FrontServer::Apache, &["--mode", "apache"]);
+    check(FrontServer::Apache, &[]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--mode", "apache"]);
-    check(Kind::Lighttpd, &[]);
+    check(FrontServer::Lighttpd, &["--mode", "apache"]);
+    check(FrontServer::Lighttpd, &[]);
 }
 
 #[test]
 fn caddy() {
-    check(Kind::Caddy, &[]);
+    check(FrontServer::Caddy, &[]);
 }

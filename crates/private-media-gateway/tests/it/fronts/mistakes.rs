@@ -3,12 +3,12 @@
 use std::process::Command;
 
 use super::printed;
-use super::server::{Front, Installed, Kind, free_address, open_to_all};
+use super::server::{Front, FrontServer, Installed, free_address, open_to_all};
 use crate::support::{GRANT, Place};
 
 struct Mistake {
     what: &'static str,
-    kind: Kind,
+    kind: FrontServer,
     arguments: &'static [&'static str],
     /// What is another in the printed block.
     change: fn(&str, &Place) -> String,
@@ -22,11 +22,11 @@ const APACHE: &[&str] = &["--mode", "apache"];
 type Found = (&'static str, &'static str, &'static str);
 
 const fn nginx(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: Kind::Nginx, arguments: NGINX, change, found }
+    Mistake { what, kind: FrontServer::Nginx, arguments: NGINX, change, found }
 }
 
 const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: Kind::Apache, arguments: APACHE, change, found }
+    Mistake { what, kind: FrontServer::Apache, arguments: APACHE, change, found }
 }
 
 static MISTAKES: [Mistake; 20] = [
@@ -69,8 +69,8 @@ static MISTAKES: [Mistake; 20] = [
             let other = listen.replace(';', " default_server;");
             changed(
                 &format!("{block}server {{ {other} root {folder}; }}\n"),
-                "    # A redirect",
-                "    server_name 127.0.0.1;\n    # A redirect",
+                "    # Redirects",
+                "    server_name 127.0.0.1;\n    # Redirects",
             )
         },
         ("exposed", "sends another Host", "move the root"),
@@ -208,7 +208,7 @@ static MISTAKES: [Mistake; 20] = [
             );
             // The private URL has the gateway; at another name of the folder there is none.
             std::os::unix::fs::symlink("private", place.path("storage")).unwrap();
-            changed(block, "    # Paths arrive", &format!("{root}    # Paths arrive"))
+            changed(block, "    # The request path", &format!("{root}    # The request path"))
         },
         ("exposed", "/storage/", "move"),
     ),
@@ -217,9 +217,9 @@ static MISTAKES: [Mistake; 20] = [
         |block, place| {
             changed(
                 block,
-                "    # Paths arrive",
+                "    # The request path",
                 &format!(
-                    "    Alias \"/uploads/\" \"{0}/\"\n    <Directory \"{0}\">\n        Options Indexes\n        Require all granted\n    </Directory>\n    # Paths arrive",
+                    "    Alias \"/uploads/\" \"{0}/\"\n    <Directory \"{0}\">\n        Options Indexes\n        Require all granted\n    </Directory>\n    # The request path",
                     place.path("private").display()
                 ),
             )
@@ -257,7 +257,11 @@ fn without(block: &str, line: &str) -> String {
 
 /// The block with another location in its server.
 fn server(block: &str, location: &str) -> String {
-    changed(block, "    # Who asks", &format!("    {location}\n    # Who asks"))
+    changed(
+        block,
+        "    # The gateway authenticates",
+        &format!("    {location}\n    # The gateway authenticates"),
+    )
 }
 
 /// A root as it should be: the front server's user reads it by its group, and others do not get in.
@@ -279,7 +283,11 @@ pub(super) fn place() -> Place {
 }
 
 /// Exit code and output of the doctor, for a front server with this change in its block.
-fn doctor(kind: Kind, arguments: &[&str], change: fn(&str, &Place) -> String) -> (Option<i32>, String) {
+fn doctor(
+    kind: FrontServer,
+    arguments: &[&str],
+    change: fn(&str, &Place) -> String,
+) -> (Option<i32>, String) {
     let place = place();
     let gateway = place.serve(arguments);
     let address = free_address();
@@ -318,16 +326,16 @@ fn each_is_found_and_the_fix_is_named() {
 #[test]
 fn what_is_printed_is_well() {
     for (kind, arguments) in [
-        (Kind::Nginx, NGINX),
-        (Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
-        (Kind::Nginx, &[]),
-        (Kind::Apache, APACHE),
-        (Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
-        (Kind::Apache, &[]),
-        (Kind::Lighttpd, APACHE),
-        (Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]),
-        (Kind::Lighttpd, &[]),
-        (Kind::Caddy, &[]),
+        (FrontServer::Nginx, NGINX),
+        (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
+        (FrontServer::Nginx, &[]),
+        (FrontServer::Apache, APACHE),
+        (FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
+        (FrontServer::Apache, &[]),
+        (FrontServer::Lighttpd, APACHE),
+        (FrontServer::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]),
+        (FrontServer::Lighttpd, &[]),
+        (FrontServer::Caddy, &[]),
     ] {
         if !kind.is_here() {
             continue;
@@ -344,20 +352,22 @@ fn what_is_printed_is_well() {
 fn a_good_site_with_more_in_it() {
     for (kind, arguments, change) in [
         (
-            Kind::Nginx,
+            FrontServer::Nginx,
             NGINX,
             // As sites have it for pictures: it does not take over.
             (|block, _| server(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
                 as fn(&str, &Place) -> String,
         ),
-        (Kind::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| block.to_owned()),
+        (FrontServer::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| {
+            block.to_owned()
+        }),
         (
-            Kind::Apache,
+            FrontServer::Apache,
             APACHE,
             // An application that hands off what a client names is not obeyed.
             |block, _| {
-                let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # Paths arrive";
-                changed(block, "    # Paths arrive", echo)
+                let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # The request path";
+                changed(block, "    # The request path", echo)
             },
         ),
     ] {

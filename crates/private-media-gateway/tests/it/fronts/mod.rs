@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use private_media::storage::conformance::NAMES;
 
 use crate::support::{Answer, Gateway, Place, credentials, send};
-use server::{Front, Installed, Kind, free_address, open_to_all};
+use server::{Front, FrontServer, free_address, open_to_all};
 
 /// A gateway that hands off, the front server before it, and one beside them that answers itself.
 struct Deployment {
@@ -28,7 +28,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    fn start(kind: Kind, arguments: &[&str]) -> Self {
+    fn start(kind: FrontServer, arguments: &[&str]) -> Self {
         let place = Place::new();
         fill(&place);
         let direct = place.serve(&["--follow-links"]);
@@ -42,16 +42,22 @@ impl Deployment {
 /// What `private-media config` prints for a front server.
 pub(crate) fn printed(
     place: &Place,
-    kind: Kind,
+    kind: FrontServer,
     front: SocketAddr,
     gateway: SocketAddr,
     arguments: &[&str],
 ) -> String {
     let (front, gateway) = (front.to_string(), gateway.to_string());
     let own = ["config", kind.name(), "--front", &front, "--listen", &gateway];
-    let output = place.run(&[&own, arguments].concat());
+    let output = place.run(&[&own[..], &of_front_server(arguments)].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The arguments of `serve` that `config` takes, too.
+fn of_front_server<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let flags = ["--url", "--root", "--mode", "--internal-url", "--sendfile-encoding"];
+    arguments.chunks(2).filter(|pair| flags.contains(&pair[0])).flatten().copied().collect()
 }
 
 /// Every name of the table, and what else there is to ask for; the content of each is its name.

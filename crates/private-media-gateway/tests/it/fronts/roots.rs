@@ -1,12 +1,12 @@
 //! The root's own name may be unusual, or a link.
 
-use super::server::{Front, Installed, Kind, free_address, open_to_all};
+use super::server::{Front, FrontServer, Installed, free_address, open_to_all};
 use super::{ask, printed};
 use crate::support::{GRANT, Gateway, Place, credentials};
 
 const ROOTS: [&str; 4] = ["my root's (1); #2", "Ångström é", "link", "beside/../private"];
 
-fn check(kind: Kind, arguments: &[&str]) {
+fn check(kind: FrontServer, arguments: &[&str]) {
     if !kind.is_here() {
         return;
     }
@@ -38,28 +38,28 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--mode", "nginx"]);
-    check(Kind::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
+    check(FrontServer::Nginx, &["--mode", "nginx"]);
+    check(FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
+    check(FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
+    check(FrontServer::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
 }
 
 /// A host that serves nothing but private files: the private URL is `/`.
 #[test]
 fn at_the_top_of_a_host() {
     for (kind, arguments) in [
-        (Kind::Nginx, &["--mode", "nginx", "--internal-url", "/-/files/"][..]),
-        (Kind::Apache, &["--mode", "apache"]),
-        (Kind::Lighttpd, &["--mode", "apache"]),
-        (Kind::Caddy, &[]),
+        (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "/-/files/"][..]),
+        (FrontServer::Apache, &["--mode", "apache"]),
+        (FrontServer::Lighttpd, &["--mode", "apache"]),
+        (FrontServer::Caddy, &[]),
     ] {
         if !kind.is_here() {
             continue;

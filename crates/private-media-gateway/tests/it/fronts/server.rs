@@ -6,26 +6,19 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use private_media_gateway::front::KINDS;
-pub(crate) use private_media_gateway::front::Kind;
+pub(crate) use private_media_gateway::front::FrontServer;
 
 pub(crate) use crate::support::free_address;
 use crate::support::needs;
 
 /// A front server as this machine has it.
 pub(crate) trait Installed: Copy {
-    /// As `private-media config` knows it.
-    fn name(self) -> &'static str;
     fn program(self) -> &'static str;
     /// Whether this machine has it; what is left out is said.
     fn is_here(self) -> bool;
 }
 
-impl Installed for Kind {
-    fn name(self) -> &'static str {
-        KINDS.iter().find(|(_, kind)| *kind == self).unwrap().0
-    }
-
+impl Installed for FrontServer {
     fn program(self) -> &'static str {
         match self {
             Self::Nginx => "/usr/sbin/nginx",
@@ -54,25 +47,25 @@ pub(crate) struct Front {
 
 impl Front {
     /// Starts a server with these blocks of its configuration.
-    pub(crate) fn start(kind: Kind, address: SocketAddr, blocks: &str) -> Self {
+    pub(crate) fn start(kind: FrontServer, address: SocketAddr, blocks: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("block.conf"), blocks).unwrap();
         let main = match kind {
-            Kind::Nginx => nginx(folder.path()),
-            Kind::Apache => apache(folder.path(), address),
-            Kind::Lighttpd => lighttpd(folder.path(), address),
-            Kind::Caddy => caddy(),
+            FrontServer::Nginx => nginx(folder.path()),
+            FrontServer::Apache => apache(folder.path(), address),
+            FrontServer::Lighttpd => lighttpd(folder.path(), address),
+            FrontServer::Caddy => caddy(),
         };
         std::fs::write(at("main.conf"), main).unwrap();
         // Workers run as another user, and have to pass through.
         open_to_all(folder.path());
         let mut command = Command::new(kind.program());
         match kind {
-            Kind::Nginx => command.arg("-c").arg(at("main.conf")),
-            Kind::Apache => command.arg("-f").arg(at("main.conf")).arg("-DFOREGROUND"),
-            Kind::Lighttpd => command.arg("-D").arg("-f").arg(at("main.conf")),
-            Kind::Caddy => {
+            FrontServer::Nginx => command.arg("-c").arg(at("main.conf")),
+            FrontServer::Apache => command.arg("-f").arg(at("main.conf")).arg("-DFOREGROUND"),
+            FrontServer::Lighttpd => command.arg("-D").arg("-f").arg(at("main.conf")),
+            FrontServer::Caddy => {
                 command.env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
                 command.args(["run", "--adapter", "caddyfile", "--config"]).arg(at("main.conf"))
             }

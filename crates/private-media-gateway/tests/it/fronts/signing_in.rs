@@ -2,11 +2,11 @@
 
 use std::io::Read;
 
-use super::server::{Installed, Kind};
+use super::server::{FrontServer, Installed};
 use super::{Deployment, ask, url};
 use crate::support::{Answer, send};
 
-fn check(kind: Kind, arguments: &[&str]) {
+fn check(kind: FrontServer, arguments: &[&str]) {
     if !kind.is_here() {
         return;
     }
@@ -42,20 +42,20 @@ fn check(kind: Kind, arguments: &[&str]) {
 
 #[test]
 fn nginx() {
-    check(Kind::Nginx, &["--mode", "nginx"]);
+    check(FrontServer::Nginx, &["--mode", "nginx"]);
 }
 
 #[test]
 fn apache() {
-    check(Kind::Apache, &["--mode", "apache"]);
+    check(FrontServer::Apache, &["--mode", "apache"]);
 }
 
 #[test]
 fn lighttpd() {
-    check(Kind::Lighttpd, &["--mode", "apache"]);
+    check(FrontServer::Lighttpd, &["--mode", "apache"]);
 }
 
 #[test]
 fn caddy() {
-    check(Kind::Caddy, &[]);
+    check(FrontServer::Caddy, &[]);
 }

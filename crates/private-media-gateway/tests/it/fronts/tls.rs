@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::mistakes::place;
 use super::printed;
-use super::server::{Front, Installed, Kind, free_address};
+use super::server::{Front, FrontServer, Installed, free_address};
 use crate::support::{GRANT, Place, needs, program};
 
 /// An authority of our own, and a certificate by it for 127.0.0.1.
@@ -16,7 +16,9 @@ openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 
 
 #[test]
 fn a_site_with_a_certificate() {
-    if !Kind::Nginx.is_here() || !needs("openssl", Command::new("openssl").arg("version").output().is_ok()) {
+    if !FrontServer::Nginx.is_here()
+        || !needs("openssl", Command::new("openssl").arg("version").output().is_ok())
+    {
         return;
     }
     let place = place();
@@ -26,7 +28,7 @@ fn a_site_with_a_certificate() {
     let gateway = place.serve(&arguments);
     let address = free_address();
     let file = |name: &str| place.path(name).display().to_string();
-    let block = printed(&place, Kind::Nginx, address, gateway.address, &arguments).replacen(
+    let block = printed(&place, FrontServer::Nginx, address, gateway.address, &arguments).replacen(
         &format!("listen {address};"),
         &format!(
             "listen {address} ssl;\n    ssl_certificate {};\n    ssl_certificate_key {};",
@@ -35,7 +37,7 @@ fn a_site_with_a_certificate() {
         ),
         1,
     );
-    let _front = Front::start(Kind::Nginx, address, &block);
+    let _front = Front::start(FrontServer::Nginx, address, &block);
     let doctor = |url: &str, trusted: &str| doctor(&place, &gateway.address.to_string(), url, trusted);
 
     let (code, text) = doctor(&format!("https://{address}"), "ca.pem");

@@ -31,7 +31,6 @@ use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
-pub use page::is_cross_site;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};

@@ -10,10 +10,9 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cookie::{Cookie, SameSite};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
-    ORIGIN, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -22,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::Account;
 use super::{Accounts, ClientAddr, LoginError, device, session};
-use crate::identity::whole_seconds;
+use crate::identity::{is_cross_site, whole_seconds};
 
 /// The largest form that is read, in bytes, and how long it may take to arrive.
 const MAX_FORM: usize = 8 << 10;
@@ -72,7 +71,7 @@ impl Accounts {
         let next = field(form, "next").unwrap_or_default();
         let now = SystemTime::now();
         if let Page::SignOut = page {
-            let cleared = self.session_cookie(String::new(), Duration::ZERO, head);
+            let cleared = self.session_cookie("", Duration::ZERO, head);
             let Some(token) = session::cookie(&head.headers) else { return Self::go(&next, cleared) };
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
@@ -90,7 +89,7 @@ impl Accounts {
         match self.verify_account(&name, &password, who, closed).await {
             Ok(account) => match self.begin_session(&account, now + self.0.options.session) {
                 Some(token) => {
-                    let session = self.session_cookie(token, self.0.options.session, head);
+                    let session = self.session_cookie(&token, self.0.options.session, head);
                     let mut response = Self::go(&next, session);
                     if let Some(device) = self.device_cookie(&account, head, now) {
                         response.headers_mut().append(SET_COOKIE, device);
@@ -130,7 +129,7 @@ impl Accounts {
         response
     }
 
-    fn session_cookie(&self, token: String, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
+    fn session_cookie(&self, token: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
         cookie(session::NAME, token, &self.0.options.cookie_path, lasts, head)
     }
 
@@ -139,7 +138,7 @@ impl Accounts {
         let current = self.current();
         let known = device::known(&head.headers, account, &current.device_key, now);
         let token = device::token(known, account, &current.device_key, now)?;
-        cookie(device::NAME, token, &format!("{}-/sign-in", self.0.options.url), device::LASTS, head)
+        cookie(device::NAME, &token, &format!("{}-/sign-in", self.0.options.url), device::LASTS, head)
     }
 
     /// On to where the user wanted to go, if that is on this site.
@@ -185,48 +184,20 @@ impl Accounts {
     }
 }
 
-fn cookie(name: &str, token: String, path: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
+fn cookie(name: &str, token: &str, path: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
     // A browser says in Origin by which scheme it sees us, whatever is between.
     let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
     let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
-    let lasts = cookie::time::Duration::try_from(lasts).unwrap_or(cookie::time::Duration::ZERO);
-    let cookie = Cookie::build((name, token))
-        .path(path)
-        .max_age(lasts)
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(is_https);
-    HeaderValue::try_from(cookie.build().to_string()).ok()
+    let secure = if is_https { "; Secure" } else { "" };
+    let seconds = lasts.as_secs();
+    let cookie = format!("{name}={token}; HttpOnly; SameSite=Lax{secure}; Path={path}; Max-Age={seconds}");
+    HeaderValue::try_from(cookie).ok()
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Page {
     SignIn,
     SignOut,
-}
-
-/// Whether a browser says that this request was sent from another site: what an application asks before it changes anything for
-/// whoever a cookie says. See the Fetch Metadata specification; without its field, `Origin` has to be the `Host`.
-///
-/// ```
-/// use private_media::identity::accounts::is_cross_site;
-///
-/// let request = |name, value| http::Request::post("/").header("host", "example.com").header(name, value).body(()).unwrap();
-/// assert!(is_cross_site(&request("sec-fetch-site", "cross-site").into_parts().0));
-/// assert!(is_cross_site(&request("origin", "https://example.org").into_parts().0));
-/// assert!(!is_cross_site(&request("origin", "https://example.com").into_parts().0));
-/// ```
-#[must_use]
-pub fn is_cross_site(head: &Parts) -> bool {
-    let header = |name: &HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
-    if let Some(site) = header(&HeaderName::from_static("sec-fetch-site")) {
-        return site != b"same-origin" && site != b"none";
-    }
-    // Only a secure context is sent the field above; elsewhere the origin has to be the host that is asked.
-    let Some(origin) = header(&ORIGIN) else { return false };
-    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes()).or(header(&HOST));
-    let of_origin = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-    of_origin.is_none() || host.is_none() || of_origin != host
 }
 
 /// A path of this site, as a browser would understand it, or `/`. Percent-encoding stays as it is; it never makes a host.

@@ -7,7 +7,7 @@ use super::super::report::{Finding, Findings, or_ok};
 use super::front::{absolute_root, hand_off};
 use super::{Front, Probe};
 use crate::config::Source;
-use crate::front::{InternalUrl, Server};
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// Usual URLs of public files.
 const PUBLIC: [&str; 10] = [
@@ -29,10 +29,10 @@ const MAX_DEPTH: usize = 8;
 pub(super) async fn internal_location(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let path = canary(probe).path.to_url();
     let root = encoded(&absolute_root(probe.config));
-    let internal = match &probe.config.server {
-        Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        Server::Nginx(InternalUrl::FullPath) => format!("{root}/"),
-        Server::Direct | Server::Apache(_) => return Ok(Vec::new()),
+    let internal = match &probe.config.send_mode {
+        SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
+        SendMode::Nginx(InternalUrl::FullPath) => format!("{root}/"),
+        SendMode::Direct | SendMode::Apache(_) => return Ok(Vec::new()),
     };
     let url = format!("{internal}{path}");
     if probe.contains_secret(&probe.get_anonymously(&url).await?) {
@@ -144,7 +144,7 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestErro
 pub(super) async fn listings(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let canary = canary(probe);
     let mut prefixes = vec![probe.config.url.clone()];
-    if let Server::Nginx(InternalUrl::Prefix(internal)) = &probe.config.server {
+    if let SendMode::Nginx(InternalUrl::Prefix(internal)) = &probe.config.send_mode {
         prefixes.push(internal.clone());
     }
     prefixes.extend(folders(probe));

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use crate::config::Config;
-use crate::front::{InternalUrl, Server};
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// The server in front of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,11 @@ impl Front {
             ("lighttpd", Self::Lighttpd),
             ("caddy", Self::Caddy),
         ];
-        match (known.iter().find(|(name, _)| server.starts_with(name)), &config.server) {
+        match (known.iter().find(|(name, _)| server.starts_with(name)), &config.send_mode) {
             (Some((_, front)), _) => *front,
-            (None, Server::Nginx(_)) => Self::Nginx,
-            (None, Server::Apache(_)) => Self::Apache,
-            (None, Server::Direct) => Self::Other,
+            (None, SendMode::Nginx(_)) => Self::Nginx,
+            (None, SendMode::Apache(_)) => Self::Apache,
+            (None, SendMode::Direct) => Self::Other,
         }
     }
 
@@ -74,14 +74,14 @@ impl Front {
 /// Returns the directive that a front server needs to send files of a hand-off.
 pub(super) fn hand_off(config: &Config, front: Front) -> String {
     let root = absolute_root(config);
-    match (&config.server, front) {
+    match (&config.send_mode, front) {
         (_, Front::Caddy) => "delivery.mode = \"direct\": this front server supports no hand-off".into(),
-        (Server::Nginx(InternalUrl::Prefix(internal)), _) => {
+        (SendMode::Nginx(InternalUrl::Prefix(internal)), _) => {
             format!(
                 "location ^~ {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
             )
         }
-        (Server::Nginx(InternalUrl::FullPath), _) => format!("location ^~ {root}/ {{ internal; root /; }}"),
+        (SendMode::Nginx(InternalUrl::FullPath), _) => format!("location ^~ {root}/ {{ internal; root /; }}"),
         (_, Front::Lighttpd) => {
             format!("\"x-sendfile\" => \"enable\", \"x-sendfile-docroot\" => ( \"{root}\" ) in proxy.server")
         }
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn the_server_header_decides_before_the_configuration() {
         let config = |arguments: &[&str]| {
-            let command = clap::Command::new("x").args(crate::config::args());
+            let command = clap::Command::new("x").args(crate::config::args(crate::config::Scope::All));
             Config::load(&command.get_matches_from([&["x"], arguments].concat())).unwrap()
         };
         for (field, arguments, front) in [

@@ -11,7 +11,7 @@ use super::super::canary::PREFIX;
 use super::super::client::{RequestError, Response};
 use super::super::report::{Finding, Findings, or_ok};
 use super::{Front, Probe};
-use crate::front::Server;
+use crate::send_mode::SendMode;
 
 /// The headers of every response below the private URL.
 static ALWAYS: [(HeaderName, HeaderValue); 5] = [
@@ -77,11 +77,11 @@ pub(super) fn hand_off_is_hidden(probe: &Probe<'_>) -> Findings {
         None => vec![Finding::ok("no response contains the path of a file")],
         Some(first) => vec![Finding::problem(
             format!("clients get the path of a file: {first}; {} such responses in total", seen.len()),
-            match (&probe.config.server, probe.kind) {
+            match (&probe.config.send_mode, probe.kind) {
                 (_, Front::Nginx) => {
                     "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.mode = \"nginx\""
                 }
-                (Server::Apache(_), Front::Apache) => "XSendFile On in the <Location> of the gateway",
+                (SendMode::Apache(_), Front::Apache) => "XSendFile On in the <Location> of the gateway",
                 (_, Front::Apache) => "delivery.mode = \"apache\" (or \"direct\")",
                 (_, Front::Lighttpd) => {
                     "\"x-sendfile\" => \"enable\" in proxy.server, and delivery.mode = \"apache\""
@@ -146,7 +146,8 @@ fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
     let url = &probe.config.url;
     let shown = title(name);
     let variable = name.as_str().replace('-', "_");
-    let is_nginx_hand_off = matches!(probe.config.server, Server::Nginx(_)) && probe.kind == Front::Nginx;
+    let is_nginx_hand_off =
+        matches!(probe.config.send_mode, SendMode::Nginx(_)) && probe.kind == Front::Nginx;
     // nginx passes these headers of a hand-off itself (ngx_http_upstream_process_headers).
     let is_kept = [CONTENT_TYPE, CONTENT_DISPOSITION, CACHE_CONTROL].contains(name);
     match probe.kind {

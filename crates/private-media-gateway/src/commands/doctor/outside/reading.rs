@@ -10,14 +10,14 @@ use super::super::report::{Finding, Findings, or_ok};
 use super::access::barrier;
 use super::front::{absolute_root, hand_off};
 use super::{Canary, Front, Probe};
-use crate::front::Server;
+use crate::send_mode::SendMode;
 
 /// Checks that files arrive unchanged, whatever their names.
 pub(super) async fn files_arrive_unchanged(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let canaries = &probe.canaries;
     let mut problems = Findings::new();
     // The next check reports wrongly encoded names.
-    let is_encoded = probe.config.server == Server::Apache(SendfileEncoding::Encoded);
+    let is_encoded = probe.config.send_mode == SendMode::Apache(SendfileEncoding::Encoded);
     let page = Some(&canaries.page).filter(|_| !is_encoded);
     for canary in [&canaries.photo, &canaries.letter].into_iter().chain(page) {
         if let Some(problem) = problem_of(probe, canary).await? {
@@ -42,8 +42,8 @@ pub(super) async fn names_with_percent(probe: &Probe<'_>) -> Result<Findings, Re
         // The previous check reports that no file arrives.
         return Ok(Vec::new());
     }
-    let encoding = match &probe.config.server {
-        Server::Apache(encoding) => Some(*encoding),
+    let encoding = match &probe.config.send_mode {
+        SendMode::Apache(encoding) => Some(*encoding),
         _ => None,
     };
     Ok(vec![match encoding {

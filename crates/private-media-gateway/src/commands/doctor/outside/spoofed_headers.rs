@@ -7,7 +7,7 @@ use super::super::client::{RequestError, RequestOptions};
 use super::super::report::{Finding, Findings, or_ok};
 use super::front::absolute_root;
 use super::{Front, Probe};
-use crate::front::{InternalUrl, Server};
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// Sends headers that name the file, its location or a user, without signing in.
 pub(super) async fn are_ignored(probe: &Probe<'_>) -> Result<Findings, RequestError> {
@@ -44,10 +44,10 @@ pub(super) async fn are_ignored(probe: &Probe<'_>) -> Result<Findings, RequestEr
 fn spoofed(probe: &Probe<'_>, file: &str) -> Vec<(&'static str, String)> {
     let path = probe.canaries.closed.path.to_url();
     let root = absolute_root(probe.config);
-    let internal = match &probe.config.server {
-        Server::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        Server::Nginx(InternalUrl::FullPath) => format!("{root}/"),
-        Server::Direct | Server::Apache(_) => "/private-media-internal/".into(),
+    let internal = match &probe.config.send_mode {
+        SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
+        SendMode::Nginx(InternalUrl::FullPath) => format!("{root}/"),
+        SendMode::Direct | SendMode::Apache(_) => "/private-media-internal/".into(),
     };
     let mut headers = vec![
         ("x-accel-redirect", format!("{internal}{path}")),

@@ -1,0 +1,60 @@
+//! `private-media config`: prints the configuration, or that of a front server.
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command};
+
+use crate::config::{self, Config, ConfigError, Scope};
+use crate::front::{FrontConfig, FrontServer};
+use crate::output;
+use crate::startup::{load, text};
+
+pub(crate) fn command() -> Command {
+    let show = Command::new("show")
+        .about("Print the configuration as TOML, with the origin of each value")
+        .args(config::args(Scope::All));
+    let front = Arg::new("front").long("front").value_name("ADDR").default_value("*:80").help(
+        "Address that the front server listens on, as HOST:PORT; HOST is a name, an IP address, or * for any",
+    );
+    let servers = FrontServer::ALL.map(FrontServer::name).map(|name| {
+        Command::new(name)
+            .about(format!("Print the configuration of {name} as front server, to be included as it is"))
+            .arg(front.clone())
+            .args(config::args(Scope::Front))
+    });
+    Command::new("config")
+        .about("Print the configuration, or the configuration of a front server")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(show)
+        .subcommands(servers)
+}
+
+pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(ExitCode::SUCCESS) };
+    let config = load(matches)?;
+    let printed = match FrontServer::from_name(name) {
+        Some(server) => {
+            let front = text(matches, "front");
+            let block = server.block(&front_config(&config, front, server)?);
+            block.map_err(|error| config.front_error(front, &error))?
+        }
+        None => config.to_toml(),
+    };
+    output::text(format_args!("{printed}"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<FrontConfig, ConfigError> {
+    Ok(FrontConfig {
+        front: front.to_owned(),
+        url: config.url.clone(),
+        root: config.absolute_root()?,
+        send_mode: config.send_mode.clone(),
+        gateway: config.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+        keep_alive: config.limits.header_timeout,
+        application: None,
+        public: None,
+        printed_by: format!("private-media config {}", server.name()),
+    })
+}

@@ -1,0 +1,52 @@
+//! The settings as flags of the command line.
+
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::keys::{Key, Kind, Scope, URL};
+
+/// The flag `--url` of `doctor` is the public URL.
+pub(crate) const PUBLIC_URL: &str = "public-url";
+/// The flag of the setting `url` in `doctor`.
+const PRIVATE_URL: &str = "private-url";
+/// The variable that names the TOML file.
+pub(super) const CONFIG_VARIABLE: &str = "PRIVATE_MEDIA_CONFIG";
+/// The characters between the items of a list in one flag or variable. Neither a directory nor a grant needs it.
+pub(super) const LIST_DELIMITER: char = ';';
+
+/// Returns the flags of the settings that a command uses, and `--config`.
+pub(crate) fn args(scope: Scope) -> impl Iterator<Item = Arg> {
+    let settings = scope.keys().iter().map(move |key| match (scope, key.flag) {
+        (Scope::Deployment, flag) if flag == URL.flag => arg(key).long(PRIVATE_URL),
+        _ => arg(key),
+    });
+    std::iter::once(config_file()).chain(settings)
+}
+
+/// Returns the flag of a setting in this command.
+pub(super) fn flag_in(key: &Key, matches: &ArgMatches) -> &'static str {
+    let is_private = key.name == URL.name && matches.try_contains_id(PUBLIC_URL).is_ok();
+    if is_private { PRIVATE_URL } else { key.flag }
+}
+
+fn arg(key: &Key) -> Arg {
+    let arg = Arg::new(key.flag).long(key.flag).env(key.environment()).hide_env_values(true);
+    let help = match key.default {
+        "" => key.help.to_owned(),
+        default => format!("{} [default: {default}]", key.help),
+    };
+    let arg = arg.help(help).help_heading(key.heading.text()).value_name(key.value_name);
+    match key.kind {
+        Kind::Text | Kind::Url | Kind::Number | Kind::NumberOrText => arg,
+        Kind::Boolean => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Kind::List | Kind::Grants => arg.action(ArgAction::Append).value_delimiter(LIST_DELIMITER),
+    }
+}
+
+fn config_file() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .env(CONFIG_VARIABLE)
+        .hide_env_values(true)
+        .value_name("FILE")
+        .help("Configuration file [default: private-media.toml, if it exists]")
+}

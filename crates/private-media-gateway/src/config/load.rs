@@ -1,0 +1,244 @@
+//! The configuration of the gateway, parsed and checked.
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use private_media::permission::{Grant, Grants};
+
+use super::error::ConfigError;
+use super::identity::{self, Source};
+use super::keys::{self, Key};
+use super::layers::{Layers, Origin, Setting};
+use super::{delivery, root, show, values};
+use crate::front::{FrontError, FrontField};
+use crate::limits::Limits;
+use crate::send_mode::SendMode;
+use crate::state::{StateError, StateUrl};
+use crate::{addresses, folders, log, urls};
+
+/// The configuration of the gateway.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) root: PathBuf,
+    pub(crate) url: String,
+    pub(crate) debug: bool,
+    pub(crate) workers: usize,
+    pub(crate) log: String,
+    /// The state store. `None` with Django's sessions, unless the setting is given.
+    pub(crate) state: Option<StateUrl>,
+    pub(crate) source: Source,
+    pub(crate) accounts: PathBuf,
+    pub(crate) cache_ttl: Duration,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) grants: Grants,
+    pub(crate) revalidate_after: Duration,
+    pub(crate) follow_links: bool,
+    pub(crate) send_mode: SendMode,
+    pub(crate) limits: Limits,
+    /// Whether `limits.max_connections` differs from the default.
+    pub(crate) max_connections_is_set: bool,
+    layers: Layers,
+}
+
+impl Config {
+    /// Loads the configuration from these command-line arguments, the environment and the TOML file.
+    pub(crate) fn load(matches: &clap::ArgMatches) -> Result<Self, ConfigError> {
+        Self::new(Layers::load(matches)?)
+    }
+
+    /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
+    fn new(layers: Layers) -> Result<Self, ConfigError> {
+        let url = layers.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
+        let cache_ttl = layers.get(&keys::CACHE_TTL).parse_with(values::duration)?;
+        let session_lifetime = layers.get(&keys::SESSION_LIFETIME).parse_with(values::positive_duration)?;
+        let source = identity::source(&layers, cache_ttl, session_lifetime)?;
+        let max_connections = layers.get(&keys::MAX_CONNECTIONS);
+        Ok(Self {
+            listen: layers.get(&keys::LISTEN).parse_with(addresses::resolve)?,
+            root: layers.path(&keys::ROOT),
+            send_mode: delivery::send_mode(&layers, &url)?,
+            url,
+            debug: layers.get(&keys::DEBUG).parse("true or false")?,
+            workers: layers.get(&keys::WORKERS).parse_with(values::workers)?,
+            log: layers.get(&keys::LOG).parse_with(log::check_filter)?,
+            accounts: layers.path(&keys::ACCOUNTS),
+            state: state(&layers, &source)?,
+            source,
+            cache_ttl,
+            session_lifetime,
+            grants: grants(&layers.get(&keys::GRANT))?,
+            revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
+            follow_links: layers.get(&keys::FOLLOW_LINKS).parse("true or false")?,
+            max_connections_is_set: *max_connections.origin() != Origin::Default,
+            limits: Limits {
+                max_connections: max_connections.parse_with(values::connections)?,
+                header_timeout: layers.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?,
+                min_rate: layers.get(&keys::MIN_RATE).parse_with(values::min_rate)?,
+                shutdown_timeout: layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?,
+            },
+            layers,
+        })
+    }
+
+    /// Checks the root before anything is served from it.
+    pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
+        root::check(&self.layers, self.own_files())
+    }
+
+    /// Returns the files that authenticate users. None of them may be inside the root.
+    fn own_files(&self) -> Vec<(Setting, PathBuf)> {
+        let file = |key, path: Option<&Path>| path.map(|path| (self.layers.get(key), path.to_path_buf()));
+        let files = match &self.source {
+            Source::Accounts => [file(&keys::ACCOUNTS, Some(&self.accounts)), None],
+            Source::Django(django) => [
+                file(&keys::DATABASE, django.database.file()),
+                file(&keys::SECRET_FILE, Some(&django.secret_file)),
+            ],
+        };
+        let state = file(&keys::STATE, self.state.as_ref().and_then(StateUrl::file));
+        files.into_iter().chain([state]).flatten().collect()
+    }
+
+    /// Returns the root's absolute path.
+    pub(crate) fn absolute_root(&self) -> Result<PathBuf, ConfigError> {
+        folders::absolute(&self.root).map_err(|error| self.root_error(&error))
+    }
+
+    /// Returns the TOML file, if one was read.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.layers.file()
+    }
+
+    /// Returns a warning for each unknown variable of the environment.
+    pub(crate) fn warnings(&self) -> &[String] {
+        self.layers.warnings()
+    }
+
+    /// Returns the directories that the application serves publicly.
+    pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
+        self.layers.paths(&keys::PUBLIC)
+    }
+
+    /// Returns an error about the root, with the cause of `error`.
+    pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        self.layers.get(&keys::ROOT).error(&cause, "name a directory that this user can read")
+    }
+
+    /// Returns an error about the address to listen on.
+    pub(crate) fn listen_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::LISTEN).error(problem, fix)
+    }
+
+    /// Returns an error about a front server's configuration, by the setting that it is about.
+    pub(crate) fn front_error(&self, front: &str, error: &FrontError) -> ConfigError {
+        let problem_and_fix = error.problem_and_fix(|name| name);
+        match front_key(error.field()) {
+            Some(key) => self.layers.get(key).error_with(&problem_and_fix),
+            None => ConfigError::new(format!("--front {front:?}: {problem_and_fix}")),
+        }
+    }
+
+    /// Returns an error about the accounts file.
+    pub(crate) fn accounts_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.layers.get(&keys::ACCOUNTS).error(problem, fix)
+    }
+
+    /// Returns an error about Django's database.
+    pub(crate) fn database_error(&self, error: &dyn fmt::Display) -> ConfigError {
+        self.layers.get(&keys::DATABASE).error_with(&error.to_string())
+    }
+
+    /// Returns an error about the file of Django's secret keys.
+    pub(crate) fn secret_file_error(&self, error: &dyn fmt::Display) -> ConfigError {
+        self.layers.get(&keys::SECRET_FILE).error_with(&error.to_string())
+    }
+
+    /// Returns an error about the state store.
+    pub(crate) fn state_error(&self, error: &StateError) -> ConfigError {
+        let general = match &self.state {
+            Some(StateUrl::Postgres(_)) => "check that the server runs and that this user may create tables",
+            _ => {
+                "name a file in a directory that this user can write to, or memory to lose sign-outs at a restart"
+            }
+        };
+        let fix = error.fix().unwrap_or(general);
+        self.layers.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
+    }
+
+    /// Loads arguments for a fuzz target; `None` if the address needs a DNS query.
+    #[cfg(fuzzing)]
+    pub(crate) fn load_offline(matches: &clap::ArgMatches) -> Option<Result<Self, ConfigError>> {
+        let layers = match Layers::load(matches) {
+            Ok(layers) => layers,
+            Err(error) => return Some(Err(error)),
+        };
+        let is_literal = layers.get(&keys::LISTEN).parse::<SocketAddr>("").is_ok();
+        is_literal.then(|| Self::new(layers))
+    }
+
+    /// Returns all values without their origins. Two configurations with the same meaning behave the same.
+    #[cfg(fuzzing)]
+    pub(crate) fn meaning(&self) -> String {
+        let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
+        let Self {
+            cache_ttl,
+            session_lifetime,
+            grants,
+            revalidate_after,
+            follow_links,
+            send_mode,
+            limits,
+            ..
+        } = self;
+        let settings =
+            format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
+        let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
+        let public = self.public_folders();
+        format!(
+            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {limits:?} {public:?}"
+        )
+    }
+
+    /// Returns the configuration as TOML, with the origin of each value.
+    pub(crate) fn to_toml(&self) -> String {
+        show::toml(&self.layers)
+    }
+}
+
+/// Returns the setting of a field of a front server's configuration; `None` for `--front`, which is no setting.
+fn front_key(field: FrontField) -> Option<&'static Key> {
+    match field {
+        FrontField::Front => None,
+        FrontField::Gateway | FrontField::Application => Some(&keys::LISTEN),
+        FrontField::Url => Some(&keys::URL),
+        FrontField::Root => Some(&keys::ROOT),
+        FrontField::SendMode => Some(&keys::MODE),
+        FrontField::InternalUrl => Some(&keys::INTERNAL_URL),
+        FrontField::Encoding => Some(&keys::SENDFILE_ENCODING),
+        FrontField::Public => Some(&keys::PUBLIC),
+    }
+}
+
+/// Returns the state store, which holds the ended sessions of accounts. Django's sessions need none.
+fn state(layers: &Layers, source: &Source) -> Result<Option<StateUrl>, ConfigError> {
+    let setting = layers.get(&keys::STATE);
+    let is_default = *setting.origin() == Origin::Default;
+    // The default file is next to the TOML file, wherever the program is started.
+    let beside_file = layers.file().and_then(Path::parent).filter(|_| is_default);
+    let url = setting.parse_with(|value| StateUrl::parse(value, beside_file.unwrap_or(setting.folder())))?;
+    Ok((matches!(source, Source::Accounts) || !is_default).then_some(url))
+}
+
+fn grants(setting: &Setting) -> Result<Grants, ConfigError> {
+    if setting.values().is_empty() {
+        return Ok(Grants::default());
+    }
+    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
+    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+}

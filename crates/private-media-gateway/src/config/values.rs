@@ -1,0 +1,73 @@
+//! Parses the values of settings. Each error says what is wrong and what is expected.
+
+use std::time::Duration;
+
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
+
+pub(super) fn workers(value: &str) -> Result<usize, String> {
+    match value {
+        "auto" => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        _ => at_least_one(value).map_err(|error| format!("{error}, or auto for one per core")),
+    }
+}
+
+pub(super) fn connections(value: &str) -> Result<usize, String> {
+    if number(value).is_none() {
+        return Err("expected a number of at least 1".into());
+    }
+    at_least_one(value)
+}
+
+fn at_least_one(value: &str) -> Result<usize, String> {
+    value.parse().ok().filter(|number| *number > 0).ok_or("expected a number of at least 1".into())
+}
+
+pub(super) fn min_rate(value: &str) -> Result<u64, String> {
+    number(value).ok_or("expected a number of bytes per second, e.g. 512".into())
+}
+
+/// Parses a number that fits into TOML, so that `config show` prints a valid file.
+fn number(value: &str) -> Option<u64> {
+    value.parse::<i64>().ok()?.try_into().ok()
+}
+
+pub(super) fn duration(value: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(value).map_err(|_| match value.parse::<f64>() {
+        Ok(_) => "missing unit, e.g. 5s, 10m or 14d",
+        Err(_) => "not a duration; expected e.g. 5s, 10m or 14d",
+    })?;
+    if time > YEAR { Err("longer than a year; expected e.g. 14d".into()) } else { Ok(time) }
+}
+
+pub(crate) fn positive_duration(value: &str) -> Result<Duration, String> {
+    let time = duration(value)?;
+    if time.is_zero() { Err("must be greater than zero, e.g. 10s".into()) } else { Ok(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (value, expected) in [
+            ("5s", Ok(Duration::from_secs(5))),
+            ("1m 30s", Ok(Duration::from_secs(90))),
+            ("0s", Ok(Duration::ZERO)),
+            ("5", Err("missing unit")),
+            ("0.5", Err("missing unit")),
+            ("-5s", Err("not a duration")),
+            ("soon", Err("not a duration")),
+            ("", Err("not a duration")),
+            ("2y", Err("longer than a year")),
+            ("18446744073709551615s", Err("longer than a year")),
+        ] {
+            match (duration(value), expected) {
+                (Ok(time), Ok(expected)) => assert_eq!(time, expected, "{value:?}"),
+                (Err(error), Err(expected)) => assert!(error.starts_with(expected), "{value:?}: {error}"),
+                (result, _) => panic!("{value:?}: {result:?}"),
+            }
+        }
+        assert!(positive_duration("0s").is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! Checks a [`FrontConfig`] before any of it is written into a configuration file.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use super::address::Front;
+use super::config::{FrontConfig, FrontField};
+use super::error::FrontError;
+use crate::folders::is_inside;
+use crate::send_mode::{InternalUrl, SendMode};
+use crate::urls::{self, InvalidUrl};
+
+/// A [`FrontConfig`] whose values can be written into a front server's configuration.
+pub(super) struct Checked<'a> {
+    pub(super) front: Front,
+    /// The upstream of the private URL, as seen from this machine.
+    pub(super) gateway: SocketAddr,
+    pub(super) url: &'a str,
+    /// Without a trailing slash.
+    pub(super) root: String,
+    pub(super) send_mode: &'a SendMode,
+    /// Seconds; shorter than the upstream's own timeout, so that the front server closes an idle connection first.
+    pub(super) keep_alive: u64,
+    pub(super) application: Option<SocketAddr>,
+    pub(super) public: Option<(&'a str, String)>,
+    pub(super) printed_by: &'a str,
+}
+
+impl<'a> Checked<'a> {
+    pub(super) fn new(config: &'a FrontConfig) -> Result<Self, FrontError> {
+        let root = folder(FrontField::Root, &config.root)?;
+        let url = urls::prefix(&config.url).map_err(|_| url_error(FrontField::Url))?;
+        if let SendMode::Nginx(internal) = &config.send_mode {
+            let location = match internal {
+                InternalUrl::FullPath => format!("{root}/"),
+                InternalUrl::Prefix(url) => {
+                    urls::internal(url).map_err(|_| url_error(FrontField::InternalUrl))?.to_owned()
+                }
+            };
+            urls::check_disjoint(&location, url).map_err(|overlap| {
+                FrontError::new(FrontField::InternalUrl, overlap.problem(), overlap.fix())
+            })?;
+        }
+        if config.application.is_some() && url == "/" {
+            let problem = "the private URL covers the whole site and leaves no URL to the application";
+            return Err(FrontError::new(FrontField::Url, problem, "use a prefix, e.g. /private/"));
+        }
+        let public = config.public.as_ref().map(|(public, path)| public_folder(public, path, config));
+        let front = Front::parse(&config.front).ok_or_else(|| {
+            let fix = "expected HOST:PORT, e.g. example.org:80 or 127.0.0.1:8080";
+            FrontError::new(FrontField::Front, "invalid address", fix)
+        })?;
+        let application = config.application.map(|address| local(FrontField::Application, address));
+        Ok(Self {
+            front,
+            gateway: local(FrontField::Gateway, config.gateway)?,
+            url,
+            root,
+            send_mode: &config.send_mode,
+            keep_alive: (config.keep_alive.as_secs() * 2 / 3).max(1),
+            application: application.transpose()?,
+            public: public.transpose()?,
+            printed_by: &config.printed_by,
+        })
+    }
+
+    /// Rejects an application, for servers whose printed configuration covers the private URL only.
+    pub(super) fn check_no_application(&self) -> Result<(), FrontError> {
+        if self.application.is_none() {
+            return Ok(());
+        }
+        let problem = "the configuration of this front server covers the private URL only";
+        Err(FrontError::new(FrontField::Application, problem, "remove the application"))
+    }
+
+    /// Returns whether the application itself is the upstream of the private URL.
+    pub(super) fn is_served_by_application(&self) -> bool {
+        self.application == Some(self.gateway)
+    }
+
+    /// Returns the name of the upstream of the private URL, for comments.
+    pub(super) fn upstream_name(&self) -> &'static str {
+        if self.is_served_by_application() { "application" } else { "gateway" }
+    }
+}
+
+fn public_folder<'a>(
+    url: &'a str,
+    path: &Path,
+    config: &FrontConfig,
+) -> Result<(&'a str, String), FrontError> {
+    let url = urls::prefix(url).map_err(|_| url_error(FrontField::Public))?;
+    if url.starts_with(&config.url) || config.url.starts_with(url) {
+        let problem = format!("the public URL {url} and the private URL {} overlap", config.url);
+        return Err(FrontError::new(FrontField::Public, problem, "use another public URL"));
+    }
+    if is_inside(&config.root, path) {
+        let problem = format!("the root is inside the public directory {}", path.display());
+        return Err(FrontError::new(FrontField::Root, problem, "move the root elsewhere"));
+    }
+    Ok((url, folder(FrontField::Public, path)?))
+}
+
+fn url_error(field: FrontField) -> FrontError {
+    FrontError::new(field, InvalidUrl::PROBLEM, InvalidUrl::FIX)
+}
+
+/// Returns the address at which a local client reaches a listener.
+fn local(field: FrontField, mut address: SocketAddr) -> Result<SocketAddr, FrontError> {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    if address.port() > 0 {
+        Ok(address)
+    } else {
+        let fix = "set a fixed port, e.g. 127.0.0.1:8000";
+        Err(FrontError::new(field, "the front server cannot know port 0", fix))
+    }
+}
+
+/// Returns a directory's path without a trailing slash. It can be quoted with `"` in the configuration of every server.
+fn folder(field: FrontField, path: &Path) -> Result<String, FrontError> {
+    // Each server has its own characters for variables and escapes, and no server can escape all of them.
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\' | '$' | '{' | '}' | '%');
+    match path.to_str().filter(|path| path.chars().all(is_plain)) {
+        Some("/") => Err(FrontError::new(
+            field,
+            "/ is the whole file system",
+            "use the directory of the private files",
+        )),
+        Some(path) => Ok(path.trim_end_matches('/').to_owned()),
+        None => Err(FrontError::new(
+            field,
+            format!("{} cannot be quoted in a front server's configuration", path.display()),
+            "use a path without quotes, \\, $, %, braces and control characters, e.g. a symbolic link",
+        )),
+    }
+}
