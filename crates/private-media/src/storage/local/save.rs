@@ -9,14 +9,13 @@ use futures_util::StreamExt as _;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::super::name::alternatives;
 use super::super::{Content, SaveOptions, StorageError};
 use super::blocking;
 use super::builder::WriteOptions;
 use super::folder::{self, sync};
 use super::resolve::{Resolver, io_error};
 use super::temporary::Temporary;
-use crate::request::MediaPath;
+use crate::request::{MediaPath, alternatives};
 
 /// How many bytes of content are collected before the blocking pool writes them.
 const PIECE: usize = 256 << 10;
