@@ -11,7 +11,7 @@ use crate::listener;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
-const KEPT: usize = 16 << 20;
+const CACHED_BYTES: usize = 16 << 20;
 
 /// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
@@ -48,6 +48,6 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 }
 
 /// What is kept of files that are sent from here.
-pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles() }
+pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
+    CacheOptions { revalidate_after, max_bytes: CACHED_BYTES, max_open_files: listener::kept_handles() }
 }

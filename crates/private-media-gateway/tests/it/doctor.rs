@@ -171,7 +171,7 @@ fn mistakes_on_this_machine_are_found() {
             |place| drop(std::fs::create_dir(place.path("private/media"))),
             &["--public", "private/media"],
             "public-folders: private/media is in the private root",
-            "move it, for example to",
+            "move it, and set public",
         ),
         (nothing, &["--public", "none"], "public-folders: none: no such folder", "--public"),
         (

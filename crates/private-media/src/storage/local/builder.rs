@@ -64,7 +64,7 @@ impl LocalStorage {
 
     /// Caches opened files: the bytes of small ones, the handles of larger ones.
     ///
-    /// Changes by this storage take effect at once, changes by others within [`CacheOptions::fresh`]. Permission is still decided
+    /// Changes by this storage take effect at once, changes by others within [`CacheOptions::revalidate_after`]. Permission is still decided
     /// for each request, as every open takes a [`Permit`](crate::Permit). Use it only if this process sends the files: a cached small
     /// file has no [`MediaFile::local_name`](crate::MediaFile::local_name).
     #[must_use]

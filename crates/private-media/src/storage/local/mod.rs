@@ -176,7 +176,7 @@ impl LocalStorage {
     /// Drops a path that this storage has changed from the cache.
     fn uncache(&self, path: &MediaPath) {
         if let Some(cache) = &self.cache {
-            cache.forget(path);
+            cache.remove(path);
         }
     }
 
