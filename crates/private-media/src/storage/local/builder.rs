@@ -38,9 +38,9 @@ impl LocalStorage {
     /// Sets whether symbolic links below the root are followed; the default is `false`.
     ///
     /// A link gives a file a second path, and permission is decided by path: with `shared/x -> ../users/alice/secret`, readers of
-    /// `shared/x` get alice's file. Therefore every operation on a link below the root is
-    /// [`StorageError::NotFound`](crate::StorageError::NotFound), and lists do not show links. With `true`, relative links that stay
-    /// below the root are followed. The root's own path may contain links with either value.
+    /// `shared/x` get alice's file. Therefore a link below the root is [`StorageError::NotFound`](crate::StorageError::NotFound), and
+    /// lists do not show it. With `true`, relative links that stay below the root are followed. With either value, the root's own
+    /// path may contain links, and a save never writes through a link.
     ///
     /// ```
     /// # use private_media::{LocalStorage, MediaPath, Permit, Storage};
