@@ -118,11 +118,11 @@ impl Mapping {
         const SCRIPT: &str = r#"
 import mmap, sys
 with open(sys.argv[1], "r+b") as file:
-mapping = mmap.mmap(file.fileno(), 0)
+    mapping = mmap.mmap(file.fileno(), 0)
 print("mapped", flush=True)
 for line in sys.stdin:
-mapping[:3] = line.encode()[:3]
-print("written", flush=True)
+    mapping[:3] = line.encode()[:3]
+    print("written", flush=True)
 "#;
         let mut python = std::process::Command::new("python3");
         python.args(["-c", SCRIPT]).arg(path);
