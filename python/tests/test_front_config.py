@@ -1,4 +1,4 @@
-"""`manage.py private_media config`: what it prints, and what it refuses."""
+"""`manage.py private_media config`: its output and its errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def printed(kind, *arguments):
         (
             "nginx", [], {},
             ["`manage.py private_media config nginx`", "listen 80;", "server 127.0.0.1:8000;", "keepalive_timeout 1s;",
-             "location / {", "location ^~ /private/ {", "The application knows", "X-Forwarded-Proto $scheme"],
-            ["internal", "/static/", "gateway knows"],
+             "location / {", "location ^~ /private/ {", "the application's own timeout", "X-Forwarded-Proto $scheme"],
+            ["internal", "/static/", "the gateway's own timeout"],
         ),
         (
             "nginx", ["--gateway=127.0.0.1:8001", "--application=127.0.0.1:9000", "--front=Example.org:8080"], {},
             ["server_name example.org;", "listen 8080;", "server 127.0.0.1:8001;", "keepalive_timeout 10s;",
-             "proxy_pass http://127.0.0.1:9000;", "The gateway knows"],
+             "proxy_pass http://127.0.0.1:9000;", "the gateway's own timeout"],
             ["127.0.0.1:8000"],
         ),
         (
@@ -52,8 +52,8 @@ def printed(kind, *arguments):
             ['location ^~ "/mine/" {'], ["/x/"],
         ),
         ("nginx", [], {"SERVER": NGINX}, ['location ^~ "{root}/" {'], []),
-        ("nginx", [], {"SERVER": "test_front_blocks.Derived"}, ['location ^~ "{root}/" {'], []),
-        ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read what is in /srv/other."], ["{root}"]),
+        ("nginx", [], {"SERVER": "test_front_config.Derived"}, ['location ^~ "{root}/" {'], []),
+        ("nginx", [], {"SERVER_OPTIONS": {"root": "/srv/other"}}, ["read access to /srv/other."], ["{root}"]),
         ("nginx", [], {"URL": "https://example.org/p/q/"}, ["location ^~ /p/q/ {"], []),
         (
             "apache", [], {},
@@ -67,7 +67,7 @@ def printed(kind, *arguments):
         ),
     ],
 )  # fmt: skip
-def test_it_follows_the_settings(settings, root, kind, arguments, changed, has, has_not):
+def test_the_configuration_follows_the_settings(settings, root, kind, arguments, changed, has, has_not):
     for name, value in changed.items():
         setattr(settings, f"PRIVATE_MEDIA_{name}", value)
     text = printed(kind, *arguments)
@@ -77,7 +77,7 @@ def test_it_follows_the_settings(settings, root, kind, arguments, changed, has, 
         assert part.replace("{root}", str(root)) not in text, text
 
 
-def test_static_files_are_everybody_s(settings, tmp_path):
+def test_static_files_are_public(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path / "static"
     assert f'location ^~ /static/ {{\n        alias "{tmp_path}/static/";' in printed("nginx")
     assert f'Alias "/static/" "{tmp_path}/static/"' in printed("apache")
@@ -89,14 +89,14 @@ def test_static_files_are_everybody_s(settings, tmp_path):
     ("kind", "arguments", "changed", "says"),
     [
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": APACHE},
-         f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx does not support X-Sendfile; use {NGINX} or private_media.servers.DefaultServer"),
-        ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"PRIVATE_MEDIA_SERVER '{NGINX}': Apache does not support X-Accel-Redirect"),
+         f"PRIVATE_MEDIA_SERVER '{APACHE}': nginx does not support X-Sendfile; use {NGINX} or private_media"),
+        ("apache", [], {"PRIVATE_MEDIA_SERVER": NGINX}, f"'{NGINX}': Apache does not support X-Accel-Redirect"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}, "PRIVATE_MEDIA_SERVER 'rules.OwnServer': its serve() is"),
-        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_blocks.OwnServe"}, "its serve() is the project's own"),
+        ("nginx", [], {"PRIVATE_MEDIA_SERVER": "test_front_config.OwnServe"}, "its serve() is the project's own"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": "private_media.None"}, "'private_media.None' cannot be imported"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER_OPTIONS": {"speed": 1}}, "PRIVATE_MEDIA_SERVER_OPTIONS {'speed': 1}: "),
         ("apache", [], {"PRIVATE_MEDIA_SERVER": APACHE, "PRIVATE_MEDIA_SERVER_OPTIONS": {"encoding": "no"}},
-         "PRIVATE_MEDIA_SERVER_OPTIONS {'encoding': 'no'}: encoding \"no\" is none: use auto"),
+         "PRIVATE_MEDIA_SERVER_OPTIONS {'encoding': 'no'}: unknown encoding \"no\"; use auto"),
         ("nginx", [], {"PRIVATE_MEDIA_ROOT": "/srv/a$b"}, "PRIVATE_MEDIA_ROOT '/srv/a$b': /srv/a$b cannot be quoted"),
         ("nginx", [], {"PRIVATE_MEDIA_ROOT": None}, "PRIVATE_MEDIA_ROOT is not set"),
         ("nginx", [], {"PRIVATE_MEDIA_URL": "/a;b/"}, "PRIVATE_MEDIA_URL '/a;b/': invalid URL prefix"),
@@ -104,13 +104,13 @@ def test_static_files_are_everybody_s(settings, tmp_path):
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/private/x/"},
          "PRIVATE_MEDIA_INTERNAL_URL '/private/x/': the location /private/x/ and the private URL /private/ overlap"),
         ("nginx", [], {"PRIVATE_MEDIA_SERVER": NGINX, "PRIVATE_MEDIA_INTERNAL_URL": "/a b/"}, "invalid URL prefix"),
-        ("nginx", [], {"STATIC_ROOT": "/srv/static", "STATIC_URL": "/private/static/"}, "STATIC_ROOT '/srv/static': the public URL"),
+        ("nginx", [], {"STATIC_ROOT": "/srv/static", "STATIC_URL": "/private/static/"}, "'/srv/static': the public URL"),
         ("nginx", ["--front=example.org"], {}, "--front 'example.org': invalid address; expected HOST:PORT"),
         ("nginx", ["--application=nowhere"], {}, "--application 'nowhere': expected HOST:PORT"),
         ("apache", ["--gateway=127.0.0.1:0"], {}, "--gateway '127.0.0.1:0': the front server cannot know port 0"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense(settings, kind, arguments, changed, says):
+def test_unusable_settings_are_rejected(settings, kind, arguments, changed, says):
     for name, value in changed.items():
         setattr(settings, name, value)
     with pytest.raises(CommandError) as refused:
@@ -118,9 +118,10 @@ def test_what_makes_no_sense(settings, kind, arguments, changed, says):
     assert says in str(refused.value)
 
 
-def test_private_files_that_everybody_may_read(settings, root):
+def test_a_root_inside_static_root_is_rejected(settings, root):
     settings.STATIC_ROOT = root.parent
     with pytest.raises(
-        CommandError, match=r"PRIVATE_MEDIA_ROOT '.*': the private files lie in .*; move them out of there"
+        CommandError,
+        match=r"PRIVATE_MEDIA_ROOT '.*': the root is inside the public directory .*; move the root elsewhere",
     ):
         printed("nginx")

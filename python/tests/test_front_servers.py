@@ -1,4 +1,4 @@
-"""Behind a front server with the printed configuration, the answers are those of Django itself."""
+"""Behind a front server with the printed configuration, responses are those of Django itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 from contextlib import ExitStack
 from urllib.parse import quote
 
-import fronts
+import front_servers
 import pytest
-from fronts import ask
+from front_servers import ask
 
 NAMES = [
     "photo.jpg",
@@ -34,7 +34,7 @@ NAMES = [
     "é" * 125 + "x.jpg",
     "é" * 120 + "/" + "é" * 120 + "/" + "é" * 127,
 ]
-# What has no name: a tab, and other refusals.
+# Invalid paths, e.g. with a tab.
 NO_NAMES = ["tab\there.txt", "none.txt", ".hidden", "a\\b"]
 
 NGINX = "private_media.servers.NginxXAccelRedirectServer"
@@ -61,7 +61,7 @@ COMPARED = [
     "accept-ranges", "etag",
 ]  # fmt: skip
 
-# Prints a cookie of each reader.
+# Prints a session cookie for each user.
 MAKE = """
 import django, json
 django.setup()
@@ -81,7 +81,7 @@ print(json.dumps(cookies))
 
 @pytest.fixture(scope="module")
 def project():
-    project = fronts.Project()
+    project = front_servers.Project()
     for name in NAMES:
         project.put(f"private/cars/1/{name}", name.encode())
     project.put("outside.txt", b"outside")
@@ -95,7 +95,7 @@ def project():
 
 @pytest.fixture(scope="module", params=["gunicorn", "uvicorn"])
 def direct(request, project):
-    """The application without a front server."""
+    """The port of the application, without a front server."""
     with project.application(request.param) as port:
         yield request.param, port
 
@@ -103,7 +103,7 @@ def direct(request, project):
 @pytest.fixture(scope="module", params=DEPLOYMENTS)
 def deployed(request, project, direct):
     kind, settings = DEPLOYMENTS[request.param]
-    fronts.needs(kind)
+    front_servers.needs(kind)
     settings = {**settings, "STATIC_ROOT": str(project.folder / "static")}
     with (
         project.application(direct[0], **settings) as application,
@@ -117,7 +117,7 @@ def url(name):
 
 
 def requests():
-    """Give each file, reader, method and header of the table."""
+    """Yield each combination of file, user, method and header."""
     for file in [*NAMES, *NO_NAMES]:
         for reader in ("alice", "bob", "carol", "nobody"):
             yield file, reader, "GET", ""
@@ -126,7 +126,7 @@ def requests():
 
 
 def answers(port, cookies):
-    """Ask a server for all of it."""
+    """Send all requests to a server."""
     etag, found = None, {}
     for file, reader, method, header in requests():
         headers = {"Cookie": cookies[reader]}
@@ -134,20 +134,20 @@ def answers(port, cookies):
             headers[header] = "bytes=1-3" if header == "Range" else str(etag)
         answer = ask(port, url(file), method, **headers)
         if reader == "alice" and not header:
-            # What each server says of a file itself: nginx has an entity tag of its own.
+            # nginx has an entity tag of its own.
             etag = answer.headers["etag"]
         found[file, reader, method, header] = answer
     return found
 
 
 def different(front, direct, *, handed_to_nginx):
-    """Name what differs between two answers, and is not in docs/how-to/front-servers.md."""
+    """Return the differences between two responses that docs/how-to/front-servers.md does not list."""
     known = {"etag"} if handed_to_nginx else set()
     if front.status == direct.status == NOT_MODIFIED:
-        # Django's CommonMiddleware says 0. What nginx repeats changes nothing.
+        # Django's CommonMiddleware sends 0.
         known |= {"content-length"}
         known |= {"content-disposition", "content-security-policy"} if handed_to_nginx else set()
-    # A field that is there twice and says the same says it once.
+    # Equal values of a repeated header count once.
     said = [{name: set(answer.headers.get_all(name, [])) for name in COMPARED} for answer in (front, direct)]
     names = {name for name in COMPARED if said[0][name] != said[1][name]} - known
     return names | {name for name in ("status", "body") if getattr(front, name) != getattr(direct, name)}
@@ -158,7 +158,7 @@ def django_says(project, direct):
     return answers(direct[1], project.cookies)
 
 
-def test_the_answers_are_django_s(project, django_says, deployed):
+def test_responses_are_those_of_django(project, django_says, deployed):
     name, _, front = deployed
     found = {}
     for request, answer in answers(front, project.cookies).items():
@@ -182,7 +182,7 @@ def test_files_are_handed_off(project, deployed):
         assert answer.body == b"photo.jpg"
 
 
-def test_no_client_gets_to_the_files(project, deployed):
+def test_no_client_reaches_the_files_directly(project, deployed):
     _, _, front = deployed
     for path in (
         "/protected/cars/1/photo.jpg", "/protected../outside.txt", "/protected/", "/private/../protected/cars/1/photo.jpg",
@@ -191,13 +191,13 @@ def test_no_client_gets_to_the_files(project, deployed):
     ):  # fmt: skip
         for cookie in ("", project.cookies["carol"]):
             answer = ask(front, path, Cookie=cookie)
-            # Below the private URL after all, as Apache cleans the path; nginx passes it on as it is.
+            # Apache normalizes the path to one below the private URL; nginx passes it on unchanged.
             is_private = path == "/static/../private/cars/1/photo.jpg" and cookie
             assert answer.status in ({200, 404} if is_private else {404}), (path, answer)
             assert b"outside" not in answer.body
 
 
-def test_a_forged_hand_off_is_not_honoured(project, deployed):
+def test_a_forged_hand_off_is_ignored(project, deployed):
     _, _, front = deployed
     for field, value in (
         ("X-Accel-Redirect", "/protected/cars/1/photo.jpg"),
@@ -227,8 +227,8 @@ def test_a_forged_hand_off_is_not_honoured(project, deployed):
         "/private//cars/1/photo.jpg",
     ],
 )
-def test_other_ways_to_write_a_path(project, deployed, path):
-    """WSGI and ASGI servers decode a path before Django sees it: it may be the file that it comes to, and never another."""
+def test_other_spellings_of_a_path(project, deployed, path):
+    """WSGI and ASGI servers decode a path before Django sees it: the response is that file or 404, never another file."""
     _, _, front = deployed
     for reader in ("bob", "nobody"):
         answer = ask(front, path, Cookie=project.cookies[reader])
@@ -242,11 +242,11 @@ def test_other_ways_to_write_a_path(project, deployed, path):
         assert b"outside" not in answer.body
 
 
-def test_the_rest_of_the_site(deployed):
+def test_the_rest_of_the_site_is_served(deployed):
     _, _, front = deployed
     lies = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example", "X-Forwarded-For": "192.0.2.1"}
     truth = {"scheme": "http", "host": f"127.0.0.1:{front}", "for": "127.0.0.1"}
-    # Django does not tell a hyphen from an underscore; some servers let the latter through.
+    # Django reads `_` in header names as `-`, and some servers pass it on.
     for fields in (lies, {name.replace("-", "_"): value for name, value in lies.items()}):
         assert json.loads(ask(front, "/echo/", **fields).body) == truth, fields
     assert ask(front, "/static/style.css").body == b"body {}"
@@ -255,9 +255,9 @@ def test_the_rest_of_the_site(deployed):
 
 
 @pytest.mark.parametrize("name", ["nginx, internal URL", "apache, plain"])
-def test_the_gateway_answers_for_private_files(project, name):
+def test_the_gateway_serves_private_files(project, name):
     kind, settings = DEPLOYMENTS[name]
-    fronts.needs(kind)
+    front_servers.needs(kind)
     with ExitStack() as stack:
         application = stack.enter_context(project.application("gunicorn", **settings))
         gateway = stack.enter_context(project.gateway(**settings))
@@ -270,7 +270,7 @@ def test_the_gateway_answers_for_private_files(project, name):
                 readable = reader in {"alice", "carol"}
                 assert answer.status == (200 if readable else 404), (file, reader, answer)
                 assert (answer.body == file.encode()) == readable, (file, reader, answer)
-        # Django's own page is of another type.
+        # Django's error page has another type.
         assert ask(front, url("none.txt")).headers["content-type"].startswith("text/plain")
         for reader, cookie in project.cookies.items():
             answer = ask(front, "/private%2Fcars/1/photo.jpg", Cookie=cookie)

@@ -1,4 +1,4 @@
-"""Real servers: gunicorn or uvicorn, and nginx or Apache in front of it with exactly what is printed."""
+"""Runs gunicorn or uvicorn, and nginx or Apache in front of it with the printed configuration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAMS = {
     "nginx": ["/usr/sbin/nginx"],
     "apache": ["/usr/sbin/apache2", "/usr/lib/apache2/modules/mod_xsendfile.so"],
 }
-# Debian's own, and those that could get in the way.
+# Debian's default modules, and those that could interfere.
 MODULES = [
     "mpm_event", "authz_core", "alias", "autoindex", "deflate", "dir", "env", "expires", "filter", "headers", "mime",
     "negotiation", "proxy", "proxy_http", "setenvif", "xsendfile",
@@ -30,12 +30,12 @@ MODULES = [
 
 
 def needs(kind):
-    """Leave a test out where a server lacks, but not where everything has to be tested."""
+    """Skip a test if a server is not installed, unless PRIVATE_MEDIA_TEST_ALL is set."""
     for program in PROGRAMS[kind]:
         if not Path(program).exists():
             if os.environ.get("PRIVATE_MEDIA_TEST_ALL"):
-                pytest.fail(f"{program} is not there")
-            pytest.skip(f"{program} is not there")
+                pytest.fail(f"{program} is not installed")
+            pytest.skip(f"{program} is not installed")
 
 
 def free_port():
@@ -46,7 +46,7 @@ def free_port():
 
 @contextmanager
 def running(command, port, folder, **environment):
-    """Run a server until the test is over."""
+    """Run a server for the duration of a test."""
     log = folder / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -78,7 +78,7 @@ def ask(port, path, method="GET", **headers):
 
 
 class Project:
-    """A project on the disk, which the workers of a front server, who are somebody else, can read."""
+    """A project on the disk that the workers of a front server, which run as another user, can read."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="private-media-"))
@@ -100,7 +100,7 @@ class Project:
         return {"TEST_SETTINGS": json.dumps(settings), "DJANGO_SETTINGS_MODULE": "front_settings"}
 
     def django(self, *arguments, **settings):
-        """Run Python, or one of Django's commands, within the project."""
+        """Run Python, or a command of Django, in the project."""
         environment = {**os.environ, "PYTHONPATH": str(HERE), **self.environment(**settings)}
         command = [sys.executable, *arguments]
         done = subprocess.run(
@@ -132,7 +132,7 @@ class Project:
 
     @contextmanager
     def front(self, kind, application, *arguments, **settings):
-        """Put a front server before it, with what the command prints."""
+        """Run a front server with the printed configuration."""
         port = free_port()
         block = self.django(
             "-m", "django", "private_media", "config", kind, f"--front=127.0.0.1:{port}",

@@ -1,4 +1,4 @@
-"""`manage.py private_media config`: what a front server needs, from the project's settings. The core writes it."""
+"""Renders the configuration of a front server from the project's settings: `manage.py private_media config`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from django.core.exceptions import ImproperlyConfigured
 from private_media import _core, conf, views
 from private_media.servers import DefaultServer
 
-#: The front servers that a configuration can be printed for.
+#: The supported front servers.
 KINDS = ("nginx", "apache")
 
-#: How long a server of the application keeps an idle connection, in seconds: as long as gunicorn, the shortest of them.
-_KEEP_ALIVE = 2
-#: And the gateway.
-_KEEP_ALIVE_OF_GATEWAY = 15
+#: Seconds that an application server keeps an idle connection open: gunicorn's, the shortest.
+_APPLICATION_KEEP_ALIVE = 2
+#: Seconds that the gateway keeps an idle connection open.
+_GATEWAY_KEEP_ALIVE = 15
 
-#: What says each part of a site.
+#: The setting of each field of a FrontConfig.
 _SETTINGS = {
     "url": "PRIVATE_MEDIA_URL",
     "root": "PRIVATE_MEDIA_ROOT",
@@ -30,31 +30,31 @@ _SETTINGS = {
 }
 
 
-def block(kind: str, front: str, application: str, gateway: str | None = None) -> str:
-    """Give the whole configuration. Raises ImproperlyConfigured, which names the setting, its value and the fix."""
+def render(kind: str, front: str, application: str, gateway: str | None = None) -> str:
+    """Return the configuration. Raises ImproperlyConfigured, which names the setting, its value and the fix."""
     server = _server()
     options = {"front": front, "application": application, "gateway": gateway}
     try:
-        site = _core.FrontSite(
+        config = _core.FrontConfig(
             front,
             urlsplit(conf.url()).path,
             server.location(),
             application=application,
             gateway=gateway,
-            keep_alive=_KEEP_ALIVE_OF_GATEWAY if gateway else _KEEP_ALIVE,
+            keep_alive=_GATEWAY_KEEP_ALIVE if gateway else _APPLICATION_KEEP_ALIVE,
             printed_by=f"manage.py private_media config {kind}",
         )
-        server.hand_off(site)
+        server.hand_off(config)
         if public := _public():
-            site.publish(*public)
-        return site.block(kind)
+            config.publish(*public)
+        return config.render(kind)
     except _core.FrontError as error:
-        part, problem_and_fix = error.args
-        name = _SETTINGS.get(part)
-        value = getattr(settings, name, None) if name else options[part]
-        if part == "server":
+        field, problem_and_fix = error.args
+        name = _SETTINGS.get(field)
+        value = getattr(settings, name, None) if name else options[field]
+        if field == "server":
             value = conf.server()[0]
-        msg = f"{name or f'--{part}'} {value!r}: {problem_and_fix}"
+        msg = f"{name or f'--{field}'} {value!r}: {problem_and_fix}"
         raise ImproperlyConfigured(msg) from error
     except ValueError as error:
         msg = f"PRIVATE_MEDIA_SERVER_OPTIONS {conf.server()[1]!r}: {error}"
@@ -66,14 +66,14 @@ def _server() -> DefaultServer:
     if isinstance(made, DefaultServer) and type(made).serve is DefaultServer.serve:
         return made
     msg = (
-        f"PRIVATE_MEDIA_SERVER {conf.server()[0]!r}: its serve() is the project's own, and what it hands off is not known; "
-        "name one of private_media.servers, or write the front server's configuration yourself"
+        f"PRIVATE_MEDIA_SERVER {conf.server()[0]!r}: its serve() is the project's own, so the hand-off is unknown; "
+        "use one of private_media.servers, or write the front server's configuration yourself"
     )
     raise ImproperlyConfigured(msg)
 
 
 def _public() -> tuple[str, str] | None:
-    """Give the URL and the folder of static files, if collectstatic puts them into one and they are of this site."""
+    """Return the URL and folder of static files, if collectstatic is set up and they are on this site."""
     url, folder = getattr(settings, "STATIC_URL", None), getattr(settings, "STATIC_ROOT", None)
     if not url or not folder or urlsplit(str(url)).netloc:
         return None

@@ -1,4 +1,4 @@
-"""The root's handle, which everything is opened beneath."""
+"""The handle of the private root. Files are opened relative to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class _Opened(NamedTuple):
 
 
 class RootHandle:
-    """Opens a root when it is first needed, and again when another folder has taken its place.
+    """Opens the root when it is first needed, and again when its path leads to another folder.
 
-    A folder that was deleted and made again, as tests do it, or a name that now leads to another release, is another
-    folder. As long as the handle is open its number is not given to a new one.
+    Tests delete and create roots, and a deployment may replace a symbolic link. The open handle keeps the inode number from
+    being reused.
     """
 
     _opened: _Opened | None = None
@@ -32,8 +32,8 @@ class RootHandle:
         *,
         durable: bool = True,
     ) -> _core.Root:
-        """Open the root at this location; raises FileNotFoundError if there is no such folder."""
-        found = os.stat(location)  # noqa: PTH116 (each request asks)
+        """Return the root at a location, opened with these modes. Raises FileNotFoundError."""
+        found = os.stat(location)  # noqa: PTH116 (each request calls it)
         identity, modes = (found.st_dev, found.st_ino), (file_mode, dir_mode, durable, conf.follow_links())
         opened = self._opened
         if opened is None or opened[:3] != (location, identity, modes):
@@ -45,5 +45,5 @@ class RootHandle:
         return opened.root
 
     def __getstate__(self) -> dict[str, object]:
-        """Keep the handle out of copies and pickles: they open their own."""
+        """Exclude the handle from copies and pickles: they open their own."""
         return {}
