@@ -110,7 +110,7 @@ def force_download() -> bool:
 
 @lru_cache(maxsize=1)
 def follow_links() -> bool:
-    """Tell whether symbolic links below the root are followed."""
+    """Return whether symbolic links below the root are followed."""
     value = getattr(settings, "PRIVATE_MEDIA_FOLLOW_LINKS", False)
     if isinstance(value, bool):
         return value
