@@ -227,7 +227,7 @@ fn links_are_listed() {
             "--follow-links",
             [
                 "storage.follow_links is on, and 13 symbolic links below the root",
-                "cars/7/10.jpg leads to cars/8/secret.jpg, cars/7/11.jpg leads to",
+                "cars/7/10.jpg -> ../8/secret.jpg, cars/7/11.jpg -> ../8/secret.jpg,",
                 "storage.follow_links = false",
             ],
         ),

@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use private_media::LocalStorage;
+
 use super::report::{Finding, Findings, or_ok, quoted};
 use crate::config::Config;
 
@@ -72,17 +74,12 @@ fn hard(config: &Config, files: &[PathBuf]) -> Finding {
     )
 }
 
-/// Describes where a link leads: below the root if possible, as only such a target can be served.
-fn target(root: &Path, link: &Path) -> String {
-    let link = root.join(link);
-    let (Ok(root), Ok(target)) = (root.canonicalize(), link.canonicalize()) else {
-        return "nothing".into();
-    };
-    let is_relative = std::fs::read_link(&link).is_ok_and(|text| text.is_relative());
-    match target.strip_prefix(&root) {
-        Ok(below) if is_relative => below.display().to_string(),
-        _ => format!("{} (not served)", target.display()),
-    }
+/// Shows a link and its target, and whether the storage refuses it: the target is missing, outside the root, or absolute.
+fn shown_with_target(storage: Option<&LocalStorage>, root: &Path, link: &Path) -> String {
+    let target = std::fs::read_link(root.join(link)).unwrap_or_default();
+    let is_served = storage.is_some_and(|storage| storage.trusted_stat(link).is_ok());
+    let note = if is_served { "" } else { " (not served)" };
+    format!("{} -> {}{note}", link.display(), target.display())
 }
 
 /// Joins the first few, and counts the rest.
@@ -204,16 +201,18 @@ mod tests {
     #[test]
     fn targets() {
         let root = root();
-        let absolute = format!("{} (not served)", root.path().canonicalize().unwrap().join("one").display());
+        let storage = LocalStorage::open_root(root.path()).unwrap().follow_links(true);
+        let absolute = format!("{} (not served)", root.path().join("one").display());
         for (link, expected) in [
-            ("shared/x", "users/alice/secret"),
-            ("shared/folder", "users"),
+            ("shared/x", "../users/alice/secret"),
+            ("shared/folder", "../users"),
             ("shared/out", "/etc/passwd (not served)"),
             ("shared/absolute", &absolute),
-            ("dangling", "nothing"),
-            ("self", "nothing"),
+            ("dangling", "none (not served)"),
+            ("self", "self (not served)"),
         ] {
-            assert_eq!(target(root.path(), Path::new(link)), expected, "{link}");
+            let shown = shown_with_target(Some(&storage), root.path(), Path::new(link));
+            assert_eq!(shown, format!("{link} -> {expected}"));
         }
     }
 
