@@ -42,8 +42,8 @@ pub(super) fn links(config: &Config) -> Findings {
 fn symbolic(config: &Config, links: &[PathBuf]) -> Finding {
     let all = count(links.len(), "symbolic link");
     if config.follow_links {
-        let names =
-            listed(links, |link| format!("{} leads to {}", link.display(), target(&config.root, link)));
+        let storage = LocalStorage::open_root(&config.root).ok().map(|storage| storage.follow_links(true));
+        let names = listed(links, |link| shown_with_target(storage.as_ref(), &config.root, link));
         Finding::warning(
             format!(
                 "storage.follow_links is on, and {all} below the root may give files a second path: {names}"
