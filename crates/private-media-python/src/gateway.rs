@@ -71,7 +71,11 @@ impl Sessions {
     bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
-#[expect(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "they are keyword arguments in Python"
+)]
 pub(crate) fn serve(
     py: Python<'_>,
     bind: &str,
