@@ -184,7 +184,7 @@ impl Root {
     async fn read(&self, path: MediaPath) -> Result<File, StorageError> {
         let file = self.storage.open(&Permit::trusted(path)).await?;
         let reading = |source| StorageError::Io { doing: "opening the file", source };
-        let file = file.bytes().as_file().map(File::try_clone);
+        let file = file.bytes().as_file().map(|file| file.try_clone());
         file.unwrap_or_else(|| Err(io::ErrorKind::Unsupported.into())).map_err(reading)
     }
 }

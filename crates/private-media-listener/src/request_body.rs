@@ -1,4 +1,4 @@
-//! The content of requests, limited as it comes.
+//! The content of requests, limited as it arrives.
 
 use std::io;
 use std::pin::Pin;
@@ -7,25 +7,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Request;
-use http_body::{Frame, SizeHint};
-use hyper::body::{Body, Incoming};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
-use super::paced::MinRate;
+use crate::BoxError;
+use crate::min_rate::MinRate;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// The content of a request. It fails if the client sends less than `limits.min_rate` while it is waited for.
+/// The content of a request. Reading it fails if the client sends less than [`Limits::min_rate`](crate::Limits::min_rate).
 #[derive(Debug)]
-pub(crate) struct RequestBody<B = Incoming> {
-    content: B,
-    rate: MinRate,
-    progress: Progress,
+pub struct RequestBody(Option<MinRateBody<Incoming>>);
+
+impl RequestBody {
+    /// Returns a body without content.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn new(content: Incoming, min_rate: u64) -> Self {
+        Self((!content.is_end_stream()).then(|| MinRateBody::new(content, min_rate)))
+    }
+
+    /// Returns a handle that tells how far the content has been read, also after the body was consumed.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress(self.0.as_ref().map(|body| Arc::clone(&body.flags)))
+    }
 }
 
-/// How far the content of a request has been read. Clones are of the same content.
+/// How far the content of a request has been read.
 #[derive(Debug, Clone)]
-pub(crate) struct Progress(Option<Arc<Flags>>);
+pub struct Progress(Option<Arc<Flags>>);
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -34,31 +46,57 @@ struct Flags {
 }
 
 impl Progress {
-    /// Whether there is nothing left to read, as where there is no content.
-    pub(crate) fn is_read(&self) -> bool {
+    /// Returns whether all content has been read. A request without content is read from the start.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
         self.0.as_ref().is_none_or(|flags| flags.is_read.load(Ordering::Relaxed))
     }
 
-    /// Whether the client was too slow.
-    pub(crate) fn is_too_slow(&self) -> bool {
+    /// Returns whether reading failed because the client was too slow. The suitable response is 408.
+    #[must_use]
+    pub fn is_too_slow(&self) -> bool {
         self.0.as_ref().is_some_and(|flags| flags.is_too_slow.load(Ordering::Relaxed))
     }
 }
 
-impl<B: Body> RequestBody<B> {
-    pub(super) fn limit(request: Request<B>, min_rate: u64) -> Request<Self> {
-        request.map(|content| {
-            let progress = Progress((!content.is_end_stream()).then(Arc::default));
-            Self { content, rate: MinRate::new(min_rate), progress }
-        })
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().0 {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
     }
 
-    pub(crate) fn progress(&self) -> Progress {
-        self.progress.clone()
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
-impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RequestBody<B> {
+/// A body that fails if it is read at less than a minimum rate.
+#[derive(Debug)]
+struct MinRateBody<B> {
+    content: B,
+    rate: MinRate,
+    flags: Arc<Flags>,
+}
+
+impl<B> MinRateBody<B> {
+    fn new(content: B, min_rate: u64) -> Self {
+        Self { content, rate: MinRate::new(min_rate), flags: Arc::default() }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for MinRateBody<B> {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -69,19 +107,15 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RequestBody<
         let this = self.get_mut();
         let Poll::Ready(frame) = Pin::new(&mut this.content).poll_frame(context) else {
             ready!(this.rate.poll_too_slow(context));
-            if let Some(flags) = &this.progress.0 {
-                flags.is_too_slow.store(true, Ordering::Relaxed);
-            }
+            this.flags.is_too_slow.store(true, Ordering::Relaxed);
             let error = io::Error::new(io::ErrorKind::TimedOut, "the client sends too slowly");
             return Poll::Ready(Some(Err(error.into())));
         };
         if let Some(Ok(frame)) = &frame {
             this.rate.count(frame.data_ref().map_or(0, Bytes::len));
         }
-        if let Some(flags) = &this.progress.0
-            && (frame.is_none() || this.content.is_end_stream())
-        {
-            flags.is_read.store(true, Ordering::Relaxed);
+        if frame.is_none() || this.content.is_end_stream() {
+            this.flags.is_read.store(true, Ordering::Relaxed);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
@@ -101,7 +135,7 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::stream;
-    use http_body_util::{BodyExt, Empty, StreamBody};
+    use http_body_util::{BodyExt, StreamBody};
     use tokio::time::{Instant, sleep};
 
     use super::*;
@@ -112,10 +146,10 @@ mod tests {
             sleep(Duration::from_secs(pause)).await;
             (n < pieces).then(|| (Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; len]))), n + 1))
         });
-        let request = RequestBody::limit(Request::new(StreamBody::new(Box::pin(pieces))), 100);
-        let (begin, progress) = (Instant::now(), request.body().progress());
+        let body = MinRateBody::new(StreamBody::new(Box::pin(pieces)), 100);
+        let (begin, progress) = (Instant::now(), Progress(Some(Arc::clone(&body.flags))));
         assert!(!progress.is_read() && !progress.is_too_slow());
-        let content = request.into_body().collect().await.map(|content| content.to_bytes().len());
+        let content = body.collect().await.map(|content| content.to_bytes().len());
         (content, progress, begin.elapsed().as_secs())
     }
 
@@ -141,7 +175,6 @@ mod tests {
 
     #[test]
     fn no_content_has_been_read() {
-        let request = RequestBody::limit(Request::new(Empty::<Bytes>::new()), 100);
-        assert!(request.body().progress().is_read());
+        assert!(RequestBody::empty().progress().is_read() && RequestBody::empty().is_end_stream());
     }
 }

@@ -5,30 +5,35 @@ use std::fmt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What each worker opens: a listening socket, two descriptors of an epoll, an eventfd, the pipe of signals, and a client that it has
-/// accepted and that waits for its turn.
+/// accepted and that waits for a permit.
 const PER_WORKER: u64 = 6;
-/// What the process opens beside workers and connections: the root, the thread of signals, 8 descriptors of a state database, 24 of a pool
-/// of 8 SQLite connections, and files and folders that are looked at for a moment.
-const OWN: u64 = 64;
 /// What each connection opens: its socket and the file that it is sent.
 const PER_CONNECTION: u64 = 2;
 /// The fewest connections that are worth a start.
 const FEWEST: usize = 4;
 
-/// The connections that fit below the limit of open files.
-#[derive(Debug)]
-pub(crate) struct Fit {
-    pub(crate) connections: usize,
+/// The connections that fit below the process's limit of open files.
+///
+/// ```
+/// let files = private_media_listener::OpenFiles::reserve(100, 1, 64)?;
+/// assert!(files.connections() <= 100);
+/// # Ok::<_, private_media_listener::TooFewOpenFiles>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct OpenFiles {
+    connections: usize,
     wanted: usize,
-    /// The open files that as many as are wanted would need.
+    /// The open files that all wanted connections need.
     needed: u64,
     limit: u64,
 }
 
-impl Fit {
-    /// Raises the limit of open files as far as this process may. Where hardly any connection fits below it, that is an error.
-    pub(crate) fn reserve(wanted: usize, workers: usize) -> Result<Self, TooFewOpenFiles> {
-        let others = open_files() + OWN + PER_WORKER * workers as u64 + kept_handles() as u64;
+impl OpenFiles {
+    /// Raises the limit of open files as far as this process may, for so many connections and workers (threads with a listening socket
+    /// each) and for `others`, the files that the process is still going to open for itself. Fails if hardly any connection fits.
+    pub fn reserve(connections: usize, workers: usize, others: u64) -> Result<Self, TooFewOpenFiles> {
+        let wanted = connections;
+        let others = open_files().saturating_add(others) + PER_WORKER * workers as u64;
         let need =
             |connections: usize| others.saturating_add(PER_CONNECTION.saturating_mul(connections as u64));
         let (needed, fewest) = (need(wanted), FEWEST.min(wanted));
@@ -40,27 +45,23 @@ impl Fit {
         Ok(Self { connections: fit.min(wanted), wanted, needed, limit })
     }
 
-    /// Says that fewer connections than wanted are served: a warning if somebody asked for so many.
-    pub(crate) fn log(&self, is_asked_for: bool) {
-        let Self { connections, wanted, needed, limit } = *self;
-        if connections == wanted {
-            return;
-        }
-        let cut = format!(
-            "serving {connections} connections at a time: limits.max_connections = {wanted} needs {needed} open files (ulimit -n)"
-        );
-        if is_asked_for {
-            tracing::warn!(limit, connections, "{cut}");
-        } else {
-            tracing::info!(limit, connections, "{cut}");
-        }
+    /// Returns the number of connections that can be served at a time.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections
     }
-}
 
-/// How many files may be kept open that nobody is sent, of those that the system lets this process have.
-pub(crate) fn kept_handles() -> usize {
-    let limit = getrlimit(Resource::Nofile).maximum;
-    limit.map_or(256, |limit| usize::try_from(limit / 32).map_or(256, |share| share.min(256)))
+    /// Returns the limit of open files, after it was raised.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Returns the number of open files that all the wanted connections need, if they do not fit.
+    #[must_use]
+    pub fn shortage(&self) -> Option<u64> {
+        (self.connections < self.wanted).then_some(self.needed)
+    }
 }
 
 /// Raises the limit of open files to what is needed, or as far as this process may, and returns it.
@@ -83,7 +84,7 @@ fn open_files() -> u64 {
     std::fs::read_dir("/proc/self/fd").map_or(6, |entries| entries.count() as u64)
 }
 
-/// The limit of open files leaves no room for connections.
+/// The error when the limit of open files leaves no room for connections.
 #[derive(Debug)]
 pub struct TooFewOpenFiles {
     limit: u64,
@@ -97,8 +98,8 @@ impl fmt::Display for TooFewOpenFiles {
         let Self { limit, needed, workers, connections } = self;
         write!(
             f,
-            "{workers} workers and limits.max_connections = {connections} need {needed} open files, and the limit is {limit}; \
-             raise it (ulimit -n, or LimitNOFILE= in a systemd unit) or lower workers"
+            "{workers} workers and {connections} connections need {needed} open files, and the limit is {limit}; \
+             raise it (ulimit -n, or LimitNOFILE= in a systemd unit) or use fewer workers"
         )
     }
 }

@@ -78,15 +78,15 @@ pub(crate) trait WaitsForPeer {
     fn waits_for_peer(&self) -> bool;
 }
 
-/// Ends with an error if the client takes less than a minimum rate while writes wait for it. Reads are not limited here: a head has a
-/// deadline, and content is limited by [`RequestBody`](super::RequestBody).
+/// A stream that fails if its peer takes less than a minimum rate while writes wait for it. Reads are not limited here: a head has a
+/// deadline, and [`RequestBody`](crate::RequestBody) limits content.
 #[derive(Debug)]
-pub(crate) struct Paced<T> {
+pub(crate) struct MinRateStream<T> {
     io: T,
     rate: MinRate,
 }
 
-impl<T> Paced<T> {
+impl<T> MinRateStream<T> {
     pub(crate) fn new(io: T, min_rate: u64) -> Self {
         Self { io, rate: MinRate::new(min_rate) }
     }
@@ -100,7 +100,17 @@ impl<T> Paced<T> {
     }
 }
 
-impl<T: WaitsForPeer> Paced<T> {
+impl<T: WaitsForPeer> MinRateStream<T> {
+    /// Polls a write that is no method of [`AsyncWrite`].
+    pub(crate) fn poll_with(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(&mut T, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = write(&mut self.io, context);
+        self.pace(context, written)
+    }
+
     fn pace(
         &mut self,
         context: &mut Context<'_>,
@@ -119,7 +129,7 @@ impl<T: WaitsForPeer> Paced<T> {
     }
 }
 
-impl<T: AsyncWrite + WaitsForPeer + Unpin> AsyncWrite for Paced<T> {
+impl<T: AsyncWrite + WaitsForPeer + Unpin> AsyncWrite for MinRateStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -151,7 +161,7 @@ impl<T: AsyncWrite + WaitsForPeer + Unpin> AsyncWrite for Paced<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for MinRateStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -176,7 +186,7 @@ mod tests {
     /// How long a writer of a MiB lasts whose reader takes `bytes` every `pause`.
     async fn lasts(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
         let (near, mut far) = tokio::io::duplex(1024);
-        let mut near = Paced::new(near, 100);
+        let mut near = MinRateStream::new(near, 100);
         let begin = Instant::now();
         let reader = tokio::spawn(async move {
             let mut buffer = vec![0; bytes];
@@ -217,7 +227,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_is_not_left_for_what_happened_while_nobody_waited_for_it() {
         let (near, mut far) = tokio::io::duplex(10);
-        let mut near = Paced::new(near, 100);
+        let mut near = MinRateStream::new(near, 100);
         for _ in 0..10 {
             let (written, _) = tokio::join!(near.write_all(&[0; 20]), async {
                 tokio::time::sleep(Duration::from_secs(1)).await;

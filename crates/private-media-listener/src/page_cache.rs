@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
+
 /// How much of a file one entry of the table is about, in bytes.
 const GRAIN: u64 = 64 << 10;
 const GRAIN_LEN: usize = 64 << 10;
@@ -34,13 +36,13 @@ thread_local! {
 
 /// An open file, as the table of proofs knows it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct FileKey {
+pub(crate) struct FileKey {
     hash: u64,
     len: u64,
 }
 
 impl FileKey {
-    pub(super) fn of(file: &File) -> io::Result<Self> {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
         let stat = rustix::fs::fstat(file)?;
         // An inode's number may be another file's a moment later, which has another time then.
         let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
@@ -103,7 +105,7 @@ fn now() -> u64 {
 
 /// Whether [`cached_len`] knows the answer for this file: not every file system has `RWF_NOWAIT`.
 #[cfg(target_os = "linux")]
-pub(super) fn can_tell(file: &File, key: FileKey, offset: u64) -> bool {
+pub(crate) fn can_tell(file: &File, key: FileKey, offset: u64) -> bool {
     use rustix::io::Errno;
 
     let is_proven = key.proof(offset / GRAIN).is_valid(now());
@@ -112,14 +114,14 @@ pub(super) fn can_tell(file: &File, key: FileKey, offset: u64) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn can_tell(_: &File, _: FileKey, _: u64) -> bool {
+pub(crate) fn can_tell(_: &File, _: FileKey, _: u64) -> bool {
     false
 }
 
 /// Returns how many of the next `len` bytes are in the page cache without a gap, each page of them read there less than a second ago.
 /// It may be less than there are, but not zero unless the first one is missing.
 #[cfg(target_os = "linux")]
-pub(super) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> usize {
+pub(crate) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> usize {
     let now = now();
     let end = offset.saturating_add(len as u64);
     let mut at = offset;
@@ -165,13 +167,37 @@ fn read_now(file: &File, buffer: &mut [u8], at: u64) -> rustix::io::Result<usize
     preadv2(file, &mut [io::IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT)
 }
 
+/// Reads at most `len` bytes without waiting for the disk, and at least one; `None` if the first one is not in the page cache.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Option<Bytes> {
+    let mut buffer = vec![0; len];
+    let count = read_now(file, &mut buffer, offset).ok().filter(|count| *count > 0)?;
+    buffer.truncate(count);
+    Some(buffer.into())
+}
+
 #[cfg(not(target_os = "linux"))]
-pub(super) fn cached_len(_: &File, _: FileKey, _: u64, _: usize) -> usize {
+pub(crate) fn read_cached(_: &File, _: u64, _: usize) -> Option<Bytes> {
+    None
+}
+
+/// Reads at most `len` bytes, for where waiting is allowed; none if the file ends at `offset`.
+pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    use std::os::unix::fs::FileExt;
+
+    let mut buffer = vec![0; len];
+    let count = file.read_at(&mut buffer, offset)?;
+    buffer.truncate(count);
+    Ok(buffer.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cached_len(_: &File, _: FileKey, _: u64, _: usize) -> usize {
     0
 }
 
 /// Reads a part of a file into the page cache, for where waiting is allowed. Returns how much there was.
-pub(super) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io::Result<usize> {
+pub(crate) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io::Result<usize> {
     use std::os::unix::fs::FileExt;
 
     let mut buffer = vec![0; GRAIN_LEN.min(len)];
@@ -198,7 +224,7 @@ pub(super) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io:
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::FileExt;
@@ -210,7 +236,7 @@ pub(super) mod tests {
 
     /// A file that is not in the page cache, except for the pages at these positions. It is on the disk of the build: `/tmp` may be
     /// memory.
-    pub(in super::super) fn cold_file(len: usize, warm: impl Iterator<Item = u64>) -> File {
+    pub(crate) fn cold_file(len: usize, warm: impl Iterator<Item = u64>) -> File {
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let mut file = tempfile::tempfile_in(folder).unwrap();
         file.write_all(&vec![b'x'; len]).unwrap();

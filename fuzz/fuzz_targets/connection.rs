@@ -1,8 +1,9 @@
-//! The request reader reads what hyper reads, however the bytes arrive. The first byte chooses the pieces, the rest is the stream.
+//! A connection of the listener gives the responses that hyper gives, however the requests arrive. The first byte chooses the pieces,
+//! the rest is the stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use private_media_gateway::fuzzing::check_request_heads;
+use private_media_listener::check_parity;
 
 fuzz_target!(|input: &[u8]| {
     let Some((&seed, mut rest)) = input.split_first() else { return };
@@ -21,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
         rest = after;
     }
     pieces.push(rest);
-    if let Err(difference) = check_request_heads(&pieces) {
+    if let Err(difference) = check_parity(&pieces) {
         panic!("{difference}");
     }
 });
