@@ -1,59 +1,21 @@
-//! The work: what clients ask for, and wrk, which does the asking.
+//! Load by wrk, and by `heads` for HEAD requests.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
-use crate::peers::{Place, Running, built};
+use crate::http;
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Testbed, built};
+use crate::tree;
+use crate::work::{RequestKind, Work};
 
-/// One kind of request, by many clients at a time.
-pub(crate) struct Work {
-    pub(crate) name: &'static str,
-    file: &'static str,
-    pub(crate) ask: Ask,
-    connections: usize,
-}
-
-/// How the file is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ask {
-    Get,
-    Head,
-    /// With the entity tag that the server gives: 304.
-    NotModified,
-    /// One MiB out of the middle.
-    Range,
-    /// By somebody who may not have it.
-    Denied,
-    /// A connection for each request.
-    Close,
-}
-
-const fn work(name: &'static str, file: &'static str, ask: Ask, connections: usize) -> Work {
-    Work { name, file, ask, connections }
-}
-
-pub(crate) const WORKS: [Work; 13] = [
-    work("1 KiB", "1k.jpg", Ask::Get, 32),
-    work("10 KiB", "10k.jpg", Ask::Get, 32),
-    work("100 KiB", "100k.jpg", Ask::Get, 32),
-    work("1 MiB", "1m.jpg", Ask::Get, 32),
-    work("1 GiB", "1g.mp4", Ask::Get, 4),
-    work("1 MiB of 1 GiB", "1g.mp4", Ask::Range, 32),
-    work("304", "1k.jpg", Ask::NotModified, 32),
-    work("HEAD", "1k.jpg", Ask::Head, 32),
-    work("denied", "1k.jpg", Ask::Denied, 32),
-    work("1 KiB, no keep-alive", "1k.jpg", Ask::Close, 32),
-    work("1 KiB, 1 client", "1k.jpg", Ask::Get, 1),
-    work("1 KiB, 1000 clients", "1k.jpg", Ask::Get, 1000),
-    work("1 MiB, 1000 clients", "1m.jpg", Ask::Get, 1000),
-];
-
-/// What came of it.
+/// The result of a load.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Done {
+pub(crate) struct Load {
     pub(crate) requests: u64,
     pub(crate) time: Duration,
     pub(crate) bytes: u64,
@@ -61,127 +23,125 @@ pub(crate) struct Done {
     pub(crate) p99: Duration,
 }
 
-impl Work {
-    /// Asks once, and looks whether the answer is the right one: nobody is measured who answers something else.
-    pub(crate) fn check(&self, running: &Running) -> Result<()> {
-        let (status, len) = self.ask_once(running)?;
-        let file = crate::tree::FILES.iter().find(|(name, _)| *name == self.file).map_or(0, |(_, len)| *len);
-        let (expected, expected_len) = match self.ask {
-            Ask::Get | Ask::Close => (200, file),
-            Ask::Head => (200, 0),
-            Ask::NotModified => (304, 0),
-            Ask::Range => (206, 1 << 20),
-            Ask::Denied => (running.denied_status, len),
-        };
-        if (status, len) == (expected, expected_len) {
-            Ok(())
-        } else {
-            Err(format!(
-                "{} answers {status} with {len} bytes, not {expected} with {expected_len}",
-                self.name
-            )
-            .into())
-        }
+/// Sends one request and checks its response, since a wrong response may be a fast one.
+pub(crate) fn check(work: &Work, peer: &RunningPeer) -> Result<()> {
+    let (status, len) = exchange(work, peer)?;
+    let file = tree::FILES.iter().find(|(name, _)| *name == work.file).map_or(0, |(_, len)| *len);
+    let (expected, expected_len) = match work.kind {
+        RequestKind::Get | RequestKind::Close | RequestKind::InTurn => (200, file),
+        RequestKind::Head => (200, 0),
+        RequestKind::NotModified => (304, 0),
+        RequestKind::Range => (206, 1 << 20),
+        RequestKind::Denied => (peer.denied_status, len),
+    };
+    if (status, len) == (expected, expected_len) {
+        return Ok(());
     }
+    Err(format!("{}: status {status} with {len} bytes; expected {expected} with {expected_len}", work.name)
+        .into())
+}
 
-    fn ask_once(&self, running: &Running) -> Result<(u16, u64)> {
-        let mut stream = TcpStream::connect(running.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let method = if self.ask == Ask::Head { "HEAD" } else { "GET" };
-        let fields: String =
-            self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let target = running.target(self.file);
-        let request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n",
-            running.address
-        );
-        // In one piece, as wrk sends it.
-        stream.write_all(request.as_bytes())?;
-        let (head, rest) = read_head(&mut stream)?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
-        let announced = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<u64>().ok())?
-        });
-        // Not every server closes because it is asked to.
-        let left = match announced {
-            _ if method == "HEAD" || status == 304 => 0,
-            Some(len) => len.saturating_sub(rest),
-            None => u64::MAX,
-        };
-        let len = rest + std::io::copy(&mut stream.take(left), &mut std::io::sink())?;
-        Ok((status, len))
-    }
+/// Returns the status and the length of a response's body.
+fn exchange(work: &Work, peer: &RunningPeer) -> Result<(u16, u64)> {
+    let method = if work.kind == RequestKind::Head { "HEAD" } else { "GET" };
+    let fields = format!("Connection: close\r\n{}", http::lines(&fields(work, peer)?));
+    let mut stream = http::send(peer.address, &format!("{method} {}", peer.target(work.file)), &fields)?;
+    let (head, rest) = http::read_head(&mut stream)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
+    // Some servers ignore `Connection: close`, so the length says where the body ends.
+    let left = match http::field(&head, "content-length").and_then(|len| len.parse::<u64>().ok()) {
+        _ if method == "HEAD" || status == 304 => 0,
+        Some(len) => len.saturating_sub(rest),
+        None => u64::MAX,
+    };
+    let len = rest + std::io::copy(&mut stream.take(left), &mut std::io::sink())?;
+    Ok((status, len))
+}
 
-    fn heads(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
-        let fields: String =
-            self.fields(running)?.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let target = running.target(self.file);
-        let request = place.path("head");
-        std::fs::write(
-            &request,
-            format!("HEAD {target} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", running.address),
-        )?;
-        let mut command = place.on_clients_core(built("heads")?);
-        command.args([running.address.to_string(), self.connections.to_string(), seconds.to_string()]);
-        parse(command.stdin(std::fs::File::open(request)?))
-    }
-
-    fn fields(&self, running: &Running) -> Result<Vec<(String, String)>> {
-        let mut fields =
-            if self.ask == Ask::Denied { running.stranger.clone() } else { running.reader.clone() };
-        match self.ask {
-            Ask::NotModified => fields.push(("If-None-Match".into(), running.etag(self.file)?)),
-            Ask::Range => fields.push(("Range".into(), format!("bytes={}-{}", 512 << 20, (513 << 20) - 1))),
-            Ask::Close => fields.push(("Connection".into(), "close".into())),
-            Ask::Get | Ask::Head | Ask::Denied => {}
+fn fields(work: &Work, peer: &RunningPeer) -> Result<Vec<(String, String)>> {
+    let is_denied = work.kind == RequestKind::Denied;
+    let mut fields = if is_denied { vec![] } else { peer.credentials.clone() };
+    match work.kind {
+        RequestKind::NotModified => fields.push(("If-None-Match".into(), peer.etag(work.file)?)),
+        RequestKind::Range => {
+            fields.push(("Range".into(), format!("bytes={}-{}", 512 << 20, (513 << 20) - 1)));
         }
-        Ok(fields)
+        RequestKind::Close => fields.push(("Connection".into(), "close".into())),
+        RequestKind::Get | RequestKind::Head | RequestKind::Denied | RequestKind::InTurn => {}
     }
+    Ok(fields)
+}
 
-    /// Has clients ask for so many seconds.
-    pub(crate) fn load(&self, running: &Running, place: &Place, seconds: u64) -> Result<Done> {
-        // A gibibyte takes its time, and only whole answers count.
-        let seconds = if self.ask == Ask::Get && self.file == "1g.mp4" { seconds.max(5) } else { seconds };
-        if self.ask == Ask::Head {
-            return self.heads(running, place, seconds);
+/// Sends requests for this many seconds.
+pub(crate) fn run(work: &Work, peer: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Load> {
+    match work.kind {
+        RequestKind::Head => heads(work, peer, bed, seconds),
+        RequestKind::InTurn => {
+            let credentials = peer.credentials.first().map_or(("X-User", ""), |(name, value)| (name, value));
+            let requests: Vec<_> = (0..tree::MANY)
+                .map(|number| (peer.target(&tree::name_of(number)), credentials.1.to_owned()))
+                .collect();
+            in_turn(bed, peer.address, credentials.0, &requests, seconds)
         }
-        let script = place.path("wrk.lua");
-        std::fs::write(&script, SCRIPT)?;
-        let mut command = place.on_clients_core("wrk");
-        command.args(["--threads", "1", "--timeout", "30s", "--duration", &format!("{seconds}s")]);
-        command.args(["--connections", &self.connections.to_string()]).arg("--script").arg(&script);
-        for (name, value) in self.fields(running)? {
-            command.arg("--header").arg(format!("{name}: {value}"));
-        }
-        parse(command.arg(format!("http://{}{}", running.address, running.target(self.file))))
+        // Only whole responses count, and a gibibyte takes a while.
+        RequestKind::Get if work.file == "1g.mp4" => repeat(work, peer, bed, seconds.max(5)),
+        _ => repeat(work, peer, bed, seconds),
     }
 }
 
-/// Has wrk ask for these paths with these cookies, one after the other and again, for so many seconds.
+/// Has wrk send the same request again and again.
+fn repeat(work: &Work, peer: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Load> {
+    let script = bed.path("wrk.lua");
+    std::fs::write(&script, SCRIPT)?;
+    let mut command = wrk(bed, work.connections, seconds);
+    command.arg("--script").arg(&script);
+    for (name, value) in fields(work, peer)? {
+        command.arg("--header").arg(format!("{name}: {value}"));
+    }
+    parse(command.arg(format!("http://{}{}", peer.address, peer.target(work.file))))
+}
+
+/// Has wrk send requests in turn, and then again: targets, each with a value of the header field that is named.
 pub(crate) fn in_turn(
-    place: &Place,
+    bed: &Testbed,
     address: SocketAddr,
-    asked: &[(String, String)],
+    field: &str,
+    requests: &[(String, String)],
     seconds: u64,
-) -> Result<Done> {
-    let (script, list) = (place.path("turns.lua"), place.path("turns"));
-    let lines: String = asked.iter().map(|(path, cookie)| format!("/private/{path} {cookie}\n")).collect();
+) -> Result<Load> {
+    let (script, list) = (bed.path("turns.lua"), bed.path("turns"));
+    let lines: String = requests.iter().map(|(target, value)| format!("{target} {value}\n")).collect();
     std::fs::write(&list, lines)?;
-    std::fs::write(&script, format!("local list = {:?}\n{TURNS}{SCRIPT}", list.display().to_string()))?;
-    let mut command = place.on_clients_core("wrk");
-    command.args(["--threads", "1", "--timeout", "30s", "--connections", "32"]);
-    command.args(["--duration", &format!("{seconds}s"), "--script"]).arg(&script);
-    parse(command.arg(format!("http://{address}")))
+    let list = list.display().to_string();
+    std::fs::write(&script, format!("local list, field = {list:?}, {field:?}\n{TURNS}{SCRIPT}"))?;
+    let mut command = wrk(bed, 32, seconds);
+    parse(command.arg("--script").arg(&script).arg(format!("http://{address}")))
 }
 
-/// The requests are written before the first is sent.
+fn wrk(bed: &Testbed, connections: usize, seconds: u64) -> Command {
+    let mut command = bed.on_client_core("wrk");
+    command.args(["--threads", "1", "--timeout", "30s", "--connections", &connections.to_string()]);
+    command.args(["--duration", &format!("{seconds}s")]);
+    command
+}
+
+fn heads(work: &Work, peer: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Load> {
+    let fields = http::lines(&fields(work, peer)?);
+    let request = bed.path("head");
+    let line = format!("HEAD {} HTTP/1.1", peer.target(work.file));
+    std::fs::write(&request, format!("{line}\r\nHost: {}\r\n{fields}\r\n", peer.address))?;
+    let mut command = bed.on_client_core(built("heads")?);
+    command.args([peer.address.to_string(), work.connections.to_string(), seconds.to_string()]);
+    parse(command.stdin(File::open(request)?))
+}
+
+/// Formats all requests before the first one is sent.
 const TURNS: &str = r#"
 local requests, at = {}, 0
 init = function()
   for line in io.lines(list) do
-    local path, cookie = line:match("^(%S+) (.*)$")
-    requests[#requests + 1] = wrk.format("GET", path, { Cookie = cookie })
+    local path, value = line:match("^(%S+) (.*)$")
+    requests[#requests + 1] = wrk.format("GET", path, { [field] = value })
   end
 end
 request = function()
@@ -190,7 +150,7 @@ request = function()
 end
 "#;
 
-/// Prints what parse reads: exact numbers in place of rounded ones.
+/// Prints exact numbers for [`parse`], where wrk would print rounded ones.
 const SCRIPT: &str = r#"
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -199,7 +159,7 @@ done = function(summary, latency, requests)
 end
 "#;
 
-fn parse(command: &mut Command) -> Result<Done> {
+fn parse(command: &mut Command) -> Result<Load> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("DONE "));
@@ -209,31 +169,14 @@ fn parse(command: &mut Command) -> Result<Done> {
         return Err(format!("wrk: {line}").into());
     };
     if *errors > 0 || *requests == 0 {
-        return Err(format!("{requests} answers and {errors} errors").into());
+        return Err(format!("{requests} responses and {errors} errors").into());
     }
     let time_of = |microseconds: u64| Duration::from_micros(microseconds);
-    Ok(Done {
+    Ok(Load {
         requests: *requests,
         time: time_of(*time),
         bytes: *bytes,
         p50: time_of(*p50),
         p99: time_of(*p99),
     })
-}
-
-/// A response's head, and how many bytes behind it came with it.
-pub(crate) fn read_head(stream: &mut TcpStream) -> Result<(String, u64)> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = stream.read(&mut buffer)?;
-        bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
-            return Ok((head, (bytes.len() - end - 4) as u64));
-        }
-        if count == 0 {
-            return Err(format!("no answer, but {} bytes", bytes.len()).into());
-        }
-    }
 }

@@ -1,35 +1,54 @@
-//! Private media beside its peers: the same files and the same clients, in turn, on one machine.
+//! Compares private-media with other servers: the same files and the same clients, in turn, on one machine.
 //!
-//! `cargo xtask bench` builds and calls it; `--help` says what can be chosen.
+//! `cargo xtask bench` builds and runs it; `--help` lists the options.
 
 mod growth;
+mod http;
 mod load;
 mod peers;
 mod plot;
 mod report;
+mod result;
+mod running_peer;
+mod testbed;
 mod tree;
 mod usage;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use growth::Growth;
-use load::Work;
-use peers::{Peer, Place, Running};
+use peers::Peer;
 use report::{Report, Run};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use result::Result;
+use running_peer::RunningPeer;
+use testbed::Testbed;
+use work::{RequestKind, Work};
 
 const HELP: &str = "\
-usage: cargo xtask bench [--pairs N] [--seconds S] [--only 'PEER;…'] [--work 'WORK;…'] [--both-cores] [--write NAME]
-       cargo xtask bench --growth [--files N] [--sessions N] [--connections N] [--cold GIB] [--seconds S] [--write NAME]
+Usage: cargo xtask bench [OPTIONS]
+       cargo xtask bench --growth [OPTIONS]
 
-Each piece of work is put to each peer in turn, N times (5), for S seconds (3) each. The server has one core and the client the
-other; with --both-cores both have both. The table is printed; --write also writes bench/results/NAME.{md,json,svg}.
+Measures each kind of work on each peer in turn. The server has one core and the client another.
 
-With --growth it is the gateway alone, with ever more beside it: 1,000,000 files, 100,000 sessions, 1,000 grants, 10,000 idle
-connections, and a client that reads a cold file of 10 GiB; the options change the numbers. Its table goes to bench/results/NAME.md.";
+  --only 'PEER;…'   measures these peers only
+  --work 'WORK;…'   measures these kinds of work only
+  --pairs N         how often each peer is measured [default: 5]
+  --seconds S       how long each measurement takes [default: 3]
+  --both-cores      server and client share both cores
+  --old PATH        adds the peers named `old`, which run this program, and compares both programs; if flags were renamed, PATH can be
+                    a script that translates them
+  --write NAME      writes bench/results/NAME.{md,json,svg}
+
+With --growth it measures the gateway alone, with growing numbers of files, sessions, grants and connections, and while a client reads a
+cold file.
+
+  --files N         [default: 1000000]
+  --sessions N      [default: 100000]
+  --connections N   [default: 10000]
+  --cold GIB        the size of the cold file [default: 10]";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -47,8 +66,10 @@ struct Options {
     only: Vec<String>,
     work: Vec<String>,
     both_cores: bool,
+    old: Option<PathBuf>,
     write: Option<String>,
     growth: Option<Growth>,
+    help: bool,
 }
 
 impl Options {
@@ -59,14 +80,16 @@ impl Options {
             only: vec![],
             work: vec![],
             both_cores: false,
+            old: None,
             write: None,
             growth: None,
+            help: false,
         };
         let mut growth =
             Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
         let mut is_growth = false;
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{HELP}"));
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n\n{HELP}"));
             let list = |value: String| value.split(';').map(str::to_owned).collect();
             match argument.as_str() {
                 "--pairs" => options.pairs = value()?.parse()?,
@@ -74,13 +97,15 @@ impl Options {
                 "--only" => options.only = list(value()?),
                 "--work" => options.work = list(value()?),
                 "--both-cores" => options.both_cores = true,
+                "--old" => options.old = Some(std::path::absolute(value()?)?),
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
                 "--cold" => growth.cold_gib = value()?.parse()?,
-                _ => return Err(format!("{argument:?} is no option\n{HELP}").into()),
+                "--help" => options.help = true,
+                _ => return Err(format!("unknown option {argument:?}\n\n{HELP}").into()),
             }
         }
         growth.seconds = options.seconds;
@@ -89,25 +114,33 @@ impl Options {
     }
 }
 
-/// Starts every peer, and puts each piece of work to each in turn.
+/// Starts every peer, and measures each kind of work on each peer in turn.
 fn run(options: &Options) -> Result<()> {
-    let place = Place::new(options.both_cores)?;
-    tree::make(&place.root())?;
+    if options.help {
+        println!("{HELP}");
+        return Ok(());
+    }
+    let bed = Testbed::new(options.both_cores, options.old.clone())?;
+    tree::make(&bed.root())?;
     if let Some(growth) = &options.growth {
-        let table = growth::run(growth, &place)?;
+        let table = growth::run(growth, &bed)?;
         println!("{table}");
         if let Some(name) = &options.write {
             std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
         }
         return Ok(());
     }
-    let peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
-    let works: Vec<&Work> = chosen(&load::WORKS, &options.work, |work| work.name)?;
+    let mut peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
+    peers.retain(|peer| options.old.is_some() || !peers::is_old(peer));
+    let works: Vec<&Work> = chosen(&work::WORKS, &options.work, |work| work.name)?;
+    if works.iter().any(|work| work.kind == RequestKind::InTurn) {
+        tree::make_many(&bed.root(), 0..tree::MANY)?;
+    }
     let mut report = Report::new(options.both_cores);
     let mut running = Vec::new();
     for peer in peers {
         eprintln!("starting {}", peer.name);
-        let started = (peer.start)(&place).map_err(|error| format!("{}: {error}", peer.name))?;
+        let started = (peer.start)(&bed).map_err(|error| format!("{}: {error}", peer.name))?;
         report.idle(peer.name, started.usage()?.memory);
         running.push((peer, started));
     }
@@ -118,7 +151,7 @@ fn run(options: &Options) -> Result<()> {
                 if failed.iter().any(|(failed, at, _)| (*failed, *at) == (peer.name, work.name)) {
                     continue;
                 }
-                let measured = measured(work, running, &place, options.seconds);
+                let measured = measured(work, running, &bed, options.seconds);
                 if let Err(error) = &measured {
                     eprintln!("{} {}: {error}", work.name, peer.name);
                     report.remove(work.name, peer.name);
@@ -137,13 +170,17 @@ fn run(options: &Options) -> Result<()> {
                 }
             }
         }
-        // What there is, should the rest fail.
+        // The results so far, in case the rest fails.
         if let Some(name) = &options.write {
             write(&report, name)?;
         }
     }
     println!("{}", report.to_markdown());
-    if failed.is_empty() { Ok(()) } else { Err(format!("not measured, as they failed: {failed:?}").into()) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("these failed and were not measured: {failed:?}").into())
+    }
 }
 
 fn write(report: &Report, name: &str) -> Result<()> {
@@ -155,15 +192,15 @@ fn write(report: &Report, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn measured(work: &Work, running: &Running, place: &Place, seconds: u64) -> Result<Option<Run>> {
+fn measured(work: &Work, running: &RunningPeer, bed: &Testbed, seconds: u64) -> Result<Option<Run>> {
     if !running.can(work) {
         return Ok(None);
     }
-    work.check(running)?;
+    load::check(work, running)?;
     let before = running.usage()?;
     let (done, memory) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| work.load(running, place, seconds).map_err(|error| error.to_string()));
-        // As large as it is while it works.
+        let load = scope.spawn(|| load::run(work, running, bed, seconds).map_err(|error| error.to_string()));
+        // The largest memory during the load.
         let mut memory = 0;
         while !load.is_finished() {
             memory = memory.max(running.usage().map_or(0, |usage| usage.memory));
@@ -179,7 +216,7 @@ fn measured(work: &Work, running: &Running, place: &Place, seconds: u64) -> Resu
 fn chosen<'a, T>(all: &'a [T], names: &[String], name: impl Fn(&T) -> &'static str) -> Result<Vec<&'a T>> {
     if let Some(unknown) = names.iter().find(|wanted| !all.iter().any(|one| name(one) == **wanted)) {
         let known: Vec<_> = all.iter().map(&name).collect();
-        return Err(format!("there is no {unknown:?}; there are {}", known.join(", ")).into());
+        return Err(format!("unknown {unknown:?}; expected some of {}", known.join("; ")).into());
     }
     Ok(all.iter().filter(|one| names.is_empty() || names.iter().any(|wanted| name(one) == *wanted)).collect())
 }

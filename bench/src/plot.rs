@@ -1,8 +1,8 @@
-//! Requests a second as bars, for the README.
+//! Requests per second as a bar chart, for the documentation.
 
 use std::fmt::Write;
 
-use crate::report::{BAR, Report};
+use crate::report::{BASELINE, Report};
 
 const WIDTH: f64 = 800.0;
 const LABEL: f64 = 340.0;
@@ -10,10 +10,10 @@ const BAR_HEIGHT: f64 = 18.0;
 const GAP: f64 = 6.0;
 const MARGIN: f64 = 16.0;
 
-/// What is drawn, where it was measured; the tables have the rest.
+/// The work that is drawn, if it was measured.
 const DRAWN: [&str; 3] = ["1 KiB", "100 KiB", "1 MiB"];
 
-/// One group of bars for each piece of work, each as long as its share of the group's best.
+/// Draws a group of bars for each kind of work, with lengths relative to the longest bar of the group.
 pub(crate) fn svg(report: &Report) -> String {
     let mut bars = String::new();
     let mut y = MARGIN;
@@ -21,12 +21,13 @@ pub(crate) fn svg(report: &Report) -> String {
         let rates = report.rates(work);
         let most = rates.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
         y += BAR_HEIGHT;
-        let _ = writeln!(bars, r#"<text x="{MARGIN}" y="{y}" class="work">{work}, requests a second</text>"#);
+        let _ =
+            writeln!(bars, r#"<text x="{MARGIN}" y="{y}" class="work">{work}, requests per second</text>"#);
         y += GAP;
         for (peer, rate) in rates {
             let width = (rate / most * (WIDTH - LABEL - 90.0)).max(1.0);
             let class = match peer {
-                BAR => "bar",
+                BASELINE => "bar",
                 peer if peer.starts_with("private-media") => "own",
                 _ => "peer",
             };

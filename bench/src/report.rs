@@ -1,4 +1,4 @@
-//! What was measured, as a table and as JSON: medians of the runs, and of their ratios to the bar.
+//! The measurements as a table and as JSON: medians of the runs, and of their ratios to a reference peer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,10 +6,17 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::load::Done;
+use crate::load::Load;
 
-/// To whom all are compared: nginx, serving the same files to everybody.
-pub(crate) const BAR: &str = "nginx, public";
+/// The reference of most peers: nginx without authorization.
+pub(crate) const BASELINE: &str = "nginx, public";
+
+/// The reference of peers with an access log.
+const BASELINE_WITH_LOG: &str = "nginx, public, with an access log";
+/// The reference of peers whose files nginx sends.
+const BASELINE_OF_HAND_OFF: &str = "nginx, auth_request";
+/// How the names of peers end that run the program of `--old`.
+pub(crate) const OLD: &str = ", old";
 
 /// One run.
 #[derive(Debug, Clone, Copy)]
@@ -21,13 +28,13 @@ pub(crate) struct Run {
     cpu: f64,
     p50: f64,
     p99: f64,
-    /// The most that was seen of it.
+    /// The largest memory during the run, in bytes.
     memory: f64,
 }
 
 impl Run {
-    #[expect(clippy::cast_precision_loss, reason = "nothing here is counted to 2^52")]
-    pub(crate) fn new(done: &Done, cpu: Duration, memory: u64) -> Self {
+    #[expect(clippy::cast_precision_loss, reason = "no count reaches 2^52")]
+    pub(crate) fn new(done: &Load, cpu: Duration, memory: u64) -> Self {
         let seconds = done.time.as_secs_f64();
         let requests = done.requests as f64;
         Self {
@@ -41,7 +48,7 @@ impl Run {
     }
 }
 
-/// All runs, by work and peer, in the order in which they came first.
+/// All runs by work and peer, in the order of their first run.
 #[derive(Debug)]
 pub(crate) struct Report {
     both_cores: bool,
@@ -56,7 +63,7 @@ impl Report {
         Self { both_cores, works: vec![], peers: vec![], runs: BTreeMap::new(), idle: BTreeMap::new() }
     }
 
-    /// The memory of a peer that nobody has asked anything yet.
+    /// Adds a peer, with its memory before the first request.
     pub(crate) fn idle(&mut self, peer: &'static str, memory: u64) {
         self.peers.push(peer);
         self.idle.insert(peer, memory);
@@ -69,12 +76,12 @@ impl Report {
         self.runs.entry((work, peer)).or_default().push(run);
     }
 
-    /// Nothing is said of a peer that has failed at a piece of work.
+    /// Removes the runs of a peer that failed.
     pub(crate) fn remove(&mut self, work: &'static str, peer: &'static str) {
         self.runs.remove(&(work, peer));
     }
 
-    /// Requests a second, by peer, of a piece of work.
+    /// Returns the requests per second of each peer.
     pub(crate) fn rates(&self, work: &'static str) -> Vec<(&'static str, f64)> {
         self.peers.iter().filter_map(|peer| Some((*peer, self.median(work, peer, |run| run.rate)?))).collect()
     }
@@ -87,10 +94,15 @@ impl Report {
         median(self.runs.get(&(work, peer))?.iter().map(of).collect())
     }
 
-    /// The median of the ratios to the bar, each of two runs that were made one after the other.
-    fn ratio(&self, work: &'static str, peer: &'static str, of: impl Fn(&Run) -> f64) -> Option<f64> {
-        let (own, bar) = (self.runs.get(&(work, peer))?, self.runs.get(&(work, BAR))?);
-        median(own.iter().zip(bar).map(|(own, bar)| of(own) / of(bar)).collect())
+    /// Returns the median of the ratios of two peers, each of two runs that directly followed each other.
+    fn ratio(
+        &self,
+        work: &'static str,
+        (peer, reference): (&'static str, &'static str),
+        of: impl Fn(&Run) -> f64,
+    ) -> Option<f64> {
+        let (own, reference) = (self.runs.get(&(work, peer))?, self.runs.get(&(work, reference))?);
+        median(own.iter().zip(reference).map(|(own, reference)| of(own) / of(reference)).collect())
     }
 
     pub(crate) fn to_markdown(&self) -> String {
@@ -99,7 +111,10 @@ impl Report {
         } else {
             "a core for the server, one for the client"
         };
-        let mut text = format!("Medians; {cores}; × is against {BAR}, by runs one after the other.\n");
+        let mut text = format!(
+            "Medians; {cores}; × is the median ratio of paired runs: to {BASELINE_WITH_LOG} with an access log, to \
+             {BASELINE_OF_HAND_OFF} where nginx sends, and else to {BASELINE}.\n"
+        );
         for work in &self.works {
             let _ = write!(
                 text,
@@ -110,7 +125,7 @@ impl Report {
                 let Some(rate) = self.median(work, peer, |run| run.rate) else { continue };
                 let value = |of: fn(&Run) -> f64| self.median(work, peer, of).unwrap_or_default();
                 let ratio = |of: fn(&Run) -> f64| {
-                    self.ratio(work, peer, of).map_or("–".into(), |x| format!("{x:.2}"))
+                    self.ratio(work, (peer, reference(peer)), of).map_or("–".into(), |x| format!("{x:.2}"))
                 };
                 let _ = writeln!(
                     text,
@@ -126,7 +141,26 @@ impl Report {
                 );
             }
         }
-        text
+        text + &self.old_and_new()
+    }
+
+    /// Compares the new program with the old one.
+    fn old_and_new(&self) -> String {
+        let mut rows = String::new();
+        for old in &self.peers {
+            let Some(new) = old.strip_suffix(OLD) else { continue };
+            for work in &self.works {
+                let ratio = |of: fn(&Run) -> f64| self.ratio(work, (new, old), of);
+                let (Some(rate), Some(cpu)) = (ratio(|run| run.rate), ratio(|run| run.cpu)) else { continue };
+                let _ = writeln!(rows, "| {work} | {new} | {rate:.2} | {cpu:.2} |");
+            }
+        }
+        if rows.is_empty() {
+            return rows;
+        }
+        format!(
+            "\n**The new program against the old one**\n\n| work | peer | requests × | CPU × |\n|---|---|--:|--:|\n{rows}"
+        )
     }
 
     pub(crate) fn to_json(&self) -> String {
@@ -153,6 +187,17 @@ impl Report {
     #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 bytes")]
     fn idle_mib(&self, peer: &str) -> f64 {
         self.idle.get(peer).copied().unwrap_or_default() as f64 / MIB
+    }
+}
+
+/// The peer that another one is compared with.
+fn reference(peer: &str) -> &'static str {
+    if peer.contains("with an access log") {
+        BASELINE_WITH_LOG
+    } else if peer.contains("nginx sends") || peer.contains("X-Accel-Redirect, constant") {
+        BASELINE_OF_HAND_OFF
+    } else {
+        BASELINE
     }
 }
 
@@ -185,23 +230,37 @@ mod tests {
         }
     }
 
-    /// A machine that is slow for a while is slow for both of a pair.
     #[test]
-    fn ratios_are_of_pairs() {
+    fn ratios_are_those_of_paired_runs() {
         let mut report = Report::new(false);
-        for peer in [BAR, "other"] {
+        for peer in [BASELINE, "other", "other, old"] {
             report.idle(peer, 0);
         }
-        for (bar, other) in [(100.0, 200.0), (10.0, 20.0), (50.0, 100.0)] {
-            report.add("1 KiB", BAR, run(bar, 10.0));
+        // The machine is slow for the second pair.
+        for (baseline, other) in [(100.0, 200.0), (10.0, 20.0), (50.0, 100.0)] {
+            report.add("1 KiB", BASELINE, run(baseline, 10.0));
             report.add("1 KiB", "other", run(other, 5.0));
+            report.add("1 KiB", "other, old", run(other / 4.0, 20.0));
         }
-        assert_eq!(report.ratio("1 KiB", "other", |run| run.rate), Some(2.0));
-        assert_eq!(report.rates("1 KiB"), [(BAR, 50.0), ("other", 100.0)]);
-        assert!(
-            report.to_markdown().contains("| other | 100 | 2.00 | 0 | 5.0 | 0.50 |"),
-            "{}",
-            report.to_markdown()
-        );
+        assert_eq!(report.ratio("1 KiB", ("other", BASELINE), |run| run.rate), Some(2.0));
+        assert_eq!(report.rates("1 KiB").get(..2), Some(&[(BASELINE, 50.0), ("other", 100.0)][..]));
+        let markdown = report.to_markdown();
+        assert!(markdown.contains("| other | 100 | 2.00 | 0 | 5.0 | 0.50 |"), "{markdown}");
+        assert!(markdown.ends_with("|--:|--:|\n| 1 KiB | other | 4.00 | 0.25 |\n"), "{markdown}");
+    }
+
+    #[test]
+    fn each_peer_is_compared_with_its_own_kind() {
+        for (peer, expected) in [
+            ("private-media, gateway", BASELINE),
+            ("private-media, gateway, old", BASELINE),
+            ("private-media, gateway, with an access log", BASELINE_WITH_LOG),
+            ("private-media, gateway, with an access log, old", BASELINE_WITH_LOG),
+            ("private-media, nginx sends", BASELINE_OF_HAND_OFF),
+            ("nginx, X-Accel-Redirect, constant", BASELINE_OF_HAND_OFF),
+            ("nginx, auth_request", BASELINE),
+        ] {
+            assert_eq!(reference(peer), expected, "{peer}");
+        }
     }
 }

@@ -1,12 +1,13 @@
-//! The files that all serve.
+//! The files that every peer serves.
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
-use crate::Result;
+use crate::result::Result;
 
-/// Names and lengths in bytes; all are the files of user 7.
+/// Names and lengths in bytes. All files belong to user 7.
 pub(crate) const FILES: [(&str, u64); 5] = [
     ("1k.jpg", 1 << 10),
     ("10k.jpg", 10 << 10),
@@ -15,7 +16,31 @@ pub(crate) const FILES: [(&str, u64); 5] = [
     ("1g.mp4", 1 << 30),
 ];
 
-/// Makes them below a root. Their content does not matter, but that it is there: no holes.
+/// How many files [`make_many`] creates, of 1 KiB each.
+pub(crate) const MANY: u32 = 100_000;
+const FILES_PER_FOLDER: u32 = 1000;
+
+/// The name of one of many files, below the folder of user 7.
+pub(crate) fn name_of(number: u32) -> String {
+    format!("{}/{}.jpg", number / FILES_PER_FOLDER, number % FILES_PER_FOLDER)
+}
+
+/// Creates many files of 1 KiB.
+pub(crate) fn make_many(root: &Path, numbers: Range<u32>) -> Result<()> {
+    let folder = root.join("cars/7");
+    for number in numbers.clone() {
+        let path = folder.join(name_of(number));
+        if number % FILES_PER_FOLDER == 0 || number == numbers.start {
+            std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+        }
+        std::fs::write(path, [7; 1024])?;
+    }
+    // Writing back to the disk must not overlap with a measurement.
+    rustix::fs::sync();
+    Ok(())
+}
+
+/// Creates the files below a root. Their content has no holes.
 pub(crate) fn make(root: &Path) -> Result<()> {
     let folder = root.join("cars/7");
     std::fs::create_dir_all(&folder)?;

@@ -1,15 +1,15 @@
-//! What a server has used of the machine: all processes of its session.
+//! The processor time and memory of a server: of all processes of its session.
 
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Result;
+use crate::result::Result;
 
 /// Processor time since the start, and memory now.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
-    /// In bytes: what is the processes' own, and their share of what they share (PSS).
+    /// The proportional set size (PSS) in bytes.
     pub(crate) memory: u64,
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn of_sessions(sessions: &[u32]) -> Result<Usage> {
     let mut usage = Usage::default();
     for process in processes(sessions)? {
         usage.cpu += process.cpu;
-        // A process may end while this looks.
+        // The process may have ended.
         let memory =
             std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.id)).unwrap_or_default();
         let kib = memory
@@ -40,7 +40,7 @@ pub(crate) fn processes(sessions: &[u32]) -> Result<Vec<Process>> {
     for entry in std::fs::read_dir("/proc")? {
         let Ok(id) = entry?.file_name().to_string_lossy().parse() else { continue };
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        // The name of the program, in brackets, may hold anything; see proc(5) for the rest.
+        // The name of the program, in parentheses, may contain anything; see proc(5) for the fields after it.
         let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
         let fields: Vec<u64> = fields.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
         let (Some(session), Some(user), Some(system)) = (fields.get(3), fields.get(11), fields.get(12))
@@ -54,7 +54,7 @@ pub(crate) fn processes(sessions: &[u32]) -> Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// How many ticks of the processor clock are a second.
+/// Returns how many ticks of the processor clock are a second.
 fn ticks() -> Result<u64> {
     static TICKS: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
     if let Some(ticks) = TICKS.get() {

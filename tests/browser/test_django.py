@@ -28,7 +28,7 @@ def cars(tmp_path: Path) -> Iterator[str]:
     default = REPOSITORY / "target" / "python" / "django52" / "bin" / "python"
     python = Path(os.environ.get("PRIVATE_MEDIA_PYTHON", default))
     if not python.is_file():
-        pytest.fail(f"there is no Python at {python}: run cargo xtask python first", pytrace=False)
+        pytest.fail(f"no Python at {python}; run cargo xtask test --only browser", pytrace=False)
     folder = tmp_path / "django-cars"
     unused = shutil.ignore_patterns("db.sqlite3", "private", "__pycache__")
     shutil.copytree(REPOSITORY / "examples" / "django-cars", folder, ignore=unused)

@@ -1,13 +1,15 @@
-//! Us beside our peers: installs them, builds everything, and runs `bench/`.
+//! `cargo xtask bench`: installs the servers that the gateway is compared with, builds everything and runs `bench/`.
 
 use std::process::Command;
 
 use crate::django;
-use crate::machine::{self, cargo, step};
+use crate::machine::{self, Program, cargo, step};
+use crate::outcome::Outcome;
 
-/// What it runs beside the toolchain, and the Debian package that has it.
-pub(crate) const PROGRAMS: [(&str, &str); 8] = [
+/// The programs that the benchmark starts.
+pub(crate) const PROGRAMS: [Program; 9] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
+    django::POSTGRES,
     ("caddy", "caddy"),
     ("getconf", "libc-bin"),
     ("nginx", "nginx"),
@@ -20,9 +22,8 @@ pub(crate) const PROGRAMS: [(&str, &str); 8] = [
 /// Runs the benchmark with these arguments.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     machine::install(&PROGRAMS)?;
-    django::install_postgres()?;
     let python = machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
-    // The package as its users have it.
+    // The package as users install it.
     step(Command::new(python).args([
         "-m",
         "pip",
@@ -36,9 +37,8 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
     step(Command::new("target/release/private-media-bench").args(arguments))
 }
 
-/// Whether it still measures: a moment of it, as the tests have built it, with what needs no Python.
-pub(crate) fn test() -> Result<(), String> {
-    machine::install(&PROGRAMS)?;
+/// Runs the peers that need no Python for a moment, in a debug build, as a test of the benchmark itself.
+pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
     let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor";
     let bench = ["run", "--package", "private-media-bench", "--", "--seconds", "1"];

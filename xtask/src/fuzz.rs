@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::machine::{self, cargo, exists, step};
+use crate::machine::{self, Program, cargo_tool, step};
+use crate::outcome::Outcome;
 
 pub(crate) const USAGE: &str = "cargo xtask fuzz [--seconds N] [--keep] [TARGET…]
   --seconds N  how long each target runs [default: 30]
   --keep       add the inputs that reach new code to the corpus in fuzz/corpus/, minimized
   TARGET       names as `cargo fuzz list` prints them [default: all]";
 
-/// Everything that a run writes is below this folder.
+pub(crate) const PROGRAMS: [Program; 3] = [("c++", "g++"), ("gzip", "gzip"), ("tar", "tar")];
+/// The folder of everything that a run writes.
 const FOLDER: &str = "target/fuzz";
-/// How many targets run at a time.
+/// The number of targets that run at the same time.
 const PARALLEL: usize = 2;
 /// The longest input, in bytes.
 const MAX_LEN: &str = "-max_len=4096";
@@ -31,7 +33,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
     build()?;
     let known = list()?;
     if let Some(unknown) = options.targets.iter().find(|target| !known.contains(target)) {
-        return Err(format!("no fuzz target {unknown:?}; there are {}", known.join(", ")));
+        return Err(format!("unknown fuzz target {unknown:?}; expected one of {}", known.join(", ")));
     }
     let targets = if options.targets.is_empty() { known } else { options.targets };
     let programs = programs()?;
@@ -43,7 +45,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
 }
 
 /// Runs all targets for a short time, as a test.
-pub(crate) fn test() -> Result<(), String> {
+pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     run(std::iter::empty())
 }
 
@@ -63,16 +65,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
     Ok(options)
 }
 
-/// Builds all targets. The coverage instrumentation is unstable, so a stable compiler is told to allow it. The sanitizers need a
-/// nightly standard library, and safe code has little use for them.
+/// Builds all targets. `RUSTC_BOOTSTRAP` allows a stable compiler the coverage instrumentation, which is unstable. Sanitizers would need
+/// a nightly standard library, and find little in safe code.
 fn build() -> Result<(), String> {
-    machine::install(&[("c++", "g++"), ("gzip", "gzip"), ("tar", "tar")])?;
-    if !exists("cargo-fuzz") {
-        cargo(&["install", "--locked", "cargo-fuzz"])?;
-    }
+    machine::install(&PROGRAMS)?;
+    cargo_tool("cargo-fuzz")?;
     let mut build = Command::new("cargo");
     build.args(["fuzz", "build", "--sanitizer", "none", "--target-dir", FOLDER]);
-    // Variables of this package make build scripts run again when cargo-fuzz is then called by hand.
+    // Cargo's variables for this package would make build scripts run again when a developer calls cargo-fuzz.
     let own = ["CARGO_PKG_", "CARGO_MANIFEST_"];
     let is_own = |name: &str| own.iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
@@ -87,7 +87,7 @@ fn list() -> Result<Vec<String>, String> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// The folder of the programs: cargo-fuzz names the platform even where it is the compiler's own.
+/// Returns the folder of the built targets. cargo-fuzz always builds for a named platform.
 fn programs() -> Result<PathBuf, String> {
     let output = Command::new("rustc").args(["--print", "host-tuple"]).output();
     let output = output.map_err(|error| format!("rustc: {error}"))?;
@@ -151,7 +151,7 @@ fn fuzz(target: &str, programs: &Path, seconds: u32) -> Result<(), String> {
     })
 }
 
-/// The count of runs, and the coverage, of a log of libFuzzer.
+/// Returns the number of runs and the coverage from a log of libFuzzer.
 fn summary(log: &str) -> String {
     let runs = log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units: "));
     let coverage =
@@ -159,7 +159,7 @@ fn summary(log: &str) -> String {
     format!("{} runs, cov: {}", runs.unwrap_or("no").trim(), coverage.unwrap_or("unknown"))
 }
 
-/// Copies the corpus of a target to where the run adds to it.
+/// Unpacks the corpus of a target into the folder to which the run adds inputs.
 fn unpack(target: &str) -> Result<PathBuf, String> {
     let folder = Path::new(FOLDER).join("corpus").join(target);
     empty_folder(&folder)?;
@@ -170,7 +170,7 @@ fn unpack(target: &str) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Replaces the kept corpus by the fewest inputs of the last run that reach as much.
+/// Replaces the committed corpus by the smallest set of inputs with the coverage of the last run.
 fn keep(target: &str, programs: &Path) -> Result<(), String> {
     let minimized = Path::new(FOLDER).join("minimized").join(target);
     empty_folder(&minimized)?;
@@ -178,10 +178,16 @@ fn keep(target: &str, programs: &Path) -> Result<(), String> {
     let merge = ["-set_cover_merge=1", "-max_len=1024", "-timeout=10", "-rss_limit_mb=1024"];
     step(Command::new(programs.join(target)).args(merge).arg(&minimized).arg(all))?;
     make_folder("fuzz/corpus")?;
-    // The same inputs give the same archive.
-    let same =
+    // Equal inputs make equal archives.
+    let reproducible =
         ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=u=rwX,go=rX"];
-    step(Command::new("tar").args(same).args(["-czf", &archive(target), "-C"]).arg(&minimized).arg("."))
+    step(
+        Command::new("tar")
+            .args(reproducible)
+            .args(["-czf", &archive(target), "-C"])
+            .arg(&minimized)
+            .arg("."),
+    )
 }
 
 fn archive(target: &str) -> String {

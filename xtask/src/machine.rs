@@ -1,36 +1,57 @@
-//! What has to be on the machine, and commands that are shown as they run.
+//! The programs of this machine: which are missing, how to install them, and how to run them.
 
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
-/// Installs the Debian packages of what is missing: programs by their names or whole paths.
-pub(crate) fn install(programs: &[(&str, &str)]) -> Result<(), String> {
-    let missing: Vec<_> =
-        programs.iter().filter(|(program, _)| !exists(program)).map(|(_, package)| *package).collect();
-    let mut packages = missing;
-    // Debian's python3 comes without the part that makes virtual environments.
-    let has_venv =
-        Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
-    if !has_venv.is_ok_and(|status| status.success()) {
-        packages.push("python3-venv");
-    }
+use crate::outcome::Outcome;
+
+/// A program, by its name or its whole path, and the Debian package that has it. A folder of a whole path may be `*`.
+pub(crate) type Program = (&'static str, &'static str);
+
+/// Installs the Debian packages of the missing programs, or fails with their names.
+pub(crate) fn install(programs: &[Program]) -> Result<(), String> {
+    let packages = missing(programs);
     if packages.is_empty() {
         return Ok(());
     }
-    if exists("apt-get") && is_root() {
-        step(Command::new("apt-get").args(["update", "--quiet"]))?;
-        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-        return step(
-            Command::new("apt-get").args(install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"),
-        );
+    if !can_install() {
+        let packages = packages.join(" ");
+        return Err(format!(
+            "missing Debian packages: {packages}; install them with: sudo apt-get install {packages}"
+        ));
     }
-    Err(format!(
-        "the tests need {0}; install them, on Debian with: sudo apt-get install {0}",
-        packages.join(" ")
-    ))
+    step(Command::new("apt-get").args(["update", "--quiet"]))?;
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+    step(Command::new("apt-get").args(install).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
-/// Makes a virtual environment with these packages in it; the answer is its Python.
+/// Returns the Debian packages of the missing programs.
+pub(crate) fn missing(programs: &[Program]) -> Vec<&'static str> {
+    let missing = programs.iter().filter(|(program, _)| !exists(program));
+    let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    // Debian's python3 comes without the part that makes virtual environments.
+    if programs.iter().any(|(program, _)| *program == "python3") {
+        let venv =
+            Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+        if !venv.is_ok_and(|status| status.success()) {
+            packages.push("python3-venv");
+        }
+    }
+    packages
+}
+
+/// Whether this process may install Debian packages.
+pub(crate) fn can_install() -> bool {
+    exists("apt-get") && is_root()
+}
+
+pub(crate) fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Makes a virtual environment with the packages of a requirements file, and returns its Python.
 pub(crate) fn venv(folder: &str, requirements: &str) -> Result<String, String> {
     let python = format!("{folder}/bin/python");
     if !Path::new(&python).exists() {
@@ -40,29 +61,102 @@ pub(crate) fn venv(folder: &str, requirements: &str) -> Result<String, String> {
     Ok(python)
 }
 
+/// Installs a subcommand of cargo if it is missing.
+pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
+    if exists(name) { Ok(()) } else { cargo(&["install", "--locked", name]) }
+}
+
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     step(Command::new("cargo").args(arguments))
 }
 
+/// Prints a command and runs it.
 pub(crate) fn step(command: &mut Command) -> Result<(), String> {
-    let shown = format!("{} {}", command.get_program().display(), shown_arguments(command));
-    println!("\n> {shown}");
+    let shown = show(command);
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
-fn shown_arguments(command: &Command) -> String {
+/// Like [`step`], for a test runner: notes its closing lines.
+pub(crate) fn run_tests(command: &mut Command, outcome: &mut Outcome) -> Result<(), String> {
+    let shown = show(command);
+    let failed = |error| format!("{shown}: {error}");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let outcome = Mutex::new(outcome);
+    std::thread::scope(|scope| {
+        scope.spawn(|| stdout.map(|output| copy(output, std::io::stdout(), &outcome)));
+        scope.spawn(|| stderr.map(|output| copy(output, std::io::stderr(), &outcome)));
+    });
+    let status = child.wait().map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+/// Prints a runner's output line by line. A terminal that is gone does not end the run.
+fn copy(from: impl Read, mut to: impl Write, outcome: &Mutex<&mut Outcome>) {
+    let mut from = BufReader::new(from);
+    let mut line = vec![];
+    while from.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        let _ = to.write_all(&line);
+        if let Ok(mut outcome) = outcome.lock() {
+            outcome.read(&String::from_utf8_lossy(&line));
+        }
+        line.clear();
+    }
+}
+
+fn show(command: &Command) -> String {
     let arguments: Vec<_> = command.get_args().map(|argument| argument.display().to_string()).collect();
-    let shown = arguments.join(" ");
-    shown.lines().next().unwrap_or_default().to_owned()
+    let arguments = arguments.join(" ");
+    let shown =
+        format!("{} {}", command.get_program().display(), arguments.lines().next().unwrap_or_default());
+    println!("\n> {shown}");
+    shown
 }
 
 pub(crate) fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // A whole path stays what it is when it is joined to a folder.
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    // A whole path stays the same when it is joined to a folder.
+    std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
 }
 
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+/// Whether a file has this path, in which a folder may be `*`.
+fn is_file(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    let Some((folder, rest)) = text.split_once("/*/") else { return path.is_file() };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|entry: PathBuf| entry.join(rest).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name_path_and_pattern() {
+        for (program, expected) in [
+            ("sh", true),
+            ("/bin/sh", true),
+            ("/usr/*/sh", true),
+            ("no-such-program", false),
+            ("/bin/no-such-program", false),
+            ("/usr/*/no-such-program", false),
+            ("/no-such-folder/*/sh", false),
+        ] {
+            assert_eq!(exists(program), expected, "{program}");
+        }
+    }
+
+    #[test]
+    fn closing_lines_come_from_both_outputs() {
+        let mut outcome = Outcome::default();
+        let script =
+            "echo '3 passed in 1.00s'; echo 'Ran 2 tests in 0.1s' >&2; printf '\\377\\n1 passed in 2s'";
+        assert_eq!(run_tests(Command::new("sh").args(["-c", script]), &mut outcome), Ok(()));
+        outcome.closing.sort();
+        assert_eq!(outcome.closing, ["1 passed in 2s", "3 passed in 1.00s", "Ran 2 tests in 0.1s"]);
+        let failed = run_tests(Command::new("sh").args(["-c", "exit 3"]), &mut outcome);
+        assert_eq!(failed, Err("sh -c exit 3: exit status: 3".into()));
+        assert!(run_tests(&mut Command::new("no-such-program"), &mut outcome).is_err());
+    }
 }

@@ -1,39 +1,46 @@
-//! `cargo xtask test` installs what the tests need and runs all of them; `cargo xtask python` only those of the Python package;
-//! `cargo xtask advisories` looks for vulnerable dependencies; `cargo xtask fuzz` runs the fuzz targets; `cargo xtask soak` runs the
-//! gateway under load and faults for many minutes; `cargo xtask bench` compares the gateway with other servers;
-//! `cargo xtask circles` prints the circles between modules; `cargo xtask package` tests the published crates from their packages.
+//! Development tasks: `cargo xtask` lists them.
 
 mod advisories;
 mod bench;
+mod browser;
 mod circles;
 mod django;
+mod docs;
+mod features;
 mod fuzz;
 mod links;
 mod machine;
+mod needs;
+mod outcome;
 mod package;
 mod pages;
+mod parts;
 mod python;
 mod soak;
-mod tests;
+mod suite;
 
 use std::process::ExitCode;
 
+const USAGE: &str = "\
+Usage: cargo xtask COMMAND
+
+  test        installs what the tests need, and runs them or parts of them; see --help
+  advisories  checks the dependencies for known vulnerabilities
+  bench       compares the gateway with other servers; see --help
+  circles     finds circles between the modules of a crate
+  fuzz        runs the fuzz targets
+  soak        runs the gateway under load and faults for many minutes";
+
 fn main() -> ExitCode {
-    let done = match std::env::args().nth(1).as_deref() {
-        Some("test") => tests::run(),
-        Some("python") => {
-            machine::install(&tests::FRONTS).and_then(|()| python::build()).and_then(|()| python::test())
-        }
-        Some("advisories") => advisories::check().map(drop),
+    let mut arguments = std::env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some("test") => suite::run(arguments),
+        Some("advisories") => advisories::check(),
+        Some("bench") => bench::run(arguments),
         Some("circles") => circles::check(),
-        Some("package") => package::test(),
-        Some("fuzz") => fuzz::run(std::env::args().skip(2)),
-        Some("bench") => bench::run(std::env::args().skip(2)),
-        Some("soak") => soak::run(std::env::args().skip(2)),
-        _ => {
-            Err("usage: cargo xtask test | python | advisories | circles | package | fuzz | bench | soak"
-                .into())
-        }
+        Some("fuzz") => fuzz::run(arguments),
+        Some("soak") => soak::run(arguments),
+        _ => Err(USAGE.into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

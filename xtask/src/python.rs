@@ -4,31 +4,40 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::django;
-use crate::machine::step;
+use crate::machine::{Program, run_tests, step};
+use crate::outcome::Outcome;
 
-/// Each Django that the machine's Python takes, by the folder of its virtual environment and its version. The last one has the
-/// tools, too.
+/// The programs that the tests of the package start.
+pub(crate) const PROGRAMS: [Program; 4] = [
+    ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
+    ("apache2ctl", "apache2"),
+    ("nginx", "nginx"),
+    ("python3", "python3"),
+];
+/// The virtual environment and version of each Django that every supported Python runs. The last one has the tools, too.
 const DJANGOS: [(&str, &str); 2] =
     [("target/python/django42", "4.2.30"), ("target/python/django52", "5.2.19")];
-/// What takes Python 3.12 or newer: it is tested where there is one.
+/// The Django that needs Python 3.12 or newer, which Debian 12 does not have.
 const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
 const WHEELS: &str = "target/python/wheels";
 const SOURCES: &str = "target/python/src";
-/// Each example, and what its README says tests it.
+/// The Django projects whose own tests run.
 const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
 
-/// Installs what is missing, and builds the wheel: for its own tests, and for those of the gateway that runs in it.
-pub(crate) fn build() -> Result<(), String> {
+/// Builds the wheel and installs it in each virtual environment: those of its own tests, and those of the gateway's.
+pub(crate) fn build(outcome: &mut Outcome) -> Result<(), String> {
     for (venv, django) in DJANGOS {
         environment("python3", venv, django)?;
     }
     match newer_python() {
         Some(python) => environment(&python, NEWEST.0, NEWEST.1)?,
-        None => println!("\nleft out: Django {}, for which there is no Python 3.12 or newer", NEWEST.1),
+        None => outcome.not_required.push(format!("Django {} (needs Python 3.12 or newer)", NEWEST.1)),
     }
     let wheel = wheel()?;
-    let pythons = djangos().map(|(venv, _)| python(venv)).chain(django::pythons());
+    let pythons = djangos()
+        .map(|(venv, _)| python(venv))
+        .chain(django::pythons().filter(|python| Path::new(python).exists()));
     for python in pythons {
         let install = ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"];
         step(Command::new(python).args(install).arg(&wheel))?;
@@ -36,30 +45,31 @@ pub(crate) fn build() -> Result<(), String> {
     Ok(())
 }
 
-/// Runs all that looks at the package.
-pub(crate) fn test() -> Result<(), String> {
+/// Runs the linters, the package's tests, the examples' tests and Django's own tests.
+pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     lint()?;
     for (venv, django) in djangos() {
         let python = python(venv);
-        // Without the folder of the sources on its path it tests what the wheel has.
+        // The sources are not on the path, so the tests import the wheel.
         let pytest = ["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "python/tests"];
-        step(Command::new(&python).args(pytest).env("PRIVATE_MEDIA_TEST_ALL", "1"))?;
+        run_tests(Command::new(&python).args(pytest).env("PRIVATE_MEDIA_TEST_ALL", "1"), outcome)?;
         for example in EXAMPLES.iter().filter(|example| Path::new(example).exists()) {
             let python = std::path::absolute(&python).map_err(|error| format!("{python}: {error}"))?;
-            step(Command::new(python).args(["-W", "error", "manage.py", "test"]).current_dir(example))?;
+            let tests = ["-W", "error", "manage.py", "test"];
+            run_tests(Command::new(python).args(tests).current_dir(example), outcome)?;
         }
         let source = source(&python, django)?;
-        step(Command::new(&python).args(["python/tests/django_suites/run.py", &source]))?;
+        run_tests(Command::new(&python).args(["python/tests/django_suites/run.py", &source]), outcome)?;
     }
     Ok(())
 }
 
-/// Those that have an environment.
+/// Returns each Django that has a virtual environment.
 fn djangos() -> impl Iterator<Item = (&'static str, &'static str)> {
     DJANGOS.into_iter().chain(Some(NEWEST).filter(|(venv, _)| Path::new(&python(venv)).exists()))
 }
 
-/// A Python that the newest Django takes: by its name, or among those of pyenv, whose names lead only to the one that is chosen.
+/// Finds a Python for the newest Django, on the path or among pyenv's versions, of which only the selected one is on the path.
 fn newer_python() -> Option<String> {
     const FITS: &str = "import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 12))";
     let root = Command::new("pyenv").arg("root").output().map(|output| output.stdout).unwrap_or_default();
@@ -85,7 +95,7 @@ fn environment(interpreter: &str, venv: &str, django: &str) -> Result<(), String
     step(Command::new(&python).args(install))
 }
 
-/// One wheel for every Python, in place of whatever was built before.
+/// Builds one wheel for all versions of Python.
 fn wheel() -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(WHEELS);
     step(Command::new(format!("{TOOLS}/bin/maturin")).args(["build", "--profile", "dev", "--out", WHEELS]))?;
@@ -101,7 +111,7 @@ fn lint() -> Result<(), String> {
     step(Command::new(python(TOOLS)).args(["-m", "mypy.stubtest", "private_media._core"]))
 }
 
-/// Django's source distribution, which has its tests.
+/// Downloads Django's source distribution, which contains its tests.
 fn source(python: &str, django: &str) -> Result<String, String> {
     let folder = format!("{SOURCES}/django-{django}");
     if !Path::new(&folder).exists() {
@@ -115,7 +125,7 @@ fn source(python: &str, django: &str) -> Result<String, String> {
     Ok(folder)
 }
 
-/// A Python that has the wheel and a Django, for whoever tests more of it.
+/// Returns a Python that has the wheel and a Django.
 pub(crate) fn with_the_wheel() -> Result<PathBuf, String> {
     let python = python(TOOLS);
     std::path::absolute(&python).map_err(|error| format!("{python}: {error}"))

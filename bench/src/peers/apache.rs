@@ -1,15 +1,15 @@
-//! Apache, which sends what Django permits, by X-Sendfile.
+//! Apache in front of Django, sending files by X-Sendfile.
 
 use std::net::SocketAddr;
 
-use super::{Place, Server};
-use crate::Result;
+use crate::result::Result;
+use crate::testbed::{Server, Testbed};
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
 /// Apache in front of an application.
-pub(super) fn start(place: &Place, front: SocketAddr, application: SocketAddr) -> Result<Server> {
-    let (folder, root) = (place.path(""), place.root());
+pub(super) fn start(bed: &Testbed, front: SocketAddr, application: SocketAddr) -> Result<Server> {
+    let (folder, root) = (bed.path(""), bed.root());
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http", "xsendfile"]
         .iter()
         .map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"))
@@ -22,9 +22,9 @@ pub(super) fn start(place: &Place, front: SocketAddr, application: SocketAddr) -
         folder = folder.display(),
         root = root.display(),
     );
-    let path = place.path("apache.conf");
+    let path = bed.path("apache.conf");
     std::fs::write(&path, config)?;
-    place.start("apache", front, |command| {
+    bed.start("apache", front, |command| {
         command.arg("apache2").arg("-f").arg(&path).arg("-DFOREGROUND");
     })
 }

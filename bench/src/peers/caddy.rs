@@ -1,12 +1,13 @@
-//! Caddy asks a trivial upstream for each request whether it may.
+//! Caddy with `forward_auth`: a trivial upstream authorizes each request.
 
-use super::{Place, Running, free_address};
-use crate::Result;
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Testbed, free_address};
 
-pub(super) fn forward_auth(place: &Place) -> Result<Running> {
+pub(super) fn forward_auth(bed: &Testbed) -> Result<RunningPeer> {
     let (address, upstream) = (free_address()?, free_address()?);
-    let root = place.root().display().to_string();
-    let config = place.path("Caddyfile");
+    let root = bed.root().display().to_string();
+    let config = bed.path("Caddyfile");
     std::fs::write(
         &config,
         format!(
@@ -17,10 +18,13 @@ pub(super) fn forward_auth(place: &Place) -> Result<Running> {
             address.port()
         ),
     )?;
-    let server = place.start("caddy", address, |command| {
+    let server = bed.start("caddy", address, |command| {
         command.arg("caddy").args(["run", "--adapter", "caddyfile", "--config"]).arg(&config);
-        command.env("XDG_DATA_HOME", place.path("caddy")).env("XDG_CONFIG_HOME", place.path("caddy"));
-        command.env("GOMAXPROCS", place.workers().to_string());
+        command.env("XDG_DATA_HOME", bed.path("caddy")).env("XDG_CONFIG_HOME", bed.path("caddy"));
+        command.env("GOMAXPROCS", bed.workers().to_string());
     })?;
-    Ok(Running { denied_status: 403, ..Running::private(address, vec![server], ("X-User", "7".into())) })
+    Ok(RunningPeer {
+        denied_status: 403,
+        ..RunningPeer::private(address, vec![server], ("X-User", "7".into()))
+    })
 }

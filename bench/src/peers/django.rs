@@ -1,4 +1,4 @@
-//! What Django people run: gunicorn, a session in a database, and django-private-storage, with nginx in front. And what they can run.
+//! Django on gunicorn with a session in a database: django-private-storage behind nginx or Apache, `FileResponse`, and private-media.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,17 +6,19 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{Place, Running, Server, apache, free_address, nginx};
-use crate::Result;
+use super::{apache, nginx};
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Server, Testbed, free_address};
 
-/// nginx sends, by X-Accel-Redirect.
-pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
+/// django-private-storage behind nginx, which sends by X-Accel-Redirect.
+pub(super) fn behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
-    let cookie = prepare(place)?;
-    let gunicorn = gunicorn(place, "gunicorn-nginx", address, "nginx")?;
-    let root = place.root().display().to_string();
+    let cookie = prepare(bed)?;
+    let gunicorn = gunicorn(bed, "gunicorn-nginx", address, "nginx")?;
+    let root = bed.root().display().to_string();
     let server = nginx::start(
-        place,
+        bed,
         "nginx-django",
         front,
         &format!(
@@ -24,42 +26,42 @@ pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
              location /private-x-accel-redirect/ {{ internal; alias {root}/; }}\n}}\n"
         ),
     )?;
-    let running = Running::private(front, vec![gunicorn, server], ("Cookie", cookie));
-    Ok(Running { denied_status: 403, prefix: "/private-storage/", ..running })
+    let running = RunningPeer::private(front, vec![gunicorn, server], ("Cookie", cookie));
+    Ok(RunningPeer { denied_status: 403, prefix: "/private-storage/", ..running })
 }
 
-/// Apache sends, by X-Sendfile.
-pub(super) fn behind_apache(place: &Place) -> Result<Running> {
+/// django-private-storage behind Apache, which sends by X-Sendfile.
+pub(super) fn behind_apache(bed: &Testbed) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
-    let cookie = prepare(place)?;
-    let gunicorn = gunicorn(place, "gunicorn-apache", address, "apache")?;
-    let server = apache::start(place, front, address)?;
-    let running = Running::private(front, vec![gunicorn, server], ("Cookie", cookie));
-    Ok(Running { denied_status: 403, prefix: "/private-storage/", ..running })
+    let cookie = prepare(bed)?;
+    let gunicorn = gunicorn(bed, "gunicorn-apache", address, "apache")?;
+    let server = apache::start(bed, front, address)?;
+    let running = RunningPeer::private(front, vec![gunicorn, server], ("Cookie", cookie));
+    Ok(RunningPeer { denied_status: 403, prefix: "/private-storage/", ..running })
 }
 
-/// Our gateway in a process of the same site, with the same sessions.
-pub(super) fn serve_private_media(place: &Place) -> Result<Running> {
+/// The gateway in a process of the same site, with the same sessions.
+pub(super) fn serve_private_media(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
-    let cookie = prepare(place)?;
+    let cookie = prepare(bed)?;
     let python = python("python")?;
-    let server = place.start("serve_private_media", address, |command| {
+    let server = bed.start("serve_private_media", address, |command| {
         command.arg(python).args(["-c", "import bench_site; bench_site.manage()"]);
         command.args(["serve_private_media", "--log", "error"]);
-        command.args(["--workers", &place.workers().to_string(), "--bind", &address.to_string()]);
-        environment(command, place, "django");
+        command.args(["--workers", &bed.workers().to_string(), "--bind", &address.to_string()]);
+        environment(command, bed, "django");
     })?;
-    Ok(Running::private(address, vec![server], ("Cookie", cookie)))
+    Ok(RunningPeer::private(address, vec![server], ("Cookie", cookie)))
 }
 
-/// Django's own `FileResponse` under gunicorn, behind the same question.
-pub(super) fn file_response(place: &Place) -> Result<Running> {
+/// Django's own `FileResponse` on gunicorn, with the same permission check.
+pub(super) fn file_response(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
-    let cookie = prepare(place)?;
-    let server = gunicorn(place, "gunicorn", address, "django")?;
-    let running = Running::private(address, vec![server], ("Cookie", cookie));
-    // It knows no ranges and no conditions.
-    Ok(Running {
+    let cookie = prepare(bed)?;
+    let server = gunicorn(bed, "gunicorn", address, "django")?;
+    let running = RunningPeer::private(address, vec![server], ("Cookie", cookie));
+    // `FileResponse` ignores ranges and preconditions.
+    Ok(RunningPeer {
         denied_status: 404,
         prefix: "/file-response/",
         only: Some(&["1 KiB", "10 KiB", "100 KiB", "1 MiB", "1 GiB", "denied"]),
@@ -67,51 +69,51 @@ pub(super) fn file_response(place: &Place) -> Result<Running> {
     })
 }
 
-/// Ours under gunicorn, with the same session.
-pub(super) fn default_server(place: &Place) -> Result<Running> {
+/// private-media on gunicorn, with the same session.
+pub(super) fn default_server(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
-    let cookie = prepare(place)?;
-    let server = gunicorn(place, "gunicorn-own", address, "django")?;
-    Ok(Running::private(address, vec![server], ("Cookie", cookie)))
+    let cookie = prepare(bed)?;
+    let server = gunicorn(bed, "gunicorn-own", address, "django")?;
+    Ok(RunningPeer::private(address, vec![server], ("Cookie", cookie)))
 }
 
-fn gunicorn(place: &Place, name: &str, address: SocketAddr, delivery: &str) -> Result<Server> {
+fn gunicorn(bed: &Testbed, name: &str, address: SocketAddr, delivery: &str) -> Result<Server> {
     let program = python("gunicorn")?;
-    place.start(name, address, |command| {
+    bed.start(name, address, |command| {
         command.arg(program).args([
             "--workers",
-            &(2 * place.workers() + 1).to_string(),
+            &(2 * bed.workers() + 1).to_string(),
             "--bind",
             &address.to_string(),
         ]);
         command.arg("bench_site:application");
-        environment(command, place, delivery);
+        environment(command, bed, delivery);
     })
 }
 
-fn environment(command: &mut Command, place: &Place, delivery: &str) {
-    let name = place.path("db.sqlite3").display().to_string();
+fn environment(command: &mut Command, bed: &Testbed, delivery: &str) {
+    let name = bed.path("db.sqlite3").display().to_string();
     command
         .env("PYTHONPATH", site())
-        .env("BENCH_ROOT", place.root())
+        .env("BENCH_ROOT", bed.root())
         .env("BENCH_DATABASE", json!({ "ENGINE": "django.db.backends.sqlite3", "NAME": name }).to_string())
         .env("BENCH_DELIVERY", delivery);
 }
 
-/// Makes the database and a session of user 7; the answer is the cookie.
-fn prepare(place: &Place) -> Result<String> {
-    let made = place.path("cookie");
+/// Creates the database with a session of user 7, and returns the cookie.
+fn prepare(bed: &Testbed) -> Result<String> {
+    let made = bed.path("cookie");
     if !made.exists() {
-        std::fs::write(&made, prepare_in(place, |_| ())?)?;
+        std::fs::write(&made, prepare_in(bed, |_| ())?)?;
     }
     Ok(std::fs::read_to_string(made)?)
 }
 
-/// The same in another database.
-pub(super) fn prepare_in(place: &Place, configure: impl FnOnce(&mut Command)) -> Result<String> {
+/// Like [`prepare`], with another database.
+pub(super) fn prepare_in(bed: &Testbed, configure: impl FnOnce(&mut Command)) -> Result<String> {
     let mut command = Command::new(python("python")?);
     command.args(["-c", "import bench_site; bench_site.prepare()"]);
-    environment(&mut command, place, "django");
+    environment(&mut command, bed, "django");
     configure(&mut command);
     let output = command.output()?;
     if !output.status.success() {
@@ -120,13 +122,17 @@ pub(super) fn prepare_in(place: &Place, configure: impl FnOnce(&mut Command)) ->
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Where the site is.
+/// The folder of the site.
 fn site() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("django")
 }
 
-/// A program of the virtual environment that `cargo xtask bench` makes.
+/// A program of the virtual environment of `cargo xtask bench`.
 fn python(name: &str) -> Result<PathBuf> {
     let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench-venv/bin").join(name);
-    if program.exists() { Ok(program) } else { Err(format!("{} is not there", program.display()).into()) }
+    if program.exists() {
+        Ok(program)
+    } else {
+        Err(format!("{} does not exist; run cargo xtask bench", program.display()).into())
+    }
 }

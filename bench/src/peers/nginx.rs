@@ -1,25 +1,26 @@
-//! nginx: the bar, and what its users do for private files.
+//! nginx: the baseline, and its own ways to serve private files.
 
 use std::net::SocketAddr;
 
-use super::{Place, Running, Server, free_address};
-use crate::Result;
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Server, Testbed, free_address};
 
-/// Serves the files to everybody, as fast as it can be told to.
-pub(super) fn public(place: &Place) -> Result<Running> {
-    serve(place, "nginx-public", "")
+/// nginx without authorization, configured for speed.
+pub(super) fn public(bed: &Testbed) -> Result<RunningPeer> {
+    serve(bed, "nginx-public", "")
 }
 
-/// The same, with a line in a file for each request.
-pub(super) fn public_with_log(place: &Place) -> Result<Running> {
-    serve(place, "nginx-public-log", &format!("access_log {};\n", place.path("nginx-access.log").display()))
+/// Like [`public`], with an access log in a file.
+pub(super) fn public_with_log(bed: &Testbed) -> Result<RunningPeer> {
+    serve(bed, "nginx-public-log", &format!("access_log {};\n", bed.path("nginx-access.log").display()))
 }
 
-fn serve(place: &Place, name: &str, log: &str) -> Result<Running> {
+fn serve(bed: &Testbed, name: &str, log: &str) -> Result<RunningPeer> {
     let address = free_address()?;
-    let root = place.root().display().to_string();
+    let root = bed.root().display().to_string();
     let server = start(
-        place,
+        bed,
         name,
         address,
         &format!(
@@ -27,15 +28,15 @@ fn serve(place: &Place, name: &str, log: &str) -> Result<Running> {
              location /private/ {{ alias {root}/; }}\n}}\n"
         ),
     )?;
-    Ok(Running::public(address, vec![server]))
+    Ok(RunningPeer::public(address, vec![server]))
 }
 
-/// Asks a trivial upstream for each request whether it may: what the question itself costs, with an answer for nothing.
-pub(super) fn auth_request(place: &Place) -> Result<Running> {
+/// nginx with `auth_request`: a trivial upstream in the same nginx authorizes each request.
+pub(super) fn auth_request(bed: &Testbed) -> Result<RunningPeer> {
     let (address, upstream) = (free_address()?, free_address()?);
-    let root = place.root().display().to_string();
+    let root = bed.root().display().to_string();
     let server = start(
-        place,
+        bed,
         "nginx-auth-request",
         address,
         &format!(
@@ -46,12 +47,15 @@ pub(super) fn auth_request(place: &Place) -> Result<Running> {
              proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }}\n}}\n"
         ),
     )?;
-    Ok(Running { denied_status: 403, ..Running::private(address, vec![server], ("X-User", "7".into())) })
+    Ok(RunningPeer {
+        denied_status: 403,
+        ..RunningPeer::private(address, vec![server], ("X-User", "7".into()))
+    })
 }
 
 /// Starts nginx with this in its http block.
-pub(super) fn start(place: &Place, name: &str, address: SocketAddr, block: &str) -> Result<Server> {
-    let folder = place.path(name);
+pub(super) fn start(bed: &Testbed, name: &str, address: SocketAddr, block: &str) -> Result<Server> {
+    let folder = bed.path(name);
     std::fs::create_dir_all(&folder)?;
     let shown = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -59,7 +63,7 @@ pub(super) fn start(place: &Place, name: &str, address: SocketAddr, block: &str)
         .map(|what| format!("{what}_temp_path {shown}/{what};\n"))
         .collect();
     let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
-    let workers = place.workers();
+    let workers = bed.workers();
     let main = folder.join("nginx.conf");
     std::fs::write(
         &main,
@@ -69,7 +73,7 @@ pub(super) fn start(place: &Place, name: &str, address: SocketAddr, block: &str)
              include /etc/nginx/mime.types;\nsendfile on;\ntcp_nopush on;\nkeepalive_requests 1000000;\n{temporary}{block}}}\n"
         ),
     )?;
-    place.start(name, address, |command| {
+    bed.start(name, address, |command| {
         command.arg("nginx").arg("-c").arg(&main);
     })
 }

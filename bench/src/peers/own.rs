@@ -1,7 +1,8 @@
-//! Ours: the gateway with accounts and an owner's grant, alone and behind nginx, and the library in an axum application.
+//! private-media: the gateway with accounts and an owner's grant, alone and behind nginx, and the library in an axum application.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,95 +10,140 @@ use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use serde_json::json;
 
-use super::{Place, Running, Server, built, django, free_address, nginx, postgres};
-use crate::Result;
+use super::{django, nginx, postgres};
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Server, Testbed, built, free_address};
 
+/// The flags of a gateway whose files nginx sends.
+const HAND_OFF: [&str; 2] = ["--mode", "nginx"];
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
-/// The gateway sends by itself.
-pub(crate) fn gateway(place: &Place) -> Result<Running> {
-    alone(place, "gateway", &[])
+/// The gateway sends files itself.
+pub(super) fn gateway(bed: &Testbed) -> Result<RunningPeer> {
+    alone(&current()?, bed, "gateway", &[])
 }
 
-/// The same, with a line in a file for each request.
-pub(super) fn gateway_with_log(place: &Place) -> Result<Running> {
-    alone(place, "gateway-log", &["--log", "info"])
+pub(super) fn old_gateway(bed: &Testbed) -> Result<RunningPeer> {
+    alone(old(bed)?, bed, "gateway-old", &[])
 }
 
-fn alone(place: &Place, name: &str, more: &[&str]) -> Result<Running> {
+/// The gateway, with an access log in a file.
+pub(super) fn gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
+    alone(&current()?, bed, "gateway-log", &["--log", "info"])
+}
+
+pub(super) fn old_gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
+    alone(old(bed)?, bed, "gateway-log-old", &["--log", "info"])
+}
+
+fn alone(program: &Path, bed: &Testbed, name: &str, more: &[&str]) -> Result<RunningPeer> {
     let address = free_address()?;
-    let server = serve(place, name, address, more)?;
-    Ok(Running::private(address, vec![server], ("Cookie", cookie(place)?)))
+    let server = serve(program, bed, name, address, more)?;
+    Ok(RunningPeer::private(address, vec![server], ("Cookie", cookie(bed)?)))
 }
 
-/// The gateway beside a Django project whose sessions are in PostgreSQL.
-pub(super) fn with_postgres(place: &Place) -> Result<Running> {
-    let (address, (database, postgres)) = (free_address()?, postgres::start(place)?);
-    let cookie = django::prepare_in(place, |command| {
+/// The gateway for a Django project with sessions in PostgreSQL.
+pub(super) fn with_postgres(bed: &Testbed) -> Result<RunningPeer> {
+    let (address, (database, postgres)) = (free_address()?, postgres::start(bed)?);
+    let cookie = django::prepare_in(bed, |command| {
         let settings = json!({
             "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "shop",
             "HOST": database.ip().to_string(), "PORT": database.port(),
         });
         command.env("BENCH_DATABASE", settings.to_string());
     })?;
-    let secret = place.path("secret.key");
+    let secret = bed.path("secret.key");
     std::fs::write(&secret, "a secret of nobody's")?;
     std::fs::set_permissions(secret, PermissionsExt::from_mode(0o600))?;
     let url = format!("postgres://shop@{database}/postgres");
-    let server = serve(place, "gateway-postgres", address, &["--identity", "django", "--database", &url])?;
-    Ok(Running::private(address, vec![server, postgres], ("Cookie", cookie)))
+    let server =
+        serve(&current()?, bed, "gateway-postgres", address, &["--identity", "django", "--database", &url])?;
+    Ok(RunningPeer::private(address, vec![server, postgres], ("Cookie", cookie)))
 }
 
-/// nginx sends what the gateway permits, on what `private-media config nginx` prints.
-pub(super) fn behind_nginx(place: &Place) -> Result<Running> {
+/// nginx sends the files that the gateway permits, with the block that `private-media config nginx` prints.
+pub(super) fn behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
+    handing_off(&current()?, bed, "")
+}
+
+pub(super) fn old_behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
+    handing_off(old(bed)?, bed, "-old")
+}
+
+fn handing_off(program: &Path, bed: &Testbed, suffix: &str) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
-    let hand_off = ["--mode", "nginx"];
-    let gateway = serve(place, "gateway-nginx", address, &hand_off)?;
-    let mut command = program(place)?;
-    command.args([
-        "config",
-        "nginx",
-        "--root",
-        "root",
-        "--listen",
-        &address.to_string(),
-        "--front",
-        &front.to_string(),
-    ]);
-    let printed = command.args(hand_off).output()?;
+    let gateway = serve(program, bed, &format!("gateway-nginx{suffix}"), address, &HAND_OFF)?;
+    let block = nginx_block(program, bed, address, front)?;
+    let server = nginx::start(bed, &format!("nginx-front{suffix}"), front, &block)?;
+    Ok(RunningPeer::private(front, vec![gateway, server], ("Cookie", cookie(bed)?)))
+}
+
+fn nginx_block(program: &Path, bed: &Testbed, gateway: SocketAddr, front: SocketAddr) -> Result<String> {
+    let (gateway, front) = (gateway.to_string(), front.to_string());
+    let mut command = Command::new(program);
+    command.args(["config", "nginx", "--root", "root", "--listen", &gateway, "--front", &front]);
+    let printed = command.args(HAND_OFF).current_dir(bed.path("")).output()?;
     if !printed.status.success() {
         return Err(String::from_utf8_lossy(&printed.stderr).into());
     }
-    let server = nginx::start(place, "nginx-front", front, &String::from_utf8(printed.stdout)?)?;
-    Ok(Running::private(front, vec![gateway, server], ("Cookie", cookie(place)?)))
+    Ok(String::from_utf8(printed.stdout)?)
 }
 
-/// The library in an application.
-pub(super) fn axum(place: &Place) -> Result<Running> {
+/// The upper limit of a hand-off: the block that the gateway prints, with an upstream in the same nginx that always answers with the same
+/// `X-Accel-Redirect`. It serves one file only.
+pub(super) fn constant_redirect(bed: &Testbed) -> Result<RunningPeer> {
+    let (upstream, front) = (free_address()?, free_address()?);
+    let block = nginx_block(&current()?, bed, upstream, front)?;
+    // The headers of the gateway's response.
+    let fields: String = [
+        ("Cache-Control", "private, no-cache"),
+        ("Content-Disposition", "inline"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Vary", "cookie, authorization"),
+        ("X-Accel-Redirect", "/private-media-internal/cars/7/1k.jpg"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Request-Id", "5bb199edb61e5cbe"),
+    ]
+    .iter()
+    .map(|(name, value)| format!("add_header {name} '{value}';"))
+    .collect();
+    let upstream = format!(
+        "server {{ listen {upstream} backlog=4096; keepalive_requests 1000000; \
+         location / {{ types {{}} default_type image/jpeg; {fields} return 200; }} }}\n"
+    );
+    let server = nginx::start(bed, "nginx-constant", front, &format!("{block}{upstream}"))?;
+    let only = Some(&["1 KiB", "1 KiB, 1 client", "1 KiB, 1000 clients"][..]);
+    Ok(RunningPeer { only, ..RunningPeer::public(front, vec![server]) })
+}
+
+/// The library in an axum application.
+pub(super) fn axum(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("axum")?);
-    let server = place.start("axum", address, |command| {
-        command.env("TOKIO_WORKER_THREADS", place.workers().to_string());
-        command.arg(program).arg(address.to_string()).arg(place.root());
+    let server = bed.start("axum", address, |command| {
+        command.env("TOKIO_WORKER_THREADS", bed.workers().to_string());
+        command.arg(program).arg(address.to_string()).arg(bed.root());
     })?;
-    Ok(Running::private(address, vec![server], ("X-User", "7".into())))
+    Ok(RunningPeer::private(address, vec![server], ("X-User", "7".into())))
 }
 
-/// A gateway with these grants beside the owner's, and where it listens.
-pub(crate) fn started(place: &Place, grants: &[&str]) -> Result<(SocketAddr, Server)> {
+/// Starts a gateway with more grants than the owner's, and returns its address.
+pub(crate) fn started(bed: &Testbed, grants: &[&str]) -> Result<(SocketAddr, Server)> {
     let address = free_address()?;
     let grants = grants.iter().flat_map(|grant| ["--grant", grant]);
     let more: Vec<_> = ["--header-timeout", "10m"].into_iter().chain(grants).collect();
-    Ok((address, serve(place, "growth", address, &more)?))
+    Ok((address, serve(&current()?, bed, "growth", address, &more)?))
 }
 
-/// So many accounts, of which the first is user 7, and a session of each.
-pub(crate) fn cookies(place: &Place, count: u32) -> Result<Vec<String>> {
-    accounts(place)?;
-    let path = place.path("accounts.toml");
+/// Writes this many accounts, of which the first is user 7, and returns a session cookie of each.
+pub(crate) fn cookies(bed: &Testbed, count: u32) -> Result<Vec<String>> {
+    accounts(bed)?;
+    let path = bed.path("accounts.toml");
     let text = std::fs::read_to_string(&path)?;
     let begin = text.find("[[account]]").ok_or("there is no account")?;
     let (head, first) = text.split_at(begin);
-    // Alice's, and as many more like it; their passwords are hers, and nobody signs in with one.
+    // Copies of Alice's account, with her password: nobody signs in with one.
     let first = first.split_once("\n[[account]]").map_or(first, |(first, _)| first).trim_end();
     let one = |number: u32| match number {
         0 => format!("{first}\n"),
@@ -119,44 +165,47 @@ pub(crate) fn cookies(place: &Place, count: u32) -> Result<Vec<String>> {
         .collect()
 }
 
-fn serve(place: &Place, name: &str, address: SocketAddr, more: &[&str]) -> Result<Server> {
-    accounts(place)?;
-    let program = built("private-media")?;
-    place.start(name, address, |command| {
+fn serve(program: &Path, bed: &Testbed, name: &str, address: SocketAddr, more: &[&str]) -> Result<Server> {
+    accounts(bed)?;
+    bed.start(name, address, |command| {
         command.arg(program).args(["serve", "--root", "root", "--grant", GRANT]);
         if !more.contains(&"--log") {
             command.args(["--log", "error"]);
         }
-        command
-            .args(["--workers", &place.workers().to_string(), "--listen", &address.to_string()])
-            .args(more);
+        let state = format!("sqlite:{name}.db");
+        command.args(["--workers", &bed.workers().to_string(), "--listen", &address.to_string()]);
+        command.args(["--state", &state]).args(more);
     })
 }
 
-fn program(place: &Place) -> Result<Command> {
-    let mut command = Command::new(built("private-media")?);
-    command.current_dir(place.path(""));
-    Ok(command)
+/// The program of this build.
+fn current() -> Result<PathBuf> {
+    built("private-media")
 }
 
-/// Alice, whose id is 7.
-fn accounts(place: &Place) -> Result<()> {
+/// The program that `--old` names.
+fn old(bed: &Testbed) -> Result<&Path> {
+    Ok(bed.old.as_deref().ok_or("--old is missing")?)
+}
+
+/// Creates the account of Alice, whose id is 7.
+fn accounts(bed: &Testbed) -> Result<()> {
     use std::io::Write;
 
-    if place.path("accounts.toml").exists() {
+    if bed.path("accounts.toml").exists() {
         return Ok(());
     }
-    let mut command = program(place)?;
+    let mut command = Command::new(current()?);
+    command.current_dir(bed.path(""));
     command.args(["account", "add", "alice", "--id", "7", "--password-stdin"]).stdout(Stdio::null());
     let mut child = command.stdin(Stdio::piped()).spawn()?;
     child.stdin.take().ok_or("no stdin")?.write_all(b"roadster-for-alice\n")?;
-    if child.wait()?.success() { Ok(()) } else { Err("no account could be made".into()) }
+    if child.wait()?.success() { Ok(()) } else { Err("could not create an account".into()) }
 }
 
-/// A session of alice, as a browser has it.
-fn cookie(place: &Place) -> Result<String> {
-    let accounts =
-        Accounts::new(AccountsFile::load(place.path("accounts.toml"))?, AccountsOptions::default())?;
+/// A session cookie of Alice.
+fn cookie(bed: &Testbed) -> Result<String> {
+    let accounts = Accounts::new(AccountsFile::load(bed.path("accounts.toml"))?, AccountsOptions::default())?;
     let cookie = accounts.session_of("alice", Duration::from_secs(86_400)).ok_or("there is no alice")?;
     Ok(cookie.to_str()?.to_owned())
 }

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Place, Server, free_address};
-use crate::Result;
+use crate::result::Result;
+use crate::testbed::{Server, Testbed, free_address};
 
-/// Whose files its files are where the benchmark runs as root, which PostgreSQL refuses to.
+/// The user of the database when the benchmark runs as root, which PostgreSQL refuses.
 const NOBODY: u32 = 65534;
 
-/// A database of its own, for whoever connects from this machine.
-pub(super) fn start(place: &Place) -> Result<(SocketAddr, Server)> {
-    let (address, data) = (free_address()?, place.path("postgres"));
+/// Starts a new database, open to every client on this machine.
+pub(super) fn start(bed: &Testbed) -> Result<(SocketAddr, Server)> {
+    let (address, data) = (free_address()?, bed.path("postgres"));
     let programs = programs()?;
     let made = data.exists();
     if !made {
@@ -29,7 +29,7 @@ pub(super) fn start(place: &Place) -> Result<(SocketAddr, Server)> {
             return Err(String::from_utf8_lossy(&output.stderr).into());
         }
     }
-    let server = place.start("postgres", address, |command| {
+    let server = bed.start("postgres", address, |command| {
         let postgres = unprivileged(&programs.join("postgres"));
         command.arg(postgres.get_program()).args(postgres.get_args()).arg("-D").arg(&data);
         command.args(["-h", "127.0.0.1", "-k", "", "-F", "-p", &address.port().to_string()]);
@@ -40,7 +40,7 @@ pub(super) fn start(place: &Place) -> Result<(SocketAddr, Server)> {
 fn programs() -> Result<PathBuf> {
     let folders =
         std::fs::read_dir("/usr/lib/postgresql")?.flatten().map(|version| version.path().join("bin"));
-    Ok(folders.filter(|folder| folder.join("initdb").exists()).max().ok_or("PostgreSQL is not there")?)
+    Ok(folders.filter(|folder| folder.join("initdb").exists()).max().ok_or("PostgreSQL is not installed")?)
 }
 
 fn unprivileged(program: &Path) -> Command {

@@ -1,17 +1,18 @@
-//! Rust programs beside ours.
+//! Other Rust servers.
 
-use super::{Place, Running, built, free_address};
-use crate::Result;
+use crate::result::Result;
+use crate::running_peer::RunningPeer;
+use crate::testbed::{Testbed, built, free_address};
 use crate::tree::FILES;
 
-/// A loop that sends ready answers, and files by sendfile(2).
-pub(super) fn floor(place: &Place) -> Result<Running> {
+/// An epoll loop that sends prepared responses, and larger files by sendfile(2).
+pub(super) fn floor(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("floor")?);
-    let server = place.start("floor", address, |command| {
+    let server = bed.start("floor", address, |command| {
         command.arg(program).arg(address.to_string());
-        command.args(FILES.map(|(name, _)| place.root().join("cars/7").join(name)));
+        command.args(FILES.map(|(name, _)| bed.root().join("cars/7").join(name)));
     })?;
-    Ok(Running {
+    Ok(RunningPeer {
         only: Some(&[
             "1 KiB",
             "10 KiB",
@@ -24,16 +25,16 @@ pub(super) fn floor(place: &Place) -> Result<Running> {
             "1 KiB, 1 client",
             "1 KiB, 1000 clients",
         ]),
-        ..Running::public(address, vec![server])
+        ..RunningPeer::public(address, vec![server])
     })
 }
 
-/// tower-http's static files, for everybody.
-pub(super) fn servedir(place: &Place) -> Result<Running> {
+/// tower-http's `ServeDir`, without authorization.
+pub(super) fn servedir(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("servedir")?);
-    let server = place.start("servedir", address, |command| {
-        command.env("TOKIO_WORKER_THREADS", place.workers().to_string());
-        command.arg(program).arg(address.to_string()).arg(place.root());
+    let server = bed.start("servedir", address, |command| {
+        command.env("TOKIO_WORKER_THREADS", bed.workers().to_string());
+        command.arg(program).arg(address.to_string()).arg(bed.root());
     })?;
-    Ok(Running::public(address, vec![server]))
+    Ok(RunningPeer::public(address, vec![server]))
 }

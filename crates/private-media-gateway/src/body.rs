@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use private_media::MediaBody;
+use private_media::raw::FileRanges as _;
 
 use crate::listener::kernel::{self, Files};
 
@@ -69,7 +70,7 @@ impl Body {
         let len = usize::try_from(len).map_or(kernel::LONGEST, |len| len.min(kernel::LONGEST));
         let stand_in = files.stand_in(file, offset, len);
         match stand_in {
-            Some(_) => media.skip(len as u64),
+            Some(_) => media.advance(len as u64),
             // It is not asked again for each piece.
             None => self.files = None,
         }

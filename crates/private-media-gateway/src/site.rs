@@ -7,8 +7,8 @@ use std::time::Instant;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::delivery::SerializedHeaders;
 use private_media::identity::accounts::{ClientAddr, ClientClosed};
+use private_media::raw::{RespondRaw as _, SerializedHeaders};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use tower_service::Service;
 

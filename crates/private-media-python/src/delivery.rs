@@ -12,6 +12,7 @@ use http::HeaderValue;
 use http_body::Body as _;
 use private_media::delivery::{ContentType, SendfileEncoding, common_headers};
 use private_media::permission::Read;
+use private_media::raw::FileRanges as _;
 use private_media::{
     ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
 };

@@ -5,7 +5,7 @@ use http::header::{
     HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
 };
-use private_media::{MediaPath, MediaRequest, storage};
+use private_media::{MediaPath, MediaRequest};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -48,7 +48,7 @@ pub(crate) fn url_of_path(path: &str) -> PyResult<String> {
 /// A safe file name from whatever a browser sends as one.
 #[pyfunction]
 pub(crate) fn safe_name(raw: &str) -> String {
-    storage::safe_name(raw)
+    private_media::request::safe_name(raw)
 }
 
 /// The request for this path with this `request.META`.

@@ -185,7 +185,10 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
+pub mod raw;
 mod service;
+mod text;
+mod two_generation_cache;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};

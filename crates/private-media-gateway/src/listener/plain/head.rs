@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use http_body::Body as _;
-use private_media::delivery::{MediaResponse, SerializedHeaders};
+use private_media::delivery::MediaResponse;
+use private_media::raw::{PreparedHeaders as _, SerializedHeaders};
 
 use crate::body::Body;
 use crate::request_id::RequestId;

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use crate::request::{MAX_PATH, MAX_SEGMENT, MediaPath};
+use super::path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 
 /// What a file is called when nothing usable is left of its name.
 const UNNAMED: &str = "file";
@@ -19,7 +19,7 @@ const RANDOM_LEN: usize = 7;
 /// its extension. [`MediaPath::new`](crate::MediaPath::new) takes it always.
 ///
 /// ```
-/// use private_media::storage::safe_name;
+/// use private_media::request::safe_name;
 ///
 /// assert_eq!(safe_name("C:\\fakepath\\Ångström 🚗.jpg"), "Ångström 🚗.jpg");
 /// assert_eq!(safe_name("../../.htaccess"), "htaccess");
@@ -36,6 +36,21 @@ pub fn safe_name(raw: &str) -> String {
     }
 }
 
+impl MediaPath {
+    /// Returns the path below a folder for a file of any name, such as a browser sends, made safe by [`safe_name`].
+    ///
+    /// ```
+    /// # use private_media::MediaPath;
+    /// let path = MediaPath::for_upload("cars/7", "C:\\fakepath\\..\\photo.jpg")?;
+    /// assert_eq!(path.as_str(), "cars/7/photo.jpg");
+    /// # Ok::<(), private_media::PathError>(())
+    /// ```
+    pub fn for_upload(folder: &str, file_name: &str) -> Result<Self, PathError> {
+        let name = safe_name(file_name);
+        if folder.is_empty() { Self::new(&name) } else { Self::new(&format!("{folder}/{name}")) }
+    }
+}
+
 /// Another name beside this one, free with great likelihood: seven random letters and digits stand before its
 /// extension, as Django does it. `photo.jpg` becomes `photo_x7Fq2Ab.jpg`.
 ///
@@ -44,7 +59,7 @@ pub fn safe_name(raw: &str) -> String {
 /// before the random part.
 ///
 /// ```
-/// let name = private_media::storage::alternative_name("photo.jpg");
+/// let name = private_media::request::alternative_name("photo.jpg");
 /// assert!(name.starts_with("photo_") && name.ends_with(".jpg") && name.len() == "photo_x7Fq2Ab.jpg".len());
 /// ```
 #[must_use]
@@ -53,12 +68,12 @@ pub fn alternative_name(name: &str) -> String {
 }
 
 /// [`alternative_name`] of at most `max` bytes, for a folder so deep that less than a whole segment is left.
-pub(super) fn alternative_within(name: &str, max: usize) -> String {
+pub(crate) fn alternative_within(name: &str, max: usize) -> String {
     shortened(name, &format!("_{}", random_characters(RANDOM_LEN)), max)
 }
 
 /// Other paths for a file whose path is taken, for so many tries that a free one is among them.
-pub(super) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
+pub(crate) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
     const TRIES: usize = 32;
     let folder = path.parent().map_or(0, |folder| folder.as_str().len() + 1);
     let room = MAX_SEGMENT.min(MAX_PATH.saturating_sub(folder));
@@ -67,7 +82,7 @@ pub(super) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> 
 }
 
 /// Random letters and digits.
-pub(super) fn random_characters(count: usize) -> String {
+pub(crate) fn random_characters(count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut characters = String::with_capacity(count);
     while characters.len() < count {

@@ -1,0 +1,64 @@
+//! A server that is up.
+
+use std::net::SocketAddr;
+
+use crate::http;
+use crate::result::Result;
+use crate::testbed::Server;
+use crate::usage::{Usage, of_sessions};
+use crate::work::{RequestKind, Work};
+
+/// A server that is up: how to address it, and what it can do.
+pub(crate) struct RunningPeer {
+    pub(crate) address: SocketAddr,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) prefix: &'static str,
+    /// The header fields of user 7.
+    pub(crate) credentials: Vec<(String, String)>,
+    pub(crate) denied_status: u16,
+    pub(crate) is_public: bool,
+    /// The names of the work that it can do; `None` means all.
+    pub(crate) only: Option<&'static [&'static str]>,
+}
+
+impl RunningPeer {
+    /// A server without authorization.
+    pub(crate) fn public(address: SocketAddr, servers: Vec<Server>) -> Self {
+        Self {
+            address,
+            servers,
+            prefix: "/private/",
+            credentials: vec![],
+            denied_status: 404,
+            is_public: true,
+            only: None,
+        }
+    }
+
+    /// A server that accepts this header field as the credentials of user 7.
+    pub(crate) fn private(address: SocketAddr, servers: Vec<Server>, (name, value): (&str, String)) -> Self {
+        let credentials = vec![(name.to_owned(), value)];
+        Self { credentials, is_public: false, ..Self::public(address, servers) }
+    }
+
+    pub(crate) fn target(&self, file: &str) -> String {
+        format!("{}cars/7/{file}", self.prefix)
+    }
+
+    pub(crate) fn can(&self, work: &Work) -> bool {
+        let denies = work.kind != RequestKind::Denied || !self.is_public;
+        denies && self.only.is_none_or(|only| only.contains(&work.name))
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        of_sessions(&self.servers.iter().map(Server::id).collect::<Vec<_>>())
+    }
+
+    /// The entity tag that this server gives a file.
+    pub(crate) fn etag(&self, file: &str) -> Result<String> {
+        let fields = format!("Connection: close\r\n{}", http::lines(&self.credentials));
+        let mut stream = http::send(self.address, &format!("HEAD {}", self.target(file)), &fields)?;
+        let (head, _) = http::read_head(&mut stream)?;
+        Ok(http::field(&head, "etag").unwrap_or("\"none\"").to_owned())
+    }
+}

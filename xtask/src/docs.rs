@@ -1,0 +1,111 @@
+//! Runs the commands of documentation pages, as a reader would.
+
+use std::process::Command;
+
+use crate::links;
+use crate::machine::{Program, step};
+use crate::outcome::Outcome;
+use crate::pages::script_of;
+use crate::python;
+
+/// The programs that the pages install or use.
+pub(crate) const PROGRAMS: [Program; 9] = [
+    ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
+    ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
+    ("apache2ctl", "apache2"),
+    ("caddy", "caddy"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("lighttpd", "lighttpd"),
+    ("nginx", "nginx"),
+    ("unshare", "util-linux"),
+];
+
+/// Checks the links of all pages, and runs the commands of those that have a test.
+pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
+    links::check()?;
+    commands_of("docs/tutorial.md")?;
+    for front in ["nginx", "apache", "lighttpd", "caddy"] {
+        commands_of_root(&format!("docs/how-to/{front}.md"))?;
+    }
+    commands_of_project("docs/how-to/django-production.md", python::TOOLS)
+}
+
+/// Runs the commands of a page in one shell, in a folder of their own.
+fn commands_of(page: &str) -> Result<(), String> {
+    run_script(&mut Command::new("sh"), &script_of(page)?)
+}
+
+/// Begins a script that has namespaces of its own for mounts, network and processes, so that its changes end with it. Without package
+/// lists, apt takes the installed packages for the newest ones and downloads nothing.
+const NAMESPACES: &str = "mount -t tmpfs none /mnt
+    own() {
+        mkdir -p /mnt$1/upper /mnt$1/work
+        mount -t overlay overlay -o lowerdir=$1,upperdir=/mnt$1/upper,workdir=/mnt$1/work $1
+    }
+    for folder in /etc /srv /var /run; do own $folder; done
+    rm -rf /var/lib/apt/lists
+    mkdir /mnt/bin
+    PATH=/mnt/bin:$PATH
+    ip link set lo up";
+
+/// Runs the commands of a page that changes the machine, in namespaces of its own.
+fn commands_of_root(page: &str) -> Result<(), String> {
+    let commands = script_of(page)?;
+    check_brief(page, &commands)?;
+    run_as_root(&format!("cp \"$(command -v private-media)\" /mnt/bin\n{commands}"))
+}
+
+/// Like [`commands_of_root`], for a page about a project that has this virtual environment.
+fn commands_of_project(page: &str, venv: &str) -> Result<(), String> {
+    let venv = std::path::absolute(venv).map_err(|error| format!("{venv}: {error}"))?;
+    // Other users need access to the environment, and to an interpreter in a home directory.
+    let python = format!(
+        "mkdir /mnt/python
+        mount --bind '{}' /mnt/python
+        PATH=/mnt/python/bin:$PATH
+        if ! runuser -u www-data -- python -c '' 2> /dev/null; then
+            home=/$(readlink -f /mnt/python/bin/python | cut -d / -f 2)
+            own $home
+            chmod a+x $home
+        fi",
+        venv.display()
+    );
+    run_as_root(&format!("{python}\n{}", script_of(page)?))
+}
+
+fn run_as_root(script: &str) -> Result<(), String> {
+    let isolated = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
+    run_script(Command::new("unshare").args(isolated), &format!("{NAMESPACES}\n{script}"))
+}
+
+/// Checks that a page needs fewer than ten commands before the first request.
+fn check_brief(page: &str, commands: &str) -> Result<(), String> {
+    let mut here_document = false;
+    let count = commands
+        .lines()
+        .take_while(|line| !line.starts_with("curl "))
+        .filter(|line| {
+            let was_inside = here_document;
+            here_document = if was_inside { *line != "END" } else { line.ends_with("<<'END'") };
+            !was_inside && !line.is_empty() && !line.starts_with(' ')
+        })
+        .count();
+    if count < 10 {
+        Ok(())
+    } else {
+        Err(format!("{page}: {count} commands before the first request; the page promises fewer than 10"))
+    }
+}
+
+fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
+    let root = std::env::current_dir().map_err(|error| error.to_string())?;
+    let folder = root.join("target/commands");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        std::env::join_paths([root.join("target/release")].into_iter().chain(std::env::split_paths(&path)));
+    let path = path.map_err(|error| error.to_string())?;
+    step(shell.args(["-eu", "-c", script]).current_dir(folder).env("PATH", path))
+}

@@ -1,0 +1,71 @@
+//! The crates with each of their features alone, and the oldest compiler that they support.
+
+use std::process::Command;
+
+use crate::machine::{cargo, cargo_tool, step};
+use crate::outcome::Outcome;
+
+/// Checks each published crate with no feature, with each feature alone and with all, and with the oldest supported compiler.
+pub(crate) fn check(outcome: &mut Outcome) -> Result<(), String> {
+    cargo_tool("cargo-hack")?;
+    cargo(&["hack", "check", "--workspace", "--ignore-private", "--each-feature"])?;
+    let manifest = std::fs::read_to_string("Cargo.toml").map_err(|error| format!("Cargo.toml: {error}"))?;
+    let oldest = oldest_compiler(&manifest).ok_or("Cargo.toml: no rust-version")?;
+    if is_in_use(oldest)? {
+        return Ok(());
+    }
+    let toolchain = format!("+{oldest}");
+    if !Command::new("cargo")
+        .args([&toolchain, "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+    {
+        outcome.not_required.push(format!("a build with Rust {oldest} (this toolchain is not installed)"));
+        return Ok(());
+    }
+    // Another compiler would replace what is built in `target/`.
+    let check = [&toolchain, "check", "--workspace", "--exclude", "xtask", "--target-dir", "target/msrv"];
+    step(Command::new("cargo").args(check))
+}
+
+/// The `rust-version` of the workspace.
+fn oldest_compiler(manifest: &str) -> Option<&str> {
+    let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""))?;
+    line.split_once('"').map(|(version, _)| version)
+}
+
+/// Whether this run's compiler is of this version: then every other part is the check.
+fn is_in_use(version: &str) -> Result<bool, String> {
+    let output = Command::new("rustc").arg("--version").output();
+    let output = output.map_err(|error| format!("rustc: {error}"))?;
+    Ok(is_of(&String::from_utf8_lossy(&output.stdout), version))
+}
+
+fn is_of(output: &str, version: &str) -> bool {
+    let used = output.split(' ').nth(1).unwrap_or_default();
+    used.strip_prefix(version).is_some_and(|patch| patch.is_empty() || patch.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_compiler_is_read_from_the_manifest() {
+        assert_eq!(oldest_compiler("[a]\nedition = \"2024\"\nrust-version = \"1.95\" # why\n"), Some("1.95"));
+        assert_eq!(oldest_compiler("[a]\n"), None);
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (output, version, expected) in [
+            ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95", true),
+            ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0", true),
+            ("rustc 1.95.0 (59807616e 2026-04-14)", "1.9", false),
+            ("rustc 1.96.1-nightly", "1.95", false),
+            ("", "1.95", false),
+        ] {
+            assert_eq!(is_of(output, version), expected, "{output} {version}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The parts of the tests, in the order in which mistakes show up fastest.
+
+use std::process::Command;
+
+use crate::machine::{Program, cargo, run_tests, step};
+use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
+use crate::outcome::Outcome;
+use crate::{bench, browser, django, docs, features, fuzz, package, python, soak};
+
+/// A part of the tests, which `--only` can choose.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) needs: &'static [Need],
+    pub(crate) run: fn(&mut Outcome) -> Result<(), String>,
+}
+
+/// The programs that the Rust tests start.
+const PROGRAMS: [Program; 14] = [
+    ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
+    ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
+    ("apache2ctl", "apache2"),
+    ("caddy", "caddy"),
+    ("curl", "curl"),
+    ("faketime", "faketime"),
+    ("fincore", "util-linux-extra"),
+    ("lighttpd", "lighttpd"),
+    ("mkfifo", "coreutils"),
+    ("nginx", "nginx"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+    ("unshare", "util-linux"),
+];
+
+pub(crate) const PARTS: [Part; 12] = [
+    Part {
+        name: "lint",
+        about: "formatting, clippy, and the licences and sources of the dependencies",
+        needs: &[Tool("cargo-deny")],
+        run: lint,
+    },
+    Part {
+        name: "rust",
+        about: "the tests of all Rust crates",
+        needs: &[Programs(&PROGRAMS), Tool("cargo-nextest"), Databases, Wheel],
+        run: rust,
+    },
+    Part { name: "doc", about: "the crates' documentation and its examples", needs: &[], run: doc },
+    Part {
+        name: "features",
+        about: "each feature alone, and the oldest supported compiler",
+        needs: &[],
+        run: features::check,
+    },
+    Part {
+        name: "package",
+        about: "the published crates, built and tested from their packages",
+        needs: &[],
+        run: package::test,
+    },
+    Part {
+        name: "fuzz",
+        about: "each fuzz target for 30 seconds",
+        needs: &[Programs(&fuzz::PROGRAMS)],
+        run: fuzz::test,
+    },
+    Part {
+        name: "bench",
+        about: "a moment of the benchmark",
+        needs: &[Programs(&bench::PROGRAMS)],
+        run: bench::test,
+    },
+    Part {
+        name: "soak",
+        about: "three minutes of load and faults",
+        needs: &[Programs(&soak::PROGRAMS)],
+        run: soak::test,
+    },
+    Part {
+        name: "docs",
+        about: "links and commands of the documentation",
+        needs: &[Programs(&docs::PROGRAMS), Root, ReleaseProgram, Wheel],
+        run: docs::test,
+    },
+    Part {
+        name: "django",
+        about: "the session vectors, read by each Django",
+        needs: &[Databases],
+        run: django::vectors,
+    },
+    Part {
+        name: "python",
+        about: "the Python package on each Django",
+        needs: &[Programs(&python::PROGRAMS), Wheel],
+        run: python::test,
+    },
+    Part {
+        name: "browser",
+        about: "the demo and the Django example in Chromium",
+        needs: &[Programs(&browser::PROGRAMS), ReleaseProgram, Wheel],
+        run: browser::test,
+    },
+];
+
+fn lint(_: &mut Outcome) -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    cargo(&["deny", "check", "bans", "licenses", "sources"])?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn rust(outcome: &mut Outcome) -> Result<(), String> {
+    let mut tests = Command::new("cargo");
+    tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    // Tests that lack something fail rather than skip.
+    run_tests(tests.env("PRIVATE_MEDIA_TEST_ALL", "1"), outcome)
+}
+
+fn doc(outcome: &mut Outcome) -> Result<(), String> {
+    let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
+    step(Command::new("cargo").args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run_tests(Command::new("cargo").args(["test", "--workspace", "--doc"]), outcome)
+}

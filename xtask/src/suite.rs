@@ -1,0 +1,179 @@
+//! `cargo xtask test`: runs the parts of the tests, and says at the end what ran and what did not.
+
+use std::time::{Duration, Instant};
+
+use crate::needs::Need;
+use crate::outcome::Outcome;
+use crate::parts::{PARTS, Part};
+
+/// The chosen parts.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    only: Vec<String>,
+    allow_missing: bool,
+    help: bool,
+}
+
+/// Runs the parts that the arguments choose.
+pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let options = parse(arguments)?;
+    if options.help {
+        println!("{}", help());
+        return Ok(());
+    }
+    let chosen = |part: &&Part| options.only.is_empty() || options.only.iter().any(|name| name == part.name);
+    let mut suite = Suite::default();
+    for part in PARTS.iter().filter(chosen) {
+        suite.run(part)?;
+    }
+    println!("\n{}", suite.summary());
+    if suite.outcome.left_out.is_empty() || options.allow_missing {
+        return Ok(());
+    }
+    Err("some tests did not run, see above; --allow-missing accepts that".into())
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::default();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--only" => {
+                let name = arguments.next().ok_or("--only needs the name of a part")?;
+                if !PARTS.iter().any(|part| part.name == name) {
+                    let names = PARTS.map(|part| part.name).join(", ");
+                    return Err(format!("unknown part {name:?}; expected one of {names}"));
+                }
+                options.only.push(name);
+            }
+            "--allow-missing" => options.allow_missing = true,
+            "--help" | "-h" => options.help = true,
+            _ => return Err(format!("unknown argument {argument:?}\n\n{}", help())),
+        }
+    }
+    Ok(options)
+}
+
+fn help() -> String {
+    let parts = PARTS.map(|Part { name, about, .. }| format!("  {name:<9} {about}\n")).concat();
+    format!(
+        "Usage: cargo xtask test [--only PART]… [--allow-missing]
+
+As root it installs missing Debian packages. A part that lacks something else is left out, and the run fails.
+
+  --only PART      runs this part only; may be repeated
+  --allow-missing  accepts that parts were left out
+
+Parts:
+{parts}"
+    )
+}
+
+/// The state of a run.
+#[derive(Default)]
+struct Suite {
+    /// Each need that was prepared, with what the machine lacks for it.
+    prepared: Vec<(Need, Option<String>)>,
+    /// Each part that passed, with its duration and the closing lines of its runners.
+    passed: Vec<(&'static str, Duration, Vec<String>)>,
+    outcome: Outcome,
+}
+
+impl Suite {
+    fn run(&mut self, part: &Part) -> Result<(), String> {
+        let begin = Instant::now();
+        let failed = |problem| format!("{}: {problem}", part.name);
+        for need in part.needs {
+            if let Some(missing) = self.prepare(*need).map_err(failed)? {
+                self.outcome.left_out.push(format!("{} (needs {missing})", part.name));
+                return Ok(());
+            }
+        }
+        (part.run)(&mut self.outcome).map_err(failed)?;
+        self.passed.push((part.name, begin.elapsed(), std::mem::take(&mut self.outcome.closing)));
+        Ok(())
+    }
+
+    /// Prepares a need once.
+    fn prepare(&mut self, need: Need) -> Result<Option<String>, String> {
+        if let Some((_, missing)) = self.prepared.iter().find(|(prepared, _)| *prepared == need) {
+            return Ok(missing.clone());
+        }
+        let missing = need.prepare(&mut self.outcome)?;
+        self.prepared.push((need, missing.clone()));
+        Ok(missing)
+    }
+
+    fn summary(&self) -> String {
+        let passed = self.passed.iter().flat_map(|(name, time, closing)| {
+            let closing = closing.iter().map(|line| format!("{:<10}{line}", ""));
+            std::iter::once(format!("{name:<9} passed in {} s", time.as_secs())).chain(closing)
+        });
+        let Outcome { not_required, left_out, .. } = &self.outcome;
+        let not_required = not_required.iter().map(|tests| format!("not required here: {tests}"));
+        let left_out = left_out.iter().map(|tests| format!("LEFT OUT: {tests}"));
+        let total: Duration = self.passed.iter().map(|(_, time, _)| *time).sum();
+        let last = format!("{} parts passed in {} s", self.passed.len(), total.as_secs());
+        passed.chain(not_required).chain(left_out).chain([last]).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Options, String> {
+        parse(arguments.iter().map(|argument| (*argument).to_owned()))
+    }
+
+    #[test]
+    fn arguments_choose_parts() {
+        assert_eq!(parsed(&[]), Ok(Options::default()));
+        let only = vec!["rust".to_owned(), "doc".to_owned()];
+        assert_eq!(
+            parsed(&["--only", "rust", "--allow-missing", "--only", "doc"]),
+            Ok(Options { only, allow_missing: true, help: false })
+        );
+        assert!(
+            parsed(&["--only", "rusty"])
+                .unwrap_err()
+                .starts_with("unknown part \"rusty\"; expected one of lint, ")
+        );
+        assert_eq!(parsed(&["--only"]).unwrap_err(), "--only needs the name of a part");
+        assert!(parsed(&["rust"]).unwrap_err().starts_with("unknown argument \"rust\"\n"));
+    }
+
+    #[test]
+    fn part_names_differ_and_are_in_the_help() {
+        for (index, part) in PARTS.iter().enumerate() {
+            assert!(help().contains(&format!("  {:<9} {}", part.name, part.about)), "{}", part.name);
+            assert!(PARTS.iter().skip(index + 1).all(|other| other.name != part.name), "{}", part.name);
+        }
+    }
+
+    /// A part with these needs that passes if it runs.
+    fn part(needs: &'static [Need]) -> Part {
+        let run = |outcome: &mut Outcome| {
+            outcome.read("3 passed in 1s");
+            Ok(())
+        };
+        Part { name: "example", about: "", needs, run }
+    }
+
+    #[test]
+    fn parts_without_their_needs_are_left_out() {
+        let mut suite = Suite::default();
+        suite.prepared.push((Need::Root, Some("root".into())));
+        suite.run(&part(&[Need::Root])).unwrap();
+        assert_eq!(suite.outcome.left_out, ["example (needs root)"]);
+        assert!(suite.passed.is_empty());
+        suite.run(&part(&[])).unwrap();
+        let summary = "example   passed in 0 s\n          3 passed in 1s\nLEFT OUT: example (needs root)\n1 parts passed in 0 s";
+        assert_eq!(suite.summary(), summary);
+    }
+
+    #[test]
+    fn a_failure_names_its_part() {
+        let failing = Part { run: |_| Err("cargo: exit status: 1".into()), ..part(&[]) };
+        assert_eq!(Suite::default().run(&failing).unwrap_err(), "example: cargo: exit status: 1");
+    }
+}
