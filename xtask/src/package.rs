@@ -71,7 +71,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     std::fs::create_dir(&workspace).map_err(failed)?;
     let root = read(Path::new("Cargo.toml"))?;
     let version = version(&root).ok_or("Cargo.toml: no version")?;
-    let mut patches = String::new();
+    let mut patches = vec![];
     for name in crates {
         let folder = format!("{name}-{version}");
         let archive = absolute(&format!("target/package/{folder}.crate"))?;
@@ -82,12 +82,13 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
                 return Err(format!("the package of {name} has no {file}"));
             }
         }
-        patches.push_str(&format!("{name} = {{ path = \"{folder}\" }}\n"));
+        patches.push(format!("{name} = {{ path = \"{folder}\" }}"));
     }
     // The same profiles and versions as here, so that the dependencies need not be built again.
     let profiles = root.find("[profile.dev]").and_then(|start| root.get(start..)).unwrap_or_default();
     let manifest = format!(
-        "[workspace]\nresolver = \"3\"\nmembers = [\"*-{version}\"]\n\n[patch.crates-io]\n{patches}\n{profiles}"
+        "[workspace]\nresolver = \"3\"\nmembers = [\"*-{version}\"]\n\n[patch.crates-io]\n{}\n\n{profiles}",
+        patches.join("\n")
     );
     std::fs::write(workspace.join("Cargo.toml"), manifest).map_err(failed)?;
     std::fs::copy("Cargo.lock", workspace.join("Cargo.lock")).map_err(failed)?;
