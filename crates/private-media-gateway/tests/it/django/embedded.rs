@@ -265,7 +265,7 @@ fn a_second_factor_that_a_middleware_requires_is_required() {
         assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "it is somebody else's");
         let log = gateway.log();
         assert!(log.contains("middleware responded with status 302"), "{log}");
-        let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may decide";
+        let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may change";
         assert_eq!(log.contains(says), arguments.is_empty(), "{log}");
     }
     // Only if the project says so, and then the session alone decides.
