@@ -49,5 +49,5 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 
 /// What is kept of files that are sent from here.
 pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles() }
+    CacheOptions::new(fresh).bytes(KEPT).handles(listener::kept_handles())
 }

@@ -55,8 +55,7 @@ impl Refusal {
     /// The whole story, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Request(RequestError::Method) => "a method other than GET and HEAD".into(),
-            Self::Request(RequestError::Path(error)) => error.to_string(),
+            Self::Request(error) => error.to_string(),
             Self::Identity(error) => with_sources(error),
             Self::Denied(denied) => denied.decision().reason().to_owned(),
             Self::Storage(error) => with_sources(error),

@@ -104,6 +104,7 @@ pub struct ApacheXSendfile {
 /// How `X-Sendfile` writes a name. The servers differ: `mod_xsendfile` 0.12, as in Debian, opens what it reads; `mod_xsendfile` 1.0
 /// and lighttpd decode it first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SendfileEncoding {
     /// A name without `%`, as it is: it means the same to all of them. A name with `%` could lead a server of the other kind to
     /// another file, so that one is sent [`Direct`].

@@ -10,6 +10,7 @@ use crate::storage::Metadata;
 /// What the response to a permitted request for an existing file is. Pure: the same request, file and time always give the
 /// same plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Plan {
     /// 200: the whole file.
     Whole,

@@ -88,11 +88,23 @@ impl MediaRequest {
     }
 }
 
-/// A request that asks for no file.
+/// Why a request does not name a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestError {
-    /// A method other than GET and HEAD.
+    /// The method is neither GET nor HEAD.
     Method,
-    /// A path that names no file.
+    /// The path is not a [`MediaPath`].
     Path(PathError),
 }
+
+impl std::fmt::Display for RequestError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Method => f.write_str("the method is neither GET nor HEAD"),
+            Self::Path(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}

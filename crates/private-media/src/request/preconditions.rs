@@ -30,6 +30,7 @@ pub struct Validators<'a> {
 
 /// What the conditions come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// They hold.
     Proceed {

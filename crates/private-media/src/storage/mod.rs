@@ -136,9 +136,10 @@ pub fn content<'a>(bytes: impl Into<Bytes>) -> Content<'a> {
 ///
 /// ```
 /// use private_media::storage::SaveOptions;
-/// let options = SaveOptions { max_len: Some(10 << 20), ..SaveOptions::default() };
+/// let options = SaveOptions::new().max_len(10 << 20).replace(true);
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct SaveOptions {
     /// Replace a file of that name, all at once, rather than find a free name.
     pub replace: bool,
@@ -152,6 +153,40 @@ pub struct SaveOptions {
 }
 
 impl SaveOptions {
+    /// Returns the default options: no limits, and nothing is replaced.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { replace: false, max_len: None, expected_len: None, min_free: 0 }
+    }
+
+    /// Sets [`SaveOptions::replace`].
+    #[must_use]
+    pub const fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Sets [`SaveOptions::max_len`].
+    #[must_use]
+    pub fn max_len(mut self, max_len: impl Into<Option<u64>>) -> Self {
+        self.max_len = max_len.into();
+        self
+    }
+
+    /// Sets [`SaveOptions::expected_len`].
+    #[must_use]
+    pub fn expected_len(mut self, expected_len: impl Into<Option<u64>>) -> Self {
+        self.expected_len = expected_len.into();
+        self
+    }
+
+    /// Sets [`SaveOptions::min_free`].
+    #[must_use]
+    pub const fn min_free(mut self, min_free: u64) -> Self {
+        self.min_free = min_free;
+        self
+    }
+
     /// Refuses what is announced to be over the limit, before it is sent.
     fn check_announced(&self) -> Result<(), StorageError> {
         self.check_len(self.expected_len.unwrap_or(0))
@@ -243,6 +278,7 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
 
 /// Size, times and entity tag of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Size in bytes.
     pub len: u64,
@@ -257,8 +293,30 @@ pub struct Metadata {
     pub etag: String,
 }
 
-/// One thing in a folder.
+impl Metadata {
+    /// Returns the metadata of a file whose other times are unknown.
+    pub fn new(len: u64, modified: SystemTime, etag: impl Into<String>) -> Self {
+        Self { len, modified, created: None, accessed: None, etag: etag.into() }
+    }
+
+    /// Sets [`Metadata::created`].
+    #[must_use]
+    pub fn created(mut self, created: impl Into<Option<SystemTime>>) -> Self {
+        self.created = created.into();
+        self
+    }
+
+    /// Sets [`Metadata::accessed`].
+    #[must_use]
+    pub fn accessed(mut self, accessed: impl Into<Option<SystemTime>>) -> Self {
+        self.accessed = accessed.into();
+        self
+    }
+}
+
+/// A file or folder in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// Where it is.
     pub path: MediaPath,
@@ -266,7 +324,21 @@ pub struct Entry {
     pub is_folder: bool,
 }
 
-/// Why a storage could not do as it was asked.
+impl Entry {
+    /// Returns the entry of a regular file.
+    #[must_use]
+    pub fn file(path: MediaPath) -> Self {
+        Self { path, is_folder: false }
+    }
+
+    /// Returns the entry of a folder.
+    #[must_use]
+    pub fn folder(path: MediaPath) -> Self {
+        Self { path, is_folder: true }
+    }
+}
+
+/// Why a storage operation failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StorageError {

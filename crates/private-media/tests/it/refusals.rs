@@ -174,7 +174,7 @@ async fn debug_says_why() {
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     assert_eq!(
         &denied.body[..],
-        b"forbidden: the user is not among them, and grant cars/{owner}/{*file} is to owner\n"
+        b"forbidden: user 8 is not granted access; grant cars/{owner}/{*file} is for owner\n"
     );
     assert_eq!(ask(&service, request("GET", "/cars/7/none", alice())).await.status, StatusCode::NOT_FOUND);
 }

@@ -89,7 +89,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         std::fs::create_dir(&root).map_err(|e| error(&e))?;
         let (media, accounts) = open(&root).await.map_err(|e| error(&*e))?;
         let (state, health) = (StateUrl::Sqlite(folder.path().join("state.db")), Health::default());
-        let cache = AccountsOptions::default().cache;
+        let cache = AccountsOptions::default().cache_ttl;
         state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
             .await
             .map_err(|e| error(&e))?;
@@ -137,13 +137,7 @@ fn introduction(origin: &str) -> String {
 async fn open(root: &Path) -> Result<(PrivateMedia, Accounts), Box<dyn Error>> {
     let mut file = AccountsFile::default();
     for (person, password) in PEOPLE {
-        file.add(NewAccount {
-            name: person.name.into(),
-            id: person.id.into(),
-            password: password.into(),
-            staff: person.staff,
-            groups: vec![],
-        })?;
+        file.add(NewAccount::new(person.name, person.id, password).staff(person.staff))?;
     }
     let accounts = Accounts::new(file, AccountsOptions::default())?;
     let media = PrivateMedia::builder(LocalStorage::open_root(root)?)

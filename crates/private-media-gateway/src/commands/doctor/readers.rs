@@ -173,8 +173,7 @@ mod tests {
         // Stored, it has a secret, without which no session is made.
         let file = AccountsFile::update(folder.path().join("accounts.toml"), |file| {
             for (name, id, staff) in [("alice", "7", false), ("carol", "9", true)] {
-                let (name, id) = (name.into(), id.into());
-                file.add(NewAccount { name, id, password: "a long password".into(), staff, groups: vec![] })?;
+                file.add(NewAccount::new(name, id, "a long password").staff(staff))?;
             }
             Ok(())
         });

@@ -23,6 +23,7 @@ const OVERHEAD: usize = 1 << 10;
 
 /// What [`LocalStorage::keep`] keeps of the files that were opened last.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// How long after a look a file counts as what it was then. With nothing, it is looked at each time. A look at a small file reads
     /// it anew, as writes through a shared mapping (mmap) need not change its time.
@@ -31,6 +32,28 @@ pub struct CacheOptions {
     pub bytes: usize,
     /// How many may be open.
     pub handles: usize,
+}
+
+impl CacheOptions {
+    /// Returns the options of a cache of at most 16 MiB and 256 open files, whose entries are re-checked after this time.
+    #[must_use]
+    pub const fn new(fresh: Duration) -> Self {
+        Self { fresh, bytes: 16 << 20, handles: 256 }
+    }
+
+    /// Sets [`CacheOptions::bytes`].
+    #[must_use]
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// Sets [`CacheOptions::handles`].
+    #[must_use]
+    pub const fn handles(mut self, handles: usize) -> Self {
+        self.handles = handles;
+        self
+    }
 }
 
 /// The files that were opened last. It is asked by a permit's path alone, as it stands behind [`Storage::open`](crate::Storage::open).
@@ -228,8 +251,9 @@ mod tests {
 
     fn place(fresh: Duration, bytes: usize, handles: usize) -> Place {
         let root = tempfile::tempdir().unwrap();
-        let storage =
-            LocalStorage::open_root(root.path()).unwrap().keep(CacheOptions { fresh, bytes, handles });
+        let storage = LocalStorage::open_root(root.path())
+            .unwrap()
+            .keep(CacheOptions::new(fresh).bytes(bytes).handles(handles));
         Place { root, storage }
     }
 
@@ -407,7 +431,7 @@ for line in sys.stdin:
         let place = place(HOUR, 1 << 20, 10);
         place.write("a.bin", b"one");
         assert_eq!(place.read("a.bin").await, Some(b"one".to_vec()));
-        let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+        let replace = SaveOptions::new().replace(true);
         place.storage.save(&Permit::trusted(path("a.bin")), content("two"), &replace).await.unwrap();
         assert_eq!(place.read("a.bin").await, Some(b"two".to_vec()));
         place.storage.delete(&Permit::trusted(path("a.bin"))).await.unwrap();
