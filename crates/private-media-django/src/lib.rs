@@ -120,7 +120,7 @@ impl DjangoSessions {
             return Ok(identity);
         }
         let identity = self.0.who(value, SystemTime::now()).await?;
-        self.0.answers.keep(fingerprint, identity.clone(), identity.user().is_some(), asked);
+        self.0.answers.insert(fingerprint, identity.clone(), identity.user().is_some(), asked);
         Ok(identity)
     }
 }

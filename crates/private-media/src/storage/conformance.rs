@@ -1,4 +1,4 @@
-//! What every storage has to do, as a suite that each of them runs.
+//! A suite of tests that every implementation of [`Storage`] should pass.
 //!
 //! ```no_run
 //! # async fn doc() {
@@ -9,7 +9,7 @@
 //! conformance(Arc::new(MemoryStorage::new())).await;
 //! # }
 //! ```
-#![expect(clippy::panic, reason = "a suite of assertions: whatever does not hold has to stop the test")]
+#![expect(clippy::panic, reason = "a failed assertion stops the test")]
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use super::{Content, MediaFile, SaveOptions, Storage, StorageError, content};
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
-/// File names that have broken software of this kind.
+/// File names that have broken similar software.
 pub const NAMES: [&str; 25] = [
     "photo.jpg",
     "café naïve Ångström.jpg",
@@ -52,16 +52,16 @@ pub const NAMES: [&str; 25] = [
     "{a,b}",
 ];
 
-/// Asserts that a storage keeps the promises of [`Storage`]. It has to be empty, and to take some 10 MiB; the files of
-/// the suite stay in it. It runs in a multi-threaded Tokio runtime, so that the saves that race really do.
+/// Asserts that a storage satisfies the contract of [`Storage`]. The storage has to be empty, and to have room for some 10 MiB; the
+/// files of the suite remain in it. Run it in a multi-threaded Tokio runtime, so that concurrent saves really race.
 ///
 /// # Panics
-/// At the first promise that is not kept, with its name.
+/// Panics at the first violation, and names it.
 pub async fn conformance(storage: Arc<dyn Storage>) {
     nothing_is_there(&*storage).await;
     what_is_saved_is_read(&*storage).await;
     every_legal_name_is_kept(&*storage).await;
-    nothing_is_replaced_unless_told(&*storage).await;
+    nothing_is_replaced_by_default(&*storage).await;
     the_longest_name_finds_an_alternative(&*storage).await;
     files_and_folders_do_not_mix(&*storage).await;
     limits_refuse_and_leave_nothing(&*storage).await;
@@ -134,7 +134,7 @@ async fn every_legal_name_is_kept(storage: &dyn Storage) {
     );
 }
 
-async fn nothing_is_replaced_unless_told(storage: &dyn Storage) {
+async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
     let path = path("replace/photo.tar.gz");
     save(storage, &path, "one").await;
     let first = must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata");

@@ -88,7 +88,7 @@ async fn free_space_is_watched_while_the_content_comes() {
 }
 
 #[tokio::test]
-async fn a_file_is_not_seen_before_it_is_whole() {
+async fn an_incomplete_file_is_not_visible() {
     let root = Root::new();
     for storage in both(&root.path) {
         let seen = |storage: LocalStorage| async move {
@@ -216,7 +216,7 @@ async fn modes_are_as_told() {
 }
 
 #[tokio::test]
-async fn a_start_sweeps_what_is_dead_and_leaves_what_lives() {
+async fn opening_a_root_removes_abandoned_uploads_only() {
     let root = Root::new();
     let storage = root.storage().named_temporaries();
     let other = root.path.clone();
