@@ -39,7 +39,7 @@ mod workers;
 pub use addresses::InvalidAddress;
 pub use cli::main;
 pub use error::GatewayError;
-pub use gateway::Gateway;
+pub use gateway::{Gateway, GatewayBuilder};
 pub use limits::Limits;
 pub use listener::TooFewOpenFiles;
 pub use log::{LogError, to_stderr as log};

@@ -1,6 +1,8 @@
 //! Threads, sockets and runtimes: serves a site until the signal to stop.
 
-use std::io::ErrorKind;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
@@ -85,9 +87,9 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
-        let mut listeners = listener::listen_on(listen, workers).map_err(GatewayError::Listen)?.into_iter();
-        let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
-        let address = listener.local_addr().map_err(GatewayError::Listen)?;
+        let mut listeners = listener::listen_on(listen, workers).map_err(GatewayError::Bind)?.into_iter();
+        let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
+        let address = listener.local_addr().map_err(GatewayError::Bind)?;
         fit.log(max_connections_is_set);
         on_bound(address);
         let slots = Slots::new(fit.connections);
@@ -104,6 +106,26 @@ fn run<E>(
             ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
         Ok(if forced.contains(&true) { Shutdown::Forced } else { Shutdown::Graceful })
     })
+}
+
+/// Serves a listener of the caller's runtime until `shutdown` is ready.
+pub(crate) async fn serve_listener(
+    listener: tokio::net::TcpListener,
+    site: Site,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let stop = Stop::manual();
+    let slots = Slots::new(limits.max_connections);
+    let request_stop = async {
+        shutdown.await;
+        stop.request();
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        served = listener::serve(listener.into_std()?, slots, site, limits, &stop) => served.map(drop),
+        never = request_stop => match never {},
+    }
 }
 
 /// What one worker serves.
@@ -145,7 +167,7 @@ impl Worker {
 
 /// Waits for a worker's end. One that fails or panics would leave its share of the clients without answers, so it stops all others.
 async fn supervised(
-    serving: impl Future<Output = std::io::Result<bool>>,
+    serving: impl Future<Output = io::Result<bool>>,
     stop: &Stop,
 ) -> Result<bool, WorkerFailed> {
     let problem = match AssertUnwindSafe(serving).catch_unwind().await {
@@ -164,9 +186,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_fails_or_panics_stops_all_others() {
-        type Serving = Box<dyn FnOnce() -> std::io::Result<bool>>;
+        type Serving = Box<dyn FnOnce() -> io::Result<bool>>;
         let failures: [Serving; 2] =
-            [Box::new(|| Err(std::io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
+            [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
             let stop = signals::handle(Duration::from_secs(60)).unwrap();
             let others = stop.clone();

@@ -1,5 +1,7 @@
 //! The gateway in a process of Django: `manage.py serve_private_media`.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +9,7 @@ use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
 use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
-use private_media_gateway::{Gateway, GatewayError, Shutdown};
+use private_media_gateway::{Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -90,9 +92,10 @@ pub(crate) fn serve(
     let invalid = |name: &str, value: &str, problem: &dyn std::fmt::Display| {
         PyValueError::new_err(format!("{name} {value:?}: {problem}"))
     };
-    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, &problem))?;
-    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
-    let gateway = workers.into_iter().fold(gateway, Gateway::workers);
+    let gateway =
+        Gateway::builder().url(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
+    let gateway = gateway.on_bound(print_address);
+    let gateway = workers.into_iter().fold(gateway, GatewayBuilder::workers);
     private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let asker =
@@ -117,18 +120,25 @@ pub(crate) fn serve(
             let cause = cause.unwrap_or_else(|| error.to_string());
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; name a folder that is there and that this user can read")
         })?;
-        let storage = if keep { storage.keep(Gateway::keep(FRESH)) } else { storage };
+        let storage = if keep { storage.keep(Gateway::default_cache(FRESH)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
-    let shutdown = py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
+    let shutdown = py.detach(|| gateway.run(bind, open)).map_err(|error: GatewayError<String>| match error {
+        GatewayError::Address(problem) => invalid("--bind", bind, &problem),
         GatewayError::Open(problem) => PyValueError::new_err(problem),
-        GatewayError::Listen(cause) => PyOSError::new_err(format!(
+        GatewayError::Bind(cause) => PyOSError::new_err(format!(
             "--bind {bind:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         )),
         error => PyOSError::new_err(error.to_string()),
     })?;
     Ok(shutdown == Shutdown::Forced)
+}
+
+/// Prints the first line of `manage.py serve_private_media`. A closed standard output is no reason to stop.
+fn print_address(address: SocketAddr) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
 /// A delivery that Django's settings name.

@@ -49,13 +49,13 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
-        Err(GatewayError::Listen(error)) => Err(bind_error(config, &error)),
-        Err(GatewayError::OpenFiles(error)) => Err(ConfigError::new(error.to_string())),
+        Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
         Err(GatewayError::Start(error)) => {
             Err(ConfigError::new(format!("cannot start {} workers: {error}", config.workers)))
         }
         // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+        Err(error) => Err(ConfigError::new(error.to_string())),
     }
 }
 
