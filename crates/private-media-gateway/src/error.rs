@@ -4,8 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use private_media_listener::TooFewOpenFiles;
+
 use crate::addresses::InvalidAddress;
-use crate::listener::TooFewOpenFiles;
 
 /// Why a gateway does not serve.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::future::pending;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
+use private_media_listener::{Drained, Limits, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -16,7 +16,6 @@ use tokio::task::AbortHandle;
 use crate::addresses;
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::limits::Limits;
 use crate::open;
 use crate::root_watch;
 use crate::signals::Shutdown;
@@ -155,7 +154,7 @@ impl fmt::Debug for GatewayBuilder {
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
 /// let media = PrivateMedia::builder(LocalStorage::open_root("private")?).build();
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8001").await?;
-/// Gateway::builder().build(media).serve(listener).await?;
+/// Gateway::builder().build(media).serve(listener).await;
 /// # Ok(())
 /// # }
 /// ```
@@ -191,20 +190,16 @@ impl Gateway {
     /// Serves a listener. Drop the future to stop at once.
     ///
     /// Neither threads are started nor signals handled. The limit of open files is not raised.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        self.serve_until(listener, pending()).await
+    pub async fn serve(self, listener: TcpListener) {
+        self.serve_until(listener, pending()).await;
     }
 
     /// Serves a listener until `shutdown` is ready. Running downloads may then end within the
-    /// [shutdown timeout](Limits::shutdown_timeout).
-    pub async fn serve_until(
-        self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> io::Result<()> {
+    /// [shutdown timeout](Limits::shutdown_timeout). Returns whether they did.
+    pub async fn serve_until(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Drained {
         let (site, root_watch) = self.site();
         let _end = AbortOnDrop(root_watch);
-        workers::serve_listener(listener, site, self.limits, shutdown).await
+        Server::new(listener, self.limits).serve_handler(site, shutdown, pending()).await
     }
 
     /// Returns what the gateway serves, and the task that watches the root.
@@ -263,7 +258,7 @@ mod tests {
         assert!(get(address, "/media/photo.jpg").await.starts_with("HTTP/1.1 404 "));
         assert!(get(address, "/").await.ends_with("the application"));
         shutdown.send(()).unwrap();
-        server.await.unwrap().unwrap();
+        assert_eq!(server.await.unwrap(), Drained::Completed);
         assert!(TcpStream::connect(address).await.is_err());
     }
 

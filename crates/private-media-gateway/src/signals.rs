@@ -47,16 +47,6 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Returns a stop without a signal handler.
-    pub(crate) fn manual() -> Self {
-        Self { requests: watch::Sender::new(0), _running: mpsc::channel(1).0 }
-    }
-
-    /// Requests the stop.
-    pub(crate) fn request(&self) {
-        self.requests.send_modify(|requests| *requests = (*requests).max(1));
-    }
-
     /// Waits until the process is to stop.
     pub(crate) async fn requested(&self) {
         self.reached(1).await;

@@ -15,6 +15,8 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
+#[cfg(feature = "listener")]
+mod listener;
 pub mod raw;
 mod service;
 mod text;
@@ -25,6 +27,8 @@ pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedi
 #[cfg(feature = "accounts")]
 pub use identity::Accounts;
 pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
+#[cfg(feature = "listener")]
+pub use listener::MediaOr;
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};

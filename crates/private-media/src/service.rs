@@ -78,6 +78,11 @@ pub struct MediaService {
 }
 
 impl MediaService {
+    /// Returns the rest of a path below the prefix, with its slash.
+    pub(crate) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
+    }
+
     /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
     /// router that does so.
     #[must_use]
@@ -121,7 +126,7 @@ impl RespondRaw for MediaService {
     async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
-        let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
+        let path = self.below(head.uri.path());
         let answer = match path {
             Some(path) => inner.answer(head, path, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {

@@ -234,9 +234,9 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The open file itself where it is one of the local disk, for whoever has the kernel send it or reads it in a way of its
-    /// own. Its position is nobody's: read and send at explicit ones.
-    fn as_file(&self) -> Option<&File> {
+    /// Returns the open file if it is on the local disk, for callers that send it with sendfile(2) or read it themselves. Its position
+    /// is shared: read and send at explicit offsets.
+    fn as_file(&self) -> Option<&Arc<File>> {
         None
     }
 }

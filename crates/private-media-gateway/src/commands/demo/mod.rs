@@ -16,12 +16,12 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
 use private_media::{Accounts, Grants, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage};
+use private_media_listener::Limits;
 
 use crate::addresses;
 use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::limits::Limits;
 use crate::output;
 use crate::site::Site;
 use crate::startup::{start_log, text};
@@ -53,8 +53,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     let address = addresses::resolve(listen)
         .map_err(|problem| ConfigError::new(format!("invalid value {listen:?} for --listen: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
-    let limits =
-        Limits { max_connections: 1000, shutdown_timeout: Duration::from_secs(2), ..Limits::default() };
+    let limits = Limits::default().max_connections(1000).shutdown_timeout(Duration::from_secs(2));
     let open = async || {
         let root = folder.path().join("private");
         std::fs::create_dir(&root).map_err(|e| error(&e))?;
