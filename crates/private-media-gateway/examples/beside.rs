@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().route("/", get(|| async { "all cars\n" }));
     let gateway = Gateway::builder().pages(app).on_bound(|address| println!("listening on http://{address}"));
     gateway.run(&address, async || {
-        let storage = LocalStorage::open_root(root)?.keep(Gateway::default_cache(Duration::from_secs(1)));
+        let storage = LocalStorage::open_root(root)?.cache(Gateway::default_cache(Duration::from_secs(1)));
         Ok::<_, StorageError>(
             PrivateMedia::builder(storage).identify(current_user).permissions(grants).build(),
         )

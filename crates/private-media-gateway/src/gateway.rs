@@ -86,7 +86,7 @@ impl GatewayBuilder {
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let app = Router::new().route("/", get(|| async { "cars" }));
     /// Gateway::builder().pages(app).run("127.0.0.1:8001", async || {
-    ///     let root = LocalStorage::open_root("private")?.keep(Gateway::default_cache(Duration::from_secs(1)));
+    ///     let root = LocalStorage::open_root("private")?.cache(Gateway::default_cache(Duration::from_secs(1)));
     ///     Ok::<_, StorageError>(PrivateMedia::builder(root).build())
     /// })?;
     /// # Ok(())
