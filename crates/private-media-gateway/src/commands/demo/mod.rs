@@ -75,15 +75,12 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
-        Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
+        Err(GatewayError::Bind(cause)) => Err(ConfigError::new(format!(
             "--listen {listen:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         ))),
-        Err(GatewayError::OpenFiles(cause)) => Err(error(&cause)),
-        Err(GatewayError::Start(error)) => {
-            Err(ConfigError::new(format!("the threads cannot be started: {error}")))
-        }
-        // The log has said why.
+        // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+        Err(cause) => Err(error(&cause)),
     }
 }
 
