@@ -125,9 +125,9 @@ MISTAKES = [
     (grants({7: ["staff"]}), "E006", "the template 7 of a grant is not a text", "keyword arguments of"),
     *[(grants({"a/{*file}": value}), "E006", "grant 'a/{*file}' is to", "keyword arguments of")
       for value in (7, None, b"staff", [7], {"staff": True}, [["staff"]])],
-    (grants({"a/{*file}": ["onwer"]}), "E006", '"onwer" names nobody', "keyword arguments of"),
-    (grants({"a/{*file}": []}), "E006", "it is to nobody", "keyword arguments of"),
-    (grants({"a/{*file}": ["Group:sales"]}), "E006", '"Group:sales" names nobody', "keyword arguments of"),
+    (grants({"a/{*file}": ["onwer"]}), "E006", 'unknown grantee "onwer"', "keyword arguments of"),
+    (grants({"a/{*file}": []}), "E006", "no grantee", "keyword arguments of"),
+    (grants({"a/{*file}": ["Group:sales"]}), "E006", 'unknown grantee "Group:sales"', "keyword arguments of"),
     (grants({"cars/{id}/{*file}": ["owner"]}), "E006", "needs {owner}", "keyword arguments of"),
     *[(grants({template: ["staff"]}), "E006", "path template", "keyword arguments of")
       for template in ("", "/cars", "cars/", "cars//{*f}", "cars/../x", ".git/{*f}", "-/x", "HTTPS://x/{*f}", "{a}.jpg",
@@ -138,6 +138,9 @@ MISTAKES = [
     ({"PERMISSIONS": "rules.OldPython"}, "E007", "calls is_authenticated() in line", "without parentheses"),
     *[({"CACHE": value}, "E009", "PRIVATE_MEDIA_CACHE is", "Set it to seconds")
       for value in ("5s", -1, True, float("nan"), None, [], 10**9)],
+    *[({"FOLLOW_LINKS": value}, "E013", "not True or False", "Set it to True or False")
+      for value in ("yes", "", 0, 1, None, [], {})],
+    *[({"FOLLOW_LINKS": value}, None, "", "") for value in (True, False)],
     *[({"INTERNAL_URL": value}, "E010", "not a string", "internal location") for value in (7, [], b"/x/", {}, True)],
     ({"INTERNAL_URL": "/private/"}, "E010", "are both '/private/'", "another URL"),
     ({"INTERNAL_URL": "/private", "SERVER": NGINX}, "E010", "are both '/private'", "another URL"),
@@ -375,8 +378,8 @@ VALUES = st.one_of(
     st.builds(PurePosixPath, st.text()),
 )  # fmt: skip
 SETTINGS = [
-    "ROOT", "URL", "SERVER", "SERVER_OPTIONS", "PERMISSIONS", "PERMISSIONS_OPTIONS", "INTERNAL_URL", "FORCE_DOWNLOAD", "CACHE",
-    "IGNORED_MIDDLEWARE",
+    "ROOT", "URL", "SERVER", "SERVER_OPTIONS", "PERMISSIONS", "PERMISSIONS_OPTIONS", "INTERNAL_URL", "FORCE_DOWNLOAD",
+    "FOLLOW_LINKS", "CACHE", "IGNORED_MIDDLEWARE",
 ]  # fmt: skip
 
 

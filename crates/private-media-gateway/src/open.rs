@@ -11,7 +11,7 @@ use crate::identity::Readers;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// How much of the files that are asked for often is kept in memory, in bytes.
-const KEPT: usize = 16 << 20;
+const CACHED_BYTES: usize = 16 << 20;
 
 /// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
@@ -23,7 +23,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let storage = match config.send_mode {
-        SendMode::Direct => storage.keep(cache_options(config.revalidate_after)),
+        SendMode::Direct => storage.cache(cache_options(config.revalidate_after)),
         // A front server opens each file by the name that it has now.
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
@@ -48,8 +48,8 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 }
 
 /// What is kept of files that are sent from here.
-pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: cached_handles() }
+pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
+    CacheOptions::new(revalidate_after).max_bytes(CACHED_BYTES).max_open_files(cached_handles())
 }
 
 /// Returns how many open files the cache may hold: a share of the process's limit.

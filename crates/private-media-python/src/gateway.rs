@@ -1,5 +1,7 @@
 //! The gateway inside a Django process: `manage.py serve_private_media`.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +9,7 @@ use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
 use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
-use private_media_gateway::{Gateway, GatewayError, Shutdown};
+use private_media_gateway::{Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -68,10 +70,14 @@ impl Sessions {
 /// is for files that this process sends itself. `notes` are logged at the start.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
-#[expect(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "they are keyword arguments in Python"
+)]
 pub(crate) fn serve(
     py: Python<'_>,
     bind: &str,
@@ -82,6 +88,7 @@ pub(crate) fn serve(
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
     cache_files: bool,
+    follow_links: bool,
     download: bool,
     debug: bool,
     workers: Option<usize>,
@@ -91,9 +98,10 @@ pub(crate) fn serve(
     let invalid = |name: &str, value: &str, problem: &dyn std::fmt::Display| {
         PyValueError::new_err(format!("{name} {value:?}: {problem}"))
     };
-    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, &problem))?;
-    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
-    let gateway = workers.into_iter().fold(gateway, Gateway::workers);
+    let gateway =
+        Gateway::builder().url(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
+    let gateway = gateway.on_bound(print_address);
+    let gateway = workers.into_iter().fold(gateway, GatewayBuilder::workers);
     private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let django = queue.take_client().ok_or_else(|| PyValueError::new_err("this queue is in use already"))?;
@@ -117,18 +125,27 @@ pub(crate) fn serve(
             let cause = cause.unwrap_or_else(|| error.to_string());
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
         })?;
-        let storage = if cache_files { storage.keep(Gateway::keep(REVALIDATE_AFTER)) } else { storage };
+        let storage = storage.follow_links(follow_links);
+        let storage =
+            if cache_files { storage.cache(Gateway::default_cache(REVALIDATE_AFTER)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
-    let shutdown = py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
+    let shutdown = py.detach(|| gateway.run(bind, open)).map_err(|error: GatewayError<String>| match error {
+        GatewayError::Address(problem) => invalid("--bind", bind, &problem),
         GatewayError::Open(problem) => PyValueError::new_err(problem),
-        GatewayError::Listen(cause) => PyOSError::new_err(format!(
+        GatewayError::Bind(cause) => PyOSError::new_err(format!(
             "--bind {bind:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         )),
         error => PyOSError::new_err(error.to_string()),
     })?;
     Ok(shutdown == Shutdown::Forced)
+}
+
+/// Prints the first line of `manage.py serve_private_media`. A closed standard output is no reason to stop.
+fn print_address(address: SocketAddr) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
 /// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` says so.

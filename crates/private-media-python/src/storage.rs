@@ -30,18 +30,19 @@ pub(crate) struct Root {
 impl Root {
     /// Opens an existing folder. The umask does not apply to `file_mode` and `dir_mode`.
     #[new]
-    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true))]
+    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true, follow_links=false))]
     fn new(
         py: Python<'_>,
         location: &str,
         file_mode: Option<u32>,
         dir_mode: Option<u32>,
         durable: bool,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let storage = py
             .detach(|| LocalStorage::open_root(location))
             .map_err(|error| storage_error(location.as_ref(), error))?;
-        let storage = storage.durable(durable).share_group();
+        let storage = storage.durable(durable).follow_links(follow_links).share_group();
         // Without a mode, the umask applies, as it does for Python's open() and mkdir().
         let storage = match file_mode {
             Some(mode) => storage.exact_file_mode(mode),
@@ -91,7 +92,7 @@ impl Root {
         expected_len: Option<u64>,
     ) -> PyResult<String> {
         let path = parse_path(path)?;
-        let options = SaveOptions { replace, expected_len, ..SaveOptions::default() };
+        let options = SaveOptions::new().replace(replace).expected_len(expected_len);
         let content = chunks(content.clone().unbind());
         let permit = Permit::trusted(path.clone());
         let saved = py.detach(|| self.storage.save_blocking(&permit, content, &options));
@@ -189,9 +190,15 @@ impl Root {
     }
 }
 
-/// Removes the cause of "not found", so that every missing file looks the same to a request.
+/// Turns each way in which a file can be missing into `FileNotFoundError`, so that a request cannot tell them apart. The reason stays, for
+/// the log.
 fn without_cause(error: StorageError) -> StorageError {
     match error {
+        StorageError::NotFound { source: Some(ref source), .. }
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            error
+        }
         StorageError::NotFound { reason, .. } => StorageError::not_found(reason),
         error => error,
     }
@@ -203,10 +210,10 @@ fn open_options(mode: &str) -> PyResult<Option<OpenOptions>> {
     let read = mode.contains('+');
     Ok(match kinds.as_slice() {
         ['r'] if !read => None,
-        ['r'] => Some(OpenOptions { read, ..OpenOptions::default() }),
-        ['w'] => Some(OpenOptions { read, truncate: true, create: true, ..OpenOptions::default() }),
-        ['a'] => Some(OpenOptions { read, append: true, create: true, ..OpenOptions::default() }),
-        ['x'] => Some(OpenOptions { read, create_new: true, ..OpenOptions::default() }),
+        ['r'] => Some(OpenOptions::new().read(read)),
+        ['w'] => Some(OpenOptions::new().read(read).truncate(true).create(true)),
+        ['a'] => Some(OpenOptions::new().read(read).append(true).create(true)),
+        ['x'] => Some(OpenOptions::new().read(read).create_new(true)),
         _ => {
             return Err(PyValueError::new_err(format!(
                 "invalid mode {mode:?}; expected one of open(), e.g. rb"
