@@ -137,7 +137,7 @@ impl DjangoSessions {
             return Ok(identity);
         }
         let identity = self.0.identity(value, SystemTime::now()).await?;
-        self.0.cache.keep(key, identity.clone(), identity.user().is_some(), now);
+        self.0.cache.insert(key, identity.clone(), identity.user().is_some(), now);
         Ok(identity)
     }
 }

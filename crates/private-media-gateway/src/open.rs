@@ -49,7 +49,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 
 /// What is kept of files that are sent from here.
 pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
-    CacheOptions { revalidate_after, max_bytes: CACHED_BYTES, max_open_files: cached_handles() }
+    CacheOptions::new(revalidate_after).max_bytes(CACHED_BYTES).max_open_files(cached_handles())
 }
 
 /// Returns how many open files the cache may hold: a share of the process's limit.
