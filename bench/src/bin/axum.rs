@@ -18,8 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(address), Some(root)) = (arguments.next(), arguments.next()) else {
         return Err("usage: axum HOST:PORT ROOT".into());
     };
-    let cache =
-        CacheOptions { revalidate_after: Duration::from_secs(1), max_bytes: 16 << 20, max_open_files: 256 };
+    let cache = CacheOptions::new(Duration::from_secs(1));
     let media = PrivateMedia::builder(LocalStorage::open_root(root)?.cache(cache))
         .identify(current_user)
         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
