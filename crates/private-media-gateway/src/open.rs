@@ -10,6 +10,8 @@ use crate::identity::Readers;
 use crate::listener;
 use crate::send_mode::{InternalUrl, SendMode};
 
+/// Up to this length, the content of a file is kept in memory, in bytes.
+const SMALL: u64 = 16 << 10;
 /// How much of the files that are asked for often is kept in memory, in bytes.
 const KEPT: usize = 16 << 20;
 
@@ -22,10 +24,12 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let storage = storage
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let cache = cache_options(config.revalidate_after);
     let storage = match config.send_mode {
-        SendMode::Direct => storage.keep(cache_options(config.revalidate_after)),
-        // A front server opens each file by the name that it has now.
-        SendMode::Nginx(_) | SendMode::Apache(_) => storage,
+        SendMode::Direct => storage.keep(cache),
+        // After a link, the name to hand off is that of another file, which may change at any time.
+        SendMode::Nginx(_) | SendMode::Apache(_) if config.follow_links => storage,
+        SendMode::Nginx(_) | SendMode::Apache(_) => storage.keep(CacheOptions { max_content: None, ..cache }),
     };
     let media = PrivateMedia::builder(storage)
         .identify(readers.clone())
@@ -47,7 +51,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     Ok((media.build(), readers))
 }
 
-/// What is kept of files that are sent from here.
+/// The cache of files that this process sends.
 pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles() }
+    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles(), max_content: Some(SMALL) }
 }

@@ -64,7 +64,8 @@ fn root() -> Root {
 /// Each way to open a root with this setting: with a cache and without, with unnamed temporary files and with named ones.
 fn storages(root: &Path, follow_links: bool) -> [LocalStorage; 3] {
     let storage = || LocalStorage::open_root(root).unwrap().follow_links(follow_links);
-    let cache = CacheOptions { fresh: Duration::ZERO, bytes: 1 << 20, handles: 10 };
+    let cache =
+        CacheOptions { fresh: Duration::ZERO, bytes: 1 << 20, handles: 10, max_content: Some(16 << 10) };
     [storage(), storage().keep(cache), storage().named_temporaries()]
 }
 

@@ -17,8 +17,6 @@ use super::root::OpenRoot;
 use super::{LocalStorage, read};
 use crate::request::MediaPath;
 
-/// What is larger is kept by its handle, in bytes.
-const SMALL: u64 = 16 << 10;
 /// What an entry takes beside its content, about, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
@@ -32,6 +30,9 @@ pub struct CacheOptions {
     pub bytes: usize,
     /// How many may be open.
     pub handles: usize,
+    /// Up to this length, in bytes, the content of a file is in memory rather than the file open. `None` keeps all of them open, which a
+    /// front server that sends them needs: content in memory has no [`MediaFile::local_name`].
+    pub max_content: Option<u64>,
 }
 
 /// The files that were opened last. It is asked by a permit's path alone, as it stands behind [`Storage::open`](crate::Storage::open).
@@ -80,11 +81,13 @@ impl FileCache {
         let known = known.filter(|known| known.version == version).map(|known| known.file);
         let file = match known {
             Some(known) if known.bytes().as_file().is_some() => known,
-            known if file.metadata().len <= SMALL => match in_memory(&file, version).await? {
-                Some(content) => with_content(&file, known, content),
-                None => return Ok(file),
-            },
-            _ => file,
+            known if self.keep.max_content.is_some_and(|max| file.metadata().len <= max) => {
+                match in_memory(&file, version).await? {
+                    Some(content) => with_content(&file, known, content),
+                    None => return Ok(file),
+                }
+            }
+            _ => storage.named(file, path)?,
         };
         if storage.root.generation() != generation {
             return Ok(file);
@@ -280,8 +283,12 @@ mod tests {
 
     fn place(fresh: Duration, bytes: usize, handles: usize) -> Place {
         let root = tempfile::tempdir().unwrap();
-        let storage =
-            LocalStorage::open_root(root.path()).unwrap().keep(CacheOptions { fresh, bytes, handles });
+        let storage = LocalStorage::open_root(root.path()).unwrap().keep(CacheOptions {
+            fresh,
+            bytes,
+            handles,
+            max_content: Some(SMALL as u64),
+        });
         Place { root, storage }
     }
 
@@ -328,6 +335,7 @@ mod tests {
         MediaPath::new(name).unwrap()
     }
 
+    const SMALL: usize = 16 << 10;
     const LARGE: usize = 100 << 10;
 
     #[tokio::test]
@@ -417,7 +425,7 @@ for line in sys.stdin:
     #[tokio::test]
     async fn what_is_written_through_a_mapping_is_served_when_fresh_is_over() {
         let fresh = Duration::from_millis(300);
-        for len in [3, usize::try_from(SMALL).unwrap(), LARGE] {
+        for len in [3, SMALL, LARGE] {
             let place = place(fresh, 1 << 20, 10);
             place.write("a.bin", &vec![b'0'; len]);
             let mut mapping = Mapping::of(&place.path("a.bin"));

@@ -4,6 +4,7 @@ mod cache;
 mod edit;
 mod file_id;
 mod folder;
+mod named;
 mod read;
 mod resolve;
 mod root;
@@ -168,7 +169,7 @@ impl LocalStorage {
 
     /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
     /// others. What others change is noticed when [`CacheOptions::fresh`] is over; what is saved and deleted here, at once. It is for a storage
-    /// whose files this process sends: a small one that is kept has no [`MediaFile::local_name`].
+    /// whose files this process sends, or a front server if [`CacheOptions::max_content`] is `None`.
     ///
     /// Whether a reader may is asked each time all the same, as nothing is opened without a [`Permit`].
     #[must_use]
@@ -333,6 +334,14 @@ impl LocalStorage {
         self.resolver()
     }
 
+    /// Names a file after its path, unless a link may have led to it.
+    fn named(&self, file: MediaFile, path: &MediaPath) -> Result<MediaFile, StorageError> {
+        if self.follow_links {
+            return Ok(file);
+        }
+        Ok(named::named(&self.root.current()?, &file, path))
+    }
+
     /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
     async fn find<T: Send + 'static>(
         &self,
@@ -355,7 +364,10 @@ impl Storage for LocalStorage {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
                 None => Box::pin(kept.open(self, permit.path())),
             },
-            None => Box::pin(self.find(permit.path(), read::media_file)),
+            None => Box::pin(async {
+                let file = self.find(permit.path(), read::media_file).await?;
+                self.named(file, permit.path())
+            }),
         }
     }
 
