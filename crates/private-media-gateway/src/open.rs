@@ -27,9 +27,11 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let cache = cache_options(config.revalidate_after);
     let storage = match config.send_mode {
         SendMode::Direct => storage.keep(cache),
-        // After a link, the name to hand off is that of another file, which may change at any time.
-        SendMode::Nginx(_) | SendMode::Apache(_) if config.follow_links => storage,
-        SendMode::Nginx(_) | SendMode::Apache(_) => storage.keep(CacheOptions { max_content: None, ..cache }),
+        // nginx follows no link, so a name may be a moment old. Apache follows links, and the target of a link has another name.
+        SendMode::Nginx(_) if !config.follow_links => {
+            storage.keep(CacheOptions { max_content: None, ..cache })
+        }
+        SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
         .identify(readers.clone())

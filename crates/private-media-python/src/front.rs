@@ -44,7 +44,6 @@ impl FrontSite {
             root,
             send_mode: SendMode::Direct,
             gateway,
-            revalidate_after: Duration::ZERO,
             keep_alive: Duration::from_secs(keep_alive),
             application: Some(application),
             public: None,

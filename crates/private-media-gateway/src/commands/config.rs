@@ -52,7 +52,6 @@ fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<Fro
         root: config.absolute_root()?,
         send_mode: config.send_mode.clone(),
         gateway: config.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
-        revalidate_after: config.revalidate_after,
         keep_alive: config.limits.header_timeout,
         application: None,
         public: None,

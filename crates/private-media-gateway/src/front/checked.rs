@@ -21,8 +21,6 @@ pub(super) struct Checked<'a> {
     pub(super) send_mode: &'a SendMode,
     /// Seconds; shorter than the upstream's own timeout, so that the front server closes an idle connection first.
     pub(super) keep_alive: u64,
-    /// Seconds.
-    pub(super) revalidate_after: u64,
     pub(super) application: Option<SocketAddr>,
     pub(super) public: Option<(&'a str, String)>,
     pub(super) printed_by: &'a str,
@@ -60,7 +58,6 @@ impl<'a> Checked<'a> {
             root,
             send_mode: &config.send_mode,
             keep_alive: (config.keep_alive.as_secs() * 2 / 3).max(1),
-            revalidate_after: config.revalidate_after.as_secs(),
             application: application.transpose()?,
             public: public.transpose()?,
             printed_by: &config.printed_by,

@@ -19,9 +19,6 @@ pub struct FrontConfig {
     pub send_mode: SendMode,
     /// The upstream of the private URL: the gateway, or the application if it serves private media itself.
     pub gateway: SocketAddr,
-    /// How long nginx may use a file that it has open before it checks it again, in whole seconds. Zero for an application that replaces
-    /// files and expects the new ones at once.
-    pub revalidate_after: Duration,
     /// How long that upstream keeps an idle connection open.
     pub keep_alive: Duration,
     /// The upstream of all other URLs, for nginx and Apache.

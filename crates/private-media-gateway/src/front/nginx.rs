@@ -5,9 +5,6 @@ use super::checked::Checked;
 use super::error::FrontError;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// How many files a worker of nginx may hold open. Debian's nginx has 1,024 descriptors for a worker, and 768 connections.
-const OPEN_FILES: u32 = 200;
-
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     let location = match config.send_mode {
         SendMode::Direct => None,
@@ -112,27 +109,6 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
     (application, FORWARDED)
 }
 
-/// Returns the directives of nginx's cache of open files. Opening a file below `disable_symlinks` takes five system calls for each
-/// directory.
-fn open_files(revalidate_after: u64) -> String {
-    match revalidate_after {
-        0 => "\
-        # A replaced file is not sent from a stale handle.
-        open_file_cache off;
-"
-        .into(),
-        seconds => format!(
-            "\
-        # Like the gateway, nginx sends a replaced file for up to {seconds} s. A worker holds {OPEN_FILES} of its descriptors.
-        open_file_cache max={OPEN_FILES} inactive=10s;
-        open_file_cache_valid {seconds}s;
-        open_file_cache_min_uses 1;
-        open_file_cache_errors off;
-"
-        ),
-    }
-}
-
 /// Returns the `map` block before the server, and the internal location from which nginx sends files.
 fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
     /// Headers that nginx drops from an `X-Accel-Redirect` response.
@@ -157,7 +133,6 @@ fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
             format!("        add_header {name} $upstream_http_{variable} always;\n")
         })
         .collect();
-    let open_files = open_files(config.revalidate_after);
     let root = &config.root;
     let variable = format!("private_media_{}_cache_control", config.gateway.port());
     let map = format!(
@@ -180,7 +155,11 @@ map $status ${variable} {{
         # The {upstream_name} resolves symbolic links, so a link here was created after the check.
         disable_symlinks on \"from={root}/\";
         autoindex off;
-{open_files}        # The same limit as in the gateway.
+        # A replaced file is not sent from a stale handle. If it may be sent for another second, a third more requests are possible with:
+        #open_file_cache max=200 inactive=10s;
+        #open_file_cache_valid 1s;
+        open_file_cache off;
+        # The same limit as in the gateway.
         max_ranges 16;
         sendfile on;
         tcp_nopush on;
