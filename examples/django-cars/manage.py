@@ -1,4 +1,4 @@
-"""The whole project: `python manage.py demo` makes and serves it."""
+"""Runs the project's commands; `python manage.py demo` sets it up and serves it."""
 
 import os
 import sys

@@ -1,10 +1,10 @@
-"""Settings of a demo."""
+"""Settings of the example."""
 
 import os
 from pathlib import Path
 
 BASE_DIR = Path(__file__).parent
-# As in production, what is denied is not found. With DEBUG=1 in the environment it says why.
+# As in production, denied files are 404. With DEBUG=1 in the environment, the response is 403.
 DEBUG = os.environ.get("DEBUG") == "1"
 SECRET_KEY = "a secret of a demo"
 ALLOWED_HOSTS = ["*"]
@@ -46,7 +46,7 @@ TEMPLATES = [
 STATIC_URL = "/static/"
 LOGIN_URL = LOGIN_REDIRECT_URL = "/"
 
-# Who asks is Django's own sign-in. May they, and where are the bytes:
+# Django authenticates users; these settings authorize them and locate the files.
 PRIVATE_MEDIA_ROOT = BASE_DIR / "private"
 PRIVATE_MEDIA_URL = "/private/"
 PRIVATE_MEDIA_PERMISSIONS = "private_media.permissions.GrantPermissions"

@@ -1,4 +1,4 @@
-"""The garage, signing in and out, the admin, and the private files."""
+"""URLs of the garage, sign-out, the admin and the private files."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView

@@ -1,1 +1,1 @@
-"""Private user uploads: who asks, may they, and then as fast as public."""
+"""Private user uploads: authenticated, authorized, and served as fast as public files."""

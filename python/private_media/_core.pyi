@@ -1,18 +1,18 @@
-# Rust's side of private_media; crates/private-media-python has the words to it.
+# The Rust part of private_media, documented in crates/private-media-python.
 
 from collections.abc import Iterator
 from typing import Any, final
 
 __all__ = [
-    "Answer",
     "Body",
     "Delivery",
+    "FrontConfig",
     "FrontError",
-    "FrontSite",
     "Grants",
     "IllegalPath",
-    "Question",
-    "Questions",
+    "QueuedRequest",
+    "RequestQueue",
+    "Response",
     "Root",
     "Sessions",
     "content_type",
@@ -55,9 +55,9 @@ class Root:
         dir_mode: int | None = None,
         durable: bool = True,
     ) -> Root: ...
-    def answer(
+    def respond(
         self, delivery: Delivery, method: str, path: str, meta: dict[str, Any], *, download: bool = False
-    ) -> Answer: ...
+    ) -> Response: ...
     def open(self, path: str, mode: str) -> int: ...
     def save(
         self, path: str, content: Iterator[bytes], *, replace: bool = False, expected_len: int | None = None
@@ -81,7 +81,7 @@ class Delivery:
     def apache(root: str, encoding: str = "auto") -> Delivery: ...
 
 @final
-class Answer:
+class Response:
     @property
     def status(self) -> int: ...
     @property
@@ -101,19 +101,19 @@ class Body:
     def __next__(self) -> bytes: ...
 
 @final
-class Questions:
-    def __new__(cls, cache: float, *, by_path: bool = False) -> Questions: ...
-    def next(self) -> Question | None: ...
+class RequestQueue:
+    def __new__(cls, cache: float, *, by_path: bool = False) -> RequestQueue: ...
+    def next(self) -> QueuedRequest | None: ...
 
 @final
-class Question:
+class QueuedRequest:
     @property
     def path(self) -> str | None: ...
     def environ(self, script: str) -> dict[str, str]: ...
-    def identify(
+    def reply_identity(
         self, user: str | None, *, name: str = "", staff: bool = False, groups: list[str] | None = None
     ) -> None: ...
-    def decide(self, allowed: bool, reason: str) -> None: ...
+    def reply_decision(self, allowed: bool, reason: str) -> None: ...
     def fail(self, reason: str) -> None: ...
 
 @final
@@ -134,11 +134,11 @@ def serve(
     url: str,
     root: str,
     delivery: Delivery,
-    questions: Questions,
+    queue: RequestQueue,
     *,
     sessions: Sessions | None = None,
     grants: Grants | None = None,
-    keep: bool = False,
+    cache_files: bool = False,
     download: bool = False,
     debug: bool = False,
     workers: int | None = None,
@@ -147,7 +147,7 @@ def serve(
 ) -> bool: ...
 
 @final
-class FrontSite:
+class FrontConfig:
     def __new__(
         cls,
         front: str,
@@ -158,8 +158,8 @@ class FrontSite:
         gateway: str | None = None,
         keep_alive: int,
         printed_by: str,
-    ) -> FrontSite: ...
+    ) -> FrontConfig: ...
     def hand_off_to_nginx(self, internal_url: str | None = None) -> None: ...
     def hand_off_to_apache(self, encoding: str) -> None: ...
     def publish(self, url: str, folder: str) -> None: ...
-    def block(self, kind: str) -> str: ...
+    def render(self, server: str) -> str: ...

@@ -1,7 +1,7 @@
-"""The admin's side of private files: a working link, and a preview of pictures, also where a field is only shown.
+"""Admin support: a preview of private images, for editable and read-only fields.
 
-`class CarAdmin(PrivateMediaAdmin, admin.ModelAdmin)`: fields on another storage stay as they are. The link and the preview are
-requests like any other, so whoever uses the admin needs the permission to read.
+`class CarAdmin(PrivateMediaAdmin, admin.ModelAdmin)`. Fields on another storage are not changed. The link and the preview are
+ordinary requests, so the admin's user needs the permission to read the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STYLE = "display: block; max-width: 20rem; max-height: 12rem; margin-bottom: .5
 
 
 def preview(file: FieldFile) -> SafeString:
-    """Give a picture's preview; nothing for what is no picture that a browser shows."""
+    """Return the preview of an image, or nothing if browsers do not show the file inline."""
     kind, is_inline = _core.content_type((file.name or "").rpartition("/")[2])
     if not is_inline or not kind.startswith("image/"):
         return SafeString()
@@ -33,33 +33,33 @@ def preview(file: FieldFile) -> SafeString:
 
 
 def is_private(field: Any) -> bool:
-    """Tell whether a model's field keeps its files on private storage."""
+    """Return whether a model's field stores its files privately."""
     return isinstance(field, models.FileField) and isinstance(field.storage, PrivateMediaStorage)
 
 
 class PrivateFileWidget(AdminFileWidget):
-    """The admin's file input, with a preview before the link."""
+    """The admin's file input, with a preview above the link."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        """Render the preview, and then what the admin has."""
+        """Render the preview and the admin's own input."""
         field = super().render(name, value, attrs, renderer)
         shown = preview(value) if self.is_initial(value) else ""
-        # The admin sets what stands in a row side by side; these two belong together.
+        # The admin lays out siblings side by side; the <div> keeps these two together.
         return format_html("<div>{}{}</div>", shown, field) if shown else field
 
 
 class PrivateMediaAdmin:
-    """Mixed into a ModelAdmin, or an inline, it shows private files."""
+    """Mixin for a ModelAdmin or an inline with private files."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Field | None:
-        """Give fields on private storage a widget with a preview."""
+        """Use the widget with a preview for private fields."""
         if is_private(db_field):
             kwargs.setdefault("widget", PrivateFileWidget)
         field: Field | None = super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
         return field
 
     def render_change_form(self, request: HttpRequest, context: Any, **kwargs: Any) -> HttpResponse:
-        """Show the preview where a field cannot be changed."""
+        """Show the preview of read-only fields."""
         shown = kwargs.get("obj")
         for field in shown._meta.fields if shown is not None else ():  # noqa: SLF001 (Django's public Meta)
             file = getattr(shown, field.attname)
@@ -70,7 +70,7 @@ class PrivateMediaAdmin:
 
 
 def _shown(file: FieldFile) -> FieldFile:
-    """Give the same file, which a template writes as its preview and its name."""
+    """Return the same file, which templates render as its preview and its name."""
 
     class Shown(type(file)):  # type: ignore[misc]
         def __html__(self) -> SafeString:

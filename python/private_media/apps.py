@@ -10,5 +10,5 @@ class PrivateMediaConfig(AppConfig):
     verbose_name = "Private media"
 
     def ready(self) -> None:
-        """Register what looks for mistakes in the settings."""
-        from private_media import checks  # noqa: F401, PLC0415 (it registers itself)
+        """Register the system checks."""
+        from private_media import checks  # noqa: F401, PLC0415 (importing registers them)

@@ -1,4 +1,4 @@
-"""The settings, read each time they are needed, so that tests may override them.
+"""The settings. They are read at each use, so override_settings works.
 
 A setting of the wrong type raises `InvalidSetting` wherever it is read. `manage.py check` reports the same error.
 """
@@ -31,10 +31,10 @@ _REPR.maxstring = _REPR.maxother = 80
 
 
 class InvalidSetting(ImproperlyConfigured):
-    """A setting that cannot be used: the problem, and its fix."""
+    """An invalid setting: the problem and its fix."""
 
     def __init__(self, problem: str, fix: str) -> None:
-        """Take both as phrases without a full stop."""
+        """Take two phrases without a full stop."""
         super().__init__(f"{problem}; {fix}")
         self.problem, self.fix = problem, fix
 
@@ -43,12 +43,12 @@ def root() -> str:
     """Return the folder of the private files."""
     location = getattr(settings, "PRIVATE_MEDIA_ROOT", None)
     if location is None or location == "":
-        # An empty path would be the working directory and everything in it.
+        # An empty path would be the working directory.
         msg = "PRIVATE_MEDIA_ROOT is not set"
         raise InvalidSetting(msg, _ROOT_FIX)
     try:
         path = os.fspath(location)
-    except Exception:  # noqa: BLE001 (a path of a project may raise anything)
+    except Exception:  # noqa: BLE001 (a project's own path type may raise anything)
         path = None
     if isinstance(path, str) and path and "\0" not in path:
         return path
@@ -57,7 +57,7 @@ def root() -> str:
 
 
 def url() -> str:
-    """Return the URL prefix of private files. Like MEDIA_URL, a relative one follows the script's prefix."""
+    """Return the URL prefix of private files. As for MEDIA_URL, the script prefix is put before a relative one."""
     text = _url_text()
     if not text:
         msg = "PRIVATE_MEDIA_URL is not set"
@@ -68,7 +68,7 @@ def url() -> str:
 
 
 def url_prefix() -> str:
-    """Return the path of that URL as URL patterns see it: without the script's prefix and the leading slash."""
+    """Return the path of the URL as in URL patterns: without the script prefix and the leading slash."""
     prefix = urlsplit(_url_text()).path.lstrip("/")
     return prefix if prefix.endswith("/") or not prefix else prefix + "/"
 
@@ -77,9 +77,9 @@ def _url_text() -> str:
     value = getattr(settings, "PRIVATE_MEDIA_URL", None)
     if value is None:
         return ""
-    # A lazy text, such as one of reverse_lazy, is a Promise.
+    # reverse_lazy() and other lazy texts are Promises.
     if not isinstance(value, (str, Promise)):
-        msg = f"PRIVATE_MEDIA_URL is {shown(value)}, not a text"
+        msg = f"PRIVATE_MEDIA_URL is {shown(value)}, not a string"
         raise InvalidSetting(msg, _URL_FIX)
     text = str(value)
     try:
@@ -91,37 +91,37 @@ def _url_text() -> str:
 
 
 def internal_url() -> str | None:
-    """Return the URL of nginx's internal location; None hands off the file's full path."""
+    """Return the URL of nginx's internal location, or None for full paths."""
     value = getattr(settings, "PRIVATE_MEDIA_INTERNAL_URL", None)
     if value is None or isinstance(value, str):
         return value or None
-    msg = f"PRIVATE_MEDIA_INTERNAL_URL is {shown(value)}, not a text"
+    msg = f"PRIVATE_MEDIA_INTERNAL_URL is {shown(value)}, not a string"
     fix = "set it to the path of nginx's internal location, such as '/private-media-internal/'"
     raise InvalidSetting(msg, fix)
 
 
 @lru_cache(maxsize=1)
 def force_download() -> bool:
-    """Tell whether every file is downloaded and none is shown."""
+    """Return whether browsers have to download every file."""
     value = getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False)
-    # A value of another type most likely means yes, and a download is the safe choice.
+    # For values of other types, downloading is the safe choice.
     return value if isinstance(value, bool) else value not in (None, 0, "")
 
 
 def cache() -> float:
-    """Return for how many seconds serve_private_media caches what Django says of a client; 0 asks each time."""
+    """Return how many seconds serve_private_media caches an identity or a decision; 0 disables the cache."""
     value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 <= seconds <= _DAY:
         msg = f"PRIVATE_MEDIA_CACHE is {shown(value)}"
-        fix = f"set it to seconds, from 0 (asks each time) to {_DAY}"
+        fix = f"set it to seconds, from 0 (no cache) to {_DAY}"
         raise InvalidSetting(msg, fix)
     return float(seconds)
 
 
 def ignored_middleware() -> frozenset[str]:
-    """Return the middleware that, as the project states, does not decide who the user is."""
+    """Return the middleware that, according to the project, does not change the user."""
     value = getattr(settings, "PRIVATE_MEDIA_IGNORED_MIDDLEWARE", ())
     if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(path, str) for path in value):
         return frozenset(value)
@@ -131,19 +131,19 @@ def ignored_middleware() -> frozenset[str]:
 
 
 @receiver(setting_changed)
-def _forget(setting: str, **_: Any) -> None:
-    # To look for what is not set is slow, and this is asked for at each request.
+def _clear(setting: str, **_: Any) -> None:
+    # Each request reads this setting, and reading one that is not set is slow.
     if setting == "PRIVATE_MEDIA_FORCE_DOWNLOAD":
         force_download.cache_clear()
 
 
 def server() -> tuple[str, dict[str, Any]]:
-    """Return the class that sends files, and its options."""
+    """Return the dotted path and options of the server class."""
     return _class("PRIVATE_MEDIA_SERVER", DEFAULT_SERVER)
 
 
 def permissions() -> tuple[str, dict[str, Any]]:
-    """Return the class that decides who may read, and its options."""
+    """Return the dotted path and options of the permission class."""
     return _class("PRIVATE_MEDIA_PERMISSIONS", DEFAULT_PERMISSIONS)
 
 
@@ -152,7 +152,7 @@ def _class(name: str, default: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(path, str) or not path:
         msg = f"{name} is {shown(path)}, not a dotted path"
         example = f"{path.__module__}.{path.__qualname__}" if isinstance(path, type) else default
-        fix = f"set it to a text such as {example!r}, or remove it for the default"
+        fix = f"set it to a string such as {example!r}, or remove it for the default"
         raise InvalidSetting(msg, fix)
     options = getattr(settings, f"{name}_OPTIONS", {})
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
@@ -163,5 +163,5 @@ def _class(name: str, default: str) -> tuple[str, dict[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as an error message shows it: short, and whatever its `__repr__` does."""
+    """Return a short repr for error messages, even if the value's `__repr__` fails."""
     return _REPR.repr(value)

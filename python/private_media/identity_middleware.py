@@ -1,7 +1,7 @@
-"""Which middleware of a project may decide who the user is.
+"""Finds the middleware that may change the user of a request.
 
-serve_private_media reads sessions without running the project's middleware. That is right only if no middleware replaces the
-user, asks for a second factor or blocks a client. A middleware is known by its dotted path: a subclass is not.
+serve_private_media reads sessions without running the project's middleware. That is correct only if no middleware replaces the
+user, requires a second factor or blocks clients. Middleware is known by its dotted path; subclasses are unknown.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from django.utils.module_loading import import_string
 
 from private_media import conf
 
-#: Leave request.user as the session has it and answer no request for a private file themselves: each was read in its source.
-#: LoginRequiredMiddleware redirects clients that are not signed in, and leaves the view of private files out.
-KNOWN = frozenset(
+#: Middleware that neither changes request.user nor responds to requests for private files, according to its source code.
+#: LoginRequiredMiddleware redirects anonymous users, but not for the view of private files.
+HARMLESS = frozenset(
     {
         "django.contrib.admindocs.middleware.XViewMiddleware",
         "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -52,15 +52,15 @@ KNOWN = frozenset(
 
 
 def unknown() -> list[str]:
-    """Return the middleware that may decide who the user is, in the order of MIDDLEWARE."""
-    harmless = KNOWN | conf.ignored_middleware()
+    """Return the middleware that may change the user, in the order of MIDDLEWARE."""
+    harmless = HARMLESS | conf.ignored_middleware()
     return [str(path) for path in settings.MIDDLEWARE if path not in harmless]
 
 
 def signs_out() -> str | None:
-    """Return the middleware that would end sessions if the gateway asked Django, if there is one.
+    """Return the middleware that would end sessions for requests from the gateway, if any.
 
-    RemoteUserMiddleware ends the session of a request without REMOTE_USER, which the front server gives to Django only.
+    RemoteUserMiddleware ends the session of a request without REMOTE_USER, which the front server sets for Django only.
     """
     for path in settings.MIDDLEWARE:
         try:

@@ -1,7 +1,7 @@
-"""Who may read: what PRIVATE_MEDIA_PERMISSIONS names.
+"""The classes for PRIVATE_MEDIA_PERMISSIONS: they decide who may read a file.
 
-Any class will do that has `has_read_permission(self, request, path)`, sync or async. `path` is the canonical name of the
-file below the root, and nothing else is opened afterwards.
+A project's own class needs a method `has_read_permission(self, request, path)`, sync or async. `path` is the file's canonical
+path below the root; exactly this file is opened afterwards.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _EXAMPLE = '{"cars/{owner}/{*file}": ["owner", "staff"]}'
 
 
 class Permissions(Protocol):
-    """What a class of permissions looks like."""
+    """The interface of a permission class."""
 
     def has_read_permission(self, request: HttpRequest, path: str) -> bool | Awaitable[bool]:
-        """Tell whether whoever sends this request may read the file of this path."""
+        """Return whether the sender of the request may read the file."""
         ...
 
 
 class _ByGrants:
-    """Has the core decide by grants."""
+    """Decides by grants."""
 
     _grants: _core.Grants
 
     def has_read_permission(self, request: HttpRequest, path: str) -> bool:
-        """Tell whether whoever sends this request may read the file of this path."""
+        """Return whether the sender of the request may read the file."""
         return self.explain(request, path)[0]
 
     def explain(self, request: HttpRequest, path: str) -> tuple[bool, str]:
-        """Tell whether, and what decides it."""
+        """Return the decision and its reason."""
         user: Any = getattr(request, "user", None)
-        # Whoever was deactivated is nobody, even while a session lasts.
+        # A session may outlive the deactivation of its user.
         if user is None or not user.is_authenticated or not user.is_active:
             return self._grants.decide(path, None)
         groups = None
@@ -50,20 +50,20 @@ class _ByGrants:
 
 
 class DefaultPrivatePermissions(_ByGrants):
-    """Staff and superusers may read everything, and nobody else anything."""
+    """Staff and superusers may read every file; other users may read none."""
 
     _grants = _core.Grants.default()
 
 
 class GrantPermissions(_ByGrants):
-    """Says by path templates who may read: `GrantPermissions({"cars/{owner}/{*file}": ["owner", "staff"]})`.
+    """Decides by path templates: `GrantPermissions({"cars/{owner}/{*file}": ["owner", "staff"]})`.
 
-    A template's `{name}` is one segment, `{*name}` the rest. The words are owner (the user whose primary key stands at
-    `{owner}`), staff, authenticated, everyone, group:NAME and user:KEY. What no grant allows is denied.
+    A template's `{name}` matches one segment, `{*name}` the rest. Grantees are owner (the user whose primary key is the
+    segment at `{owner}`), staff, authenticated, everyone, group:NAME and user:KEY. Other requests are denied.
     """
 
     def __init__(self, grants: Mapping[str, Iterable[str] | str]) -> None:
-        """Take templates and to whom each is granted, as a list or as words with commas between."""
+        """Take templates, each with its grantees as a list or a comma-separated text."""
         if not isinstance(grants, Mapping):
             msg = f"grants are {conf.shown(grants)}, not a dict; write {_EXAMPLE}"
             raise TypeError(msg)

@@ -1,4 +1,4 @@
-"""What the project's URL patterns do with private files."""
+"""Resolves PRIVATE_MEDIA_URL in the project's URL patterns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from private_media.views import serve_private_file
 if TYPE_CHECKING:
     from django.urls import ResolverMatch
 
-#: Stands for any private file.
+#: An example of a private file.
 _PROBE = "photo.jpg"
 
 
 def match() -> ResolverMatch | None:
-    """Return what answers for a private file in Django; None if nothing does."""
+    """Return the URL pattern that matches private files, or None."""
     if not conf.url_prefix() or getattr(settings, "ROOT_URLCONF", None) is None:
         return None
     try:
@@ -29,11 +29,11 @@ def match() -> ResolverMatch | None:
 
 
 def is_served_by_us(view: Any) -> bool:
-    """Tell whether a view is ours, maybe within decorators."""
+    """Return whether a view is serve_private_file, decorated or not."""
     try:
         return inspect.unwrap(view) is serve_private_file
     except ValueError:
-        # It wraps itself.
+        # The view wraps itself.
         return False
 
 

@@ -1,8 +1,7 @@
-"""Moves the files of named fields out of the public root into the private one, under the same names.
+"""Moves the files of given fields from the public to the private root.
 
-The database is not touched: it holds names below a root, and they stay. A file is copied, then both are read and compared,
-and only then the public one is deleted, with the folders that it leaves empty. So it may be ended at any moment, and goes
-on where it was.
+The database is unchanged: it holds names relative to a root. Each file is copied, both are compared, and then the public one
+is deleted, with the folders that become empty. A relocation may be interrupted at any time and run again.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ if TYPE_CHECKING:
 
     from private_media.storages import PrivateMediaStorage
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 
 
 class Found(Enum):
-    """What is there of a name."""
+    """Where the file of a name is."""
 
     PUBLIC = "to move"
-    PRIVATE = "moved already"
+    PRIVATE = "already moved"
     BOTH = "in both"
     CONFLICT = "two different files"
-    MISSING = "nowhere"
-    BLOCKED = "a private folder has this name, or a private file the name of its folder"
-    ILLEGAL = "no name that could be served"
+    MISSING = "missing"
+    BLOCKED = "a private folder has this name, or a private file has its folder's name"
+    ILLEGAL = "not a valid name of a private file"
 
 
 @dataclass
 class Result:
-    """How many names there are of each kind, and which ones need somebody to look."""
+    """The number of names of each kind, and those with a problem."""
 
     counts: dict[Found, int] = field(default_factory=dict)
     length: int = 0
@@ -53,7 +52,7 @@ class Result:
 
 
 def names_of(fields: Iterable[FileField]) -> list[str]:
-    """Give each name that the database has in these fields, once."""
+    """Return the names in these fields, without duplicates."""
     names: dict[str, None] = {}
     for each in fields:
         rows = each.model._base_manager.exclude(**{each.name: ""}).exclude(**{each.name: None})  # noqa: SLF001
@@ -62,19 +61,19 @@ def names_of(fields: Iterable[FileField]) -> list[str]:
 
 
 class Relocation:
-    """From a public root into private storage."""
+    """Moves files from a public root to private storage."""
 
     def __init__(self, public_root: str | os.PathLike[str], storage: PrivateMediaStorage) -> None:
-        """Open the public root; the private one is opened, or made, by the first file."""
+        """Open the public root. The first file opens or creates the private one."""
         self._public = _core.Root(os.path.abspath(os.fspath(public_root)))  # noqa: PTH100 (links stay as they are)
         self._storage = storage
 
     def run(self, names: Iterable[str], *, apply: bool) -> Iterator[tuple[str, Result]]:
-        """Look at each name, and move it if told to; gives each name and the result so far."""
+        """Inspect each file, and move it with `apply`. Yields each name with the result so far."""
         result = Result()
         for name in names:
             try:
-                found, length = self._look(name)
+                found, length = self._inspect(name)
             except _core.IllegalPath:
                 found, length = Found.ILLEGAL, 0
             except (IsADirectoryError, NotADirectoryError):
@@ -86,7 +85,7 @@ class Relocation:
             result.add(name, found, length)
             yield name, result
 
-    def _look(self, name: str) -> tuple[Found, int]:
+    def _inspect(self, name: str) -> tuple[Found, int]:
         try:
             length, _ = self._public.metadata(name)
         except FileNotFoundError:
@@ -102,38 +101,38 @@ class Relocation:
 
     def _move(self, name: str) -> Found:
         with self._open(name) as source:
-            used = self._storage.keep(name, iter(lambda: source.read(_PIECE), b""))
+            used = self._storage._store(name, iter(lambda: source.read(_CHUNK), b""))  # noqa: SLF001 (of this package)
             if used != name:
-                # Somebody stored another file of that name meanwhile.
+                # Another file of this name was stored in the meantime.
                 self._storage.delete(used)
                 return Found.CONFLICT
-            # A browser's copy stays good by its date.
+            # Browsers' cached copies stay valid by their date.
             with self._storage.open(name) as copied:
                 times = os.fstat(source.fileno())
                 os.utime(copied.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
         return Found.BOTH
 
     def _finish(self, name: str, *, apply: bool) -> Found:
-        """Delete the public file if the private one is the same to the byte."""
+        """Delete the public file if the private one has the same bytes."""
         before = self._public.metadata(name)
         with self._open(name) as public, self._storage.open(name) as private:
-            if private.file is None or not _are_same(public, private.file):
+            if private.file is None or not _are_equal(public, private.file):
                 return Found.CONFLICT
         if self._public.metadata(name) != before:
             return Found.CONFLICT
         if apply:
             self._public.delete(name)
-            self._tidy(name)
+            self._remove_empty_folders(name)
         return Found.PUBLIC
 
-    def _tidy(self, name: str) -> None:
-        """Remove the folders that this file was the last one of; the public root itself stays."""
+    def _remove_empty_folders(self, name: str) -> None:
+        """Remove the folders above a file that are now empty, except for the public root."""
         folder = name.rpartition("/")[0]
         while folder:
             try:
                 self._public.remove_folder(folder)
             except OSError:
-                # There is more in it, or it is a link.
+                # The folder is not empty, or is a link.
                 return
             folder = folder.rpartition("/")[0]
 
@@ -141,10 +140,10 @@ class Relocation:
         return os.fdopen(self._public.open(name, "r"), "rb")
 
 
-def _are_same(one: IO[bytes], other: IO[bytes]) -> bool:
+def _are_equal(one: IO[bytes], other: IO[bytes]) -> bool:
     while True:
-        piece = one.read(_PIECE)
-        if piece != other.read(len(piece) or 1):
+        chunk = one.read(_CHUNK)
+        if chunk != other.read(len(chunk) or 1):
             return False
-        if not piece:
+        if not chunk:
             return True

@@ -1,4 +1,4 @@
-"""What the core answers, as a response of Django."""
+"""Converts the core's responses to Django's."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _OK = 200
 _NOT_MODIFIED = 304
-#: How many bytes a response may send before the event loop runs its other tasks.
-_TURN = 256 << 10
+#: Bytes that a response sends before it lets the event loop run other tasks.
+_YIELD_AFTER = 256 << 10
 
 
-def response_of(answer: _core.Answer) -> HttpResponseBase:
-    """Make the response of an answer. Only more than a little of a file is a stream."""
-    content, status = answer.content, answer.status
+def to_django(source: _core.Response) -> HttpResponseBase:
+    """Return Django's response: a stream, unless the content is small."""
+    content, status = source.content, source.status
     response: HttpResponseBase
     if not isinstance(content, bytes):
         response = PrivateFileResponse(content, content_type="", status=status)
@@ -31,90 +31,90 @@ def response_of(answer: _core.Answer) -> HttpResponseBase:
         response = HttpResponseNotModified()
     else:
         response = SmallFileResponse(content, content_type="", status=status)
-    headers = answer.headers
-    # Who asks is known by the session's cookie.
+    headers = source.headers
+    # The session cookie identifies the user.
     headers["Vary"] = "Cookie"
     response.headers = _Headers(headers)
     return response
 
 
 class _Headers(ResponseHeaders):
-    """Headers that the core wrote, so they need not be looked through again."""
+    """Headers of the core, which need no further validation."""
 
     def __init__(self, data: dict[str, str]) -> None:
         CaseInsensitiveMapping.__init__(self, data)
 
 
-class _AsItIs(HttpResponseBase):
+class _Uncompressed(HttpResponseBase):
     def has_header(self, header: str) -> bool:
-        """Tell whether a header is set. How the content is encoded is settled: not at all.
+        """Return whether a header is set, and True for Content-Encoding.
 
-        GZipMiddleware asks for this before it compresses; of a part of a file that would make another part.
+        GZipMiddleware skips such responses. It would change the bytes of a range.
         """
         return header.lower() == "content-encoding" or super().has_header(header)
 
 
-class SmallFileResponse(_AsItIs, HttpResponse):
-    """A private file, or a part of one, that is so small that it is sent at once; or a line that says why there is none."""
+class SmallFileResponse(_Uncompressed, HttpResponse):
+    """A small private file, a small part of one, or an error message."""
 
 
-class PrivateFileResponse(_AsItIs, StreamingHttpResponse):
-    """The bytes of a private file, whole or in part, read as the client takes them."""
+class PrivateFileResponse(_Uncompressed, StreamingHttpResponse):
+    """A private file, or a part of one, read at the client's pace."""
 
-    #: How much a server's file wrapper reads at a time.
+    #: Bytes that a server's file wrapper reads at a time.
     block_size = 64 << 10
-    #: What `wsgi.file_wrapper` is given: the whole file, or None where it is anything else.
+    #: The argument of `wsgi.file_wrapper`, if the content is a whole file.
     file_to_stream: _FileToStream | None = None
 
     def __init__(self, body: _core.Body, **more: Any) -> None:
-        """Make a stream of a body."""
+        """Stream a body."""
         self._body = body
         super().__init__(body, **more)
 
     def _set_streaming_content(self, value: Any) -> None:
         super()._set_streaming_content(value)  # type: ignore[misc]
         self.file_to_stream = None
-        # Servers differ in what they make of a file's middle, so they get only whole ones. What a middleware puts in place of
-        # the content has to be iterated.
+        # Servers handle a file's position differently, so their wrappers get whole files only. A middleware's own content is
+        # iterated.
         if value is self._body and self.status_code == _OK and (number := value.fileno()) is not None:
             self.file_to_stream = _FileToStream(value, number)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the bytes to an event loop.
+        """Iterate over the bytes in an event loop, with pauses.
 
-        A piece that is in memory suspends nothing, and neither does a server's `send()` while its client keeps up or has
-        left. Without a pause of our own the loop would run nothing else, not even what notices that the client left.
+        A chunk from the page cache does not suspend, nor does a server's `send()` to a fast or departed client. Without pauses
+        the loop would run no other task, including the one that notices a disconnected client.
         """
         sent = 0
-        async with aclosing(self._parts()) as parts:
-            async for part in parts:
-                yield part
-                sent += len(part)
-                if sent >= _TURN:
+        async with aclosing(self._chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+                sent += len(chunk)
+                if sent >= _YIELD_AFTER:
                     sent = 0
                     await asyncio.sleep(0)
 
-    async def _parts(self) -> AsyncGenerator[bytes]:
-        """Read without waiting for the disk in the event loop, and never all at once."""
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        """Iterate in chunks, without blocking the event loop on the disk."""
         if self.is_async:
-            async for part in self.streaming_content:  # type: ignore[union-attr]
-                yield part
+            async for chunk in self.streaming_content:  # type: ignore[union-attr]
+                yield chunk
         elif self._iterator is self._body:  # type: ignore[attr-defined]
             while True:
-                part = self._body.read_now()
-                if part is None:
-                    part = await asyncio.to_thread(self._body.read)
-                if not part:
+                chunk = self._body.read_now()
+                if chunk is None:
+                    chunk = await asyncio.to_thread(self._body.read)
+                if not chunk:
                     return
-                yield part
+                yield chunk
         else:
             iterator: Iterator[bytes] = iter(self.streaming_content)  # type: ignore[arg-type]
-            while (part := await asyncio.to_thread(next, iterator, None)) is not None:
-                yield part
+            while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
+                yield chunk
 
 
 class _FileToStream:
-    """A file as servers' file wrappers take it: those that know how send its descriptor, the others read."""
+    """A file object for `wsgi.file_wrapper`: servers use its descriptor or read it."""
 
     def __init__(self, body: _core.Body, number: int) -> None:
         self._body = body
@@ -127,9 +127,9 @@ class _FileToStream:
     def read(self, size: int = -1) -> bytes:
         if size is None or size < 0:
             return self._rest + b"".join(self._body)
-        piece = self._rest or self._body.read()
-        self._rest = piece[size:]
-        return piece[:size]
+        chunk = self._rest or self._body.read()
+        self._rest = chunk[size:]
+        return chunk[:size]
 
     def close(self) -> None:
         self._body.close()

@@ -1,4 +1,4 @@
-"""The storage of private files: what a model's field is given."""
+"""The storage of private files, for model fields."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from django.utils.deconstruct import deconstructible
 from django.utils.functional import cached_property
 
 from private_media import _core, conf
-from private_media.roots import RootHandle
+from private_media.root_handle import RootHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-#: The stem of a file whose own has nothing usable; the core's word for it, too.
+#: The stem of a file whose own stem has no valid character, as in the core.
 _UNNAMED = "file"
-#: What every common file system takes as one name, in bytes.
+#: Longest name, in bytes, on common file systems.
 _MAX_SEGMENT = 255
 _SETTINGS = {
     "PRIVATE_MEDIA_ROOT": ("base_location", "location"),
@@ -35,23 +35,22 @@ _SETTINGS = {
 
 @deconstructible(path="private_media.storages.PrivateMediaStorage")
 class PrivateMediaStorage(FileSystemStorage):
-    """Files below PRIVATE_MEDIA_ROOT, under PRIVATE_MEDIA_URL.
+    """Stores files below PRIVATE_MEDIA_ROOT and returns URLs below PRIVATE_MEDIA_URL.
 
-    It is a FileSystemStorage with another way to the disk: a save is whole or nothing, and nothing is reached that is
-    not beneath the root, wherever links lead. Names are those of private files: none of a path's segments begins with
-    a dot.
+    A FileSystemStorage with atomic saves that never reaches outside its root, even through links. No segment of a name may
+    begin with a dot.
     """
 
-    # Django's own attributes, which its stubs do not tell of.
+    # Attributes of FileSystemStorage that its stubs lack.
     _location: Any
     _base_url: str | None
 
     def __init__(
         self, location: Any = None, base_url: str | None = None, *, durable: bool = True, **kwargs: Any
     ) -> None:
-        """Take what FileSystemStorage takes; without a location or a URL the settings say them.
+        """Take the arguments of FileSystemStorage; `location` and `base_url` default to the settings.
 
-        With `durable=False` saves and deletes do not wait for the disk: a power cut may undo the last ones.
+        With `durable=False`, saves and deletes do not wait for the disk: a power cut may undo the last ones.
         """
         super().__init__(location, base_url, **kwargs)
         self._durable = durable
@@ -59,17 +58,17 @@ class PrivateMediaStorage(FileSystemStorage):
 
     @cached_property
     def base_location(self) -> str:
-        """The root as it was given."""
+        """The root, as configured."""
         return conf.root() if self._location is None else os.fspath(self._location)
 
     @cached_property
     def location(self) -> str:
-        """The root's full path."""
+        """The full path of the root."""
         return os.path.abspath(self.base_location)  # noqa: PTH100 (links stay as they are)
 
     @cached_property
     def base_url(self) -> str:
-        """The URL below which the files are."""
+        """The URL prefix of the files."""
         if self._base_url is None:
             return conf.url()
         return self._base_url if self._base_url.endswith("/") else self._base_url + "/"
@@ -80,15 +79,15 @@ class PrivateMediaStorage(FileSystemStorage):
             self.__dict__.pop(name, None)
 
     def get_valid_name(self, name: str) -> str:
-        """Return the name that an upload of this name gets: Django's, without what would hide it."""
+        """Return the name for an upload: Django's, without leading dots."""
         valid = super().get_valid_name(name)
         if valid.startswith(".") and not name.strip().startswith("."):
-            # Django dropped every character of the stem, as in "😀.txt"; the extension stays one.
+            # Django removed the whole stem, as in "😀.txt"; keep the extension.
             valid = _UNNAMED + valid
         return _core.safe_name(valid)
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is a file that can be opened, or a folder that can be listed."""
+        """Return whether open() finds a file, or listdir() a folder."""
         try:
             self._stat(name)
         except (OSError, ValueError):
@@ -96,7 +95,7 @@ class PrivateMediaStorage(FileSystemStorage):
         return True
 
     def delete(self, name: str) -> None:
-        """Delete a file, or a folder that is empty; what is not there is deleted already."""
+        """Delete a file or an empty folder, if it exists."""
         relative = self._relative(name) if name else ""
         if not relative:
             msg = "The name must be given to delete()."
@@ -105,7 +104,7 @@ class PrivateMediaStorage(FileSystemStorage):
             self._open_root().remove(relative)
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        """List the folders and the files that could be served of a folder."""
+        """Return the names of a folder's servable folders and files."""
         entries = self._open_root().list(self._existing(path) or None)
         folders = [name for name, is_folder in entries if is_folder]
         return folders, [name for name, is_folder in entries if not is_folder]
@@ -115,23 +114,23 @@ class PrivateMediaStorage(FileSystemStorage):
         return self._stat(name)[1]
 
     def get_accessed_time(self, name: str) -> datetime:
-        """Return the time of the last reading."""
+        """Return the time of the last access."""
         return self._datetime(self._stat(name)[2])
 
     def get_created_time(self, name: str) -> datetime:
-        """Return the time of the last change of the file's own record, as Django's storage does."""
+        """Return the ctime, as FileSystemStorage does."""
         return self._datetime(self._stat(name)[4])
 
     def get_modified_time(self, name: str) -> datetime:
-        """Return the time of the last change of its content."""
+        """Return the time of the last change of the content."""
         return self._datetime(self._stat(name)[3])
 
     def _datetime(self, timestamp: float) -> datetime:
         return cast("datetime", super()._datetime_from_timestamp(timestamp))  # type: ignore[misc]
 
     def _open(self, name: str, mode: str = "rb") -> File[Any]:
-        makes = any(kind in mode for kind in "wax")
-        path = self._media_path(name) if makes else self._existing(name)
+        may_create = any(kind in mode for kind in "wax")
+        path = self._media_path(name) if may_create else self._existing(name)
         if not path:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.location)
         descriptor = self._open_root().open(path, mode)
@@ -140,13 +139,13 @@ class PrivateMediaStorage(FileSystemStorage):
         return opened
 
     def _save(self, name: str, content: File[Any]) -> str:
-        return self.keep(name, _pieces(content), replace=self._replaces())
+        return self._store(name, _chunks(content), replace=self._replaces())
 
-    def keep(self, name: str, pieces: Iterator[bytes], *, replace: bool = False) -> str:
-        """Store pieces of bytes, and give the name really used: another one where the name is taken."""
+    def _store(self, name: str, chunks: Iterator[bytes], *, replace: bool = False) -> str:
+        """Store chunks of bytes. Returns the name used: another one if the given name was taken."""
         path = self._media_path(name)
         try:
-            return self._open_root(make=True).save(path, pieces, replace=replace)
+            return self._open_root(create=True).save(path, chunks, replace=replace)
         except NotADirectoryError as error:
             folder = Path(self.path(name)).parent
             if folder.exists():
@@ -155,24 +154,24 @@ class PrivateMediaStorage(FileSystemStorage):
             raise NotADirectoryError(error.errno, error.strerror, str(folder)) from error
 
     def _replaces(self) -> bool:
-        # Before Django 5.1, and until 6.0, a subclass says so by its flags.
+        # Before Django 6.0, a subclass may set OS_OPEN_FLAGS.
         flags = getattr(self, "OS_OPEN_FLAGS", os.O_EXCL)
         return bool(getattr(self, "_allow_overwrite", False)) or not flags & os.O_EXCL
 
     def _stat(self, name: str) -> tuple[bool, int, float, float, float]:
         return self._open_root().stat(self._relative(name))
 
-    def _open_root(self, *, make: bool = False) -> _core.Root:
+    def _open_root(self, *, create: bool = False) -> _core.Root:
         modes = self.file_permissions_mode, self.directory_permissions_mode
         try:
             return self._root.at(self.location, *modes, durable=self._durable)
         except FileNotFoundError:
-            if not make:
+            if not create:
                 raise
-        self._make_root()
+        self._create_root()
         return self._root.at(self.location, *modes, durable=self._durable)
 
-    def _make_root(self) -> None:
+    def _create_root(self) -> None:
         location = Path(self.location)
         location.mkdir(parents=True, exist_ok=True)
         mode = self.directory_permissions_mode
@@ -180,18 +179,18 @@ class PrivateMediaStorage(FileSystemStorage):
             location.chmod(mode)
 
     def _relative(self, name: str) -> str:
-        """Return the name below the root; the root itself is an empty one."""
+        """Return the name relative to the root. The root itself is the empty name."""
         if "\0" in os.fspath(name):
             msg = "embedded null byte"
             raise ValueError(msg)
-        # safe_join takes a full path, too, if it is below the root.
+        # Django's path() also accepts a full path below the root.
         relative = os.path.relpath(self.path(name), self.location)
-        # A name that no file system has is an error of Python's own.
+        # Raises for names that no file system can hold.
         os.fsencode(relative)
         return "" if relative == os.curdir else relative
 
     def _media_path(self, name: str) -> str:
-        """Return the path that is stored under a name; refuses names that no private file can have."""
+        """Return the path to store a name at. Raises SuspiciousFileOperation for names that no private file can have."""
         relative = self._relative(name)
         try:
             return _core.media_path(relative)
@@ -203,7 +202,7 @@ class PrivateMediaStorage(FileSystemStorage):
             raise SuspiciousFileOperation(msg) from error
 
     def _refuse_long_segments(self, relative: str) -> None:
-        """Raise what the file system would raise at the first segment that is too long for it."""
+        """Raise the file system's error if a segment is too long for it."""
         path = Path(self.location)
         for segment in Path(relative).parts:
             path /= segment
@@ -211,16 +210,16 @@ class PrivateMediaStorage(FileSystemStorage):
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
 
     def _existing(self, name: str) -> str:
-        """Return the path that is read under a name. What no private file can be called is not there."""
+        """Return the path to read a name from. Raises FileNotFoundError for names that are not valid for a private file."""
         relative = self._relative(name)
         try:
             return _core.media_path(relative) if relative else ""
         except (_core.IllegalPath, UnicodeEncodeError):
-            # This raises what the operating system says of the name, such as that it is too long.
+            # Raises the operating system's error, e.g. for a name that is too long.
             self._open_root().stat(relative)
             raise
 
 
-def _pieces(content: File[Any]) -> Iterator[bytes]:
+def _chunks(content: File[Any]) -> Iterator[bytes]:
     for chunk in content.chunks():
         yield chunk.encode() if isinstance(chunk, str) else bytes(chunk)

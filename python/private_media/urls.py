@@ -1,4 +1,4 @@
-"""The URL pattern of private files, which carries PRIVATE_MEDIA_URL itself: include it at an empty prefix."""
+"""The URL pattern of private files. It contains PRIVATE_MEDIA_URL: include it at the empty prefix."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ logger = logging.getLogger("private_media")
 
 def _patterns() -> list[URLPattern]:
     try:
-        # Without a URL the pattern would answer for the whole site.
+        # Without a URL the pattern would match the whole site.
         conf.url()
         prefix = conf.url_prefix()
     except ImproperlyConfigured as error:
-        # The other URLs of the site go on to work, and so does `manage.py check`, which reports it.
+        # The site's other URLs still work, and `manage.py check` reports the error.
         logger.error("private files are not served: %s", error)  # noqa: TRY400 (the message is enough)
         return []
     return [re_path(rf"^{re.escape(prefix)}(?P<path>.*)$", serve_private_file)]
@@ -33,7 +33,7 @@ urlpatterns = _patterns()
 
 
 @receiver(setting_changed)
-def _follow(setting: str, **_: Any) -> None:
+def _rebuild(setting: str, **_: Any) -> None:
     if setting == "PRIVATE_MEDIA_URL":
         urlpatterns[:] = _patterns()
         clear_url_caches()

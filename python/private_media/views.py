@@ -1,4 +1,4 @@
-"""The whole story of a request: what is asked for, may they, and then the server's answer."""
+"""The view of private files: it validates the path, asks the permission class, and lets the server respond."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def get_class(import_path: str | None = None) -> type[Any]:
 
 
 def make_server() -> Any:
-    """Construct what PRIVATE_MEDIA_SERVER names. Raises ImproperlyConfigured if it cannot serve."""
+    """Construct the server of PRIVATE_MEDIA_SERVER. Raises ImproperlyConfigured if it is unusable."""
     name, setting = "PRIVATE_MEDIA_SERVER", conf.server()
     made = _construct(name, setting)
     _require_method(name, setting[0], getattr(made, "serve", None), "serve(request, path=path)")
     if isinstance(made, DefaultServer):
         try:
-            # Refuses, for example, an unknown encoding now and not at the first request.
+            # Detects e.g. an unknown encoding before the first request.
             made.make_delivery(made.location())
         except ImproperlyConfigured:
             raise
@@ -61,7 +61,7 @@ def make_server() -> Any:
 
 
 def make_permissions() -> Any:
-    """Construct what PRIVATE_MEDIA_PERMISSIONS names. Raises ImproperlyConfigured if it cannot decide."""
+    """Construct the permissions of PRIVATE_MEDIA_PERMISSIONS. Raises ImproperlyConfigured if they are unusable."""
     name, setting = "PRIVATE_MEDIA_PERMISSIONS", conf.permissions()
     made = _construct(name, setting)
     hook = getattr(made, "has_read_permission", None)
@@ -83,21 +83,21 @@ def _construct(name: str, setting: tuple[str, dict[str, Any]]) -> Any:
 def _unusable(name: str, setting: tuple[str, dict[str, Any]], error: Exception) -> conf.InvalidSetting:
     path, options = setting
     where = f"{name}_OPTIONS {conf.shown(options)}" if options else f"{name} {path!r}"
-    # The message of the other types, such as KeyError, says little without the type.
+    # Messages of other types, such as KeyError, are unclear without the type.
     what = str(error) if isinstance(error, (TypeError, ValueError)) else f"{type(error).__name__}: {error}"
     return conf.InvalidSetting(f"{where}: {what}", f"{name}_OPTIONS are the keyword arguments of {path}")
 
 
 def _require_method(name: str, path: str, found: Any, call: str) -> None:
-    """Check that a method is there, and can be called as it will be."""
+    """Check that a method exists and accepts the call."""
     method = call.partition("(")[0]
     if not callable(found):
         problem = f"{name} {path!r} has no method {method}"
-        raise conf.InvalidSetting(problem, f"name a class with a method that is called as {call}")
+        raise conf.InvalidSetting(problem, f"use a class with the method {call}")
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):
-        # Not every callable tells, such as one written in C.
+        # Some callables have no signature, e.g. those written in C.
         return
     try:
         if "path=" in call:
@@ -105,16 +105,16 @@ def _require_method(name: str, path: str, found: Any, call: str) -> None:
         else:
             signature.bind(None, "")
     except TypeError as error:
-        problem = f"{name} {path!r}: its method {method}{signature} cannot be called as {call}: {error}"
+        problem = f"{name} {path!r}: {method}{signature} cannot be called as {call}: {error}"
         fix = f"define it as def {method}(self, request, path)"
         raise conf.InvalidSetting(problem, fix) from error
 
 
-class _FromSettings(LazyObject):  # type: ignore[type-arg]
-    """An object of the class that the settings name, made when it is first needed."""
+class _LazyInstance(LazyObject):  # type: ignore[type-arg]
+    """An instance of the class that a setting names, constructed on first use."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
-        # LazyObject hands on what is set, but for what is its own.
+        # LazyObject forwards other assignments to its value.
         self.__dict__["_make"] = make
         super().__init__()
 
@@ -122,19 +122,19 @@ class _FromSettings(LazyObject):  # type: ignore[type-arg]
         self._wrapped = self.__dict__["_make"]()
 
 
-#: How the bytes leave.
-server: Any = _FromSettings(make_server)
-#: Who may read.
-permissions: Any = _FromSettings(make_permissions)
+#: The instance for PRIVATE_MEDIA_SERVER.
+server: Any = _LazyInstance(make_server)
+#: The instance for PRIVATE_MEDIA_PERMISSIONS.
+permissions: Any = _LazyInstance(make_permissions)
 
 
 def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
-    """Answer a request for a private file.
+    """Respond to a request for a private file.
 
-    The permission is asked before anybody looks whether there is such a file, so that its answer does not tell.
+    The permission is checked before the file's existence, so a denial does not reveal whether the file exists.
     """
     if request.method not in _METHODS:
-        # It is as private as the file itself; what is raised below is Django's to answer.
+        # Shared caches must not store this; Django responds to the exceptions below.
         return HttpResponseNotAllowed(_METHODS, headers={"Cache-Control": "private, no-cache"})
     try:
         path = _core.media_path(path)
@@ -143,38 +143,38 @@ def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
     if not may_read(request, path):
         logger.info("denied: %s", path)
         if settings.DEBUG:
-            msg = f"{path}: the permission denies it"
+            msg = f"{path}: permission denied"
             raise PermissionDenied(msg)
-        msg = "there is no such file"
+        msg = "no such file"
         raise Http404(msg)
     response: HttpResponseBase = server.serve(request, path=path)
     return response
 
 
-# The permission decides, for strangers too; LoginRequiredMiddleware (Django 5.1) would redirect before it is asked.
+# LoginRequiredMiddleware (Django 5.1) would redirect anonymous users before the permission class decides.
 serve_private_file.login_required = False  # type: ignore[attr-defined]
 
 
 def may_read(request: HttpRequest, path: str) -> bool:
-    """Ask the permission class, which may answer sync or async."""
-    asked = permissions.has_read_permission(request, path)
-    # Most answer so, and a look for what can be awaited costs more than the answer.
-    if asked is True or asked is False:
-        return asked
-    if inspect.isawaitable(asked):
-        # An object that is to be awaited is true, and no answer.
-        asked = async_to_sync(_wait_for)(asked)
-    return bool(asked)
+    """Call the permission class, whose method may be sync or async."""
+    decision = permissions.has_read_permission(request, path)
+    # The common case: inspect.isawaitable() is slow.
+    if decision is True or decision is False:
+        return decision
+    if inspect.isawaitable(decision):
+        # bool() of a coroutine would be True.
+        decision = async_to_sync(_await)(decision)
+    return bool(decision)
 
 
-async def _wait_for(answer: Any) -> Any:
-    return await answer
+async def _await(decision: Any) -> Any:
+    return await decision
 
 
 @receiver(setting_changed)
-def _forget(setting: str, **_: Any) -> None:
+def _reset(setting: str, **_: Any) -> None:
     if setting.startswith("PRIVATE_MEDIA_"):
         for lazy in (server, permissions):
-            # A test may have put something of its own in place.
-            if isinstance(lazy, _FromSettings):
+            # A test may have replaced it.
+            if isinstance(lazy, _LazyInstance):
                 lazy._wrapped = empty  # noqa: SLF001 (it is ours)

@@ -1,4 +1,4 @@
-"""What the tests share: a root of their own, users, and ways to ask."""
+"""Shared fixtures: a private root for each test, and users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-# No example has a time limit: a busy machine may take any time for it.
+# Examples have no time limit, for busy machines.
 hypothesis_settings.register_profile(
     "any-machine",
     deadline=None,

@@ -1,4 +1,4 @@
-"""The test project as it runs behind a front server; what is special about it is in the environment."""
+"""Settings of the test project behind a front server, overridden by the environment."""
 
 import json
 import os

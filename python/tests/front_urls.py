@@ -1,4 +1,4 @@
-"""The test project's URLs, and an application that says of itself what it likes."""
+"""The test project's URLs, and a view that sends forged headers."""
 
 from django.http import HttpResponse, JsonResponse
 from django.urls import include, path

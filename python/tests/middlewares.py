@@ -1,4 +1,4 @@
-"""Middleware as projects write it, each deciding in another way who may go on."""
+"""Middleware as projects write it; each denies or changes users in a different way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RefusesBefore(MiddlewareMixin):
 
 
 class RefusesInView(MiddlewareMixin):
-    """Only for the view of private files, which it knows in each way that there is."""
+    """Denies only the view of private files, which it recognizes in every possible way."""
 
     def process_view(self, request, view, arguments, keywords):
         match = request.resolver_match
@@ -36,7 +36,7 @@ class RefusesAfter:
 
 
 class ChangesPages(MiddlewareMixin):
-    """As django-hijack and toolbars do."""
+    """Changes HTML pages, as django-hijack and toolbars do."""
 
     def process_response(self, request, response):
         if response["Content-Type"].startswith("text/html"):
@@ -51,7 +51,7 @@ class ForgetsTheUser(MiddlewareMixin):
 
 
 class ActsAsBob(MiddlewareMixin):
-    """Lets carol, who is staff, be bob."""
+    """Lets carol, who is staff, act as bob."""
 
     def process_request(self, request):
         if request.user.username == "carol":
@@ -73,8 +73,8 @@ class SignsInAlice(MiddlewareMixin):
         )
 
 
-class KeepsFolder(MiddlewareMixin):
-    """Decides by the path."""
+class DeniesFolder(MiddlewareMixin):
+    """Denies by the path."""
 
     def process_request(self, request):
         return HttpResponseForbidden() if request.path.startswith("/private/secret/") else None

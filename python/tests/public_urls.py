@@ -1,4 +1,4 @@
-"""What nobody should write: the private files, to everybody."""
+"""A mistake: URL patterns that publish the private files."""
 
 from django.urls import include, re_path
 from django.views.static import serve

@@ -1,4 +1,4 @@
-"""Permission classes as projects have them."""
+"""Permission classes, servers and middleware as projects write them."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
@@ -139,5 +139,5 @@ class NamesItFile:
 
 
 def passes(get_response):
-    """A middleware that a project wrote itself."""
+    """A middleware of the project."""
     return get_response

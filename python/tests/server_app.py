@@ -1,4 +1,4 @@
-"""The test project as real servers run it; its root is in the environment."""
+"""The test project for real servers; its root is set by the environment."""
 
 import os
 

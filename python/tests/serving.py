@@ -1,4 +1,4 @@
-"""Starts the test project under real servers, and looks at their processes."""
+"""Runs the test project in real servers, and inspects their processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIB = 1 << 20
-#: The arguments of each server, with the address that it listens on.
+#: The arguments of each server.
 SERVERS = {
     "uvicorn": "uvicorn --port={port} --lifespan=off --log-level=error server_app:asgi",
     "hypercorn": "hypercorn --bind=127.0.0.1:{port} --log-level=error server_app:asgi",
@@ -29,7 +29,7 @@ SERVERS = {
 
 @contextlib.contextmanager
 def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
-    """Run a server over a root that everybody may read; gives its port and its process id."""
+    """Run a server that permits every request; yields its port and its process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,7 +72,7 @@ def is_listening(port: int) -> bool:
 
 
 def request(port: int, path: str, receive_buffer: int | None = None) -> socket.socket:
-    """Ask for a path, and leave the answer to be read."""
+    """Send a request, and return the socket to read the response from."""
     client = socket.socket()
     if receive_buffer:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -88,7 +88,7 @@ def get(port: int, path: str) -> bytes:
 
 
 def processes(pid: int) -> list[int]:
-    """Give a process and all below it."""
+    """Return a process and its descendants."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -98,7 +98,7 @@ def processes(pid: int) -> list[int]:
 
 
 def peak_memory(pid: int) -> int:
-    """Give the most memory that each of the processes ever took, added up, in bytes."""
+    """Return the sum of the processes' peak memory, in bytes."""
     status = [Path(f"/proc/{each}/status").read_text() for each in processes(pid)]
     return sum(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) << 10
 
@@ -110,7 +110,7 @@ def bytes_read(pid: int) -> int:
 
 
 def opened(pid: int, name: str) -> int:
-    """Count the file descriptors of a file of this name."""
+    """Count the open file descriptors of a file name."""
     count = 0
     for each in processes(pid):
         for descriptor in Path(f"/proc/{each}/fd").iterdir():

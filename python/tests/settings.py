@@ -1,4 +1,4 @@
-"""A project with private media, as small as it can be."""
+"""Settings of a minimal project with private media."""
 
 SECRET_KEY = "not a secret: it is for tests"
 DEBUG = False
@@ -39,4 +39,4 @@ TEMPLATES = [
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 
 PRIVATE_MEDIA_URL = "/private/"
-PRIVATE_MEDIA_ROOT = "private"  # each test has a root of its own
+PRIVATE_MEDIA_ROOT = "private"  # replaced by each test

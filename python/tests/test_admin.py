@@ -24,7 +24,7 @@ def car(users):
 
 
 @pytest.mark.parametrize("who", ["root", "carol"])
-def test_links_and_previews(client, users, car, who):
+def test_the_admin_shows_links_and_previews(client, users, car, who):
     users["carol"].user_permissions.add(Permission.objects.get(codename="view_car"))
     client.force_login(users[who])
     page = client.get(reverse("admin:garage_car_change", args=[car.pk])).content.decode()
@@ -36,7 +36,7 @@ def test_links_and_previews(client, users, car, who):
     assert b"".join(client.get(url)) == PIXEL
 
 
-def test_an_upload_in_the_admin(client, users, root):
+def test_the_admin_uploads_a_private_file(client, users, root):
     client.force_login(users["root"])
     photo = ContentFile(PIXEL, "a photo.png")
     response = client.post(reverse("admin:garage_car_add"), {"owner": users["bob"].pk, "photo": photo})
@@ -46,7 +46,7 @@ def test_an_upload_in_the_admin(client, users, root):
     assert 'src="/private/' not in page
 
 
-def test_names_are_escaped(client, users, car, put):
+def test_the_admin_escapes_file_names(client, users, car, put):
     put("cars/<b>.png", PIXEL)
     Car.objects.update(photo="cars/<b>.png")
     users["carol"].user_permissions.add(Permission.objects.get(codename="view_car"))

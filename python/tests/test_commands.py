@@ -37,7 +37,7 @@ def run(*arguments):
         ("root", "../secret", 1, "denied: "),
     ],
 )
-def test_check(settings, users, put, user, path, code, says):
+def test_check_prints_the_decision_and_its_reason(settings, users, put, user, path, code, says):
     settings.PRIVATE_MEDIA_PERMISSIONS = "private_media.permissions.GrantPermissions"
     settings.PRIVATE_MEDIA_PERMISSIONS_OPTIONS = {"grants": {"cars/{owner}/{*file}": ["owner", "staff"]}}
     put(f"cars/{users['alice'].pk}/a.jpg")
@@ -46,19 +46,19 @@ def test_check(settings, users, put, user, path, code, says):
     assert got[1].startswith(says), got
 
 
-def test_check_of_a_project_s_own_class(settings, users):
+def test_check_uses_the_projects_own_class(settings, users):
     for rule, code, says in [
         ("Everyone", 0, "allowed: by rules.Everyone"),
         ("AsyncNobody", 1, "denied: by rules.AsyncNobody"),
         ("AsyncOwner", 0, "allowed: by rules.AsyncOwner"),
-        ("RaisesHttp404", 1, "denied: the permission raises Http404"),
+        ("RaisesHttp404", 1, "denied: the permission class raises Http404"),
     ]:
         settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
         got = run("check", "alice", f"{users['alice'].pk}/a.jpg")
         assert (got[0], got[1].strip()) == (code, says)
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.Everyone"
-    assert "there is no such file" in run("check", "alice", "a.jpg")[2]
-    with pytest.raises(CommandError, match="there is none of that name"):
+    assert "the file does not exist" in run("check", "alice", "a.jpg")[2]
+    with pytest.raises(CommandError, match="unknown user"):
         run("check", "nobody", "a.jpg")
 
 
@@ -71,7 +71,7 @@ def media(settings):
 
 @pytest.fixture
 def garage(users, media, root):
-    """Files in each state that there is."""
+    """One file in each state."""
     for name, public, private in [
         ("cars/1/one.jpg", b"one", None),
         ("cars/1/empty.jpg", b"", None),
@@ -93,34 +93,34 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_dry_run_says_all_and_changes_nothing(garage, media, root):
+def test_a_dry_run_reports_and_changes_nothing(garage, media, root):
     before = files(media), files(root)
-    with pytest.raises(CommandError, match="two different files"):
+    with pytest.raises(CommandError, match="different files have the same name"):
         run("relocate", "garage.Car.photo", "garage.Car.papers")
     assert (files(media), files(root)) == before
     Car.objects.filter(photo__contains="differ").delete()
     code, out, err = run("relocate", "garage.Car.photo", "garage.Car.papers")
     assert code == 0
     assert out.startswith("3 files of 7 bytes would be moved")
-    assert "1 were there already, 2 need a look" in out
-    assert "Say --apply" in out
-    assert "cars/3/missing.jpg: nowhere" in err
-    assert "cars/.hidden/x.jpg: no name that could be served" in err
+    assert "1 were already moved, 2 have problems" in out
+    assert "Use --apply" in out
+    assert "cars/3/missing.jpg: missing" in err
+    assert "cars/.hidden/x.jpg: not a valid name of a private file" in err
 
 
-def test_relocating(garage, media, root):
+def test_relocate_moves_files(garage, media, root):
     names = list(Car.objects.values_list("pk", "photo", "papers"))
     (media / "empty").mkdir()
     os.utime(media / "cars/1/one.jpg", (1_000_000_000, 1_000_000_000))
     for _ in range(2):
-        with pytest.raises(CommandError, match="two different files"):
+        with pytest.raises(CommandError, match="different files have the same name"):
             run("relocate", "garage.Car.photo", "garage.Car.papers", "--apply")
         assert files(media) == {
             "cars/3/differ.jpg": b"this",
             "cars/.hidden/x.jpg": b"x",
             "other.jpg": b"of no field",
         }
-        # What they were the last files of is gone, and what somebody else made is not.
+        # Folders that became empty are gone; other entries are not.
         folders = {path.name for path in media.rglob("*") if path.is_dir()}
         assert folders == {"cars", "3", ".hidden", "empty"}
         assert files(root) == {
@@ -134,7 +134,7 @@ def test_relocating(garage, media, root):
     assert list(Car.objects.values_list("pk", "photo", "papers")) == names
 
 
-def test_the_public_root_itself_stays(users, media, root):
+def test_relocate_leaves_the_public_root(users, media, root):
     (media / "a/b").mkdir(parents=True)
     (media / "a/b/c.jpg").write_bytes(b"c")
     Car.objects.create(owner=users["alice"], photo="a/b/c.jpg")
@@ -146,7 +146,7 @@ def test_the_public_root_itself_stays(users, media, root):
 
 
 class NamedFolder:
-    """A path of another library."""
+    """A path type of another library."""
 
     def __init__(self, path):
         self._path = path
@@ -156,7 +156,7 @@ class NamedFolder:
 
 
 @pytest.mark.parametrize("form", ["str", "Path", "relative", "relative Path", "slash", "PathLike", "link"])
-def test_the_public_root_may_be_written_in_each_way(
+def test_relocate_accepts_any_path_type_for_the_public_root(
     settings, users, media, root, tmp_path, monkeypatch, form
 ):
     monkeypatch.chdir(tmp_path)
@@ -181,21 +181,21 @@ def test_the_public_root_may_be_written_in_each_way(
 
 
 @pytest.mark.parametrize("value", ["", None, 7, b"media", "no/such/folder", __file__])
-def test_a_public_root_that_is_none(settings, users, value):
+def test_relocate_rejects_an_unusable_public_root(settings, users, value):
     settings.MEDIA_ROOT = value
     with pytest.raises(CommandError, match="MEDIA_ROOT"):
         run("relocate", "garage.Car.photo")
 
 
-def test_what_is_copied_wrongly_is_not_deleted(garage, media, monkeypatch):
+def test_a_failed_copy_deletes_nothing(garage, media, monkeypatch):
     before = files(media)
-    monkeypatch.setattr(relocation, "_are_same", lambda *_: False)
+    monkeypatch.setattr(relocation, "_are_equal", lambda *_: False)
     with pytest.raises(CommandError):
         run("relocate", "garage.Car.photo", "--apply")
     assert files(media) == before
 
 
-def test_links_out_of_the_public_root_are_not_followed(users, media, root, tmp_path):
+def test_relocate_follows_no_link_out_of_the_public_root(users, media, root, tmp_path):
     (tmp_path / "secret").write_text("secret")
     (media / "link.jpg").symlink_to(tmp_path / "secret")
     Car.objects.create(owner=users["alice"], photo="link.jpg")
@@ -206,9 +206,7 @@ def test_links_out_of_the_public_root_are_not_followed(users, media, root, tmp_p
 
 @pytest.mark.parametrize("apply", [(), ("--apply",)])
 @pytest.mark.parametrize("taken", ["cars/7/a.jpg/other.jpg", "cars/7"])
-def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
-    users, media, root, put, taken, apply
-):
+def test_a_file_stays_public_if_a_private_entry_blocks_its_name(users, media, root, put, taken, apply):
     (media / "cars/7").mkdir(parents=True)
     (media / "cars/7/a.jpg").write_bytes(b"public")
     put(taken)
@@ -216,7 +214,7 @@ def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
     Car.objects.create(owner=users["alice"], photo="cars/7/a.jpg")
     _, out, err = run("relocate", "garage.Car.photo", *apply)
     assert out.startswith("0 files of 0 bytes")
-    assert "1 need a look" in out
+    assert "1 have problems" in out
     assert "cars/7/a.jpg: a private folder has this name" in err
     assert files(media) == {"cars/7/a.jpg": b"public"}
     assert files(root) == before
@@ -224,15 +222,15 @@ def test_a_name_that_a_private_folder_has_or_a_private_file_blocks_stays_public(
 
 @pytest.mark.parametrize(
     ("field", "problem"),
-    [("garage.Car.owner", "no file field"), ("garage.Car.nothing", "no field"), ("nothing", "no field"),
-     ("a.b.c", "no field")],
+    [("garage.Car.owner", "not a file field"), ("garage.Car.nothing", "unknown field"), ("nothing", "unknown field"),
+     ("a.b.c", "unknown field")],
 )  # fmt: skip
-def test_fields_that_are_none(field, problem):
+def test_relocate_rejects_other_fields(field, problem):
     with pytest.raises(CommandError, match=problem):
         run("relocate", field)
 
 
-def test_killed_in_the_middle_it_goes_on(tmp_path):
+def test_a_killed_relocation_can_be_continued(tmp_path):
     """The kernel kills the command after a given CPU time, however busy the machine is."""
     count = 400
     media, private, database = tmp_path / "media", tmp_path / "p", tmp_path / "db.sqlite3"
@@ -273,7 +271,7 @@ signal.setitimer(signal.ITIMER_PROF, %f)
     for seconds in (0.02, 0.05, 0.1):
         process = python(kill % seconds + move, stdout=subprocess.DEVNULL)
         kills += process.wait() == -signal.SIGPROF
-        # Each file is whole in one of the two places.
+        # Each file is complete in at least one of the two roots.
         public, moved = (
             files(media),
             {n: c for n, c in files(private).items() if n in whole} if private.exists() else {},
@@ -284,6 +282,6 @@ signal.setitimer(signal.ITIMER_PROF, %f)
     assert kills
     assert partial
     process = python(move, stdout=subprocess.PIPE)
-    assert "0 need a look" in process.communicate()[0]
+    assert "0 have problems" in process.communicate()[0]
     assert files(media) == {}
     assert files(private) == whole

@@ -1,4 +1,4 @@
-"""What docs/how-to/coming-from.md writes: the projects after its diffs, and every name of ours in it."""
+"""The documentation's examples and names: docs/how-to/coming-from.md and docs/reference/django.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECTIONS = ["django-private-storage", "django-sendfile2", "django-downloadview"]
 
 
 def files_after(section):
-    """Apply the diff to nothing: what stands there afterwards, by file."""
+    """Return the lines that a section's diff adds, by file."""
     diff = PAGE.partition(f"\n## {section}\n")[2].partition("```diff\n")[2].partition("\n```")[0]
     files = {}
     for line in diff.splitlines():
@@ -33,7 +33,7 @@ def files_after(section):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_projects_after_the_diffs_pass_the_checks(settings, root, monkeypatch, section):
+def test_the_projects_pass_the_checks_after_the_diffs(settings, root, monkeypatch, section):
     files = files_after(section)
     modules = {}
     for name, text in files.items():
@@ -57,7 +57,7 @@ def test_the_projects_after_the_diffs_pass_the_checks(settings, root, monkeypatc
     assert check_private_media() == []
 
 
-def test_the_owner_of_the_diffs_may_read(rf, settings, users, monkeypatch):
+def test_the_permission_class_of_the_diffs_allows_the_owner(rf, settings, users, monkeypatch):
     import garage.models
 
     text = files_after("django-sendfile2")["cars/permissions.py"]
@@ -73,7 +73,7 @@ def test_the_owner_of_the_diffs_may_read(rf, settings, users, monkeypatch):
         assert may_read(request, "photos/a.jpg") is may
 
 
-def test_every_name_of_ours_is_one():
+def test_every_documented_name_exists():
     sources = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
     for name in set(re.findall(r"PRIVATE_MEDIA_[A-Z_]+", PAGE)):
         base = name.removesuffix("_OPTIONS")
@@ -88,6 +88,6 @@ def test_every_name_of_ours_is_one():
         assert f"## {title.replace('-', ' ')}" in text.replace("-", " ")
 
 
-def test_the_versions_that_are_named_are_tested():
+def test_the_documented_django_versions_are_tested():
     text = (Path(__file__).parents[2] / "docs" / "reference" / "django.md").read_text()
     assert f"{django.VERSION[0]}.{django.VERSION[1]}" in text

@@ -1,4 +1,4 @@
-"""Every call with every odd name has the same outcome as with FileSystemStorage, but for the deviations below."""
+"""Unusual names: each call has the same outcome as in FileSystemStorage, except for the deviations below."""
 
 from __future__ import annotations
 
@@ -78,24 +78,24 @@ CALLS = {
 }
 READS = ("open", "change", "size", "get_accessed_time", "get_created_time", "get_modified_time", "listdir")
 
-#: What is different on purpose: the call and the name, and what ours does.
+#: Intended deviations: the call and the name, and our outcome.
 DEVIATIONS = {
-    # A name that no URL has is not stored.
+    # Names that no URL can have are not stored.
     **{
         ("save", name): "SuspiciousFileOperation"
         for name in (
             "newline", "hidden", "missing hidden", "in a hidden folder", "reserved", "long path", "no UTF-8",
         )
     },
-    # A file of such a name is not there, even if another program stored it.
+    # Such names are not found, even if another program stored the file.
     **{(call, name): "FileNotFoundError" for call in READS for name in ("hidden", "in a hidden folder")},
     ("exists", "hidden"): False,
     ("exists", "in a hidden folder"): False,
     ("listdir", "empty"): (["cars", "empty"], []),
     ("listdir", "dot"): (["cars", "empty"], []),
-    # The root is not the application's to delete.
+    # The root cannot be deleted.
     ("delete", "dot"): "ValueError",
-    # An upload's name is not hidden, fits into a file system, and keeps its extension.
+    # An upload's name has no leading dot, is short enough for a file system, and keeps its extension.
     ("get_valid_name", "hidden"): "hidden",
     ("get_valid_name", "missing hidden"): "none",
     ("get_valid_name", "in a hidden folder"): "gitconfig",
@@ -119,7 +119,7 @@ def outcome(storage, call, name):
     try:
         return Outcome(CALLS[call](storage, name))
     except Exception as error:  # noqa: BLE001 (which one it is, is the question)
-        # Other messages are those of one version of Python or Django.
+        # Other messages depend on the version of Python or Django.
         message = str(error).replace(storage.location, "ROOT") if isinstance(error, OSError) else ""
         return Outcome(error=type(error).__name__, errno=getattr(error, "errno", None), message=message)
 
@@ -141,7 +141,7 @@ def storages(settings, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("call", CALLS)
-def test_an_outcome_is_that_of_django(storages, call, name):
+def test_each_call_has_the_same_outcome_as_in_django(storages, call, name):
     ours, djangos = (outcome(storage, call, NAMES[name]) for storage in storages)
     if (call, name) not in DEVIATIONS:
         assert ours == djangos
@@ -151,7 +151,7 @@ def test_an_outcome_is_that_of_django(storages, call, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_exists_is_true_where_open_works_and_for_folders(storages, name):
+def test_exists_is_true_for_files_that_open_and_for_folders(storages, name):
     ours, _ = storages
     exists, opened, listed = (outcome(ours, call, NAMES[name]) for call in ("exists", "open", "listdir"))
     if exists.error is None:

@@ -1,4 +1,4 @@
-"""The same requests to real servers: gunicorn, which has the kernel send whole files, and uvicorn."""
+"""Requests to real servers: gunicorn, which uses sendfile(2) for whole files, and uvicorn."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def ask(port, path, method="GET", **headers):
 
 
 def largest(pid):
-    """Give the most memory that the server and its workers ever took, in bytes."""
+    """Return the largest peak memory of the server and its workers, in bytes."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     status = [Path(f"/proc/{each}/status").read_text() for each in (pid, *children)]
     return max(int(re.search(r"VmHWM:\s+(\d+)", text)[1]) for text in status) << 10
 
 
-def test_the_protocol(server, put):
+def test_http_semantics(server, put):
     port, _ = server
     whole = os.urandom(3 * MIB + 7)
     put("cars/7/film.mp4", whole)
@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_the_file(server, root):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         connection.request("GET", "/private/large.bin", headers=headers)
         response = connection.getresponse()
-        # A slow reader: what it does not take must not be read for it.
+        # The client stops reading; the server must not buffer the rest.
         assert len(response.read(MIB)) == MIB
         time.sleep(0.3)
         assert largest(pid) - before < 16 * MIB

@@ -1,4 +1,4 @@
-"""What a request gets: the view, the permission, the server's plan."""
+"""Responses of the view, and the decisions of permission classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import rules
 from private_media import _core, permissions, servers, urls, views
 
 PHOTO = "/private/cars/7/photo.jpg"
-#: More than is sent at once.
+#: Larger than a response that is not a stream.
 LARGE = b"0123456789" * 10_000
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -47,7 +47,7 @@ def content(response) -> bytes:
     ],
 )
 @pytest.mark.parametrize("server", ["DefaultServer", "NginxXAccelRedirectServer", "ApacheXSendfileServer"])
-def test_paths(client, settings, root, put, everyone, server, path, status):
+def test_status_of_valid_and_invalid_paths(client, settings, root, put, everyone, server, path, status):
     settings.PRIVATE_MEDIA_SERVER = f"private_media.servers.{server}"
     put("cars/7/photo.jpg")
     put(".hidden")
@@ -68,7 +68,7 @@ def test_only_get_and_head(client, put, everyone, method):
 
 
 @pytest.mark.parametrize(("rule", "status"), [("Nobody", 404), ("RaisesPermissionDenied", 403)])
-def test_refusals_are_kept_nowhere_where_the_project_says_so(client, settings, rule, status):
+def test_denied_responses_are_not_cached_with_never_cache(client, settings, rule, status):
     settings.ROOT_URLCONF = "uncached_urls"
     settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
     response = client.get(PHOTO)
@@ -161,7 +161,7 @@ def test_headers_of_a_file(client, put, everyone):
         ("none", "application/octet-stream", "attachment", True),
     ],
 )
-def test_types_follow_from_names(client, put, everyone, name, kind, disposition, sandboxed):
+def test_content_types_follow_file_names(client, put, everyone, name, kind, disposition, sandboxed):
     put(name)
     response = client.get(f"/private/{name}")
     assert response["Content-Type"] == kind
@@ -169,7 +169,7 @@ def test_types_follow_from_names(client, put, everyone, name, kind, disposition,
     assert ("Content-Security-Policy" in response) == sandboxed
 
 
-def test_downloads(client, settings, put, everyone):
+def test_downloads_are_attachments(client, settings, put, everyone):
     put("cars/7/photo.jpg")
     for query in ("?download", "?download=1", "?x=%ff&download", '?x=a b"<é>&download'):
         assert client.get(PHOTO + query)["Content-Disposition"].startswith("attachment"), query
@@ -183,7 +183,7 @@ def test_downloads(client, settings, put, everyone):
 @pytest.mark.parametrize(
     "name", ["naïve café.jpg", "100% sure? #1 a+b.txt", "🚗.jpg", "q\"'<>.txt", "=?utf-8?q?x.txt"]
 )
-def test_any_name(client, settings, put, everyone, root, name):
+def test_any_file_name_is_served(client, settings, put, everyone, root, name):
     from urllib.parse import quote, unquote
 
     put(f"cars/{name}")
@@ -205,7 +205,7 @@ def test_any_name(client, settings, put, everyone, root, name):
         assert content(response) == b""
 
 
-def test_the_internal_url(client, settings, put, everyone):
+def test_nginx_gets_the_internal_url_or_the_full_path(client, settings, put, everyone):
     put("cars/7/my photo.jpg")
     settings.PRIVATE_MEDIA_SERVER = "private_media.servers.NginxXAccelRedirectServer"
     settings.PRIVATE_MEDIA_INTERNAL_URL = "/internal"
@@ -218,7 +218,7 @@ def test_the_internal_url(client, settings, put, everyone):
 
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("name", ["cars/7/photo.jpg", "cars/7/none.jpg"])
-def test_denied_and_missing(settings, put, debug, name):
+def test_denied_and_missing_files_look_the_same(settings, put, debug, name):
     put("cars/7/photo.jpg")
     settings.DEBUG = debug
     settings.PRIVATE_MEDIA_PERMISSIONS = "rules.Nobody"
@@ -229,7 +229,7 @@ def test_denied_and_missing(settings, put, debug, name):
 @pytest.mark.parametrize(
     ("rule", "raised"), [("RaisesHttp404", Http404), ("RaisesPermissionDenied", PermissionDenied)]
 )
-def test_a_permission_may_raise_itself(settings, rule, raised):
+def test_a_permission_class_may_raise(settings, rule, raised):
     settings.PRIVATE_MEDIA_PERMISSIONS = f"rules.{rule}"
     with pytest.raises(raised):
         views.serve_private_file(RequestFactory().get("/"), "a.jpg")
@@ -280,7 +280,7 @@ def test_options_are_keyword_arguments(client, settings, put):
         ("root", "elsewhere/a.jpg", False),
     ],
 )
-def test_grants(rf, users, who, path, allowed):
+def test_grants_decide(rf, users, who, path, allowed):
     from django.contrib.auth.models import AnonymousUser, Group
 
     group = Group.objects.create(name="team, with a comma")
@@ -301,7 +301,7 @@ def test_grants(rf, users, who, path, allowed):
         assert granted.has_read_permission(request, path) is path.startswith("open/")
 
 
-def test_without_a_permission_class_staff_read(client, users, put):
+def test_only_staff_may_read_by_default(client, users, put):
     put("a.jpg")
     for who, status in ((None, 404), ("alice", 404), ("carol", 200), ("root", 200)):
         client.logout()
@@ -314,12 +314,12 @@ def test_without_a_permission_class_staff_read(client, users, put):
     ("grants", "problem"),
     [({"cars/{*file}": ["owner"]}, "owner"), ({"../x": ["staff"]}, "x"), ({"a": ["anybody"]}, "anybody")],
 )
-def test_grants_that_make_no_sense(grants, problem):
+def test_invalid_grants_are_rejected(grants, problem):
     with pytest.raises(ValueError, match=problem):
         permissions.GrantPermissions(grants)
 
 
-def test_names_that_tests_replace(client, put, monkeypatch, everyone):
+def test_module_attributes_can_be_replaced(client, put, monkeypatch, everyone):
     put("a.jpg")
 
     class Server:
@@ -348,20 +348,20 @@ def test_names_that_tests_replace(client, put, monkeypatch, everyone):
         ("/deep/er/", "/deep/er/a.jpg", 200),
     ],
 )
-def test_the_url_is_where_the_setting_says(client, settings, put, everyone, url, request_url, status):
+def test_the_url_pattern_follows_the_setting(client, settings, put, everyone, url, request_url, status):
     put("a.jpg")
     settings.PRIVATE_MEDIA_URL = url
     assert client.get(request_url).status_code == status
 
 
-def test_the_view_is_found_by_its_url():
+def test_the_private_url_resolves_to_the_view():
     assert resolve(PHOTO).func is views.serve_private_file
     assert reverse(views.serve_private_file, kwargs={"path": "a.jpg"}) == "/private/a.jpg"
     assert not hasattr(urls, "app_name")
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000])
-def test_gzip_leaves_private_files_alone(settings, put, everyone, size):
+def test_gzip_middleware_skips_private_files(settings, put, everyone, size):
     settings.MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *settings.MIDDLEWARE]
     put("a.txt", b"a" * size)
     for headers, status in (({}, 200), ({"HTTP_RANGE": "bytes=0-4999"}, 206)):
@@ -386,7 +386,7 @@ def test_conditional_get_middleware_changes_nothing(settings, put, everyone):
         assert client.get("/private/a.txt", **headers).status_code == status
 
 
-def test_login_required_middleware_leaves_the_decision_to_the_permission(settings, put, everyone):
+def test_login_required_middleware_does_not_redirect(settings, put, everyone):
     import django
 
     if django.VERSION < (5, 1):
@@ -398,7 +398,7 @@ def test_login_required_middleware_leaves_the_decision_to_the_permission(setting
 
 @pytest.mark.parametrize("size", [0, 1, 32_768, 32_769, 100_000])
 @pytest.mark.parametrize("headers", [{}, {"HTTP_RANGE": "bytes=1-"}, {"HTTP_RANGE": "bytes=0-0,9-"}])
-def test_what_is_small_is_sent_at_once_and_the_rest_is_a_stream(client, put, everyone, size, headers):
+def test_small_content_is_bytes_and_large_content_a_stream(client, put, everyone, size, headers):
     whole = (LARGE * 2)[:size]
     put("a.bin", whole)
     response = client.get("/private/a.bin", **headers)
@@ -408,7 +408,7 @@ def test_what_is_small_is_sent_at_once_and_the_rest_is_a_stream(client, put, eve
     assert response["Content-Length"] == str(len(body))
     if response.status_code == 200:
         assert body == whole
-    # Middleware may set, look at and remove headers as on any other.
+    # Middleware may set, read and remove headers as on other responses.
     assert response.headers.setdefault("VARY", "x") is None
     assert response["vary"] == "Cookie"
     response["X-Own"] = "naïve café"
@@ -428,7 +428,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_an_error(client, put, everyone)
         list(parts)
 
 
-def test_a_response_that_is_closed_lets_go_of_the_file(rf, db, put, everyone):
+def test_closing_a_response_closes_the_file(rf, db, put, everyone):
     import os
 
     put("a.bin", LARGE)

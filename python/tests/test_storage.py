@@ -1,4 +1,4 @@
-"""The storage is Django's FileSystemStorage, but for the way to the disk."""
+"""PrivateMediaStorage behaves like FileSystemStorage, except for its access to the disk."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_options_of_storages(settings, root, options):
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o027, 0o077])
-def test_permissions_are_those_of_django_under_any_umask(root, tmp_path, umask):
+def test_file_modes_are_those_of_django_under_any_umask(root, tmp_path, umask):
     before = os.umask(umask)
     try:
         ours, djangos = PrivateMediaStorage(), FileSystemStorage(tmp_path / "djangos")
@@ -86,7 +86,7 @@ def test_allow_overwrite(root):
     assert (root / "a.txt").read_bytes() == b"two"
 
 
-def test_settings_are_read_lazily_and_followed(settings, tmp_path):
+def test_settings_are_read_lazily(settings, tmp_path):
     storage = PrivateMediaStorage()
     for name, url in (("one", "/one/"), ("two", "/two")):
         settings.PRIVATE_MEDIA_ROOT = tmp_path / name
@@ -100,7 +100,7 @@ def test_settings_are_read_lazily_and_followed(settings, tmp_path):
         storage.path("a.txt")
 
 
-def test_a_relative_url_follows_the_script_prefix(settings):
+def test_a_relative_url_gets_the_script_prefix(settings):
     from django.urls import set_script_prefix
 
     set_script_prefix("/app/")
@@ -111,7 +111,7 @@ def test_a_relative_url_follows_the_script_prefix(settings):
         set_script_prefix("/")
 
 
-def test_migrations_hold_what_was_passed_and_no_path_of_a_machine(root):
+def test_migrations_contain_only_the_given_arguments(root):
     for arguments, options in [((), {}), (("/srv/x", "/x/"), {}), ((), {"file_permissions_mode": 0o600})]:
         storage = PrivateMediaStorage(*arguments, **options)
         assert storage.deconstruct() == ("private_media.storages.PrivateMediaStorage", arguments, options)
@@ -123,7 +123,7 @@ def test_migrations_hold_what_was_passed_and_no_path_of_a_machine(root):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", ".."])
-def test_names_that_lead_out_are_refused(storage, name):
+def test_names_outside_the_root_are_rejected(storage, name):
     for use in (
         lambda: storage.open(name),
         lambda: storage.open(name, "wb"),
@@ -138,7 +138,7 @@ def test_names_that_lead_out_are_refused(storage, name):
 
 
 @pytest.mark.parametrize("name", [".hidden", "a/.git/config", "-/x", "a\nb", ".private-media-uploads/x"])
-def test_names_that_no_private_file_has(storage, root, put, name):
+def test_invalid_names_are_not_saved_and_not_found(storage, root, put, name):
     for use in (lambda: storage.save(name, ContentFile(b"x")), lambda: storage.open(name, "wb")):
         with pytest.raises(SuspiciousFileOperation):
             use()
@@ -149,25 +149,25 @@ def test_names_that_no_private_file_has(storage, root, put, name):
             use(name)
     assert not storage.exists(name)
     storage.delete(name)
-    # What an upload is writing to is not for others.
+    # Temporary files of uploads are not accessible.
     assert (root / name).exists() is name.startswith(".private-media-uploads")
 
 
 @pytest.mark.parametrize(
     ("upload", "stored"), [("😀.txt", "file.txt"), ("😀.tar.gz", "file.tar.gz"), ("😀 a.txt", "_a.txt")]
 )
-def test_an_extension_stays_when_nothing_else_does(storage, upload, stored):
+def test_the_extension_is_kept_if_the_stem_is_removed(storage, upload, stored):
     assert storage.generate_filename(f"cars/{upload}") == f"cars/{stored}"
 
 
-def test_a_file_of_an_odd_name_is_served_as_what_it_is(storage, client, everyone):
+def test_a_file_with_an_emoji_name_is_served(storage, client, everyone):
     name = storage.save("😀.txt", ContentFile(b"x"))
     assert name == "😀.txt"
     assert client.get(storage.url(name))["Content-Type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_durable_or_not_a_save_is_whole_and_in_the_migration(storage, root, durable):
+def test_durable_and_other_saves_and_deletes(storage, root, durable):
     storage = PrivateMediaStorage(durable=durable)
     assert storage.save("cars/a.txt", ContentFile(b"a")) == "cars/a.txt"
     assert (root / "cars/a.txt").read_bytes() == b"a"
@@ -227,7 +227,7 @@ def test_links_do_not_lead_out(storage, root, tmp_path):
     assert (outside / "secret.txt").read_text() == "secret"
 
 
-def test_fifos_are_not_waited_for(storage, root):
+def test_fifos_do_not_block(storage, root):
     os.mkfifo(root / "pipe")
     with pytest.raises(FileNotFoundError):
         storage.open("pipe")
@@ -248,7 +248,7 @@ def test_modes_of_open(storage, put, mode, content, after):
     assert path.read_bytes() == after
 
 
-def test_a_file_that_is_not_there(storage):
+def test_a_missing_file_raises_file_not_found_error(storage):
     for use in (storage.open, storage.size, storage.get_modified_time):
         with pytest.raises(FileNotFoundError):
             use("none.txt")
@@ -268,7 +268,7 @@ def test_listing_and_deleting(storage, root):
     assert storage.listdir("cars") == ([], [])
 
 
-def test_times_are_those_of_the_file(storage, put):
+def test_times_are_the_files_times(storage, put):
     path = put("a.txt")
     os.utime(path, (1_000_000_000.25, 1_000_000_001.5))
     assert storage.get_accessed_time("a.txt").timestamp() == 1_000_000_000.25
@@ -290,7 +290,7 @@ def test_a_large_upload(storage, root):
     assert (root / "a.bin").read_bytes() == b"abc"
 
 
-def test_content_that_breaks_off_leaves_nothing(storage, root):
+def test_content_that_raises_leaves_no_file(storage, root):
     class Broken(File):
         def chunks(self, chunk_size=None):
             yield b"one"
@@ -312,7 +312,7 @@ def test_content_may_come_from_the_same_storage(storage):
     assert storage.size("b.txt") == 100_000
 
 
-def test_nothing_is_seen_before_it_is_whole(storage, root):
+def test_a_partial_file_is_not_visible(storage, root):
     class Slow(File):
         def chunks(self, chunk_size=None):
             yield b"one"
@@ -324,7 +324,7 @@ def test_nothing_is_seen_before_it_is_whole(storage, root):
     assert (root / "a.txt").read_bytes() == b"onetwo"
 
 
-def test_racing_saves_of_one_name_are_all_kept(storage, root):
+def test_concurrent_saves_of_one_name_all_succeed(storage, root):
     gate = threading.Barrier(8)
 
     class Gated(ContentFile):
@@ -351,7 +351,7 @@ def test_copies_and_pickles_open_their_own_root(storage, root):
         assert read(other, "a.txt") == b"a"
 
 
-def test_a_root_that_was_made_again_is_found_again(storage, root, put):
+def test_a_recreated_root_is_reopened(storage, root, put):
     put("a.txt")
     assert storage.size("a.txt") == 9
     root.rename(root.with_name("old"))
@@ -360,7 +360,7 @@ def test_a_root_that_was_made_again_is_found_again(storage, root, put):
     assert not storage.exists("a.txt")
 
 
-def test_a_forked_process_saves_and_reads_and_ends(root):
+def test_a_forked_process_can_use_the_storage(root):
     code = """
 import os, sys
 from django.conf import settings

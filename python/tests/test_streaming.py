@@ -1,4 +1,4 @@
-"""Bytes leave as the client takes them, under WSGI and under ASGI."""
+"""Files are streamed at the client's pace, under WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def environ(path, **more):
 
 
 async def first_messages(path, count=2, **scope):
-    """Ask as an ASGI server does, and hang up after so many messages."""
+    """Send a request as an ASGI server does, and disconnect after `count` messages."""
     messages = []
 
     async def receive():
@@ -68,7 +68,7 @@ async def first_messages(path, count=2, **scope):
 
 def hang_up(path):
     messages = asyncio.run(first_messages(path))
-    # Django itself leaves the request's body open when a client hangs up, and the warning belongs to this test.
+    # Django leaves the request's body open when a client disconnects; the warning belongs to this test.
     gc.collect()
     return messages
 
@@ -83,11 +83,11 @@ def test_asgi_sends_the_first_byte_before_the_last_is_read(settings, large, ever
     assert messages[0]["status"] == 200
     assert 0 < len(messages[1]["body"]) <= 1 << 20
     assert messages[1]["more_body"]
-    # In KiB: of a GiB.
+    # 32 MiB, in KiB; the file has 1 GiB.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
 
 
-def test_asgi_sends_all_of_it_and_ranges(put, everyone):
+def test_asgi_sends_whole_files_and_ranges(put, everyone):
     whole = bytes(range(256)) * 4000
     put("a.bin", whole)
 
@@ -105,7 +105,7 @@ def test_asgi_sends_all_of_it_and_ranges(put, everyone):
     asyncio.run(ask())
 
 
-def test_asgi_content_that_a_middleware_replaced(settings, put, everyone):
+def test_asgi_sends_content_that_a_middleware_replaced(settings, put, everyone):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "rules.shouting_middleware"]
     put("a.txt", b"hello" * 100_000)
 
@@ -120,7 +120,7 @@ def test_asgi_content_that_a_middleware_replaced(settings, put, everyone):
 
 
 def test_the_event_loop_runs_other_tasks_during_a_download(rf, put):
-    # The file is in the page cache, so no read waits and gives way to another task.
+    # The file is in the page cache, so no read suspends the task.
     put("a.bin", bytes(8 << 20))
     turns = 0
 
@@ -140,11 +140,11 @@ def test_the_event_loop_runs_other_tasks_during_a_download(rf, put):
         counting.cancel()
         return longest
 
-    # At most the responses' own limit, and one more part.
+    # The response pauses after 256 KiB, plus at most one chunk.
     assert 0 < asyncio.run(download()) <= 512 << 10
 
 
-def test_many_readers_of_one_event_loop(put, everyone):
+def test_one_event_loop_serves_concurrent_downloads(put, everyone):
     put("a.bin", b"x" * 300_000)
 
     async def one():
@@ -161,7 +161,7 @@ def test_many_readers_of_one_event_loop(put, everyone):
     ("headers", "wrapped"),
     [({}, True), ({"HTTP_RANGE": "bytes=0-9"}, False), ({"HTTP_RANGE": "bytes=5-"}, False)],
 )
-def test_wsgi_file_wrapper_is_for_whole_files(db, put, everyone, headers, wrapped):
+def test_wsgi_file_wrapper_gets_whole_files_only(db, put, everyone, headers, wrapped):
     whole = b"0123456789" * 10_000
     put("a.bin", whole)
     status = []
@@ -180,7 +180,7 @@ def test_wsgi_file_wrapper_is_for_whole_files(db, put, everyone, headers, wrappe
     got.close()
 
 
-def test_a_file_wrapper_may_read_as_it_likes(rf, put, everyone):
+def test_a_file_wrapper_may_read_any_size(rf, put, everyone):
     put("a.bin", bytes(range(256)) * 1000)
     for size in (1, 1000, 100_000, -1):
         file = servers.DefaultServer().serve(rf.get("/"), path="a.bin").file_to_stream
@@ -197,7 +197,7 @@ def test_wsgi_memory_is_flat(db, large, everyone):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_async_permission_that_asks_for_the_user(settings, users, put):
+def test_an_async_permission_may_await_the_user(settings, users, put):
     import django
 
     if django.VERSION < (5, 0):

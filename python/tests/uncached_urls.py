@@ -1,4 +1,4 @@
-"""What the documentation says to a project whose refusals nothing in front may keep."""
+"""Error handlers that prevent caching of denied responses, as documented."""
 
 from django.urls import include, path
 from django.views import defaults

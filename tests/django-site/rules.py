@@ -1,4 +1,4 @@
-"""Permission classes of the shop, as a project writes them."""
+"""Permission classes, servers, backends and middleware as projects write them."""
 
 import time
 
@@ -7,7 +7,7 @@ from django.http import Http404
 
 
 class Owners:
-    """Whoever's key stands in the path, and staff. Some files say what else can happen."""
+    """Allows staff, and the user whose key is in the path. Paths below rules/ select other outcomes."""
 
     def __init__(self, staff=True):
         self.staff = staff
@@ -37,22 +37,22 @@ class Owners:
 
 
 class AsyncOwners(Owners):
-    """The same, for an event loop."""
+    """Like Owners, with an async method."""
 
     async def has_read_permission(self, request, path):
         user = await request.auser() if hasattr(request, "auser") else request.user
         return user.is_authenticated and path.split("/")[1:2] == [str(user.pk)]
 
 
-class Sends:
-    """A server of the project's own."""
+class OwnServer:
+    """A server of the project."""
 
     def serve(self, request, path):
         raise Http404
 
 
-class FindsAnybody:
-    """A backend of the project's own: whoever is deactivated can be found."""
+class InactiveUsersBackend:
+    """An authentication backend that also returns inactive users."""
 
     def authenticate(self, request, username=None, password=None):
         from django.contrib.auth import get_user_model
@@ -67,7 +67,7 @@ class FindsAnybody:
 
 
 class Redirects:
-    """A middleware that keeps some requests to itself."""
+    """A middleware that redirects requests with a given cookie."""
 
     def __init__(self, get_response):
         self.get_response = get_response
@@ -96,7 +96,7 @@ class RequiresSecondFactor:
 
 
 def bans_sales(get_response):
-    """A middleware that lets nobody of the group sales go on, as it finds out when the view has run."""
+    """A middleware that denies users of the group sales after the view has run."""
 
     def middleware(request):
         from django.http import HttpResponseForbidden
@@ -108,8 +108,8 @@ def bans_sales(get_response):
     return middleware
 
 
-class KeepsFolder:
-    """A middleware that decides by the path."""
+class DeniesFolder:
+    """A middleware that denies by the path."""
 
     def __init__(self, get_response):
         self.get_response = get_response

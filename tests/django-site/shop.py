@@ -1,24 +1,24 @@
-"""A Django project as small as it can be, for the gateway's tests. Whoever signs in does so at Django's own page.
+"""A minimal Django project for the gateway's tests. Users sign in at Django's own page.
 
-It reads one command a line, and answers each with one line:
+It reads one command per line, and replies to each with one line:
 
-create                  makes the tables and the users: alice (7), bob (8), carol (9, staff), erin (10, in sales)
-sign-in NAME            answers with the session cookie's value
-sign-out COOKIE         at Django's own page, too
+create                  creates the tables and the users: alice (7), bob (8), carol (9, staff), erin (10, in sales)
+sign-in NAME            replies with the session cookie's value
+sign-out COOKIE         signs out at Django's own page
 deactivate NAME
 activate NAME
 rename NAME
-password NAME           gives the user another one
+password NAME           changes the user's password
 delete-session COOKIE
-checkpoint MODE         closes the database (SQLite), all of it in its one file, to be used in this journal mode from now on
-verify COOKIE           confirms the sign-in with a second factor, and answers with the session cookie's value
-act-as COOKIE URL NAME  posts a user's key to a page that lets staff act as that user, and answers the same
-renew SECRET            goes on with another SECRET_KEY, and keeps the old one as a fallback
+checkpoint MODE         moves the SQLite database into its one file, closes it, and sets the journal mode
+verify COOKIE           confirms the sign-in with a second factor; replies with the session cookie's value
+act-as COOKIE URL NAME  lets staff act as a user, at the page of an application; replies with the session cookie's value
+renew SECRET            sets another SECRET_KEY, with the old one as a fallback
 
-With arguments it is the project's manage.py instead.
+With arguments it acts as the project's manage.py.
 
-SHOP_DATABASE is Django's DATABASES["default"] in JSON, SHOP_ENGINE its SESSION_ENGINE, SHOP_SECRET its SECRET_KEY, and
-SHOP_SETTINGS more of its settings in JSON.
+SHOP_DATABASE is DATABASES["default"] in JSON, SHOP_ENGINE is SESSION_ENGINE, SHOP_SECRET is SECRET_KEY, and SHOP_SETTINGS
+has further settings in JSON.
 """
 
 import json
@@ -50,7 +50,7 @@ SETTINGS = {
     "ROOT_URLCONF": __name__,
     "SECRET_KEY": os.environ["SHOP_SECRET"],
     "SESSION_ENGINE": os.environ["SHOP_ENGINE"],
-    # Private files are served by serve_private_media alone.
+    # Only serve_private_media serves private files.
     "SILENCED_SYSTEM_CHECKS": ["private_media.W005"],
     "USE_TZ": True,
 }
@@ -65,7 +65,7 @@ if sys.argv[1:]:
     sys.exit()
 
 from django.apps import apps  # noqa: E402
-from django.contrib.auth import get_user_model  # noqa: E402  (Django wants its settings first)
+from django.contrib.auth import get_user_model  # noqa: E402  (Django needs its settings first)
 from django.contrib.auth.models import Group  # noqa: E402
 from django.contrib.auth.views import LoginView, LogoutView  # noqa: E402
 from django.core.management import call_command  # noqa: E402
@@ -160,7 +160,6 @@ def password(name):
 
 
 def delete_session(cookie):
-    # In whatever place they are.
     import_module(settings.SESSION_ENGINE).SessionStore().delete(cookie)
     return "1"
 
@@ -175,7 +174,7 @@ def checkpoint(mode):
     connection.close()
     with connection.cursor() as cursor:
         cursor.execute(f"PRAGMA journal_mode={mode}").fetchall()
-    # The last connection that closes copies the log into the file, and removes it.
+    # SQLite copies its log into the file when the last connection closes.
     connection.close()
     return "ok"
 

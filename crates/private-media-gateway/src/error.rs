@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::listener::TooFewOpenFiles;
+use private_media_listener::TooFewOpenFiles;
 
 /// Why a gateway does not serve.
 #[derive(Debug)]

@@ -33,8 +33,3 @@ pub fn load_config(arguments: &[String]) -> Option<Result<Accepted, String>> {
     let accepted = |config: Config| Accepted { toml: config.to_toml(), meaning: config.meaning() };
     Some(config.map(accepted).map_err(|error| error.to_string()))
 }
-
-/// Compares the request reader with hyper on a stream of requests that arrives in these pieces.
-pub fn check_request_heads(pieces: &[&[u8]]) -> Result<(), String> {
-    crate::listener::check_parity(pieces)
-}

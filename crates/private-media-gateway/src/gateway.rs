@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
+use private_media_listener::Limits;
 
 use crate::addresses::{self, InvalidAddress};
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::limits::Limits;
 use crate::open;
 use crate::output;
 use crate::root_watch;

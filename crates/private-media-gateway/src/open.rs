@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use private_media::storage::CacheOptions;
 use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
+use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
 use crate::identity::Readers;
-use crate::listener;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// Up to this length, the content of a file is kept in memory, in bytes.
@@ -55,5 +55,11 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 
 /// The cache of files that this process sends.
 pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: listener::kept_handles(), max_content: Some(SMALL) }
+    CacheOptions { fresh, bytes: KEPT, handles: cached_handles(), max_content: Some(SMALL) }
+}
+
+/// Returns how many open files the cache may hold: a share of the process's limit.
+pub(crate) fn cached_handles() -> usize {
+    let limit = getrlimit(Resource::Nofile).maximum;
+    limit.map_or(256, |limit| usize::try_from(limit / 32).map_or(256, |share| share.min(256)))
 }

@@ -1,20 +1,20 @@
 //! What the gateway answers: private files, its own pages beside them, and a line in the log for each.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::delivery::SerializedHeaders;
+use private_media::delivery::MediaResponse;
 use private_media::identity::accounts::{ClientAddr, ClientClosed};
+use private_media::raw::{PreparedHeaders as _, RespondRaw as _, SerializedHeaders};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
+use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
 use crate::body::{Body, line};
 use crate::health::Health;
-use crate::listener::{Answer, Handler, RequestBody};
 use crate::request_id::{RequestId, RequestIds};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,21 +29,21 @@ pub(crate) struct Site {
     /// What is beside the private URL: the demo has pages there, a gateway has nothing.
     pages: Option<axum::Router>,
     ids: Arc<RequestIds>,
-    standing: Arc<SerializedHeaders>,
+    common_headers: Arc<SerializedHeaders>,
     health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        let standing = Arc::new(SerializedHeaders::new(media.common_headers()));
+        let common_headers = Arc::new(SerializedHeaders::new(media.common_headers()));
         Self {
             media,
             accounts,
             url: url.into(),
             pages: None,
             ids: Arc::default(),
-            standing,
+            common_headers,
             health: Health::default(),
         }
     }
@@ -90,6 +90,10 @@ impl Site {
         (response.map(Body::from), Some(record))
     }
 
+    fn is_file(&self, uri: &Uri) -> bool {
+        uri.path().strip_prefix(&*self.url).is_some_and(|rest| !rest.starts_with("-/"))
+    }
+
     /// Whether somebody asks where the request comes from. The accounts do for a password, and not for a cookie; who else tells readers
     /// apart may do so each time.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
@@ -115,10 +119,37 @@ impl Site {
 }
 
 impl Handler for Site {
-    async fn handle(&self, mut request: Request<RequestBody>, peer: SocketAddr) -> Response<Body> {
+    type Body = Body;
+    type Headers = Headers;
+
+    async fn respond_to_head(&self, head: &mut Parts, peer: &PeerState) -> RawResponse<Body, Headers> {
+        if !self.is_file(&head.uri) {
+            let mut request = Request::new(RequestBody::empty());
+            *request.method_mut() = head.method.clone();
+            *request.uri_mut() = head.uri.clone();
+            *request.headers_mut() = head.headers.clone();
+            let (head, body) = Box::pin(self.respond(request, peer)).await.into_parts();
+            return RawResponse::new(head.status, Headers::Page(head.headers), body);
+        }
+        let begun = self.begin(&head.method, &head.uri);
+        if self.needs_peer_addr(&head.method, &head.headers) {
+            head.extensions.insert(ClientAddr(peer.addr().ip()));
+            head.extensions.insert(ClientClosed::from(peer.closed_flag()));
+        }
+        let (mut response, record) = self.media.respond_raw(head).await;
+        let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
+        if let Some(line) = begun.line {
+            line.log_at_end(response.status, &mut body, Some(record));
+        }
+        let (status, common) = (response.status, Arc::clone(&self.common_headers));
+        RawResponse::new(status, Headers::File { response, common, id: begun.id }, body)
+    }
+
+    async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
         let begun = self.begin(request.method(), request.uri());
+        request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
-            request.extensions_mut().insert(ClientAddr(peer.ip()));
+            request.extensions_mut().insert(ClientAddr(peer.addr().ip()));
         }
         let content = request.body().progress();
         let (mut response, record) = self.answer(request).await;
@@ -132,27 +163,37 @@ impl Handler for Site {
         }
         response
     }
+}
 
-    fn is_file(&self, head: &Parts) -> bool {
-        head.uri.path().strip_prefix(&*self.url).is_some_and(|rest| !rest.starts_with("-/"))
-    }
+/// The headers of a response.
+pub(crate) enum Headers {
+    /// Those of a page.
+    Page(HeaderMap),
+    /// Those of a file, or of the refusal of one. The common headers replace others of their names.
+    File { response: MediaResponse, common: Arc<SerializedHeaders>, id: RequestId },
+}
 
-    async fn file(&self, head: &mut Parts, peer: SocketAddr, closed: &ClientClosed) -> Answer {
-        let begun = self.begin(&head.method, &head.uri);
-        if self.needs_peer_addr(&head.method, &head.headers) {
-            head.extensions.insert(ClientAddr(peer.ip()));
-            head.extensions.insert(closed.clone());
+impl WriteHeaders for Headers {
+    fn write(&self, to: &mut HeaderWriter<'_>) {
+        let (response, common, id) = match self {
+            Self::Page(headers) => return headers.write(to),
+            Self::File { response, common, id } => (response, common, id),
+        };
+        for (name, value) in &response.headers {
+            if !common.fields().contains_key(name) {
+                to.field(name, value);
+            }
         }
-        let (mut response, record) = self.media.respond_raw(head).await;
-        let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
-        if let Some(line) = begun.line {
-            line.log_at_end(response.status, &mut body, Some(record));
+        to.lines(response.prepared().map(SerializedHeaders::lines).unwrap_or_default());
+        to.lines(common.lines());
+        if to.needs_content_length()
+            && let Some(len) = response.header(&CONTENT_LENGTH)
+        {
+            to.field(&CONTENT_LENGTH, len);
         }
-        Answer { response, body, id: begun.id }
-    }
-
-    fn standing(&self) -> &SerializedHeaders {
-        &self.standing
+        for part in [b"x-request-id: ", id.as_str().as_bytes(), b"\r\n"] {
+            to.lines(part);
+        }
     }
 }
 

@@ -7,17 +7,20 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use private_media_listener::{ConnectionLimit, Drained, Limits, OpenFiles, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
 use crate::error::GatewayError;
-use crate::limits::Limits;
-use crate::listener::{self, Fit, Slots};
 use crate::log;
+use crate::open::cached_handles;
 use crate::runtime;
 use crate::signals::{self, Shutdown, Stop};
 use crate::site::Site;
 
+/// What the process opens beside workers and connections: the root, the thread of signals, 8 descriptors of a state database, 24 of a pool
+/// of 8 SQLite connections, and files and folders that are looked at for a moment.
+const OWN_FILES: u64 = 64;
 /// How long a runtime's end waits for work that hangs, such as a read from a disk that gives no answer.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 /// How long an end that was forced waits for the log.
@@ -41,12 +44,13 @@ pub(crate) fn serve<E>(
     open: impl AsyncFnOnce() -> Result<Site, E>,
     on_bound: impl FnOnce(SocketAddr),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let fit =
-        Fit::reserve(options.limits.max_connections, options.workers).map_err(GatewayError::OpenFiles)?;
+    let own_files = OWN_FILES + cached_handles() as u64;
+    let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
+        .map_err(GatewayError::OpenFiles)?;
     // Before anything that takes time, so that no signal meets the system's default.
     let stop = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
-    let shutdown = run(options, &fit, &runtime, &stop, open, on_bound);
+    let shutdown = run(options, open_files, &runtime, &stop, open, on_bound);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     log::flush(if let Ok(Shutdown::Forced) = shutdown { FORCED_FLUSH } else { log::FLUSH_TIMEOUT });
     shutdown
@@ -54,7 +58,7 @@ pub(crate) fn serve<E>(
 
 fn run<E>(
     options: &Options<'_>,
-    fit: &Fit,
+    open_files: OpenFiles,
     runtime: &Runtime,
     stop: &Stop,
     open: impl AsyncFnOnce() -> Result<Site, E>,
@@ -85,14 +89,15 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
-        let mut listeners = listener::listen_on(listen, workers).map_err(GatewayError::Listen)?.into_iter();
+        let mut listeners =
+            private_media_listener::bind(listen, workers).map_err(GatewayError::Listen)?.into_iter();
         let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
         let address = listener.local_addr().map_err(GatewayError::Listen)?;
-        fit.log(max_connections_is_set);
+        log_open_files(open_files, limits.max_connections, max_connections_is_set);
         on_bound(address);
-        let slots = Slots::new(fit.connections);
+        let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
-        let first = Worker { listener, slots, site, limits, stop: stop.clone(), all };
+        let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
         for (work, listener) in work.iter().zip(listeners) {
             // It waits for exactly this.
             let _ = work.send(first.with_listener(listener));
@@ -109,7 +114,7 @@ fn run<E>(
 /// What one worker serves.
 struct Worker {
     listener: TcpListener,
-    slots: Slots,
+    connections: ConnectionLimit,
     site: Site,
     limits: Limits,
     stop: Stop,
@@ -124,7 +129,7 @@ impl Worker {
     fn with_listener(&self, listener: TcpListener) -> Self {
         Self {
             listener,
-            slots: self.slots.clone(),
+            connections: self.connections.clone(),
             site: self.site.clone(),
             limits: self.limits,
             stop: self.stop.clone(),
@@ -133,13 +138,48 @@ impl Worker {
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, slots, site, limits, stop, all } = self;
+        let Self { listener, connections, site, limits, stop, all } = self;
         runtime.block_on(async {
-            let ended = supervised(listener::serve(listener, slots, site, limits, &stop), &stop).await;
+            let ended = supervised(serve_site(listener, connections, site, limits, &stop), &stop).await;
             // What one runtime began, such as a database's connection, another one's requests may still be using.
             all.wait().await;
             ended
         })
+    }
+}
+
+/// Serves until the process is to stop. Returns whether the end was forced.
+async fn serve_site(
+    listener: TcpListener,
+    connections: ConnectionLimit,
+    site: Site,
+    limits: Limits,
+    stop: &Stop,
+) -> std::io::Result<bool> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let server = Server::new(listener, limits).connection_limit(connections);
+    let stats = server.stats();
+    let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
+    tracing::debug!(
+        fast_requests = stats.fast_requests(),
+        fallback_requests = stats.fallback_requests(),
+        sendfile_bytes = stats.sendfile_bytes(),
+        "worker stopped"
+    );
+    Ok(drained == Drained::Forced)
+}
+
+/// Logs that fewer connections than wanted are served: a warning if the limit was set.
+fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
+    let Some(needed) = open_files.shortage() else { return };
+    let (limit, connections) = (open_files.limit(), open_files.connections());
+    let message = format!(
+        "serving {connections} connections at a time: limits.max_connections = {wanted} needs {needed} open files (ulimit -n)"
+    );
+    if is_set {
+        tracing::warn!(limit, connections, "{message}");
+    } else {
+        tracing::info!(limit, connections, "{message}");
     }
 }
 

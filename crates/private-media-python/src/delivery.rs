@@ -1,4 +1,4 @@
-//! How do they leave?
+//! Responses, and how their bytes are sent.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,6 +12,7 @@ use http::HeaderValue;
 use http_body::Body as _;
 use private_media::delivery::{ContentType, SendfileEncoding, common_headers};
 use private_media::permission::Read;
+use private_media::raw::FileRanges as _;
 use private_media::{
     ApacheXSendfile, Direct, MediaBody, MediaFile, MediaRequest, NginxXAccelRedirect, Permit,
 };
@@ -19,40 +20,40 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
-use crate::waiting::{ask, wait};
+use crate::blocking::{block_on, poll_once};
 
-/// The media type of a file of this name, and whether a browser may show it in place.
+/// Returns the media type for a file name, and whether browsers may show it inline.
 #[pyfunction]
 pub(crate) fn content_type(file_name: &str) -> (&'static str, bool) {
     let found = ContentType::of(file_name);
     (found.as_str(), found.is_inline())
 }
 
-/// Who sends the bytes: this process, or a front server.
+/// Sends files from this process or through a front server.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Delivery(Arc<dyn private_media::Delivery>);
 
 #[pymethods]
 impl Delivery {
-    /// This process.
+    /// Sends files from this process.
     #[staticmethod]
     fn direct() -> Self {
         Self(Arc::new(Direct))
     }
 
-    /// nginx, below an internal URL.
+    /// Hands files off to nginx, by URLs below `internal_url`.
     #[staticmethod]
     fn nginx(internal_url: &str) -> Self {
         Self(Arc::new(NginxXAccelRedirect::new(internal_url)))
     }
 
-    /// nginx, by the root's own path.
+    /// Hands files off to nginx, by full paths.
     #[staticmethod]
     fn nginx_full_path(root: &str) -> PyResult<Self> {
         Ok(Self(Arc::new(NginxXAccelRedirect::full_path(root)?)))
     }
 
-    /// Apache with `mod_xsendfile`, or lighttpd. The encoding is auto, plain or encoded.
+    /// Hands files off to Apache with `mod_xsendfile`, or to lighttpd. The encoding is auto, plain or encoded.
     #[staticmethod]
     #[pyo3(signature = (root, encoding="auto"))]
     fn apache(root: &str, encoding: &str) -> PyResult<Self> {
@@ -67,7 +68,7 @@ pub(crate) fn parse_encoding(encoding: &str) -> PyResult<SendfileEncoding> {
         "plain" => Ok(SendfileEncoding::Plain),
         "encoded" => Ok(SendfileEncoding::Encoded),
         other => Err(PyValueError::new_err(format!(
-            "encoding {other:?} is none: use auto, plain (mod_xsendfile 0.12) or encoded (mod_xsendfile 1.0, lighttpd)"
+            "unknown encoding {other:?}; use auto, plain (mod_xsendfile 0.12) or encoded (mod_xsendfile 1.0, lighttpd)"
         ))),
     }
 }
@@ -88,18 +89,18 @@ impl Delivery {
     }
 }
 
-/// What a response brings: all of it at once where that is little, else to be read as it is taken.
+/// The content of a response: bytes if it is small, otherwise a stream.
 pub(crate) enum Content {
     Bytes(Vec<u8>),
     Body(MediaBody),
 }
 
 impl Content {
-    /// The most that is read at once, in bytes: as much as a stream reads at a time.
-    const MOST: u64 = 32 << 10;
+    /// Largest content, in bytes, that is not a stream: one chunk of a stream.
+    const MAX_BYTES: u64 = 32 << 10;
 
     pub(crate) async fn of(mut body: MediaBody) -> io::Result<Self> {
-        if body.remaining() > Self::MOST {
+        if body.remaining() > Self::MAX_BYTES {
             return Ok(Self::Body(body));
         }
         let mut bytes = Vec::new();
@@ -107,7 +108,7 @@ impl Content {
             let next = std::future::poll_fn(|context| poll(&mut body, context)).await?;
             match (next.is_empty(), bytes.is_empty()) {
                 (true, _) => return Ok(Self::Bytes(bytes)),
-                // Most often it is in one piece.
+                // The common case: one chunk, no copy.
                 (false, true) => bytes = next.into(),
                 (false, false) => bytes.extend_from_slice(&next),
             }
@@ -122,15 +123,15 @@ impl Content {
     }
 }
 
-/// A response: its status, its headers by name, and its content, which is bytes or a `Body`.
+/// A response. Its content is bytes or a `Body`.
 #[pyclass(frozen, get_all, module = "private_media._core")]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     status: u16,
     headers: Py<PyDict>,
     content: Py<PyAny>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn new(py: Python<'_>, response: http::Response<Content>) -> PyResult<Self> {
         let (head, content) = response.into_parts();
         let headers = PyDict::new(py);
@@ -145,7 +146,7 @@ impl Answer {
     }
 }
 
-/// A field's name as Django's own responses write it.
+/// Capitalizes a header name as Django's responses do.
 fn title(name: &str) -> String {
     let mut is_first = true;
     let cased = |c: char| {
@@ -156,7 +157,7 @@ fn title(name: &str) -> String {
     if name == "etag" { "ETag".to_owned() } else { name.chars().map(cased).collect() }
 }
 
-/// Each byte as the character of that number, which is how WSGI and Django write a field.
+/// Decodes a header value as WSGI and Django do: each byte becomes the character of the same number.
 fn latin1(value: &HeaderValue) -> String {
     value.to_str().map_or_else(|_| value.as_bytes().iter().copied().map(char::from).collect(), str::to_owned)
 }
@@ -164,45 +165,45 @@ fn latin1(value: &HeaderValue) -> String {
 fn poll(body: &mut MediaBody, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
     Pin::new(body).poll_frame(context).map(|frame| match frame {
         None => Ok(Bytes::new()),
-        // There are no trailers.
+        // Responses have no trailers.
         Some(frame) => frame.map(|frame| frame.into_data().unwrap_or_default()),
     })
 }
 
-/// The content of a response, read as it is taken.
+/// A stream of a response's content.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Body(Mutex<MediaBody>);
 
 #[pymethods]
 impl Body {
-    /// The next bytes; none at the end. It may wait for the disk.
+    /// Returns the next chunk, or empty bytes at the end. May wait for the disk.
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let next = wait(py, std::future::poll_fn(|context| self.poll(context)))?;
+        let next = block_on(py, std::future::poll_fn(|context| self.poll(context)))?;
         Ok(PyBytes::new(py, &next?))
     }
 
-    /// The next bytes if they are to be had at once, else None: then only `read()` gets them.
+    /// Returns the next chunk if it is in memory, otherwise None: call `read()` then.
     fn read_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        match ask(|context| self.poll(context))? {
+        match poll_once(|context| self.poll(context))? {
             Poll::Pending => Ok(None),
             Poll::Ready(next) => Ok(Some(PyBytes::new(py, &next?))),
         }
     }
 
-    /// The number of the open file if the content is the file from its beginning, for a server that has the kernel send it.
+    /// Returns the file's descriptor if the content starts at the file's beginning, for servers that use sendfile(2).
     fn fileno(&self) -> Option<RawFd> {
         let body = self.lock();
         let (file, offset, _) = body.as_file_range()?;
         if offset == 0 { file.as_file().map(AsRawFd::as_raw_fd) } else { None }
     }
 
-    /// How many bytes have not been taken yet.
+    /// The number of bytes left.
     #[getter]
     fn remaining(&self) -> u64 {
         self.lock().remaining()
     }
 
-    /// Closes the file. There is nothing to be read any more.
+    /// Closes the file; nothing is left to read.
     fn close(&self) {
         *self.lock() = MediaBody::empty();
     }
@@ -218,7 +219,7 @@ impl Body {
 }
 
 impl Body {
-    // A body is whole after a panic: it is at one piece or at the next.
+    // A panic leaves the body usable: it is between two chunks.
     fn lock(&self) -> std::sync::MutexGuard<'_, MediaBody> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The library's errors as Python's.
+//! Conversion of the library's errors to Python exceptions.
 
 use std::io;
 use std::path::Path;
@@ -13,30 +13,31 @@ create_exception!(
     private_media._core,
     IllegalPath,
     PyValueError,
-    "A text that names no private file, such as one with '..' in it."
+    "A path that is not valid for a private file, e.g. one that contains '..'."
 );
 
-pub(crate) fn illegal(path: &str, error: PathError) -> PyErr {
+/// Converts the error of an invalid path.
+pub(crate) fn path_error(path: &str, error: PathError) -> PyErr {
     IllegalPath::new_err(format!("{path:?}: {error}"))
 }
 
-/// An error of the storage about this name.
-pub(crate) fn failed(name: &Path, error: StorageError) -> PyErr {
+/// Converts a storage error, with the name of the file.
+pub(crate) fn storage_error(name: &Path, error: StorageError) -> PyErr {
     match error {
-        StorageError::NotFound { source, .. } => numbered(name, not_found_number(source.as_ref()), None),
-        StorageError::Full => numbered(name, Errno::NOSPC.raw_os_error(), None),
-        // What Python's own code raised while it gave the content is raised again, as it was.
+        StorageError::NotFound { source, .. } => os_error(name, not_found_errno(source.as_ref()), None),
+        StorageError::Full => os_error(name, Errno::NOSPC.raw_os_error(), None),
+        // An exception of the content's iterator is raised again, unchanged.
         StorageError::Content(source) => source.into(),
-        StorageError::Io { doing, source } => match number(&source) {
-            Some(number) => numbered(name, number, Some(doing)),
+        StorageError::Io { doing, source } => match errno(&source) {
+            Some(errno) => os_error(name, errno, Some(doing)),
             None => PyOSError::new_err(format!("{}: {doing}: {source}", name.display())),
         },
         error => PyOSError::new_err(error.to_string()),
     }
 }
 
-/// The number that says the same in the operating system.
-fn number(source: &io::Error) -> Option<i32> {
+/// Returns the closest error number of the operating system.
+fn errno(source: &io::Error) -> Option<i32> {
     source.raw_os_error().or(match source.kind() {
         io::ErrorKind::NotFound => Some(Errno::NOENT.raw_os_error()),
         io::ErrorKind::NotADirectory => Some(Errno::NOTDIR.raw_os_error()),
@@ -46,22 +47,22 @@ fn number(source: &io::Error) -> Option<i32> {
     })
 }
 
-/// A link that leads out of the root, and what is no file, are as good as missing.
-fn not_found_number(source: Option<&io::Error>) -> i32 {
+/// Returns the error number of "not found". Links out of the root and special files count as missing.
+fn not_found_errno(source: Option<&io::Error>) -> i32 {
     match source.and_then(io::Error::raw_os_error) {
         None => Errno::NOENT.raw_os_error(),
-        Some(number) if number == Errno::XDEV.raw_os_error() => Errno::NOENT.raw_os_error(),
-        Some(number) => number,
+        Some(errno) if errno == Errno::XDEV.raw_os_error() => Errno::NOENT.raw_os_error(),
+        Some(errno) => errno,
     }
 }
 
-/// Returns the exception that Python has for this number, such as `PermissionError`, with the text of the operating system.
-fn numbered(name: &Path, number: i32, doing: Option<&str>) -> PyErr {
+/// Creates the `OSError` of an error number: Python chooses the subclass, e.g. `PermissionError`.
+fn os_error(name: &Path, errno: i32, doing: Option<&str>) -> PyErr {
     Python::attach(|py| {
-        let text = || py.import("os")?.call_method1("strerror", (number,))?.extract::<String>();
-        let error = PyOSError::new_err((number, text().unwrap_or_default(), name.as_os_str().to_owned()));
+        let text = || py.import("os")?.call_method1("strerror", (errno,))?.extract::<String>();
+        let error = PyOSError::new_err((errno, text().unwrap_or_default(), name.as_os_str().to_owned()));
         if let Some(doing) = doing {
-            // A note is shown below the traceback; Python 3.10 has none.
+            // Python 3.10 has no notes.
             let _ = error.value(py).call_method1("add_note", (doing,));
         }
         error

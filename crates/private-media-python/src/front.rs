@@ -1,10 +1,10 @@
-//! What a front server has to know of a Django project.
+//! Configuration of front servers for a Django project: `_core.FrontConfig`.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use private_media_gateway::front::{self, FrontConfig, FrontField, FrontServer};
+use private_media_gateway::front::{self, FrontField, FrontServer};
 use private_media_gateway::{InternalUrl, SendMode};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -15,16 +15,16 @@ pyo3::create_exception!(
     private_media._core,
     FrontError,
     PyValueError,
-    "What no front server can be told: which part of the site it is, and what is wrong with it."
+    "A field of the configuration that no front server supports: the field's name, and the problem with its fix."
 );
 
-/// A site, as nginx or Apache is to be told of it. It hands off to none of them until it is told to.
+/// The configuration of a front server. Nothing is handed off by default.
 #[pyclass(module = "private_media._core")]
-pub(crate) struct FrontSite(FrontConfig);
+pub(crate) struct FrontConfig(front::FrontConfig);
 
 #[pymethods]
-impl FrontSite {
-    /// The application answers for the private URL itself, unless a gateway does.
+impl FrontConfig {
+    /// Without a gateway, the application serves the private URL.
     #[new]
     #[pyo3(signature = (front, url, root, *, application, gateway=None, keep_alive, printed_by))]
     fn new(
@@ -36,9 +36,10 @@ impl FrontSite {
         keep_alive: u64,
         printed_by: &str,
     ) -> PyResult<Self> {
-        let application = address(FrontField::Application, application)?;
-        let gateway = gateway.map_or(Ok(application), |gateway| address(FrontField::Gateway, gateway))?;
-        Ok(Self(FrontConfig {
+        let application = parse_address(FrontField::Application, application)?;
+        let gateway =
+            gateway.map_or(Ok(application), |gateway| parse_address(FrontField::Gateway, gateway))?;
+        Ok(Self(front::FrontConfig {
             front: front.to_owned(),
             url: url.to_owned(),
             root,
@@ -51,11 +52,11 @@ impl FrontSite {
         }))
     }
 
-    /// Hands files off to nginx: below an internal URL, or by their full paths.
+    /// Hands files off to nginx: below an internal URL, or by full paths.
     #[pyo3(signature = (internal_url=None))]
     fn hand_off_to_nginx(&mut self, internal_url: Option<&str>) {
         self.0.send_mode = SendMode::Nginx(internal_url.map_or(InternalUrl::FullPath, |url| {
-            // A slash that lacks is added, as the delivery does it.
+            // Adds missing slashes, as the delivery does.
             let inner = url.strip_prefix('/').unwrap_or(url);
             let inner = inner.strip_suffix('/').unwrap_or(inner);
             InternalUrl::Prefix(if inner.is_empty() { "/".into() } else { format!("/{inner}/") })
@@ -68,35 +69,33 @@ impl FrontSite {
         Ok(())
     }
 
-    /// A URL at which everybody may read a folder.
+    /// Publishes a folder at a URL.
     fn publish(&mut self, url: &str, folder: PathBuf) {
         self.0.public = Some((url.to_owned(), folder));
     }
 
-    /// The configuration of one of the front servers that `private-media config` knows, to be included as it is.
-    fn block(&self, server: &str) -> PyResult<String> {
+    /// Returns the configuration for nginx, apache, or another server of `private-media config`.
+    fn render(&self, server: &str) -> PyResult<String> {
         let Some(server) = FrontServer::from_name(server) else {
             return Err(PyValueError::new_err(format!("unknown front server {server:?}")));
         };
-        server.block(&self.0).map_err(|error| failed(&error))
+        server.block(&self.0).map_err(|error| {
+            let class = |mode| match mode {
+                "nginx" => "private_media.servers.NginxXAccelRedirectServer",
+                "apache" => "private_media.servers.ApacheXSendfileServer",
+                _ => "private_media.servers.DefaultServer",
+            };
+            field_error(error.field(), error.problem_and_fix(class))
+        })
     }
 }
 
-fn address(field: FrontField, value: &str) -> PyResult<SocketAddr> {
+fn parse_address(field: FrontField, value: &str) -> PyResult<SocketAddr> {
     let found = value.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    found.ok_or_else(|| raised(field, "expected HOST:PORT, e.g. 127.0.0.1:8000".into()))
+    found.ok_or_else(|| field_error(field, "expected HOST:PORT, e.g. 127.0.0.1:8000".into()))
 }
 
-fn failed(error: &front::FrontError) -> PyErr {
-    let class = |mode| match mode {
-        "nginx" => "private_media.servers.NginxXAccelRedirectServer",
-        "apache" => "private_media.servers.ApacheXSendfileServer",
-        _ => "private_media.servers.DefaultServer",
-    };
-    raised(error.field(), error.problem_and_fix(class))
-}
-
-fn raised(field: FrontField, problem_and_fix: String) -> PyErr {
+fn field_error(field: FrontField, problem_and_fix: String) -> PyErr {
     let name = match field {
         FrontField::Front => "front",
         FrontField::Url => "url",

@@ -1,4 +1,4 @@
-//! The gateway in a process of Django: `manage.py serve_private_media`.
+//! The gateway inside a Django process: `manage.py serve_private_media`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,14 +11,14 @@ use private_media_gateway::{Gateway, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::asking::{Questions, seconds};
 use crate::delivery::Delivery;
+use crate::django_bridge::{RequestQueue, duration};
 use crate::permission::Grants;
 
-/// How late it is noticed that a file has changed.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long a changed file may go unnoticed.
+const REVALIDATE_AFTER: Duration = Duration::from_secs(1);
 
-/// Django's sessions, as they can be read without Django.
+/// Reads Django's sessions and users without Django.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Sessions {
     database: DatabaseUrl,
@@ -28,8 +28,8 @@ pub(crate) struct Sessions {
 
 #[pymethods]
 impl Sessions {
-    /// A database's URL, secret keys, a cookie's name and backends; with a largest age, cookies hold the sessions. An answer is kept
-    /// for so many seconds.
+    /// Checks the options of session access. With `max_age`, the cookies themselves hold the sessions. Identities are cached for
+    /// `cache` seconds.
     #[new]
     #[pyo3(signature = (database, keys, *, cookie, backends, cache, max_age=None))]
     fn new(
@@ -42,12 +42,12 @@ impl Sessions {
     ) -> PyResult<Self> {
         let engine = match max_age {
             None => SessionEngine::Rows,
-            Some(age) => SessionEngine::Cookies { max_age: seconds(age)? },
+            Some(age) => SessionEngine::Cookies { max_age: duration(age)? },
         };
         let database =
             database.parse::<DatabaseUrl>().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let keys = SecretKeys::new(keys).ok_or_else(|| PyValueError::new_err("SECRET_KEY is empty"))?;
-        let options = DjangoOptions { engine, cookie, backends, cache: seconds(cache)? };
+        let options = DjangoOptions { engine, cookie, backends, cache: duration(cache)? };
         Ok(Self { database, keys, options })
     }
 }
@@ -62,25 +62,26 @@ impl Sessions {
     }
 }
 
-/// Serves a root below a URL until ctrl-c or SIGTERM, and tells whether a second one hurried it. Without sessions Django is asked who
-/// sends a request, without grants whether they may; `questions` is where. Files that this process sends itself may be kept. Notes are
-/// for the log.
+/// Serves a root below a URL until Ctrl-C or SIGTERM. Returns whether a second signal forced the shutdown.
+///
+/// Without sessions, Django authenticates each request; without grants, Django authorizes it. Both go through `queue`. `cache_files`
+/// is for files that this process sends itself. `notes` are logged at the start.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, questions, *, sessions=None, grants=None, keep=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
-#[expect(clippy::too_many_arguments, reason = "they are named in Python, and each is a setting of its own")]
+#[expect(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
 pub(crate) fn serve(
     py: Python<'_>,
     bind: &str,
     url: &str,
     root: &str,
     delivery: &Delivery,
-    questions: &Questions,
+    queue: &RequestQueue,
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
-    keep: bool,
+    cache_files: bool,
     download: bool,
     debug: bool,
     workers: Option<usize>,
@@ -95,29 +96,28 @@ pub(crate) fn serve(
     let gateway = workers.into_iter().fold(gateway, Gateway::workers);
     private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
-    let asker =
-        questions.asker().ok_or_else(|| PyValueError::new_err("these questions are asked already"))?;
-    let delivery = Sends { delivery: delivery.shared(), download };
+    let django = queue.take_client().ok_or_else(|| PyValueError::new_err("this queue is in use already"))?;
+    let delivery = ForceDownload { delivery: delivery.shared(), download };
     let open = async || {
         let identify: Box<dyn Identify> = match sessions {
-            None => Box::new(asker.clone()),
+            None => Box::new(django.clone()),
             Some(sessions) => Box::new(
                 sessions
                     .open()
                     .await
-                    .map_err(|problem| format!("DATABASES['default']: {problem}; or say --ask-django"))?,
+                    .map_err(|problem| format!("DATABASES['default']: {problem}; or use --ask-django"))?,
             ),
         };
         let permissions: Box<dyn Permissions> = match grants {
-            None => Box::new(asker.clone()),
+            None => Box::new(django.clone()),
             Some(grants) => Box::new(grants.shared()),
         };
         let storage = LocalStorage::open_root(root).map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let cause = cause.unwrap_or_else(|| error.to_string());
-            format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; name a folder that is there and that this user can read")
+            format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
         })?;
-        let storage = if keep { storage.keep(Gateway::keep(FRESH)) } else { storage };
+        let storage = if cache_files { storage.keep(Gateway::keep(REVALIDATE_AFTER)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
@@ -131,15 +131,14 @@ pub(crate) fn serve(
     Ok(shutdown == Shutdown::Forced)
 }
 
-/// A delivery that Django's settings name.
+/// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` says so.
 #[derive(Debug, Clone)]
-struct Sends {
+struct ForceDownload {
     delivery: Arc<dyn private_media::Delivery>,
-    /// Whether every file is to be downloaded, and none shown.
     download: bool,
 }
 
-impl private_media::Delivery for Sends {
+impl private_media::Delivery for ForceDownload {
     fn deliver(
         &self,
         request: &MediaRequest,

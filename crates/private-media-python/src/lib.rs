@@ -1,40 +1,31 @@
-//! The Python module `private_media._core`: what the library decides and does, for the Django application in `python/private_media`.
+//! The Python module `private_media._core`: the library, for the Django application in `python/private_media`.
 //!
-//! One file a question, as in the library. Nothing is decided here: each item hands on to the library and turns its answer, or
-//! its error, into one of Python. Whatever may wait for a disk runs without the interpreter's lock.
+//! Each item calls the library and converts the result, or the error, to Python. Nothing is decided here. Calls that may wait for a
+//! disk run without the interpreter's lock.
 
-mod errors;
-mod waiting;
-
-// The five questions; who asks is Django's to know.
-mod request;
-
-mod permission;
-
-mod storage;
-
+mod blocking;
 mod delivery;
-
-// What stands in front.
+mod django_bridge;
+mod errors;
 mod front;
-
-// The gateway, which asks Django what it cannot know itself.
-mod asking;
 mod gateway;
+mod permission;
+mod request;
+mod storage;
 
 use pyo3::pymodule;
 
-/// Rust's side of `private_media`.
+/// The Rust part of `private_media`.
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::asking::{Question, Questions};
+    use crate::delivery::{Body, Delivery, Response, content_type};
     #[pymodule_export]
-    use crate::delivery::{Answer, Body, Delivery, content_type};
+    use crate::django_bridge::{QueuedRequest, RequestQueue};
     #[pymodule_export]
     use crate::errors::IllegalPath;
     #[pymodule_export]
-    use crate::front::{FrontError, FrontSite};
+    use crate::front::{FrontConfig, FrontError};
     #[pymodule_export]
     use crate::gateway::{Sessions, serve};
     #[pymodule_export]

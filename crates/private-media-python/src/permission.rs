@@ -1,4 +1,4 @@
-//! May they?
+//! Grants: `_core.Grants`.
 
 use private_media::permission::{Grant, GrantError, Grantee, Template};
 use private_media::{Identity, User};
@@ -7,38 +7,38 @@ use pyo3::prelude::*;
 
 use crate::request::parse_path;
 
-/// Who may read what, said in grants: pairs of a path template and the list of those whom it names.
+/// Decides by grants: pairs of a path template and its grantees.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Grants(private_media::Grants);
 
 #[pymethods]
 impl Grants {
     #[new]
-    #[expect(clippy::needless_pass_by_value, reason = "Python's values arrive as values")]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts owned values")]
     fn new(grants: Vec<(String, Vec<String>)>) -> PyResult<Self> {
         let grants: Result<Vec<_>, GrantError> = grants.iter().map(|(path, to)| grant(path, to)).collect();
         let grants = grants.map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(Self(private_media::Grants::new(grants)))
     }
 
-    /// The grant that holds where nothing else is said: everything, to staff.
+    /// Returns the default grants: staff may read everything.
     #[staticmethod]
     fn default() -> Self {
         Self(private_media::Grants::default())
     }
 
-    /// Whether a grant names a group, so that groups have to be looked up.
+    /// Whether a grant names a group, so that decisions need the user's groups.
     #[getter]
     fn names_groups(&self) -> bool {
         self.0.iter().flat_map(Grant::to).any(|to| matches!(to, Grantee::Group(_)))
     }
 
-    /// The templates, in order.
+    /// Returns the templates in order.
     fn templates(&self) -> Vec<String> {
         self.0.iter().map(|grant| grant.template().to_string()).collect()
     }
 
-    /// Each template with a segment that looks like a variable or wildcard of another syntax, and that segment.
+    /// Returns the templates with a segment that looks like a variable of another syntax, and that segment.
     fn suspicious_segments(&self) -> Vec<(String, String)> {
         let templates = self.0.iter().map(Grant::template);
         let found = templates
@@ -46,7 +46,7 @@ impl Grants {
         found.collect()
     }
 
-    /// Whether the user with this id (None: nobody is signed in) may read the path, and what decides it.
+    /// Returns whether a user (None: anonymous) may read a path, and the reason.
     #[pyo3(signature = (path, user, *, staff=false, groups=None))]
     fn decide(
         &self,

@@ -17,8 +17,12 @@ use futures_util::stream;
 use private_media::storage::{LocalStorage, SaveOptions, Storage as _};
 use private_media::{MediaPath, Permit};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    // A single thread waits for the disk: the tests have strace fail the nth call of a thread.
+    tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build()?.block_on(save())
+}
+
+async fn save() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [root, name, options @ ..] = &*arguments else {
         return Err("usage: save ROOT NAME [--named-temporary] [--blocking] [--not-durable]".into());

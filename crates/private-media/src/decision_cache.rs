@@ -1,10 +1,11 @@
 //! Answers that were given a moment ago.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+
+use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
 /// The most answers in one generation; there are two of the favourable, and two of the others.
 const GENERATION: usize = 5_000;
@@ -49,13 +50,15 @@ impl<T: Clone> DecisionCache<T> {
     /// None yet. Each is kept so long; no time at all keeps none.
     #[must_use]
     pub fn new(keep: Duration) -> Self {
-        Self { keep, favourable: Mutex::default(), others: Mutex::default() }
+        let new = || Mutex::new(TwoGenerationCache::new([GENERATION, 0]));
+        Self { keep, favourable: new(), others: new() }
     }
 
     /// The answer to a question, if it is kept and may still be given.
     pub fn get(&self, question: CacheKey, now: Instant) -> Option<T> {
         let of = |recent: &Mutex<Recent<T>>| {
-            recent.lock().unwrap_or_else(PoisonError::into_inner).get(question, now)
+            let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+            recent.get(&question).filter(|answer| answer.until > now).map(|answer| answer.value.clone())
         };
         of(&self.favourable).or_else(|| of(&self.others))
     }
@@ -67,39 +70,20 @@ impl<T: Clone> DecisionCache<T> {
             return;
         }
         let recent = if is_favourable { &self.favourable } else { &self.others };
-        recent.lock().unwrap_or_else(PoisonError::into_inner).insert(question, (answer, asked + self.keep));
+        let answer = Expiring { value: answer, until: asked + self.keep };
+        recent.lock().unwrap_or_else(PoisonError::into_inner).insert(question, answer);
     }
 }
 
-/// The answers that were given last, in bounded memory: when one generation is full, the one before it goes.
+type Recent<T> = TwoGenerationCache<CacheKey, Expiring<T>>;
+
 #[derive(Debug)]
-struct Recent<T> {
-    young: Generation<T>,
-    old: Generation<T>,
+struct Expiring<T> {
+    value: T,
+    until: Instant,
 }
 
-/// Each with until when it may be given.
-type Generation<T> = HashMap<CacheKey, (T, Instant)>;
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
-    }
-}
-
-impl<T: Clone> Recent<T> {
-    fn get(&self, question: CacheKey, now: Instant) -> Option<T> {
-        let (answer, until) = self.young.get(&question).or_else(|| self.old.get(&question))?;
-        (*until > now).then(|| answer.clone())
-    }
-
-    fn insert(&mut self, question: CacheKey, answer: (T, Instant)) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(question, answer);
-    }
-}
+impl<T> Weigh for Expiring<T> {}
 
 #[cfg(test)]
 mod tests {
@@ -135,7 +119,7 @@ mod tests {
             answers.keep(CacheKey::of([made_up.to_string()]), false, false, now);
         }
         let others = answers.others.lock().unwrap();
-        assert!(others.young.len() + others.old.len() <= 2 * GENERATION);
+        assert!(others.values().count() <= 2 * GENERATION);
         drop(others);
         assert_eq!(answers.get(CacheKey::of(["alice"]), now), Some(true));
         assert_eq!(answers.get(CacheKey::of(["14999"]), now), Some(false));

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::fmt::Write;
 
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 
-use crate::delivery::{MediaBody, MediaResponse};
+use crate::delivery::MediaResponse;
 use crate::identity::{IdentifyError, whole_seconds};
 use crate::permission::Denied;
 use crate::request::RequestError;
 use crate::storage::StorageError;
+use crate::text::text;
 
 /// A request that gets no file, by the question at which it ended.
 #[derive(Debug)]
@@ -40,18 +41,15 @@ impl Refusal {
             // Only a reader who may see the file gets this far, so it tells nobody else that there is one.
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
-        let text = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
-        let body = MediaBody::empty().push_bytes(text);
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(CONTENT_LENGTH, body.remaining().into());
+        let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
+        let mut response = MediaResponse::from(text(status, line));
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
         if let Some(retry) = retry {
-            headers.insert(RETRY_AFTER, whole_seconds(retry.after).into());
+            response.headers.insert(RETRY_AFTER, whole_seconds(retry.after).into());
         }
-        MediaResponse::new(status, headers, body)
+        response
     }
 
     /// The whole story, for the log.

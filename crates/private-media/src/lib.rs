@@ -15,13 +15,20 @@ pub mod delivery;
 mod builder;
 pub mod decision_cache;
 mod error;
+#[cfg(feature = "listener")]
+mod listener;
+pub mod raw;
 mod service;
+mod text;
+mod two_generation_cache;
 
 pub use builder::{Builder, PrivateMedia};
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
 #[cfg(feature = "accounts")]
 pub use identity::Accounts;
 pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
+#[cfg(feature = "listener")]
+pub use listener::MediaOr;
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};

@@ -78,6 +78,11 @@ pub struct MediaService {
 }
 
 impl MediaService {
+    /// Returns the rest of a path below the prefix, with its slash.
+    pub(crate) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
+    }
+
     /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
     /// router that does so.
     #[must_use]
@@ -86,8 +91,8 @@ impl MediaService {
         self
     }
 
-    /// The response to a request of this head, and what was decided about it: for whoever speaks HTTP by itself. As a service, the
-    /// record is in the response's extensions.
+    /// Returns the response to a request, and the record of what was decided about it. When this is called as a service, the record
+    /// is in the extensions of the response.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
@@ -97,13 +102,31 @@ impl MediaService {
         response.headers_mut().insert(VARY, self.media.inner().vary.clone());
         (response, record)
     }
+}
 
-    /// The same in parts, for whoever writes heads by itself and need not make the same lines for each: without what every response
-    /// carries, which is [`MediaService::common_headers`] and counts in place of others of those names.
-    pub async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
+/// The parts of [`MediaService::respond`], for servers that write response heads themselves.
+pub trait RespondRaw {
+    /// Like [`MediaService::respond`], without the headers that all responses have in common.
+    fn respond_raw(&self, head: &Parts) -> impl Future<Output = (MediaResponse, AccessRecord)> + Send;
+
+    /// Returns the headers that all responses have in common, successful or not. They replace others of the same names.
+    ///
+    /// ```
+    /// use private_media::raw::RespondRaw as _;
+    /// use private_media::{PrivateMedia, storage::MemoryStorage};
+    ///
+    /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
+    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
+    /// assert!(service.common_headers().contains_key("vary"));
+    /// ```
+    fn common_headers(&self) -> HeaderMap;
+}
+
+impl RespondRaw for MediaService {
+    async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
-        let path = head.uri.path().strip_prefix(&*self.mount).filter(|path| path.starts_with('/'));
+        let path = self.below(head.uri.path());
         let answer = match path {
             Some(path) => inner.answer(head, path, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
@@ -121,17 +144,7 @@ impl MediaService {
         (response, record)
     }
 
-    /// What every response carries, found or not.
-    ///
-    /// ```
-    /// use private_media::{PrivateMedia, storage::MemoryStorage};
-    ///
-    /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
-    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
-    /// assert!(service.common_headers().contains_key("vary"));
-    /// ```
-    #[must_use]
-    pub fn common_headers(&self) -> HeaderMap {
+    fn common_headers(&self) -> HeaderMap {
         let mut headers = common_headers();
         headers.insert(VARY, self.media.inner().vary.clone());
         headers

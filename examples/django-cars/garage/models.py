@@ -9,12 +9,12 @@ from private_media.storages import PrivateMediaStorage
 
 
 def owners_folder(car: Car, file_name: str) -> str:
-    """Say in the path whose photo it is."""
+    """Return a path that contains the owner's key."""
     return f"cars/{car.owner_id}/{file_name}"
 
 
 class Car(models.Model):
-    """A car, whose photo is its owner's."""
+    """A car with a private photo."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     photo = models.ImageField(storage=PrivateMediaStorage(), upload_to=owners_folder)

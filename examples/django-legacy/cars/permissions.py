@@ -4,7 +4,7 @@ from django.http import Http404
 
 
 class OwnerPermissions(object):
-    """The owner's key is the name of the folder that the file is in."""
+    """The name of the file's folder is the owner's primary key."""
 
     def __init__(self, staff_reads_all=False):
         self.staff_reads_all = staff_reads_all

@@ -1,4 +1,4 @@
-"""System checks: mistakes that would make private files public, or fail only when the first request comes."""
+"""System checks for settings that would make private files public, or fail at the first request."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _CHECKS = (check_root, check_urls, check_values, check_server, check_permissions
 
 @register("security")  # type: ignore[type-var]
 def check_private_media(
-    app_configs: list[AppConfig] | None = None,  # noqa: ARG001 (Django hands it on)
+    app_configs: list[AppConfig] | None = None,  # noqa: ARG001 (Django passes it)
     **_: Any,
 ) -> list[CheckMessage]:
-    """Check every setting of private media."""
+    """Run all checks."""
     return [message for check in _CHECKS for message in _run(check)]
 
 
@@ -35,5 +35,5 @@ def _run(check: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:
     except Exception as error:  # noqa: BLE001 (a project's own code may raise anything)
         # The other checks still run, and the command reports all of them.
         msg = f"{check.__name__} failed with {type(error).__name__}: {error}."
-        hint = "Look at the PRIVATE_MEDIA_* settings, and at the classes and URL patterns of the project."
+        hint = "Review the PRIVATE_MEDIA_* settings, and the project's classes and URL patterns."
         return [Error(msg, hint=hint, id="private_media.E012")]

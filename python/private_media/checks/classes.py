@@ -1,4 +1,4 @@
-"""Checks of the classes that PRIVATE_MEDIA_SERVER and PRIVATE_MEDIA_PERMISSIONS name."""
+"""Checks of the classes of PRIVATE_MEDIA_SERVER and PRIVATE_MEDIA_PERMISSIONS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from private_media import conf, views
 from private_media.checks.values import error
 from private_media.permissions import _ByGrants
 
-#: What old projects import that Django has moved or removed, and what it is now.
+#: Old imports that Django has moved or removed, with their replacements.
 _MOVED = {
     "django.core.urlresolvers": "django.urls",
     "patterns": "a plain list of django.urls.re_path",
@@ -26,36 +26,38 @@ _MOVED = {
     "force_text": "django.utils.encoding.force_str",
     "smart_text": "django.utils.encoding.smart_str",
     "ugettext": "django.utils.translation.gettext",
-    "django.utils.six": "nothing: Python 3 needs it no more",
+    "django.utils.six": "the standard library of Python 3",
     "django.utils.importlib": "importlib",
 }
 
 
 def check_server() -> Iterator[CheckMessage]:
-    """Check the class that sends files."""
+    """Check the server class."""
     _, problems = _make("PRIVATE_MEDIA_SERVER", conf.server, views.make_server, "E005")
     yield from problems
 
 
 def check_permissions() -> Iterator[CheckMessage]:
-    """Check the class that decides who may read."""
-    made, problems = _make("PRIVATE_MEDIA_PERMISSIONS", conf.permissions, views.make_permissions, "E006")
+    """Check the permission class."""
+    permissions, problems = _make(
+        "PRIVATE_MEDIA_PERMISSIONS", conf.permissions, views.make_permissions, "E006"
+    )
     yield from problems
-    if made is not None:
-        yield from _calls(type(made))
-    if isinstance(made, _ByGrants):
-        yield from _grants(made)
+    if permissions is not None:
+        yield from _old_calls(type(permissions))
+    if isinstance(permissions, _ByGrants):
+        yield from _grants(permissions)
 
 
 def _make(
     name: str, read: Callable[[], tuple[str, dict[str, Any]]], make: Callable[[], Any], number: str
 ) -> tuple[Any, list[CheckMessage]]:
-    """Construct what a setting names, and return it or what is wrong with it."""
+    """Return the instance for a setting, and the problems with it."""
     try:
         return make(), []
     except conf.InvalidSetting as problem:
         if not problem.problem.startswith(name):
-            # Another setting, with a check of its own.
+            # Another check reports other settings.
             return None, []
         return None, [error(problem, number)]
     except ImproperlyConfigured as problem:
@@ -68,19 +70,19 @@ def _make(
 def _hint(path: str, problem: str) -> str:
     for old, new in _MOVED.items():
         if old in problem:
-            return f"Django has it no more: use {new}."
+            return f"Django has removed this import; use {new}."
     module, _, name = path.rpartition(".")
     try:
         close = difflib.get_close_matches(name, dir(import_module(module)), 1)
-    except Exception:  # noqa: BLE001 (the module of a project may raise anything)
+    except Exception:  # noqa: BLE001 (importing a project's module may raise anything)
         close = []
     if close and close[0] != name:
-        return f"Is it {module}.{close[0]}?"
-    return f"See what this says, with the project's settings: from {module or 'module'} import {name}."
+        return f"Did you mean {module}.{close[0]}?"
+    return f"Run in manage.py shell: from {module or 'module'} import {name}."
 
 
-def _calls(cls: type[Any]) -> Iterator[CheckMessage]:
-    """Find what was a method of users before Django 2.0: called, it raises TypeError at each request."""
+def _old_calls(cls: type[Any]) -> Iterator[CheckMessage]:
+    """Find calls of attributes that were methods before Django 2.0: they raise TypeError at each request."""
     for base in inspect.getmro(cls):
         if base is object or base.__module__.startswith("private_media."):
             continue
@@ -97,29 +99,29 @@ def _calls(cls: type[Any]) -> Iterator[CheckMessage]:
             ):
                 name, line = node.func.attr, first + node.lineno - 1
                 yield Error(
-                    f"{base.__module__}.{base.__qualname__} calls {name}() in line {line}, which is no method any more.",
-                    hint=f"Write user.{name}, without the brackets.",
+                    f"{base.__module__}.{base.__qualname__} calls {name}() in line {line}: not a method since Django 2.0.",
+                    hint=f"Write user.{name}, without parentheses.",
                     id="private_media.E007",
                 )
 
 
 def _grants(permissions: _ByGrants) -> Iterator[CheckMessage]:
-    """Find grants that no file is likely to match."""
+    """Find grants that probably match no file."""
     for template, segment in permissions._grants.suspicious_segments():  # noqa: SLF001 (it is ours)
         yield Warning(
-            f"The grant {template!r} matches only files whose path has {segment!r} literally in it.",
-            hint="Write {name} for one segment and {*name} for the rest, as in cars/{owner}/{*file}.",
+            f"The grant {template!r} matches only paths with the literal segment {segment!r}.",
+            hint="Use {name} for one segment and {*name} for the rest, as in cars/{owner}/{*file}.",
             id="private_media.W007",
         )
     try:
-        own = conf.url_prefix().rstrip("/")
+        prefix = conf.url_prefix().rstrip("/")
     except conf.InvalidSetting:
-        # Reported by the check of URLs.
+        # Reported by check_urls.
         return
     for template in permissions._grants.templates():  # noqa: SLF001 (it is ours)
-        if own and template.startswith(f"{own}/"):
+        if prefix and template.startswith(f"{prefix}/"):
             yield Warning(
-                f"The grant {template!r} begins as PRIVATE_MEDIA_URL does, but paths begin below it.",
-                hint=f"Write {template.removeprefix(f'{own}/')!r}, unless the root has a folder {own!r}.",
+                f"The grant {template!r} starts with PRIVATE_MEDIA_URL, but templates are relative to it.",
+                hint=f"Write {template.removeprefix(f'{prefix}/')!r}, unless the root contains a folder {prefix!r}.",
                 id="private_media.W007",
             )

@@ -1,4 +1,4 @@
-"""Checks of MIDDLEWARE: what changes private files on their way, and what decides who the user is."""
+"""Checks of MIDDLEWARE: middleware that changes private files, and middleware that may change the user."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 def check_middleware() -> Iterator[CheckMessage]:
     """Check MIDDLEWARE."""
     installed = list(settings.MIDDLEWARE or ())
-    if _GZIP in installed and not _is_server_ours():
+    if _GZIP in installed and not _is_own_server():
         yield Warning(
-            "GZipMiddleware compresses what PRIVATE_MEDIA_SERVER sends, also a part of a file, which is then another one.",
-            hint="Derive the class from private_media.servers.DefaultServer, or send Content-Encoding yourself.",
+            "GZipMiddleware compresses the responses of PRIVATE_MEDIA_SERVER, which corrupts ranges of files.",
+            hint="Derive the class from private_media.servers.DefaultServer, or set Content-Encoding in its responses.",
             id="private_media.W002",
         )
     if _LOGIN_REQUIRED in installed:
         yield Info(
-            "LoginRequiredMiddleware leaves private files to the permission class: strangers are not redirected but denied.",
-            hint="A permission class that wants it so can look at request.user. Silence this with SILENCED_SYSTEM_CHECKS.",
+            "LoginRequiredMiddleware does not apply to private files: anonymous users are denied, not redirected.",
+            hint="The permission class decides. Silence this with SILENCED_SYSTEM_CHECKS.",
             id="private_media.I001",
         )
     yield from _identity(installed)
 
 
-def _is_server_ours() -> bool:
+def _is_own_server() -> bool:
     try:
         return isinstance(views.make_server(), DefaultServer)
     except ImproperlyConfigured:
-        # Reported by the check of the server.
+        # Reported by check_server.
         return True
 
 
 def _identity(installed: list[str]) -> Iterator[CheckMessage]:
-    """Report the middleware that serve_private_media asks Django because of."""
+    """Report middleware for which serve_private_media calls Django."""
     try:
         ignored, unknown = conf.ignored_middleware(), identity_middleware.unknown()
     except conf.InvalidSetting as problem:
@@ -51,14 +51,14 @@ def _identity(installed: list[str]) -> Iterator[CheckMessage]:
         return
     if unknown:
         yield Info(
-            f"{', '.join(unknown)} may decide who the user is, so serve_private_media asks Django for each session.",
-            hint="List the middleware that does not in PRIVATE_MEDIA_IGNORED_MIDDLEWARE: sessions are then read without "
-            "Django. Otherwise silence this with SILENCED_SYSTEM_CHECKS.",
+            f"{', '.join(unknown)} may change the user, so serve_private_media calls Django to authenticate requests.",
+            hint="List middleware that does not change the user in PRIVATE_MEDIA_IGNORED_MIDDLEWARE: sessions are then read "
+            "without Django. Otherwise silence this with SILENCED_SYSTEM_CHECKS.",
             id="private_media.I002",
         )
     if absent := sorted(ignored.difference(installed)):
         yield Warning(
-            f"PRIVATE_MEDIA_IGNORED_MIDDLEWARE has {', '.join(absent)}, which MIDDLEWARE does not have.",
+            f"PRIVATE_MEDIA_IGNORED_MIDDLEWARE has {', '.join(absent)}, which is not in MIDDLEWARE.",
             hint="Write each entry as in MIDDLEWARE, or remove it.",
             id="private_media.W008",
         )

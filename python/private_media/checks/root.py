@@ -1,4 +1,4 @@
-"""Checks that the root is a folder of its own, which nothing serves to everybody."""
+"""Checks that the root is a folder of its own that no server publishes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from private_media import conf, views
 from private_media.checks.values import error
 from private_media.servers import DefaultServer
 
-_MOVE = "Move it beside, and move the files along: manage.py private_media relocate helps."
-_OWN = "Set it to a folder that holds nothing but private files, such as BASE_DIR / 'private'."
+_MOVE = "Use a folder outside of it, and move the files there: manage.py private_media relocate helps."
+_OWN = "Set it to a folder that contains nothing but private files, such as BASE_DIR / 'private'."
 
 
 def check_root() -> Iterator[CheckMessage]:
-    """Check PRIVATE_MEDIA_ROOT, and the root of the server if it is another one."""
+    """Check PRIVATE_MEDIA_ROOT, and the server's root if it is different."""
     try:
         root = conf.root()
     except conf.InvalidSetting as problem:
@@ -33,7 +33,7 @@ def check_root() -> Iterator[CheckMessage]:
         server = views.make_server()
         location = server.location() if isinstance(server, DefaultServer) else root
     except ImproperlyConfigured:
-        # Reported by the check of the server.
+        # Reported by check_server.
         return
     if os.path.realpath(location) != os.path.realpath(root):
         yield from _folder("The root of PRIVATE_MEDIA_SERVER_OPTIONS", location)
@@ -42,27 +42,27 @@ def check_root() -> Iterator[CheckMessage]:
 def _folder(name: str, root: str) -> Iterator[CheckMessage]:
     """Yield the first problem of a root."""
     ours = Path(os.path.realpath(root))
-    # A folder that this user may not look at is another user's.
+    # os.path, as Path.exists() raises for a folder that this user may not read.
     if os.path.exists(ours) and not os.path.isdir(ours):  # noqa: PTH110, PTH112
         yield Error(f"{name} ({root!r}) is not a folder.", hint=_OWN, id="private_media.E001")
     elif ours == Path(ours.anchor):
         yield Error(
-            f"{name} ({root!r}) is the whole file system: staff could read every file of this machine.",
+            f"{name} ({root!r}) is the whole file system: staff could read every file on this machine.",
             hint=_OWN,
             id="private_media.E002",
         )
     elif found := next(_public(ours), None):
         relation, folder = found
         yield Error(
-            f"{name} ({root!r}) is {relation} {folder}, which is served to everybody.",
+            f"{name} ({root!r}) is {relation} {folder}, which is public.",
             hint=_MOVE,
             id="private_media.E002",
         )
     elif code := next((text for text, folder in _code() if _path(folder).is_relative_to(ours)), None):
-        yield Error(f"{name} ({root!r}) is or holds {code}.", hint=_OWN, id="private_media.E002")
-    elif not os.path.isabs(root):  # noqa: PTH117 (as it is given)
+        yield Error(f"{name} ({root!r}) is or contains {code}.", hint=_OWN, id="private_media.E002")
+    elif not os.path.isabs(root):  # noqa: PTH117 (the text as configured)
         yield Warning(
-            f"{name} ({root!r}) is relative to the working directory: started elsewhere, the project uses another folder.",
+            f"{name} ({root!r}) is relative to the working directory, so it depends on where the project is started.",
             hint=f"Write BASE_DIR / {root!r}.",
             id="private_media.W004",
         )
@@ -74,10 +74,10 @@ def _public(ours: Path) -> Iterator[tuple[str, str]]:
             folder = os.fspath(value)
             public = _path(folder)
         except (TypeError, ValueError):
-            # Not a path; Django has checks of its own for these settings.
+            # Not a path; Django's own checks report it.
             continue
         if ours.is_relative_to(public):
-            yield "inside of", f"{name} ({folder})"
+            yield "inside", f"{name} ({folder})"
         elif public.is_relative_to(ours):
             yield "around", f"{name} ({folder})"
 
@@ -96,11 +96,11 @@ def _public_folders() -> Iterator[tuple[str, Any]]:
 
 
 def _code() -> Iterator[tuple[str, Any]]:
-    """Yield the folders of the project's own code, with its secrets."""
+    """Yield the folders with the project's code and secrets."""
     base = getattr(settings, "BASE_DIR", None)
     if isinstance(base, (str, os.PathLike)) and base:
         yield f"the project's own folder, BASE_DIR ({base})", base
-    # Overridden settings, as tests have them, do not know their module.
+    # With override_settings, the settings have no module.
     name = getattr(settings, "SETTINGS_MODULE", None) or os.environ.get(ENVIRONMENT_VARIABLE)
     module = sys.modules.get(str(name))
     if file := getattr(module, "__file__", None):

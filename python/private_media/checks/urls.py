@@ -1,4 +1,4 @@
-"""Checks of PRIVATE_MEDIA_URL, and of the URL patterns that answer for it."""
+"""Checks of PRIVATE_MEDIA_URL and the URL patterns below it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from private_media import conf, private_url
 from private_media.checks.values import error
 from private_media.views import serve_private_file
 
-_OWN = "Give private files a prefix of their own, such as '/private/'."
+_OWN = "Use a prefix for private files only, such as '/private/'."
 _INCLUDE = "Add path('', include('private_media.urls')) to the project's URLs"
 _SILENCE = "silence this with SILENCED_SYSTEM_CHECKS"
 
 
 def check_urls() -> Iterator[CheckMessage]:
-    """Check PRIVATE_MEDIA_URL, and what answers for it."""
+    """Check PRIVATE_MEDIA_URL and its URL patterns."""
     try:
         conf.url()
         prefix = conf.url_prefix()
@@ -31,11 +31,13 @@ def check_urls() -> Iterator[CheckMessage]:
         return
     value = str(settings.PRIVATE_MEDIA_URL)
     if not prefix:
-        yield Error(f"PRIVATE_MEDIA_URL ({value!r}) is the whole site.", hint=_OWN, id="private_media.E004")
+        yield Error(
+            f"PRIVATE_MEDIA_URL ({value!r}) covers the whole site.", hint=_OWN, id="private_media.E004"
+        )
         return
     if not value.endswith("/"):
         yield Warning(
-            f"PRIVATE_MEDIA_URL ({value!r}) has no slash at its end; one is added.",
+            f"PRIVATE_MEDIA_URL ({value!r}) has no trailing slash; one is added.",
             hint=f"Write {value + '/'!r}.",
             id="private_media.W001",
         )
@@ -48,40 +50,40 @@ def check_urls() -> Iterator[CheckMessage]:
             return
     if getattr(settings, "ROOT_URLCONF", None) is None:
         return
-    yield from _answers(prefix)
+    yield from _patterns(prefix)
 
 
-def _answers(prefix: str) -> Iterator[CheckMessage]:
-    """Check which view answers for private files."""
+def _patterns(prefix: str) -> Iterator[CheckMessage]:
+    """Check which view receives the requests for private files."""
     try:
         found = private_url.match()
         others = [] if found is None else list(_below(prefix))
-    except Exception:  # noqa: BLE001 (any code runs as the project's URLs are imported)
-        # Django's own checks of URLs report it.
+    except Exception:  # noqa: BLE001 (importing the project's URLs may raise anything)
+        # Django's own URL checks report it.
         return
     view = found and found.func
     if found is None:
         yield Warning(
-            f"No URL pattern answers for PRIVATE_MEDIA_URL ({prefix!r}).",
-            hint=f"{_INCLUDE}; if only serve_private_media answers for it, {_SILENCE}.",
+            f"No URL pattern matches PRIVATE_MEDIA_URL ({prefix!r}).",
+            hint=f"{_INCLUDE}; if only serve_private_media serves private files, {_SILENCE}.",
             id="private_media.W005",
         )
     elif view is static.serve:
         yield Error(
-            f"PRIVATE_MEDIA_URL is served to everybody, by the URL pattern {found.route!r}.",
-            hint="Remove the static view, and include private_media.urls.",
+            f"PRIVATE_MEDIA_URL is public: the URL pattern {found.route!r} serves it with a static view.",
+            hint="Remove that URL pattern, and include private_media.urls.",
             id="private_media.E008",
         )
     elif not private_url.is_served_by_us(view):
         yield Warning(
-            f"The URL pattern {found.route!r} with the view {private_url.name_of(view)} answers for PRIVATE_MEDIA_URL, "
-            "not private_media.urls.",
+            f"The URL pattern {found.route!r} with the view {private_url.name_of(view)} matches PRIVATE_MEDIA_URL "
+            "before private_media.urls.",
             hint=f"{_INCLUDE} before that pattern; if that view calls serve_private_file itself, {_SILENCE}.",
             id="private_media.W005",
         )
     elif others:
         yield Warning(
-            f"PRIVATE_MEDIA_URL ({prefix!r}) collides with {', '.join(map(repr, others))}: the first pattern hides the other.",
+            f"PRIVATE_MEDIA_URL ({prefix!r}) overlaps {', '.join(map(repr, others))}: the first pattern hides the other.",
             hint=_OWN,
             id="private_media.W006",
         )
@@ -94,14 +96,14 @@ def _answers(prefix: str) -> Iterator[CheckMessage]:
 
 
 def _below(prefix: str) -> Iterator[str]:
-    """Yield the other URL patterns that begin as PRIVATE_MEDIA_URL does."""
+    """Yield the other URL patterns that start with PRIVATE_MEDIA_URL."""
     for route, view in _routes(get_resolver().url_patterns, ""):
         if route.startswith(prefix) and not private_url.is_served_by_us(view):
             yield route
 
 
 def _routes(patterns: Any, before: str) -> Iterator[tuple[str, Any]]:
-    """Yield what each pattern begins with, up to the first variable, and its view; None for an include with variables."""
+    """Yield each pattern's text up to the first variable, and its view (None for an include with variables)."""
     for each in patterns:
         text, is_whole = _literal(each.pattern)
         if not hasattr(each, "url_patterns"):
@@ -113,12 +115,12 @@ def _routes(patterns: Any, before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _literal(pattern: Any) -> tuple[str, bool]:
-    """Return the text that every match of a pattern begins with, and whether it is the whole pattern."""
+    """Return the text that every match of a pattern starts with, and whether it is the whole pattern."""
     text = str(pattern)
     if isinstance(pattern, RegexPattern):
         text = text.removeprefix("^")
         end = re.search(r"[\\.^$*+?{}\[\]|()]", text)
-        # What repeats may be missing.
+        # These make the character before them optional.
         stop = len(text) if end is None else end.start() - (end.group() in "*?{")
     elif isinstance(pattern, LocalePrefixPattern):
         stop = len(text)

@@ -1,4 +1,4 @@
-"""Checks of the settings that are plain values."""
+"""Checks of settings with plain values."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from private_media import conf
 
 
 def error(problem: conf.InvalidSetting, number: str) -> Error:
-    """Make the check message of a setting that cannot be used."""
+    """Return the check message of an invalid setting."""
     return Error(f"{problem.problem}.", hint=f"{sentence(problem.fix)}.", id=f"private_media.{number}")
 
 
 def sentence(text: str) -> str:
-    """Return a phrase as the beginning of a sentence."""
+    """Capitalize a phrase, unless it starts with a setting's name."""
     return text if text.startswith("PRIVATE_") else text[:1].upper() + text[1:]
 
 
 def check_values() -> Iterator[CheckMessage]:
-    """Check the settings that are plain values."""
+    """Check the settings with plain values."""
     try:
         conf.cache()
     except conf.InvalidSetting as problem:
@@ -33,7 +33,7 @@ def check_values() -> Iterator[CheckMessage]:
     if not isinstance(value, bool):
         yield Warning(
             f"PRIVATE_MEDIA_FORCE_DOWNLOAD is {conf.shown(value)}, not True or False; "
-            f"it counts as {conf.force_download()}.",
+            f"it is treated as {conf.force_download()}.",
             hint="Set it to True or False.",
             id="private_media.W003",
         )
@@ -43,7 +43,7 @@ def _internal_url() -> Iterator[CheckMessage]:
     try:
         internal, url = conf.internal_url(), urlsplit(conf.url()).path
     except conf.InvalidSetting as problem:
-        # What is wrong with the other setting has a message of its own.
+        # check_urls reports the other setting.
         if "INTERNAL_URL" in problem.problem:
             yield error(problem, "E010")
         return
@@ -51,7 +51,7 @@ def _internal_url() -> Iterator[CheckMessage]:
         return
     if internal and internal.strip("/") == url.strip("/"):
         yield Error(
-            f"PRIVATE_MEDIA_INTERNAL_URL and PRIVATE_MEDIA_URL are both {internal!r}: nginx could not tell them apart.",
-            hint="Set PRIVATE_MEDIA_INTERNAL_URL to a URL of its own, such as '/private-media-internal/'.",
+            f"PRIVATE_MEDIA_INTERNAL_URL and PRIVATE_MEDIA_URL are both {internal!r}, but nginx needs two locations.",
+            hint="Set PRIVATE_MEDIA_INTERNAL_URL to another URL, such as '/private-media-internal/'.",
             id="private_media.E010",
         )

@@ -1,7 +1,7 @@
-"""Runs Django's own tests over private_media: `run.py FOLDER`, the folder being an unpacked source distribution of Django.
+"""Runs Django's own tests against private_media: `run.py FOLDER`, with an unpacked source distribution of Django.
 
-FileSystemStorage is PrivateMediaStorage in `file_storage`, and `django.views.static.serve` is DefaultServer in `view_tests`.
-What differs on purpose is in deviations.txt, each with its reason: such a test has to fail, or it is not listed.
+PrivateMediaStorage replaces FileSystemStorage in `file_storage`, and DefaultServer replaces `django.views.static.serve` in
+`view_tests`. deviations.txt lists the tests that have to fail, with the reason.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LABELS = ["file_storage", "view_tests.tests.test_static"]
 
 
 def deviations() -> dict[str, str]:
-    """Read which tests differ in this version of Django, and why."""
+    """Return the deviations for this version of Django, with their reasons."""
     found = {}
     version = f"{django.VERSION[0]}.{django.VERSION[1]}"
     for line in Path(__file__).with_name("deviations.txt").read_text().splitlines():
@@ -37,8 +37,8 @@ def deviations() -> dict[str, str]:
     return found
 
 
-def serve(request, path, document_root=None, show_indexes=False):  # noqa: FBT002 (as Django has it)
-    """Stand in for the static view, whose permission is that everybody may."""
+def serve(request, path, document_root=None, show_indexes=False):  # noqa: FBT002 (Django's signature)
+    """Replace the static view, which permits every request."""
     return servers.DefaultServer(root=document_root).serve(request, path=path)
 
 
@@ -46,7 +46,7 @@ class Runner(DiscoverRunner):
     """Expects the deviations to fail."""
 
     def build_suite(self, *args, **kwargs):
-        """Mark each of them, and complain about those that are no tests any more."""
+        """Mark the deviations, and reject those that are not tests."""
         suite = super().build_suite(*args, **kwargs)
         expected = deviations()
         left = set(expected)
@@ -55,7 +55,7 @@ class Runner(DiscoverRunner):
                 self._expect(test, expected[test.id()])
                 left.discard(test.id())
         if left:
-            sys.exit(f"deviations.txt names what is no test: {sorted(left)}")
+            sys.exit(f"deviations.txt contains unknown tests: {sorted(left)}")
         return suite
 
     def _expect(self, test, reason):
@@ -73,11 +73,11 @@ class Runner(DiscoverRunner):
 
 
 def main() -> None:
-    """Rebind, and hand over to Django's runner."""
+    """Replace the storage and the view, and run Django's tests."""
     tests = Path(sys.argv[1]).resolve() / "tests"
     django.core.files.storage.FileSystemStorage = PrivateMediaStorage
     django.views.static.serve = serve
-    # Their settings are MEDIA_ROOT and MEDIA_URL.
+    # Django's tests use MEDIA_ROOT and MEDIA_URL.
     conf.root = lambda: settings.MEDIA_ROOT
     conf.url = lambda: settings.MEDIA_URL
     os.chdir(tests)

@@ -1,4 +1,4 @@
-"""Cars, with a photo and papers that only their owner may see."""
+"""Cars, with a photo and papers that are private to their owner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from private_media.storages import PrivateMediaStorage
 
 
 def owners_folder(car: Car, file_name: str) -> str:
-    """Put the owner's key into the path."""
+    """Return a path with the owner's primary key."""
     return f"cars/{car.owner_id}/{file_name}"
 
 

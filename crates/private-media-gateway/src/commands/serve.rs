@@ -50,7 +50,9 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Listen(error)) => Err(bind_error(config, &error)),
-        Err(GatewayError::OpenFiles(error)) => Err(ConfigError::new(error.to_string())),
+        Err(GatewayError::OpenFiles(error)) => {
+            Err(ConfigError::new(format!("limits.max_connections: {error}")))
+        }
         Err(GatewayError::Start(error)) => {
             Err(ConfigError::new(format!("cannot start {} workers: {error}", config.workers)))
         }

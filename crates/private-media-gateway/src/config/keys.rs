@@ -410,3 +410,28 @@ impl Key {
         format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_has_a_row_for_each_setting() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configuration.md");
+        // The packaged crate has no documentation.
+        let Ok(page) = std::fs::read_to_string(page) else { return };
+        for key in KEYS {
+            let flag = match key.kind {
+                Kind::Boolean => format!("--{}[={}]", key.flag, key.value_name),
+                _ => format!("--{} {}", key.flag, key.value_name),
+            };
+            let row = format!("| `{}` | `{flag}` | `{}` | ", key.name, key.environment());
+            let row = if key.default.is_empty() { row } else { format!("{row}`{}` |", key.default) };
+            assert!(page.contains(&row), "docs/reference/configuration.md: no row begins with {row}");
+        }
+        let rows = page.lines().filter(|line| line.contains(" | `--") && line.contains(" | `PRIVATE_MEDIA_"));
+        assert_eq!(rows.count(), KEYS.len());
+    }
+}

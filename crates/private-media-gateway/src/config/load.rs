@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use private_media::permission::{Grant, Grants};
+use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, Source};
@@ -15,7 +16,6 @@ use super::keys::{self, Key};
 use super::layers::{Layers, Origin, Setting};
 use super::{delivery, root, show, values};
 use crate::front::{FrontError, FrontField};
-use crate::limits::Limits;
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
 use crate::{addresses, folders, log, urls};
@@ -75,12 +75,11 @@ impl Config {
             revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
             follow_links: layers.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
-            limits: Limits {
-                max_connections: max_connections.parse_with(values::connections)?,
-                header_timeout: layers.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?,
-                min_rate: layers.get(&keys::MIN_RATE).parse_with(values::min_rate)?,
-                shutdown_timeout: layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?,
-            },
+            limits: Limits::default()
+                .max_connections(max_connections.parse_with(values::connections)?)
+                .header_timeout(layers.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
+                .min_rate(layers.get(&keys::MIN_RATE).parse_with(values::min_rate)?)
+                .shutdown_timeout(layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
             layers,
         })
     }

@@ -347,3 +347,46 @@ fn numbers_are_shown_as_toml_writes_them() {
     let again = shown(&place, &[]);
     assert!(again.contains("connections = 7  #") && again.contains("min_rate = 5  #"), "{again}");
 }
+
+/// A setting without a flag in a command may still come from the environment or the file.
+#[test]
+fn settings_of_other_commands_are_valid_in_the_environment_and_the_file() {
+    let place = Place::new();
+    let text = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[limits]\nmin_rate = 5\n[identity]\naccounts = \"none.toml\"\n";
+    place.write("private-media.toml", text);
+    let list = |variables: &[(&str, &str)]| {
+        let mut command = program();
+        command.args(["account", "list"]).current_dir(place.path("")).envs(variables.iter().copied());
+        command.output().unwrap()
+    };
+    let accounts = ("PRIVATE_MEDIA_ACCOUNTS", "accounts.toml");
+    let output =
+        list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "2"), ("PRIVATE_MEDIA_GRANT", "a=staff;b=staff")]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    // They are checked all the same.
+    let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "none")]));
+    assert!(line.contains("invalid value \"none\" for PRIVATE_MEDIA_WORKERS"), "{line}");
+    let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_GRANT", "a=staff;b")]));
+    assert!(line.contains("invalid value \"b\" for PRIVATE_MEDIA_GRANT"), "{line}");
+}
+
+#[test]
+fn an_unknown_variable_is_a_warning() {
+    let place = Place::new();
+    let unknown = [("PRIVATE_MEDIA_ROTO", "elsewhere"), ("PRIVATE_MEDIA_SERVER", "a.Django.Class")];
+    let mut command = program();
+    command.args(["account", "list"]).current_dir(place.path("")).envs(unknown);
+    let output = command.output().unwrap();
+    let warning = "private-media: warning: unknown environment variable PRIVATE_MEDIA_ROTO is ignored; did you mean PRIVATE_MEDIA_ROOT?\n";
+    assert_eq!(
+        (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+        (Some(0), warning)
+    );
+    // A gateway logs it, once.
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(place.path("")).envs(unknown);
+    let gateway = crate::support::Gateway::spawn(command, place.path("gateway.log"));
+    let log = gateway.log();
+    assert_eq!(log.matches("did you mean PRIVATE_MEDIA_ROOT?").count(), 1, "{log}");
+    assert!(log.lines().all(|line| line.starts_with('{')), "{log}");
+}

@@ -65,90 +65,6 @@ impl MediaBody {
         self.remaining
     }
 
-    /// The stretch of a file, as its offset and length, that is all of what has not been taken; `None` where there is anything
-    /// else, or nothing. For whoever has the kernel send it.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// use private_media::MediaBody;
-    /// # #[derive(Debug)]
-    /// # struct Film;
-    /// # impl private_media::storage::ReadAt for Film {
-    /// #     fn read_at(
-    /// #         self: Arc<Self>,
-    /// #         _: u64,
-    /// #         _: usize,
-    /// #     ) -> futures_core::future::BoxFuture<'static, std::io::Result<bytes::Bytes>> {
-    /// #         Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
-    /// #     }
-    /// # }
-    /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
-    /// let body = MediaBody::empty().push_file(&film, 100, 50);
-    /// assert!(matches!(body.as_file_range(), Some((_, 100, 50))));
-    /// assert!(body.push_bytes("the end").as_file_range().is_none());
-    /// ```
-    #[must_use]
-    pub fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
-        match self.pieces.front() {
-            Some(Piece::File { file, offset, len })
-                if self.pieces.rest.is_empty() && self.reading.is_none() =>
-            {
-                Some((file, *offset, *len))
-            }
-            _ => None,
-        }
-    }
-
-    /// The stretch of a file that is next, as its offset and length; `None` where something else is next, or nothing. For whoever has
-    /// the kernel send it, and then says so by [`MediaBody::skip`].
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// use private_media::MediaBody;
-    /// # #[derive(Debug)]
-    /// # struct Film;
-    /// # impl private_media::storage::ReadAt for Film {
-    /// #     fn read_at(
-    /// #         self: Arc<Self>,
-    /// #         _: u64,
-    /// #         _: usize,
-    /// #     ) -> futures_core::future::BoxFuture<'static, std::io::Result<bytes::Bytes>> {
-    /// #         Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
-    /// #     }
-    /// # }
-    /// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
-    /// let mut body = MediaBody::empty().push_file(&film, 100, 50).push_bytes("the end");
-    /// body.skip(20);
-    /// assert!(matches!(body.next_file_range(), Some((_, 120, 30))));
-    /// body.skip(30);
-    /// assert!(body.next_file_range().is_none());
-    /// assert_eq!(body.remaining(), 7);
-    /// ```
-    #[must_use]
-    pub fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
-        match self.pieces.front() {
-            Some(Piece::File { file, offset, len }) if self.reading.is_none() => Some((file, *offset, *len)),
-            _ => None,
-        }
-    }
-
-    /// Takes the beginning of the stretch that is next, at most to its end, without reading it.
-    pub fn skip(&mut self, count: u64) {
-        if let Some(Piece::File { offset, len, .. }) = self.pieces.front_mut()
-            && self.reading.is_none()
-        {
-            let count = count.min(*len);
-            *offset = offset.saturating_add(count);
-            *len = len.saturating_sub(count);
-            self.remaining = self.remaining.saturating_sub(count);
-            if *len == 0 {
-                self.pieces.pop_front();
-            }
-        }
-    }
-
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
             match self.pieces.front_mut() {
@@ -182,6 +98,79 @@ impl MediaBody {
                 }
             }
         }
+    }
+}
+
+/// The ranges of files that a [`MediaBody`] consists of, for servers that have the kernel send them.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use private_media::MediaBody;
+/// use private_media::raw::FileRanges as _;
+/// # #[derive(Debug)]
+/// # struct Film;
+/// # impl private_media::storage::ReadAt for Film {
+/// #     fn read_at(
+/// #         self: Arc<Self>,
+/// #         _: u64,
+/// #         _: usize,
+/// #     ) -> futures_core::future::BoxFuture<'static, std::io::Result<bytes::Bytes>> {
+/// #         Box::pin(std::future::ready(Ok(bytes::Bytes::new())))
+/// #     }
+/// # }
+/// let film: Arc<dyn private_media::storage::ReadAt> = Arc::new(Film);
+/// let mut body = MediaBody::empty().push_file(&film, 100, 50);
+/// assert!(matches!(body.as_file_range(), Some((_, 100, 50))));
+/// body = body.push_bytes("the end");
+/// assert!(body.as_file_range().is_none());
+/// body.advance(20);
+/// assert!(matches!(body.next_file_range(), Some((_, 120, 30))));
+/// body.advance(30);
+/// assert!(body.next_file_range().is_none());
+/// assert_eq!(body.remaining(), 7);
+/// ```
+pub trait FileRanges {
+    /// Returns the file, offset and length of what remains, if it is one range of one file.
+    fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)>;
+
+    /// Returns the file, offset and length of the next range, unless bytes are next.
+    fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)>;
+
+    /// Removes bytes that were sent from the beginning of the next range, at most to its end.
+    fn advance(&mut self, count: u64);
+}
+
+impl FileRanges for MediaBody {
+    fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+        self.next_file_range().filter(|_| self.pieces.rest.is_empty())
+    }
+
+    fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
+        match self.pieces.front() {
+            Some(Piece::File { file, offset, len }) if self.reading.is_none() => Some((file, *offset, *len)),
+            _ => None,
+        }
+    }
+
+    fn advance(&mut self, count: u64) {
+        if let Some(Piece::File { offset, len, .. }) = self.pieces.front_mut()
+            && self.reading.is_none()
+        {
+            let count = count.min(*len);
+            *offset = offset.saturating_add(count);
+            *len = len.saturating_sub(count);
+            self.remaining = self.remaining.saturating_sub(count);
+            if *len == 0 {
+                self.pieces.pop_front();
+            }
+        }
+    }
+}
+
+impl From<Bytes> for MediaBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::empty().push_bytes(bytes)
     }
 }
 

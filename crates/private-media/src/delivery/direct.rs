@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::headers::{with_content_headers, with_validators};
@@ -11,6 +10,7 @@ use super::{Delivery, MediaBody, MediaResponse, Plan};
 use crate::permission::{Permit, Read};
 use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
+use crate::text::text;
 
 /// Sends the file itself, whole or in parts, in bounded memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,9 +32,9 @@ impl Delivery for Direct {
                 response
             }
             Plan::NotModified => with_validators(permit.path(), &file, now),
-            Plan::PreconditionFailed => line("precondition failed\n"),
+            Plan::PreconditionFailed => text(plan.status(), "precondition failed\n").into(),
             Plan::RangeNotSatisfiable => {
-                let mut response = line("range not satisfiable\n");
+                let mut response = MediaResponse::from(text(plan.status(), "range not satisfiable\n"));
                 insert(&mut response.headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
                 response
             }
@@ -73,12 +73,6 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
         }
         _ => MediaBody::empty().push_file(bytes, 0, len),
     };
-}
-
-fn line(text: &'static str) -> MediaResponse {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    MediaResponse::new(StatusCode::OK, headers, MediaBody::empty().push_bytes(text))
 }
 
 fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {

@@ -11,8 +11,9 @@ use http::header::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::body::MediaBody;
 use super::content_type::ContentType;
-use super::{MediaBody, MediaResponse, SerializedHeaders};
+use super::response::{MediaResponse, SerializedHeaders};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
@@ -33,7 +34,7 @@ impl CachedHeaders {
 
     /// Those of this file, if they hold for the name and the time of a request. The date of a file that is from the future does not.
     fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
-        let prepared = file.prepared(|| Self::new(path, now));
+        let prepared = file.memo(|| Self::new(path, now))?;
         let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
         (is_past && prepared.file_name == path.file_name()).then_some(prepared)
     }

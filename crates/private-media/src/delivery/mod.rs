@@ -1,12 +1,12 @@
 //! How do they leave? A [`Plan`] says what, and a [`Delivery`] sends it.
 
-mod body;
+pub(crate) mod body;
 mod content_type;
 mod direct;
 mod handoff;
 pub(crate) mod headers;
 mod plan;
-mod response;
+pub(crate) mod response;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
 pub use headers::{common_headers, content_disposition, file_headers};
 pub use plan::Plan;
-pub use response::{MediaResponse, SerializedHeaders};
+pub use response::MediaResponse;
 
 use crate::permission::{Permit, Read};
 use crate::request::MediaRequest;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
 use http::{Extensions, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::MediaBody;
+use super::body::MediaBody;
 
 /// What a [`Delivery`](super::Delivery) gives: a response, some headers of which may be there as they are written.
 ///
@@ -57,16 +57,23 @@ impl MediaResponse {
         &mut self.headers
     }
 
-    /// Headers that are the same in many responses.
-    #[must_use]
-    pub fn prepared(&self) -> Option<&SerializedHeaders> {
-        self.prepared.as_deref()
-    }
-
     /// The value of a header.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.headers.get(name).or_else(|| self.prepared.as_ref()?.fields.get(name))
+    }
+}
+
+/// The headers of a [`MediaResponse`] that are serialized already, for servers that write response heads themselves.
+pub trait PreparedHeaders {
+    /// Returns the headers that many responses for the same file have in common. Those of [`MediaResponse::headers`] are to be written,
+    /// too.
+    fn prepared(&self) -> Option<&SerializedHeaders>;
+}
+
+impl PreparedHeaders for MediaResponse {
+    fn prepared(&self) -> Option<&SerializedHeaders> {
+        self.prepared.as_deref()
     }
 }
 
@@ -91,7 +98,8 @@ impl From<MediaResponse> for Response<MediaBody> {
 /// Header fields, and the same as they are written (RFC 9112 section 5): made once, of what is sent often.
 ///
 /// ```
-/// use private_media::delivery::{SerializedHeaders, common_headers};
+/// use private_media::delivery::common_headers;
+/// use private_media::raw::SerializedHeaders;
 ///
 /// let standing = SerializedHeaders::new(common_headers());
 /// assert!(standing.lines().starts_with(b"cache-control: private, no-cache\r\n"));

@@ -1,5 +1,6 @@
 //! What is asked for? A [`MediaRequest`]: a [`MediaPath`], [`Preconditions`] and a [`Range`].
 
+mod name;
 mod path;
 mod preconditions;
 mod range;
@@ -8,6 +9,8 @@ use http::Method;
 use http::header::{HeaderMap, RANGE};
 use http::request::Parts;
 
+pub use name::{alternative_name, safe_name};
+pub(crate) use name::{alternatives, random_characters};
 pub(crate) use path::ENCODED;
 pub use path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 pub use preconditions::{Outcome, Preconditions, Validators};

@@ -79,20 +79,6 @@ impl MediaPath {
         Self::new(&name)
     }
 
-    /// The path below a folder for a file of any name, such as the one a browser sent, made safe by
-    /// [`storage::safe_name`](crate::storage::safe_name).
-    ///
-    /// ```
-    /// # use private_media::MediaPath;
-    /// let path = MediaPath::for_upload("cars/7", "C:\\fakepath\\..\\photo.jpg")?;
-    /// assert_eq!(path.as_str(), "cars/7/photo.jpg");
-    /// # Ok::<(), private_media::PathError>(())
-    /// ```
-    pub fn for_upload(folder: &str, file_name: &str) -> Result<Self, PathError> {
-        let name = crate::storage::safe_name(file_name);
-        if folder.is_empty() { Self::new(&name) } else { Self::new(&format!("{folder}/{name}")) }
-    }
-
     /// The canonical name, not encoded.
     #[must_use]
     pub fn as_str(&self) -> &str {

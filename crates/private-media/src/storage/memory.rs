@@ -11,10 +11,9 @@ use bytes::{Bytes, BytesMut};
 use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 
-use super::name::alternatives;
 use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, StorageError};
 use crate::permission::{Delete, List, Permit, Read, Write};
-use crate::request::MediaPath;
+use crate::request::{MediaPath, alternatives};
 
 /// Files in memory: what a test of an application uses in place of [`LocalStorage`](super::LocalStorage), with the same
 /// answers. Nothing is durable, and nothing is ever [`StorageError::Full`].

@@ -3,11 +3,11 @@
 #[cfg(feature = "local")]
 mod local;
 mod memory;
-mod name;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
+use std::any::Any;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -22,9 +22,7 @@ use futures_core::stream::BoxStream;
 #[cfg(feature = "local")]
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
-pub use name::{alternative_name, safe_name};
 
-use crate::delivery::headers::CachedHeaders;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
@@ -171,34 +169,34 @@ impl SaveOptions {
 /// An open file: what it is as its handle says, and its bytes.
 #[derive(Debug, Clone)]
 pub struct MediaFile {
-    known: Arc<CachedFile>,
+    shared: Arc<Shared>,
     bytes: Arc<dyn ReadAt>,
 }
 
-/// What the copies of a [`MediaFile`] share.
+/// The part of a [`MediaFile`] that its clones share.
 #[derive(Debug)]
-struct CachedFile {
+struct Shared {
     metadata: Metadata,
-    prepared: OnceLock<CachedHeaders>,
+    memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl MediaFile {
     /// A file of these bytes; for those who write a storage.
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { known: Arc::new(CachedFile { metadata, prepared: OnceLock::new() }), bytes }
+        Self { shared: Arc::new(Shared { metadata, memo: OnceLock::new() }), bytes }
     }
 
     /// The same file, its bytes reached in another way.
     #[cfg(feature = "local")]
     fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { known: Arc::clone(&self.known), bytes }
+        Self { shared: Arc::clone(&self.shared), bytes }
     }
 
     /// Size, times and entity tag.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.known.metadata
+        &self.shared.metadata
     }
 
     /// The bytes.
@@ -207,9 +205,10 @@ impl MediaFile {
         &self.bytes
     }
 
-    /// The headers that its responses begin with, made when the first one asks.
-    pub(crate) fn prepared(&self, make: impl FnOnce() -> CachedHeaders) -> &CachedHeaders {
-        self.known.prepared.get_or_init(make)
+    /// Returns what the delivery has computed of this file before, or computes it. It lives as long as the file is cached. `None` if
+    /// a value of another type is in the one slot.
+    pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.shared.memo.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// Its own name below the root, if a front server could open it there; see [`ReadAt::local_name`].
@@ -235,9 +234,9 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// The open file itself where it is one of the local disk, for whoever has the kernel send it or reads it in a way of its
-    /// own. Its position is nobody's: read and send at explicit ones.
-    fn as_file(&self) -> Option<&File> {
+    /// Returns the open file if it is on the local disk, for callers that send it with sendfile(2) or read it themselves. Its position
+    /// is shared: read and send at explicit offsets.
+    fn as_file(&self) -> Option<&Arc<File>> {
         None
     }
 }

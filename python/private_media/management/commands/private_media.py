@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import FileField
 from django.http import Http404, HttpRequest
 
-from private_media import _core, conf, fronts, views
+from private_media import _core, conf, front_config, views
 from private_media.relocate import Found, Relocation, Result, names_of
 from private_media.storages import PrivateMediaStorage
 
@@ -25,45 +25,41 @@ _BAR = 30
 
 
 class Command(BaseCommand):
-    """Looks after private media."""
+    """Checks permissions, relocates files, and prints front server configurations."""
 
     help = (
-        "Asks who may read a file, moves files out of the public root, and prints what a front server needs."
+        "Checks who may read a file, moves files out of MEDIA_ROOT, and prints front server configurations."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Describe each."""
-        commands = parser.add_subparsers(dest="what", required=True)
-        check = commands.add_parser("check", help="may this user read this path, and what decides it?")
-        check.add_argument("user", metavar="USER", help="a user's name, or 'anonymous'")
-        check.add_argument("path", metavar="PATH", help="a path below the root, or a URL of private media")
+        """Define the subcommands."""
+        commands = parser.add_subparsers(dest="subcommand", required=True)
+        check = commands.add_parser("check", help="show whether a user may read a file, and why")
+        check.add_argument("user", metavar="USER", help="a user name, or 'anonymous'")
+        check.add_argument("path", metavar="PATH", help="a path below the root, or a URL of a private file")
         relocate = commands.add_parser(
-            "relocate", help="move the files of fields from MEDIA_ROOT to PRIVATE_MEDIA_ROOT"
+            "relocate", help="move the files of model fields from MEDIA_ROOT to PRIVATE_MEDIA_ROOT"
         )
         relocate.add_argument(
             "fields", metavar="APP.MODEL.FIELD", nargs="+", help="a file field on private storage"
         )
-        relocate.add_argument(
-            "--apply", action="store_true", help="do it; else it is only said what would be done"
-        )
-        config = commands.add_parser(
-            "config", help="print a front server's configuration, to be included as it is"
-        )
-        config.add_argument("kind", choices=fronts.KINDS, help="which front server")
+        relocate.add_argument("--apply", action="store_true", help="move the files; without it, only report")
+        config = commands.add_parser("config", help="print a front server's configuration")
+        config.add_argument("kind", choices=front_config.KINDS, help="the front server")
         for name, default, text in [
-            ("front", "*:80", "where it is to listen; HOST is a name, an address, or * for any"),
+            ("front", "*:80", "where the front server listens; HOST is a name, an address, or * for any"),
             ("application", "127.0.0.1:8000", "where gunicorn or uvicorn listens"),
-            ("gateway", None, "where serve_private_media listens, if it answers for private files"),
+            ("gateway", None, "where serve_private_media listens, if it serves the private files"),
         ]:
             shown = f"{text} (default: {default})" if default else text
             config.add_argument(f"--{name}", metavar="HOST:PORT", default=default, help=shown)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Do what was asked for."""
+        """Run a subcommand."""
         try:
-            if options["what"] == "check":
+            if options["subcommand"] == "check":
                 self._check(options["user"], options["path"])
-            elif options["what"] == "relocate":
+            elif options["subcommand"] == "relocate":
                 self._relocate(options["fields"], apply=options["apply"])
             else:
                 self._config(*(options[name] for name in ("kind", "front", "application", "gateway")))
@@ -71,15 +67,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _config(self, kind: str, front: str, application: str, gateway: str | None) -> None:
-        self.stdout.write(fronts.block(kind, front, application, gateway), ending="")
+        self.stdout.write(front_config.render(kind, front, application, gateway), ending="")
 
     def _check(self, user: str, path: str) -> None:
-        """Ask what the view asks."""
+        """Make the same decision as the view."""
         try:
             url = conf.url()
             path = _core.path_of_url(path[len(url) :]) if path.startswith(url) else _core.media_path(path)
         except _core.IllegalPath as error:
-            self._say(allowed=False, reason=str(error))
+            self._print_decision(allowed=False, reason=str(error))
         request = HttpRequest()
         request.method, request.path = "GET", conf.url() + _core.url_of_path(path)
         request.path_info = request.path
@@ -93,16 +89,16 @@ class Command(BaseCommand):
         try:
             allowed = views.may_read(request, path)
         except (Http404, PermissionDenied) as error:
-            self._say(allowed=False, reason=f"the permission raises {type(error).__name__}")
+            self._print_decision(allowed=False, reason=f"the permission class raises {type(error).__name__}")
         explain = getattr(views.permissions, "explain", None)
         reason = explain(request, path)[1] if explain else f"by {conf.permissions()[0]}"
         if allowed and not PrivateMediaStorage().exists(path):
             self.stderr.write(
-                f"note: there is no such file in {conf.root()}, so the answer is 404 all the same"
+                f"note: the file does not exist in {conf.root()}, so the response is 404 anyway"
             )
-        self._say(allowed=allowed, reason=reason)
+        self._print_decision(allowed=allowed, reason=reason)
 
-    def _say(self, *, allowed: bool, reason: str) -> None:
+    def _print_decision(self, *, allowed: bool, reason: str) -> None:
         self.stdout.write(f"{'allowed' if allowed else 'denied'}: {reason}")
         if not allowed:
             sys.exit(1)
@@ -113,7 +109,7 @@ class Command(BaseCommand):
         for storage, group in _by_storage(fields):
             files, result = names_of(group), Result()
             if not settings.MEDIA_ROOT:
-                msg = "MEDIA_ROOT is not set: set it to the folder that the files are in now"
+                msg = "MEDIA_ROOT is not set; set it to the current folder of the files"
                 raise CommandError(msg)
             try:
                 relocation = Relocation(settings.MEDIA_ROOT, storage)
@@ -126,7 +122,7 @@ class Command(BaseCommand):
             self._report(storage, result, apply=apply)
             conflicts |= Found.CONFLICT in result.counts
         if conflicts:
-            msg = "some names are two different files, and both were left where they are"
+            msg = "different files have the same name; both were left unchanged"
             raise CommandError(msg)
 
     def _progress(self, number: int, count: int, name: str) -> None:
@@ -143,10 +139,10 @@ class Command(BaseCommand):
         verb = "moved" if apply else "would be moved"
         self.stdout.write(
             f"{moved} files of {result.length} bytes {verb} from {settings.MEDIA_ROOT} to {storage.location}; "
-            f"{result.counts.get(Found.PRIVATE, 0)} were there already, {len(result.problems)} need a look"
+            f"{result.counts.get(Found.PRIVATE, 0)} were already moved, {len(result.problems)} have problems"
         )
         if not apply and moved:
-            self.stdout.write("Nothing was changed. Say --apply to do it.")
+            self.stdout.write("Nothing was changed. Use --apply to move the files.")
 
 
 def _user(name: str) -> Any:
@@ -156,7 +152,7 @@ def _user(name: str) -> Any:
     try:
         return model._default_manager.get_by_natural_key(name)  # type: ignore[attr-defined]  # noqa: SLF001
     except model.DoesNotExist as error:
-        msg = f"user {name!r}: there is none of that name; 'anonymous' is whoever is not signed in"
+        msg = f"unknown user {name!r}; use 'anonymous' for a visitor who is not signed in"
         raise CommandError(msg) from error
 
 
@@ -165,13 +161,13 @@ def _field(name: str) -> FileField:
         label, _, attribute = name.rpartition(".")
         field = apps.get_model(label)._meta.get_field(attribute)  # noqa: SLF001
     except (LookupError, ValueError, FieldDoesNotExist) as error:
-        msg = f"{name!r} is no field: {error}"
+        msg = f"unknown field {name!r}: {error}"
         raise CommandError(msg) from error
     if not isinstance(field, FileField):
-        msg = f"{name} is no file field"
+        msg = f"{name} is not a file field"
         raise CommandError(msg)
     if not isinstance(field.storage, PrivateMediaStorage):
-        msg = f"{name} is on {type(field.storage).__name__}: give it storage=PrivateMediaStorage() first"
+        msg = f"{name} uses {type(field.storage).__name__}; set storage=PrivateMediaStorage() first"
         raise CommandError(msg)
     return field
 

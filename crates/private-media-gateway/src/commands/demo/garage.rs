@@ -1,12 +1,13 @@
-//! What the pages show, as the permissions decide it: the demo has no rules of its own.
+//! The views of the pages. Every decision in them is made by the permissions; the demo has no rules of its own.
 
 use private_media::delivery::ContentType;
 use private_media::{Action, MediaPath, Permit, PrivateMedia, StorageError};
 
-use super::pages::{FileView, Garage, Kind, Landing, Locked, OwnerFiles, Person, Seen};
-use super::{FILES, PEOPLE, Problem, URL, folder_of, identity};
+use super::pages::{FileView, Garage, Kind, Landing, Locked, OwnerFiles, Seen};
+use super::people::{FILES, PEOPLE, Person, URL, folder_of, identity};
+use super::problem::Problem;
 
-/// The files that somebody may see, by owner.
+/// Returns the files that a user may read, by owner.
 pub(super) async fn of(media: &PrivateMedia, me: Person) -> Result<Garage, Problem> {
     let mut groups = Vec::new();
     for (owner, _) in PEOPLE {
@@ -23,7 +24,7 @@ pub(super) async fn of(media: &PrivateMedia, me: Person) -> Result<Garage, Probl
     Ok(Garage { me, groups })
 }
 
-/// What a visitor knows of: that there are URLs.
+/// Returns the URLs that a signed-out visitor sees.
 pub(super) fn locked() -> Landing<'static> {
     let paths =
         FILES.iter().filter_map(|(owner, name, _)| MediaPath::for_upload(&folder_of(*owner), name).ok());

@@ -1,10 +1,10 @@
-//! What the demo looks like: pure functions from a view to its page. Nothing here asks who may see what; each view
-//! holds the answers that the permissions gave.
+//! The pages of the demo: pure functions from a view to its page. The permissions are decided before; each view holds the decisions.
 //!
-//! The pages live under a strict content security policy: no inline script, no inline style, nothing from elsewhere.
+//! The content security policy of the pages allows no inline script, no inline style, and no other origin.
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::people::Person;
 use icons::{check, copy, document, lock, upload};
 
 mod icons;
@@ -22,27 +22,16 @@ pub(super) const ICON: &str = include_str!("icon.svg");
 /// Where the pages expect [`ICON`], as `image/svg+xml`.
 pub(super) const ICON_URL: &str = "/-/demo.svg";
 
-/// Somebody with an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Person {
-    /// The name that signs in.
-    pub name: &'static str,
-    /// The id that stands in the paths of their files.
-    pub id: &'static str,
-    /// Whether they may see the files of everyone.
-    pub staff: bool,
-}
-
-/// The page for those who are not signed in.
+/// The page for signed-out visitors.
 #[derive(Debug)]
 pub(super) struct Landing<'a> {
-    /// The accounts with their passwords: this is a demo, so that anybody can be anybody.
+    /// The accounts with their passwords, as buttons.
     pub accounts: &'a [(Person, &'static str)],
-    /// Some files that exist and that a visitor does not get.
+    /// Files that exist but are not readable for the visitor.
     pub locked: Vec<Locked>,
 }
 
-/// A file of which a visitor knows the URL, and nothing else.
+/// A file of which the visitor knows only the URL.
 #[derive(Debug)]
 pub(super) struct Locked {
     /// Its URL, percent-encoded, from `/`.
@@ -51,19 +40,19 @@ pub(super) struct Locked {
     pub path: String,
 }
 
-/// The page for those who are.
+/// The page for signed-in users.
 #[derive(Debug)]
 pub(super) struct Garage {
-    /// Who looks.
+    /// The signed-in user.
     pub me: Person,
-    /// What they may see, by owner. Their own group is always among them, even if it is empty.
+    /// The readable files by owner, including the user's own group, even if it is empty.
     pub groups: Vec<OwnerFiles>,
 }
 
 /// The files of one person.
 #[derive(Debug)]
 pub(super) struct OwnerFiles {
-    /// Whose files.
+    /// The owner of the files.
     pub owner: Person,
     /// The files, in the order in which they are shown.
     pub files: Vec<FileView>,
@@ -82,7 +71,7 @@ pub(super) struct FileView {
     pub kind: Kind,
     /// Its length in bytes.
     pub len: u64,
-    /// What this URL is to each of the four who could ask for it.
+    /// The decision for each of the four users.
     pub seen_by: [Seen; 4],
 }
 
@@ -93,16 +82,16 @@ pub(super) enum Kind {
     Image,
     /// In the page, with controls.
     Video,
-    /// Not in the page: it is there to be downloaded. So are pictures that can hold scripts (SVG).
+    /// As a download. So are images that can contain scripts (SVG).
     Other,
 }
 
-/// The answer that one of the four gets.
+/// The decision for one user.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
-    /// Who asks; nobody is whoever is signed out.
+    /// The user; `None` if signed out.
     pub by: Option<Person>,
-    /// Whether they get the file.
+    /// Whether the user may read the file.
     pub allowed: bool,
 }
 
@@ -111,7 +100,7 @@ pub(super) fn landing(view: &Landing<'_>) -> Markup {
     let body = html! {
         section.hero {
             h1 { "The same URL." br; "Your photo, or nothing." }
-            p.lede { "Uploads that only some people may see: the owner and staff get the file, everybody else gets a 404." }
+            p.lede { "Private uploads: the owner and staff get the file, everyone else gets a 404." }
         }
         section.enter aria-labelledby="enter" {
             h2 #enter { "Look at it as" }
@@ -123,7 +112,7 @@ pub(super) fn landing(view: &Landing<'_>) -> Markup {
         section.night aria-labelledby="locked" {
             div.inside {
                 h2 #locked { "Signed out, this is the garage." }
-                p { "Every one of these files exists. Open one and see: a file that you may not see and a file that is not there are the same answer." }
+                p { "Each of these files exists. Open one: a file without permission and a missing file get the same response, 404." }
                 ul.tiles data-testid="locked" { @for file in &view.locked { li { (locked(file)) } } }
             }
         }
@@ -164,12 +153,12 @@ pub(super) fn garage(view: &Garage) -> Markup {
     page(if me.staff { "Everyone’s cars" } else { "Your cars" }, Some(me), &body)
 }
 
-/// Any address that the demo does not know.
+/// Any other URL.
 pub(super) fn not_found(me: Option<&Person>) -> Markup {
-    problem(404, "Nothing here.", "Or nothing for you: the answer would be the same.", me)
+    problem(404, "Nothing here.", "A file without permission gets the same response.", me)
 }
 
-/// Something that went wrong, for those who see a page and not the script's message.
+/// An error, for browsers without the script.
 pub(super) fn problem(status: u16, title: &str, text: &str, me: Option<&Person>) -> Markup {
     let body = html! {
         section.problem {
@@ -313,7 +302,7 @@ fn picture(file: &FileView) -> Markup {
     }
 }
 
-/// What one of the four gets for the URL: the picture itself, or nothing.
+/// The decision for one user, with a thumbnail if allowed.
 fn answer(file: &FileView, seen: &Seen, me: bool) -> Markup {
     let name = seen.by.map_or("signed out", |by| by.name);
     html! {
@@ -331,7 +320,7 @@ fn answer(file: &FileView, seen: &Seen, me: bool) -> Markup {
     }
 }
 
-/// The card shows the file already, so this one is silent and takes no focus.
+/// A thumbnail without sound and focus: the card shows the file already.
 fn thumbnail(file: &FileView) -> Markup {
     html! {
         @match file.kind {
@@ -342,7 +331,7 @@ fn thumbnail(file: &FileView) -> Markup {
     }
 }
 
-/// Asks before it deletes, without a script: the question is a popover.
+/// A button that asks before it deletes, in a popover without a script.
 fn delete(file: &FileView) -> Markup {
     let id = format!("delete:{}", file.url);
     html! {
@@ -358,7 +347,7 @@ fn delete(file: &FileView) -> Markup {
     }
 }
 
-/// A path that may be broken after each slash, before it is broken anywhere.
+/// A path with a line break opportunity after each slash.
 fn breakable(path: &str) -> Markup {
     html! { @for part in path.split_inclusive('/') { (part) wbr; } }
 }
@@ -367,7 +356,7 @@ fn avatar(name: &str) -> Markup {
     html! { span.avatar aria-hidden="true" { (name.chars().next().unwrap_or('?').to_uppercase()) } }
 }
 
-/// A length for people: three digits at most, powers of a thousand.
+/// Formats a file size with at most three digits, in decimal units.
 fn size(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     let Some((unit, name)) = units.into_iter().find(|(unit, _)| bytes >= *unit) else {

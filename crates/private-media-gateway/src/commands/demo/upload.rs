@@ -1,10 +1,10 @@
-//! Uploads: a file as the content of a PUT, with progress, or a form where there is no script.
+//! Uploads: one file as the body of a PUT from the script, or a form without it.
 
 use std::io;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::multipart::{Multipart, MultipartError};
+use axum::extract::multipart::Multipart;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::TryStreamExt;
@@ -14,12 +14,14 @@ use http::request::Parts;
 use private_media::storage::Content;
 use private_media::{MediaPath, Permit, SaveOptions};
 
-use super::{Demo, Person, Problem, URL, folder_of};
+use super::app::Demo;
+use super::people::{Person, URL, folder_of};
+use super::problem::Problem;
 
-/// The largest file, in bytes, and what stays free on the disk.
+/// The maximum size of a file, and the space that stays free on the disk, in bytes.
 const MAX_LEN: u64 = 200 << 20;
 const MIN_FREE: u64 = 64 << 20;
-/// The longest form of files, in bytes, and the most files in it. The script sends each file alone.
+/// The maximum size of a form in bytes, and its maximum number of files. The script sends each file separately.
 pub(super) const MAX_FORM: usize = 64 << 20;
 const MAX_FILES: usize = 100;
 
@@ -34,7 +36,7 @@ struct Stored {
     path: String,
 }
 
-/// `PUT /upload?name=…`: the content is the file.
+/// `PUT /upload?name=…`: stores the body as a file.
 pub(super) async fn file(
     State(demo): State<Demo>,
     Query(Named { name }): Query<Named>,
@@ -50,7 +52,7 @@ pub(super) async fn file(
     Ok((StatusCode::CREATED, Json(stored)).into_response())
 }
 
-/// `POST /upload`: a form with any number of files.
+/// `POST /upload`: stores the files of a form.
 pub(super) async fn form(State(demo): State<Demo>, head: Parts, form: Multipart) -> Response {
     match save_all(&demo, &head, form).await {
         Ok(()) => Redirect::to("/").into_response(),
@@ -61,27 +63,17 @@ pub(super) async fn form(State(demo): State<Demo>, head: Parts, form: Multipart)
 async fn save_all(demo: &Demo, head: &Parts, mut form: Multipart) -> Result<(), Problem> {
     let me = demo.person(head).await?.ok_or(Problem::SIGNED_OUT)?;
     let mut files = 0;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(field) = form.next_field().await.map_err(|error| Problem::form(&error))? {
         let Some(name) = field.file_name().filter(|name| !name.is_empty()) else { continue };
         files += 1;
         if files > MAX_FILES {
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The form has more than 100 files."));
         }
-        // Browsers write a quotation mark so, and nothing else but line ends.
+        // Browsers encode quotation marks and line breaks only.
         let name = name.replace("%22", "\"");
         save(demo, me, &name, None, Box::pin(field.map_err(io::Error::other))).await?;
     }
     Ok(())
-}
-
-/// What is wrong with a form that could not be read.
-pub(super) fn broken(error: &MultipartError) -> Problem {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The form is over 64 MiB.")
-        }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "The form is not complete."),
-    }
 }
 
 async fn save(

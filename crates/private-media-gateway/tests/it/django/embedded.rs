@@ -87,7 +87,7 @@ fn sessions_of_sqlite_are_read_natively() {
     all_ends(
         Shop::open_with("5.2", Some(Server::Sqlite), "db", &media(&json!({}))),
         &[],
-        "who asks: the sessions of",
+        "authentication: by reading the sessions of",
     );
 }
 
@@ -96,7 +96,7 @@ fn sessions_of_postgres_are_read_natively() {
     all_ends(
         Shop::open_with("5.2", Server::postgres(), "cached_db", &media(&json!({}))),
         &[],
-        "who asks: the sessions of",
+        "authentication: by reading the sessions of",
     );
 }
 
@@ -105,7 +105,7 @@ fn sessions_of_mariadb_are_read_natively() {
     all_ends(
         Shop::open_with("5.2", Server::mariadb(), "db", &media(&json!({}))),
         &[],
-        "who asks: the sessions of",
+        "authentication: by reading the sessions of",
     );
 }
 
@@ -114,14 +114,14 @@ fn sessions_of_django_4_2_are_read_natively() {
     all_ends(
         Shop::open_with("4.2", Some(Server::Sqlite), "db", &media(&json!({}))),
         &[],
-        "who asks: the sessions of",
+        "authentication: by reading the sessions of",
     );
 }
 
 #[test]
 fn django_is_asked_if_that_is_wanted() {
     let shop = Shop::open_with("5.2", Server::postgres(), "db", &media(&json!({})));
-    all_ends(shop, &["--ask-django"], "who asks: Django is asked (--ask-django)");
+    all_ends(shop, &["--ask-django"], "authentication: by Django (--ask-django)");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn django_4_2_is_asked_for_sessions_in_a_cache() {
     all_ends(
         Shop::open_with("4.2", Some(Server::Sqlite), "cache", &settings),
         &[],
-        "who asks: Django is asked (SESSION_ENGINE",
+        "authentication: by Django (SESSION_ENGINE",
     );
 }
 
@@ -145,7 +145,7 @@ fn django_is_asked_for_users_of_the_projects_own() {
     }));
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &settings) else { return };
     ends(&mut shop, &[], &|shop, _| shop.tell("rename alice"));
-    let says = "who asks: Django is asked (AUTH_USER_MODEL is people.Person)";
+    let says = "authentication: by Django (AUTH_USER_MODEL is people.Person)";
     assert!(shop.embedded(&json!({}), &[]).logs(says));
 }
 
@@ -154,8 +154,8 @@ fn django_is_asked_for_whatever_else_is_the_projects_own() {
     let folder = tempfile::tempdir().unwrap();
     for (more, says) in [
         (
-            json!({"AUTHENTICATION_BACKENDS": ["rules.FindsAnybody"]}),
-            "AUTHENTICATION_BACKENDS has rules.FindsAnybody",
+            json!({"AUTHENTICATION_BACKENDS": ["rules.InactiveUsersBackend"]}),
+            "AUTHENTICATION_BACKENDS has rules.InactiveUsersBackend",
         ),
         (
             json!({"SESSION_ENGINE": "django.contrib.sessions.backends.file",
@@ -214,7 +214,7 @@ fn a_class_of_the_projects_own_decides() {
             assert!(begin.elapsed() < Duration::from_secs(4));
             assert_eq!(slow.join().unwrap(), 404, "no answer in time is no");
         });
-        assert!(gateway.logs("did not answer within 5s"), "{}", gateway.log());
+        assert!(gateway.logs("did not reply within 5s"), "{}", gateway.log());
     }
 }
 
@@ -233,7 +233,7 @@ fn an_async_class_decides_too_and_the_middleware_is_the_projects() {
     let cookie = shop.tell("sign-in alice");
     assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
     assert_eq!(status(&gateway, &format!("{cookie}; elsewhere=1")), 404);
-    assert!(gateway.logs("middleware answers 302"), "{}", gateway.log());
+    assert!(gateway.logs("middleware responded with status 302"), "{}", gateway.log());
 }
 
 /// The shop with applications and middleware of other packages.
@@ -264,7 +264,7 @@ fn a_second_factor_that_a_middleware_requires_is_required() {
         assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
         assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "it is somebody else's");
         let log = gateway.log();
-        assert!(log.contains("middleware answers 302 itself"), "{log}");
+        assert!(log.contains("middleware responded with status 302"), "{log}");
         let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may decide";
         assert_eq!(log.contains(says), arguments.is_empty(), "{log}");
     }
@@ -272,7 +272,7 @@ fn a_second_factor_that_a_middleware_requires_is_required() {
     let ignored = shop.embedded(&json!({"PRIVATE_MEDIA_IGNORED_MIDDLEWARE": OTP}), &[]);
     let cookie = shop.tell("sign-in alice");
     assert_eq!(status(&ignored, &cookie), 200, "{}", ignored.log());
-    assert!(ignored.logs("who asks: the sessions of"), "{}", ignored.log());
+    assert!(ignored.logs("authentication: by reading the sessions of"), "{}", ignored.log());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_second_factor_that_is_asked_for_too_early_lets_nobody_in() {
     let cookie = shop.tell("sign-in alice");
     let cookie = shop.tell(&format!("verify {cookie}"));
     assert_eq!(status(&gateway, &cookie), 404);
-    assert!(gateway.logs("middleware answers 500 itself"), "{}", gateway.log());
+    assert!(gateway.logs("middleware responded with status 500"), "{}", gateway.log());
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
     let (alice, erin) = (shop.tell("sign-in alice"), shop.tell("sign-in erin"));
     assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
     assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "she is in the group, and it is banned");
-    assert!(gateway.logs("middleware answers 403 itself"), "{}", gateway.log());
+    assert!(gateway.logs("middleware responded with status 403"), "{}", gateway.log());
     let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may decide";
     assert!(gateway.logs(says), "{}", gateway.log());
 }
@@ -333,7 +333,7 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
 /// What is known of one path is not believed of another.
 #[test]
 fn a_middleware_that_decides_by_the_path_is_asked_for_each_path() {
-    let Some(mut shop) = with_packages(&[], &["rules.KeepsFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
+    let Some(mut shop) = with_packages(&[], &["rules.DeniesFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
     else {
         return;
     };
@@ -414,12 +414,12 @@ fn the_settings_are_those_of_django() {
         (json!({"PRIVATE_MEDIA_CACHE": -1}), &[], "PRIVATE_MEDIA_CACHE is -1"),
         (json!({"PRIVATE_MEDIA_ROOT": "/nowhere/at/all"}), &[], "PRIVATE_MEDIA_ROOT"),
         (json!({"PRIVATE_MEDIA_ROOT": ""}), &[], "PRIVATE_MEDIA_ROOT is not set"),
-        (json!({"PRIVATE_MEDIA_SERVER": "rules.Sends"}), &[], "PRIVATE_MEDIA_SERVER 'rules.Sends'"),
+        (json!({"PRIVATE_MEDIA_SERVER": "rules.OwnServer"}), &[], "PRIVATE_MEDIA_SERVER 'rules.OwnServer'"),
         (json!({"PRIVATE_MEDIA_URL": "/privé/"}), &[], "PRIVATE_MEDIA_URL"),
         (json!({}), &["--bind", "nowhere"], "--bind"),
         (json!({}), &["--bind", &*debug.address.to_string()], "--bind"),
         (json!({}), &["--log", "loud"], "--log"),
-        (json!({}), &["--threads", "0"], "--threads 0"),
+        (json!({}), &["--threads", "0"], "invalid value 0 for --threads"),
         (
             json!({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/db"}}}),
             &[],

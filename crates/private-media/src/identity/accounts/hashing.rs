@@ -28,6 +28,13 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub struct ClientClosed(Arc<AtomicBool>);
 
+/// Shares a flag that the listener sets, for listeners that do not know this type.
+impl From<Arc<AtomicBool>> for ClientClosed {
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+}
+
 impl ClientClosed {
     /// Notes that the client has closed its sending side.
     pub fn set(&self) {

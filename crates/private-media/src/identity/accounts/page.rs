@@ -228,9 +228,7 @@ fn field(form: &[u8], name: &str) -> Option<String> {
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let mut response = crate::text::text(status, text);
     add_safety(&mut response);
     response
 }

@@ -1,13 +1,11 @@
 //! Files that were opened a moment ago: small ones are kept by their bytes, others by their handle.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
 use super::super::memory::InMemory;
@@ -16,6 +14,7 @@ use super::resolve::io_error;
 use super::root::OpenRoot;
 use super::{LocalStorage, read};
 use crate::request::MediaPath;
+use crate::two_generation_cache::{TwoGenerationCache, Weigh, Weight};
 
 /// What an entry takes beside its content, about, in bytes.
 const OVERHEAD: usize = 1 << 10;
@@ -39,7 +38,7 @@ pub struct CacheOptions {
 #[derive(Debug)]
 pub(super) struct FileCache {
     keep: CacheOptions,
-    files: Mutex<Recent>,
+    files: Mutex<Entries>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,12 +52,13 @@ struct Entry {
 
 impl FileCache {
     pub(super) fn new(keep: CacheOptions) -> Self {
-        Self { keep, files: Mutex::default() }
+        let half = [keep.bytes / 2, keep.handles / 2];
+        Self { keep, files: Mutex::new(Entries::new(half)) }
     }
 
     /// The file of this path in this generation of the root, if it is known as it was at most `fresh` ago.
     pub(super) fn get(&self, path: &MediaPath, generation: u64) -> Option<MediaFile> {
-        let known = self.with(|files| files.get(path))?;
+        let known = self.with(|files| files.get(path).cloned())?;
         (known.generation == generation && known.seen.elapsed() < self.keep.fresh && known.is_unchanged())
             .then_some(known.file)
     }
@@ -70,11 +70,12 @@ impl FileCache {
         path: &MediaPath,
     ) -> Result<MediaFile, StorageError> {
         let (now, generation) = (Instant::now(), storage.root.generation());
-        let known = self.with(|files| files.get(path)).filter(|known| known.generation == generation);
+        let known =
+            self.with(|files| files.get(path).cloned()).filter(|known| known.generation == generation);
         let (file, version) = match storage.find(path, look).await {
             Ok(found) => found,
             Err(error) => {
-                self.with(|files| files.forget(path));
+                self.with(|files| files.remove(path));
                 return Err(error);
             }
         };
@@ -94,20 +95,20 @@ impl FileCache {
         }
         let entry = Entry { file: file.clone(), version, seen: now, generation };
         // What was driven out is let go when nobody waits for it any more.
-        drop(self.with(|files| files.insert(path.clone(), entry, self.keep)));
+        drop(self.with(|files| files.insert(path.clone(), entry)));
         Ok(file)
     }
 
     pub(super) fn forget(&self, path: &MediaPath) {
-        self.with(|files| files.forget(path));
+        self.with(|files| files.remove(path));
     }
 
     /// Lets go of all that is kept: it is of a root that is not served any more.
     pub(super) fn clear(&self) {
-        drop(self.with(std::mem::take));
+        drop(self.with(Entries::clear));
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Recent) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Entries) -> T) -> T {
         work(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -120,17 +121,16 @@ impl Entry {
             None => true,
         }
     }
+}
 
+impl Weigh for Entry {
+    /// Bytes and handles.
     fn weight(&self) -> Weight {
-        match self.file.bytes().as_file() {
-            Some(_) => Weight { bytes: OVERHEAD, handles: 1 },
-            None => Weight {
-                bytes: usize::try_from(self.file.metadata().len)
-                    .unwrap_or(usize::MAX)
-                    .saturating_add(OVERHEAD),
-                handles: 0,
-            },
+        if self.file.bytes().as_file().is_some() {
+            return [OVERHEAD, 1];
         }
+        let len = usize::try_from(self.file.metadata().len).unwrap_or(usize::MAX);
+        [len.saturating_add(OVERHEAD), 0]
     }
 }
 
@@ -211,59 +211,7 @@ impl Version {
     }
 }
 
-type Entries = HashMap<MediaPath, Entry, RandomState>;
-
-/// What was used last, in bounded memory: when one half is full, the half before it goes.
-#[derive(Debug, Default)]
-struct Recent {
-    young: Entries,
-    old: Entries,
-    /// Of the young.
-    weight: Weight,
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Weight {
-    bytes: usize,
-    handles: usize,
-}
-
-impl Recent {
-    fn get(&self, path: &MediaPath) -> Option<Entry> {
-        self.young.get(path).or_else(|| self.old.get(path)).cloned()
-    }
-
-    fn forget(&mut self, path: &MediaPath) {
-        self.old.remove(path);
-        if let Some(entry) = self.young.remove(path) {
-            self.subtract(entry.weight());
-        }
-    }
-
-    /// Puts it among the young, and gives what that drives out.
-    fn insert(&mut self, path: MediaPath, entry: Entry, keep: CacheOptions) -> Entries {
-        self.forget(&path);
-        let weight = entry.weight();
-        let (bytes, handles) = (keep.bytes / 2, keep.handles / 2);
-        if weight.bytes > bytes || weight.handles > handles {
-            return Entries::default();
-        }
-        let mut gone = Entries::default();
-        if self.weight.bytes + weight.bytes > bytes || self.weight.handles + weight.handles > handles {
-            gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            self.weight = Weight::default();
-        }
-        self.weight.bytes += weight.bytes;
-        self.weight.handles += weight.handles;
-        self.young.insert(path, entry);
-        gone
-    }
-
-    fn subtract(&mut self, weight: Weight) {
-        self.weight.bytes = self.weight.bytes.saturating_sub(weight.bytes);
-        self.weight.handles = self.weight.handles.saturating_sub(weight.handles);
-    }
-}
+type Entries = TwoGenerationCache<MediaPath, Entry>;
 
 #[cfg(test)]
 mod tests {
@@ -324,9 +272,10 @@ mod tests {
 
         fn weight(&self) -> (usize, usize) {
             self.storage.kept.as_ref().unwrap().with(|files| {
-                let all = files.young.values().chain(files.old.values());
-                all.map(Entry::weight)
-                    .fold((0, 0), |(bytes, handles), weight| (bytes + weight.bytes, handles + weight.handles))
+                let weights = files.values().map(Entry::weight);
+                weights.fold((0, 0), |(bytes, handles), [more_bytes, more_handles]| {
+                    (bytes + more_bytes, handles + more_handles)
+                })
             })
         }
     }

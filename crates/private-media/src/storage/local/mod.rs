@@ -148,14 +148,14 @@ impl LocalStorage {
     /// `true`, links are followed if they are relative and stay below the root. The root's own path may have links either way.
     ///
     /// ```
-    /// # use private_media::{LocalStorage, MediaPath, Storage};
+    /// # use private_media::{LocalStorage, MediaPath, Permit, Storage};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let folder = tempfile::tempdir()?;
     /// # let root = folder.path();
     /// std::fs::write(root.join("photo.jpg"), "…")?;
     /// std::os::unix::fs::symlink("photo.jpg", root.join("link.jpg"))?;
-    /// let link = MediaPath::new("link.jpg")?;
+    /// let link = Permit::trusted(MediaPath::new("link.jpg")?);
     /// assert!(!LocalStorage::open_root(root)?.exists(&link).await?);
     /// assert!(LocalStorage::open_root(root)?.follow_links(true).exists(&link).await?);
     /// # Ok(())

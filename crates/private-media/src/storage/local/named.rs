@@ -36,7 +36,7 @@ impl ReadAt for NamedFile {
         self.root.is_at_its_path().then(|| self.name.clone())
     }
 
-    fn as_file(&self) -> Option<&File> {
+    fn as_file(&self) -> Option<&Arc<File>> {
         self.file.as_file()
     }
 }

@@ -35,13 +35,13 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 
 /// An open file as delivery takes it.
 pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
-    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file })))
+    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(file) })))
 }
 
 #[derive(Debug)]
 struct LocalFile {
     root: Arc<OpenRoot>,
-    file: File,
+    file: Arc<File>,
 }
 
 impl ReadAt for LocalFile {
@@ -72,7 +72,7 @@ impl ReadAt for LocalFile {
         (is_same && self.root.is_at_its_path()).then(|| name.to_path_buf())
     }
 
-    fn as_file(&self) -> Option<&File> {
+    fn as_file(&self) -> Option<&Arc<File>> {
         Some(&self.file)
     }
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn local(file: File) -> Arc<LocalFile> {
-        Arc::new(LocalFile { root: OpenRoot::for_test(std::path::Path::new("/")), file })
+        Arc::new(LocalFile { root: OpenRoot::for_test(std::path::Path::new("/")), file: Arc::new(file) })
     }
 
     #[tokio::test]
@@ -188,7 +188,8 @@ mod tests {
         std::fs::write(at("cars/7/photo.jpg"), "the photo").unwrap();
         std::os::unix::fs::symlink("cars", at("link")).unwrap();
         let root = OpenRoot::for_test(folder.path());
-        let open = |name: &str| LocalFile { root: Arc::clone(&root), file: File::open(at(name)).unwrap() };
+        let open =
+            |name: &str| LocalFile { root: Arc::clone(&root), file: Arc::new(File::open(at(name)).unwrap()) };
         let named = |name: &str| Some(PathBuf::from(name));
 
         let file = open("link/7/photo.jpg");
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(open("cars/8/photo.jpg (deleted)").local_name(), named("cars/8/photo.jpg (deleted)"));
 
         let outside = tempfile::NamedTempFile::new().unwrap();
-        let file = LocalFile { root: Arc::clone(&root), file: outside.reopen().unwrap() };
+        let file = LocalFile { root: Arc::clone(&root), file: Arc::new(outside.reopen().unwrap()) };
         assert_eq!(file.local_name(), None);
         // A root that is moved takes its files along, and a front server would look for them at its path.
         let file = open("cars/8/photo.jpg");

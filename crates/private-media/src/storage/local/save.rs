@@ -9,13 +9,12 @@ use futures_util::StreamExt as _;
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
-use super::super::name::alternatives;
 use super::super::{Content, SaveOptions, StorageError};
 use super::folder::{self, sync};
 use super::resolve::{Resolver, io_error};
 use super::temporary::Temporary;
 use super::{WriteOptions, blocking};
-use crate::request::MediaPath;
+use crate::request::{MediaPath, alternatives};
 
 /// Small pieces of content are gathered to this many bytes before a thread of the blocking pool writes them.
 const PIECE: usize = 256 << 10;

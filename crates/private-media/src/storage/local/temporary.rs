@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::StorageError;
-use super::super::name::random_characters;
 use super::resolve::io_error;
+use crate::request::random_characters;
 
 /// Where temporaries are that need a name. It is hidden, so nothing of it is ever served.
 pub(super) const UPLOADS: &str = ".private-media-uploads";

@@ -1,4 +1,4 @@
-"""`manage.py demo`: the database, four accounts, and a server."""
+"""`manage.py demo`: creates the database and four accounts, and runs a server."""
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
@@ -9,9 +9,9 @@ PASSWORD = "open sesame"
 
 
 class Command(BaseCommand):
-    """Makes what is missing, and serves."""
+    """Creates the database and accounts if necessary, and serves the site."""
 
-    help = "Makes the database and four accounts, and serves the site."
+    help = "Creates the database and four accounts, and serves the site."
 
     def add_arguments(self, parser):
         parser.add_argument("address", nargs="?", default="127.0.0.1:8000")
@@ -29,5 +29,5 @@ class Command(BaseCommand):
         self.stdout.write(
             f"http://{address} (alice, bob, or staff carol and dora; the password is {PASSWORD!r}; admin at /admin/)"
         )
-        # It serves the admin's style sheets without DEBUG, too.
+        # --insecure serves the admin's style sheets without DEBUG.
         call_command("runserver", address, use_reloader=False, insecure_serving=True)

@@ -1,0 +1,192 @@
+//! Accepts connections, within a limit, until the server shuts down.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use crate::connection::Connection;
+use crate::drain::Drain;
+use crate::handler::{Handler, TowerHandler};
+use crate::limits::Limits;
+use crate::peer::PeerState;
+use crate::piece::ResponseBody;
+use crate::request_body::RequestBody;
+use crate::sendfile::SendfileStream;
+use crate::stats::Stats;
+
+/// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
+///
+/// Each request has a [`PeerState`] in its extensions.
+pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits)
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + Sync + 'static,
+    S::Future: Send,
+    B: ResponseBody,
+{
+    Server::new(listener, limits).serve(service, pending()).await;
+}
+
+/// The number of connections that there may be at a time. Clones share one limit, so that several servers of a process can.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimit(Arc<Semaphore>);
+
+impl ConnectionLimit {
+    /// Returns a limit of this many connections.
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
+        Self(Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// How a shutdown ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All responses were sent to their end.
+    Completed,
+    /// [`Limits::shutdown_timeout`] was over, and responses were aborted.
+    TimedOut,
+    /// The shutdown was forced, and responses were aborted.
+    Forced,
+}
+
+/// A server on one listening socket.
+///
+/// ```
+/// use axum::Router;
+/// use private_media_listener::{Drained, Limits, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let (shutdown, requested) = tokio::sync::oneshot::channel::<()>();
+/// let server = Server::new(listener, Limits::default()).serve(Router::new(), async {
+///     let _ = requested.await;
+/// });
+/// shutdown.send(()).unwrap();
+/// assert_eq!(server.await, Drained::Completed);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: Limits,
+    connection_limit: ConnectionLimit,
+    stats: Arc<Stats>,
+}
+
+impl Server {
+    /// Returns a server with a connection limit of its own.
+    #[must_use]
+    pub fn new(listener: TcpListener, limits: Limits) -> Self {
+        let connection_limit = ConnectionLimit::new(limits.max_connections);
+        Self { listener, limits, connection_limit, stats: Arc::default() }
+    }
+
+    /// Shares a connection limit with other servers, instead of [`Limits::max_connections`].
+    #[must_use]
+    pub fn connection_limit(mut self, limit: ConnectionLimit) -> Self {
+        self.connection_limit = limit;
+        self
+    }
+
+    /// Returns the counters of this server.
+    #[must_use]
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Serves a tower service until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`].
+    pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> Drained
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send,
+        B: ResponseBody,
+    {
+        self.serve_handler(TowerHandler(service), shutdown, pending()).await
+    }
+
+    /// Serves a handler until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`] and until `forced`
+    /// is ready.
+    pub async fn serve_handler<H: Handler>(
+        self,
+        handler: H,
+        shutdown: impl Future<Output = ()>,
+        forced: impl Future<Output = ()>,
+    ) -> Drained {
+        let Self { listener, limits, connection_limit, stats } = self;
+        let (start_drain, drain) = Drain::new();
+        let mut connections = JoinSet::new();
+        // A permit is acquired only for a connection that was accepted, so that a server that waits for clients holds none. Without a
+        // permit one accepted connection waits here, and the next ones wait in the kernel's queue.
+        let mut accepted = None;
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                next = accept(&listener), if accepted.is_none() => accepted = Some(next),
+                permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
+                    let Some((stream, addr)) = accepted.take() else { continue };
+                    // Small responses are not held back; long ones come in pieces that fill packets anyway.
+                    let _ = stream.set_nodelay(true);
+                    let stream = SendfileStream::new(stream, Arc::clone(&stats));
+                    let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
+                    let connection =
+                        Connection::new(stream, peer, handler.clone(), limits, drain.clone(), stats);
+                    connections.spawn(async move {
+                        let _permit = permit;
+                        if let Err(error) = connection.run().await {
+                            tracing::debug!(peer = %addr, %error, "connection aborted");
+                        }
+                    });
+                }
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            }
+        }
+        drop((listener, accepted));
+        drop(start_drain);
+        let running = connections.len();
+        let drained = async { while connections.join_next().await.is_some() {} };
+        let end = tokio::select! {
+            drained = tokio::time::timeout(limits.shutdown_timeout, drained) => match drained {
+                Ok(()) => Drained::Completed,
+                Err(_) => Drained::TimedOut,
+            },
+            () = forced => Drained::Forced,
+        };
+        if end != Drained::Completed {
+            tracing::warn!(running, aborted = connections.len(), "responses were aborted at the shutdown");
+        }
+        end
+    }
+}
+
+/// Accepts the next connection. Errors concern one connection, or are a shortage of file descriptors, which passes.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again in 100 ms");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! One connection, from its first byte to its last.
+//!
+//! [`Connection::run`] is the whole of it: read a head, answer it, and read the next. A request that the loop does not answer is served by
+//! `fallback.rs`, and then the loop goes on.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use crate::BUFFER;
+use crate::drain::Drain;
+use crate::fallback;
+use crate::handler::Handler;
+use crate::head::parse::{HeadParser, Message, Parsed};
+use crate::head::write::{self, Framing};
+use crate::limits::Limits;
+use crate::min_rate::MinRateStream;
+use crate::page_cache::{self, FileKey};
+use crate::peer::{self, PeerState};
+use crate::piece::{FileSlice, Piece, ResponseBody, poll_piece};
+use crate::sendfile::{self, MAX_SLICE, Transport};
+use crate::stats::Stats;
+
+/// A head and content that are not longer than this are sent in one piece, in bytes. The kernel takes one piece faster than several, by
+/// more than the copy costs. A shorter slice of a file is read for that: this is cheaper than sendfile(2).
+const JOINED: usize = 16 << 10;
+/// How much is read at a time of a slice that the kernel cannot send, in bytes.
+const CHUNK: u64 = 64 << 10;
+/// How long a client that still sends may go on after the last response. A connection that is closed with unread bytes is reset, and its
+/// client may lose the response.
+const LINGER: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Memory that requests are read into, and memory that responses are written into. A connection that waits for its client holds
+    /// neither, unless it waits within a response.
+    static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static WRITE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// What comes next on a connection.
+enum Next {
+    /// A request whose head the parser holds.
+    Request,
+    /// A request for the fallback.
+    Fallback(Message),
+    /// A head that is refused with this status.
+    Refused(StatusCode),
+    /// Nothing: the client or a timeout has ended the connection, or the server drains.
+    Closed,
+}
+
+/// A connection that is served.
+pub(crate) struct Connection<H, T> {
+    pub(crate) stream: MinRateStream<T>,
+    pub(crate) peer: PeerState,
+    pub(crate) handler: H,
+    pub(crate) limits: Limits,
+    pub(crate) drain: Drain,
+    /// What has arrived and belongs to no request yet.
+    pub(crate) unread: Vec<u8>,
+    stats: Arc<Stats>,
+    parser: HeadParser,
+    /// Whether `unread` is the beginning of a head, and nothing else has arrived since it was parsed.
+    is_partial: bool,
+    deadline: Deadline,
+}
+
+impl<H: Handler, T: Transport> Connection<H, T> {
+    pub(crate) fn new(
+        stream: T,
+        peer: PeerState,
+        handler: H,
+        limits: Limits,
+        drain: Drain,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            stream: MinRateStream::new(stream, limits.min_rate),
+            peer,
+            handler,
+            limits,
+            drain,
+            unread: Vec::new(),
+            stats,
+            parser: HeadParser::new(),
+            is_partial: false,
+            deadline: Deadline::new(limits.header_timeout),
+        }
+    }
+
+    /// Serves requests until the connection ends.
+    pub(crate) async fn run(mut self) -> io::Result<()> {
+        loop {
+            self.deadline.restart();
+            let continues = match poll_fn(|context| self.poll_next(context)).await? {
+                Next::Request => {
+                    self.stats.count_fast_request();
+                    self.respond().await?
+                }
+                Next::Fallback(message) => {
+                    self.stats.count_fallback_request();
+                    // The fallback is rare, so its state is not part of each connection's.
+                    Box::pin(fallback::serve(&mut self, message)).await?
+                }
+                Next::Refused(status) => {
+                    self.refuse(status).await?;
+                    false
+                }
+                Next::Closed => false,
+            };
+            if !continues {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for the next request, for as long as its head may take.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Next>> {
+        loop {
+            // More than one request may have arrived at once.
+            if !self.unread.is_empty() && !self.is_partial {
+                let bytes = std::mem::take(&mut self.unread);
+                if let Some(next) = self.parse(&bytes) {
+                    return Poll::Ready(Ok(next));
+                }
+            }
+            let mut buffer = READ_BUFFER.take();
+            buffer.clear();
+            buffer.reserve(BUFFER);
+            buffer.extend_from_slice(&self.unread);
+            let next = match self.stream.io_mut().poll_read_append(context, &mut buffer) {
+                Poll::Ready(Ok(0)) => Some(Ok(Next::Closed)),
+                Poll::Ready(Ok(_)) => self.parse(&buffer).map(Ok),
+                Poll::Ready(Err(error)) => Some(Err(error)),
+                Poll::Pending => {
+                    READ_BUFFER.set(buffer);
+                    return self.poll_idle(context).map(|()| Ok(Next::Closed));
+                }
+            };
+            READ_BUFFER.set(buffer);
+            if let Some(next) = next {
+                return Poll::Ready(next);
+            }
+        }
+    }
+
+    /// Parses the head that these bytes begin with, and keeps the rest unread. `None` if the head is incomplete.
+    fn parse(&mut self, bytes: &[u8]) -> Option<Next> {
+        let (next, taken) = match self.parser.parse(bytes) {
+            Parsed::Fast(len) => (Some(Next::Request), len),
+            Parsed::Fallback(message) => (Some(Next::Fallback(message)), 0),
+            Parsed::Refused(status) => (Some(Next::Refused(status)), 0),
+            Parsed::Partial => (None, 0),
+        };
+        self.is_partial = next.is_none();
+        self.unread.clear();
+        self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        next
+    }
+
+    /// Ready when the head has taken too long, or when the server drains and no request has begun.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.drain.register(context);
+        if self.unread.is_empty() && self.drain.has_started() {
+            return Poll::Ready(());
+        }
+        self.deadline.poll(context)
+    }
+
+    /// Answers the request whose head the parser holds. Returns whether another may follow.
+    async fn respond(&mut self) -> io::Result<bool> {
+        let mut response = {
+            let mut response = pin!(self.handler.respond_to_head(&mut self.parser.head, &self.peer));
+            // Nearly every response is ready at once; the client is watched only while one is waited for.
+            match poll_fn(|context| Poll::Ready(response.as_mut().poll(context))).await {
+                Poll::Ready(response) => response,
+                Poll::Pending => {
+                    let poll_closed = |context: &mut Context<'_>| self.stream.io().poll_closed(context);
+                    peer::response_or_reset(response, &self.peer, poll_closed).await?
+                }
+            }
+        };
+        if response.status.is_informational() {
+            tracing::error!(status = %response.status, "the service returned an informational response");
+            response.status = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        let mut is_last = self.parser.is_last || self.drain.has_started();
+        let mut buffer = WRITE_BUFFER.take();
+        buffer.clear();
+        let framing = write::write(&mut buffer, &response, &self.parser.head.method, &mut is_last);
+        let sent = send(&mut self.stream, &mut buffer, response.body, framing).await;
+        WRITE_BUFFER.set(buffer);
+        sent.map(|()| !is_last)
+    }
+
+    /// Refuses a malformed request, and ends the connection.
+    async fn refuse(&mut self, status: StatusCode) -> io::Result<()> {
+        let mut response = Vec::new();
+        write::write_text(&mut response, status);
+        flush(&mut self.stream, &mut response, false).await?;
+        self.close(true).await
+    }
+
+    /// Closes the connection. If the client may still be sending, what it sends is read and dropped for a while.
+    pub(crate) async fn close(&mut self, lingers: bool) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        if lingers {
+            linger(&mut self.stream).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads and drops what a client sends, until it closes the connection or [`LINGER`] is over.
+async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let read_all = poll_fn(|context| {
+        loop {
+            let mut memory = [0; 4 << 10];
+            let mut dropped = ReadBuf::new(&mut memory);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut dropped))?;
+            if dropped.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    });
+    tokio::time::timeout(LINGER, read_all).await.unwrap_or(Ok(()))
+}
+
+/// Sends the content of a response behind what is in the buffer, and leaves the buffer empty.
+async fn send(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    mut body: impl ResponseBody,
+    mut framing: Framing,
+) -> io::Result<()> {
+    while framing != Framing::Length(0) {
+        let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut body, context, MAX_SLICE))).await {
+            Poll::Ready(piece) => piece,
+            Poll::Pending => {
+                // What is there already may be all for a while.
+                flush(stream, buffer, false).await?;
+                poll_fn(|context| poll_piece(&mut body, context, MAX_SLICE)).await
+            }
+        };
+        let Some(piece) = piece.transpose().map_err(io::Error::other)? else {
+            match framing {
+                // The client is not sent padding: the connection ends.
+                Framing::Length(_) => return Err(ErrorKind::UnexpectedEof.into()),
+                Framing::Chunked => buffer.extend_from_slice(b"0\r\n\r\n"),
+            }
+            break;
+        };
+        let len = match &piece {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File(slice) => slice.len,
+        };
+        match &mut framing {
+            Framing::Length(left) => *left = left.checked_sub(len).ok_or(ErrorKind::InvalidData)?,
+            // An empty chunk would end the response.
+            Framing::Chunked if len == 0 => continue,
+            Framing::Chunked => buffer.extend_from_slice(format!("{len:x}\r\n").as_bytes()),
+        }
+        match piece {
+            Piece::Bytes(bytes) => send_bytes(stream, buffer, &bytes).await?,
+            Piece::File(slice) => send_file(stream, buffer, slice).await?,
+        }
+        if framing == Framing::Chunked {
+            buffer.extend_from_slice(b"\r\n");
+        }
+    }
+    flush(stream, buffer, false).await
+}
+
+/// Sends bytes, or puts them into the buffer if they fit.
+async fn send_bytes(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    bytes: &[u8],
+) -> io::Result<()> {
+    if buffer.len() + bytes.len() <= JOINED {
+        buffer.extend_from_slice(bytes);
+        return Ok(());
+    }
+    flush(stream, buffer, true).await?;
+    send_all(stream, bytes, false).await
+}
+
+/// Sends a slice of a file: a short one through the buffer, a long one with sendfile(2).
+async fn send_file(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    mut slice: FileSlice,
+) -> io::Result<()> {
+    let key = FileKey::of(&slice.file)?;
+    if slice.len < JOINED as u64 || !page_cache::can_tell(&slice.file, key, slice.offset) {
+        while !slice.is_empty() {
+            let bytes = read(&slice).await?;
+            slice.advance(bytes.len());
+            send_bytes(stream, buffer, &bytes).await?;
+        }
+        return Ok(());
+    }
+    flush(stream, buffer, true).await?;
+    poll_fn(|context| {
+        while !slice.is_empty() {
+            let sent =
+                stream.poll_with(context, |stream, context| stream.poll_send_file(context, &mut slice, key));
+            ready!(sent)?;
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Reads the beginning of a slice: from the page cache, or on the blocking pool.
+async fn read(slice: &FileSlice) -> io::Result<Bytes> {
+    let len = usize::try_from(slice.len.min(CHUNK)).unwrap_or(0);
+    if let Some(bytes) = page_cache::read_cached(&slice.file, slice.offset, len) {
+        return Ok(bytes);
+    }
+    let FileSlice { file, offset, .. } = slice.clone();
+    let read = move || page_cache::read(&file, offset, len);
+    let bytes = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+    if bytes.is_empty() { Err(sendfile::file_shrank()) } else { Ok(bytes) }
+}
+
+/// Sends what is in the buffer, and empties it.
+async fn flush(
+    stream: &mut MinRateStream<impl Transport>,
+    buffer: &mut Vec<u8>,
+    more: bool,
+) -> io::Result<()> {
+    let sent = if buffer.is_empty() { Ok(()) } else { send_all(stream, buffer, more).await };
+    buffer.clear();
+    sent
+}
+
+async fn send_all(
+    stream: &mut MinRateStream<impl Transport>,
+    mut bytes: &[u8],
+    more: bool,
+) -> io::Result<()> {
+    poll_fn(|context| {
+        while !bytes.is_empty() {
+            let sent = stream.poll_with(context, |stream, context| stream.poll_send(context, bytes, more));
+            let sent = ready!(sent)?;
+            bytes = bytes.get(sent..).unwrap_or_default();
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// The time by which a head has to be complete. Its timer is set again only when it rings, not at each request.
+struct Deadline {
+    timeout: Duration,
+    at: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Deadline {
+    fn new(timeout: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(timeout));
+        Self { timeout, at: timer.deadline(), timer }
+    }
+
+    fn restart(&mut self) {
+        self.at = Instant::now() + self.timeout;
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(context));
+            if self.timer.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            self.timer.as_mut().reset(self.at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_deadline_is_met_by_one_timer() {
+        let begin = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut deadline = Deadline::new(15 * second);
+        // Some that end before the timer rings, and one that is met while the timer rings for another.
+        for _ in 0..100 {
+            deadline.restart();
+            let waiting = poll_fn(|context| deadline.poll(context));
+            assert!(tokio::time::timeout(second, waiting).await.is_err());
+        }
+        deadline.restart();
+        poll_fn(|context| deadline.poll(context)).await;
+        assert_eq!(begin.elapsed().as_secs(), 115);
+        deadline.restart();
+        poll_fn(|context| deadline.poll(context)).await;
+        assert_eq!(begin.elapsed().as_secs(), 130);
+    }
+
+    /// A client that still sends can read the whole response, and is let go after a while.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_still_sends_is_drained_for_a_while() {
+        let (mut near, mut far) = tokio::io::duplex(1 << 10);
+        let sending = tokio::spawn(async move {
+            while near.write_all(&[b'x'; 100]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let begin = Instant::now();
+        linger(&mut far).await.unwrap();
+        assert!(begin.elapsed() >= LINGER && begin.elapsed() < 2 * LINGER);
+        drop(far);
+        sending.await.unwrap();
+        let (near, mut far) = tokio::io::duplex(1 << 10);
+        drop(near);
+        let begin = Instant::now();
+        linger(&mut far).await.unwrap();
+        assert!(begin.elapsed() < LINGER);
+    }
+}

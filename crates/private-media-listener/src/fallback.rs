@@ -1,0 +1,183 @@
+//! Serves one request with hyper: content, HTTP/1.0, other methods than GET and HEAD, and unusual heads.
+//!
+//! The loop has found where the request's head ends and what content follows. hyper reads exactly that from a [`RequestStream`], and then
+//! the end of the stream. If hyper waits for another request at that point, the response is complete and the connection stays open: the
+//! loop goes on with it. If hyper ends the connection instead, it is closed.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::BUFFER;
+use crate::connection::Connection;
+use crate::handler::Handler;
+use crate::head::parse::{Content, Message};
+use crate::min_rate::MinRateStream;
+use crate::peer;
+use crate::request_body::RequestBody;
+use crate::sendfile::Transport;
+
+/// Serves the request that the connection's unread bytes begin with. Returns whether another may follow.
+pub(crate) async fn serve<H: Handler, T: Transport>(
+    connection: &mut Connection<H, T>,
+    message: Message,
+) -> io::Result<bool> {
+    let unread = std::mem::take(&mut connection.unread);
+    let stream = Mutex::new(RequestStream::new(&mut connection.stream, unread, message));
+    let shared = SharedStream(&stream);
+    let (handler, peer, drain) = (&connection.handler, &connection.peer, &connection.drain);
+    let min_rate = connection.limits.min_rate;
+    let service = service_fn(|mut request: Request<Incoming>| async move {
+        // A service that is offered an upgrade would answer 101, and then wait for it.
+        request.extensions_mut().remove::<OnUpgrade>();
+        let request = request.map(|content| RequestBody::new(content, min_rate));
+        let progress = request.body().progress();
+        let poll_closed = |context: &mut Context<'_>| shared.lock().stream.io().poll_closed(context);
+        let response = handler.respond(request, peer);
+        let mut response = peer::response_or_reset(response, peer, poll_closed).await?;
+        if response.status().is_informational() {
+            tracing::error!(status = %response.status(), "the service returned an informational response");
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        // Unread content cannot be told from the next request. The client is told that the connection ends (RFC 9112 section 9.6), or
+        // it would send the next request into it.
+        if message.content == Content::Chunked || !progress.is_read() || drain.has_started() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok::<_, io::Error>(response)
+    });
+    let served = http1::Builder::new()
+        // The head is complete.
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER)
+        // A client that has closed its sending side still gets its response.
+        .half_close(true)
+        .serve_connection(TokioIo::new(shared), service)
+        .await;
+    let RequestStream { unread, left, is_complete, .. } =
+        stream.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if is_complete {
+        connection.unread = unread;
+    } else {
+        // hyper may have answered with an error that the client should be able to read.
+        connection.close(left != Some(0) || !unread.is_empty()).await?;
+    }
+    served.map_err(io::Error::other)?;
+    Ok(is_complete)
+}
+
+/// A stream that ends after one request.
+#[derive(Debug)]
+struct RequestStream<'a, T> {
+    stream: &'a mut MinRateStream<T>,
+    /// What was read from the stream before.
+    unread: Vec<u8>,
+    /// How many bytes of the request hyper has not read; `None` if that is unknown, and nothing follows the request.
+    left: Option<u64>,
+    /// Whether hyper has asked for more than the request.
+    is_complete: bool,
+}
+
+impl<'a, T> RequestStream<'a, T> {
+    fn new(stream: &'a mut MinRateStream<T>, unread: Vec<u8>, message: Message) -> Self {
+        let left = match message.content {
+            Content::Length(len) => Some(len.saturating_add(message.head_len as u64)),
+            Content::Chunked => None,
+        };
+        Self { stream, unread, left, is_complete: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for RequestStream<'_, T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let room = buffer.remaining();
+        let len = this.left.map_or(room, |left| usize::try_from(left).map_or(room, |left| left.min(room)));
+        if len == 0 {
+            this.is_complete |= this.left == Some(0);
+            return Poll::Ready(Ok(()));
+        }
+        let count = if this.unread.is_empty() {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(len));
+            ready!(Pin::new(&mut *this.stream).poll_read(context, &mut part))?;
+            let count = part.filled().len();
+            buffer.advance(count);
+            count
+        } else {
+            let count = len.min(this.unread.len());
+            buffer.put_slice(this.unread.get(..count).unwrap_or_default());
+            this.unread.drain(..count);
+            count
+        };
+        this.left = this.left.map(|left| left.saturating_sub(count as u64));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream that hyper reads and writes, and that the service looks at. One task polls both, so the lock is always free.
+struct SharedStream<'a, 'b, T>(&'a Mutex<RequestStream<'b, T>>);
+
+impl<T> Clone for SharedStream<'_, '_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SharedStream<'_, '_, T> {}
+
+impl<'a, 'b, T> SharedStream<'a, 'b, T> {
+    fn lock(self) -> MutexGuard<'a, RequestStream<'b, T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Transport> AsyncRead for SharedStream<'_, '_, T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock()).poll_read(context, buffer)
+    }
+}
+
+impl<T: Transport> AsyncWrite for SharedStream<'_, '_, T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock().stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.lock().stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.lock().stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.lock().stream).poll_flush(context)
+    }
+
+    /// Does nothing: the connection decides whether it is closed.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

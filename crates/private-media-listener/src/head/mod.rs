@@ -1,0 +1,4 @@
+//! Heads: of requests, parsed, and of responses, written.
+
+pub(crate) mod parse;
+pub(crate) mod write;

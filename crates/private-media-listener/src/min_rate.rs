@@ -1,0 +1,247 @@
+//! Gives up on clients that are too slow in taking a response or in sending content.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// Over which time the rate is taken: long enough that a train's tunnel is no offence.
+const WINDOW: Duration = Duration::from_secs(30);
+
+/// The least that a client has to take or to give while it is waited for, in bytes a second, averaged over [`WINDOW`]. A window counts if
+/// the client is waited for as it ends.
+#[derive(Debug)]
+pub(crate) struct MinRate {
+    bytes_per_second: u64,
+    /// When the present window ends, once there was something to wait for.
+    end: Option<Pin<Box<Sleep>>>,
+    /// How many bytes went by in the window.
+    count: u64,
+    is_waiting: bool,
+    is_too_slow: bool,
+}
+
+impl MinRate {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second, end: None, count: 0, is_waiting: false, is_too_slow: false }
+    }
+
+    /// Counts bytes that went by.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        let was_waiting = std::mem::take(&mut self.is_waiting);
+        if self.end.take_if(|end| end.deadline() <= Instant::now()).is_some() {
+            // Bytes that come just as a window ends do not make up for it.
+            self.is_too_slow |= was_waiting && self.is_below();
+        }
+        self.count = self.count.saturating_add(bytes as u64);
+    }
+
+    fn is_below(&self) -> bool {
+        self.count < self.bytes_per_second.saturating_mul(WINDOW.as_secs())
+    }
+
+    /// Begins a new window with the next wait.
+    fn restart(&mut self) {
+        self.end = None;
+        self.is_waiting = false;
+    }
+
+    /// Waits for the client. Ready when it is too slow.
+    pub(crate) fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_too_slow {
+            return Poll::Ready(());
+        }
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.end.take_if(|end| end.deadline() <= Instant::now());
+        }
+        loop {
+            let end = self.end.get_or_insert_with(|| {
+                self.count = 0;
+                Box::pin(tokio::time::sleep(WINDOW))
+            });
+            ready!(end.as_mut().poll(context));
+            if self.is_below() {
+                self.is_too_slow = true;
+                return Poll::Ready(());
+            }
+            self.end = None;
+        }
+    }
+}
+
+/// A stream whose writes may wait for something else than its peer.
+pub(crate) trait WaitsForPeer {
+    /// Whether a write that is pending waits for the peer.
+    fn waits_for_peer(&self) -> bool;
+}
+
+/// A stream that fails if its peer takes less than a minimum rate while writes wait for it. Reads are not limited here: a head has a
+/// deadline, and [`RequestBody`](crate::RequestBody) limits content.
+#[derive(Debug)]
+pub(crate) struct MinRateStream<T> {
+    io: T,
+    rate: MinRate,
+}
+
+impl<T> MinRateStream<T> {
+    pub(crate) fn new(io: T, min_rate: u64) -> Self {
+        Self { io, rate: MinRate::new(min_rate) }
+    }
+
+    pub(crate) fn io(&self) -> &T {
+        &self.io
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+}
+
+impl<T: WaitsForPeer> MinRateStream<T> {
+    /// Polls a write that is no method of [`AsyncWrite`].
+    pub(crate) fn poll_with(
+        &mut self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(&mut T, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = write(&mut self.io, context);
+        self.pace(context, written)
+    }
+
+    fn pace(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = written {
+            self.rate.count(result.as_ref().map_or(0, |count| *count));
+            return Poll::Ready(result);
+        }
+        if !self.io.waits_for_peer() {
+            self.rate.restart();
+            return Poll::Pending;
+        }
+        ready!(self.rate.poll_too_slow(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")))
+    }
+}
+
+impl<T: AsyncWrite + WaitsForPeer + Unpin> AsyncWrite for MinRateStream<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.pace(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+        self.pace(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for MinRateStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    impl WaitsForPeer for tokio::io::DuplexStream {
+        fn waits_for_peer(&self) -> bool {
+            true
+        }
+    }
+
+    /// How long a writer of a MiB lasts whose reader takes `bytes` every `pause`.
+    async fn lasts(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let mut near = MinRateStream::new(near, 100);
+        let begin = Instant::now();
+        let reader = tokio::spawn(async move {
+            let mut buffer = vec![0; bytes];
+            while bytes > 0 && matches!(far.read(&mut buffer).await, Ok(n) if n > 0) {
+                tokio::time::sleep(pause).await;
+            }
+            std::future::pending::<()>().await;
+        });
+        let result = near.write_all(&vec![0; 1 << 20]).await;
+        reader.abort();
+        (result, begin.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_who_takes_nothing_is_left() {
+        let (result, after) = lasts(0, Duration::ZERO).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(after <= Duration::from_secs(31), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_who_dribbles_is_left() {
+        let (result, after) = lasts(10, Duration::from_secs(1)).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(after <= Duration::from_secs(62), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_who_takes_some_just_as_a_window_ends_is_left() {
+        for pause in [WINDOW, WINDOW / 2, WINDOW / 30] {
+            let (result, after) = lasts(10, pause).await;
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(after <= 2 * WINDOW, "{pause:?} {after:?}");
+        }
+    }
+
+    /// The time in which nothing is written says nothing about the client.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_not_left_for_what_happened_while_nobody_waited_for_it() {
+        let (near, mut far) = tokio::io::duplex(10);
+        let mut near = MinRateStream::new(near, 100);
+        for _ in 0..10 {
+            let (written, _) = tokio::join!(near.write_all(&[0; 20]), async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                far.read_exact(&mut [0; 20]).await
+            });
+            written.unwrap();
+            tokio::time::sleep(WINDOW).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_is_served() {
+        let (result, after) = lasts(512, Duration::from_secs(2)).await;
+        result.unwrap();
+        assert!(after > Duration::from_secs(60 * 60), "{after:?}");
+    }
+}

@@ -1,0 +1,351 @@
+//! Tells which parts of a file are in the page cache, so that sendfile(2) on the event loop does not wait for the disk.
+//!
+//! There is no cheap question with a true answer: mincore(2) needs a mapping, and cachestat(2) counts pages that are still being read.
+//! A read with `RWF_NOWAIT` is the answer: what it returns was in the page cache. It costs a copy, so its result is remembered
+//! for [`VALID`], and a file that is sent often is read this way once in that time.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+/// How much of a file one entry of the table is about, in bytes.
+const GRAIN: u64 = 64 << 10;
+const GRAIN_LEN: usize = 64 << 10;
+/// How many grains are read at most for one answer.
+const GRAINS_AT_ONCE: usize = 4;
+/// How many ticks a proof counts: together less than a second.
+const VALID: u64 = 3;
+/// The length of a tick, in milliseconds.
+const TICK: u128 = 250;
+/// How many bits of an entry are the tick; the others are the tag.
+const TICK_BITS: u32 = 28;
+
+/// When each grain was last seen in the page cache, for a gigabyte of files. It is shared by all workers. Two grains with the same place
+/// drive each other out.
+static PROOFS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
+
+thread_local! {
+    /// What is read only to learn that it can be.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// An open file, as the table of proofs knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileKey {
+    hash: u64,
+    len: u64,
+}
+
+impl FileKey {
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        let stat = rustix::fs::fstat(file)?;
+        // An inode's number may be another file's a moment later, which has another time then.
+        let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
+        let hash = [stat.st_dev, stat.st_ino, u64::try_from(changed).unwrap_or(0)]
+            .into_iter()
+            .fold(0, |hash: u64, n| mix(hash.wrapping_add(n)));
+        Ok(Self { hash, len: u64::try_from(stat.st_size).unwrap_or(0) })
+    }
+
+    fn proof(self, grain: u64) -> Proof {
+        let hash = mix(self.hash.wrapping_add(grain));
+        Proof {
+            slot: PROOFS.get(usize::try_from(hash).unwrap_or(usize::MAX) % PROOFS.len()),
+            tag: hash >> TICK_BITS << TICK_BITS,
+        }
+    }
+
+    /// The first position behind the grain of this one, or the end of the file.
+    fn end_of_grain(self, at: u64) -> u64 {
+        (at / GRAIN).saturating_add(1).saturating_mul(GRAIN).min(self.len.max(at))
+    }
+}
+
+/// The finalizer of `SplitMix64`: each bit of the result depends on each bit of `n`.
+fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+/// The entry of one grain.
+struct Proof {
+    slot: Option<&'static AtomicU64>,
+    tag: u64,
+}
+
+impl Proof {
+    fn is_valid(&self, now: u64) -> bool {
+        let entry = self.slot.map_or(0, |slot| slot.load(Ordering::Relaxed));
+        let age = now.wrapping_sub(entry) & MAX_TICK;
+        entry & !MAX_TICK == self.tag && age <= VALID
+    }
+
+    fn renew(&self, now: u64) {
+        if let Some(slot) = self.slot {
+            slot.store(self.tag | now, Ordering::Relaxed);
+        }
+    }
+}
+
+const MAX_TICK: u64 = (1 << TICK_BITS) - 1;
+
+/// Returns the present tick. It wraps around after two years.
+fn now() -> u64 {
+    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    // Never the tick of an entry that was never made.
+    let ticks = BEGIN.elapsed().as_millis() / TICK + u128::from(VALID) + 1;
+    u64::try_from(ticks).unwrap_or(0) & MAX_TICK
+}
+
+/// Whether [`cached_len`] knows the answer for this file: not every file system has `RWF_NOWAIT`.
+#[cfg(target_os = "linux")]
+pub(crate) fn can_tell(file: &File, key: FileKey, offset: u64) -> bool {
+    use rustix::io::Errno;
+
+    let is_proven = key.proof(offset / GRAIN).is_valid(now());
+    is_proven
+        || !matches!(read_now(file, &mut [0], offset), Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn can_tell(_: &File, _: FileKey, _: u64) -> bool {
+    false
+}
+
+/// Returns how many of the next `len` bytes are in the page cache without a gap, each page of them read there less than a second ago.
+/// It may be less than there are, but not zero unless the first one is missing.
+#[cfg(target_os = "linux")]
+pub(crate) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> usize {
+    let now = now();
+    let end = offset.saturating_add(len as u64);
+    let mut at = offset;
+    while at < end && key.proof(at / GRAIN).is_valid(now) {
+        at = at.max(key.end_of_grain(at));
+        if at >= key.len {
+            break;
+        }
+    }
+    if at == offset {
+        at = read_grains(file, key, offset, end, now);
+    }
+    usize::try_from(at.min(end) - offset).unwrap_or(0)
+}
+
+/// Reads grains from the page cache, remembers those that are there, and returns where the first gap is.
+#[cfg(target_os = "linux")]
+fn read_grains(file: &File, key: FileKey, offset: u64, end: u64, now: u64) -> u64 {
+    let mut buffer = SCRATCH.take();
+    buffer.resize(GRAIN_LEN, 0);
+    let mut at = offset;
+    for _ in 0..GRAINS_AT_ONCE {
+        let end_of_grain = key.end_of_grain(at);
+        let wanted = usize::try_from(end_of_grain - at).unwrap_or(0);
+        let read = read_now(file, buffer.get_mut(..wanted).unwrap_or_default(), at).unwrap_or(0);
+        if read == wanted && at.is_multiple_of(GRAIN) {
+            key.proof(at / GRAIN).renew(now);
+        }
+        at = at.saturating_add(read as u64);
+        if read < wanted || at >= end.min(key.len) {
+            break;
+        }
+    }
+    SCRATCH.set(buffer);
+    at
+}
+
+/// Reads what the page cache has. Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached".
+#[cfg(target_os = "linux")]
+fn read_now(file: &File, buffer: &mut [u8], at: u64) -> rustix::io::Result<usize> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+
+    preadv2(file, &mut [io::IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT)
+}
+
+/// Reads at most `len` bytes without waiting for the disk, and at least one; `None` if the first one is not in the page cache.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Option<Bytes> {
+    let mut buffer = vec![0; len];
+    let count = read_now(file, &mut buffer, offset).ok().filter(|count| *count > 0)?;
+    buffer.truncate(count);
+    Some(buffer.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_cached(_: &File, _: u64, _: usize) -> Option<Bytes> {
+    None
+}
+
+/// Reads at most `len` bytes, for where waiting is allowed; none if the file ends at `offset`.
+pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    use std::os::unix::fs::FileExt;
+
+    let mut buffer = vec![0; len];
+    let count = file.read_at(&mut buffer, offset)?;
+    buffer.truncate(count);
+    Ok(buffer.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cached_len(_: &File, _: FileKey, _: u64, _: usize) -> usize {
+    0
+}
+
+/// Reads a part of a file into the page cache, for where waiting is allowed. Returns how much there was.
+pub(crate) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+
+    let mut buffer = vec![0; GRAIN_LEN.min(len)];
+    let end = offset.saturating_add(len as u64);
+    // Where the grain begins all of which has been read since.
+    let (mut at, mut whole_from) = (offset, offset.is_multiple_of(GRAIN).then_some((offset, now())));
+    while at < end {
+        let next = key.end_of_grain(at);
+        let wanted = usize::try_from(next.min(end) - at).unwrap_or(0).min(buffer.len());
+        let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), at)?;
+        if read == 0 {
+            break;
+        }
+        at = at.saturating_add(read as u64);
+        if at == next {
+            if let Some((begin, since)) = whole_from {
+                key.proof(begin / GRAIN).renew(since);
+            }
+            whole_from = Some((at, now()));
+        }
+    }
+    Ok(usize::try_from(at - offset).unwrap_or(0))
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+pub(crate) mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::FileExt;
+    use std::process::Command;
+
+    use rustix::fs::{Advice, fadvise};
+
+    use super::*;
+
+    /// A file that is not in the page cache, except for the pages at these positions. It is on the disk of the build: `/tmp` may be
+    /// memory.
+    pub(crate) fn cold_file(len: usize, warm: impl Iterator<Item = u64>) -> File {
+        let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let mut file = tempfile::tempfile_in(folder).unwrap();
+        file.write_all(&vec![b'x'; len]).unwrap();
+        file.sync_all().unwrap();
+        forget(&file);
+        // Otherwise a read of one page reads those behind it too.
+        fadvise(&file, 0, None, Advice::Random).unwrap();
+        for at in warm {
+            file.read_exact_at(&mut [0], at).unwrap();
+        }
+        file
+    }
+
+    /// Has the page cache forget a file. The kernel keeps a page that something else still holds, so it is asked until it has none. A
+    /// program answers that by a mapping: a read, as the code does it, has the kernel begin to read what is missing.
+    fn forget(file: &File) {
+        let name = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        for _ in 0..500 {
+            fadvise(file, 0, None, Advice::DontNeed).unwrap();
+            let fincore = Command::new("fincore").args(["--noheadings", "--output", "PAGES", &name]).output();
+            let Ok(fincore) = fincore else {
+                // Without the program the first time has to do.
+                assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no fincore");
+                return;
+            };
+            if String::from_utf8(fincore.stdout).unwrap().trim() == "0" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the page cache does not forget {name}");
+    }
+
+    fn cached(file: &File, offset: u64, len: usize) -> usize {
+        cached_len(file, FileKey::of(file).unwrap(), offset, len)
+    }
+
+    #[test]
+    fn one_byte_here_and_there_does_not_stand_for_the_pages_between() {
+        let step = 64 << 10;
+        let file = cold_file(2 << 20, (0..2 << 20).step_by(step));
+        let first = cached(&file, 0, 1 << 20);
+        assert!((1..step).contains(&first), "{first}");
+        // What was seen before does not count for what has not been looked at.
+        assert!(cached(&file, 0, 1 << 20) < 2 * step);
+    }
+
+    #[test]
+    fn what_was_read_in_is_cached() {
+        // They are kept, as a new file could get the inode of the one before.
+        let mut files = Vec::new();
+        for (len, offset, wanted) in [
+            (1, 0, 1),
+            (100, 10, 50),
+            (GRAIN_LEN, 0, GRAIN_LEN),
+            (3 * GRAIN_LEN + 5, 0, 3 * GRAIN_LEN + 5),
+            (3 * GRAIN_LEN + 5, 7, 3 * GRAIN_LEN - 100),
+            (3 << 20, GRAIN_LEN - 1, 1 << 20),
+            (3 << 20, 2 << 20, 1 << 20),
+        ] {
+            let file = cold_file(len, std::iter::empty());
+            let offset = offset as u64;
+            assert_eq!(cached(&file, offset, wanted), 0);
+            assert_eq!(read_in(&file, FileKey::of(&file).unwrap(), offset, wanted).unwrap(), wanted);
+            let mut at = 0;
+            while at < wanted {
+                let next = cached(&file, offset + at as u64, wanted - at);
+                assert!(next > 0 && next <= wanted - at, "{len} {offset} {at}: {next}");
+                at += next;
+            }
+            files.push(file);
+        }
+    }
+
+    /// A proof is remembered, so that a file that is sent often is not read each time, and not for long.
+    #[test]
+    fn a_proof_counts_for_less_than_a_second() {
+        let file = cold_file(GRAIN_LEN, std::iter::empty());
+        let key = FileKey::of(&file).unwrap();
+        read_in(&file, key, 0, GRAIN_LEN).unwrap();
+        forget(&file);
+        assert_eq!(cached(&file, 0, GRAIN_LEN), GRAIN_LEN);
+        assert_eq!(cached(&file, 10_000, 1000), 1000);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert_eq!(cached(&file, 0, GRAIN_LEN), 0);
+    }
+
+    #[test]
+    fn a_file_that_shrank_has_nothing_behind_its_end() {
+        let file = cold_file(GRAIN_LEN, std::iter::empty());
+        let key = FileKey::of(&file).unwrap();
+        file.set_len(10).unwrap();
+        assert_eq!(read_in(&file, key, 10, 1000).unwrap(), 0);
+        assert_eq!(cached_len(&file, key, 10, 1000), 0);
+        assert_eq!(cached(&file, 10, 1000), 0);
+        assert_eq!(cached(&file, u64::MAX - 5, 1000), 0);
+    }
+
+    #[test]
+    fn other_files_and_grains_have_other_entries() {
+        let key = |hash| FileKey { hash: mix(hash), len: 1 << 40 };
+        let now = now();
+        key(1).proof(5).renew(now);
+        assert!(key(1).proof(5).is_valid(now) && key(1).proof(5).is_valid(now + VALID));
+        assert!(!key(1).proof(5).is_valid(now + VALID + 1));
+        // Not valid before it was made either, as after two years.
+        assert!(!key(1).proof(5).is_valid(now - 1));
+        for n in 0..100_000 {
+            assert!(!key(1).proof(6 + n).is_valid(now) && !key(2 + n).proof(5).is_valid(now));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What is known of a client, and the watch over it while its response is prepared.
+//!
+//! A client may send a request, shut down its sending side and wait for the response. A client that has closed its connection looks the
+//! same until something is sent to it, unless its system resets the connection. So a reset ends the work, and a closed sending side
+//! is only noted in [`PeerState`]: a service may do expensive work for other clients first.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+
+/// The client of a connection. Clones share one state. Tower services find it in the extensions of each request.
+#[derive(Debug, Clone)]
+pub struct PeerState {
+    addr: SocketAddr,
+    closed: Arc<AtomicBool>,
+}
+
+impl PeerState {
+    pub(crate) fn new(addr: SocketAddr) -> Self {
+        Self { addr, closed: Arc::default() }
+    }
+
+    /// Returns the client's address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Returns whether the client has closed its sending side. It may still wait for its response.
+    #[must_use]
+    pub fn has_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Returns the flag behind [`PeerState::has_closed`], which is updated while a response is prepared.
+    #[must_use]
+    pub fn closed_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.closed)
+    }
+}
+
+/// Waits for a response. Fails if the client resets the connection first. `poll_closed` is [`poll_closed`] of the connection; it is
+/// called only when the response is not ready at once.
+pub(crate) async fn response_or_reset<T>(
+    response: impl Future<Output = T>,
+    peer: &PeerState,
+    mut poll_closed: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
+) -> io::Result<T> {
+    let mut response = pin!(response);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(response) = response.as_mut().poll(context) {
+            return Poll::Ready(Ok(response));
+        }
+        match poll_closed(context) {
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => peer.closed.store(true, Ordering::Relaxed),
+            Poll::Pending => {}
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the connection:
+/// unread bytes hide what follows them.
+pub(crate) fn poll_closed(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    let mut byte = [0];
+    match stream.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
+        Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
+        Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Each row is what a client does while its response is prepared, whether it gets the response, and whether it counts as closed.
+    #[tokio::test]
+    async fn closed_reset_and_still_there() {
+        type Act = fn(TcpStream) -> futures_util::future::BoxFuture<'static, Option<TcpStream>>;
+        let waits: Act = |client| Box::pin(async { Some(client) });
+        let shuts_down: Act = |mut client| {
+            Box::pin(async {
+                client.shutdown().await.unwrap();
+                Some(client)
+            })
+        };
+        let hangs_up: Act = |_| Box::pin(async { None });
+        let resets: Act = |client| {
+            Box::pin(async move {
+                client.set_zero_linger().unwrap();
+                None
+            })
+        };
+        let sends_more: Act = |mut client| {
+            Box::pin(async {
+                client.write_all(b"GET / HTTP/1.1").await.unwrap();
+                client.shutdown().await.unwrap();
+                Some(client)
+            })
+        };
+        for (name, act, has_response, is_closed) in [
+            ("waits", waits, true, false),
+            ("shuts down", shuts_down, true, true),
+            ("closes", hangs_up, true, true),
+            ("resets", resets, false, false),
+            ("sends more", sends_more, true, false),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut stream, address) = listener.accept().await.unwrap();
+            let peer = PeerState::new(address);
+            let response = async {
+                let client = act(client).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                client
+            };
+            let poll = |context: &mut Context<'_>| poll_closed(&stream, context);
+            let response = response_or_reset(response, &peer, poll).await;
+            assert_eq!((response.is_ok(), peer.has_closed()), (has_response, is_closed), "{name}");
+            // The bytes are still unread.
+            if name == "sends more" {
+                let mut bytes = Vec::new();
+                stream.read_to_end(&mut bytes).await.unwrap();
+                assert_eq!(bytes, b"GET / HTTP/1.1");
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a response body consists of: bytes in memory and slices of files.
+
+use std::fs::File;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::{Either, Empty, Full};
+
+use crate::BoxError;
+
+/// A part of a response body.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// Bytes in memory.
+    Bytes(Bytes),
+    /// A slice of an open file.
+    File(FileSlice),
+}
+
+/// A slice of an open file. The file's own position is neither used nor changed.
+#[derive(Debug, Clone)]
+pub struct FileSlice {
+    pub(crate) file: Arc<File>,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+impl FileSlice {
+    /// Returns the slice of `len` bytes that begins at `offset`.
+    #[must_use]
+    pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self { file, offset, len }
+    }
+
+    /// Returns the file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Returns where in the file the slice begins.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Returns the number of bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Returns whether the slice has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.offset = self.offset.saturating_add(count as u64);
+        self.len = self.len.saturating_sub(count as u64);
+    }
+}
+
+/// A response body that may contain slices of files.
+///
+/// A body of bytes alone implements it without a method:
+///
+/// ```
+/// use std::convert::Infallible;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// use bytes::Bytes;
+/// use http_body::{Body, Frame};
+/// use private_media_listener::ResponseBody;
+///
+/// struct Ticks(u8);
+///
+/// impl Body for Ticks {
+///     type Data = Bytes;
+///     type Error = Infallible;
+///
+///     fn poll_frame(
+///         mut self: Pin<&mut Self>,
+///         _: &mut Context<'_>,
+///     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+///         self.0 = self.0.saturating_sub(1);
+///         Poll::Ready((self.0 > 0).then(|| Ok(Frame::data(Bytes::from_static(b"tick\n")))))
+///     }
+/// }
+///
+/// impl ResponseBody for Ticks {}
+/// ```
+pub trait ResponseBody: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static {
+    /// Takes the next slice of a file from the body, at most `max_len` bytes of it, if the body continues with one. The listener then
+    /// sends the slice, and asks again.
+    ///
+    /// Where the listener needs bytes, such as under HTTP/1.0, it calls [`Body::poll_frame`] only. So a body gives each byte through
+    /// either method.
+    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+        let _ = max_len;
+        None
+    }
+}
+
+impl<E: Into<BoxError> + 'static> ResponseBody for http_body_util::combinators::UnsyncBoxBody<Bytes, E> {}
+
+impl<E: Into<BoxError> + 'static> ResponseBody for http_body_util::combinators::BoxBody<Bytes, E> {}
+
+impl ResponseBody for Full<Bytes> {}
+
+impl ResponseBody for Empty<Bytes> {}
+
+#[cfg(feature = "axum")]
+impl ResponseBody for axum_core::body::Body {}
+
+impl<L: ResponseBody, R: ResponseBody> ResponseBody for Either<L, R> {
+    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+        match self {
+            Self::Left(body) => body.next_file(max_len),
+            Self::Right(body) => body.next_file(max_len),
+        }
+    }
+}
+
+/// Polls the next piece of a body, with at most `max_len` bytes of a file. Trailers are left out: they need a request for them.
+pub(crate) fn poll_piece(
+    body: &mut impl ResponseBody,
+    context: &mut Context<'_>,
+    max_len: u64,
+) -> Poll<Option<Result<Piece, BoxError>>> {
+    if let Some(slice) = body.next_file(max_len) {
+        return Poll::Ready(Some(Ok(Piece::File(slice))));
+    }
+    loop {
+        let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(context)) else { return Poll::Ready(None) };
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(bytes)) => return Poll::Ready(Some(Ok(Piece::Bytes(bytes)))),
+            Ok(Err(_)) => {}
+            Err(error) => return Poll::Ready(Some(Err(error.into()))),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A connection that sends bytes with send(2) and slices of files with sendfile(2).
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::min_rate::WaitsForPeer;
+use crate::page_cache::{self, FileKey};
+use crate::peer;
+use crate::piece::FileSlice;
+use crate::stats::Stats;
+
+/// The longest slice that a body is asked for, in bytes. A body counts a slice as sent when it gives it.
+pub(crate) const MAX_SLICE: u64 = 1 << 20;
+/// How much one connection may send before others have their turn, in bytes.
+const TURN: usize = 1 << 20;
+/// The same while other clients get small responses: they would wait for each turn much longer than for their own response.
+const SHORT_TURN: usize = 64 << 10;
+
+thread_local! {
+    /// How many small responses this thread has sent.
+    static SMALL: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The stream of a connection. Tests have one in memory.
+pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send {
+    /// Reads what has arrived, and appends it to the buffer as far as that has capacity.
+    fn poll_read_append(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Sends bytes. `more` says that the response continues, so that the next part can share a packet.
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>>;
+
+    /// Sends the beginning of a slice, and takes that off the slice. The slice is not empty, and `key` is the key of its file.
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        slice: &mut FileSlice,
+        key: FileKey,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the stream: unread
+    /// bytes hide what follows them.
+    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A TCP stream that can send slices of files.
+#[derive(Debug)]
+pub(crate) struct SendfileStream {
+    stream: TcpStream,
+    stats: Arc<Stats>,
+    /// How much was sent in this turn, and how much the turn allows.
+    sent: usize,
+    turn: usize,
+    /// How many small responses there had been when the turn began.
+    small: u64,
+    /// Reads a part of a file into the page cache.
+    reading: Option<JoinHandle<io::Result<usize>>>,
+}
+
+impl SendfileStream {
+    pub(crate) fn new(stream: TcpStream, stats: Arc<Stats>) -> Self {
+        Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
+    }
+
+    /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If there is none, they are read on the
+    /// blocking pool first.
+    fn poll_cached(
+        &mut self,
+        context: &mut Context<'_>,
+        slice: &FileSlice,
+        key: FileKey,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(reading) = &mut self.reading {
+                let read = ready!(Pin::new(reading).poll(context));
+                self.reading = None;
+                if read.map_err(io::Error::other)?? == 0 {
+                    // The file shrank, as sending it will show.
+                    return Poll::Ready(Ok(len));
+                }
+            }
+            let cached = page_cache::cached_len(&slice.file, key, slice.offset, len);
+            if cached > 0 {
+                return Poll::Ready(Ok(cached));
+            }
+            let FileSlice { file, offset, len } = slice.clone();
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            let read_in = move || page_cache::read_in(&file, key, offset, len);
+            self.reading = Some(tokio::task::spawn_blocking(read_in));
+        }
+    }
+
+    /// Tries to send immediately; on `WouldBlock`, waits until the socket is writable.
+    fn poll_writable(
+        &self,
+        context: &mut Context<'_>,
+        send: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut result = send();
+        while let Err(error) = &result
+            && error.kind() == io::ErrorKind::WouldBlock
+        {
+            ready!(self.stream.poll_write_ready(context))?;
+            result = self.stream.try_io(Interest::WRITABLE, &send);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl Transport for SendfileStream {
+    fn poll_read_append(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        // A connection that reads has sent a response to its end.
+        self.sent = 0;
+        pin!(self.stream.read_buf(buffer)).poll(context)
+    }
+
+    fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        slice: &mut FileSlice,
+        key: FileKey,
+    ) -> Poll<io::Result<usize>> {
+        if self.sent >= self.turn {
+            self.sent = 0;
+            // The task is polled again after the others.
+            let mut turn = pin!(tokio::task::yield_now());
+            if turn.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        if self.sent == 0 {
+            let small = SMALL.get();
+            self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
+        }
+        let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
+        let cached = ready!(self.poll_cached(context, slice, key, len))?;
+        let count = ready!(self.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
+        if count == 0 {
+            return Poll::Ready(Err(file_shrank()));
+        }
+        slice.advance(count);
+        self.sent += count;
+        self.stats.count_sendfile(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>> {
+        SMALL.set(SMALL.get() + u64::from(!more));
+        self.poll_writable(context, || send_bytes(&self.stream, bytes, more))
+    }
+
+    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        peer::poll_closed(&self.stream, context)
+    }
+}
+
+pub(crate) fn file_shrank() -> io::Error {
+    tracing::error!("response aborted: the file shrank while it was sent");
+    io::ErrorKind::UnexpectedEof.into()
+}
+
+impl WaitsForPeer for SendfileStream {
+    fn waits_for_peer(&self) -> bool {
+        self.reading.is_none()
+    }
+}
+
+impl AsyncWrite for SendfileStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl AsyncRead for SendfileStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send_file(stream: &TcpStream, slice: &FileSlice, len: usize) -> io::Result<usize> {
+    let mut offset = slice.offset;
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(stream, &*slice.file, Some(&mut offset), len))?)
+}
+
+#[cfg(target_os = "linux")]
+fn send_bytes(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize> {
+    use rustix::net::{SendFlags, send};
+
+    let flags = if more { SendFlags::MORE | SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL };
+    Ok(rustix::io::retry_on_intr(|| send(stream, bytes, flags))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_file(_: &TcpStream, _: &FileSlice, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_bytes(stream: &TcpStream, bytes: &[u8], _: bool) -> io::Result<usize> {
+    stream.try_write(bytes)
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::fs::File;
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const LEN: usize = 1 << 20;
+
+    async fn connection() -> (TcpStream, SendfileStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, SendfileStream::new(listener.accept().await.unwrap().0, Arc::default()))
+    }
+
+    fn slice(file: File) -> (FileSlice, FileKey) {
+        let key = FileKey::of(&file).unwrap();
+        (FileSlice::new(Arc::new(file), 0, LEN as u64), key)
+    }
+
+    /// Sends a file once, after this many small responses. The file is returned: once it is closed, the next one could get its inode, and
+    /// with it what is known of its pages.
+    async fn sent_at_once(small: u64) -> (usize, FileSlice) {
+        let (client, mut stream) = connection().await;
+        let mut file = tempfile::tempfile().unwrap();
+        // A file that was just written is in the page cache.
+        io::Write::write_all(&mut file, &vec![b'x'; LEN]).unwrap();
+        let (mut slice, key) = slice(file);
+        SMALL.set(SMALL.get() + small);
+        let count = poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
+        drop(client);
+        assert_eq!(stream.stats.sendfile_bytes(), count as u64);
+        (count, slice)
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_short_while_others_get_small_responses() {
+        let mut files = Vec::new();
+        for (small, is_short) in [(0, false), (1, true), (0, false)] {
+            let (count, file) = sent_at_once(small).await;
+            assert_eq!(count <= SHORT_TURN, is_short, "{count} bytes after {small} small responses");
+            files.push(file);
+        }
+    }
+
+    /// Otherwise the other clients of the worker would wait for the disk, too.
+    #[tokio::test]
+    async fn a_file_is_read_into_the_page_cache_before_it_is_sent() {
+        use tokio::io::AsyncReadExt as _;
+
+        let (mut client, mut stream) = connection().await;
+        let warm = (0..LEN as u64).step_by(256 << 10);
+        let (mut slice, key) = slice(page_cache::tests::cold_file(LEN, warm));
+        // The first page is cached. Reading it has the kernel read those behind it, so only the first count is certain.
+        let first = poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
+        assert!(first < 64 << 10, "{first} bytes at once");
+        match poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).now_or_never() {
+            // While the disk is waited for, the client is not.
+            None => assert!(!stream.waits_for_peer()),
+            Some(count) => assert!(count.unwrap() > 0),
+        }
+        let receiver = tokio::spawn(async move {
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).await.unwrap();
+            received
+        });
+        while !slice.is_empty() {
+            poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
+        }
+        drop(stream);
+        assert!(receiver.await.unwrap() == vec![b'x'; LEN]);
+    }
+}
