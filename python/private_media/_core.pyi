@@ -54,6 +54,7 @@ class Root:
         file_mode: int | None = None,
         dir_mode: int | None = None,
         durable: bool = True,
+        follow_links: bool = False,
     ) -> Root: ...
     def respond(
         self, delivery: Delivery, method: str, path: str, meta: dict[str, Any], *, download: bool = False
@@ -139,6 +140,7 @@ def serve(
     sessions: Sessions | None = None,
     grants: Grants | None = None,
     cache_files: bool = False,
+    follow_links: bool = False,
     download: bool = False,
     debug: bool = False,
     workers: int | None = None,

@@ -108,6 +108,16 @@ def force_download() -> bool:
     return value if isinstance(value, bool) else value not in (None, 0, "")
 
 
+@lru_cache(maxsize=1)
+def follow_links() -> bool:
+    """Return whether symbolic links below the root are followed."""
+    value = getattr(settings, "PRIVATE_MEDIA_FOLLOW_LINKS", False)
+    if isinstance(value, bool):
+        return value
+    msg = f"PRIVATE_MEDIA_FOLLOW_LINKS is {shown(value)}, not True or False"
+    raise InvalidSetting(msg, "set it to True or False")
+
+
 def cache() -> float:
     """Return how many seconds serve_private_media caches an identity or a decision; 0 disables the cache."""
     value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
@@ -135,6 +145,8 @@ def _clear(setting: str, **_: Any) -> None:
     # Each request reads this setting, and reading one that is not set is slow.
     if setting == "PRIVATE_MEDIA_FORCE_DOWNLOAD":
         force_download.cache_clear()
+    elif setting == "PRIVATE_MEDIA_FOLLOW_LINKS":
+        follow_links.cache_clear()
 
 
 def server() -> tuple[str, dict[str, Any]]:

@@ -65,7 +65,9 @@ class Relocation:
 
     def __init__(self, public_root: str | os.PathLike[str], storage: PrivateMediaStorage) -> None:
         """Open the public root. The first file opens or creates the private one."""
-        self._public = _core.Root(os.path.abspath(os.fspath(public_root)))  # noqa: PTH100 (links stay as they are)
+        # All files below the public root are public already, so links may be followed.
+        location = os.path.abspath(os.fspath(public_root))  # noqa: PTH100 (links stay as they are)
+        self._public = _core.Root(location, follow_links=True)
         self._storage = storage
 
     def run(self, names: Iterable[str], *, apply: bool) -> Iterator[tuple[str, Result]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from private_media import _core
+from private_media import _core, conf
 
 
 class _Opened(NamedTuple):
     location: str
     identity: tuple[int, int]
-    modes: tuple[int | None, int | None, bool]
+    modes: tuple[int | None, int | None, bool, bool]
     root: _core.Root
 
 
@@ -34,10 +34,12 @@ class RootHandle:
     ) -> _core.Root:
         """Return the root at a location, opened with these modes. Raises FileNotFoundError."""
         found = os.stat(location)  # noqa: PTH116 (each request calls it)
-        identity, modes = (found.st_dev, found.st_ino), (file_mode, dir_mode, durable)
+        identity, modes = (found.st_dev, found.st_ino), (file_mode, dir_mode, durable, conf.follow_links())
         opened = self._opened
         if opened is None or opened[:3] != (location, identity, modes):
-            root = _core.Root(location, file_mode=file_mode, dir_mode=dir_mode, durable=durable)
+            root = _core.Root(
+                location, file_mode=file_mode, dir_mode=dir_mode, durable=durable, follow_links=modes[3]
+            )
             opened = _Opened(location, identity, modes, root)
             self._opened = opened
         return opened.root

@@ -5,6 +5,7 @@ All of them respond alike; they differ in which process sends the bytes.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+logger = logging.getLogger("private_media")
 _NOT_FOUND = "no such file"
 
 
@@ -39,6 +41,7 @@ class DefaultServer:
                 self._delivery(location), request.method or "GET", path, request.META, download=download
             )
         except (FileNotFoundError, _core.IllegalPath) as error:
+            logger.info("not found: %s", error)
             raise Http404(_NOT_FOUND) from error
         return to_django(response)
 

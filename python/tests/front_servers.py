@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from serving import is_listening, until
+from serving import HERE, free_port, running
 
-HERE = Path(__file__).parent
 PROGRAMS = {
     "nginx": ["/usr/sbin/nginx"],
     "apache": ["/usr/sbin/apache2", "/usr/lib/apache2/modules/mod_xsendfile.so"],
@@ -38,45 +34,6 @@ def needs(kind):
             pytest.skip(f"{program} is not installed")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def running(command, port, folder, **environment):
-    """Run a server for the duration of a test."""
-    log = folder / f"{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=HERE, env={**os.environ, **environment}, stdout=output, stderr=output
-        )
-    try:
-        until(lambda: is_listening(port) or process.poll() is not None)
-        assert process.poll() is None, f"{command} does not start: {log.read_text()}"
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-
-def ask(port, path, method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request(method, path, headers=headers)
-    response = connection.getresponse()
-    try:
-        return Answer(response.status, response.headers, response.read())
-    finally:
-        connection.close()
-
-
 class Project:
     """A project on the disk that the workers of a front server, which run as another user, can read."""
 
@@ -89,6 +46,9 @@ class Project:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def log(self, port):
+        return self.folder / f"{port}.log"
 
     def open_to_all(self):
         for path in (self.folder, *self.folder.rglob("*")):
@@ -119,7 +79,7 @@ class Project:
                         "django.core.asgi:get_asgi_application"],
         }[name]  # fmt: skip
         environment = {"PYTHONPATH": str(HERE), **self.environment(**settings)}
-        with running([sys.executable, "-m", *command], port, self.folder, **environment):
+        with running([sys.executable, "-m", *command], port, self.log(port), **environment):
             yield port
 
     @contextmanager
@@ -127,7 +87,7 @@ class Project:
         port = free_port()
         environment = {"PYTHONPATH": str(HERE), **self.environment(**settings)}
         command = [sys.executable, "-m", "django", "serve_private_media", f"--bind=127.0.0.1:{port}"]
-        with running(command, port, self.folder, **environment):
+        with running(command, port, self.log(port), **environment):
             yield port
 
     @contextmanager
@@ -145,7 +105,7 @@ class Project:
             main.write_text({"nginx": nginx, "apache": apache}[kind](folder, port))
             folder.chmod(0o755)
             command = [PROGRAMS[kind][0], *(["-c"] if kind == "nginx" else ["-DFOREGROUND", "-f"]), str(main)]
-            with running(command, port, folder):
+            with running(command, port, folder / "log"):
                 yield port
         finally:
             shutil.rmtree(folder)

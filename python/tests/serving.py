@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -11,11 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HERE = Path(__file__).parent
 MIB = 1 << 20
 #: The arguments of each server.
 SERVERS = {
@@ -27,28 +29,29 @@ SERVERS = {
 }
 
 
-@contextlib.contextmanager
-def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
-    """Run a server that permits every request; yields its port and its process id."""
+class Response(NamedTuple):
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = {"PRIVATE_MEDIA_ROOT": str(root), "PRIVATE_MEDIA_PERMISSIONS": "rules.Everyone"}
-    environment = {
-        **os.environ,
-        "TEST_ROOT": str(root),
-        "DJANGO_SETTINGS_MODULE": "front_settings",
-        "TEST_SETTINGS": json.dumps({**options, "PRIVATE_MEDIA_PERMISSIONS_OPTIONS": {}}),
-    }
-    command = [sys.executable, "-m", *SERVERS[server].format(port=port).split()]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(
-        command, cwd=Path(__file__).parent, env=environment, stdout=quiet, stderr=quiet
-    )
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, log: Path, **environment: str) -> Iterator[subprocess.Popen]:
+    """Run a server until the end of the block. Yields its process."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=HERE, env={**os.environ, **environment}, stdout=output, stderr=output
+        )
     try:
         until(lambda: is_listening(port) or process.poll() is not None)
-        assert process.poll() is None, f"{command} does not start"
-        yield port, process.pid
+        assert process.poll() is None, f"{command} does not start: {log.read_text()}"
+        yield process
     finally:
         process.terminate()
         try:
@@ -56,6 +59,21 @@ def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def serving(server: str, root: Path) -> Iterator[tuple[int, int]]:
+    """Run a server that permits every request. Yields its port and its process id."""
+    port = free_port()
+    options = {"PRIVATE_MEDIA_ROOT": str(root), "PRIVATE_MEDIA_PERMISSIONS": "rules.Everyone"}
+    environment = {
+        "TEST_ROOT": str(root),
+        "DJANGO_SETTINGS_MODULE": "front_settings",
+        "TEST_SETTINGS": json.dumps({**options, "PRIVATE_MEDIA_PERMISSIONS_OPTIONS": {}}),
+    }
+    command = [sys.executable, "-m", *SERVERS[server].format(port=port).split()]
+    with running(command, port, root.with_suffix(f".{port}.log"), **environment) as process:
+        yield port, process.pid
 
 
 def until(condition) -> None:
@@ -69,6 +87,17 @@ def until(condition) -> None:
 def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def fetch(port: int, path: str, method: str = "GET", **headers: str) -> Response:
+    """Send a request and read the whole response."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    try:
+        return Response(response.status, response.headers, response.read())
+    finally:
+        connection.close()
 
 
 def request(port: int, path: str, receive_buffer: int | None = None) -> socket.socket:

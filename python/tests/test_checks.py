@@ -138,6 +138,9 @@ MISTAKES = [
     ({"PERMISSIONS": "rules.OldPython"}, "E007", "calls is_authenticated() in line", "without parentheses"),
     *[({"CACHE": value}, "E009", "PRIVATE_MEDIA_CACHE is", "Set it to seconds")
       for value in ("5s", -1, True, float("nan"), None, [], 10**9)],
+    *[({"FOLLOW_LINKS": value}, "E013", "not True or False", "Set it to True or False")
+      for value in ("yes", "", 0, 1, None, [], {})],
+    *[({"FOLLOW_LINKS": value}, None, "", "") for value in (True, False)],
     *[({"INTERNAL_URL": value}, "E010", "not a string", "internal location") for value in (7, [], b"/x/", {}, True)],
     ({"INTERNAL_URL": "/private/"}, "E010", "are both '/private/'", "another URL"),
     ({"INTERNAL_URL": "/private", "SERVER": NGINX}, "E010", "are both '/private'", "another URL"),
@@ -375,8 +378,8 @@ VALUES = st.one_of(
     st.builds(PurePosixPath, st.text()),
 )  # fmt: skip
 SETTINGS = [
-    "ROOT", "URL", "SERVER", "SERVER_OPTIONS", "PERMISSIONS", "PERMISSIONS_OPTIONS", "INTERNAL_URL", "FORCE_DOWNLOAD", "CACHE",
-    "IGNORED_MIDDLEWARE",
+    "ROOT", "URL", "SERVER", "SERVER_OPTIONS", "PERMISSIONS", "PERMISSIONS_OPTIONS", "INTERNAL_URL", "FORCE_DOWNLOAD",
+    "FOLLOW_LINKS", "CACHE", "IGNORED_MIDDLEWARE",
 ]  # fmt: skip
 
 

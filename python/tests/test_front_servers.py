@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import front_servers
 import pytest
-from front_servers import ask
+from serving import fetch
 
 NAMES = [
     "photo.jpg",
@@ -119,24 +119,24 @@ def url(name):
 def requests():
     """Yield each combination of file, user, method and header."""
     for file in [*NAMES, *NO_NAMES]:
-        for reader in ("alice", "bob", "carol", "nobody"):
-            yield file, reader, "GET", ""
+        for user in ("alice", "bob", "carol", "nobody"):
+            yield file, user, "GET", ""
         for method, header in [("HEAD", ""), ("GET", "Range"), ("GET", "If-None-Match")]:
             yield file, "alice", method, header
 
 
-def answers(port, cookies):
+def responses(port, cookies):
     """Send all requests to a server."""
     etag, found = None, {}
-    for file, reader, method, header in requests():
-        headers = {"Cookie": cookies[reader]}
+    for file, user, method, header in requests():
+        headers = {"Cookie": cookies[user]}
         if header:
             headers[header] = "bytes=1-3" if header == "Range" else str(etag)
-        answer = ask(port, url(file), method, **headers)
-        if reader == "alice" and not header:
+        response = fetch(port, url(file), method, **headers)
+        if user == "alice" and not header:
             # nginx has an entity tag of its own.
-            etag = answer.headers["etag"]
-        found[file, reader, method, header] = answer
+            etag = response.headers["etag"]
+        found[file, user, method, header] = response
     return found
 
 
@@ -148,38 +148,40 @@ def different(front, direct, *, handed_to_nginx):
         known |= {"content-length"}
         known |= {"content-disposition", "content-security-policy"} if handed_to_nginx else set()
     # Equal values of a repeated header count once.
-    said = [{name: set(answer.headers.get_all(name, [])) for name in COMPARED} for answer in (front, direct)]
-    names = {name for name in COMPARED if said[0][name] != said[1][name]} - known
+    values = [
+        {name: set(response.headers.get_all(name, [])) for name in COMPARED} for response in (front, direct)
+    ]
+    names = {name for name in COMPARED if values[0][name] != values[1][name]} - known
     return names | {name for name in ("status", "body") if getattr(front, name) != getattr(direct, name)}
 
 
 @pytest.fixture(scope="module")
-def django_says(project, direct):
-    return answers(direct[1], project.cookies)
+def django_responses(project, direct):
+    return responses(direct[1], project.cookies)
 
 
-def test_responses_are_those_of_django(project, django_says, deployed):
+def test_responses_are_those_of_django(project, django_responses, deployed):
     name, _, front = deployed
     found = {}
-    for request, answer in answers(front, project.cookies).items():
-        file, reader, *_ = request
-        readable = file in NAMES and reader in {"alice", "carol"}
-        assert (answer.status in {200, 206, 304}) == readable, (request, answer)
-        assert not {"x-sendfile", "x-accel-redirect"} & {key.lower() for key in answer.headers}
-        if names := different(answer, django_says[request], handed_to_nginx=name.startswith("nginx,")):
-            found[request] = (names, answer, django_says[request])
+    for request, response in responses(front, project.cookies).items():
+        file, user, *_ = request
+        readable = file in NAMES and user in {"alice", "carol"}
+        assert (response.status in {200, 206, 304}) == readable, (request, response)
+        assert not {"x-sendfile", "x-accel-redirect"} & {key.lower() for key in response.headers}
+        if names := different(response, django_responses[request], handed_to_nginx=name.startswith("nginx,")):
+            found[request] = (names, response, django_responses[request])
     assert found == {}
 
 
 def test_files_are_handed_off(project, deployed):
     name, application, _ = deployed
-    answer = ask(application, url("photo.jpg"), Cookie=project.cookies["alice"])
+    response = fetch(application, url("photo.jpg"), Cookie=project.cookies["alice"])
     header = {"nginx,": "x-accel-redirect", "apache,": "x-sendfile"}.get(name.split()[0])
     if header:
-        assert answer.headers[header].endswith("/cars/1/photo.jpg")
-        assert answer.body == b""
+        assert response.headers[header].endswith("/cars/1/photo.jpg")
+        assert response.body == b""
     else:
-        assert answer.body == b"photo.jpg"
+        assert response.body == b"photo.jpg"
 
 
 def test_no_client_reaches_the_files_directly(project, deployed):
@@ -190,11 +192,11 @@ def test_no_client_reaches_the_files_directly(project, deployed):
         "/static../outside.txt", "/private/cars/1/out.txt",
     ):  # fmt: skip
         for cookie in ("", project.cookies["carol"]):
-            answer = ask(front, path, Cookie=cookie)
+            response = fetch(front, path, Cookie=cookie)
             # Apache normalizes the path to one below the private URL; nginx passes it on unchanged.
             is_private = path == "/static/../private/cars/1/photo.jpg" and cookie
-            assert answer.status in ({200, 404} if is_private else {404}), (path, answer)
-            assert b"outside" not in answer.body
+            assert response.status in ({200, 404} if is_private else {404}), (path, response)
+            assert b"outside" not in response.body
 
 
 def test_a_forged_hand_off_is_ignored(project, deployed):
@@ -204,10 +206,10 @@ def test_a_forged_hand_off_is_ignored(project, deployed):
         ("X-Accel-Redirect", f"{project.root}/cars/1/photo.jpg"),
         ("X-Sendfile", f"{project.root}/cars/1/photo.jpg"),
     ):
-        answer = ask(front, f"/forge/?{field}={quote(value)}")
-        assert answer.status == 200
-        assert answer.body == b"forged", field
-        assert ask(front, url("photo.jpg"), **{field: value}).status == 404
+        response = fetch(front, f"/forge/?{field}={quote(value)}")
+        assert response.status == 200
+        assert response.body == b"forged", field
+        assert fetch(front, url("photo.jpg"), **{field: value}).status == 404
 
 
 @pytest.mark.parametrize(
@@ -230,16 +232,16 @@ def test_a_forged_hand_off_is_ignored(project, deployed):
 def test_other_spellings_of_a_path(project, deployed, path):
     """WSGI and ASGI servers decode a path before Django sees it: the response is that file or 404, never another file."""
     _, _, front = deployed
-    for reader in ("bob", "nobody"):
-        answer = ask(front, path, Cookie=project.cookies[reader])
-        assert answer.status in {400, 403, 404}, (reader, answer)
-    answer = ask(front, path, Cookie=project.cookies["alice"])
-    assert not {"x-sendfile", "x-accel-redirect"} & {key.lower() for key in answer.headers}
-    if answer.status == 200:
-        assert answer.body == b"photo.jpg"
+    for user in ("bob", "nobody"):
+        response = fetch(front, path, Cookie=project.cookies[user])
+        assert response.status in {400, 403, 404}, (user, response)
+    response = fetch(front, path, Cookie=project.cookies["alice"])
+    assert not {"x-sendfile", "x-accel-redirect"} & {key.lower() for key in response.headers}
+    if response.status == 200:
+        assert response.body == b"photo.jpg"
     else:
-        assert answer.status in {400, 403, 404}, answer
-        assert b"outside" not in answer.body
+        assert response.status in {400, 403, 404}, response
+        assert b"outside" not in response.body
 
 
 def test_the_rest_of_the_site_is_served(deployed):
@@ -248,10 +250,10 @@ def test_the_rest_of_the_site_is_served(deployed):
     truth = {"scheme": "http", "host": f"127.0.0.1:{front}", "for": "127.0.0.1"}
     # Django reads `_` in header names as `-`, and some servers pass it on.
     for fields in (lies, {name.replace("-", "_"): value for name, value in lies.items()}):
-        assert json.loads(ask(front, "/echo/", **fields).body) == truth, fields
-    assert ask(front, "/static/style.css").body == b"body {}"
-    assert ask(front, "/static/none.css").status == 404
-    assert ask(front, "/none/").status == 404
+        assert json.loads(fetch(front, "/echo/", **fields).body) == truth, fields
+    assert fetch(front, "/static/style.css").body == b"body {}"
+    assert fetch(front, "/static/none.css").status == 404
+    assert fetch(front, "/none/").status == 404
 
 
 @pytest.mark.parametrize("name", ["nginx, internal URL", "apache, plain"])
@@ -265,20 +267,20 @@ def test_the_gateway_serves_private_files(project, name):
             project.front(kind, application, f"--gateway=127.0.0.1:{gateway}", **settings)
         )
         for file in NAMES:
-            for reader, cookie in project.cookies.items():
-                answer = ask(front, url(file), Cookie=cookie)
-                readable = reader in {"alice", "carol"}
-                assert answer.status == (200 if readable else 404), (file, reader, answer)
-                assert (answer.body == file.encode()) == readable, (file, reader, answer)
+            for user, cookie in project.cookies.items():
+                response = fetch(front, url(file), Cookie=cookie)
+                readable = user in {"alice", "carol"}
+                assert response.status == (200 if readable else 404), (file, user, response)
+                assert (response.body == file.encode()) == readable, (file, user, response)
         # Django's error page has another type.
-        assert ask(front, url("none.txt")).headers["content-type"].startswith("text/plain")
-        for reader, cookie in project.cookies.items():
-            answer = ask(front, "/private%2Fcars/1/photo.jpg", Cookie=cookie)
-            may = reader in {"alice", "carol"}
-            assert (answer.status, answer.body == b"photo.jpg") in {(404, False), (200, may)}, (
-                reader,
-                answer,
+        assert fetch(front, url("none.txt")).headers["content-type"].startswith("text/plain")
+        for user, cookie in project.cookies.items():
+            response = fetch(front, "/private%2Fcars/1/photo.jpg", Cookie=cookie)
+            may = user in {"alice", "carol"}
+            assert (response.status, response.body == b"photo.jpg") in {(404, False), (200, may)}, (
+                user,
+                response,
             )
-        assert json.loads(ask(front, "/echo/").body)["host"] == f"127.0.0.1:{front}"
-        forged = ask(front, f"/forge/?X-Accel-Redirect={quote('/protected/cars/1/photo.jpg')}")
+        assert json.loads(fetch(front, "/echo/").body)["host"] == f"127.0.0.1:{front}"
+        forged = fetch(front, f"/forge/?X-Accel-Redirect={quote('/protected/cars/1/photo.jpg')}")
         assert (forged.status, forged.body) == (200, b"forged")

@@ -5,44 +5,26 @@ from __future__ import annotations
 import http.client
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from serving import MIB, is_listening, until
+from serving import MIB, fetch, free_port, running
 
 
 @pytest.fixture(params=["gunicorn", "gunicorn --preload", "gunicorn --threads=4", "uvicorn"])
-def server(request, root):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def server(request, root, tmp_path):
+    port = free_port()
     name, *options = request.param.split()
     if name == "gunicorn":
         command = ["gunicorn", f"--bind=127.0.0.1:{port}", "--no-control-socket", *options, "server_app:wsgi"]
     else:
         command = ["uvicorn", f"--port={port}", "--lifespan=off", "--log-level=warning", "server_app:asgi"]
-    environment = {**os.environ, "TEST_ROOT": str(root)}
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=Path(__file__).parent, env=environment)
-    until(lambda: is_listening(port) or process.poll() is not None)
-    yield port, process.pid
-    process.terminate()
-    assert process.wait(60) == (0 if name == "gunicorn" else process.returncode)
-
-
-def ask(port, path, method="GET", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-    connection.request(
-        method, path, headers={name.replace("_", "-"): value for name, value in headers.items()}
-    )
-    response = connection.getresponse()
-    try:
-        return response.status, response.headers, response.read()
-    finally:
-        connection.close()
+    command = [sys.executable, "-m", *command]
+    with running(command, port, tmp_path / "server.log", TEST_ROOT=str(root)) as process:
+        yield port, process.pid
+    assert name != "gunicorn" or process.returncode == 0
 
 
 def largest(pid):
@@ -56,23 +38,23 @@ def test_http_semantics(server, put):
     port, _ = server
     whole = os.urandom(3 * MIB + 7)
     put("cars/7/film.mp4", whole)
-    status, headers, body = ask(port, "/private/cars/7/film.mp4")
+    status, headers, body = fetch(port, "/private/cars/7/film.mp4")
     assert (status, headers["Content-Type"], headers["Content-Length"]) == (200, "video/mp4", str(len(whole)))
     assert body == whole
     etag = headers["ETag"]
-    assert ask(port, "/private/cars/7/film.mp4", "HEAD")[::2] == (200, b"")
+    assert fetch(port, "/private/cars/7/film.mp4", "HEAD")[::2] == (200, b"")
     for field, part in [
         ("bytes=0-99", whole[:100]), ("bytes=1000000-", whole[1_000_000:]), ("bytes=-7", whole[-7:]),
     ]:  # fmt: skip
-        assert ask(port, "/private/cars/7/film.mp4", Range=field)[::2] == (206, part), field
-    assert ask(port, "/private/cars/7/film.mp4", If_None_Match=etag)[::2] == (304, b"")
-    assert ask(port, "/private/cars/7/film.mp4", If_Match='"x"')[0] == 412
-    assert ask(port, "/private/cars/7/film.mp4", Range="bytes=9999999-")[0] == 416
-    assert ask(port, "/private/cars/7/film.mp4", "POST")[0] == 405
+        assert fetch(port, "/private/cars/7/film.mp4", Range=field)[::2] == (206, part), field
+    assert fetch(port, "/private/cars/7/film.mp4", **{"If-None-Match": etag})[::2] == (304, b"")
+    assert fetch(port, "/private/cars/7/film.mp4", **{"If-Match": '"x"'})[0] == 412
+    assert fetch(port, "/private/cars/7/film.mp4", Range="bytes=9999999-")[0] == 416
+    assert fetch(port, "/private/cars/7/film.mp4", "POST")[0] == 405
     for path in ("none.mp4", "..%2f..%2fetc/passwd", "%2e%2e/secret", "/etc/passwd", "cars/7"):
-        assert ask(port, f"/private/{path}")[0] == 404, path
+        assert fetch(port, f"/private/{path}")[0] == 404, path
     put("empty.txt", b"")
-    assert ask(port, "/private/empty.txt")[::2] == (200, b"")
+    assert fetch(port, "/private/empty.txt")[::2] == (200, b"")
 
 
 def test_memory_does_not_grow_with_the_file(server, root):
@@ -80,7 +62,7 @@ def test_memory_does_not_grow_with_the_file(server, root):
     with (root / "large.bin").open("wb") as file:
         file.truncate(512 * MIB)
     (root / "small.bin").write_bytes(bytes(MIB))
-    assert len(ask(port, "/private/small.bin")[2]) == MIB
+    assert len(fetch(port, "/private/small.bin")[2]) == MIB
     before = largest(pid)
     for headers in ({}, {"Range": "bytes=1-"}):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)

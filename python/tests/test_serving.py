@@ -59,6 +59,21 @@ def test_status_of_valid_and_invalid_paths(client, settings, root, put, everyone
     assert b"secret" not in content(response)
 
 
+@pytest.mark.parametrize("server", ["DefaultServer", "NginxXAccelRedirectServer", "ApacheXSendfileServer"])
+def test_links_below_the_root(client, settings, root, put, everyone, caplog, server):
+    settings.PRIVATE_MEDIA_SERVER = f"private_media.servers.{server}"
+    put("users/alice/secret.txt")
+    (root / "link.txt").symlink_to("users/alice/secret.txt")
+    caplog.set_level("INFO", "private_media")
+    assert client.get("/private/link.txt").status_code == 404
+    assert "link.txt is a symbolic link, and storage.follow_links is off" in caplog.text
+    settings.PRIVATE_MEDIA_FOLLOW_LINKS = True
+    assert client.get("/private/link.txt").status_code == 200
+    settings.PRIVATE_MEDIA_FOLLOW_LINKS = "yes"
+    with pytest.raises(ImproperlyConfigured, match="PRIVATE_MEDIA_FOLLOW_LINKS is 'yes'"):
+        client.get("/private/link.txt")
+
+
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "options", "trace"])
 def test_only_get_and_head(client, put, everyone, method):
     put("cars/7/photo.jpg")

@@ -206,6 +206,36 @@ def test_names_of_uploads(storage, upload, stored):
     assert storage.save(name, ContentFile(b"x")) == f"cars/7/{stored}"
 
 
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_links_below_the_root(storage, settings, root, put, follow_links):
+    settings.PRIVATE_MEDIA_FOLLOW_LINKS = follow_links
+    put("users/alice/secret.txt", b"secret")
+    (root / "link.txt").symlink_to("users/alice/secret.txt")
+    (root / "folder").symlink_to("users/alice")
+    assert storage.listdir("") == ((["folder", "users"], ["link.txt"]) if follow_links else (["users"], []))
+    for name in ("link.txt", "folder/secret.txt"):
+        assert storage.exists(name) is follow_links
+        if follow_links:
+            with storage.open(name) as file:
+                assert file.read() == b"secret"
+        else:
+            link = name.partition("/")[0]
+            with pytest.raises(FileNotFoundError, match=f"{link} is a symbolic link"):
+                storage.open(name)
+            for mode in ("r+b", "wb", "ab"):
+                with pytest.raises(FileNotFoundError):
+                    storage.open(name, mode)
+    if not follow_links:
+        with pytest.raises(FileNotFoundError):
+            storage.save("folder/new.txt", ContentFile(b"x"))
+        storage.delete("folder/secret.txt")
+    # The name is taken, and what the link leads to is not written to.
+    assert storage.save("link.txt", ContentFile(b"x")) != "link.txt"
+    storage.delete("link.txt")
+    assert (root / "users/alice/secret.txt").read_bytes() == b"secret"
+    assert not (root / "link.txt").is_symlink()
+
+
 def test_links_do_not_lead_out(storage, root, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

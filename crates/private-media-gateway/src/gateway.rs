@@ -80,7 +80,7 @@ impl Gateway {
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let app = Router::new().route("/", get(|| async { "cars" }));
     /// Gateway::listen("127.0.0.1:8001")?.pages(app).run(async || {
-    ///     let root = LocalStorage::open_root("private")?.keep(Gateway::keep(std::time::Duration::from_secs(1)));
+    ///     let root = LocalStorage::open_root("private")?.cache(Gateway::keep(std::time::Duration::from_secs(1)));
     ///     Ok::<_, private_media::StorageError>(PrivateMedia::builder(root).build())
     /// })?;
     /// # Ok(())

@@ -10,10 +10,10 @@ use crate::config::{Config, ConfigError};
 use crate::identity::Readers;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// Up to this length, the content of a file is kept in memory, in bytes.
-const SMALL: u64 = 16 << 10;
+/// The largest file whose content is cached, in bytes.
+const MAX_IN_MEMORY: u64 = 16 << 10;
 /// How much of the files that are asked for often is kept in memory, in bytes.
-const KEPT: usize = 16 << 20;
+const CACHED_BYTES: usize = 16 << 20;
 
 /// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
@@ -26,10 +26,10 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let cache = cache_options(config.revalidate_after);
     let storage = match config.send_mode {
-        SendMode::Direct => storage.keep(cache),
-        // nginx follows no link, so a name may be a moment old. Apache follows links, and the target of a link has another name.
+        SendMode::Direct => storage.cache(cache),
+        // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
         SendMode::Nginx(_) if !config.follow_links => {
-            storage.keep(CacheOptions { max_content: None, ..cache })
+            storage.cache(CacheOptions { max_in_memory: None, ..cache })
         }
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
@@ -53,9 +53,14 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     Ok((media.build(), readers))
 }
 
-/// The cache of files that this process sends.
-pub(crate) fn cache_options(fresh: Duration) -> CacheOptions {
-    CacheOptions { fresh, bytes: KEPT, handles: cached_handles(), max_content: Some(SMALL) }
+/// Returns the limits of the cache of files that this process sends.
+pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
+    CacheOptions {
+        revalidate_after,
+        max_bytes: CACHED_BYTES,
+        max_open_files: cached_handles(),
+        max_in_memory: Some(MAX_IN_MEMORY),
+    }
 }
 
 /// Returns how many open files the cache may hold: a share of the process's limit.

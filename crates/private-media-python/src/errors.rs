@@ -24,6 +24,9 @@ pub(crate) fn path_error(path: &str, error: PathError) -> PyErr {
 /// Converts a storage error, with the name of the file.
 pub(crate) fn storage_error(name: &Path, error: StorageError) -> PyErr {
     match error {
+        StorageError::NotFound { reason, source: None } => {
+            PyOSError::new_err((Errno::NOENT.raw_os_error(), reason, name.as_os_str().to_owned()))
+        }
         StorageError::NotFound { source, .. } => os_error(name, not_found_errno(source.as_ref()), None),
         StorageError::Full => os_error(name, Errno::NOSPC.raw_os_error(), None),
         // An exception of the content's iterator is raised again, unchanged.

@@ -68,10 +68,14 @@ impl Sessions {
 /// is for files that this process sends itself. `notes` are logged at the start.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
-#[expect(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "they are keyword arguments in Python"
+)]
 pub(crate) fn serve(
     py: Python<'_>,
     bind: &str,
@@ -82,6 +86,7 @@ pub(crate) fn serve(
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
     cache_files: bool,
+    follow_links: bool,
     download: bool,
     debug: bool,
     workers: Option<usize>,
@@ -117,7 +122,8 @@ pub(crate) fn serve(
             let cause = cause.unwrap_or_else(|| error.to_string());
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
         })?;
-        let storage = if cache_files { storage.keep(Gateway::keep(REVALIDATE_AFTER)) } else { storage };
+        let storage = storage.follow_links(follow_links);
+        let storage = if cache_files { storage.cache(Gateway::keep(REVALIDATE_AFTER)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };

@@ -30,18 +30,19 @@ pub(crate) struct Root {
 impl Root {
     /// Opens an existing folder. The umask does not apply to `file_mode` and `dir_mode`.
     #[new]
-    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true))]
+    #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true, follow_links=false))]
     fn new(
         py: Python<'_>,
         location: &str,
         file_mode: Option<u32>,
         dir_mode: Option<u32>,
         durable: bool,
+        follow_links: bool,
     ) -> PyResult<Self> {
         let storage = py
             .detach(|| LocalStorage::open_root(location))
             .map_err(|error| storage_error(location.as_ref(), error))?;
-        let storage = storage.durable(durable).share_group();
+        let storage = storage.durable(durable).follow_links(follow_links).share_group();
         // Without a mode, the umask applies, as it does for Python's open() and mkdir().
         let storage = match file_mode {
             Some(mode) => storage.exact_file_mode(mode),
@@ -189,9 +190,15 @@ impl Root {
     }
 }
 
-/// Removes the cause of "not found", so that every missing file looks the same to a request.
+/// Turns each way in which a file can be missing into `FileNotFoundError`, so that a request cannot tell them apart. The reason stays, for
+/// the log.
 fn without_cause(error: StorageError) -> StorageError {
     match error {
+        StorageError::NotFound { source: Some(ref source), .. }
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            error
+        }
         StorageError::NotFound { reason, .. } => StorageError::not_found(reason),
         error => error,
     }

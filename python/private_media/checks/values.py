@@ -28,6 +28,10 @@ def check_values() -> Iterator[CheckMessage]:
         conf.cache()
     except conf.InvalidSetting as problem:
         yield error(problem, "E009")
+    try:
+        conf.follow_links()
+    except conf.InvalidSetting as problem:
+        yield error(problem, "E013")
     yield from _internal_url()
     value = getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False)
     if not isinstance(value, bool):

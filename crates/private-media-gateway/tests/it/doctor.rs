@@ -1,4 +1,4 @@
-//! The doctor finds what is wrong, says so of nothing else, and leaves nothing behind.
+//! The doctor finds each problem, reports no others, and leaves no files behind.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -22,7 +22,7 @@ fn mode(place: &Place, name: &str, mode: u32) {
     std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// The exit code and the lines; free space is this machine's, and not looked at.
+/// Runs the doctor, and returns the exit code and the lines. The free space of this machine is left out.
 fn doctor(place: &Place, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     let output = place.run(&[&["doctor", "--grant", GRANT], arguments].concat());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -30,7 +30,7 @@ fn doctor(place: &Place, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     (output.status.code(), lines)
 }
 
-/// What it says of a deployment that has this front before this gateway: its problems, each with the line of its fix.
+/// Runs the doctor for this front server and gateway, and returns its problems, each with the line of its fix.
 fn problems(place: &Place, gateway: &Gateway, front: SocketAddr) -> Vec<String> {
     let listen = gateway.address.to_string();
     let url = format!("http://{front}");
@@ -38,7 +38,7 @@ fn problems(place: &Place, gateway: &Gateway, front: SocketAddr) -> Vec<String> 
     let problems: Vec<_> =
         lines.iter().filter(|line| line.starts_with("problem") || line.starts_with("fix")).cloned().collect();
     assert_eq!(code, Some(i32::from(!problems.is_empty())), "{lines:#?}");
-    assert_eq!(files(place), ["private/cars/7/photo.jpg"], "what it made is gone");
+    assert_eq!(files(place), ["private/cars/7/photo.jpg"], "the test files are removed");
     problems
 }
 
@@ -63,7 +63,7 @@ fn files(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn all_is_well() {
+fn a_correct_deployment_has_no_problem() {
     let place = place();
     let gateway = place.serve(&[]);
     let (listen, url) = (gateway.address.to_string(), format!("http://{}/private/", gateway.address));
@@ -71,9 +71,17 @@ fn all_is_well() {
     assert_eq!(code, Some(0), "{lines:#?}");
     assert!(lines.iter().all(|line| line.starts_with("ok       ")), "{lines:#?}");
     let said = lines.join("\n");
-    for check in
-        ["root", "web-root", "public-folders", "accounts", "config-file", "debug", "clock", "gateway"]
-    {
+    for check in [
+        "root",
+        "links",
+        "web-root",
+        "public-folders",
+        "accounts",
+        "config-file",
+        "debug",
+        "clock",
+        "gateway",
+    ] {
         assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
     }
     for check in [
@@ -81,7 +89,7 @@ fn all_is_well() {
         "front-clock",
         "cache",
         "denied",
-        "denied-reader",
+        "denied-user",
         "read",
         "encoding",
         "headers",
@@ -91,7 +99,7 @@ fn all_is_well() {
         "exposed",
         "own-files",
         "listing",
-        "claims",
+        "spoofed-headers",
         "hand-off",
     ] {
         assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
@@ -100,84 +108,77 @@ fn all_is_well() {
 }
 
 #[test]
-fn without_a_url_it_says_what_it_did_not_see() {
+fn without_a_url_nothing_is_checked_from_outside() {
     let place = place();
     let gateway = place.serve(&[]);
     let listen = gateway.address.to_string();
     let (code, lines) = doctor(&place, &["--listen", &listen]);
     assert_eq!(code, Some(0), "{lines:#?}");
-    assert!(
-        lines.iter().any(|line| line.starts_with("note     outside: nothing was looked at from outside"))
-    );
-    assert!(lines.iter().any(|line| line.starts_with("ok       read: ")), "the gateway itself was looked at");
+    assert!(lines.iter().any(|line| line.starts_with("note     outside: nothing was checked from outside")));
+    assert!(lines.iter().any(|line| line.starts_with("ok       read: ")), "the gateway itself was checked");
     let (_, lines) = doctor(&place, &["--listen", &listen, "--mode", "nginx"]);
     assert!(lines.iter().any(|line| line.starts_with("ok       gateway: ")), "{lines:#?}");
     assert!(!lines.iter().any(|line| line.contains(" read: ")), "{lines:#?}");
 }
 
 #[test]
-fn mistakes_on_this_machine() {
+fn mistakes_on_this_machine_are_found() {
     type Mistake = fn(&Place);
     let nothing: Mistake = |_| ();
     for (make, arguments, problem, fix) in [
         (
             (|place| mode(place, "private", 0o755)) as Mistake,
             &[][..],
-            "root: private has the mode 0755",
+            "root: private has mode 0755",
             "chmod o-rwx private",
         ),
-        (
-            |place| mode(place, "private", 0o773),
-            &[],
-            "root: private has the mode 0773",
-            "chmod o-rwx private",
-        ),
-        (nothing, &["--root", "none"], "root: none: there is no such folder", "mkdir -p -m 2750 none"),
-        (nothing, &["--root", "accounts.toml"], "root: accounts.toml: it is not a folder", "--root"),
+        (|place| mode(place, "private", 0o773), &[], "root: private has mode 0773", "chmod o-rwx private"),
+        (nothing, &["--root", "none"], "root: none: no such folder", "mkdir -p -m 2750 none"),
+        (nothing, &["--root", "accounts.toml"], "root: accounts.toml: not a folder", "--root"),
         (nothing, &["--debug"], "debug: debug is on", "debug = false"),
         (
             |place| mode(place, "accounts.toml", 0o644),
             &[],
-            "accounts: accounts.toml has the mode 644",
+            "accounts: accounts.toml has mode 644",
             "chmod 600 accounts.toml",
         ),
-        (nothing, &["--accounts", "none.toml"], "accounts: none.toml: there is no such file", "account add"),
+        (nothing, &["--accounts", "none.toml"], "accounts: none.toml: no such file", "account add"),
         (
             |place| drop(std::fs::rename(place.path("accounts.toml"), place.path("media/accounts.toml"))),
             &["--public", "media", "--accounts", "media/accounts.toml"],
-            "accounts: the accounts file media/accounts.toml lies in media",
-            "move it out of there",
+            "accounts: the accounts file media/accounts.toml is in media",
+            "move it, for example to",
         ),
         (
             |place| drop(std::fs::rename(place.path("accounts.toml"), place.path("private/accounts.toml"))),
             &["--accounts", "private/accounts.toml"],
-            "accounts: the accounts file private/accounts.toml lies in private",
-            "move it out of there",
+            "accounts: the accounts file private/accounts.toml is in private",
+            "move it, for example to",
         ),
         (
             |place| place.write("private/it.toml", ""),
             &["--config", "private/it.toml"],
-            "config-file: the configuration private/it.toml lies in private",
-            "move it out of there",
+            "config-file: the configuration private/it.toml is in private",
+            "move it, for example to",
         ),
         (
             |place| drop(std::fs::create_dir(place.path("media/private"))),
             &["--public", "media", "--root", "media/private"],
-            "public-folders: the root media/private lies in media",
-            "move the root out of there",
+            "public-folders: the root media/private is in media",
+            "move the root, and set root",
         ),
         (
             |place| drop(std::fs::create_dir(place.path("private/media"))),
             &["--public", "private/media"],
-            "public-folders: private/media lies in the private root",
-            "move it out of there",
+            "public-folders: private/media is in the private root",
+            "move it, and set public",
         ),
-        (nothing, &["--public", "none"], "public-folders: none: there is no such folder", "--public"),
+        (nothing, &["--public", "none"], "public-folders: none: no such folder", "--public"),
         (
             |place| drop(std::fs::create_dir_all(place.path("public_html/private"))),
             &["--root", "public_html/private"],
-            "web-root: the root public_html/private lies in ",
-            "move it out of there",
+            "web-root: the root public_html/private is in ",
+            "move it, for example to",
         ),
         (
             |place| {
@@ -186,7 +187,7 @@ fn mistakes_on_this_machine() {
                 place.write("accounts.toml", lines.collect::<Vec<_>>().join("\n"));
             },
             &[],
-            "accounts: accounts.toml has no secret",
+            "accounts: accounts.toml has no session secret",
             "account add",
         ),
     ] {
@@ -203,7 +204,58 @@ fn mistakes_on_this_machine() {
 }
 
 #[test]
-fn as_json_it_is_one_array() {
+fn links_are_listed() {
+    use std::os::unix::fs::symlink;
+
+    let place = place();
+    place.write("private/cars/8/secret.jpg", "bob's");
+    for n in 10..22 {
+        symlink("../8/secret.jpg", place.path(&format!("private/cars/7/{n}.jpg"))).unwrap();
+    }
+    symlink("/etc/passwd", place.path("private/cars/7/out.jpg")).unwrap();
+    std::fs::hard_link(place.path("private/cars/8/secret.jpg"), place.path("private/cars/9.jpg")).unwrap();
+    for (argument, expected) in [
+        (
+            "--follow-links=false",
+            [
+                "13 symbolic links below the root, which the gateway does not follow: cars/7/10.jpg, cars/7/11.jpg,",
+                "cars/7/19.jpg, and 3 more",
+                "storage.follow_links = true",
+            ],
+        ),
+        (
+            "--follow-links",
+            [
+                "storage.follow_links is on, and 13 symbolic links below the root",
+                "cars/7/10.jpg -> ../8/secret.jpg, cars/7/11.jpg -> ../8/secret.jpg,",
+                "storage.follow_links = false",
+            ],
+        ),
+    ] {
+        let arguments = ["doctor", "--json", "--grant", GRANT, "--listen", "127.0.0.1:1", argument];
+        let output = place.run(&arguments);
+        let lines: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let lines: Vec<_> = lines.iter().filter(|line| line["check"] == "links").collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line["status"] == "warning"), "{lines:?}");
+        let [symbolic, hard] =
+            [lines[0], lines[1]].map(|line| format!("{} {}", line["message"], line["fix"]));
+        assert!(expected.iter().all(|part| symbolic.contains(part)), "{argument}: {symbolic}");
+        assert!(hard.contains(
+            "2 files below the root with more than one name (hard links): cars/8/secret.jpg, cars/9.jpg"
+        ));
+        assert!(hard.contains("-samefile private/cars/8/secret.jpg"), "{hard}");
+    }
+    // Warnings do not fail it.
+    for name in ["cars/8/secret.jpg", "cars/9.jpg"] {
+        std::fs::remove_file(place.path(&format!("private/{name}"))).unwrap();
+    }
+    let gateway = place.serve(&[]);
+    let (code, lines) = doctor(&place, &["--listen", &gateway.address.to_string()]);
+    assert!(code == Some(0) && lines.iter().any(|line| line.starts_with("warning  links: 13")), "{lines:#?}");
+}
+
+#[test]
+fn json_is_one_array() {
     let place = place();
     let gateway = place.serve(&["--debug"]);
     let (listen, url) = (gateway.address.to_string(), format!("http://{}", gateway.address));
@@ -215,8 +267,9 @@ fn as_json_it_is_one_array() {
         let object = line.as_object().unwrap();
         let keys: Vec<_> = object.keys().map(String::as_str).collect();
         assert_eq!(keys, ["check", "fix", "message", "status"], "{line}");
-        assert!(["ok", "problem", "note"].contains(&line["status"].as_str().unwrap()), "{line}");
-        assert_eq!(line["fix"].is_string(), line["status"] == "problem", "{line}");
+        assert!(["ok", "problem", "warning", "note"].contains(&line["status"].as_str().unwrap()), "{line}");
+        let has_fix = line["status"] == "problem" || line["status"] == "warning";
+        assert_eq!(line["fix"].is_string(), has_fix, "{line}");
     }
     let problems: Vec<_> =
         lines.iter().filter(|line| line["status"] == "problem").map(|line| &line["check"]).collect();
@@ -224,13 +277,13 @@ fn as_json_it_is_one_array() {
     assert!(problems.iter().any(|check| *check == "denied"), "{lines:#?}");
 }
 
-/// A server that takes connections and says nothing: whoever asks it waits.
+/// A server that accepts connections and never responds.
 fn silence() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
 #[test]
-fn stopped_or_killed_it_leaves_nothing() {
+fn an_interrupted_or_killed_doctor_leaves_no_files() {
     for (signal, leaves) in [(Signal::TERM, false), (Signal::INT, false), (Signal::KILL, true)] {
         let place = place();
         std::fs::remove_dir_all(place.path("private/cars")).unwrap();
@@ -240,24 +293,24 @@ fn stopped_or_killed_it_leaves_nothing() {
         command.args(["doctor", "--grant", GRANT, "--listen", "127.0.0.1:1", "--url", &url]);
         command.current_dir(place.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // It has asked, so its files are there.
+        // The doctor sent a request, so its files exist.
         let _connection = silence.accept().unwrap();
         assert!(files(&place).len() > 5);
         kill_process(Pid::from_child(&child), signal).unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.code(), if leaves { None } else { Some(130) });
         assert_eq!(files(&place).is_empty(), !leaves, "{:?}", files(&place));
-        assert_eq!(place.path("private/cars").exists(), leaves, "folders that it made go too");
+        assert_eq!(place.path("private/cars").exists(), leaves, "folders that it made are removed, too");
         if leaves {
             doctor(&place, &["--listen", "127.0.0.1:1"]);
-            assert_eq!(files(&place), [""; 0], "the next one sweeps");
+            assert_eq!(files(&place), [""; 0], "the next doctor removes them");
             assert!(!place.path("private/cars").exists());
         }
     }
 }
 
 #[test]
-fn a_url_that_cannot_be() {
+fn invalid_urls_are_refused() {
     let place = place();
     for (arguments, parts) in [
         (
@@ -281,16 +334,16 @@ fn a_url_that_cannot_be() {
 }
 
 #[test]
-fn a_front_that_is_not_there() {
+fn a_front_server_that_does_not_run_is_a_problem() {
     let place = place();
     let gateway = place.serve(&[]);
     let gone = silence().local_addr().unwrap();
     let problems = problems(&place, &gateway, gone);
     assert_eq!(problems.len(), 2, "{problems:#?}");
-    assert!(problems[0].contains("front: ") && problems[0].contains("does not answer"), "{problems:#?}");
+    assert!(problems[0].contains("front: ") && problems[0].contains("does not respond"), "{problems:#?}");
 }
 
-/// A front server: it changes requests and answers as it is told, and hands all on to the gateway.
+/// A front server that passes requests to the gateway, and changes requests or responses.
 fn front(
     gateway: &Gateway,
     change: impl Fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8> + Send + 'static,
@@ -319,13 +372,13 @@ fn front(
     address
 }
 
-/// Without the lines that begin like this.
+/// Removes lines by their beginning.
 fn without(text: &str, name: &str) -> String {
     let lines = text.split_inclusive('\n').filter(|line| !line.to_ascii_lowercase().starts_with(name));
     lines.collect()
 }
 
-/// Each byte as a character, and back.
+/// Turns each byte into a character; `bytes` is the inverse.
 fn text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
@@ -334,9 +387,9 @@ fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
-/// The first line that it prints of each, and a word of its fix.
+/// Each mistake, with a part of each problem and fix that the doctor prints.
 #[test]
-fn fronts_that_are_wrong() {
+fn misconfigured_front_servers_are_found() {
     type Change = fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8>;
     let changes: [(&str, Change, &[&str]); 9] = [
         ("nothing", |head, ask| ask(head), &[]),
@@ -369,7 +422,7 @@ fn fronts_that_are_wrong() {
         (
             "a hand-off",
             |head, ask| bytes(&text(&ask(head)).replacen("\r\n", "\r\nx-sendfile: /srv/x\r\n", 1)),
-            &["hand-off: clients are told", "direct"],
+            &["hand-off: clients get the path", "direct"],
         ),
         (
             "whoever says so",
@@ -377,7 +430,7 @@ fn fronts_that_are_wrong() {
                 let (name, value) = credentials("alice")[0];
                 ask(&head.replace("x-forwarded-user: alice", &format!("{name}: {value}")))
             },
-            &["claims: ", "drop x-forwarded-user"],
+            &["spoofed-headers: ", "remove x-forwarded-user"],
         ),
     ];
     for (name, change, expected) in changes {
@@ -391,9 +444,9 @@ fn fronts_that_are_wrong() {
     }
 }
 
-/// A cache that goes by the URL alone gives strangers what readers got.
+/// A shared cache whose key is only the URL gives a client without permission the file.
 #[test]
-fn a_front_that_keeps_copies() {
+fn a_shared_cache_is_found() {
     let place = place();
     let gateway = place.serve(&[]);
     let copies = Arc::new(Mutex::new(std::collections::HashMap::<String, Vec<u8>>::new()));
@@ -410,12 +463,12 @@ fn a_front_that_keeps_copies() {
     });
     let problems = problems(&place, &gateway, cache);
     assert!(problems[0].starts_with("problem  cache: "), "{problems:#?}");
-    assert!(problems[0].contains("gives a stranger the copy"), "{problems:#?}");
+    assert!(problems[0].contains("a client that is not signed in the copy"), "{problems:#?}");
 }
 
 /// A front that serves the folder above the root as well.
 #[test]
-fn a_root_below_a_public_folder() {
+fn a_root_below_a_public_folder_is_found() {
     let place = place();
     let gateway = place.serve(&[]);
     let above = place.path("");
@@ -437,14 +490,14 @@ fn a_root_below_a_public_folder() {
     assert!(problems[3].contains("secret"), "{problems:#?}");
 }
 
-/// A full or read-only file system is named as what it is, and nothing is left in it.
+/// A full or read-only file system is reported, and no file is left in it.
 #[test]
-fn a_root_that_takes_nothing() {
+fn a_full_or_read_only_root_is_a_problem() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
         return;
     }
     for (make, problem, fix) in [
-        ("head -c 70000 /dev/zero > private/fill || true", "No space left on device", "make room"),
+        ("head -c 70000 /dev/zero > private/fill || true", "No space left on device", "free some space"),
         ("mount -o remount,ro private", "Read-only file system", "mount its file system"),
     ] {
         let place = place();
@@ -466,9 +519,9 @@ fn a_root_that_takes_nothing() {
     }
 }
 
-/// What somebody who may write into the root puts there for a doctor that root runs.
+/// Journals that another user puts into the root, for a doctor that runs as root.
 #[test]
-fn planted_journals_delete_nothing_and_stop_nobody() {
+fn planted_journals_are_ignored() {
     use std::os::unix::fs::{chown, symlink};
 
     if !needs("root, who may give files away", rustix::process::geteuid().is_root()) {
@@ -484,7 +537,7 @@ fn planted_journals_delete_nothing_and_stop_nobody() {
     let lines =
         format!("file {canary}\nfile cars/7/photo.jpg\ncars/7/photo.jpg\ncars/8\nfolder {inode} cars/8\n");
     place.write(&format!("private/{canary}"), content);
-    // By another user; with a second name; a link to one of root's own; and things that are no files.
+    // Of another user; with a second name; a link to a journal of root; and a FIFO, a folder and a huge file.
     std::fs::write(journal(1), &lines).unwrap();
     chown(journal(1), Some(23_456), None).unwrap();
     std::fs::write(journal(2), &lines).unwrap();
@@ -496,15 +549,15 @@ fn planted_journals_delete_nothing_and_stop_nobody() {
     std::fs::File::create(journal(6)).unwrap().set_len(1 << 40).unwrap();
     let before = files(&place);
     assert!(before.len() > 8);
-    let begin = std::time::Instant::now();
+    let start = std::time::Instant::now();
     let (code, lines) = doctor(&place, &["--listen", "127.0.0.1:1"]);
-    assert!(code == Some(1) && begin.elapsed().as_secs() < 60, "{lines:#?}");
+    assert!(code == Some(1) && start.elapsed().as_secs() < 60, "{lines:#?}");
     assert_eq!(files(&place), before);
 }
 
-/// Where files are handed off, the gateway is the front server's alone.
+/// With a hand-off, clients must not reach the gateway without the front server.
 #[test]
-fn a_gateway_that_others_reach() {
+fn a_gateway_that_clients_can_reach_is_a_problem_with_a_hand_off() {
     for (arguments, begin) in [
         (&["--mode", "nginx", "--listen", "0.0.0.0:1"][..], "problem  listen: "),
         (&["--mode", "apache", "--listen", "[::]:1"], "problem  listen: "),

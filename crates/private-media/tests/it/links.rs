@@ -64,9 +64,13 @@ fn root() -> Root {
 /// Each way to open a root with this setting: with a cache and without, with unnamed temporary files and with named ones.
 fn storages(root: &Path, follow_links: bool) -> [LocalStorage; 3] {
     let storage = || LocalStorage::open_root(root).unwrap().follow_links(follow_links);
-    let cache =
-        CacheOptions { fresh: Duration::ZERO, bytes: 1 << 20, handles: 10, max_content: Some(16 << 10) };
-    [storage(), storage().keep(cache), storage().named_temporaries()]
+    let cache = CacheOptions {
+        revalidate_after: Duration::ZERO,
+        max_bytes: 1 << 20,
+        max_open_files: 10,
+        max_in_memory: Some(1 << 10),
+    };
+    [storage(), storage().cache(cache), storage().named_temporaries()]
 }
 
 /// The error says which link it was.

@@ -92,10 +92,11 @@ class Command(BaseCommand):
             self._print_decision(allowed=False, reason=f"the permission class raises {type(error).__name__}")
         explain = getattr(views.permissions, "explain", None)
         reason = explain(request, path)[1] if explain else f"by {conf.permissions()[0]}"
-        if allowed and not PrivateMediaStorage().exists(path):
-            self.stderr.write(
-                f"note: the file does not exist in {conf.root()}, so the response is 404 anyway"
-            )
+        if allowed:
+            try:
+                PrivateMediaStorage().size(path)
+            except OSError as error:
+                self.stderr.write(f"note: the file does not exist ({error}), so the response is 404 anyway")
         self._print_decision(allowed=allowed, reason=reason)
 
     def _print_decision(self, *, allowed: bool, reason: str) -> None:

@@ -91,6 +91,7 @@ class Command(BaseCommand):
             grants=grants,
             # With a hand-off, the front server opens the files itself.
             cache_files=server.__class__.make_delivery is DefaultServer.make_delivery,
+            follow_links=conf.follow_links(),
             download=server.is_forced_to_download(),
             debug=settings.DEBUG,
             workers=options["workers"],

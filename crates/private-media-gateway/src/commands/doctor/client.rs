@@ -1,4 +1,4 @@
-//! A client that sends exactly the path that it is told, follows nothing, and waits for nothing long.
+//! An HTTP client that sends each path unchanged, follows no redirect, and limits time and size.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,190 +19,204 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::target::Target;
 
-/// How long one request may take.
-const LIMIT: Duration = Duration::from_secs(10);
-/// How often a server is asked again that has too much to do, and how long it is left alone before.
+/// The timeout of one request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a request is sent if the server is overloaded, and the pause between.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_secs(1);
-/// How much of an answer is read, in bytes.
-const MOST: usize = 1 << 20;
+/// How much of a body is read, in bytes.
+const MAX_BODY: usize = 1 << 20;
 
-/// The fields that tell a front server which file to send.
+/// The headers that tell a front server which file to send.
 const HAND_OFFS: [HeaderName; 2] =
     [HeaderName::from_static("x-accel-redirect"), HeaderName::from_static("x-sendfile")];
 
-/// Asks one server.
+/// Sends requests to one server.
 pub(super) struct Client {
     pub(super) target: Target,
     tls: Option<TlsConnector>,
     hand_offs: Mutex<Vec<String>>,
 }
 
-/// What is asked for, beyond the path.
+/// The parts of a request other than its path.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ask<'a> {
+pub(super) struct RequestOptions<'a> {
     pub(super) method: Method,
-    /// The host that is named, where it is not the public URL's own.
+    /// The `Host` header, if it is not the server's own.
     pub(super) host: Option<&'a str>,
-    /// Whose session is shown; `None` is a stranger.
+    /// The session cookie; `None` is a client that is not signed in.
     pub(super) cookie: Option<&'a HeaderValue>,
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// A response, whole.
+/// A complete response.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-/// Why there was no response.
+/// The reason for a missing response.
 #[derive(Debug)]
-pub(super) struct Unanswered(String);
+pub(super) struct RequestError(String);
 
 impl Client {
-    /// An error means that this machine has no certificates to trust.
-    pub(super) fn new(target: Target) -> Result<Self, Unanswered> {
+    /// Fails if the target needs TLS and this machine has no trusted certificates.
+    pub(super) fn new(target: Target) -> Result<Self, RequestError> {
         let tls = if target.is_https { Some(tls()?) } else { None };
         Ok(Self { target, tls, hand_offs: Mutex::default() })
     }
 
-    /// GET, as whoever this is a session of.
-    pub(super) async fn get(&self, path: &str, cookie: Option<&HeaderValue>) -> Result<Answer, Unanswered> {
-        self.send(path, &Ask { cookie, ..Ask::default() }).await
+    /// Sends a GET request, with a session cookie if there is one.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        cookie: Option<&HeaderValue>,
+    ) -> Result<Response, RequestError> {
+        self.send(path, &RequestOptions { cookie, ..RequestOptions::default() }).await
     }
 
-    /// Sends a path as it stands here, with nothing decoded, joined or taken out.
-    pub(super) async fn send(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
-        let mut answer = self.exchange_in_time(path, ask).await?;
+    /// Sends a request for exactly this path, without normalizing it.
+    pub(super) async fn send(
+        &self,
+        path: &str,
+        options: &RequestOptions<'_>,
+    ) -> Result<Response, RequestError> {
+        let mut response = self.exchange_in_time(path, options).await?;
         for _ in 1..TRIES {
-            // Many requests at a time are what a front may limit, and say nothing of the deployment.
-            if !matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            // The front server may limit the rate of requests, which is not a problem of the deployment.
+            if !matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            answer = self.exchange_in_time(path, ask).await?;
+            response = self.exchange_in_time(path, options).await?;
         }
-        // One that was sent and comes back says nothing that the client did not know.
-        let is_echo = |name: &HeaderName| ask.fields.iter().any(|(own, _)| own == name);
-        for name in HAND_OFFS.iter().filter(|name| answer.headers.contains_key(*name) && !is_echo(name)) {
+        // A header that the client itself sent reveals nothing.
+        let is_echo = |name: &HeaderName| options.fields.iter().any(|(own, _)| own == name);
+        for name in HAND_OFFS.iter().filter(|name| response.headers.contains_key(*name) && !is_echo(name)) {
             let mut seen = self.hand_offs.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.push(format!("{name}: {} in the answer to {path}", answer.text(name)));
+            seen.push(format!("{name}: {} in the response to {path}", response.text(name)));
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Every hand-off header that came in an answer until now.
+    /// Returns all hand-off headers that responses contained so far.
     pub(super) fn hand_offs(&self) -> Vec<String> {
         self.hand_offs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn exchange_in_time(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
+    async fn exchange_in_time(
+        &self,
+        path: &str,
+        options: &RequestOptions<'_>,
+    ) -> Result<Response, RequestError> {
         let url = self.target.url(path);
-        match tokio::time::timeout(LIMIT, self.exchange(path, ask)).await {
-            Ok(answer) => {
-                answer.map_err(|Unanswered(error)| Unanswered(format!("{url} does not answer: {error}")))
-            }
-            Err(_) => Err(Unanswered(format!("{url} has not answered within {} s", LIMIT.as_secs()))),
+        match tokio::time::timeout(TIMEOUT, self.exchange(path, options)).await {
+            Ok(response) => response
+                .map_err(|RequestError(error)| RequestError(format!("{url} does not respond: {error}"))),
+            Err(_) => Err(RequestError(format!("{url} did not respond within {} s", TIMEOUT.as_secs()))),
         }
     }
 
-    async fn exchange(&self, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered> {
+    async fn exchange(&self, path: &str, options: &RequestOptions<'_>) -> Result<Response, RequestError> {
         let Target { host, port, .. } = &self.target;
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(because)?;
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(root_cause)?;
         match &self.tls {
-            None => self.speak(stream, path, ask).await,
+            None => self.speak(stream, path, options).await,
             Some(tls) => {
-                let name = ServerName::try_from(host.clone()).map_err(because)?;
-                let stream = tls.connect(name, stream).await.map_err(because)?;
-                self.speak(stream, path, ask).await
+                let name = ServerName::try_from(host.clone()).map_err(root_cause)?;
+                let stream = tls.connect(name, stream).await.map_err(root_cause)?;
+                self.speak(stream, path, options).await
             }
         }
     }
 
-    async fn speak<S>(&self, stream: S, path: &str, ask: &Ask<'_>) -> Result<Answer, Unanswered>
+    async fn speak<S>(
+        &self,
+        stream: S,
+        path: &str,
+        options: &RequestOptions<'_>,
+    ) -> Result<Response, RequestError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(because)?;
-        // It ends with the sender; what goes wrong with it, the response says too.
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(root_cause)?;
+        // It ends with the sender, which reports its errors.
         tokio::spawn(connection);
         let mut request = Request::builder()
-            .method(ask.method.clone())
+            .method(options.method.clone())
             .uri(path)
-            .header(HOST, ask.host.unwrap_or(&self.target.authority))
+            .header(HOST, options.host.unwrap_or(&self.target.authority))
             .header(USER_AGENT, concat!("private-media-doctor/", env!("CARGO_PKG_VERSION")))
             .header(CONNECTION, "close");
-        if let Some(cookie) = ask.cookie {
+        if let Some(cookie) = options.cookie {
             request = request.header(http::header::COOKIE, cookie);
         }
-        for (name, value) in &ask.fields {
+        for (name, value) in &options.fields {
             request = request.header(name, value);
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(because)?;
-        let (head, body) = sender.send_request(request).await.map_err(because)?.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body: beginning(body).await? })
+        let request = request.body(Empty::<Bytes>::new()).map_err(root_cause)?;
+        let (head, body) = sender.send_request(request).await.map_err(root_cause)?.into_parts();
+        Ok(Response { status: head.status, headers: head.headers, body: read_body(body).await? })
     }
 }
 
-impl Answer {
-    /// A field's value; empty if there is none. Several are joined, as RFC 9110 section 5.3 has it.
+impl Response {
+    /// Returns a header's value, empty if it is missing. Several values are joined (RFC 9110 section 5.3).
     pub(super) fn text(&self, name: &HeaderName) -> String {
         let values = self.headers.get_all(name).iter();
         values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether this stands in the body.
-    pub(super) fn holds(&self, text: &str) -> bool {
+    /// Whether the body contains a text.
+    pub(super) fn contains(&self, text: &str) -> bool {
         self.body.windows(text.len().max(1)).any(|window| window == text.as_bytes())
     }
 }
 
-/// The content, as far as anybody wants to see it.
-async fn beginning(mut body: Incoming) -> Result<Bytes, Unanswered> {
+/// Reads a body up to the limit.
+async fn read_body(mut body: Incoming) -> Result<Bytes, RequestError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        if let Some(data) = frame.map_err(because)?.data_ref() {
+        if let Some(data) = frame.map_err(root_cause)?.data_ref() {
             bytes.extend_from_slice(data);
         }
-        if bytes.len() > MOST {
-            bytes.truncate(MOST);
+        if bytes.len() > MAX_BODY {
+            bytes.truncate(MAX_BODY);
             break;
         }
     }
     Ok(bytes.freeze())
 }
 
-fn tls() -> Result<TlsConnector, Unanswered> {
+fn tls() -> Result<TlsConnector, RequestError> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(Unanswered(
-            "this machine has no certificates to trust (SSL_CERT_FILE names some)".into(),
-        ));
+        return Err(RequestError("this machine has no trusted certificates (set SSL_CERT_FILE)".into()));
     }
     let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(because)?
+        .map_err(root_cause)?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// The error that is at the bottom of it.
-fn because(error: impl std::error::Error) -> Unanswered {
+/// Returns the last source of an error.
+fn root_cause(error: impl std::error::Error) -> RequestError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text = cause.to_string();
         source = cause.source();
     }
-    Unanswered(text)
+    RequestError(text)
 }
 
-impl fmt::Display for Unanswered {
+impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

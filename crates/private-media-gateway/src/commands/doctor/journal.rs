@@ -1,7 +1,8 @@
-//! The list of what the doctor puts below a root. It is written first, so that a later run can remove what a killed one left.
+//! The journal of a run: the files and folders that it creates. It is written first, so that a later run can remove what a killed one
+//! left.
 //!
-//! Other users may write below the root, and the doctor may run as root. So a journal is read only if another user cannot have
-//! written it, and what it names is deleted only if it is a canary of that run, or a folder that the run made.
+//! Other users may write below the root, and the doctor may run as root. So a journal is read only if no other user can have
+//! written it. A file in it is deleted only if it is a canary of that run, a folder only if that run made it.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -17,45 +18,45 @@ use super::canary::{self, PREFIX};
 
 /// The largest journal that is read, in bytes.
 const MAX_LEN: u64 = 64 << 10;
-/// How much of a file is compared with a canary, in bytes; canaries are shorter.
+/// How much of a file is compared with a canary, in bytes. Canaries are shorter.
 const MAX_CANARY: u64 = 256;
 
-/// A hidden file at the root, which nobody is served, locked as long as its doctor lives.
+/// A hidden file in the root, locked while its doctor runs.
 #[derive(Debug)]
 pub(super) struct Journal {
     root: Arc<Dir>,
-    word: String,
+    nonce: String,
     made: Made,
-    /// Open and locked.
+    /// The open and locked file.
     file: File,
 }
 
-/// What a run makes below the root.
+/// The files and folders that a run creates.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Made {
     files: Vec<MediaPath>,
-    /// Parents first, each with its inode: another folder of that name was made by somebody else.
+    /// Parents first, each with its inode, to tell it from another folder of the same name.
     folders: Vec<(u64, MediaPath)>,
 }
 
 impl Journal {
-    /// Writes down which canaries are about to be made.
-    pub(super) fn write(root: Arc<Dir>, word: &str, files: Vec<MediaPath>) -> io::Result<Self> {
+    /// Writes the journal of canaries that are about to be created.
+    pub(super) fn write(root: Arc<Dir>, nonce: &str, files: Vec<MediaPath>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
-        let mut file = root.open_with(name(word), &options)?.into_std();
+        let mut file = root.open_with(name(nonce), &options)?.into_std();
         let lines: String = files.iter().map(|path| format!("file {path}\n")).collect();
         let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
-        // A sweep may have come between the two calls: it holds the lock or has removed the name.
+        // A sweep between the two calls holds the lock, or has removed the name.
         if locked.is_err() || file.metadata()?.nlink() == 0 {
-            return Err(io::Error::other("another doctor runs here; try again"));
+            return Err(io::Error::other("another doctor is running here; try again"));
         }
-        // A doctor that runs as another user, such as the gateway's, clears up after this one: it has to read it.
+        // A later doctor of another user, such as the gateway's, has to be able to read it.
         let written = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
             .map_err(io::Error::from)
             .and_then(|()| file.write_all(lines.as_bytes()));
         let made = Made { files, folders: vec![] };
-        let journal = Self { root, word: word.to_owned(), made, file };
+        let journal = Self { root, nonce: nonce.to_owned(), made, file };
         match written {
             Ok(()) => Ok(journal),
             Err(error) => {
@@ -65,7 +66,7 @@ impl Journal {
         }
     }
 
-    /// Makes a folder, and writes it down. Returns false if it exists: then it is not the doctor's.
+    /// Makes a folder and adds it to the journal. Returns false if the folder exists already.
     pub(super) fn make_folder(&mut self, path: &MediaPath) -> io::Result<bool> {
         let parent = open_parent(&self.root, path)?;
         match rustix::fs::mkdirat(&parent, path.file_name(), Mode::from_raw_mode(0o750)) {
@@ -79,45 +80,45 @@ impl Journal {
         Ok(true)
     }
 
-    /// Removes what was made, and the journal at last.
+    /// Removes the files and folders, and then the journal.
     pub(super) fn clear(self) {
-        let _ = self.made.remove(&self.root, &self.word);
-        let _ = unlink_same(&self.root, &name(&self.word), &self.file);
+        let _ = self.made.remove(&self.root, &self.nonce);
+        let _ = unlink_same(&self.root, &name(&self.nonce), &self.file);
     }
 
-    /// Removes what killed doctors have left.
+    /// Removes the files and folders of killed doctors.
     pub(super) fn sweep(root: &Dir) {
         let Ok(entries) = root.entries() else { return };
         for entry in entries.flatten() {
             let file_name = entry.file_name();
-            let word = file_name.to_str().and_then(|name| name.strip_prefix('.')?.strip_prefix(PREFIX));
-            if let Some(word) = word.filter(|word| canary::is_word(word)) {
-                // What cannot be removed now is left to a later run.
-                let _ = sweep_one(root, word);
+            let nonce = file_name.to_str().and_then(|name| name.strip_prefix('.')?.strip_prefix(PREFIX));
+            if let Some(nonce) = nonce.filter(|nonce| canary::is_nonce(nonce)) {
+                // A later run tries again.
+                let _ = sweep_one(root, nonce);
             }
         }
     }
 }
 
-fn name(word: &str) -> String {
-    format!(".{PREFIX}{word}")
+fn name(nonce: &str) -> String {
+    format!(".{PREFIX}{nonce}")
 }
 
-fn sweep_one(root: &Dir, word: &str) -> io::Result<()> {
-    let file = open_regular(root, &name(word))?;
+fn sweep_one(root: &Dir, nonce: &str) -> io::Result<()> {
+    let file = open_regular(root, &name(nonce))?;
     let metadata = file.metadata()?;
     if !is_trusted(&metadata) || metadata.len() > MAX_LEN {
         return Ok(());
     }
-    // A doctor that is alive holds the lock.
+    // A running doctor holds the lock.
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     let mut text = String::new();
     (&file).take(MAX_LEN).read_to_string(&mut text)?;
-    Made::parse(&text).remove(root, word)?;
-    unlink_same(root, &name(word), &file)
+    Made::parse(&text).remove(root, nonce)?;
+    unlink_same(root, &name(nonce), &file)
 }
 
-/// Whether root or this user wrote a file, and nobody else can have: neither by writing to it nor by a second name for another file.
+/// Whether only root or this user can have written a file: nobody else can write to it, and it has no second name.
 fn is_trusted(metadata: &Metadata) -> bool {
     let owner = metadata.uid();
     (owner == 0 || owner == rustix::process::geteuid().as_raw())
@@ -126,7 +127,7 @@ fn is_trusted(metadata: &Metadata) -> bool {
 }
 
 impl Made {
-    /// The lines of a journal. A line that was cut off by the end of its doctor is left out.
+    /// Parses a journal. An incomplete last line is ignored.
     fn parse(text: &str) -> Self {
         let mut made = Self::default();
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
@@ -142,9 +143,9 @@ impl Made {
         made
     }
 
-    /// Removes all of it. What has become something else is left alone; an error means that something could not be removed.
-    fn remove(&self, root: &Dir, word: &str) -> io::Result<()> {
-        let files = self.files.iter().map(|path| remove_canary(root, word, path));
+    /// Removes all files and folders, except replaced ones. Fails if one could not be removed.
+    fn remove(&self, root: &Dir, nonce: &str) -> io::Result<()> {
+        let files = self.files.iter().map(|path| remove_canary(root, nonce, path));
         let mut results: Vec<_> = files.collect();
         results.extend(self.folders.iter().rev().map(|(inode, path)| remove_folder(root, *inode, path)));
         let is_gone = |error: &io::Error| {
@@ -157,21 +158,21 @@ impl Made {
     }
 }
 
-/// Removes a file by name, content and number of names: only a canary of the run with this word has them.
+/// Removes a file if name, content and number of names are those of a canary of this run.
 ///
-/// Who can exchange the file after that could as well delete what they put there: the folder is held by its handle.
-fn remove_canary(root: &Dir, word: &str, path: &MediaPath) -> io::Result<()> {
+/// Another user who replaces the file after the check could have deleted it as well.
+fn remove_canary(root: &Dir, nonce: &str, path: &MediaPath) -> io::Result<()> {
     let parent = open_parent(root, path)?;
     let file = open_regular(&parent, path.file_name())?;
     let mut content = Vec::new();
     (&file).take(MAX_CANARY).read_to_end(&mut content)?;
-    if file.metadata()?.nlink() != 1 || !canary::is_canary(word, path.file_name(), &content) {
+    if file.metadata()?.nlink() != 1 || !canary::is_canary(nonce, path.file_name(), &content) {
         return Ok(());
     }
     unlink_same(&parent, path.file_name(), &file)
 }
 
-/// Removes a folder that is empty and the very one that was made.
+/// Removes a folder if it is empty and has the inode of the one that was made.
 fn remove_folder(root: &Dir, inode: u64, path: &MediaPath) -> io::Result<()> {
     let parent = open_parent(root, path)?;
     let found = rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
@@ -189,7 +190,7 @@ fn open_parent(root: &Dir, path: &MediaPath) -> io::Result<Dir> {
     root.open_dir(path.parent().as_ref().map_or(".", MediaPath::as_str))
 }
 
-/// Opens a regular file for reading. It follows no link, opens no device, and does not wait for the other end of a FIFO.
+/// Opens a regular file for reading, and no link, device or FIFO.
 fn open_regular(folder: &Dir, name: &str) -> io::Result<File> {
     let not_regular = || io::Error::from(io::ErrorKind::NotFound);
     let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -198,11 +199,11 @@ fn open_regular(folder: &Dir, name: &str) -> io::Result<File> {
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
-    // The name may have been given to something else meanwhile.
+    // The name may belong to another file by now.
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
-/// Removes a name if it still leads to this file.
+/// Removes a name if it still belongs to this file.
 fn unlink_same(folder: &Dir, name: &str, file: &File) -> io::Result<()> {
     let (found, opened) =
         (rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?, rustix::fs::fstat(file)?);
@@ -225,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    const WORD: &str = "0123456789abcdef";
+    const NONCE: &str = "0123456789abcdef";
     const CANARY: &str = "private-media doctor: 0123456789abcdef0123456789abcdef .jpg\n";
     const NAME: &str = "private-media-doctor-0123456789abcdef.jpg";
 
@@ -240,11 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_doctor_left_is_swept() {
+    fn files_of_a_killed_doctor_are_removed() {
         let (_folder, root) = root();
         root.create_dir_all("there").unwrap();
         let files = ["a/b", "there"].map(|folder| path(&format!("{folder}/{NAME}")));
-        let mut alive = Journal::write(Arc::clone(&root), WORD, files.to_vec()).unwrap();
+        let mut alive = Journal::write(Arc::clone(&root), NONCE, files.to_vec()).unwrap();
         for (folder, is_made) in [("there", false), ("a", true), ("a/b", true)] {
             assert_eq!(alive.make_folder(&path(folder)).unwrap(), is_made, "{folder}");
         }
@@ -252,16 +253,16 @@ mod tests {
             root.write(file.as_str(), CANARY).unwrap();
         }
         Journal::sweep(&root);
-        assert!(files.iter().all(|file| root.exists(file.as_str())), "a doctor that is alive keeps its own");
+        assert!(files.iter().all(|file| root.exists(file.as_str())), "a running doctor keeps its files");
         drop(alive);
         Journal::sweep(&root);
         assert!(!root.exists("a") && root.exists("there"));
-        assert_eq!(root.entries().unwrap().count(), 1, "the journal is gone, too");
+        assert_eq!(root.entries().unwrap().count(), 1, "the journal is removed, too");
     }
 
     type Change = fn(&Path);
 
-    /// A journal of a killed doctor, and what somebody has made of what it names.
+    /// The journal of a killed doctor, and changes that another user made to its files.
     #[test]
     fn nothing_but_canaries_is_deleted() {
         let cases: [(&str, Change, &[&str]); 8] = [
@@ -321,7 +322,7 @@ mod tests {
         for (what, change, stays) in cases {
             let (folder, root) = root();
             let mut journal =
-                Journal::write(Arc::clone(&root), WORD, vec![path(&format!("a/{NAME}"))]).unwrap();
+                Journal::write(Arc::clone(&root), NONCE, vec![path(&format!("a/{NAME}"))]).unwrap();
             assert!(journal.make_folder(&path("a")).unwrap());
             root.write(format!("a/{NAME}"), CANARY).unwrap();
             drop(journal);
@@ -337,9 +338,9 @@ mod tests {
         }
     }
 
-    /// Journals that somebody who may write into the root has put there, for root to act on.
+    /// Journals that another user has put into the root, for a doctor that runs as root.
     #[test]
-    fn journals_of_others_are_not_read() {
+    fn journals_of_other_users_are_ignored() {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test is for root");
             eprintln!("left out: a test that needs root");
@@ -384,9 +385,9 @@ mod tests {
         ];
         for (what, change, is_read) in cases {
             let (folder, root) = root();
-            drop(Journal::write(Arc::clone(&root), WORD, vec![path(NAME)]).unwrap());
+            drop(Journal::write(Arc::clone(&root), NONCE, vec![path(NAME)]).unwrap());
             root.write(NAME, CANARY).unwrap();
-            change(&folder.path().join(name(WORD)));
+            change(&folder.path().join(name(NONCE)));
             Journal::sweep(&root);
             assert_eq!(root.exists(NAME), !is_read, "{what}");
         }

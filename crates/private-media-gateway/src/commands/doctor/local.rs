@@ -1,4 +1,4 @@
-//! What can be seen on this machine: folders, modes, places, time and space.
+//! Checks on this machine: folders, permissions, locations and free space.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media_django::SecretKeys;
 
-use super::report::{Finding, Findings, quoted, unless_ok};
+use super::report::{Finding, Findings, or_ok, quoted};
 use crate::config::{Config, Django, Source};
 use crate::folders::is_inside;
 use crate::send_mode::SendMode;
 
-/// Folders that a server shows to everybody as they come.
+/// Folders that web servers serve by default.
 const WEB_ROOTS: [&str; 9] = [
     "/var/www",
     "/usr/share/nginx",
@@ -24,49 +24,49 @@ const WEB_ROOTS: [&str; 9] = [
     "/srv/www",
     "/opt/lampp/htdocs",
 ];
-/// Names of folders that are shown to everybody wherever they are.
+/// Names of folders that are served wherever they are.
 const WEB_NAMES: [&str; 5] = ["public_html", "htdocs", "httpdocs", "wwwroot", "html"];
 
-/// The root is a folder that nobody reads or writes past the gateway.
+/// Checks that other users of this machine cannot read or write the root.
 pub(super) fn root(config: &Config) -> Findings {
     let (root, quoted_root) = (config.root.display(), quoted(&config.root));
     let metadata = match std::fs::metadata(&config.root) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let fix = format!("mkdir -p -m 2750 {quoted_root}, or name another with --root");
-            return vec![Finding::problem(format!("{root}: there is no such folder"), fix)];
+            let fix = format!("mkdir -p -m 2750 {quoted_root}, or choose another with --root");
+            return vec![Finding::problem(format!("{root}: no such folder"), fix)];
         }
         Err(error) => return vec![Finding::problem(format!("{root}: {error}"), run_as(&config.root))],
     };
     if !metadata.is_dir() {
-        let fix = "name the folder that holds the private files with --root";
-        return vec![Finding::problem(format!("{root}: it is not a folder"), fix)];
+        let fix = "set --root to the folder of the private files";
+        return vec![Finding::problem(format!("{root}: not a folder"), fix)];
     }
     let mode = metadata.mode();
-    let seen = format!("{root} has the mode {:04o}", mode & 0o7777);
+    let seen = format!("{root} has mode {:04o}", mode & 0o7777);
     let mut problems = Vec::new();
     if let Some(mount) = unmounted(config) {
         let mount = mount.display();
-        let message = format!("{root} lies on {mount}, which /etc/fstab mounts and which is not mounted");
+        let message = format!("{root} is on {mount}, which is in /etc/fstab and not mounted");
         problems.push(Finding::problem(message, format!("mount {mount}")));
     }
     if mode & 0o002 != 0 {
-        let message = format!("{seen}: every user of this machine can put files into it");
+        let message = format!("{seen}: every user of this machine can write to it");
         problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     } else if mode & 0o005 != 0 {
-        let message = format!("{seen}: every user of this machine can go into it, past the gateway");
+        let message = format!("{seen}: every user of this machine can enter it, without the gateway");
         problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     }
     if mode & 0o020 != 0 && config.send_mode != SendMode::Direct && mode & 0o2000 == 0 {
         let group = group_name(metadata.gid());
         let message =
-            format!("{seen}: the group {group} can write in it, and the front server needs to read only");
+            format!("{seen}: group {group} can write to it, but the front server only needs to read");
         problems.push(Finding::problem(message, format!("chmod g-w,g+s {quoted_root}")));
     }
-    unless_ok(problems, seen)
+    or_ok(problems, seen)
 }
 
-/// The file system that the root should lie on, if it is not mounted: the root is then what lies below the mount point.
+/// Returns the mount point above the root if its file system is not mounted.
 fn unmounted(config: &Config) -> Option<PathBuf> {
     let root = real(&config.root)?;
     let [fstab, mounts] = ["/etc/fstab", "/proc/self/mounts"].map(std::fs::read_to_string);
@@ -74,13 +74,13 @@ fn unmounted(config: &Config) -> Option<PathBuf> {
         .filter(|mount| !mount_points(&mounts.unwrap_or_default()).contains(mount))
 }
 
-/// The mount point in a table like `/etc/fstab` that is the nearest above a path.
+/// Returns the nearest mount point above a path, from a table like `/etc/fstab`.
 fn mount_point_of(path: &Path, table: &str) -> Option<PathBuf> {
     let above = mount_points(table).into_iter().filter(|mount| path.starts_with(mount));
     above.max_by_key(|mount| mount.components().count())
 }
 
-/// The mount points of a table, without those that are mounted on demand only (fstab(5)).
+/// Returns the mount points of a table, without those that are only mounted on demand (fstab(5)).
 fn mount_points(table: &str) -> Vec<PathBuf> {
     let lines = table.lines().filter(|line| !line.trim_start().starts_with('#'));
     let points = lines.filter_map(|line| {
@@ -93,42 +93,42 @@ fn mount_points(table: &str) -> Vec<PathBuf> {
     points.collect()
 }
 
-/// Nobody gets past the front server that files are handed off to.
+/// Checks that clients cannot bypass a front server that sends the files.
 pub(super) fn listen(config: &Config) -> Findings {
     let open: Vec<_> = config.listen.iter().filter(|address| !address.ip().is_loopback()).collect();
     match open.first() {
         Some(address) if config.send_mode != SendMode::Direct => vec![Finding::problem(
-            format!("the gateway listens on {address}, where others reach it past the front server"),
-            "listen = \"127.0.0.1:8000\", or let a firewall close the port",
+            format!("the gateway listens on {address}, so clients can bypass the front server"),
+            "listen = \"127.0.0.1:8000\", or close the port in a firewall",
         )],
-        Some(address) => vec![Finding::ok(format!("{address}, where others reach it, too"))],
-        None => vec![Finding::ok("this machine only")],
+        Some(address) => vec![Finding::ok(format!("{address}, reachable from other machines"))],
+        None => vec![Finding::ok("reachable from this machine only")],
     }
 }
 
-/// The root is in no folder that is known to be shown to everybody.
+/// Checks that the root is outside of folders that web servers serve by default.
 pub(super) fn web_root(config: &Config) -> Findings {
     let places = [std::path::absolute(&config.root).ok(), real(&config.root)];
     let public = places.iter().flatten().find_map(|place| web_root_of(place));
     vec![match public {
         Some(public) => Finding::problem(
             format!(
-                "the root {} lies in {}, which servers show to everybody",
+                "the root {} is in {}, which web servers serve to everyone",
                 config.root.display(),
                 public.display()
             ),
             format!(
-                "move it out of there, such as to /srv/private-media, and set root; nothing in {} is private",
+                "move it, for example to /srv/private-media, and set root; nothing in {} is private",
                 public.display()
             ),
         ),
         None => {
-            Finding::ok(format!("{} lies in no folder that servers show as a rule", config.root.display()))
+            Finding::ok(format!("{} is outside the usual web roots (/var/www, …)", config.root.display()))
         }
     }]
 }
 
-/// The folder above this one that is known to be public.
+/// Returns the folder above this one that is a usual web root.
 fn web_root_of(place: &Path) -> Option<PathBuf> {
     let is_public = |folder: &&Path| {
         WEB_ROOTS.iter().any(|known| *folder == Path::new(known))
@@ -137,11 +137,11 @@ fn web_root_of(place: &Path) -> Option<PathBuf> {
     place.ancestors().find(is_public).map(Path::to_path_buf)
 }
 
-/// Nothing private lies in a folder that the application shows to everybody.
+/// Checks that the root and the folders of `public` do not overlap.
 pub(super) fn public_folders(config: &Config) -> Findings {
     let folders = config.public_folders();
     if folders.is_empty() {
-        return vec![Finding::ok("no folder is named as public")];
+        return vec![Finding::ok("public is not set")];
     }
     let mut problems = Vec::new();
     for folder in &folders {
@@ -149,30 +149,30 @@ pub(super) fn public_folders(config: &Config) -> Findings {
         let mut problem = |message: String, fix: &str| problems.push(Finding::problem(message, fix));
         if !folder.is_dir() {
             problem(
-                format!("{shown}: there is no such folder"),
-                "name the application's folders with --public",
+                format!("{shown}: no such folder"),
+                "set --public to the folders that the application serves",
             );
         }
         if is_inside(&config.root, folder) {
             problem(
                 format!(
-                    "the root {} lies in {shown}, which the application serves to everybody",
+                    "the root {} is in {shown}, which the application serves to everyone",
                     config.root.display()
                 ),
-                "move the root out of there, and set root",
+                "move the root, and set root",
             );
         } else if is_inside(folder, &config.root) {
             problem(
-                format!("{shown} lies in the private root, so what is private may be served to everybody"),
-                "move it out of there, and set public",
+                format!("{shown} is in the private root, so private files may be served to everyone"),
+                "move it, and set public",
             );
         }
     }
     let all: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    unless_ok(problems, format!("the root and {} do not overlap", all.join(", ")))
+    or_ok(problems, format!("the root and {} do not overlap", all.join(", ")))
 }
 
-/// The accounts are read by their owner alone, and signs sessions that last.
+/// Checks that the accounts file is private to its owner and holds a session secret.
 pub(super) fn accounts(config: &Config) -> Findings {
     if let Source::Django(django) = &config.source {
         return secret_keys(config, django);
@@ -183,7 +183,7 @@ pub(super) fn accounts(config: &Config) -> Findings {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.mode() & 0o077 != 0 => {
             let message = format!(
-                "{shown} has the mode {:03o}: others can read its hashes and its secret",
+                "{shown} has mode {:03o}: other users can read its hashes and its secret",
                 metadata.mode() & 0o777
             );
             problems.push(Finding::problem(message, format!("chmod 600 {}", quoted(path))));
@@ -191,23 +191,23 @@ pub(super) fn accounts(config: &Config) -> Findings {
         Ok(_) => {
             match AccountsFile::load(path).and_then(|file| Accounts::new(file, AccountsOptions::default())) {
                 Ok(accounts) if !accounts.has_secret() => problems.push(Finding::problem(
-                    format!("{shown} has no secret, so every sign-in ends when the gateway stops"),
-                    "private-media account add NAME writes one, with the next account",
+                    format!("{shown} has no session secret, so all sessions end when the gateway stops"),
+                    "add one with the next account: private-media account add NAME",
                 )),
                 Ok(_) => {}
                 Err(error) => problems.push(Finding::problem(error.to_string(), run_as(path))),
             }
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let message = format!("{shown}: there is no such file");
-            problems.push(Finding::problem(message, "make it with: private-media account add NAME"));
+            let message = format!("{shown}: no such file");
+            problems.push(Finding::problem(message, "create it with: private-media account add NAME"));
         }
         Err(error) => problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path))),
     }
-    unless_ok(problems, format!("{shown} is its owner's alone, and holds the secret that signs sessions"))
+    or_ok(problems, format!("{shown} is private to its owner and holds a session secret"))
 }
 
-/// Django's secret keys are read by their owner alone, and neither they nor the database can be downloaded.
+/// Checks that Django's secret keys are private to their owner, and that they and the database cannot be downloaded.
 fn secret_keys(config: &Config, django: &Django) -> Findings {
     let path = &django.secret_file;
     let shown = path.display();
@@ -218,47 +218,47 @@ fn secret_keys(config: &Config, django: &Django) -> Findings {
     if let Err(error) = SecretKeys::load(path) {
         problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path)));
     }
-    unless_ok(problems, format!("{shown} is its owner's alone, and holds Django's secret keys"))
+    or_ok(problems, format!("{shown} is private to its owner and holds Django's secret keys"))
 }
 
-/// The configuration is nowhere where it could be downloaded.
+/// Checks that the configuration file cannot be downloaded.
 pub(super) fn config_file(config: &Config) -> Findings {
     match config.file() {
         Some(file) => {
-            let ok = format!("{} lies in no folder that is served", file.display());
-            unless_ok(misplaced(config, file, "the configuration"), ok)
+            let ok = format!("{} is in no served folder", file.display());
+            or_ok(misplaced(config, file, "the configuration"), ok)
         }
-        None => vec![Finding::ok("there is no configuration file")],
+        None => vec![Finding::ok("no configuration file")],
     }
 }
 
 fn misplaced(config: &Config, path: &Path, what: &str) -> Findings {
     let public = config.public_folders();
-    let folders = std::iter::once((&config.root, "the private root, where a grant could give it away"))
-        .chain(public.iter().map(|folder| (folder, "what the application serves to everybody")));
+    let folders = std::iter::once((&config.root, "the private root, where a grant may expose it"))
+        .chain(public.iter().map(|folder| (folder, "which the application serves to everyone")));
     let lies = folders.filter(|(folder, _)| is_inside(path, folder));
     lies.map(|(folder, why)| {
-        let message = format!("{what} {} lies in {}: {why}", path.display(), folder.display());
-        Finding::problem(message, "move it out of there, such as to /etc/private-media/")
+        let message = format!("{what} {} is in {}: {why}", path.display(), folder.display());
+        Finding::problem(message, "move it, for example to /etc/private-media/")
     })
     .collect()
 }
 
-/// Strangers learn nothing of the rules.
+/// Checks that denied clients do not get the reason.
 pub(super) fn debug(config: &Config) -> Findings {
     vec![if config.debug {
         Finding::problem(
-            "debug is on: who is denied learns that the file is there, and which grants there are",
-            "debug = false (or no --debug), and start the gateway anew",
+            "debug is on: denied clients learn that the file exists, and the grants",
+            "debug = false (or no --debug), and restart the gateway",
         )
     } else {
         Finding::ok("off")
     }]
 }
 
-/// There is room for uploads.
+/// Checks that there is free space for uploads.
 pub(super) fn space(config: &Config) -> Findings {
-    const LEAST: u64 = 256 << 20;
+    const MIN_FREE: u64 = 256 << 20;
     let root = config.root.display();
     let device = match rustix::fs::statvfs(&config.root) {
         Ok(device) => device,
@@ -269,29 +269,29 @@ pub(super) fn space(config: &Config) -> Findings {
     let space = share(device.f_bavail, device.f_blocks).unwrap_or(100);
     let inodes = share(device.f_favail, device.f_files).unwrap_or(100);
     let seen = format!("{} MiB ({space} %) and {inodes} % of the inodes are free below {root}", free >> 20);
-    let is_short = free < LEAST || space < 5 || inodes < 5;
+    let is_short = free < MIN_FREE || space < 5 || inodes < 5;
     vec![if is_short {
         Finding::problem(
             seen,
-            "make room, or move the root to a larger file system; uploads fail when it is full",
+            "free some space, or move the root to a larger file system; uploads fail when it is full",
         )
     } else {
         Finding::ok(seen)
     }]
 }
 
-/// Says how to run this as the owner of a file.
+/// Returns how to run the doctor as the owner of a file.
 pub(super) fn run_as(path: &Path) -> String {
     let owner = std::fs::metadata(path).ok().map(|metadata| metadata.uid()).filter(|owner| *owner != 0);
     match owner {
         Some(owner) if owner == rustix::process::geteuid().as_raw() => {
-            format!("let this user read and write all below it: chown -R {owner} {}", quoted(path))
+            format!("give this user access to everything below it: chown -R {owner} {}", quoted(path))
         }
         Some(owner) => {
             let name = name_in("/etc/passwd", owner).unwrap_or_else(|| format!("'#{owner}'"));
-            format!("run it as the gateway's user: sudo -u {name} private-media doctor …")
+            format!("run the doctor as the gateway's user: sudo -u {name} private-media doctor …")
         }
-        None => "run it as the gateway's user, or as root".into(),
+        None => "run the doctor as the gateway's user, or as root".into(),
     }
 }
 
@@ -299,7 +299,7 @@ pub(super) fn group_name(id: u32) -> String {
     name_in("/etc/group", id).unwrap_or_else(|| id.to_string())
 }
 
-/// The name of an id, in the local tables: what comes from elsewhere keeps its number.
+/// Returns the name of an id from a local table. Ids of other sources (LDAP) have no name here.
 fn name_in(table: &str, id: u32) -> Option<String> {
     let table = std::fs::read_to_string(table).ok()?;
     table.lines().find_map(|line| {
@@ -309,7 +309,7 @@ fn name_in(table: &str, id: u32) -> Option<String> {
     })
 }
 
-/// Where a folder really is, as the kernel says of the open one.
+/// Returns the path of a folder without links, from the kernel.
 pub(super) fn real(folder: &Path) -> Option<PathBuf> {
     use std::os::fd::AsRawFd;
 
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn web_roots() {
+    fn usual_web_roots_are_recognized() {
         for (place, public) in [
             ("/var/www/site/private", Some("/var/www")),
             ("/var/www", Some("/var/www")),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn mount_points_above_a_root() {
+    fn the_nearest_mount_point_is_found() {
         const FSTAB: &str = "# a comment /srv ext4\n\
             UUID=1 / ext4 defaults 0 1\n\
             UUID=2 none swap sw 0 0\n\
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_ids() {
+    fn ids_have_names_of_the_local_table() {
         assert_eq!(name_in("/etc/passwd", 0).as_deref(), Some("root"));
         assert_eq!(name_in("/nowhere", 0), None);
     }

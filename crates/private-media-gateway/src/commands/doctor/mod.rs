@@ -1,14 +1,15 @@
 //! `private-media doctor`: is this deployment really private?
 //!
-//! It looks at what can be seen on this machine, puts small files of its own below the root, and then asks for them from outside
-//! as a stranger and as a reader would. What it finds is printed line by line; what it made is gone at the end.
+//! Checks this machine, creates small test files below the root, and then requests them from outside: without signing in, and as
+//! users with and without permission. Findings are printed line by line. The test files are removed at the end.
 
 mod canary;
 mod client;
 mod journal;
+mod links;
 mod local;
 mod outside;
-mod readers;
+mod probe_accounts;
 mod report;
 mod target;
 
@@ -19,9 +20,10 @@ use std::task::Poll;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::canary::{Canaries, PREFIX, Words};
+use self::canary::{Canaries, Nonces, PREFIX};
 use self::client::Client;
 use self::outside::Probe;
+use self::probe_accounts::ProbeAccounts;
 use self::report::{Finding, Findings, Report};
 use self::target::Target;
 use crate::config::{self, Config, ConfigError, Scope};
@@ -29,12 +31,13 @@ use crate::send_mode::SendMode;
 use crate::startup::{load, start_log};
 use crate::{identity, log, open, runtime};
 
-/// A name, and what looks.
+/// The name of a check, and its function.
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
 
-/// Every check on this machine, in order.
-const LOCAL: [LocalCheck; 8] = [
+/// The checks on this machine, in order.
+const LOCAL: [LocalCheck; 9] = [
     ("root", local::root),
+    ("links", links::links),
     ("web-root", local::web_root),
     ("public-folders", local::public_folders),
     ("accounts", local::accounts),
@@ -65,7 +68,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     code
 }
 
-/// Runs all checks and prints the findings. The exit code says whether all is well.
+/// Runs all checks, prints the findings, and returns the exit code.
 fn check(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, ConfigError> {
     let target = url.map(|url| {
         Target::parse(url, &config.url)
@@ -76,18 +79,18 @@ fn check(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, Con
     for (name, check) in LOCAL {
         report.add(name, check(config));
     }
-    let was_stopped = runtime::block_on(look(config, target, &mut report))?;
+    let was_stopped = runtime::block_on(run_checks(config, target, &mut report))?;
     if was_stopped {
-        log::print(format_args!("private-media: stopped; what the doctor had made is removed"));
+        log::print(format_args!("private-media: interrupted; the test files are removed"));
         return Ok(ExitCode::from(130));
     }
     report.end();
-    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.has_no_problem() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Everything that takes time. Stopped by a signal, it says so.
-async fn look(config: &Config, target: Option<Target>, report: &mut Report) -> bool {
-    // From here on a signal is taken in turn: nothing that is being made is left behind.
+/// Runs the checks that use the network. Returns whether a signal interrupted them.
+async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report) -> bool {
+    // From here on, signals are handled here, so that the test files are always removed.
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let mut signals: Vec<_> = signals.into_iter().flatten().collect();
     let stopped = std::future::poll_fn(|context| {
@@ -98,7 +101,7 @@ async fn look(config: &Config, target: Option<Target>, report: &mut Report) -> b
     let gateway = gateway.and_then(|address| Client::new(Target::of_listener(*address)).ok());
     let is_outside = target.is_some();
     if !is_outside {
-        let note = "nothing was looked at from outside; give the public URL with --url";
+        let note = "nothing was checked from outside; give the public URL with --url";
         report.add("outside", vec![Finding::note(note)]);
     }
     let target = target.or_else(|| {
@@ -109,76 +112,77 @@ async fn look(config: &Config, target: Option<Target>, report: &mut Report) -> b
         Some(target) => prepare(config, target, gateway, report).await,
         None => Err(gateway),
     };
-    let looking = async {
+    let checking = async {
         match prepared {
-            Ok(mut probe) => outside::look(&mut probe, report).await,
+            Ok(mut probe) => outside::run_checks(&mut probe, report).await,
             Err(gateway) => report.add("gateway", outside::health_of(config, gateway.as_ref()).await),
         }
     };
     tokio::select! {
-        () = looking => false,
+        () = checking => false,
         () = stopped => true,
     }
 }
 
-/// Puts the canaries where the readers are; what keeps it from that is reported, and the gateway's client comes back.
+/// Creates the canaries where accounts may read. On failure, reports the problem and returns the gateway's client.
 async fn prepare<'a>(
     config: &'a Config,
     target: Target,
     gateway: Option<Client>,
     report: &mut Report,
 ) -> Result<Probe<'a>, Option<Client>> {
-    let not_looked_at = || Finding::note("nothing more was looked at, for want of what is said above");
+    let skipped = || Finding::note("remaining checks skipped: fix the problem above first");
     let opened = open::open(config).await.and_then(|opened| Ok((opened, identity::users(config)?)));
     let ((media, sessions), users) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            let fix = "mend that first: serve does not start with it, as this user at least";
+            let fix = "fix that first: serve would not start either, at least as this user";
             report.add("configuration", vec![Finding::problem(error.to_string(), fix)]);
-            report.add("outside", vec![not_looked_at()]);
+            report.add("outside", vec![skipped()]);
             return Err(gateway);
         }
     };
     let front = match Client::new(target) {
         Ok(front) => front,
         Err(error) => {
-            let fix = "install ca-certificates, or name a file of certificates with SSL_CERT_FILE";
+            let fix = "install ca-certificates, or name a file of certificates in SSL_CERT_FILE";
             report.add("front", vec![Finding::problem(error.to_string(), fix)]);
-            report.add("outside", vec![not_looked_at()]);
+            report.add("outside", vec![skipped()]);
             return Err(gateway);
         }
     };
-    let words = Words::new().ok_or_else(|| io::Error::other("the system gives no random numbers"));
-    let planted = match words {
-        Ok(words) => {
-            let name = format!("{PREFIX}{}", words.name);
-            let readers = readers::find(&config.grants, &media, &sessions, &users, &name).await;
-            Canaries::plant(config, &media, words, &readers).await.map(|canaries| (canaries, readers))
+    let nonces =
+        Nonces::new().ok_or_else(|| io::Error::other("the operating system provides no random numbers"));
+    let created = match nonces {
+        Ok(nonces) => {
+            let name = format!("{PREFIX}{}", nonces.name);
+            let accounts = ProbeAccounts::find(&config.grants, &media, &sessions, &users, &name).await;
+            Canaries::create(config, &media, nonces, &accounts).await.map(|canaries| (canaries, accounts))
         }
         Err(error) => Err(error),
     };
-    match planted {
-        Ok((canaries, readers)) => {
-            report.add("clock", vec![outside::clock_of_files(canaries.clock_apart)]);
+    match created {
+        Ok((canaries, accounts)) => {
+            report.add("clock", vec![outside::clock_of_files(canaries.clock_difference)]);
             Ok(Probe {
                 config,
                 front,
                 gateway,
                 canaries,
-                readers,
+                accounts,
                 kind: outside::Front::Other,
                 is_open: false,
             })
         }
         Err(error) => {
-            let message = format!("a file cannot be stored below {}: {error}", config.root.display());
+            let message = format!("cannot store a file below {}: {error}", config.root.display());
             let fix = match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room".to_owned(),
-                io::ErrorKind::ReadOnlyFilesystem => "mount its file system to be written to".to_owned(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space".to_owned(),
+                io::ErrorKind::ReadOnlyFilesystem => "mount its file system read-write".to_owned(),
                 _ => local::run_as(&config.root),
             };
             report.add("root", vec![Finding::problem(message, fix)]);
-            report.add("outside", vec![not_looked_at()]);
+            report.add("outside", vec![skipped()]);
             Err(gateway)
         }
     }

@@ -1,25 +1,27 @@
-//! What was found, line by line.
+//! The report of the doctor: findings, as text or JSON.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
-/// What a check says of a thing.
+/// The result of one check of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
     Problem,
-    /// It could not be looked at.
+    /// Something to decide about, which does not fail the doctor.
+    Warning,
+    /// Not checked.
     Note,
 }
 
-/// One thing that a check has looked at.
+/// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) status: Status,
-    /// The thing and the value seen.
+    /// The thing, and the value that was found.
     pub(super) message: String,
     pub(super) fix: Option<String>,
 }
@@ -35,18 +37,22 @@ impl Finding {
         Self { status: Status::Problem, message: message.into(), fix: Some(fix.into()) }
     }
 
-    /// What could not be looked at, and why.
+    pub(super) fn warning(message: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { status: Status::Warning, message: message.into(), fix: Some(fix.into()) }
+    }
+
+    /// Something that could not be checked, and why.
     pub(super) fn note(message: impl Into<String>) -> Self {
         Self { status: Status::Note, message: message.into(), fix: None }
     }
 }
 
-/// The problems, or that all is well if there is none.
-pub(super) fn unless_ok(problems: Findings, ok: impl Into<String>) -> Findings {
+/// Returns the problems or, if there are none, that everything is correct.
+pub(super) fn or_ok(problems: Findings, ok: impl Into<String>) -> Findings {
     if problems.is_empty() { vec![Finding::ok(ok)] } else { problems }
 }
 
-/// All findings; printed as they come, or as JSON when they are all there.
+/// All findings. Text is printed as they come, JSON at the end.
 #[derive(Debug)]
 pub(super) struct Report {
     json: bool,
@@ -77,15 +83,14 @@ impl Report {
         }
     }
 
-    /// Nothing more comes.
+    /// Prints the JSON, if that was asked for.
     pub(super) fn end(&self) {
         if self.json {
             print(&serde_json::to_string_pretty(&self.lines).unwrap_or_default());
         }
     }
 
-    /// Whether there is no problem.
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn has_no_problem(&self) -> bool {
         self.lines.iter().all(|line| line.status != Status::Problem)
     }
 }
@@ -96,6 +101,7 @@ impl Line {
         let word = match self.status {
             Status::Ok => "ok",
             Status::Problem => "problem",
+            Status::Warning => "warning",
             Status::Note => "note",
         };
         match &self.fix {
@@ -105,17 +111,17 @@ impl Line {
     }
 }
 
-/// Whoever reads stdout may have seen enough, which is no error.
+/// Prints a line. A closed stdout is not an error.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// What a server answers may hold anything, and stays one line on a terminal.
+/// Escapes control characters, which a response may contain.
 fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-/// A path as a shell takes it: what is to be done about something may be pasted.
+/// Quotes a path for a shell, so that a fix can be copied and pasted.
 pub(super) fn quoted(path: impl AsRef<Path>) -> String {
     let path = path.as_ref().display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:".contains(c);
@@ -131,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_shell_takes() {
+    fn paths_are_quoted_for_a_shell() {
         for (path, text) in [
             ("/srv/private", "/srv/private"),
             ("my files", "'my files'"),
@@ -145,27 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn findings_are_one_line_each() {
         let mut report = Report::new(true);
         report.add("root", vec![Finding::ok("a folder")]);
-        report.add("cache", vec![Finding::problem("it keeps\u{1b}[2J\nanswers", "proxy_cache off;")]);
-        report.add("outside", vec![Finding::note("not looked at")]);
+        report.add("cache", vec![Finding::problem("it stores\u{1b}[2J\nresponses", "proxy_cache off;")]);
+        report.add("outside", vec![Finding::note("not checked")]);
         let lines: Vec<_> = report.lines.iter().map(Line::to_text).collect();
         assert_eq!(
             lines,
             [
                 "ok       root: a folder",
-                "problem  cache: it keeps\\u{1b}[2J\\nanswers\nfix      proxy_cache off;",
-                "note     outside: not looked at",
+                "problem  cache: it stores\\u{1b}[2J\\nresponses\nfix      proxy_cache off;",
+                "note     outside: not checked",
             ]
         );
-        assert!(!report.is_well());
+        assert!(!report.has_no_problem());
         assert_eq!(
             serde_json::to_value(&report.lines[1]).unwrap(),
             serde_json::json!({
                 "check": "cache",
                 "status": "problem",
-                "message": "it keeps\\u{1b}[2J\\nanswers",
+                "message": "it stores\\u{1b}[2J\\nresponses",
                 "fix": "proxy_cache off;",
             })
         );

@@ -1,4 +1,4 @@
-//! Where users reach the deployment: the public URL.
+//! The address of a server: of the public URL, or of the gateway itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -11,29 +11,29 @@ pub(super) struct Target {
     /// Without the brackets of an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// As the `Host` field says it.
+    /// The value of the `Host` header.
     pub(super) authority: String,
 }
 
 impl Target {
-    /// The public URL as it was typed; `private_url` may stand at its end. An error says what to write.
+    /// Parses a public URL, whose path may be `private_url`. The error says what to write.
     pub(super) fn parse(text: &str, private_url: &str) -> Result<Self, String> {
-        const WRITE: &str = "write scheme and host, such as https://www.example.org";
-        let no_url = || format!("it is no public URL; {WRITE}");
+        const WRITE: &str = "write scheme and host, e.g. https://www.example.org";
+        let invalid = || format!("not a public URL; {WRITE}");
         if text.contains(['#', '?', '@']) {
-            return Err(format!("a query, a fragment or a user is nothing to look at; {WRITE}"));
+            return Err(format!("a query, a fragment or a user is not allowed; {WRITE}"));
         }
-        let uri: Uri = text.parse().map_err(|_| no_url())?;
+        let uri: Uri = text.parse().map_err(|_| invalid())?;
         let is_https = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err(no_url()),
+            _ => return Err(invalid()),
         };
-        let authority = uri.authority().ok_or_else(no_url)?;
+        let authority = uri.authority().ok_or_else(invalid)?;
         let path = uri.path();
         if !matches!(path, "" | "/") && format!("{}/", path.trim_end_matches('/')) != private_url {
             return Err(format!(
-                "its path {path} is not the private URL {private_url}; write it without a path, or set --private-url"
+                "path {path} is not the private URL {private_url}; omit the path, or set --private-url"
             ));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -41,14 +41,14 @@ impl Target {
             None | Some("") => Some(if is_https { 443 } else { 80 }),
             Some(port) => port.strip_prefix(':').and_then(|port| port.parse().ok()),
         };
-        let port = port.ok_or_else(no_url)?;
+        let port = port.ok_or_else(invalid)?;
         if host.is_empty() {
-            return Err(no_url());
+            return Err(invalid());
         }
         Ok(Self { is_https, host, port, authority: authority.as_str().to_owned() })
     }
 
-    /// Where this machine reaches what listens on an address.
+    /// Returns the address by which this machine reaches a listener.
     pub(super) fn of_listener(mut address: SocketAddr) -> Self {
         if address.ip().is_unspecified() {
             address.set_ip(match address.ip() {
@@ -60,7 +60,7 @@ impl Target {
         Self { is_https: false, host, port, authority: address.to_string() }
     }
 
-    /// The whole URL of a path.
+    /// Returns the full URL of a path.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.is_https { "https" } else { "http" }, self.authority)
     }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls() {
+    fn public_urls_are_parsed() {
         for (text, expected) in [
             ("http://example.org", Some(("example.org", 80, false))),
             ("https://example.org/", Some(("example.org", 443, true))),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners() {
+    fn unspecified_addresses_become_loopback() {
         for (address, url) in [
             ("127.0.0.1:8000", "http://127.0.0.1:8000/x"),
             ("0.0.0.0:8000", "http://127.0.0.1:8000/x"),

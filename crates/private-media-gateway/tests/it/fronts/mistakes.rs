@@ -33,7 +33,7 @@ static MISTAKES: [Mistake; 20] = [
     nginx(
         "internal is missing",
         |block, _| without(block, "        internal;\n"),
-        ("internal", "to anybody", "internal;"),
+        ("internal", "to everyone", "internal;"),
     ),
     nginx(
         "alias lacks its slash",
@@ -54,7 +54,7 @@ static MISTAKES: [Mistake; 20] = [
                 "        internal;\n",
             )
         },
-        ("internal", "to anybody", "slash at the end of both"),
+        ("internal", "to everyone", "slash at the end of both"),
     ),
     nginx(
         "the root is below the media folder",
@@ -73,7 +73,7 @@ static MISTAKES: [Mistake; 20] = [
                 "    server_name 127.0.0.1;\n    # Redirects",
             )
         },
-        ("exposed", "names another host", "move the root"),
+        ("exposed", "sends another Host", "move the root"),
     ),
     nginx(
         "autoindex is on",
@@ -97,7 +97,7 @@ static MISTAKES: [Mistake; 20] = [
                     changed(block, "        proxy_cache off;\n", cache)
                 )
             },
-            ("cache", "keeps copies", "proxy_cache off;"),
+            ("cache", "stores copies", "proxy_cache off;"),
         )
     },
     nginx(
@@ -124,7 +124,7 @@ static MISTAKES: [Mistake; 20] = [
                 server(block, &format!("location / {{ proxy_pass http://127.0.0.1:{port}; }}"))
             )
         },
-        ("claims", "x-accel-redirect", "proxy_ignore_headers X-Accel-Redirect;"),
+        ("spoofed-headers", "x-accel-redirect", "proxy_ignore_headers X-Accel-Redirect;"),
     ),
     nginx(
         "paths are rewritten (merge_slashes, and a path behind proxy_pass)",

@@ -1,4 +1,4 @@
-//! Tells whether a path still leads to the file that was opened by it.
+//! Identifies files and folders independently of their names.
 
 use std::fmt;
 use std::io;
@@ -7,10 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{Stat, fstat, major, minor, stat};
 
-/// A file or folder by device and inode, whatever its names are.
+/// The device and inode of a file or folder.
 ///
-/// An inode's number is used again when the last name and the last handle of its file are gone, so compare with a file that is
-/// still open.
+/// Inode numbers are reused after the last name and the last handle of a file are gone, so compare only with an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     device: rustix::fs::Dev,
@@ -18,17 +17,17 @@ pub(super) struct FileId {
 }
 
 impl FileId {
-    /// Returns what a path leads to; links are followed. It waits for the disk.
+    /// Identifies the file at a path, following links. Waits for the disk.
     pub(super) fn at(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::from_stat(&stat(path.as_ref())?))
     }
 
-    /// Returns what is open.
+    /// Identifies an open file.
     pub(super) fn of(file: impl AsFd) -> io::Result<Self> {
         Ok(Self::from_stat(&fstat(file)?))
     }
 
-    /// Whether both are on one device, which is to say in one file system.
+    /// Whether both are on one device, and thus on one file system.
     pub(super) fn is_on_device_of(&self, other: &Self) -> bool {
         self.device == other.device
     }

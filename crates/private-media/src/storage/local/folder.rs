@@ -8,7 +8,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::super::{Entry, StorageError};
-use super::WriteOptions;
+use super::builder::WriteOptions;
 use super::resolve::{READ_FOLDER, Resolver, io_error, is_link, link_refused, unreachable};
 use super::temporary::UPLOADS;
 use crate::request::MediaPath;

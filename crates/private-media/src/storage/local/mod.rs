@@ -1,5 +1,6 @@
-//! A folder of the local disk as a private root.
+//! Stores private files in a folder of the local disk.
 
+mod builder;
 mod cache;
 mod edit;
 mod file_id;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
+use builder::WriteOptions;
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
@@ -29,19 +31,19 @@ use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageEr
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
-/// A folder of the local disk as a private root.
+/// Private files in a folder of the local disk, the root.
 ///
-/// The folder is opened once, and again if [`LocalStorage::check_root`] finds another one at its path. Everything else is opened
-/// below that handle, and nothing outside is reached: no spelling, no link and no race of renames leads out. Symbolic links below
-/// the root are not followed, unless [`LocalStorage::follow_links`] says so. Only regular files are served. A hard link cannot be
-/// told from the file's first name, so nobody but the application should be able to write below the root.
+/// The root is opened once, and again if [`LocalStorage::check_root`] finds another folder at its path. All other names are opened
+/// below that handle. Nothing outside the root is reached, by any spelling, link or race of renames. Symbolic links below the root
+/// are refused unless [`LocalStorage::follow_links`] allows them. Only regular files are served. A hard link cannot be told from
+/// the file's first name, so only the application should be able to write below the root.
 ///
-/// A save needs the root's file system for its temporaries, and leaves a hidden folder `.private-media-uploads` where
-/// it cannot do without names. A file system that is mounted below the root is served; it can be stored to where it
-/// has unnamed temporary files (`O_TMPFILE`), but nothing in it can be replaced.
+/// **Saving** needs space for temporary files on the root's file system. Where the file system has no unnamed temporary files
+/// (`O_TMPFILE`), they are in the hidden folder `.private-media-uploads`. Files on a file system that is mounted below the root are
+/// served. They can be saved there if it has `O_TMPFILE`, but not replaced.
 ///
-/// A save that is dropped before its content has ended leaves nothing; dropped later, it leaves the whole file or nothing.
-/// One that fails after it has replaced a file, because the folder cannot be made durable, leaves the new file.
+/// A save that is dropped before the end of its content leaves nothing; dropped later, it leaves the whole file or nothing. If a save
+/// that replaces a file fails because the folder cannot be made durable, the new file stays.
 ///
 /// Its futures need a Tokio runtime, whose blocking pool waits for the disk.
 ///
@@ -65,59 +67,31 @@ pub struct LocalStorage {
     root: Arc<Root>,
     accept: Option<Accept>,
     follow_links: bool,
-    how: WriteOptions,
-    kept: Option<Arc<FileCache>>,
-}
-
-/// How files and folders are written.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an independent setting")]
-struct WriteOptions {
-    file_mode: u32,
-    dir_mode: u32,
-    exact_file_mode: bool,
-    exact_dir_mode: bool,
-    named_temporaries: bool,
-    durable: bool,
-    share_group: bool,
+    write: WriteOptions,
+    cache: Option<Arc<FileCache>>,
 }
 
 impl LocalStorage {
-    /// Opens a folder that exists, and sweeps what the uploads of a crashed process left in it. It waits for the disk.
+    /// Opens an existing folder, and removes temporary files that a crashed process left in it. Waits for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
         let root = Root::open(root.as_ref())?;
-        let how = WriteOptions {
-            file_mode: 0o640,
-            dir_mode: 0o750,
-            exact_file_mode: false,
-            exact_dir_mode: false,
-            named_temporaries: false,
-            durable: true,
-            share_group: false,
-        };
-        Ok(Self { root: Arc::new(root), accept: None, follow_links: false, how, kept: None })
+        Ok(Self {
+            root: Arc::new(root),
+            accept: None,
+            follow_links: false,
+            write: WriteOptions::default(),
+            cache: None,
+        })
     }
 
-    /// Adds a check of another folder at the root's path, before it is served in place of the one that was opened. An error keeps
-    /// it from being served, and is the reason that [`LocalStorage::check_root`] gives.
-    #[must_use]
-    pub fn accept_root(
-        mut self,
-        accept: impl Fn(&Path) -> Result<(), String> + Send + Sync + 'static,
-    ) -> Self {
-        self.accept = Some(Accept(Arc::new(accept)));
-        self
-    }
-
-    /// Compares the folder that is open with what the root's path leads to now. It waits for the disk.
+    /// Compares the open root with the folder that is at its path now. Waits for the disk.
     ///
-    /// While the path leads to no folder, or to one that cannot be read, every operation is an error. Another folder is opened as
-    /// the new root, and nothing of the old one is served any more. One exception: if the root's file system was unmounted, the path
-    /// leads to a folder of the file system below it, which is an error until it is mounted again. Requests that run finish with the
-    /// folder in which they began.
+    /// Another folder at the path becomes the root, and the old one is no longer served. Requests that run finish with the folder in
+    /// which they began. While the path leads to no folder, or to an unreadable one, every operation fails. After an unmount the path
+    /// leads to the mount point's own folder; that one is never served, and operations fail until the file system is mounted again.
     ///
-    /// What stores and deletes does this first. Reading does not: call this every few seconds, as the gateway does, where the root
-    /// may be replaced.
+    /// Saving and deleting check the root first. Reading does not: if the root may be replaced, call this every few seconds, as the
+    /// gateway does.
     ///
     /// ```
     /// # use private_media::LocalStorage;
@@ -135,132 +109,22 @@ impl LocalStorage {
     /// ```
     pub fn check_root(&self) -> Result<(), StorageError> {
         let (is_changed, result) = self.root.check(self.accept.as_ref());
-        if let Some(kept) = self.kept.as_ref().filter(|_| is_changed) {
-            kept.clear();
+        if let Some(cache) = self.cache.as_ref().filter(|_| is_changed) {
+            cache.clear();
         }
         result
     }
 
-    /// Sets whether symbolic links below the root are followed; they are not unless told.
-    ///
-    /// A link gives a file a second path, and permission is decided by path: with `shared/x -> ../users/alice/secret`, readers of
-    /// `shared/x` get alice's file. So a link below the root is [`StorageError::NotFound`] for every operation and not listed. With
-    /// `true`, links are followed if they are relative and stay below the root. The root's own path may have links either way.
-    ///
-    /// ```
-    /// # use private_media::{LocalStorage, MediaPath, Permit, Storage};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = tempfile::tempdir()?;
-    /// # let root = folder.path();
-    /// std::fs::write(root.join("photo.jpg"), "…")?;
-    /// std::os::unix::fs::symlink("photo.jpg", root.join("link.jpg"))?;
-    /// let link = Permit::trusted(MediaPath::new("link.jpg")?);
-    /// assert!(!LocalStorage::open_root(root)?.exists(&link).await?);
-    /// assert!(LocalStorage::open_root(root)?.follow_links(true).exists(&link).await?);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn follow_links(mut self, follow_links: bool) -> Self {
-        self.follow_links = follow_links;
-        self
-    }
-
-    /// Keeps the files that are opened, so that they need not be opened again each time: the bytes of small ones, the handles of
-    /// others. What others change is noticed when [`CacheOptions::fresh`] is over; what is saved and deleted here, at once. It is for a storage
-    /// whose files this process sends, or a front server if [`CacheOptions::max_content`] is `None`.
-    ///
-    /// Whether a reader may is asked each time all the same, as nothing is opened without a [`Permit`].
-    #[must_use]
-    pub fn keep(mut self, keep: CacheOptions) -> Self {
-        self.kept = Some(Arc::new(FileCache::new(keep)));
-        self
-    }
-
-    /// The permissions that a stored file gets, before the umask; `0o640` unless told.
-    #[must_use]
-    pub fn file_mode(mut self, mode: u32) -> Self {
-        self.how.file_mode = mode & 0o777;
-        self
-    }
-
-    /// The permissions that a folder gets that a save makes, before the umask; `0o750` unless told.
-    #[must_use]
-    pub fn dir_mode(mut self, mode: u32) -> Self {
-        self.how.dir_mode = mode & 0o777;
-        self
-    }
-
-    /// The permissions that a stored file gets, whatever the umask is.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
-    /// # use std::os::unix::fs::PermissionsExt;
-    /// # let folder = tempfile::tempdir()?;
-    /// # let root = folder.path();
-    /// let storage = LocalStorage::open_root(root)?.exact_file_mode(0o666).exact_dir_mode(0o777);
-    /// let permit = Permit::trusted(MediaPath::new("cars/photo.jpg")?);
-    /// storage.save(&permit, content("…"), &SaveOptions::default()).await?;
-    /// let mode = |name: &str| root.join(name).metadata().map(|it| it.permissions().mode() & 0o777);
-    /// assert_eq!((mode("cars")?, mode("cars/photo.jpg")?), (0o777, 0o666));
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn exact_file_mode(mut self, mode: u32) -> Self {
-        self.how.exact_file_mode = true;
-        self.file_mode(mode)
-    }
-
-    /// The permissions that a folder gets that a save makes, whatever the umask is.
-    #[must_use]
-    pub fn exact_dir_mode(mut self, mode: u32) -> Self {
-        self.how.exact_dir_mode = true;
-        self.dir_mode(mode)
-    }
-
-    /// Sets whether a save or delete waits until the disk has it; it does unless told otherwise.
-    ///
-    /// Without that, a save costs no fsync and still appears whole or not at all, also if the process is killed. After a power
-    /// cut or a kernel crash, files of the last seconds (on ext4, some 30 s) may be missing or empty, and deleted ones be back.
-    ///
-    /// ```
-    /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = tempfile::tempdir()?;
-    /// # let root = folder.path();
-    /// let thumbnails = LocalStorage::open_root(root)?.durable(false);
-    /// let permit = Permit::trusted(MediaPath::new("small.jpg")?);
-    /// thumbnails.save(&permit, content("…"), &SaveOptions::default()).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn durable(mut self, durable: bool) -> Self {
-        self.how.durable = durable;
-        self
-    }
-
-    /// Gives each stored file the root's group, where the process may do so.
-    #[must_use]
-    pub fn share_group(mut self) -> Self {
-        self.how.share_group = true;
-        self
-    }
-
-    /// [`Storage::save`] for a thread that may wait for the disk: without a runtime, and without changing threads.
+    /// Saves like [`Storage::save`], on the calling thread and without a runtime. Waits for the disk.
     pub fn save_blocking(
         &self,
         permit: &Permit<Write>,
         content: impl Iterator<Item = io::Result<Bytes>>,
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
-        let used = save::save_blocking(self.checked_resolver()?, self.how, permit.path(), content, *options)?;
-        self.changed(&used);
+        let used =
+            save::save_blocking(self.checked_resolver()?, self.write, permit.path(), content, *options)?;
+        self.uncache(&used);
         Ok(used)
     }
 
@@ -275,15 +139,15 @@ impl LocalStorage {
     /// one that is not a [`MediaPath`], such as another program may have left. Waits for the disk.
     pub fn trusted_remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
         let name = name.as_ref();
-        let removed = folder::remove(&self.checked_resolver()?, name, self.how.durable);
+        let removed = folder::remove(&self.checked_resolver()?, name, self.write.durable);
         if let Some(path) = name.to_str().and_then(|name| MediaPath::new(name).ok()) {
-            self.changed(&path);
+            self.uncache(&path);
         }
         removed
     }
 
-    /// Opens a file for the application itself to change in place, beneath the root as everything is. Nothing of it is atomic, and
-    /// readers see each change at once: [`Storage::save`] is the way to store. It waits for the disk.
+    /// Opens a file to be changed in place. Changes are not atomic, and readers see each at once; prefer [`Storage::save`]. Waits for
+    /// the disk.
     ///
     /// ```
     /// # use private_media::{LocalStorage, MediaPath, Permit, storage::OpenOptions};
@@ -302,25 +166,18 @@ impl LocalStorage {
     /// # }
     /// ```
     pub fn edit(&self, permit: &Permit<Write>, edit: OpenOptions) -> Result<File, StorageError> {
-        edit::edit(&self.checked_resolver()?, permit.path(), edit, self.how.file_mode)
+        edit::edit(&self.checked_resolver()?, permit.path(), edit, self.write.file_mode)
     }
 
-    /// Removes a folder that is empty; what is not there is [`StorageError::NotFound`]. It waits for the disk.
+    /// Removes an empty folder. Waits for the disk.
     pub fn remove_folder(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
-        folder::remove_folder(&self.checked_resolver()?, permit.path(), self.how.durable)
+        folder::remove_folder(&self.checked_resolver()?, permit.path(), self.write.durable)
     }
 
-    /// Writes to hidden names even where unnamed files are to be had, so that tests see both ways.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn named_temporaries(mut self) -> Self {
-        self.how.named_temporaries = true;
-        self
-    }
-
-    fn changed(&self, path: &MediaPath) {
-        if let Some(kept) = &self.kept {
-            kept.forget(path);
+    /// Drops a path that this storage has changed from the cache.
+    fn uncache(&self, path: &MediaPath) {
+        if let Some(cache) = &self.cache {
+            cache.remove(path);
         }
     }
 
@@ -342,30 +199,30 @@ impl LocalStorage {
         Ok(named::named(&self.root.current()?, &file, path))
     }
 
-    /// Opens a file and looks at it: at once if that takes no disk, else on the blocking pool.
-    async fn find<T: Send + 'static>(
+    /// Opens a file and inspects it: immediately if the disk is not needed, else on the blocking pool.
+    async fn open_with<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        look: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
+        inspect: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let resolver = self.resolver()?;
         if let Some(file) = resolver.open_cached(path) {
-            return file.and_then(|file| look(resolver.root(), file));
+            return file.and_then(|file| inspect(resolver.root(), file));
         }
         let path = path.clone();
-        blocking(move || resolver.open(&path).and_then(|file| look(resolver.root(), file))).await
+        blocking(move || resolver.open(&path).and_then(|file| inspect(resolver.root(), file))).await
     }
 }
 
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
-        match &self.kept {
-            Some(kept) => match kept.get(permit.path(), self.root.generation()) {
+        match &self.cache {
+            Some(cache) => match cache.get(permit.path(), self.root.generation()) {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
-                None => Box::pin(kept.open(self, permit.path())),
+                None => Box::pin(cache.open(self, permit.path())),
             },
             None => Box::pin(async {
-                let file = self.find(permit.path(), read::media_file).await?;
+                let file = self.open_with(permit.path(), read::media_file).await?;
                 self.named(file, permit.path())
             }),
         }
@@ -380,8 +237,8 @@ impl Storage for LocalStorage {
         Box::pin(async {
             let storage = self.clone();
             let resolver = move || storage.checked_resolver();
-            let used = save::save(resolver, self.how, permit.path(), content, *options).await?;
-            self.changed(&used);
+            let used = save::save(resolver, self.write, permit.path(), content, *options).await?;
+            self.uncache(&used);
             Ok(used)
         })
     }
@@ -389,15 +246,15 @@ impl Storage for LocalStorage {
     fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
         Box::pin(async {
             let (storage, gone) = (self.clone(), permit.path().clone());
-            let delete = move || folder::delete(&storage.checked_resolver()?, &gone, storage.how.durable);
+            let delete = move || folder::delete(&storage.checked_resolver()?, &gone, storage.write.durable);
             let deleted = blocking(delete).await;
-            self.changed(permit.path());
+            self.uncache(permit.path());
             deleted
         })
     }
 
     fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.find(permit.path(), |_, file| read::metadata(&file)))
+        Box::pin(self.open_with(permit.path(), |_, file| read::metadata(&file)))
     }
 
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
@@ -411,7 +268,7 @@ impl Storage for LocalStorage {
     }
 }
 
-/// Runs what waits for the disk where waiting is allowed.
+/// Runs work that waits for the disk on the blocking pool.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
@@ -444,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_none_is_one_clear_line() {
+    fn an_invalid_root_is_one_clear_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();

@@ -59,7 +59,12 @@ mod tests {
     #[tokio::test]
     async fn files_opened_without_links_are_named_by_their_path() {
         let hour = Duration::from_secs(3600);
-        let cache = CacheOptions { fresh: hour, bytes: 1 << 20, handles: 10, max_content: None };
+        let cache = CacheOptions {
+            revalidate_after: hour,
+            max_bytes: 1 << 20,
+            max_open_files: 10,
+            max_in_memory: None,
+        };
         for cache in [None, Some(cache)] {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().join(name);
@@ -67,7 +72,7 @@ mod tests {
                 std::fs::write(at(name), name).unwrap();
             }
             let storage = LocalStorage::open_root(folder.path()).unwrap();
-            let storage = cache.map_or(storage.clone(), |cache| storage.keep(cache));
+            let storage = cache.map_or(storage.clone(), |cache| storage.cache(cache));
             let name = async |path: &str| {
                 let file = storage.open(&permit(path)).await?;
                 assert!(file.bytes().as_bytes().is_none(), "the file is held open");

@@ -1,4 +1,4 @@
-//! Reading at a position, without waiting where the page cache has it.
+//! Reads open files at a position, from the page cache without waiting if possible.
 
 use std::fs::File;
 use std::io;
@@ -14,14 +14,14 @@ use super::super::{MediaFile, Metadata, ReadAt, StorageError};
 use super::resolve::io_error;
 use super::root::OpenRoot;
 
-/// The most that one read answers, in bytes, however much is asked for.
+/// The maximum length of one read, in bytes.
 const MAX_READ: usize = 1 << 20;
 
-/// What is known of an open file, all of it from its handle.
+/// Returns the metadata of an open file.
 pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
     use std::os::unix::fs::MetadataExt as _;
 
-    let doing = io_error("asking for the file's metadata");
+    let doing = io_error("reading the file's metadata");
     let metadata = file.metadata().map_err(&doing)?;
     let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok(Metadata {
@@ -33,7 +33,7 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
     })
 }
 
-/// An open file as delivery takes it.
+/// Returns an open file as a [`MediaFile`].
 pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
     Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(file) })))
 }
@@ -46,7 +46,7 @@ struct LocalFile {
 
 impl ReadAt for LocalFile {
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
-        let len = reachable(offset, len);
+        let len = clamp_len(offset, len);
         Box::pin(async move {
             if len == 0 {
                 return Ok(Bytes::new());
@@ -59,16 +59,16 @@ impl ReadAt for LocalFile {
     }
 
     fn local_name(&self) -> Option<PathBuf> {
-        // The kernel knows what each handle is called at this moment, wherever links led and whatever was renamed.
+        // The kernel knows the current name of each handle, after any links and renames.
         let name_of =
             |handle: BorrowedFd| std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd()));
         let (root, file) = (name_of(self.root.dir.as_fd()).ok()?, name_of(self.file.as_fd()).ok()?);
         let name = file.strip_prefix(root).ok()?;
-        // Of a file that was deleted it tells a name that might be another's, so only one that leads back counts.
+        // The name that it gives for a deleted file may belong to another file, so the name has to lead to the same file.
         let found = statat(&*self.root.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let opened = fstat(&self.file).ok()?;
         let is_same = (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino);
-        // The front server begins at the root's path, where there may be another folder by now.
+        // A front server starts at the root's path, where another folder may be by now.
         (is_same && self.root.is_at_its_path()).then(|| name.to_path_buf())
     }
 
@@ -78,7 +78,7 @@ impl ReadAt for LocalFile {
 }
 
 impl LocalFile {
-    /// What the page cache has of it, at least a byte; `None` means that the disk may have to be asked.
+    /// Reads at least one byte from the page cache; `None` if the disk may be needed.
     #[cfg(target_os = "linux")]
     fn read_cached(&self, offset: u64, len: usize) -> Option<Bytes> {
         use rustix::io::{ReadWriteFlags, preadv2};
@@ -87,7 +87,7 @@ impl LocalFile {
         let count =
             preadv2(&self.file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT);
         match count {
-            // Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached", so only a real read may say it.
+            // Linux 5.9 and 5.10 return 0 (end of file) for uncached pages, so only a blocking read may report the end.
             Ok(0) | Err(_) => None,
             Ok(count) => Some(filled(buffer, count)),
         }
@@ -105,15 +105,15 @@ impl LocalFile {
     }
 }
 
-/// How much may be asked for at this position: positions end at `i64::MAX`.
-fn reachable(offset: u64, len: usize) -> usize {
+/// Limits the length of a read at this position; positions end at `i64::MAX`.
+fn clamp_len(offset: u64, len: usize) -> usize {
     let room = i64::MAX.unsigned_abs().saturating_sub(offset);
     len.min(MAX_READ).min(usize::try_from(room).unwrap_or(usize::MAX))
 }
 
 fn filled(mut buffer: Vec<u8>, count: usize) -> Bytes {
     buffer.truncate(count);
-    // A short read must not hold on to the room of a long one.
+    // A short read must not hold the capacity of a long one.
     buffer.shrink_to_fit();
     Bytes::from(buffer)
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_and_lengths_at_their_limits() {
+    fn reads_at_the_limits_of_positions_and_lengths() {
         let end = i64::MAX.unsigned_abs();
         for (offset, len, reached) in [
             (0, 0, 0),
@@ -134,7 +134,7 @@ mod tests {
             (end + 1, 10, 0),
             (u64::MAX, usize::MAX, 0),
         ] {
-            assert_eq!(reachable(offset, len), reached, "{len} at {offset}");
+            assert_eq!(clamp_len(offset, len), reached, "{len} at {offset}");
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn cached_or_not_the_bytes_are_the_same() {
+    async fn cached_and_uncached_reads_return_the_same_bytes() {
         let content: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).take(3 << 20).collect();
         let mut file = tempfile::tempfile().unwrap();
         io::Write::write_all(&mut file, &content).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn past_the_end_and_shrunk_files_end() {
+    async fn reads_past_the_end_are_empty() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(10).unwrap();
         let file = local(file);
@@ -181,7 +181,7 @@ mod tests {
 
     /// Links, renames, a removed name, and a name that another file took meanwhile.
     #[test]
-    fn the_local_name_is_that_of_the_open_file() {
+    fn the_local_name_belongs_to_the_open_file() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("cars/7")).unwrap();
@@ -196,9 +196,9 @@ mod tests {
         assert_eq!(file.local_name(), named("cars/7/photo.jpg"));
         std::fs::rename(at("cars/7"), at("cars/8")).unwrap();
         assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
-        std::fs::write(at("cars/8/photo.jpg (deleted)"), "what another made").unwrap();
+        std::fs::write(at("cars/8/photo.jpg (deleted)"), "another upload").unwrap();
         std::fs::remove_file(at("cars/8/photo.jpg")).unwrap();
-        assert_eq!(file.local_name(), None, "not the name that the kernel gives the deleted");
+        assert_eq!(file.local_name(), None, "not the name that the kernel gives to a deleted file");
         std::fs::write(at("cars/8/photo.jpg"), "another photo").unwrap();
         assert_eq!(file.local_name(), None);
         assert_eq!(open("cars/8/photo.jpg (deleted)").local_name(), named("cars/8/photo.jpg (deleted)"));
@@ -206,13 +206,13 @@ mod tests {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let file = LocalFile { root: Arc::clone(&root), file: Arc::new(outside.reopen().unwrap()) };
         assert_eq!(file.local_name(), None);
-        // A root that is moved takes its files along, and a front server would look for them at its path.
+        // A front server would not find the files of a root that was moved.
         let file = open("cars/8/photo.jpg");
         let moved = folder.path().with_extension("moved");
         std::fs::rename(folder.path(), &moved).unwrap();
         assert_eq!(file.local_name(), None);
         std::fs::create_dir_all(at("cars/8")).unwrap();
-        std::fs::write(at("cars/8/photo.jpg"), "that of another root").unwrap();
+        std::fs::write(at("cars/8/photo.jpg"), "a file of another root").unwrap();
         assert_eq!(file.local_name(), None);
         std::fs::remove_dir_all(folder.path()).unwrap();
         std::fs::rename(&moved, folder.path()).unwrap();

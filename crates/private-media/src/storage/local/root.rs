@@ -1,4 +1,4 @@
-//! The root's handle. It is opened again when the root's path leads to another folder.
+//! The handle of the root. It is opened again when another folder is at the root's path.
 
 use std::fmt;
 use std::io;
@@ -20,23 +20,23 @@ use super::temporary;
 pub(super) struct Root {
     path: Arc<Path>,
     state: RwLock<State>,
-    /// Another number whenever the state is another, so that readers of a cache compare a number and take no lock.
+    /// Increases with each change of the state, so that a cache compares a number without a lock.
     generation: AtomicU64,
-    /// One check at a time.
+    /// Serializes checks.
     checking: Mutex<()>,
 }
 
 #[derive(Debug, Clone)]
 enum State {
     Open(Arc<OpenRoot>, Place),
-    /// The path does not lead to a folder that may be served. The handle is closed, so that its file system can be unmounted.
+    /// No folder at the path may be served. The handle is closed, so that its file system can be unmounted.
     Lost {
         last: Place,
         reason: Arc<str>,
     },
 }
 
-/// A folder that is or was the root. Requests that run keep theirs.
+/// A folder that is or was the root. Running requests hold the one in which they began.
 #[derive(Debug)]
 pub(super) struct OpenRoot {
     pub(super) dir: Arc<Dir>,
@@ -44,7 +44,7 @@ pub(super) struct OpenRoot {
     path: Arc<Path>,
 }
 
-/// Where a root was when it was opened.
+/// The location of a root when it was opened.
 #[derive(Debug, Clone)]
 struct Place {
     id: FileId,
@@ -52,7 +52,7 @@ struct Place {
     above: Arc<[FileId]>,
 }
 
-/// What another folder at the root's path has to pass before it is served.
+/// The check that a new folder at the root's path has to pass before it is served.
 #[derive(Clone)]
 pub(super) struct Accept(pub(super) Arc<AcceptFn>);
 
@@ -65,10 +65,10 @@ impl fmt::Debug for Accept {
 }
 
 impl Root {
-    /// Opens a folder that exists, and sweeps it.
+    /// Opens an existing folder, and removes abandoned temporary files in it.
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
         let path: Arc<Path> = path.into();
-        let opened = OpenRoot::open(&path).map_err(opening)?;
+        let opened = OpenRoot::open(&path).map_err(open_error)?;
         temporary::sweep(&opened.dir);
         Ok(Self {
             path,
@@ -78,11 +78,11 @@ impl Root {
         })
     }
 
-    /// The folder that is served now.
+    /// Returns the folder that is served now.
     pub(super) fn current(&self) -> Result<Arc<OpenRoot>, StorageError> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(opened, _) => Ok(Arc::clone(opened)),
-            State::Lost { reason, .. } => Err(opening(io::Error::other(reason.to_string()))),
+            State::Lost { reason, .. } => Err(open_error(io::Error::other(reason.to_string()))),
         }
     }
 
@@ -90,8 +90,8 @@ impl Root {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Compares what the path leads to with what is open, and opens it if it is another folder that may be served.
-    /// Returns whether the state is another now.
+    /// Compares the folder at the path with the open one, and opens it if it is another one that may be served.
+    /// Returns whether the state changed.
     pub(super) fn check(&self, accept: Option<&Accept>) -> (bool, Result<(), StorageError>) {
         let _one = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -99,7 +99,7 @@ impl Root {
             State::Open(_, place) => (place.clone(), false),
             State::Lost { last, .. } => (last.clone(), true),
         };
-        match self.look(&last, is_lost, accept) {
+        match self.reopen(&last, is_lost, accept) {
             Ok(None) => (false, Ok(())),
             Ok(Some(opened)) => {
                 if opened.id != last.id {
@@ -117,14 +117,14 @@ impl Root {
                 if !matches!(&state, State::Lost { reason, .. } if **reason == *error) {
                     self.set(State::Lost { last, reason: error.as_str().into() });
                 }
-                (!is_lost, Err(opening(io::Error::other(error))))
+                (!is_lost, Err(open_error(io::Error::other(error))))
             }
         }
     }
 
-    /// `None` if what is open is still there.
-    fn look(&self, last: &Place, is_lost: bool, accept: Option<&Accept>) -> io::Result<Option<OpenRoot>> {
-        // This takes no descriptor, so a process that has none left does not lose its root.
+    /// Opens the folder at the path; `None` if it is the open one.
+    fn reopen(&self, last: &Place, is_lost: bool, accept: Option<&Accept>) -> io::Result<Option<OpenRoot>> {
+        // This needs no file descriptor, so a process that has none left does not lose its root.
         if !is_lost && is_readable(&self.path) && FileId::at(&self.path).is_ok_and(|id| id == last.id) {
             return Ok(None);
         }
@@ -140,7 +140,7 @@ impl Root {
         }
         if let Some(Accept(accept)) = accept {
             accept(&self.path).map_err(io::Error::other)?;
-            // What was accepted is what the path led to meanwhile.
+            // The check looked at the path, which may lead to yet another folder by now.
             if FileId::at(&self.path)? != opened.id {
                 return Err(io::Error::other(format!("{} is being replaced", self.path.display())));
             }
@@ -159,7 +159,7 @@ impl State {
     fn open(opened: OpenRoot) -> Self {
         let mut above: Vec<FileId> = Vec::new();
         let mut path = "..".to_owned();
-        // At `/`, and where this user may not look, it goes no further up.
+        // This ends at `/`, where `..` is the same folder, and at a folder that this user cannot search.
         while let Ok(found) = rustix::fs::statat(&*opened.dir, &path, AtFlags::empty()) {
             let id = FileId::from_stat(&found);
             if above.last() == Some(&id) {
@@ -177,7 +177,7 @@ impl OpenRoot {
     fn open(path: &Arc<Path>) -> io::Result<Self> {
         let open = || {
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-            // The handle is good for lookups only, which a folder may allow that cannot be read.
+            // The handle is for lookups only, so it would open an unreadable folder too.
             rustix::fs::openat(&dir, ".", READ_FOLDER, Mode::empty())?;
             let id = FileId::of(&dir)?;
             Ok(Self { dir: Arc::new(dir), id, path: Arc::clone(path) })
@@ -192,12 +192,12 @@ impl OpenRoot {
         })
     }
 
-    /// Whether its path leads to it now. A front server opens files by that path.
+    /// Whether the path still leads to this folder. A front server opens files by that path.
     pub(super) fn is_at_its_path(&self) -> bool {
         FileId::at(&self.path).is_ok_and(|id| id == self.id)
     }
 
-    /// Whether it is what an unmounted file system leaves: a folder of the one that it was mounted on.
+    /// Whether this folder is on the file system that the last root's one was mounted on.
     fn is_below_unmounted(&self, last: &Place) -> bool {
         !self.id.is_on_device_of(&last.id) && last.above.iter().any(|above| self.id.is_on_device_of(above))
     }
@@ -208,12 +208,12 @@ impl OpenRoot {
     }
 }
 
-/// Whether files in it can be listed and reached.
+/// Whether this user can list and search a folder.
 fn is_readable(folder: &Path) -> bool {
     rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK).is_ok()
 }
 
-fn opening(source: io::Error) -> StorageError {
+fn open_error(source: io::Error) -> StorageError {
     resolve::io_error("opening the root")(source)
 }
 
@@ -227,7 +227,7 @@ mod tests {
 
     /// A root on device 3, mounted on a folder of device 2, which is mounted on device 1.
     #[test]
-    fn what_an_unmounted_file_system_leaves() {
+    fn the_mount_point_of_an_unmounted_file_system_is_recognized() {
         let above = [id(3, 9), id(2, 5), id(1, 2)];
         let last = Place { id: id(3, 10), above: above.into() };
         let folder = tempfile::tempdir().unwrap();
@@ -238,9 +238,9 @@ mod tests {
         }
     }
 
-    /// The generation changes exactly when what is served does.
+    /// The generation changes exactly when another folder is served.
     #[test]
-    fn generations() {
+    fn the_generation_follows_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (path, moved) = (folder.path().join("root"), folder.path().join("moved"));
         std::fs::create_dir(&path).unwrap();
@@ -255,7 +255,7 @@ mod tests {
         std::fs::rename(&moved, &path).unwrap();
         assert_eq!((check(), check()), ((true, true, 3), (true, true, 3)));
         let refuse = Accept(Arc::new(|_| Err("refused".into())));
-        assert!(root.check(Some(&refuse)).1.is_ok(), "the folder that is open is not asked for again");
+        assert!(root.check(Some(&refuse)).1.is_ok(), "the open folder is not checked again");
         std::fs::rename(&path, &moved).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(root.check(Some(&refuse)).1.is_err() && root.current().is_err());

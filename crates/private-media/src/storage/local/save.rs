@@ -1,4 +1,4 @@
-//! Storing: streamed to a temporary, made durable, and only then visible, whole, under a free name.
+//! Saves a file: streams it to a temporary file, makes that durable, and then gives it a free name.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -10,20 +10,21 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::super::{Content, SaveOptions, StorageError};
+use super::blocking;
+use super::builder::WriteOptions;
 use super::folder::{self, sync};
 use super::resolve::{Resolver, io_error};
 use super::temporary::Temporary;
-use super::{WriteOptions, blocking};
 use crate::request::{MediaPath, alternatives};
 
-/// Small pieces of content are gathered to this many bytes before a thread of the blocking pool writes them.
+/// How many bytes of content are collected before the blocking pool writes them.
 const PIECE: usize = 256 << 10;
-/// How many bytes are written between two looks at the free space.
+/// How many bytes are written between two checks of the free space.
 const FREE_CHECK: u64 = 4 << 20;
-/// How often a save makes its folder again when others, failing, take it back.
+/// How often a save makes its folder again after a failed save removed it.
 const TRIES: usize = 16;
 
-/// The whole of a save. Dropped before its last step, it leaves nothing; the last step happens whole or not at all.
+/// Saves a file. Dropped before its last step, it leaves nothing; the last step is atomic.
 pub(super) async fn save(
     resolver: impl FnOnce() -> Result<Resolver, StorageError> + Send + 'static,
     how: WriteOptions,
@@ -34,11 +35,11 @@ pub(super) async fn save(
     options.check_announced()?;
     let path = path.clone();
     let mut saving = Saving(Some(blocking(move || Upload::begin(resolver()?, how, path, options)).await?));
-    let result = match saving.take_all(content, &options).await {
+    let result = match saving.write_all(content, &options).await {
         Ok(()) => saving.on_pool(Upload::publish).await,
         Err(error) => Err(error),
     };
-    // Whoever is told of a failure finds nothing left of it.
+    // The temporary file and new folders are removed before the caller gets the error.
     let upload = saving.0.take();
     blocking(move || {
         drop(upload);
@@ -48,7 +49,7 @@ pub(super) async fn save(
     result
 }
 
-/// The same in a thread that may wait for the disk.
+/// Like [`save`], on the calling thread.
 pub(super) fn save_blocking(
     resolver: Resolver,
     how: WriteOptions,
@@ -72,7 +73,7 @@ pub(super) fn save_blocking(
 struct Saving(Option<Upload>);
 
 impl Saving {
-    async fn take_all(
+    async fn write_all(
         &mut self,
         mut content: Content<'_>,
         options: &SaveOptions,
@@ -118,7 +119,7 @@ impl Saving {
 }
 
 impl Drop for Saving {
-    /// Freeing what a large file took can be long, and a future is dropped on a thread that must not wait.
+    /// Removes the temporary file on the blocking pool, as freeing a large file takes time.
     fn drop(&mut self) {
         if let Some(upload) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -128,13 +129,14 @@ impl Drop for Saving {
     }
 }
 
-/// A file on its way in, on the blocking pool. Dropped before it is published, it takes everything back.
+/// A file that is being saved. Dropped before it is published, it removes the temporary file and the new folders.
 struct Upload {
     temporary: Temporary,
     folders: MadeFolders,
     how: WriteOptions,
     path: MediaPath,
     options: SaveOptions,
+    /// Bytes written since the last check of the free space.
     unchecked: u64,
 }
 
@@ -171,14 +173,14 @@ impl Upload {
         self.temporary.file().write_all(bytes).map_err(io_error("writing the content"))
     }
 
-    /// Refuses what would leave less than the options ask for, with this many bytes still to come.
-    fn check_free(&self, coming: u64) -> Result<(), StorageError> {
-        let needed = self.options.min_free.saturating_add(coming);
+    /// Fails if the free space, less the remaining bytes, is below the minimum.
+    fn check_free(&self, remaining: u64) -> Result<(), StorageError> {
+        let needed = self.options.min_free.saturating_add(remaining);
         if needed == 0 {
             return Ok(());
         }
         let device = rustix::fs::fstatvfs(self.temporary.file())
-            .map_err(|error| io_error("asking for the free space")(error.into()))?;
+            .map_err(|error| io_error("reading the free space")(error.into()))?;
         if device.f_bavail.saturating_mul(device.f_frsize) < needed {
             Err(StorageError::Full)
         } else {
@@ -186,7 +188,7 @@ impl Upload {
         }
     }
 
-    /// Durable first, then visible, then visible durably.
+    /// Makes the content durable, then visible, then its name durable.
     fn publish(&mut self) -> Result<MediaPath, StorageError> {
         if self.how.durable {
             self.temporary.file().sync_all().map_err(io_error("making the content durable"))?;
@@ -194,16 +196,16 @@ impl Upload {
         self.check_free(0)?;
         for _ in 0..TRIES {
             let folder = self.folders.make(&self.path, self.how)?;
-            let used = match self.appear(&folder) {
+            let used = match self.link(&folder) {
                 Ok(used) => used,
-                // A save that failed beside this one took back the folder that it had made.
+                // A failed save removed the folder, which it had made.
                 Err(Errno::NOENT) => continue,
                 Err(error) => return Err(io_error("giving the file its name")(error.into())),
             };
             if self.how.durable
                 && let Err(error) = sync(&folder)
             {
-                self.disappear(&folder, &used);
+                self.unlink(&folder, &used);
                 return Err(error);
             }
             self.folders.paths.clear();
@@ -212,7 +214,7 @@ impl Upload {
         Err(io_error("giving the file its name")(Errno::NOENT.into()))
     }
 
-    fn appear(&mut self, folder: &Dir) -> Result<MediaPath, Errno> {
+    fn link(&mut self, folder: &Dir) -> Result<MediaPath, Errno> {
         if self.options.replace {
             self.temporary.replace(folder, self.path.file_name())?;
             return Ok(self.path.clone());
@@ -226,9 +228,9 @@ impl Upload {
         Err(Errno::EXIST)
     }
 
-    /// Takes back a name that may not survive a power cut: a save that failed shows no file. What was replaced cannot
-    /// come back, so there the new file stays.
-    fn disappear(&self, folder: &Dir, path: &MediaPath) {
+    /// Removes a name that is not durable, so that a failed save shows no file. A file that was replaced cannot be restored, so
+    /// its replacement stays.
+    fn unlink(&self, folder: &Dir, path: &MediaPath) {
         let there = rustix::fs::statat(folder, path.file_name(), AtFlags::SYMLINK_NOFOLLOW);
         let ours = rustix::fs::fstat(self.temporary.file());
         if let (Ok(there), Ok(ours)) = (there, ours)
@@ -241,7 +243,7 @@ impl Upload {
     }
 }
 
-/// Gives the file the root's group. A process that may not do so stores with its own.
+/// Gives the file the root's group. Without the permission to do so, the file has the group of the process.
 fn share_group(root: &Dir, file: &File) {
     if let (Ok(root), Ok(own)) = (rustix::fs::fstat(root), rustix::fs::fstat(file))
         && root.st_gid != own.st_gid
@@ -250,7 +252,7 @@ fn share_group(root: &Dir, file: &File) {
     }
 }
 
-/// The folders that a save has made. Dropped before it succeeds, those that are still empty go again.
+/// The folders that a save has made. Unless it succeeds, those that are still empty are removed.
 struct MadeFolders {
     resolver: Resolver,
     paths: Vec<MediaPath>,
@@ -263,7 +265,7 @@ impl MadeFolders {
         for _ in 0..TRIES {
             result = folder::make(&self.resolver, folder.as_ref(), how, &mut self.paths);
             match &result {
-                // Here, too, a save that fails may take a folder back between two steps.
+                // A failed save may remove a folder between two steps here, too.
                 Err(StorageError::NotFound { source: Some(_), .. }) => {}
                 Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 _ => break,

@@ -1,4 +1,4 @@
-//! A file before it has its name: unnamed where the file system can, else hidden, locked and swept.
+//! Temporary files: unnamed if the file system supports it, else hidden, locked, and removed by the next start.
 
 use std::fs::File;
 use std::io;
@@ -13,10 +13,10 @@ use super::super::StorageError;
 use super::resolve::io_error;
 use crate::request::random_characters;
 
-/// Where temporaries are that need a name. It is hidden, so nothing of it is ever served.
+/// The folder of named temporary files. It is hidden, so it is never served.
 pub(super) const UPLOADS: &str = ".private-media-uploads";
 
-/// A file that is being written. Dropped before it has its name, it is gone.
+/// A file that is being written. Dropped before it gets its final name, it is removed.
 #[derive(Debug)]
 pub(super) struct Temporary {
     file: File,
@@ -25,16 +25,16 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    /// A new, empty file in the file system of its folder: unnamed where that is to be had, unless `named` forbids it.
+    /// Creates an empty file on the file system of a folder. It is unnamed if the file system supports that and `named` is false.
     pub(super) fn new(root: &Arc<Dir>, folder: &Dir, mode: u32, named: bool) -> Result<Self, StorageError> {
         let mode = Mode::from_raw_mode(mode);
         let root = Arc::clone(root);
-        if !named && let Some(file) = unnamed(folder, mode).map_err(making)? {
+        if !named && let Some(file) = unnamed(folder, mode).map_err(create_error)? {
             return Ok(Self { file, root, name: None });
         }
-        let uploads = open_uploads(&root).map_err(making)?;
+        let uploads = open_uploads(&root).map_err(create_error)?;
         loop {
-            let name = HiddenName::random(uploads.try_clone().map_err(io_error(MAKING))?);
+            let name = HiddenName::random(uploads.try_clone().map_err(io_error(CREATING))?);
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = match rustix::fs::openat(&name.folder, &name.name, flags, mode) {
                 Ok(file) => File::from(file),
@@ -44,32 +44,32 @@ impl Temporary {
                 }
                 Err(error) => {
                     name.forget();
-                    return Err(making(error));
+                    return Err(create_error(error));
                 }
             };
-            // A sweep may have come between the two calls: it holds the lock or has removed the name. Then another is tried.
+            // A sweep between the two calls holds the lock, or has removed the name. Then another name is tried.
             match lock(&file) {
-                Ok(()) if file.metadata().map_err(io_error(MAKING))?.nlink() > 0 => {
+                Ok(()) if file.metadata().map_err(io_error(CREATING))?.nlink() > 0 => {
                     return Ok(Self { file, root, name: Some(name) });
                 }
                 Ok(()) | Err(Errno::WOULDBLOCK) => {}
-                Err(error) => return Err(making(error)),
+                Err(error) => return Err(create_error(error)),
             }
         }
     }
 
-    /// The file, to write to and to ask.
+    /// Returns the open file.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives it this name in the folder, unless something has it already (EEXIST).
+    /// Gives the file a name in a folder; EEXIST if the name is taken.
     pub(super) fn link(&mut self, folder: &Dir, name: &str) -> Result<(), Errno> {
         let Some(hidden) = self.name.take() else {
             return link_unnamed(&self.file, folder, name);
         };
         match rustix::fs::linkat(&hidden.folder, &hidden.name, folder, name, AtFlags::empty()) {
-            // The hidden name goes as it is dropped; a crash before that leaves it to the sweep.
+            // Dropping the hidden name removes it; after a crash the sweep does.
             Ok(()) => Ok(()),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 let result = rename_to_free(&hidden, folder, name);
@@ -79,7 +79,7 @@ impl Temporary {
         }
     }
 
-    /// Gives it this name in the folder, in the place of what has it.
+    /// Gives the file a name in a folder, replacing another file.
     pub(super) fn replace(&mut self, folder: &Dir, name: &str) -> Result<(), Errno> {
         let hidden = match self.name.take() {
             Some(hidden) => hidden,
@@ -89,7 +89,7 @@ impl Temporary {
         self.keep_hidden_unless_moved(hidden, result)
     }
 
-    /// A name in the uploads, since only what has a name can be renamed.
+    /// Gives the unnamed file a hidden name, as a rename needs one.
     fn link_hidden(&self) -> Result<HiddenName, Errno> {
         lock(&self.file)?;
         let uploads = open_uploads(&self.root)?;
@@ -120,7 +120,7 @@ impl Temporary {
     }
 }
 
-/// A name in the uploads; dropped, the name is removed.
+/// A name in the folder of temporary files. Dropped, the name is removed.
 #[derive(Debug)]
 struct HiddenName {
     folder: Dir,
@@ -132,7 +132,7 @@ impl HiddenName {
         Self { folder, name: random_characters(21) }
     }
 
-    /// There is no such name (any more).
+    /// Drops the value without removing the name, which does not exist.
     fn forget(mut self) {
         self.name.clear();
     }
@@ -144,14 +144,14 @@ impl Drop for HiddenName {
             && let Err(error) = rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
             && error != Errno::NOENT
         {
-            tracing::warn!(name = self.name, %error, "a temporary file stays until the next start");
+            tracing::warn!(name = self.name, %error, "cannot remove a temporary file; the next start removes it");
         }
     }
 }
 
-/// Removes the temporaries of processes that are no more. What a living one holds is locked.
+/// Removes the temporary files of processes that have ended. Those of running processes are locked.
 ///
-/// A root that cannot be swept, such as one that is mounted for reading only, is served all the same.
+/// Errors are ignored, so that a read-only root can be served.
 pub(super) fn sweep(root: &Dir) {
     let Ok(uploads) = open_hidden(root) else { return };
     let Ok(entries) = uploads.entries() else { return };
@@ -164,10 +164,10 @@ pub(super) fn sweep(root: &Dir) {
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) || lock(&file).is_err() {
             continue;
         }
-        // Its lock is held until its name is gone, so whoever just made it notices.
+        // The lock is held until the name is removed, so a process that has just created the file notices.
         match rustix::fs::unlinkat(&uploads, &name, AtFlags::empty()) {
-            Ok(()) => tracing::info!(?name, "swept a temporary file that a crash left"),
-            Err(error) => tracing::warn!(?name, %error, "a temporary file that a crash left cannot be swept"),
+            Ok(()) => tracing::info!(?name, "removed an abandoned temporary file"),
+            Err(error) => tracing::warn!(?name, %error, "cannot remove an abandoned temporary file"),
         }
     }
 }
@@ -180,7 +180,7 @@ fn open_uploads(root: &Dir) -> Result<Dir, Errno> {
 }
 
 fn open_hidden(root: &Dir) -> Result<Dir, Errno> {
-    // One segment that may not be a link: it cannot lead out of the root.
+    // One component that is not a link cannot lead out of the root.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::openat(root, UPLOADS, flags, Mode::empty())?;
     Ok(Dir::from_std_file(File::from(folder)))
@@ -190,13 +190,13 @@ fn lock(file: &File) -> Result<(), Errno> {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// `None` where the file system, the kernel or the lack of `/proc` does not let an unnamed file get a name later.
+/// Creates an unnamed file; `None` if it could not get a name later, for lack of support by the file system, the kernel or `/proc`.
 #[cfg(target_os = "linux")]
 fn unnamed(folder: &Dir, mode: Mode) -> Result<Option<File>, Errno> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, ".", flags, mode) {
         Ok(file) => File::from(file),
-        // A folder that was just taken back by the save that made it says NOENT, or PERM on ext4; publishing makes it again.
+        // NOENT (PERM on ext4): a failed save has just removed the folder. Publishing makes it again.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::PERM) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -224,14 +224,14 @@ fn rename_to_free(hidden: &HiddenName, folder: &Dir, name: &str) -> Result<(), E
     rustix::fs::renameat_with(&hidden.folder, &hidden.name, folder, name, flags)
 }
 
-/// Elsewhere a file system without hard links is not stored to: a plain rename could replace.
+/// Fails on other systems, where a rename could replace a file.
 #[cfg(not(target_os = "linux"))]
 fn rename_to_free(_hidden: &HiddenName, _folder: &Dir, _name: &str) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
-const MAKING: &str = "making a temporary file";
+const CREATING: &str = "creating a temporary file";
 
-fn making(error: Errno) -> StorageError {
-    io_error(MAKING)(io::Error::from(error))
+fn create_error(error: Errno) -> StorageError {
+    io_error(CREATING)(io::Error::from(error))
 }

@@ -1,4 +1,4 @@
-//! May the front server's own user read the root?
+//! Checks whether the front server's user can read the root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::super::report::quoted;
 use super::front::absolute_root;
 use super::{Canary, Front, Probe};
 
-/// The user of a server's processes.
+/// The user and groups of a server process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ServerUser {
     program: String,
@@ -16,7 +16,7 @@ struct ServerUser {
     groups: Vec<u32>,
 }
 
-/// What keeps the front's user from a canary, and the fix; `None` if nothing does, or if its processes are not seen here.
+/// Returns what keeps the front server's user from reading a canary, and the fix; `None` if nothing does or no process is found.
 pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, String)> {
     let server = server_user(probe.kind)?;
     let root = absolute_root(probe.config);
@@ -29,7 +29,7 @@ pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, Str
     let group = group_name(*server.groups.first()?);
     let mode = metadata.mode() & 0o7777;
     let seen = format!(
-        "the user of {} (group {group}) cannot pass {}, whose group is {} and mode {mode:04o}",
+        "the user of {} (group {group}) cannot enter {}, which has group {} and mode {mode:04o}",
         server.program,
         closed.display(),
         group_name(metadata.gid())
@@ -46,7 +46,7 @@ pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, Str
 }
 
 impl ServerUser {
-    /// By the mode alone, with the bit of read (4) or of passing through (1).
+    /// Whether the mode grants this user a bit: read (4) or search (1).
     fn may(&self, path: &Path, bit: u32) -> bool {
         let Ok(metadata) = std::fs::metadata(path) else { return true };
         let shift = match (metadata.uid() == self.user, self.groups.contains(&metadata.gid())) {
@@ -58,7 +58,7 @@ impl ServerUser {
     }
 }
 
-/// As the kernel shows its processes: a worker's before that of the master, which is root.
+/// Finds the user of a front server in /proc; a worker's before that of the master, which is root.
 fn server_user(front: Front) -> Option<ServerUser> {
     let programs: &[&str] = match front {
         Front::Nginx => &["nginx", "openresty"],
@@ -75,13 +75,13 @@ fn server_user(front: Front) -> Option<ServerUser> {
     users.max_by_key(|user| user.user != 0)
 }
 
-/// What a process's status says.
+/// Parses /proc/PID/status.
 fn user_of(status: &str) -> Option<ServerUser> {
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|line| line.split_whitespace().collect::<Vec<_>>())
     };
-    // Real, effective, saved, file system.
+    // The fields are the real, effective, saved and file system id.
     let effective = |name: &str| field(name)?.get(1)?.parse::<u32>().ok();
     let more = field("Groups").unwrap_or_default();
     let groups = std::iter::once(effective("Gid")?).chain(more.iter().filter_map(|group| group.parse().ok()));
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_of_processes() {
+    fn the_status_of_a_process_is_parsed() {
         let status =
             "Name:\tnginx\nUmask:\t0022\nUid:\t33\t33\t33\t33\nGid:\t33\t34\t33\t33\nGroups:\t33 1005 \n";
         let user = ServerUser { program: "nginx".into(), user: 33, groups: vec![34, 33, 1005] };
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mode_allows() {
+    fn modes_decide_by_owner_group_and_others() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ mod tests {
             (0o071, true, true, false),
         ] {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            // An id of nobody, and never root's, which may all.
+            // An unused id; root would be allowed everything.
             let user = if is_owner { metadata.uid() } else { 4_000_000 };
             let groups = vec![if is_group { metadata.gid() } else { 4_000_000 }];
             let user = ServerUser { program: String::new(), user, groups };

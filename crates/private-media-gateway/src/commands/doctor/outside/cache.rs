@@ -1,89 +1,98 @@
-//! Does something between the reader and the gateway keep copies?
+//! Checks that no shared cache stores responses.
 
 use http::{HeaderMap, HeaderName};
 
-use super::super::client::{Answer, Unanswered};
-use super::super::report::{Finding, Findings, unless_ok};
+use super::super::client::{RequestError, Response};
+use super::super::report::{Finding, Findings, or_ok};
 use super::{Canary, Probe};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Readers and strangers in turn, at one URL: each gets their own answer.
-pub(super) async fn mixes_nobody_up(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Requests one URL with and without permission in turn; each client has to get its own response.
+pub(super) async fn responses_are_not_shared(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let canaries = &probe.canaries;
     let orders = [
-        (&canaries.stranger_first, [false, true, false, true, true]),
-        (&canaries.reader_first, [true, true, false, true, false]),
+        (&canaries.anonymous_first, [false, true, false, true, true]),
+        (&canaries.user_first, [true, true, false, true, false]),
     ];
     let mut problems = Vec::new();
     for (canary, order) in orders {
-        let answers = in_turn(probe, canary, &order).await?;
-        if let Some(problem) = judge(probe, canary, &answers) {
+        let responses = in_turn(probe, canary, &order).await?;
+        if let Some(problem) = judge(probe, canary, &responses) {
             problems.push(problem);
             break;
         }
     }
-    Ok(unless_ok(problems, "readers and strangers in turn get their own answers, and none is a copy"))
+    Ok(or_ok(problems, "clients with and without permission get their own responses, none from a cache"))
 }
 
-/// Who asked, in turn, and what they got.
+/// Sends requests in this order, with permission (`true`) or without, and returns the responses.
 async fn in_turn(
     probe: &Probe<'_>,
     canary: &Canary,
     order: &[bool],
-) -> Result<Vec<(bool, Answer)>, Unanswered> {
+) -> Result<Vec<(bool, Response)>, RequestError> {
     let url = probe.url(canary);
-    let mut answers = Vec::new();
-    for is_reader in order {
-        let answer = if *is_reader { probe.as_reader(&url).await? } else { probe.as_stranger(&url).await? };
-        answers.push((*is_reader, answer));
+    let mut responses = Vec::new();
+    for has_permission in order {
+        let response = if *has_permission {
+            probe.get_as_user(&url).await?
+        } else {
+            probe.get_anonymously(&url).await?
+        };
+        responses.push((*has_permission, response));
     }
-    Ok(answers)
+    Ok(responses)
 }
 
-fn judge(probe: &Probe<'_>, canary: &Canary, answers: &[(bool, Answer)]) -> Option<Finding> {
+fn judge(probe: &Probe<'_>, canary: &Canary, responses: &[(bool, Response)]) -> Option<Finding> {
     let fix = || probe.kind.no_cache(probe.config);
     let url = probe.url(canary);
-    if let Some((_, copy)) = answers.iter().find(|(_, answer)| copied(&answer.headers).is_some()) {
+    if let Some((_, copy)) = responses.iter().find(|(_, response)| copied(&response.headers).is_some()) {
         let how = copied(&copy.headers).unwrap_or_default();
-        return Some(Finding::problem(format!("{url} is answered out of a cache: {how}"), fix()));
+        return Some(Finding::problem(format!("{url} gets a response from a cache: {how}"), fix()));
     }
-    let got = |is_reader: bool| {
-        answers.iter().filter(move |(by, _)| *by == is_reader).map(|(_, answer)| probe.gives_away(answer))
+    let got = |has_permission: bool| {
+        responses
+            .iter()
+            .filter(move |(by, _)| *by == has_permission)
+            .map(|(_, response)| probe.contains_secret(response))
     };
     let leaks = got(false).any(|got| got);
-    let first_leaks =
-        answers.first().is_some_and(|(is_reader, answer)| !is_reader && probe.gives_away(answer));
-    // Whom nothing keeps out at all is the next check's matter.
+    let first_leaks = responses
+        .first()
+        .is_some_and(|(has_permission, response)| !has_permission && probe.contains_secret(response));
+    // If clients without permission always get the file, the next check reports it.
     if leaks && !first_leaks {
-        let message = format!("{url} gives a stranger the copy that was sent to a reader before");
+        let message =
+            format!("{url} gives a client that is not signed in the copy of a user with permission");
         return Some(Finding::problem(message, fix()));
     }
-    if let Some(id) = repeated(answers) {
+    if let Some(id) = repeated(responses) {
         let message =
-            format!("{url} gives two requests one answer (x-request-id {id}): something keeps copies");
+            format!("{url} gives two requests the same response (x-request-id {id}): a cache stores copies");
         return Some(Finding::problem(message, fix()));
     }
     (got(true).any(|got| got) && !got(true).all(|got| got)).then(|| {
         Finding::problem(
-            format!("{url} gives a reader the refusal that was sent to a stranger before"),
+            format!("{url} gives a user with permission the cached 404 of a client that is not signed in"),
             fix(),
         )
     })
 }
 
-/// The gateway gives each of its answers another id.
-fn repeated(answers: &[(bool, Answer)]) -> Option<String> {
+/// Returns an id that two responses have. The gateway gives each response another id.
+fn repeated(responses: &[(bool, Response)]) -> Option<String> {
     let mut seen = Vec::new();
-    answers.iter().find_map(|(_, answer)| {
-        let id = answer.text(&REQUEST_ID);
+    responses.iter().find_map(|(_, response)| {
+        let id = response.text(&REQUEST_ID);
         let is_repeated = !id.is_empty() && seen.contains(&id);
         seen.push(id.clone());
         is_repeated.then_some(id)
     })
 }
 
-/// How a field says that an answer is a copy.
+/// Returns the header that marks a response as cached.
 fn copied(headers: &HeaderMap) -> Option<String> {
     const WORDS: [&str; 5] = ["hit", "stale", "updating", "revalidated", "expired"];
     headers.iter().find_map(|(name, value)| {
@@ -104,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_by_their_fields() {
+    fn cached_responses_are_recognized() {
         for (name, value, is_copy) in [
             ("age", "12", true),
             ("x-cache", "HIT", true),

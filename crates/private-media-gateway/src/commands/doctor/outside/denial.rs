@@ -1,29 +1,29 @@
-//! Denied and missing are one answer, through the front too.
+//! Checks that denied and missing files get the same response through the front server.
 
 use http::header::{AGE, DATE};
 use http::{HeaderMap, HeaderValue};
 
 use super::super::canary::PREFIX;
-use super::super::client::{Answer, Unanswered};
+use super::super::client::{RequestError, Response};
 use super::super::report::{Finding, Findings};
 use super::cache::REQUEST_ID;
 use super::{Canary, Probe};
 
-/// A stranger gets what there would be if there were no file.
-pub(super) async fn strangers_learn_nothing(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
-    if probe.readers.everyone {
+/// Checks that a client that is not signed in cannot tell a denied file from a missing one.
+pub(super) async fn anonymous_clients_learn_nothing(probe: &Probe<'_>) -> Result<Findings, RequestError> {
+    if probe.accounts.everyone {
         return Ok(Vec::new());
     }
-    compare(probe, &probe.canaries.closed, None, "a stranger").await
+    compare(probe, &probe.canaries.closed, None, "a client that is not signed in").await
 }
 
-/// So does somebody who is signed in and may not read it.
-pub(super) async fn other_readers_learn_nothing(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
-    let (Some(denied), Some(canary)) = (&probe.readers.denied, &probe.canaries.denied) else {
+/// Checks the same for a signed-in user without permission.
+pub(super) async fn denied_users_learn_nothing(probe: &Probe<'_>) -> Result<Findings, RequestError> {
+    let (Some(denied), Some(canary)) = (&probe.accounts.denied, &probe.canaries.denied) else {
         return Ok(Vec::new());
     };
-    let reader = &denied.reader;
-    compare(probe, canary, Some(&reader.cookie), &format!("{}, who may not read it,", reader.name)).await
+    let account = &denied.account;
+    compare(probe, canary, Some(&account.cookie), &format!("{}, without permission,", account.name)).await
 }
 
 async fn compare(
@@ -31,20 +31,22 @@ async fn compare(
     canary: &Canary,
     cookie: Option<&HeaderValue>,
     who: &str,
-) -> Result<Findings, Unanswered> {
+) -> Result<Findings, RequestError> {
     let url = probe.url(canary);
     let denied = probe.front.get(&url, cookie).await?;
-    if probe.gives_away(&denied) {
+    if probe.contains_secret(&denied) {
         let fix = if refused_by_gateway(probe, &url, cookie).await {
             let pass = probe.kind.pass(probe.config);
-            format!("the front serves it without asking the gateway, which refuses; hand the URL on: {pass}")
+            format!(
+                "the front server sends it without asking the gateway, which denies access; pass the URL on: {pass}"
+            )
         } else {
-            "start the gateway anew with this configuration: the one that runs has other grants".into()
+            "restart the gateway with this configuration: the running one has other grants".into()
         };
         return Ok(vec![Finding::problem(format!("{url} gives {who} the file"), fix)]);
     }
-    // Two that are missing show what is another in every answer, and so is no sign of anything.
-    let word = &probe.canaries.words.name;
+    // Two missing files show which parts of a response change with each request.
+    let word = &probe.canaries.nonces.name;
     let reversed: String = word.chars().rev().collect();
     let rotated = format!("{}{}", word.get(1..).unwrap_or_default(), word.get(..1).unwrap_or_default());
     let first = probe.front.get(&url.replace(word.as_str(), &reversed), cookie).await?;
@@ -53,24 +55,26 @@ async fn compare(
         difference(&neutral(&denied, word), &neutral(&first, &reversed), &neutral(&second, &rotated));
     Ok(vec![match difference {
         Some(difference) => Finding::problem(
-            format!("{who} can tell a file that is there from one that is not: {difference}"),
+            format!("{who} can tell a denied file from a missing one: {difference}"),
             if probe.config.debug {
                 "debug = false".to_owned()
             } else {
-                format!("let the front change nothing in a 404 of the gateway below {}", probe.config.url)
+                format!(
+                    "let the front server pass 404 responses of the gateway unchanged below {}",
+                    probe.config.url
+                )
             },
         ),
         None if denied.status == 404 => {
-            Finding::ok(format!("{who} gets the same 404 for a file and for none"))
+            Finding::ok(format!("{who} gets the same 404 for a denied and a missing file"))
         }
         None => Finding::problem(
-            format!("{url} answers {who} {} and not 404", denied.status),
+            format!("{url} responds {} to {who}, not 404", denied.status),
             match denied.status.as_u16() {
-                403 => {
-                    "debug = false, and let the front itself deny nothing below the private URL".to_owned()
-                }
+                403 => "debug = false, and let the front server deny nothing itself below the private URL"
+                    .to_owned(),
                 _ => format!(
-                    "let the front pass on what the gateway answers: {}",
+                    "let the front server pass responses of the gateway: {}",
                     probe.kind.pass(probe.config)
                 ),
             },
@@ -80,18 +84,18 @@ async fn compare(
 
 async fn refused_by_gateway(probe: &Probe<'_>, url: &str, cookie: Option<&HeaderValue>) -> bool {
     match &probe.gateway {
-        Some(gateway) => gateway.get(url, cookie).await.is_ok_and(|answer| answer.status != 200),
+        Some(gateway) => gateway.get(url, cookie).await.is_ok_and(|response| response.status != 200),
         None => true,
     }
 }
 
-/// An answer without what names the file that was asked for.
-fn neutral(answer: &Answer, word: &str) -> Answer {
-    let mut answer = answer.clone();
-    let body = String::from_utf8_lossy(&answer.body).replace(&format!("{PREFIX}{word}"), "");
-    answer.body = body.into();
-    let headers = answer.headers.iter().filter(|(name, _)| ![DATE, AGE, REQUEST_ID].contains(name));
-    answer.headers = headers
+/// Removes the name of the requested file from a response.
+fn neutral(response: &Response, word: &str) -> Response {
+    let mut response = response.clone();
+    let body = String::from_utf8_lossy(&response.body).replace(&format!("{PREFIX}{word}"), "");
+    response.body = body.into();
+    let headers = response.headers.iter().filter(|(name, _)| ![DATE, AGE, REQUEST_ID].contains(name));
+    response.headers = headers
         .filter_map(|(name, value)| {
             let text = String::from_utf8_lossy(value.as_bytes()).replace(word, "");
             Some((name.clone(), HeaderValue::try_from(text).ok()?))
@@ -100,11 +104,11 @@ fn neutral(answer: &Answer, word: &str) -> Answer {
             headers.append(name, value);
             headers
         });
-    answer
+    response
 }
 
-/// What is another for a file that is there, and the same for two that are not.
-fn difference(denied: &Answer, first: &Answer, second: &Answer) -> Option<String> {
+/// Describes what differs for a denied file and is the same for two missing ones.
+fn difference(denied: &Response, first: &Response, second: &Response) -> Option<String> {
     if first.status == second.status && denied.status != first.status {
         return Some(format!(
             "status {} for one, {} for the other",
@@ -129,9 +133,9 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, etag: &'static str, body: &'static str) -> Answer {
+    fn response(status: u16, etag: &'static str, body: &'static str) -> Response {
         let headers = [(SERVER, HeaderValue::from_static("x")), (ETAG, HeaderValue::from_static(etag))];
-        Answer {
+        Response {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::from_iter(headers),
             body: body.into(),
@@ -139,15 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn differences() {
-        let missing = answer(404, "a", "not found");
+    fn only_differences_from_missing_files_count() {
+        let missing = response(404, "a", "not found");
         for (denied, second, differs) in [
-            (answer(404, "a", "not found"), &missing, None),
-            (answer(403, "a", "not found"), &missing, Some("status 403")),
-            (answer(404, "b", "not found"), &missing, Some("etag is \"b\"")),
-            (answer(404, "b", "not found"), &answer(404, "c", "not found"), None),
-            (answer(404, "a", "denied"), &missing, Some("a body of 6 bytes")),
-            (answer(404, "a", "denied"), &answer(404, "a", "id 12"), None),
+            (response(404, "a", "not found"), &missing, None),
+            (response(403, "a", "not found"), &missing, Some("status 403")),
+            (response(404, "b", "not found"), &missing, Some("etag is \"b\"")),
+            (response(404, "b", "not found"), &response(404, "c", "not found"), None),
+            (response(404, "a", "denied"), &missing, Some("a body of 6 bytes")),
+            (response(404, "a", "denied"), &response(404, "a", "id 12"), None),
         ] {
             let found = difference(&denied, &missing, second);
             assert_eq!(found.is_some(), differs.is_some(), "{found:?}");

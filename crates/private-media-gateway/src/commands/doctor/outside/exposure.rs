@@ -1,15 +1,15 @@
-//! Other ways to the same files: the internal location, public folders, listings.
+//! Checks for other URLs of the same files: the internal location, public folders, listings.
 
 use super::super::canary::Canary;
-use super::super::client::{Ask, Unanswered};
+use super::super::client::{RequestError, RequestOptions};
 use super::super::local::real;
-use super::super::report::{Finding, Findings, unless_ok};
+use super::super::report::{Finding, Findings, or_ok};
 use super::front::{absolute_root, hand_off};
 use super::{Front, Probe};
 use crate::config::Source;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// Where applications have their public files as a rule.
+/// Usual URLs of public files.
 const PUBLIC: [&str; 10] = [
     "/media/",
     "/static/",
@@ -22,11 +22,11 @@ const PUBLIC: [&str; 10] = [
     "/internal/",
     "/",
 ];
-/// The most folders that are looked for above the root.
-const DEEPEST: usize = 8;
+/// How many folders above the root are tried.
+const MAX_DEPTH: usize = 8;
 
-/// The location that nginx sends files from is closed to clients, by every spelling.
-pub(super) async fn internal_location(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks that clients cannot request nginx's internal location.
+pub(super) async fn internal_location(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let path = canary(probe).path.to_url();
     let root = encoded(&absolute_root(probe.config));
     let internal = match &probe.config.send_mode {
@@ -35,92 +35,89 @@ pub(super) async fn internal_location(probe: &Probe<'_>) -> Result<Findings, Una
         SendMode::Direct | SendMode::Apache(_) => return Ok(Vec::new()),
     };
     let url = format!("{internal}{path}");
-    if probe.gives_away(&probe.as_stranger(&url).await?) {
-        let message = format!("{url} gives the file to anybody: the location is open to clients");
+    if probe.contains_secret(&probe.get_anonymously(&url).await?) {
+        let message = format!("{url} sends the file to everyone: clients can request the location");
         return Ok(vec![Finding::problem(message, hand_off(probe.config, probe.kind))]);
     }
     for url in slips(&internal, &root, &path) {
-        if probe.gives_away(&probe.as_stranger(&url).await?) {
+        if probe.contains_secret(&probe.get_anonymously(&url).await?) {
             return Ok(vec![slipped(probe, &url, &internal)]);
         }
     }
-    Ok(vec![Finding::ok(format!("{internal} is closed to clients"))])
+    Ok(vec![Finding::ok(format!("clients cannot request {internal}"))])
 }
 
-/// No other URL leads to the files.
-pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks that no other URL leads to the files.
+pub(super) async fn other_urls(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let path = canary(probe).path.to_url();
     let root = encoded(&absolute_root(probe.config));
     let mut problems = Findings::new();
     for folder in folders(probe) {
         let url = format!("{folder}{path}");
-        if probe.gives_away(&probe.as_stranger(&url).await?) {
+        if probe.contains_secret(&probe.get_anonymously(&url).await?) {
             let closed = match probe.kind {
                 Front::Nginx => format!("location ^~ {folder} {{ return 404; }}"),
                 Front::Apache => format!("<Location \"{folder}\"> Require all denied </Location>"),
                 Front::Lighttpd => format!("$HTTP[\"url\"] =^ \"{folder}\" {{ url.access-deny = ( \"\" ) }}"),
                 Front::Caddy => format!("respond {folder}* 404"),
-                Front::Other => format!("let the front answer {folder} with 404"),
+                Front::Other => format!("let the front server respond to {folder} with 404"),
             };
             problems.push(Finding::problem(
                 format!(
-                    "{url} gives the file to anybody: the root lies below a folder that the front serves"
+                    "{url} sends the file to everyone: the root is below a folder that the front server serves"
                 ),
-                format!("move the root out of that folder, and until then: {closed}"),
+                format!("move the root out of that folder; until then: {closed}"),
             ));
             break;
         }
     }
-    if problems.is_empty() && !probe.readers.everyone {
+    if problems.is_empty() && !probe.accounts.everyone {
         problems.extend(at_another_host(probe, &path).await?);
     }
     // `location /static { alias /srv/site/static/; }` takes `/static../private/…` out of its folder.
     'slips: for public in PUBLIC.iter().filter(|public| **public != "/") {
         for url in slips(public, &root, &path) {
-            // This one is the private URL to whoever cleans it up.
-            let is_known = (probe.is_open || probe.readers.everyone) && url.contains("/../");
-            if !is_known && probe.gives_away(&probe.as_stranger(&url).await?) {
+            // A server that normalizes this path gets the private URL.
+            let is_known = (probe.is_open || probe.accounts.everyone) && url.contains("/../");
+            if !is_known && probe.contains_secret(&probe.get_anonymously(&url).await?) {
                 problems.push(slipped(probe, &url, public));
                 break 'slips;
             }
         }
     }
     let some = folders(probe).into_iter().take(3).collect::<Vec<_>>().join(", ");
-    Ok(unless_ok(problems, format!("no other URL leads to the files: not {some} …")))
+    Ok(or_ok(problems, format!("no other URL leads to the files ({some} …)")))
 }
 
-/// Whoever names another host gets another site of the same server, whose folder may lie above the root; there the private URL
-/// itself may be one of a folder.
-async fn at_another_host(probe: &Probe<'_>, path: &str) -> Result<Option<Finding>, Unanswered> {
+/// Checks another `Host`: another site of the same server may serve a folder above the root, at the private URL too.
+async fn at_another_host(probe: &Probe<'_>, path: &str) -> Result<Option<Finding>, RequestError> {
     const OTHER: &str = "private-media-doctor.invalid";
-    let ask = Ask { host: Some(OTHER), ..Ask::default() };
+    let options = RequestOptions { host: Some(OTHER), ..RequestOptions::default() };
     for folder in std::iter::once(probe.config.url.clone()).chain(folders(probe)) {
         let url = format!("{folder}{path}");
-        if probe.gives_away(&probe.front.send(&url, &ask).await?) {
+        if probe.contains_secret(&probe.front.send(&url, &options).await?) {
             return Ok(Some(Finding::problem(
                 format!(
-                    "{url} gives the file to anybody who names another host, such as {OTHER}: a default site, or another one, has a folder above the root"
+                    "{url} sends the file to everyone who sends another Host, such as {OTHER}: the default site, or another one, serves a folder above the root"
                 ),
-                "move the root out of that folder; no site of this server may have it below its own",
+                "move the root out of that folder; no site of this server may serve a folder above it",
             )));
         }
     }
     Ok(None)
 }
 
-/// The accounts and the configuration are at no URL.
-pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks that the accounts and the configuration cannot be downloaded.
+pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let known = match &probe.config.source {
         Source::Accounts => (
             "accounts file",
             Some(&*probe.config.accounts),
-            "remove its line secret and change the passwords",
+            "remove its line `secret`, and change the passwords",
         ),
-        Source::Django(django) => (
-            "file of Django's secret keys",
-            Some(&*django.secret_file),
-            "give the project another SECRET_KEY",
-        ),
+        Source::Django(django) => {
+            ("file of Django's secret keys", Some(&*django.secret_file), "give the project a new SECRET_KEY")
+        }
     };
     let configuration = ("configuration", probe.config.file(), "change the passwords in it");
     let mut problems = Findings::new();
@@ -129,22 +126,22 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, Unanswered>
         let (Ok(content), Ok(whole)) = (std::fs::read(path), std::path::absolute(path)) else { continue };
         for folder in suffixes(&encoded(&whole.display().to_string())) {
             let url = folder.trim_end_matches('/');
-            if !content.is_empty() && probe.as_stranger(url).await?.body == content {
+            if !content.is_empty() && probe.get_anonymously(url).await?.body == content {
                 problems.push(Finding::problem(
-                    format!("{url} gives the {what} to anybody"),
+                    format!("{url} sends the {what} to everyone"),
                     format!(
-                        "move it out of the folder that the front serves, such as to /etc/private-media/; {then}: they may be known"
+                        "move it out of the folder that the front server serves, for example to /etc/private-media/; {then}, as they may be known"
                     ),
                 ));
                 break;
             }
         }
     }
-    Ok(unless_ok(problems, format!("the {} and the configuration are at no URL", known.0)))
+    Ok(or_ok(problems, format!("the {} and the configuration cannot be downloaded", known.0)))
 }
 
-/// No folder says what is in it.
-pub(super) async fn listings(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks that no folder is listed.
+pub(super) async fn listings(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let canary = canary(probe);
     let mut prefixes = vec![probe.config.url.clone()];
     if let SendMode::Nginx(InternalUrl::Prefix(internal)) = &probe.config.send_mode {
@@ -154,29 +151,27 @@ pub(super) async fn listings(probe: &Probe<'_>) -> Result<Findings, Unanswered> 
     for prefix in prefixes {
         let inner = canary.path.parent().map(|folder| format!("{prefix}{}/", folder.to_url()));
         for url in std::iter::once(prefix.clone()).chain(inner) {
-            // Its own name was not asked for, so only a list can have it.
-            if probe.as_stranger(&url).await?.holds(&probe.canaries.words.name) {
+            // The request does not contain the name, so only a listing can.
+            if probe.get_anonymously(&url).await?.contains(&probe.canaries.nonces.name) {
                 return Ok(vec![Finding::problem(
-                    format!("{url} lists the files of the root to anybody"),
+                    format!("{url} lists the files of the root to everyone"),
                     match probe.kind {
-                        Front::Nginx => "autoindex off; there, and let the private URL be handed on",
+                        Front::Nginx => "autoindex off; there, and pass the private URL to the gateway",
                         Front::Apache => "Options -Indexes there",
                         Front::Lighttpd => "dir-listing.activate = \"disable\"",
                         Front::Caddy => "no browse in file_server there",
-                        Front::Other => "let the front list no folders",
+                        Front::Other => "turn off directory listings in the front server",
                     },
                 )]);
             }
         }
     }
-    Ok(vec![Finding::ok("no folder lists what is in it")])
+    Ok(vec![Finding::ok("no folder is listed")])
 }
 
 fn slipped(probe: &Probe<'_>, url: &str, location: &str) -> Finding {
     Finding::problem(
-        format!(
-            "{url} gives the file to anybody: a location without a slash at its end has an alias with one"
-        ),
+        format!("{url} sends the file to everyone: a location without a final slash has an alias with one"),
         match probe.kind {
             Front::Nginx => {
                 format!("location {location} {{ … }}, with the slash, and internal; if it holds the root")
@@ -186,18 +181,18 @@ fn slipped(probe: &Probe<'_>, url: &str, location: &str) -> Finding {
     )
 }
 
-/// A canary that strangers may not read, if there is such a place at all.
+/// Returns the canary that is requested without signing in only.
 fn canary<'a>(probe: &'a Probe<'_>) -> &'a Canary {
     &probe.canaries.closed
 }
 
-/// Where the files would be if a folder above the root were public, and where public files are as a rule.
+/// Returns the URLs that the files would have if a folder above the root were public, and usual URLs of public files.
 fn folders(probe: &Probe<'_>) -> Vec<String> {
     let mut folders = suffixes(&encoded(&absolute_root(probe.config)));
-    // Where it is without the links on the way is what another server may have.
+    // Another server may serve the path without links.
     let real = real(&probe.config.root).map(|real| suffixes(&encoded(&real.display().to_string())));
     folders.extend(real.into_iter().flatten().filter(|folder| !folders.contains(folder)).collect::<Vec<_>>());
-    // The folder above the root may be public at a URL that is not called after it.
+    // The folder above the root may be public at a URL with another name.
     let root = encoded(&absolute_root(probe.config));
     let name = root.rsplit('/').next().unwrap_or_default();
     folders.extend(PUBLIC.iter().map(|public| format!("{public}{name}/")));
@@ -206,9 +201,9 @@ fn folders(probe: &Probe<'_>) -> Vec<String> {
     folders
 }
 
-/// `/srv/site/private` is `/private/`, `/site/private/` and `/srv/site/private/` to whoever serves a folder above it.
+/// Returns the URLs of a root for each folder above it: `/private/`, `/site/private/` and `/srv/site/private/`.
 fn suffixes(root: &str) -> Vec<String> {
-    let starts = root.match_indices('/').map(|(at, _)| at).rev().take(DEEPEST);
+    let starts = root.match_indices('/').map(|(at, _)| at).rev().take(MAX_DEPTH);
     starts
         .filter_map(|at| root.get(at..))
         .map(|suffix| format!("{suffix}/"))
@@ -216,7 +211,7 @@ fn suffixes(root: &str) -> Vec<String> {
         .collect()
 }
 
-/// Out of a location that lacks its slash, one folder up, and down again to the root.
+/// Returns URLs that leave a location without a final slash, and lead to the root.
 fn slips(location: &str, root: &str, path: &str) -> Vec<String> {
     let open = location.trim_end_matches('/');
     let roots = suffixes(root).into_iter().take(3);
@@ -228,7 +223,7 @@ fn slips(location: &str, root: &str, path: &str) -> Vec<String> {
     slips
 }
 
-/// A path of this machine as it stands in a URL.
+/// Percent-encodes a path of this machine.
 fn encoded(path: &str) -> String {
     use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
     const ENCODED: &AsciiSet =
@@ -241,9 +236,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_to_look() {
+    fn urls_of_a_root() {
         assert_eq!(suffixes("/srv/site/private"), ["/private/", "/site/private/", "/srv/site/private/"]);
-        assert_eq!(suffixes("/a/b/c/d/e/f/g/h/i/j").len(), DEEPEST);
+        assert_eq!(suffixes("/a/b/c/d/e/f/g/h/i/j").len(), MAX_DEPTH);
         assert_eq!(
             slips("/static/", "/srv/private", "7/a.jpg"),
             [

@@ -1,23 +1,23 @@
-//! Which front server it is, and what has to stand in its configuration.
+//! The kind of front server, and the directives for its configuration.
 
 use http::HeaderMap;
 
 use crate::config::Config;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// What stands in front of the gateway.
+/// The server in front of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands::doctor) enum Front {
     Nginx,
     Apache,
     Lighttpd,
     Caddy,
-    /// Something else, or nothing.
+    /// Another server, or none.
     Other,
 }
 
 impl Front {
-    /// As its answers say, else as the configuration has it.
+    /// Recognizes the server by its `Server` header, else by the configuration.
     pub(super) fn of(headers: &HeaderMap, config: &Config) -> Self {
         let server = headers.get("server").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let server = server.to_ascii_lowercase();
@@ -36,13 +36,13 @@ impl Front {
         }
     }
 
-    /// How it is told to hand the private URL on.
+    /// Returns the directive that passes the private URL to the gateway.
     pub(super) fn pass(self, config: &Config) -> String {
         let url = &config.url;
         let listen = config.listen.first().map(ToString::to_string).unwrap_or_default();
         match self {
             Self::Nginx => {
-                format!("location ^~ {url} {{ proxy_pass http://{listen}; }} (nothing behind the port)")
+                format!("location ^~ {url} {{ proxy_pass http://{listen}; }} (no path after the port)")
             }
             Self::Apache => format!("ProxyPass \"{url}\" \"http://{listen}{url}\" nocanon"),
             Self::Lighttpd => {
@@ -52,11 +52,11 @@ impl Front {
                 )
             }
             Self::Caddy => format!("reverse_proxy {url}* {listen}"),
-            Self::Other => format!("let the front server hand {url} on to http://{listen}, path unchanged"),
+            Self::Other => format!("let the front server pass {url} to http://{listen}, path unchanged"),
         }
     }
 
-    /// How it is told to keep no copies.
+    /// Returns the directive that turns caching off.
     pub(super) fn no_cache(self, config: &Config) -> String {
         let url = &config.url;
         match self {
@@ -65,19 +65,17 @@ impl Front {
             ),
             Self::Apache => format!("CacheDisable \"{url}\""),
             Self::Lighttpd | Self::Caddy | Self::Other => {
-                format!(
-                    "let no cache, no CDN either, keep anything below {url}: Cache-Control: private says so"
-                )
+                format!("let no cache or CDN store responses below {url}, which have Cache-Control: private")
             }
         }
     }
 }
 
-/// What the front server needs in order to send files that are handed off.
+/// Returns the directive that a front server needs to send files of a hand-off.
 pub(super) fn hand_off(config: &Config, front: Front) -> String {
     let root = absolute_root(config);
     match (&config.send_mode, front) {
-        (_, Front::Caddy) => "delivery.mode = \"direct\": this front takes no hand-off".into(),
+        (_, Front::Caddy) => "delivery.mode = \"direct\": this front server supports no hand-off".into(),
         (SendMode::Nginx(InternalUrl::Prefix(internal)), _) => {
             format!(
                 "location ^~ {internal} {{ internal; alias \"{root}/\"; }} (with a slash at the end of both)"
@@ -91,7 +89,7 @@ pub(super) fn hand_off(config: &Config, front: Front) -> String {
     }
 }
 
-/// The root's whole path, without a slash at its end.
+/// Returns the root's full path without a final slash.
 pub(super) fn absolute_root(config: &Config) -> String {
     let root = config.absolute_root().unwrap_or_else(|_| config.root.clone());
     root.display().to_string().trim_end_matches('/').to_owned()
@@ -104,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_field_decides_and_then_the_configuration() {
+    fn the_server_header_decides_before_the_configuration() {
         let config = |arguments: &[&str]| {
             let command = clap::Command::new("x").args(crate::config::args(crate::config::Scope::All));
             Config::load(&command.get_matches_from([&["x"], arguments].concat())).unwrap()

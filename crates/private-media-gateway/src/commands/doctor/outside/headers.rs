@@ -1,4 +1,4 @@
-//! What the gateway says of a file reaches the browser.
+//! Checks that the headers of the gateway reach the client.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use private_media::delivery::file_headers;
 
 use super::super::canary::PREFIX;
-use super::super::client::{Answer, Unanswered};
-use super::super::report::{Finding, Findings, unless_ok};
+use super::super::client::{RequestError, Response};
+use super::super::report::{Finding, Findings, or_ok};
 use super::{Front, Probe};
 use crate::send_mode::SendMode;
 
-/// What every answer below the private URL carries.
+/// The headers of every response below the private URL.
 static ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     (VARY, HeaderValue::from_static("cookie, authorization")),
@@ -22,104 +22,102 @@ static ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// On a picture, and on a page that must not run.
-pub(super) async fn of_files(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks the headers of a picture, and of a page that must not run.
+pub(super) async fn of_files(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let mut problems = Findings::new();
-    let mut looked_at = 0;
+    let mut checked = 0;
     for canary in [&probe.canaries.photo, &probe.canaries.page] {
-        let answer = probe.as_reader(&probe.url(canary)).await?;
-        // Where the bytes are wrong, another check says why.
-        if answer.status != StatusCode::OK || !probe.gives_away(&answer) {
+        let response = probe.get_as_user(&probe.url(canary)).await?;
+        // Another check reports wrong bytes.
+        if response.status != StatusCode::OK || !probe.contains_secret(&response) {
             continue;
         }
-        looked_at += 1;
+        checked += 1;
         let mut expected = file_headers(&canary.path, false);
         expected.extend(ALWAYS.iter().cloned());
         let what = if canary.path == probe.canaries.page.path { "a page" } else { "a picture" };
-        for problem in judge(probe, &answer, &expected, what) {
+        for problem in judge(probe, &response, &expected, what) {
             if problems.iter().all(|other| other.fix != problem.fix) {
                 problems.push(problem);
             }
         }
     }
-    if looked_at == 0 {
-        return Ok(vec![Finding::note("no file arrived, so its headers were not looked at")]);
+    if checked == 0 {
+        return Ok(vec![Finding::note("no file arrived, so its headers were not checked")]);
     }
-    Ok(unless_ok(problems, "all that the gateway says of a file arrives: type, attachment, sandbox, caching"))
+    Ok(or_ok(problems, "all headers of a file arrive: type, attachment, sandbox, caching"))
 }
 
-/// On a refusal.
-pub(super) async fn of_refusals(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
-    let answer = probe.as_stranger(&format!("{}{PREFIX}missing", probe.config.url)).await?;
-    if answer.status != StatusCode::NOT_FOUND {
-        return Ok(vec![Finding::note(format!("a file that is missing is answered {}", answer.status))]);
+/// Checks the headers of a 404.
+pub(super) async fn of_refusals(probe: &Probe<'_>) -> Result<Findings, RequestError> {
+    let response = probe.get_anonymously(&format!("{}{PREFIX}missing", probe.config.url)).await?;
+    if response.status != StatusCode::NOT_FOUND {
+        return Ok(vec![Finding::note(format!("a missing file gets {}", response.status))]);
     }
     let expected: HeaderMap = ALWAYS.iter().cloned().collect();
-    let mut problems = judge(probe, &answer, &expected, "a 404");
-    if *answer.body != *b"not found\n" && !problems.is_empty() {
+    let mut problems = judge(probe, &response, &expected, "a 404");
+    if *response.body != *b"not found\n" && !problems.is_empty() {
         let names: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
         let intercept = match probe.kind {
             Front::Nginx => format!("proxy_intercept_errors off; in location {}", probe.config.url),
             Front::Apache => "ProxyErrorOverride Off".into(),
-            Front::Lighttpd | Front::Caddy | Front::Other => "let the gateway's own 404 pass".into(),
+            Front::Lighttpd | Front::Caddy | Front::Other => "pass the gateway's 404".into(),
         };
         let message =
-            format!("the front puts a page of its own in place of the gateway's 404: {}", names.join("; "));
+            format!("the front server replaces the gateway's 404 with its own page: {}", names.join("; "));
         problems = vec![Finding::problem(message, intercept)];
     }
-    Ok(unless_ok(problems, "a 404 arrives as the gateway says it: private, no-cache"))
+    Ok(or_ok(problems, "a 404 arrives unchanged: private, no-cache"))
 }
 
-/// Which file to send is between the gateway and the front.
-pub(super) fn hand_off_stays_inside(probe: &Probe<'_>) -> Findings {
+/// Checks that hand-off headers do not reach the client.
+pub(super) fn hand_off_is_hidden(probe: &Probe<'_>) -> Findings {
     let seen = probe.front.hand_offs();
     match seen.first() {
-        None => vec![Finding::ok("no answer says where files lie")],
+        None => vec![Finding::ok("no response contains the path of a file")],
         Some(first) => vec![Finding::problem(
-            format!("clients are told where files lie: {first}, and in {} answers in all", seen.len()),
+            format!("clients get the path of a file: {first}; {} such responses in total", seen.len()),
             match (&probe.config.send_mode, probe.kind) {
                 (_, Front::Nginx) => {
                     "proxy_hide_header X-Accel-Redirect; proxy_hide_header X-Sendfile; and delivery.mode = \"nginx\""
                 }
-                (SendMode::Apache(_), Front::Apache) => {
-                    "XSendFile On, in the place that hands on to the gateway"
-                }
+                (SendMode::Apache(_), Front::Apache) => "XSendFile On in the <Location> of the gateway",
                 (_, Front::Apache) => "delivery.mode = \"apache\" (or \"direct\")",
                 (_, Front::Lighttpd) => {
                     "\"x-sendfile\" => \"enable\" in proxy.server, and delivery.mode = \"apache\""
                 }
                 (_, Front::Caddy | Front::Other) => {
-                    "delivery.mode = \"direct\": this front does not act on a hand-off"
+                    "delivery.mode = \"direct\": this front server supports no hand-off"
                 }
             },
         )],
     }
 }
 
-/// One finding for each field that is not what it has to be.
-fn judge(probe: &Probe<'_>, answer: &Answer, expected: &HeaderMap, what: &str) -> Findings {
+/// Returns a finding for each wrong or missing header.
+fn judge(probe: &Probe<'_>, response: &Response, expected: &HeaderMap, what: &str) -> Findings {
     let mut problems = Findings::new();
     for (name, value) in expected {
         let value = value.to_str().unwrap_or_default();
-        let got: Vec<_> = answer.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        let got: Vec<_> = response.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
         let got: Vec<_> = got.into_iter().map(String::from_utf8_lossy).collect();
         if !arrived(name, value, &got.iter().map(AsRef::as_ref).collect::<Vec<_>>()) {
             let seen = if got.is_empty() { "is missing".into() } else { format!("is {:?}", got.join(", ")) };
-            let message = format!("{} of {what} {seen}, and has to be {value:?}", title(name));
+            let message = format!("{} of {what} {seen}, expected {value:?}", title(name));
             problems.push(Finding::problem(message, fix(probe, name, !got.is_empty())));
         }
     }
     for name in [SET_COOKIE, CONTENT_ENCODING] {
-        if answer.headers.contains_key(&name) {
-            let message = format!("{name} of {what} is {:?}, and must not be there", answer.text(&name));
-            let fix = format!("let the front add no {name} below {}", probe.config.url);
+        if response.headers.contains_key(&name) {
+            let message = format!("{name} of {what} is {:?}, expected none", response.text(&name));
+            let fix = format!("let the front server add no {name} below {}", probe.config.url);
             problems.push(Finding::problem(message, fix));
         }
     }
     problems
 }
 
-/// Whether a field says what it has to: a front may add to some, and contradict none.
+/// Whether a header has its value. A front server may add to some headers.
 fn arrived(name: &HeaderName, value: &str, got: &[&str]) -> bool {
     let words = |text: &str| -> Vec<String> {
         text.split(',').map(|word| word.trim().to_ascii_lowercase()).collect()
@@ -130,10 +128,10 @@ fn arrived(name: &HeaderName, value: &str, got: &[&str]) -> bool {
         return words(value).iter().all(|word| all.contains(word) || all.iter().any(|all| all == "*"));
     }
     if *name == CONTENT_SECURITY_POLICY {
-        // Every policy counts, so another one takes nothing away (CSP level 3, section 8.1).
+        // All policies apply, so an additional one weakens nothing (CSP level 3, section 8.1).
         return got.contains(&value);
     }
-    // RFC 9110 section 8.3.2: a front may say the encoding of a text.
+    // A front server may add a charset (RFC 9110 section 8.3.2).
     let is_same = |line: &&str| {
         if *name == CONTENT_TYPE {
             essence(line) == essence(value)
@@ -150,7 +148,7 @@ fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
     let variable = name.as_str().replace('-', "_");
     let is_nginx_hand_off =
         matches!(probe.config.send_mode, SendMode::Nginx(_)) && probe.kind == Front::Nginx;
-    // nginx itself keeps these of what hands off (ngx_http_upstream_process_headers).
+    // nginx passes these headers of a hand-off itself (ngx_http_upstream_process_headers).
     let is_kept = [CONTENT_TYPE, CONTENT_DISPOSITION, CACHE_CONTROL].contains(name);
     match probe.kind {
         Front::Nginx if is_other && *name == CACHE_CONTROL => {
@@ -176,11 +174,11 @@ fn fix(probe: &Probe<'_>, name: &HeaderName, is_other: bool) -> String {
         }
         Front::Lighttpd => format!("no setenv.set-response-header of {shown} for {url}"),
         Front::Caddy => format!("no header directive about {shown} for {url}*"),
-        Front::Other => format!("let {shown} pass as the gateway sends it, below {url}"),
+        Front::Other => format!("let {shown} pass unchanged below {url}"),
     }
 }
 
-/// A field's name as configurations write it.
+/// Returns the name of a header as configurations write it.
 fn title(name: &HeaderName) -> String {
     let words = name.as_str().split('-').map(|word| {
         let mut letters = word.chars();
@@ -196,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_as_arrived() {
+    fn headers_that_count_as_unchanged() {
         for (name, value, got, is_right) in [
             ("cache-control", "private, no-cache", &["private, no-cache"][..], true),
             ("cache-control", "private, no-cache", &["private,no-cache"], true),

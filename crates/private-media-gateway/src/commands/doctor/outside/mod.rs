@@ -1,45 +1,45 @@
-//! What a reader and a stranger see from outside.
+//! Checks from outside: what clients with and without permission get.
 
 mod access;
 mod cache;
-mod claims;
 mod denial;
 mod exposure;
 mod front;
 mod headers;
 mod protocol;
-mod reached;
+mod reachability;
 mod reading;
 mod spelling;
+mod spoofed_headers;
 
 use futures_core::future::BoxFuture;
 use http::HeaderValue;
 
 use super::canary::{Canaries, Canary};
-use super::client::{Answer, Client, Unanswered};
-use super::readers::Readers;
+use super::client::{Client, RequestError, Response};
+use super::probe_accounts::ProbeAccounts;
 use super::report::{Finding, Findings, Report, Status};
 use crate::config::Config;
 pub(super) use front::Front;
-pub(super) use reached::{clock_of_files, health_of};
+pub(super) use reachability::{clock_of_files, health_of};
 
-/// All that a check needs.
+/// The input of the checks.
 pub(super) struct Probe<'a> {
     pub(super) config: &'a Config,
-    /// The deployment as its users reach it.
+    /// The client of the public URL.
     pub(super) front: Client,
-    /// The gateway itself, if this machine can ask it.
+    /// The client of the gateway itself, if this machine can reach it.
     pub(super) gateway: Option<Client>,
     pub(super) canaries: Canaries,
-    pub(super) readers: Readers,
+    pub(super) accounts: ProbeAccounts,
     pub(super) kind: Front,
-    /// Strangers get what the gateway would refuse them: the front serves it by itself.
+    /// Whether the front server serves files to everyone without asking the gateway.
     pub(super) is_open: bool,
 }
 
-type Checked<'a> = BoxFuture<'a, Result<Findings, Unanswered>>;
+type Checked<'a> = BoxFuture<'a, Result<Findings, RequestError>>;
 
-/// A check, and whom it needs.
+/// A check and its precondition.
 struct Check {
     name: &'static str,
     needs: Needs,
@@ -48,34 +48,34 @@ struct Check {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Needs {
-    /// Any answer of the front.
+    /// Any response of the front server.
     Front,
-    /// That the front hands requests on to the gateway.
+    /// The front server passes requests to the gateway.
     Gateway,
-    /// And somebody who may read a canary, by the gateway's leave.
-    Reader,
-    /// And that strangers may not.
+    /// Also, an account may read a canary through the gateway.
+    Account,
+    /// Also, clients that are not signed in may not.
     Closed,
 }
 
-/// Every check from outside, in order. Those that a cache could spoil come first, each with canaries of its own.
+/// The checks from outside, in order. Those that a cache could affect come first, with canaries of their own.
 const CHECKS: [Check; 15] = [
-    check("cache", Needs::Closed, |probe| Box::pin(cache::mixes_nobody_up(probe))),
-    check("denied", Needs::Gateway, |probe| Box::pin(denial::strangers_learn_nothing(probe))),
-    check("denied-reader", Needs::Gateway, |probe| Box::pin(denial::other_readers_learn_nothing(probe))),
-    check("read", Needs::Reader, |probe| Box::pin(reading::whole_and_right(probe))),
-    check("encoding", Needs::Reader, |probe| Box::pin(reading::names_with_percent(probe))),
-    check("headers", Needs::Reader, |probe| Box::pin(headers::of_files(probe))),
+    check("cache", Needs::Closed, |probe| Box::pin(cache::responses_are_not_shared(probe))),
+    check("denied", Needs::Gateway, |probe| Box::pin(denial::anonymous_clients_learn_nothing(probe))),
+    check("denied-user", Needs::Gateway, |probe| Box::pin(denial::denied_users_learn_nothing(probe))),
+    check("read", Needs::Account, |probe| Box::pin(reading::files_arrive_unchanged(probe))),
+    check("encoding", Needs::Account, |probe| Box::pin(reading::names_with_percent(probe))),
+    check("headers", Needs::Account, |probe| Box::pin(headers::of_files(probe))),
     check("headers-404", Needs::Gateway, |probe| Box::pin(headers::of_refusals(probe))),
-    check("protocol", Needs::Reader, |probe| Box::pin(protocol::ranges_and_conditions(probe))),
-    check("spelling", Needs::Reader, |probe| Box::pin(spelling::paths_arrive_as_sent(probe))),
+    check("protocol", Needs::Account, |probe| Box::pin(protocol::ranges_and_conditions(probe))),
+    check("spelling", Needs::Account, |probe| Box::pin(spelling::paths_arrive_as_sent(probe))),
     check("internal", Needs::Front, |probe| Box::pin(exposure::internal_location(probe))),
     check("exposed", Needs::Front, |probe| Box::pin(exposure::other_urls(probe))),
     check("own-files", Needs::Front, |probe| Box::pin(exposure::own_files(probe))),
     check("listing", Needs::Front, |probe| Box::pin(exposure::listings(probe))),
-    check("claims", Needs::Front, |probe| Box::pin(claims::count_for_nothing(probe))),
+    check("spoofed-headers", Needs::Front, |probe| Box::pin(spoofed_headers::are_ignored(probe))),
     check("hand-off", Needs::Front, |probe| {
-        Box::pin(std::future::ready(Ok(headers::hand_off_stays_inside(probe))))
+        Box::pin(std::future::ready(Ok(headers::hand_off_is_hidden(probe))))
     }),
 ];
 
@@ -83,30 +83,30 @@ const fn check(name: &'static str, needs: Needs, run: for<'a> fn(&'a Probe<'a>) 
     Check { name, needs, run }
 }
 
-/// Looks at the gateway, at the front, and then at all else that can be looked at.
-pub(super) async fn look(probe: &mut Probe<'_>, report: &mut Report) {
-    let gateway = reached::gateway(probe).await;
-    let is_all_there_is = probe.gateway.as_ref().is_some_and(|gateway| gateway.target == probe.front.target);
-    let is_missed = is_all_there_is && gateway.iter().any(|finding| finding.status == Status::Problem);
+/// Checks the gateway and the front server, and then runs every check whose precondition is met.
+pub(super) async fn run_checks(probe: &mut Probe<'_>, report: &mut Report) {
+    let gateway = reachability::gateway(probe).await;
+    let is_same_server = probe.gateway.as_ref().is_some_and(|gateway| gateway.target == probe.front.target);
+    let is_unusable = is_same_server && gateway.iter().any(|finding| finding.status == Status::Problem);
     report.add("gateway", gateway);
-    if is_missed {
+    if is_unusable {
         return;
     }
-    let front = reached::front(probe).await;
-    if let Some(answer) = &front.answer {
-        probe.kind = Front::of(&answer.headers, probe.config);
+    let front = reachability::front(probe).await;
+    if let Some(response) = &front.response {
+        probe.kind = Front::of(&response.headers, probe.config);
     }
     report.add("front", front.findings);
-    let Some(answer) = front.answer.filter(|_| front.is_there) else {
+    let Some(response) = front.response.filter(|_| front.is_reachable) else {
         report.add(
             "outside",
-            vec![Finding::note("nothing more was looked at from outside: the front comes first")],
+            vec![Finding::note("remaining checks from outside skipped: fix the front server first")],
         );
         return;
     };
-    report.add("front-clock", reached::clock(&answer));
-    probe.is_open = !probe.readers.everyone && front.is_gateway && probe.is_open_to_strangers().await;
-    for note in probe.left_out(front.is_gateway) {
+    report.add("front-clock", reachability::clock(&response));
+    probe.is_open = !probe.accounts.everyone && front.is_gateway && probe.is_open_to_everyone().await;
+    for note in probe.skipped(front.is_gateway) {
         report.add("outside", vec![Finding::note(note)]);
     }
     for check in &CHECKS {
@@ -114,7 +114,10 @@ pub(super) async fn look(probe: &mut Probe<'_>, report: &mut Report) {
             continue;
         }
         let findings = (check.run)(probe).await.unwrap_or_else(|error| {
-            vec![Finding::problem(error.to_string(), "see why it does not answer, and run this again")]
+            vec![Finding::problem(
+                error.to_string(),
+                "find out why it does not respond, and run the doctor again",
+            )]
         });
         report.add(check.name, findings);
     }
@@ -125,70 +128,70 @@ impl Probe<'_> {
         match needs {
             Needs::Front => true,
             Needs::Gateway => is_gateway,
-            Needs::Reader => is_gateway && self.cookie().is_some() && !self.is_open,
-            Needs::Closed => self.can(Needs::Reader, is_gateway) && !self.readers.everyone,
+            Needs::Account => is_gateway && self.cookie().is_some() && !self.is_open,
+            Needs::Closed => self.can(Needs::Account, is_gateway) && !self.accounts.everyone,
         }
     }
 
-    /// What cannot be looked at, and why.
-    fn left_out(&self, is_gateway: bool) -> Vec<String> {
+    /// Returns what cannot be checked, and why.
+    fn skipped(&self, is_gateway: bool) -> Vec<String> {
         let mut notes = Vec::new();
         if !is_gateway {
             notes.push(
-                "what the gateway answers was not looked at through the front, which does not hand on to it"
+                "responses of the gateway were not checked, because the front server does not pass requests to it"
                     .into(),
             );
             return notes;
         }
         if self.is_open {
             notes.push(
-                "what else the gateway says of files was not looked at: they do not come from it".into(),
+                "other properties of files were not checked, because the front server does not get them from the gateway".into(),
             );
         }
-        match &self.readers.reader {
+        match &self.accounts.permitted {
             None => notes.push(
-                "no account was found that may read a file of the doctor's own name: only what strangers see was looked at"
+                "no account may read a test file, so only requests without a sign-in were checked"
                     .into(),
             ),
-            Some(reader) if self.readers.everyone => notes.push(format!(
-                "everyone may read wherever {} may: whether strangers are kept out was not looked at",
-                reader.name
+            Some(account) if self.accounts.everyone => notes.push(format!(
+                "everyone may read where {} may, so denials of clients that are not signed in were not checked",
+                account.name
             )),
-            Some(_) if self.readers.denied.is_none() => {
-                notes.push("no account is denied anything: only a stranger's denial was looked at".into());
+            Some(_) if self.accounts.denied.is_none() => {
+                notes.push("no account is denied anything, so only denials of clients that are not signed in were checked".into());
             }
             Some(_) => {}
         }
         notes
     }
 
-    /// The session of who may read.
+    /// Returns the session of the permitted account.
     fn cookie(&self) -> Option<&HeaderValue> {
-        self.readers.reader.as_ref().map(|reader| &reader.cookie)
+        self.accounts.permitted.as_ref().map(|account| &account.cookie)
     }
 
-    /// The path of a canary in the private URL.
+    /// Returns the path of a canary below the private URL.
     fn url(&self, canary: &Canary) -> String {
         format!("{}{}", self.config.url, canary.path.to_url())
     }
 
-    /// Asks the front as the reader.
-    async fn as_reader(&self, path: &str) -> Result<Answer, Unanswered> {
+    /// Sends a request to the front server as the permitted account.
+    async fn get_as_user(&self, path: &str) -> Result<Response, RequestError> {
         self.front.get(path, self.cookie()).await
     }
 
-    /// Asks the front as a stranger.
-    async fn as_stranger(&self, path: &str) -> Result<Answer, Unanswered> {
+    /// Sends a request to the front server without signing in.
+    async fn get_anonymously(&self, path: &str) -> Result<Response, RequestError> {
         self.front.get(path, None).await
     }
 
-    async fn is_open_to_strangers(&self) -> bool {
-        let answer = self.as_stranger(&self.url(&self.canaries.closed)).await;
-        answer.is_ok_and(|answer| self.gives_away(&answer))
+    async fn is_open_to_everyone(&self) -> bool {
+        let response = self.get_anonymously(&self.url(&self.canaries.closed)).await;
+        response.is_ok_and(|response| self.contains_secret(&response))
     }
 
-    /// Whether an answer gives a canary's content away.
-    fn gives_away(&self, answer: &Answer) -> bool {
-        answer.holds(&self.canaries.words.secret)
+    /// Whether a response contains a canary's content.
+    fn contains_secret(&self, response: &Response) -> bool {
+        response.contains(&self.canaries.nonces.secret)
     }
 }

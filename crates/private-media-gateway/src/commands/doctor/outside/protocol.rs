@@ -1,30 +1,34 @@
-//! Ranges, conditions and HEAD, as a player and a browser use them.
+//! Checks ranges, conditional requests and HEAD, as players and browsers use them.
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RANGE};
 use http::{Method, StatusCode};
 
-use super::super::client::{Answer, Ask, Unanswered};
-use super::super::report::{Finding, Findings, unless_ok};
+use super::super::client::{RequestError, RequestOptions, Response};
+use super::super::report::{Finding, Findings, or_ok};
 use super::{Front, Probe};
 
-/// A part, a 304 and a head of the picture.
-pub(super) async fn ranges_and_conditions(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Requests a range, a 304 and the headers of the picture.
+pub(super) async fn ranges_and_conditions(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let canary = &probe.canaries.photo;
     let url = probe.url(canary);
-    let whole = probe.as_reader(&url).await?;
+    let whole = probe.get_as_user(&url).await?;
     if whole.status != StatusCode::OK || whole.body != canary.content {
-        return Ok(vec![Finding::note("the file did not arrive, so parts of it were not asked for")]);
+        return Ok(vec![Finding::note("the file did not arrive, so ranges were not checked")]);
     }
     let with = async |name: HeaderName, value: HeaderValue| {
-        let ask = Ask { cookie: probe.cookie(), fields: vec![(name, value)], ..Ask::default() };
-        probe.front.send(&url, &ask).await
+        let options = RequestOptions {
+            cookie: probe.cookie(),
+            fields: vec![(name, value)],
+            ..RequestOptions::default()
+        };
+        probe.front.send(&url, &options).await
     };
     let mut problems = Findings::new();
     let part = with(RANGE, HeaderValue::from_static("bytes=0-3")).await?;
     if !is_part(&part, &canary.content) {
         problems.push(Finding::problem(
             format!(
-                "Range: bytes=0-3 is answered {} with {} bytes, and not 206 with 4",
+                "Range: bytes=0-3 gets {} with {} bytes, expected 206 with 4",
                 part.status,
                 part.body.len()
             ),
@@ -38,11 +42,11 @@ pub(super) async fn ranges_and_conditions(probe: &Probe<'_>) -> Result<Findings,
     }
     let Some(etag) = whole.headers.get(ETAG) else {
         problems.push(Finding::problem(
-            "the file has no ETag, so a browser fetches it anew each time",
+            "the file has no ETag, so browsers download it each time",
             match probe.kind {
                 Front::Nginx => "etag on; and no gzip or filter there",
                 Front::Apache => "no FileETag None and no Header unset ETag there",
-                Front::Lighttpd | Front::Caddy | Front::Other => "let ETag pass as the gateway sends it",
+                Front::Lighttpd | Front::Caddy | Front::Other => "let ETag pass unchanged",
             },
         ));
         return Ok(problems);
@@ -50,29 +54,30 @@ pub(super) async fn ranges_and_conditions(probe: &Probe<'_>) -> Result<Findings,
     let same = with(IF_NONE_MATCH, etag.clone()).await?;
     if same.status != StatusCode::NOT_MODIFIED || !same.body.is_empty() {
         problems.push(Finding::problem(
-            format!("If-None-Match with the ETag that was sent is answered {}, and not 304", same.status),
-            "let If-None-Match and ETag pass as they are sent",
+            format!("If-None-Match with the ETag of the file gets {}, expected 304", same.status),
+            "let If-None-Match and ETag pass unchanged",
         ));
     }
-    let ask = Ask { method: Method::HEAD, cookie: probe.cookie(), ..Ask::default() };
-    let head = probe.front.send(&url, &ask).await?;
+    let options =
+        RequestOptions { method: Method::HEAD, cookie: probe.cookie(), ..RequestOptions::default() };
+    let head = probe.front.send(&url, &options).await?;
     let len = whole.body.len().to_string();
     if head.status != StatusCode::OK || !head.body.is_empty() || head.text(&CONTENT_LENGTH) != len {
         problems.push(Finding::problem(
             format!(
-                "HEAD is answered {} with the length {:?}, and GET 200 with {len}",
+                "HEAD gets {} with length {:?}, but GET 200 with {len}",
                 head.status,
                 head.text(&CONTENT_LENGTH)
             ),
-            "let HEAD pass to the gateway as it is (in nginx no proxy_method there)",
+            "let HEAD pass to the gateway unchanged (nginx: no proxy_method)",
         ));
     }
-    Ok(unless_ok(problems, "ranges, conditions and HEAD are answered as they have to be"))
+    Ok(or_ok(problems, "ranges, conditional requests and HEAD get correct responses"))
 }
 
-fn is_part(answer: &Answer, content: &[u8]) -> bool {
+fn is_part(response: &Response, content: &[u8]) -> bool {
     let expected = format!("bytes 0-3/{}", content.len());
-    answer.status == StatusCode::PARTIAL_CONTENT
-        && Some(&*answer.body) == content.get(..4)
-        && answer.text(&CONTENT_RANGE) == expected
+    response.status == StatusCode::PARTIAL_CONTENT
+        && Some(&*response.body) == content.get(..4)
+        && response.text(&CONTENT_RANGE) == expected
 }

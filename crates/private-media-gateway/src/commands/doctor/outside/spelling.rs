@@ -1,27 +1,27 @@
-//! The path that the gateway decides about is the one that was sent.
+//! Checks that the front server does not rewrite paths.
 
-use super::super::client::Unanswered;
+use super::super::client::RequestError;
 use super::super::report::{Finding, Findings};
 use super::{Front, Probe};
 
-/// Other spellings of a canary's URL reach the gateway as they are, and it knows none of them.
-pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, Unanswered> {
+/// Checks that other spellings of a canary's URL reach the gateway unchanged, which finds no file for them.
+pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, RequestError> {
     let url = probe.url(&probe.canaries.photo);
     let mut rewritten = Vec::new();
     for spelling in spellings(&url, &probe.config.url) {
-        let answer = probe.as_reader(&spelling).await?;
-        if probe.gives_away(&answer) {
+        let response = probe.get_as_user(&spelling).await?;
+        if probe.contains_secret(&response) {
             rewritten.push(spelling);
         }
     }
     let Some(first) = rewritten.first() else {
         return Ok(vec![Finding::ok(
-            "paths reach the gateway as they are sent: //, /./, /../ and %2F lead nowhere",
+            "paths reach the gateway unchanged: //, /./, /../ and %2F lead to no file",
         )]);
     };
     let pass = probe.kind.pass(probe.config);
     Ok(vec![Finding::problem(
-        format!("{first} gives the file: the front rewrites paths, so the gateway decides about another one than was asked for"),
+        format!("{first} sends the file: the front server rewrites paths, so the gateway decides about another path"),
         match probe.kind {
             Front::Nginx => format!("{pass}, and no rewrite"),
             Front::Apache => format!("{pass}, AllowEncodedSlashes NoDecode, and no RewriteRule"),
@@ -34,7 +34,7 @@ pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, 
     )])
 }
 
-/// The same path to whoever cleans it up, and another one to whoever does not.
+/// Returns other spellings of a path: equal only if a server normalizes them.
 fn spellings(url: &str, private: &str) -> Vec<String> {
     let (folder, name) = url.rsplit_once('/').unwrap_or(("", url));
     let below = url.strip_prefix(private).unwrap_or(url);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_another_path() {
+    fn each_spelling_is_another_path() {
         assert_eq!(
             spellings("/private/cars/7/a.jpg", "/private/"),
             [

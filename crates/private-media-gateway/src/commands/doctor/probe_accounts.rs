@@ -1,31 +1,31 @@
-//! Who may read where, as the grants say: the places that a probe can be made in.
+//! Chooses the accounts and folders that the doctor tests with, from the grants.
 
 use http::HeaderValue;
 use private_media::permission::{Grant, Grants, Template};
 use private_media::{Action, Identity, MediaPath, PrivateMedia, User};
 
-/// How many folders and accounts are tried; a grant that nobody has among them is one that nobody has.
-const MOST_FOLDERS: usize = 64;
-const MOST_ACCOUNTS: usize = 1000;
-/// How long a probe's session lasts. No cookie outlives the doctor for long.
-const SESSION: std::time::Duration = std::time::Duration::from_secs(300);
+/// How many folders and accounts are tried.
+const MAX_FOLDERS: usize = 64;
+const MAX_ACCOUNTS: usize = 1000;
+/// The lifetime of the test sessions.
+const SESSION_LIFETIME: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// Where to probe, and as whom.
+/// The accounts of the test requests, and the folder of the test files.
 #[derive(Debug)]
-pub(super) struct Readers {
-    /// The folder below the root in which the probes lie; empty is the root itself.
+pub(super) struct ProbeAccounts {
+    /// The folder of the test files, relative to the root; empty is the root itself.
     pub(super) folder: String,
-    /// Who may read there.
-    pub(super) reader: Option<Reader>,
-    /// Whether a stranger may read there, too.
+    /// An account that may read there.
+    pub(super) permitted: Option<ProbeAccount>,
+    /// Whether clients that are not signed in may read there, too.
     pub(super) everyone: bool,
-    /// Somebody who is signed in and may not read something.
+    /// An account that may not read in some folder.
     pub(super) denied: Option<Denied>,
 }
 
-/// An account, and a session of it.
+/// An account with a session.
 #[derive(Debug, Clone)]
-pub(super) struct Reader {
+pub(super) struct ProbeAccount {
     pub(super) name: String,
     pub(super) id: String,
     pub(super) cookie: HeaderValue,
@@ -34,68 +34,70 @@ pub(super) struct Reader {
 /// An account and a folder in which it may read nothing.
 #[derive(Debug)]
 pub(super) struct Denied {
-    pub(super) reader: Reader,
+    pub(super) account: ProbeAccount,
     pub(super) folder: String,
 }
 
-/// Asks the permissions of each account in each place that the grants speak of.
-pub(super) async fn find(
-    grants: &Grants,
-    media: &PrivateMedia,
-    sessions: &crate::identity::Readers,
-    users: &[User],
-    name: &str,
-) -> Readers {
-    let users = users.get(..MOST_ACCOUNTS).unwrap_or(users);
-    let folders = folders(grants, users, name);
-    let may = async |identity: &Identity, folder: &str| match path_in(folder, name) {
-        Some(path) => media.decide(identity, Action::Read, &path).await.is_allowed(),
-        None => false,
-    };
-    let session = |user: &User| {
-        let cookie = sessions.session_of(user.display_name(), SESSION)?;
-        Some(Reader { name: user.display_name().to_owned(), id: user.id().to_owned(), cookie })
-    };
-    let mut found: Option<(String, &User, bool)> = None;
-    'folders: for folder in &folders {
-        let everyone = may(&Identity::Anonymous, folder).await;
-        for user in users {
-            if may(&Identity::from(user.clone()), folder).await {
-                // A place that is closed to strangers shows more.
-                if !everyone || found.is_none() {
-                    found = Some((folder.clone(), user, everyone));
+impl ProbeAccounts {
+    /// Finds accounts that may and may not read, by asking for the permission of each account in each folder of the grants.
+    pub(super) async fn find(
+        grants: &Grants,
+        media: &PrivateMedia,
+        sessions: &crate::identity::Readers,
+        users: &[User],
+        name: &str,
+    ) -> Self {
+        let users = users.get(..MAX_ACCOUNTS).unwrap_or(users);
+        let folders = folders(grants, users, name);
+        let may = async |identity: &Identity, folder: &str| match path_in(folder, name) {
+            Some(path) => media.decide(identity, Action::Read, &path).await.is_allowed(),
+            None => false,
+        };
+        let session = |user: &User| {
+            let cookie = sessions.session_of(user.display_name(), SESSION_LIFETIME)?;
+            Some(ProbeAccount { name: user.display_name().to_owned(), id: user.id().to_owned(), cookie })
+        };
+        let mut found: Option<(String, &User, bool)> = None;
+        'folders: for folder in &folders {
+            let everyone = may(&Identity::Anonymous, folder).await;
+            for user in users {
+                if may(&Identity::from(user.clone()), folder).await {
+                    // A folder that needs a sign-in allows more checks.
+                    if !everyone || found.is_none() {
+                        found = Some((folder.clone(), user, everyone));
+                    }
+                    if !everyone {
+                        break 'folders;
+                    }
+                    break;
                 }
-                if !everyone {
-                    break 'folders;
-                }
+            }
+        }
+        let Some((folder, user, everyone)) = found else {
+            let everyone = may(&Identity::Anonymous, "").await;
+            return Self { folder: String::new(), permitted: None, everyone, denied: None };
+        };
+        let mut denied = None;
+        for other in users {
+            if !may(&Identity::from(other.clone()), &folder).await {
+                denied = session(other).map(|account| Denied { account, folder: folder.clone() });
                 break;
             }
         }
-    }
-    let Some((folder, user, everyone)) = found else {
-        let everyone = may(&Identity::Anonymous, "").await;
-        return Readers { folder: String::new(), reader: None, everyone, denied: None };
-    };
-    let mut denied = None;
-    for other in users {
-        if !may(&Identity::from(other.clone()), &folder).await {
-            denied = session(other).map(|reader| Denied { reader, folder: folder.clone() });
-            break;
-        }
-    }
-    if denied.is_none() {
-        let identity = Identity::from(user.clone());
-        for other in folders.iter().map(String::as_str).chain([""]) {
-            if !may(&identity, other).await {
-                denied = session(user).map(|reader| Denied { reader, folder: other.to_owned() });
-                break;
+        if denied.is_none() {
+            let identity = Identity::from(user.clone());
+            for other in folders.iter().map(String::as_str).chain([""]) {
+                if !may(&identity, other).await {
+                    denied = session(user).map(|account| Denied { account, folder: other.to_owned() });
+                    break;
+                }
             }
         }
+        Self { folder, permitted: session(user), everyone, denied }
     }
-    Readers { folder, reader: session(user), everyone, denied }
 }
 
-/// The path of a name in a folder; `None` if there can be none.
+/// Returns the path of a name in a folder; `None` if it would be invalid.
 pub(super) fn path_in(folder: &str, name: &str) -> Option<MediaPath> {
     if folder.is_empty() {
         MediaPath::new(name).ok()
@@ -104,7 +106,7 @@ pub(super) fn path_in(folder: &str, name: &str) -> Option<MediaPath> {
     }
 }
 
-/// The folders that the grants are about, each variable filled in.
+/// Returns the folders of the grants, with each variable filled in.
 fn folders(grants: &Grants, users: &[User], name: &str) -> Vec<String> {
     let mut folders = Vec::new();
     for template in grants.iter().map(Grant::template) {
@@ -112,7 +114,7 @@ fn folders(grants: &Grants, users: &[User], name: &str) -> Vec<String> {
         for owner in owners {
             if let Some(folder) = folder(template, owner.id(), name)
                 && !folders.contains(&folder)
-                && folders.len() < MOST_FOLDERS
+                && folders.len() < MAX_FOLDERS
             {
                 folders.push(folder);
             }
@@ -121,7 +123,7 @@ fn folders(grants: &Grants, users: &[User], name: &str) -> Vec<String> {
     folders
 }
 
-/// The folder of a template in which files of any name match; `None` if there is none.
+/// Returns the folder in which files of any name match a template; `None` if there is none.
 fn folder(template: &Template, owner: &str, name: &str) -> Option<String> {
     let source = template.to_string();
     let mut segments: Vec<&str> = source.split('/').collect();
@@ -150,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_filled_in() {
+    fn templates_become_folders() {
         for (template, filled) in [
             ("cars/{owner}/{*file}", Some("cars/7")),
             ("cars/{owner}/{year}/{file}", Some("cars/7/probe")),
@@ -166,11 +168,11 @@ mod tests {
         }
     }
 
-    /// For each set of grants: the folder, who reads there, whether strangers do, and who does not read where.
+    /// For each set of grants: the folder, a permitted account, whether everyone may read, and a denied account with its folder.
     #[tokio::test]
-    async fn readers() {
+    async fn accounts_follow_from_the_grants() {
         let folder = tempfile::tempdir().unwrap();
-        // Stored, it has a secret, without which no session is made.
+        // A stored file has a secret, which sessions need.
         let file = AccountsFile::update(folder.path().join("accounts.toml"), |file| {
             for (name, id, staff) in [("alice", "7", false), ("carol", "9", true)] {
                 let (name, id) = (name.into(), id.into());
@@ -196,14 +198,14 @@ mod tests {
         ] {
             let grants = Grants::new(grants.iter().map(|grant| grant.parse().unwrap()));
             let media = PrivateMedia::builder(MemoryStorage::new()).permissions(grants.clone()).build();
-            let found = find(&grants, &media, &sessions, &users, "probe").await;
+            let found = ProbeAccounts::find(&grants, &media, &sessions, &users, "probe").await;
             let denied = found.denied.as_ref();
             assert_eq!(
                 (
                     &*found.folder,
-                    found.reader.as_ref().map(|reader| &*reader.name),
+                    found.permitted.as_ref().map(|account| &*account.name),
                     found.everyone,
-                    denied.map(|denied| (&*denied.reader.name, &*denied.folder))
+                    denied.map(|denied| (&*denied.account.name, &*denied.folder))
                 ),
                 expected,
                 "{grants:?}"

@@ -1,0 +1,187 @@
+//! A cache of opened files: the bytes of small ones, the handles of larger ones.
+
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+
+use self::version::FileVersion;
+use super::resolve::io_error;
+use super::root::OpenRoot;
+use super::{LocalStorage, read};
+use crate::request::MediaPath;
+use crate::storage::memory::InMemory;
+use crate::storage::{MediaFile, StorageError};
+use crate::two_generation_cache::{TwoGenerationCache, Weigh, Weight};
+
+/// The approximate size of an entry without its content, in bytes.
+const OVERHEAD: usize = 1 << 10;
+
+/// The limits of [`LocalStorage::cache`].
+#[derive(Debug, Clone, Copy)]
+pub struct CacheOptions {
+    /// How long a cached file is used before it is checked again; zero checks each time. The check reads a small file, as writes
+    /// through a shared mapping (mmap) may leave its times unchanged.
+    pub revalidate_after: Duration,
+    /// The memory of all entries, in bytes.
+    pub max_bytes: usize,
+    /// The number of open files.
+    pub max_open_files: usize,
+    /// The largest file whose bytes are cached. `None` caches open files only, for a storage whose files a front server sends: bytes have
+    /// no [`MediaFile::local_name`].
+    pub max_in_memory: Option<u64>,
+}
+
+type Entries = TwoGenerationCache<MediaPath, Entry>;
+
+/// The files that were opened last. The key is the path alone, as [`Storage::open`](crate::Storage::open) takes a permit.
+#[derive(Debug)]
+pub(super) struct FileCache {
+    options: CacheOptions,
+    files: Mutex<Entries>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    file: MediaFile,
+    version: FileVersion,
+    checked: Instant,
+    /// The generation of the root in which the file was opened.
+    generation: u64,
+}
+
+impl FileCache {
+    pub(super) fn new(options: CacheOptions) -> Self {
+        let half = [options.max_bytes / 2, options.max_open_files / 2];
+        Self { options, files: Mutex::new(Entries::new(half)) }
+    }
+
+    /// Returns a cached file of this generation of the root, if it need not be checked yet.
+    pub(super) fn get(&self, path: &MediaPath, generation: u64) -> Option<MediaFile> {
+        let entry = self.with(|files| files.get(path).cloned())?;
+        let is_usable = entry.generation == generation
+            && entry.checked.elapsed() < self.options.revalidate_after
+            && entry.is_unchanged();
+        is_usable.then_some(entry.file)
+    }
+
+    /// Opens a file, and caches it.
+    pub(super) async fn open(
+        &self,
+        storage: &LocalStorage,
+        path: &MediaPath,
+    ) -> Result<MediaFile, StorageError> {
+        let (now, generation) = (Instant::now(), storage.root.generation());
+        let cached =
+            self.with(|files| files.get(path).cloned()).filter(|entry| entry.generation == generation);
+        let (file, version) = match storage.open_with(path, file_and_version).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.with(|files| files.remove(path));
+                return Err(error);
+            }
+        };
+        let cached = cached.filter(|entry| entry.version == version).map(|entry| entry.file);
+        let file = match cached {
+            Some(cached) if cached.bytes().as_file().is_some() => cached,
+            cached if self.options.max_in_memory.is_some_and(|max| file.metadata().len <= max) => {
+                match read_settled(&file, version).await? {
+                    Some(content) => in_memory(&file, cached, content),
+                    None => return Ok(file),
+                }
+            }
+            _ => storage.named(file, path)?,
+        };
+        if storage.root.generation() != generation {
+            return Ok(file);
+        }
+        let entry = Entry { file: file.clone(), version, checked: now, generation };
+        // Evicted entries are dropped after unlocking the cache.
+        drop(self.with(|files| files.insert(path.clone(), entry)));
+        Ok(file)
+    }
+
+    pub(super) fn remove(&self, path: &MediaPath) {
+        self.with(|files| files.remove(path));
+    }
+
+    /// Empties the cache after a change of the root.
+    pub(super) fn clear(&self) {
+        drop(self.with(Entries::clear));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Entries) -> T) -> T {
+        work(&mut self.files.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entry {
+    /// Whether the file is as it was when it was cached. Bytes in memory cannot change, an open file can.
+    fn is_unchanged(&self) -> bool {
+        match self.file.bytes().as_file() {
+            Some(file) => FileVersion::of(file).is_ok_and(|version| version == self.version),
+            None => true,
+        }
+    }
+}
+
+impl Weigh for Entry {
+    /// Bytes and open files.
+    fn weight(&self) -> Weight {
+        if self.file.bytes().as_file().is_some() {
+            return [OVERHEAD, 1];
+        }
+        let len = usize::try_from(self.file.metadata().len).unwrap_or(usize::MAX);
+        [len.saturating_add(OVERHEAD), 0]
+    }
+}
+
+fn file_and_version(root: &Arc<OpenRoot>, file: File) -> Result<(MediaFile, FileVersion), StorageError> {
+    let version = FileVersion::of(&file)?;
+    Ok((read::media_file(root, file)?, version))
+}
+
+/// Reads a whole file; `None` if it may be changing.
+async fn read_settled(file: &MediaFile, version: FileVersion) -> Result<Option<Bytes>, StorageError> {
+    if !version.is_settled(SystemTime::now()) {
+        return Ok(None);
+    }
+    let reading = io_error("reading the file");
+    let len = usize::try_from(file.metadata().len).unwrap_or(usize::MAX);
+    let mut content = BytesMut::new();
+    while content.len() < len {
+        let read = Arc::clone(file.bytes()).read_at(content.len() as u64, len - content.len()).await;
+        match read.map_err(&reading)? {
+            read if read.is_empty() => return Ok(None),
+            read => content.extend_from_slice(&read),
+        }
+    }
+    let is_same =
+        file.bytes().as_file().is_some_and(|file| FileVersion::of(file).is_ok_and(|now| now == version));
+    Ok(is_same.then(|| content.freeze()))
+}
+
+/// Returns a file with its bytes in memory. `cached` is the cached file of the same version.
+///
+/// A write through a shared mapping changes a file's time only when the kernel writes the page back, and on tmpfs never. So the
+/// content is compared, and changed content gets another entity tag.
+fn in_memory(file: &MediaFile, cached: Option<MediaFile>, content: Bytes) -> MediaFile {
+    match cached {
+        Some(cached) if cached.bytes().as_bytes() == Some(&content) => cached,
+        None => file.with_bytes(Arc::new(InMemory(content))),
+        Some(_) => {
+            let digest = Sha256::digest(&content);
+            let mark = digest.iter().take(8).fold(0_u64, |mark, byte| mark << 8 | u64::from(*byte));
+            let mut metadata = file.metadata().clone();
+            metadata.etag = format!("{}-{mark:x}", metadata.etag);
+            MediaFile::new(metadata, Arc::new(InMemory(content)))
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Detects changes of a file.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
+
+use super::super::resolve::io_error;
+use crate::storage::StorageError;
+
+/// The identity and the last change of a file. It changes with the content, except for writes through a shared mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileVersion {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+    /// The time of the inode, which cannot be set back.
+    changed: (i64, i64),
+}
+
+impl FileVersion {
+    /// Returns the version of an open file.
+    pub(super) fn of(file: &File) -> Result<Self, StorageError> {
+        let metadata = file.metadata().map_err(io_error("reading the file's metadata"))?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Whether another change would get another time. File times have a resolution of up to 10 ms, or of 1 to 2 s on file systems
+    /// without fractions of a second.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        let (seconds, nanoseconds) = self.changed;
+        let resolution = Duration::from_millis(if nanoseconds == 0 { 2_100 } else { 100 });
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0));
+        now.duration_since(changed).is_ok_and(|since| since > resolution)
+    }
+}
