@@ -31,12 +31,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         let path = folder.path().join("accounts.toml");
         let add_all = |file: &mut AccountsFile| {
             users.iter().try_for_each(|(name, id, password)| {
-                file.add(NewAccount {
-                    name: (*name).into(),
-                    id: (*id).into(),
-                    password: (*password).into(),
-                    ..NewAccount::default()
-                })
+                file.add(NewAccount::new(*name, *id, *password))
             })
         };
         AccountsFile::update(&path, add_all).unwrap();

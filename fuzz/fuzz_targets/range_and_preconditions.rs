@@ -222,6 +222,7 @@ fn check_preconditions(input: &Input<'_>) {
             assert!(!has("if-match") || names_own("if-match"), "a version was insisted on: {headers:?}");
             assert!(range || has("if-range"));
         }
+        other => panic!("{other:?} is not in this target"),
     }
 }
 

@@ -125,9 +125,9 @@ MISTAKES = [
     (grants({7: ["staff"]}), "E006", "the template 7 of a grant is not a text", "keyword arguments of"),
     *[(grants({"a/{*file}": value}), "E006", "grant 'a/{*file}' is to", "keyword arguments of")
       for value in (7, None, b"staff", [7], {"staff": True}, [["staff"]])],
-    (grants({"a/{*file}": ["onwer"]}), "E006", '"onwer" names nobody', "keyword arguments of"),
-    (grants({"a/{*file}": []}), "E006", "it is to nobody", "keyword arguments of"),
-    (grants({"a/{*file}": ["Group:sales"]}), "E006", '"Group:sales" names nobody', "keyword arguments of"),
+    (grants({"a/{*file}": ["onwer"]}), "E006", 'unknown grantee "onwer"', "keyword arguments of"),
+    (grants({"a/{*file}": []}), "E006", "no grantee", "keyword arguments of"),
+    (grants({"a/{*file}": ["Group:sales"]}), "E006", 'unknown grantee "Group:sales"', "keyword arguments of"),
     (grants({"cars/{id}/{*file}": ["owner"]}), "E006", "needs {owner}", "keyword arguments of"),
     *[(grants({template: ["staff"]}), "E006", "path template", "keyword arguments of")
       for template in ("", "/cars", "cars/", "cars//{*f}", "cars/../x", ".git/{*f}", "-/x", "HTTPS://x/{*f}", "{a}.jpg",

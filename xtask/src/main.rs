@@ -12,6 +12,7 @@ mod links;
 mod machine;
 mod needs;
 mod outcome;
+mod package;
 mod pages;
 mod parts;
 mod python;

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
-use crate::{bench, browser, django, docs, features, fuzz, python, soak};
+use crate::{bench, browser, django, docs, features, fuzz, package, python, soak};
 
 /// A part of the tests, which `--only` can choose.
 pub(crate) struct Part {
@@ -33,7 +33,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 11] = [
+pub(crate) const PARTS: [Part; 12] = [
     Part {
         name: "lint",
         about: "formatting, clippy, and the licences and sources of the dependencies",
@@ -52,6 +52,12 @@ pub(crate) const PARTS: [Part; 11] = [
         about: "each feature alone, and the oldest supported compiler",
         needs: &[],
         run: features::check,
+    },
+    Part {
+        name: "package",
+        about: "the published crates, built and tested from their packages",
+        needs: &[],
+        run: package::test,
     },
     Part {
         name: "fuzz",

@@ -1,11 +1,40 @@
-//! Django's own sessions, read without Django.
+//! Identifies users of [`private_media`] by their Django session, without running Django.
 //!
-//! Somebody who has signed in to a Django project is known here by the same session cookie. Whoever would be nobody to Django
-//! is nobody here. Nothing is ever written: what Django would renew, such as a session that an old `SECRET_KEY` has signed, it
-//! renews when it sees it itself.
+//! A user who is signed in to a Django project is known here by the same session cookie. [`DjangoSessions`] verifies the cookie as
+//! Django's session middleware and `get_user` do; whoever is anonymous to Django is anonymous here. It reads the project's
+//! database and never writes to it.
 //!
-//! This is for projects with Django's own `User`: a project's own user model or authentication backend may decide by more
+//! ```toml
+//! [dependencies]
+//! private-media = "0.1"
+//! private-media-django = "0.1"
+//! ```
+//!
+//! ```no_run
+//! use private_media::{Grants, LocalStorage, PrivateMedia};
+//! use private_media_django::{Database, DjangoOptions, DjangoSessions, SecretKeys};
+//!
+//! # async fn media() -> Result<PrivateMedia, Box<dyn std::error::Error>> {
+//! let database = Database::connect(&"postgres://reader@localhost/shop".parse()?).await?;
+//! database.check_sessions().await?;
+//! // The file holds the project's SECRET_KEY. Only its owner may read it.
+//! let keys = SecretKeys::load("secret.key")?;
+//! let media = PrivateMedia::builder(LocalStorage::open_root("private")?)
+//!     .identify(DjangoSessions::new(database, keys, DjangoOptions::default()))
+//!     .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
+//!     .build();
+//! # Ok(media)
+//! # }
+//! ```
+//!
+//! Only projects with Django's own `User` model are supported: another user model or authentication backend may decide by more
 //! than what is read here.
+//!
+//! [`Database`] reads SQLite, PostgreSQL, MySQL and MariaDB, and needs a Tokio runtime. For another source of sessions and users,
+//! implement [`DjangoSource`].
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod database;
 mod secret;
@@ -28,25 +57,13 @@ pub use secret::SecretKeys;
 use session::Session;
 pub use source::{DjangoSource, SessionRow, UserKey, UserRow};
 
-/// Readers told apart by the session cookie of a Django project. Cheap to clone; the clones are one.
+/// Identifies users by the session cookie of a Django project. Cheap to clone; all clones share their state.
 ///
-/// A cookie counts if Django would take it for somebody's: the session is there, has not expired and is signed by one of the
-/// secret keys; the backend that signed the user in is still in the list; the user is there and active, and has the password
-/// of then. What is absent, malformed, expired or wrong is anonymous. A database that cannot be asked is an error, and so a
-/// denial.
+/// A cookie identifies a user if its session exists, has not expired and is signed by one of the secret keys; if the backend that
+/// authenticated the user is still configured; and if the user exists, is active and has the same password as at sign-in. A client
+/// without such a cookie is anonymous. A database error is an error, so the request is denied.
 ///
-/// ```no_run
-/// use private_media::{LocalStorage, PrivateMedia};
-/// use private_media_django::{Database, DjangoOptions, DjangoSessions, SecretKeys};
-///
-/// # async fn media() -> Result<PrivateMedia, Box<dyn std::error::Error>> {
-/// let database = Database::connect(&"sqlite:db.sqlite3".parse()?).await?;
-/// let keys = SecretKeys::load("secret.key")?;
-/// let sessions = DjangoSessions::new(database, keys, DjangoOptions::default());
-/// let media = PrivateMedia::builder(LocalStorage::open_root("private")?).identify(sessions).build();
-/// # Ok(media)
-/// # }
-/// ```
+/// A session that a fallback key signed is accepted. Django signs it again with the current key the next time that it sees it.
 #[derive(Clone)]
 pub struct DjangoSessions(Arc<Inner>);
 
@@ -54,10 +71,10 @@ struct Inner {
     source: Box<dyn DjangoSource>,
     keys: SecretKeys,
     options: DjangoOptions,
-    answers: DecisionCache<Identity>,
+    cache: DecisionCache<Identity>,
 }
 
-/// How the Django project is set up. The default is Django's.
+/// The settings of the Django project. The defaults are those of Django.
 ///
 /// ```
 /// use private_media_django::DjangoOptions;
@@ -73,7 +90,7 @@ pub struct DjangoOptions {
     pub cookie: String,
     /// `AUTHENTICATION_BACKENDS`.
     pub backends: Vec<String>,
-    /// How long an answer is kept. So late, at most, is noticed who has signed out.
+    /// How long an identity is cached. Sign-outs take effect within this time.
     pub cache: Duration,
 }
 
@@ -88,12 +105,12 @@ impl Default for DjangoOptions {
     }
 }
 
-/// Where Django keeps what a session holds.
+/// Where Django stores the data of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionEngine {
-    /// In rows of the database: `db`, and `cached_db`, whose rows decide here.
+    /// In the database: the engines `db` and `cached_db`.
     Rows,
-    /// In the cookie itself: `signed_cookies`.
+    /// In the cookie itself: the engine `signed_cookies`.
     Cookies {
         /// `SESSION_COOKIE_AGE`.
         max_age: Duration,
@@ -101,33 +118,33 @@ pub enum SessionEngine {
 }
 
 impl DjangoSessions {
-    /// The sessions of a source that one of these keys has signed.
+    /// Accepts the sessions of a source that one of these keys has signed.
     pub fn new(source: impl DjangoSource, keys: SecretKeys, options: DjangoOptions) -> Self {
-        let answers = DecisionCache::new(options.cache);
-        Self(Arc::new(Inner { source: Box::new(source), keys, options, answers }))
+        let cache = DecisionCache::new(options.cache);
+        Self(Arc::new(Inner { source: Box::new(source), keys, options, cache }))
     }
 
-    /// The identity of a user by name, without a session: for whoever runs the application. A user who is not active is
-    /// anonymous, whatever they sign in with; `None` is no user at all.
+    /// Returns the identity of the user with this name, without a session: for administration. An inactive user is anonymous;
+    /// `None` means that the user does not exist.
     pub async fn find(&self, name: &str) -> Result<Option<Identity>, IdentifyError> {
         let user = self.0.source.user(UserKey::Name(name)).await?;
         Ok(user.map(|user| if user.is_active { user.user().into() } else { Identity::Anonymous }))
     }
 
     async fn identify_cookie(&self, value: &str) -> Result<Identity, IdentifyError> {
-        let (fingerprint, asked) = (CacheKey::of([value]), Instant::now());
-        if let Some(identity) = self.0.answers.get(fingerprint, asked) {
+        let (key, now) = (CacheKey::of([value]), Instant::now());
+        if let Some(identity) = self.0.cache.get(key, now) {
             return Ok(identity);
         }
-        let identity = self.0.who(value, SystemTime::now()).await?;
-        self.0.answers.keep(fingerprint, identity.clone(), identity.user().is_some(), asked);
+        let identity = self.0.identity(value, SystemTime::now()).await?;
+        self.0.cache.insert(key, identity.clone(), identity.user().is_some(), now);
         Ok(identity)
     }
 }
 
 impl Inner {
-    /// Whose cookie is this? The same as Django's session store and `get_user` would say.
-    async fn who(&self, value: &str, now: SystemTime) -> Result<Identity, IdentifyError> {
+    /// Returns the identity of a session cookie, as Django's session store and `get_user` do.
+    async fn identity(&self, value: &str, now: SystemTime) -> Result<Identity, IdentifyError> {
         let Some(session) = self.session(value, now).await? else { return Ok(Identity::Anonymous) };
         if !self.options.backends.contains(&session.backend) {
             return Ok(Identity::Anonymous);
@@ -149,7 +166,7 @@ impl Inner {
     }
 }
 
-/// Whether Django could have made this key. No other is looked up.
+/// Returns whether Django can have generated this key. Other keys are not looked up.
 fn is_session_key(value: &str) -> bool {
     (8..=40).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -175,7 +192,7 @@ impl fmt::Debug for DjangoSessions {
     }
 }
 
-/// What is wrong with the secret keys or the database, and what mends it. It holds neither a key nor a password.
+/// An error in the secret keys or the database, and how to fix it. It contains neither a key nor a password.
 #[derive(Debug)]
 pub struct DjangoError(String);
 

@@ -158,7 +158,7 @@ impl Case {
 
     fn answer(&self, now: SystemTime) -> Option<Expected> {
         let sessions = self.sessions(self.rows(), Duration::ZERO);
-        let identity = sessions.0.who(&self.cookie, now).now_or_never().unwrap().unwrap();
+        let identity = sessions.0.identity(&self.cookie, now).now_or_never().unwrap().unwrap();
         identity.user().map(|user| {
             let mut groups = user.groups().to_vec();
             groups.sort();

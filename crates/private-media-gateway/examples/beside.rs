@@ -22,8 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let grants: Grants = "cars/{owner}/{*file}=owner".parse()?;
     let app = Router::new().route("/", get(|| async { "all cars\n" }));
-    Gateway::listen(&address)?.pages(app).run(async || {
-        let storage = LocalStorage::open_root(root)?.cache(Gateway::keep(Duration::from_secs(1)));
+    let gateway = Gateway::builder().pages(app).on_bound(|address| println!("listening on http://{address}"));
+    gateway.run(&address, async || {
+        let storage = LocalStorage::open_root(root)?.cache(Gateway::default_cache(Duration::from_secs(1)));
         Ok::<_, StorageError>(
             PrivateMedia::builder(storage).identify(current_user).permissions(grants).build(),
         )

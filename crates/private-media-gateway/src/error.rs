@@ -1,35 +1,57 @@
 //! Why a gateway does not serve.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 
 use private_media_listener::TooFewOpenFiles;
 
+use crate::addresses::InvalidAddress;
+
 /// Why a gateway does not serve.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum GatewayError<E> {
-    /// Private media could not be opened.
+    /// `GatewayBuilder::run` was called in a Tokio runtime.
+    InsideRuntime,
+    /// The address is invalid.
+    Address(InvalidAddress),
+    /// The private media cannot be opened.
     Open(E),
-    /// No address could be listened on.
-    Listen(io::Error),
+    /// No address can be bound.
+    Bind(io::Error),
     /// The limit of open files leaves no room for connections.
     OpenFiles(TooFewOpenFiles),
-    /// The threads, or what receives signals, could not be started.
+    /// The threads or the signal handler cannot be started.
     Start(io::Error),
-    /// A worker failed while it served, and the others were stopped. The log says why.
+    /// A worker failed, and the others were stopped. The log has the cause.
     Worker,
 }
 
 impl<E: fmt::Display> fmt::Display for GatewayError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InsideRuntime => f.write_str(
+                "cannot run workers inside a Tokio runtime; use Gateway::serve, or spawn_blocking",
+            ),
+            Self::Address(error) => write!(f, "invalid address: {error}"),
             Self::Open(error) => error.fmt(f),
-            Self::Listen(error) => write!(f, "nothing can listen there: {error}"),
+            Self::Bind(error) => write!(f, "cannot listen on this address: {error}"),
             Self::OpenFiles(error) => error.fmt(f),
-            Self::Worker => f.write_str("a worker has failed; the log says why"),
-            Self::Start(error) => write!(f, "its threads cannot be started: {error}"),
+            Self::Start(error) => write!(f, "cannot start the workers: {error}"),
+            Self::Worker => f.write_str("a worker failed; the log has the cause"),
         }
     }
 }
 
-impl<E: fmt::Debug + fmt::Display> std::error::Error for GatewayError<E> {}
+impl<E: Error + 'static> Error for GatewayError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::InsideRuntime | Self::Worker => None,
+            Self::Address(error) => Some(error),
+            Self::Open(error) => error.source(),
+            Self::Bind(error) | Self::Start(error) => Some(error),
+            Self::OpenFiles(error) => Some(error),
+        }
+    }
+}

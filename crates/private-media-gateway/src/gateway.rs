@@ -1,87 +1,93 @@
-//! The gateway as something that another program can run.
+//! The gateway as a library.
 
+use std::fmt;
+use std::future::pending;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
-use private_media_listener::Limits;
+use private_media_listener::{Drained, Limits, Server};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
-use crate::addresses::{self, InvalidAddress};
+use crate::addresses;
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::open;
-use crate::output;
 use crate::root_watch;
 use crate::signals::Shutdown;
 use crate::site::Site;
 use crate::urls::{self, InvalidUrl};
 use crate::workers;
 
-/// A gateway: private media behind an address.
+/// Configures a gateway, which serves private media below a URL prefix.
+///
+/// [`run`](Self::run) has threads of its own, and handles signals. In a Tokio runtime, [`build`](Self::build) the gateway and
+/// [`serve`](Gateway::serve) a listener.
 ///
 /// ```no_run
-/// use private_media::{Grants, LocalStorage, PrivateMedia};
+/// use private_media::{LocalStorage, PrivateMedia, StorageError};
 /// use private_media_gateway::Gateway;
 ///
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// Gateway::listen("127.0.0.1:8001")?.at("/media/private/")?.run(async || {
-///     Ok::<_, private_media::StorageError>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
-/// })?;
+/// Gateway::builder()
+///     .url("/media/private/")?
+///     .on_bound(|address| println!("listening on http://{address}"))
+///     .run("127.0.0.1:8001", async || {
+///         Ok::<_, StorageError>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
+///     })?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
-pub struct Gateway {
-    listen: Vec<SocketAddr>,
+#[derive(Clone)]
+pub struct GatewayBuilder {
     url: String,
     workers: usize,
     limits: Limits,
     pages: Option<axum::Router>,
+    on_bound: Arc<dyn Fn(SocketAddr) + Send + Sync>,
 }
 
-impl Gateway {
-    /// A gateway that listens on `HOST:PORT`, port 0 for a free one, and serves below `/private/`. It has one worker a core, and the
-    /// default [`Limits`]. An error says what is wrong with the address, and the fix.
-    pub fn listen(address: &str) -> Result<Self, InvalidAddress> {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let (listen, url) = (addresses::resolve(address)?, "/private/".into());
-        Ok(Self { listen, url, workers, limits: Limits::default(), pages: None })
-    }
-
-    /// Sets the URL below which it serves, which has a slash on both sides. An error says what is wrong with it, and the fix.
-    pub fn at(self, url: &str) -> Result<Self, InvalidUrl> {
+impl GatewayBuilder {
+    /// Sets the URL prefix of the private files, with a slash on both sides. The default is `/private/`.
+    pub fn url(self, url: &str) -> Result<Self, InvalidUrl> {
         Ok(Self { url: urls::prefix(url)?.to_owned(), ..self })
     }
 
-    /// Sets how many threads serve.
+    /// Sets the number of threads that [`run`](Self::run) serves with. The default is one per core.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// Sets what one client may take.
+    /// Sets the limits of clients.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets what answers beside the private URL: an axum application, on the same address. Files are then sent as fast as the gateway
-    /// can, without passing through it; who asks for one is what the media's own [`Identify`](private_media::Identify) says, and no
-    /// layer of the application.
+    /// Sets the application that serves all URLs outside the prefix.
+    ///
+    /// Private files are sent by the gateway and do not pass through the application or its layers. The
+    /// [`Identify`](private_media::Identify) of the media authenticates their requests.
     ///
     /// ```no_run
+    /// use std::time::Duration;
+    ///
     /// use axum::{Router, routing::get};
-    /// use private_media::{LocalStorage, PrivateMedia};
+    /// use private_media::{LocalStorage, PrivateMedia, StorageError};
     /// use private_media_gateway::Gateway;
     ///
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let app = Router::new().route("/", get(|| async { "cars" }));
-    /// Gateway::listen("127.0.0.1:8001")?.pages(app).run(async || {
-    ///     let root = LocalStorage::open_root("private")?.cache(Gateway::keep(std::time::Duration::from_secs(1)));
-    ///     Ok::<_, private_media::StorageError>(PrivateMedia::builder(root).build())
+    /// Gateway::builder().pages(app).run("127.0.0.1:8001", async || {
+    ///     let root = LocalStorage::open_root("private")?.cache(Gateway::default_cache(Duration::from_secs(1)));
+    ///     Ok::<_, StorageError>(PrivateMedia::builder(root).build())
     /// })?;
     /// # Ok(())
     /// # }
@@ -92,36 +98,208 @@ impl Gateway {
         self
     }
 
-    /// What to keep of the files of a [`LocalStorage`](private_media::LocalStorage) that this process sends itself; it is noticed so
-    /// late that one has changed. One that a front server sends is not to be kept.
+    /// Sets a function that [`run`](Self::run) calls with the address, once clients can connect.
     #[must_use]
-    pub fn keep(fresh: Duration) -> CacheOptions {
-        open::cache_options(fresh)
+    pub fn on_bound(mut self, on_bound: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
+        self.on_bound = Arc::new(on_bound);
+        self
     }
 
-    /// Opens private media, says `listening on http://HOST:PORT` on standard output, and serves until ctrl-c or SIGTERM; downloads
-    /// that run then may end. Returns how serving ended.
+    /// Serves on `HOST:PORT` until ctrl-c or SIGTERM; port 0 picks a free port. Running downloads may then end within the
+    /// [shutdown timeout](Limits::shutdown_timeout).
     ///
-    /// `open` is called within the runtime that serves.
+    /// `open` is called in the runtime of the first worker. In a Tokio runtime this is [`GatewayError::InsideRuntime`]; use
+    /// [`Gateway::serve`] there.
     pub fn run<E>(
         self,
+        address: &str,
         open: impl AsyncFnOnce() -> Result<PrivateMedia, E>,
     ) -> Result<Shutdown, GatewayError<E>> {
-        let site = async || {
-            let (media, health) = (open().await?, Health::default());
-            root_watch::spawn(&media, &health, Duration::from_secs(1));
-            let site = Site::new(&media, None, &self.url).health(health);
-            Ok(match self.pages {
-                Some(pages) => site.pages(pages),
-                None => site,
-            })
-        };
+        if Handle::try_current().is_ok() {
+            return Err(GatewayError::InsideRuntime);
+        }
+        let listen = addresses::resolve(address).map_err(GatewayError::Address)?;
         let options = workers::Options {
-            listen: &self.listen,
+            listen: &listen,
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
         };
-        workers::serve(&options, site, output::listening)
+        let on_bound = Arc::clone(&self.on_bound);
+        let site = async || Ok(self.build(open().await?).site().0);
+        workers::serve(&options, site, |address| on_bound(address))
+    }
+
+    /// Returns a gateway for [`Gateway::serve`].
+    #[must_use]
+    pub fn build(self, media: PrivateMedia) -> Gateway {
+        Gateway { media, url: self.url, limits: self.limits, pages: self.pages }
+    }
+}
+
+impl fmt::Debug for GatewayBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, workers, limits, .. } = self;
+        let mut builder = f.debug_struct("GatewayBuilder");
+        builder.field("url", url).field("workers", workers).field("limits", limits).finish_non_exhaustive()
+    }
+}
+
+/// A gateway that serves on a listener of the caller's Tokio runtime.
+///
+/// ```no_run
+/// use private_media::{LocalStorage, PrivateMedia};
+/// use private_media_gateway::Gateway;
+///
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let media = PrivateMedia::builder(LocalStorage::open_root("private")?).build();
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8001").await?;
+/// Gateway::builder().build(media).serve(listener).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    media: PrivateMedia,
+    url: String,
+    limits: Limits,
+    pages: Option<axum::Router>,
+}
+
+impl Gateway {
+    /// Returns a builder with the default settings.
+    #[must_use]
+    pub fn builder() -> GatewayBuilder {
+        GatewayBuilder {
+            url: "/private/".into(),
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            limits: Limits::default(),
+            pages: None,
+            on_bound: Arc::new(|_| ()),
+        }
+    }
+
+    /// Returns the cache options of the gateway, for a [`LocalStorage`](private_media::LocalStorage) whose files the gateway sends itself.
+    ///
+    /// A cached file is used for the time `fresh` before it is re-checked. Do not cache files that a front server sends.
+    #[must_use]
+    pub fn default_cache(fresh: Duration) -> CacheOptions {
+        open::cache_options(fresh)
+    }
+
+    /// Serves a listener. Drop the future to stop at once.
+    ///
+    /// Neither threads are started nor signals handled. The limit of open files is not raised.
+    pub async fn serve(self, listener: TcpListener) {
+        self.serve_until(listener, pending()).await;
+    }
+
+    /// Serves a listener until `shutdown` is ready. Running downloads may then end within the
+    /// [shutdown timeout](Limits::shutdown_timeout). Returns whether they did.
+    pub async fn serve_until(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Drained {
+        let (site, root_watch) = self.site();
+        let _end = AbortOnDrop(root_watch);
+        Server::new(listener, self.limits).serve_handler(site, shutdown, pending()).await
+    }
+
+    /// Returns what the gateway serves, and the task that watches the root.
+    fn site(&self) -> (Site, AbortHandle) {
+        let health = Health::default();
+        let watch = root_watch::spawn(&self.media, &health, Duration::from_secs(1));
+        let site = Site::new(&self.media, None, &self.url).health(health);
+        let site = match &self.pages {
+            Some(pages) => site.pages(pages.clone()),
+            None => site,
+        };
+        (site, watch)
+    }
+}
+
+/// Ends a task when this is dropped.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use private_media::{MemoryStorage, StorageError};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn media() -> PrivateMedia {
+        PrivateMedia::builder(MemoryStorage::default()).build()
+    }
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        response
+    }
+
+    /// Serves on a runtime of the caller, and shuts down on request.
+    async fn serves_until_shutdown() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = axum::Router::new().route("/", axum::routing::get(async || "the application"));
+        let gateway = Gateway::builder().url("/media/").unwrap().pages(app).build(media());
+        let (shutdown, requested) = oneshot::channel::<()>();
+        let server = tokio::spawn(gateway.serve_until(listener, async { requested.await.unwrap() }));
+        assert!(get(address, "/media/-/health").await.ends_with("\r\n\r\nok\n"));
+        assert!(get(address, "/media/photo.jpg").await.starts_with("HTTP/1.1 404 "));
+        assert!(get(address, "/").await.ends_with("the application"));
+        shutdown.send(()).unwrap();
+        assert_eq!(server.await.unwrap(), Drained::Completed);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn serves_in_a_runtime_of_one_thread() {
+        serves_until_shutdown().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn serves_in_a_runtime_of_several_threads() {
+        serves_until_shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn dropping_the_future_closes_the_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(Gateway::builder().build(media()).serve(listener));
+        assert!(get(address, "/private/-/health").await.ends_with("ok\n"));
+        server.abort();
+        assert!(server.await.unwrap_err().is_cancelled());
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn run_inside_a_runtime_is_an_error() {
+        let run = Gateway::builder().run("127.0.0.1:0", async || Ok::<_, StorageError>(media()));
+        let error = run.unwrap_err();
+        assert!(matches!(error, GatewayError::InsideRuntime), "{error:?}");
+        assert!(error.to_string().contains("Gateway::serve"), "{error}");
+    }
+
+    #[test]
+    fn invalid_settings_are_errors() {
+        let run = |address| Gateway::builder().run(address, async || Ok::<_, StorageError>(media()));
+        for address in ["", "8000", "127.0.0.1:99999"] {
+            assert!(matches!(run(address), Err(GatewayError::Address(_))), "{address}");
+        }
+        assert!(matches!(run("192.0.2.1:80"), Err(GatewayError::Bind(_))));
+        for url in ["", "private", "/private", "/../"] {
+            assert_eq!(Gateway::builder().url(url).err(), Some(InvalidUrl), "{url}");
+        }
     }
 }

@@ -116,12 +116,11 @@ fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
     // Looked at before it is read, so that no change goes unseen.
     let seen = stamp(&config.accounts);
     let file = load_accounts(config)?;
-    let options = AccountsOptions {
-        url: config.url.clone(),
-        cookie_path: config.url.clone(),
-        session: config.session_lifetime,
-        cache: config.cache_ttl,
-    };
+    let options = AccountsOptions::new()
+        .url(&config.url)
+        .cookie_path(&config.url)
+        .session_lifetime(config.session_lifetime)
+        .cache_ttl(config.cache_ttl);
     let accounts = Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?;
     if !accounts.has_secret() {
         tracing::warn!(

@@ -10,8 +10,6 @@ use crate::config::{Config, ConfigError};
 use crate::identity::Readers;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// The largest file whose content is cached, in bytes.
-const MAX_IN_MEMORY: u64 = 16 << 10;
 /// How much of the files that are asked for often is kept in memory, in bytes.
 const CACHED_BYTES: usize = 16 << 20;
 
@@ -28,9 +26,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let storage = match config.send_mode {
         SendMode::Direct => storage.cache(cache),
         // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
-        SendMode::Nginx(_) if !config.follow_links => {
-            storage.cache(CacheOptions { max_in_memory: None, ..cache })
-        }
+        SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
@@ -55,12 +51,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
 
 /// Returns the limits of the cache of files that this process sends.
 pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
-    CacheOptions {
-        revalidate_after,
-        max_bytes: CACHED_BYTES,
-        max_open_files: cached_handles(),
-        max_in_memory: Some(MAX_IN_MEMORY),
-    }
+    CacheOptions::new(revalidate_after).max_bytes(CACHED_BYTES).max_open_files(cached_handles())
 }
 
 /// Returns how many open files the cache may hold: a share of the process's limit.

@@ -1,6 +1,6 @@
 //! Threads, sockets and runtimes: serves a site until the signal to stop.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
@@ -90,9 +90,9 @@ fn run<E>(
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
         let mut listeners =
-            private_media_listener::bind(listen, workers).map_err(GatewayError::Listen)?.into_iter();
-        let listener = listeners.next().ok_or_else(|| GatewayError::Listen(ErrorKind::NotFound.into()))?;
-        let address = listener.local_addr().map_err(GatewayError::Listen)?;
+            private_media_listener::bind(listen, workers).map_err(GatewayError::Bind)?.into_iter();
+        let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
+        let address = listener.local_addr().map_err(GatewayError::Bind)?;
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
         on_bound(address);
         let connections = ConnectionLimit::new(open_files.connections());
@@ -155,7 +155,7 @@ async fn serve_site(
     site: Site,
     limits: Limits,
     stop: &Stop,
-) -> std::io::Result<bool> {
+) -> io::Result<bool> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let server = Server::new(listener, limits).connection_limit(connections);
     let stats = server.stats();
@@ -185,7 +185,7 @@ fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
 
 /// Waits for a worker's end. One that fails or panics would leave its share of the clients without answers, so it stops all others.
 async fn supervised(
-    serving: impl Future<Output = std::io::Result<bool>>,
+    serving: impl Future<Output = io::Result<bool>>,
     stop: &Stop,
 ) -> Result<bool, WorkerFailed> {
     let problem = match AssertUnwindSafe(serving).catch_unwind().await {
@@ -204,9 +204,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_fails_or_panics_stops_all_others() {
-        type Serving = Box<dyn FnOnce() -> std::io::Result<bool>>;
+        type Serving = Box<dyn FnOnce() -> io::Result<bool>>;
         let failures: [Serving; 2] =
-            [Box::new(|| Err(std::io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
+            [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
             let stop = signals::handle(Duration::from_secs(60)).unwrap();
             let others = stop.clone();

@@ -38,6 +38,7 @@
 //! - `axum`: implements [`ResponseBody`] for `axum::body::Body`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
 mod connection;

@@ -142,7 +142,7 @@ impl QueuedRequest {
 
     fn reply(&self, reply: DjangoReply, is_favourable: bool) {
         if let Some(pending) = self.take() {
-            self.replies.keep(pending.key, reply.clone(), is_favourable, pending.received);
+            self.replies.insert(pending.key, reply.clone(), is_favourable, pending.received);
             let _ = pending.reply.send(Ok(reply));
         }
     }

@@ -1,5 +1,7 @@
 //! The gateway inside a Django process: `manage.py serve_private_media`.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,7 +9,7 @@ use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
 use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
-use private_media_gateway::{Gateway, GatewayError, Shutdown};
+use private_media_gateway::{Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -96,9 +98,10 @@ pub(crate) fn serve(
     let invalid = |name: &str, value: &str, problem: &dyn std::fmt::Display| {
         PyValueError::new_err(format!("{name} {value:?}: {problem}"))
     };
-    let gateway = Gateway::listen(bind).map_err(|problem| invalid("--bind", bind, &problem))?;
-    let gateway = gateway.at(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
-    let gateway = workers.into_iter().fold(gateway, Gateway::workers);
+    let gateway =
+        Gateway::builder().url(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
+    let gateway = gateway.on_bound(print_address);
+    let gateway = workers.into_iter().fold(gateway, GatewayBuilder::workers);
     private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let django = queue.take_client().ok_or_else(|| PyValueError::new_err("this queue is in use already"))?;
@@ -123,18 +126,26 @@ pub(crate) fn serve(
             format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
         })?;
         let storage = storage.follow_links(follow_links);
-        let storage = if cache_files { storage.cache(Gateway::keep(REVALIDATE_AFTER)) } else { storage };
+        let storage =
+            if cache_files { storage.cache(Gateway::default_cache(REVALIDATE_AFTER)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
-    let shutdown = py.detach(|| gateway.run(open)).map_err(|error: GatewayError<String>| match error {
+    let shutdown = py.detach(|| gateway.run(bind, open)).map_err(|error: GatewayError<String>| match error {
+        GatewayError::Address(problem) => invalid("--bind", bind, &problem),
         GatewayError::Open(problem) => PyValueError::new_err(problem),
-        GatewayError::Listen(cause) => PyOSError::new_err(format!(
+        GatewayError::Bind(cause) => PyOSError::new_err(format!(
             "--bind {bind:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         )),
         error => PyOSError::new_err(error.to_string()),
     })?;
     Ok(shutdown == Shutdown::Forced)
+}
+
+/// Prints the first line of `manage.py serve_private_media`. A closed standard output is no reason to stop.
+fn print_address(address: SocketAddr) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
 /// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` says so.

@@ -1,6 +1,6 @@
 //! Grants: `_core.Grants`.
 
-use private_media::permission::{Grant, GrantError, Grantee, Template};
+use private_media::permission::{Grant, Grantee, Template};
 use private_media::{Identity, User};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,8 +16,7 @@ impl Grants {
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts owned values")]
     fn new(grants: Vec<(String, Vec<String>)>) -> PyResult<Self> {
-        let grants: Result<Vec<_>, GrantError> = grants.iter().map(|(path, to)| grant(path, to)).collect();
-        let grants = grants.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let grants = grants.iter().map(|(path, to)| grant(path, to)).collect::<PyResult<Vec<_>>>()?;
         Ok(Self(private_media::Grants::new(grants)))
     }
 
@@ -71,7 +70,12 @@ impl Grants {
     }
 }
 
-fn grant(path: &str, to: &[String]) -> Result<Grant, GrantError> {
-    let template: Template = path.parse()?;
-    Grant::new(template, to.iter().map(|to| to.parse()).collect::<Result<Vec<Grantee>, _>>()?)
+fn grant(path: &str, to: &[String]) -> PyResult<Grant> {
+    let template: Template = path.parse().map_err(invalid)?;
+    let grantees = to.iter().map(|to| to.parse()).collect::<Result<Vec<Grantee>, _>>().map_err(invalid)?;
+    Grant::new(template, grantees).map_err(invalid)
+}
+
+fn invalid(error: impl std::error::Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
 }

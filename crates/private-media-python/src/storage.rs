@@ -92,7 +92,7 @@ impl Root {
         expected_len: Option<u64>,
     ) -> PyResult<String> {
         let path = parse_path(path)?;
-        let options = SaveOptions { replace, expected_len, ..SaveOptions::default() };
+        let options = SaveOptions::new().replace(replace).expected_len(expected_len);
         let content = chunks(content.clone().unbind());
         let permit = Permit::trusted(path.clone());
         let saved = py.detach(|| self.storage.save_blocking(&permit, content, &options));
@@ -210,10 +210,10 @@ fn open_options(mode: &str) -> PyResult<Option<OpenOptions>> {
     let read = mode.contains('+');
     Ok(match kinds.as_slice() {
         ['r'] if !read => None,
-        ['r'] => Some(OpenOptions { read, ..OpenOptions::default() }),
-        ['w'] => Some(OpenOptions { read, truncate: true, create: true, ..OpenOptions::default() }),
-        ['a'] => Some(OpenOptions { read, append: true, create: true, ..OpenOptions::default() }),
-        ['x'] => Some(OpenOptions { read, create_new: true, ..OpenOptions::default() }),
+        ['r'] => Some(OpenOptions::new().read(read)),
+        ['w'] => Some(OpenOptions::new().read(read).truncate(true).create(true)),
+        ['a'] => Some(OpenOptions::new().read(read).append(true).create(true)),
+        ['x'] => Some(OpenOptions::new().read(read).create_new(true)),
         _ => {
             return Err(PyValueError::new_err(format!(
                 "invalid mode {mode:?}; expected one of open(), e.g. rb"

@@ -1,4 +1,4 @@
-//! The parts put together.
+//! [`PrivateMedia`]: the parts put together.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permission
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
-/// Private media: a storage, who may read it, how readers are told apart, and how the bytes leave. Cheap to clone.
+/// Private media: identification, permissions, a storage and a delivery. Cheap to clone.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -40,8 +40,8 @@ pub(crate) struct Inner {
 }
 
 impl PrivateMedia {
-    /// Begins with a storage. Until told otherwise, identity is what the application put into the request's extensions
-    /// ([`FromExtensions`]), everything may be read by staff ([`Grants::default`]), and the bytes leave directly ([`Direct`]).
+    /// Returns a builder for this storage. By default the identity is taken from the extensions of the request ([`FromExtensions`]),
+    /// only staff may read ([`Grants::default`]), and this process sends the files ([`Direct`]).
     pub fn builder(storage: impl Storage) -> Builder {
         Builder {
             identify: Box::new(FromExtensions),
@@ -124,7 +124,7 @@ impl std::fmt::Debug for PrivateMedia {
     }
 }
 
-/// Makes a [`PrivateMedia`]; see [`PrivateMedia::builder`].
+/// Builds a [`PrivateMedia`]; see [`PrivateMedia::builder`].
 #[must_use]
 pub struct Builder {
     identify: Box<dyn Identify>,
@@ -135,37 +135,36 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// How readers are told apart.
+    /// Sets how clients are identified.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Box::new(identify);
         self
     }
 
-    /// Who may read what.
+    /// Sets the permissions.
     pub fn permissions(mut self, permissions: impl Permissions) -> Self {
         self.permissions = Box::new(permissions);
         self
     }
 
-    /// How the bytes leave.
+    /// Sets how files are sent.
     pub fn delivery(mut self, delivery: impl Delivery) -> Self {
         self.delivery = Box::new(delivery);
         self
     }
 
-    /// Says 403 and the reason to a reader who is denied, where it says 404 otherwise. For development: it tells strangers which
-    /// rules there are.
+    /// Sets whether a denied client gets 403 and the reason, instead of 404. For development: it discloses the permissions.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
         self
     }
 
-    /// Puts the parts together.
+    /// Returns the [`PrivateMedia`].
     #[must_use]
     pub fn build(self) -> PrivateMedia {
         let Self { identify, permissions, storage, delivery, debug } = self;
         let names: Vec<_> = identify.vary().iter().map(|name| name.as_str().to_owned()).collect();
-        // Where the answer depends on something else than headers, no cache can tell readers apart: `*` keeps it from trying.
+        // If identification depends on other things than headers, no cache can tell clients apart: `*` stops it from trying.
         let vary = match HeaderValue::try_from(names.join(", ")) {
             Ok(vary) if !vary.is_empty() => vary,
             _ => HeaderValue::from_static("*"),

@@ -1,4 +1,4 @@
-//! Answers that were given a moment ago.
+//! A cache of decisions.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,36 +7,37 @@ use sha2::{Digest, Sha256};
 
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
-/// The most answers in one generation; there are two of the favourable, and two of the others.
+/// The most entries of one generation. There are two generations of positive decisions, and two of negative ones.
 const GENERATION: usize = 5_000;
 
-/// Answers that are kept for a while, in bounded memory: for whoever is asked the same again and again, and has to go far for it.
+/// Caches decisions for some time, in bounded memory: for identification and permissions that have to ask a database or an
+/// application.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
 ///
-/// use private_media::decision_cache::{DecisionCache, CacheKey};
+/// use private_media::decision_cache::{CacheKey, DecisionCache};
 ///
-/// let (answers, asked) = (DecisionCache::new(Duration::from_secs(5)), Instant::now());
-/// let question = CacheKey::of(["sessionid=abc", "cars/7/photo.jpg"]);
-/// answers.keep(question, "alice".to_owned(), true, asked);
-/// assert_eq!(answers.get(question, asked + Duration::from_secs(4)).as_deref(), Some("alice"));
-/// assert_eq!(answers.get(question, asked + Duration::from_secs(5)), None);
+/// let (cache, now) = (DecisionCache::new(Duration::from_secs(5)), Instant::now());
+/// let key = CacheKey::of(["sessionid=abc", "cars/7/photo.jpg"]);
+/// cache.insert(key, "alice".to_owned(), true, now);
+/// assert_eq!(cache.get(key, now + Duration::from_secs(4)).as_deref(), Some("alice"));
+/// assert_eq!(cache.get(key, now + Duration::from_secs(5)), None);
 /// ```
 #[derive(Debug)]
 pub struct DecisionCache<T> {
-    keep: Duration,
-    favourable: Mutex<Recent<T>>,
-    /// On their own, so that questions that anybody can make up drive out nobody's answer who has signed in.
-    others: Mutex<Recent<T>>,
+    ttl: Duration,
+    positive: Mutex<Recent<T>>,
+    /// Separate, so that made-up credentials do not evict the decisions about signed-in users.
+    negative: Mutex<Recent<T>>,
 }
 
-/// What stands for a question: who can read the memory learns no session from it.
+/// The key of a cached decision. It is a hash, so that the memory of the process does not hold session keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// That of a question in several parts. The same bytes, cut up in another way, are another question.
+    /// Returns the key of these parts. The same bytes in other parts have another key.
     pub fn of<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Self {
         let hash = parts.into_iter().fold(Sha256::new(), |hash, part| {
             let part = part.as_ref();
@@ -47,31 +48,30 @@ impl CacheKey {
 }
 
 impl<T: Clone> DecisionCache<T> {
-    /// None yet. Each is kept so long; no time at all keeps none.
+    /// Returns an empty cache whose entries expire after this time. Zero disables the cache.
     #[must_use]
-    pub fn new(keep: Duration) -> Self {
+    pub fn new(ttl: Duration) -> Self {
         let new = || Mutex::new(TwoGenerationCache::new([GENERATION, 0]));
-        Self { keep, favourable: new(), others: new() }
+        Self { ttl, positive: new(), negative: new() }
     }
 
-    /// The answer to a question, if it is kept and may still be given.
-    pub fn get(&self, question: CacheKey, now: Instant) -> Option<T> {
+    /// Returns a cached decision that has not expired.
+    pub fn get(&self, key: CacheKey, now: Instant) -> Option<T> {
         let of = |recent: &Mutex<Recent<T>>| {
             let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-            recent.get(&question).filter(|answer| answer.until > now).map(|answer| answer.value.clone())
+            recent.get(&key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
         };
-        of(&self.favourable).or_else(|| of(&self.others))
+        of(&self.positive).or_else(|| of(&self.negative))
     }
 
-    /// Keeps an answer to what was asked at that time: what has changed since then counts when the time to keep is over.
-    /// A favourable one lets somebody in.
-    pub fn keep(&self, question: CacheKey, answer: T, is_favourable: bool, asked: Instant) {
-        if self.keep.is_zero() {
+    /// Caches a decision that was requested at this time, from which its lifetime counts. A positive decision grants access.
+    pub fn insert(&self, key: CacheKey, value: T, is_positive: bool, requested: Instant) {
+        if self.ttl.is_zero() {
             return;
         }
-        let recent = if is_favourable { &self.favourable } else { &self.others };
-        let answer = Expiring { value: answer, until: asked + self.keep };
-        recent.lock().unwrap_or_else(PoisonError::into_inner).insert(question, answer);
+        let recent = if is_positive { &self.positive } else { &self.negative };
+        let entry = Expiring { value, until: requested + self.ttl };
+        recent.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
     }
 }
 
@@ -90,38 +90,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_kept_as_long_as_was_said() {
+    fn decisions_expire() {
         let now = Instant::now();
-        let question = CacheKey::of(["a"]);
-        let answers = DecisionCache::new(Duration::from_secs(5));
-        assert_eq!(answers.get(question, now), None);
-        answers.keep(question, "alice", true, now);
-        assert_eq!(answers.get(question, now + Duration::from_secs(4)), Some("alice"));
-        assert_eq!(answers.get(question, now + Duration::from_secs(5)), None);
-        assert_eq!(answers.get(CacheKey::of(["b"]), now), None);
+        let key = CacheKey::of(["a"]);
+        let cache = DecisionCache::new(Duration::from_secs(5));
+        assert_eq!(cache.get(key, now), None);
+        cache.insert(key, "alice", true, now);
+        assert_eq!(cache.get(key, now + Duration::from_secs(4)), Some("alice"));
+        assert_eq!(cache.get(key, now + Duration::from_secs(5)), None);
+        assert_eq!(cache.get(CacheKey::of(["b"]), now), None);
         let none = DecisionCache::new(Duration::ZERO);
-        none.keep(question, "alice", true, now);
-        assert_eq!(none.get(question, now), None);
+        none.insert(key, "alice", true, now);
+        assert_eq!(none.get(key, now), None);
     }
 
     #[test]
-    fn what_is_cut_up_in_another_way_is_another_question() {
+    fn other_parts_have_another_key() {
         assert_ne!(CacheKey::of(["ab", "c"]), CacheKey::of(["a", "bc"]));
         assert_ne!(CacheKey::of(["abc"]), CacheKey::of(["abc", ""]));
     }
 
     #[test]
-    fn made_up_questions_take_bounded_memory_and_drive_nobody_out() {
+    fn made_up_keys_use_bounded_memory_and_evict_no_positive_decision() {
         let now = Instant::now();
-        let answers = DecisionCache::new(Duration::from_secs(60));
-        answers.keep(CacheKey::of(["alice"]), true, true, now);
+        let cache = DecisionCache::new(Duration::from_secs(60));
+        cache.insert(CacheKey::of(["alice"]), true, true, now);
         for made_up in 0..3 * GENERATION {
-            answers.keep(CacheKey::of([made_up.to_string()]), false, false, now);
+            cache.insert(CacheKey::of([made_up.to_string()]), false, false, now);
         }
-        let others = answers.others.lock().unwrap();
-        assert!(others.values().count() <= 2 * GENERATION);
-        drop(others);
-        assert_eq!(answers.get(CacheKey::of(["alice"]), now), Some(true));
-        assert_eq!(answers.get(CacheKey::of(["14999"]), now), Some(false));
+        let negative = cache.negative.lock().unwrap();
+        assert!(negative.values().count() <= 2 * GENERATION);
+        drop(negative);
+        assert_eq!(cache.get(CacheKey::of(["alice"]), now), Some(true));
+        assert_eq!(cache.get(CacheKey::of(["14999"]), now), Some(false));
     }
 }

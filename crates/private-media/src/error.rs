@@ -1,4 +1,4 @@
-//! What the client learns of a failure, which is little, and what the log learns, which is everything.
+//! Failed requests: a short line for the client, and the reason for the log.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::request::RequestError;
 use crate::storage::StorageError;
 use crate::text::text;
 
-/// A request that gets no file, by the question at which it ended.
+/// Why a request gets no file, by the step at which it failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Request(RequestError),
@@ -23,12 +23,12 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The response. What is denied, what is missing, and what could not be decided are one answer, unless `debug` is on.
+    /// Returns the response. Denied, missing and undecided look the same, unless `debug` is set.
     pub(crate) fn into_response(self, debug: bool) -> MediaResponse {
         self.log();
         let retry = if let Self::Identity(error) = &self { error.retry() } else { None };
         let (status, line) = match &self {
-            // It is about the credentials alone, and the same whether or not there is such a file.
+            // It depends on the credentials only, so it does not disclose whether the file exists.
             Self::Identity(error) if error.retry().is_some() => {
                 (retry.map_or(StatusCode::SERVICE_UNAVAILABLE, |retry| retry.status), "try again later")
             }
@@ -38,7 +38,7 @@ impl Refusal {
             | Self::Identity(_)
             | Self::Denied(_)
             | Self::Storage(StorageError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not found"),
-            // Only a reader who may see the file gets this far, so it tells nobody else that there is one.
+            // Only a client with permission gets this far, so it discloses nothing to others.
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
@@ -52,11 +52,10 @@ impl Refusal {
         response
     }
 
-    /// The whole story, for the log.
+    /// Returns the reason, with its causes, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Self::Request(RequestError::Method) => "a method other than GET and HEAD".into(),
-            Self::Request(RequestError::Path(error)) => error.to_string(),
+            Self::Request(error) => error.to_string(),
             Self::Identity(error) => with_sources(error),
             Self::Denied(denied) => denied.decision().reason().to_owned(),
             Self::Storage(error) => with_sources(error),
@@ -69,7 +68,7 @@ impl Refusal {
                 tracing::debug!(reason = self.reason(), "refused");
             }
             Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {
-                tracing::error!(reason = self.reason(), "a request could not be answered");
+                tracing::error!(reason = self.reason(), "a request failed");
             }
             _ => tracing::debug!(reason = self.reason(), "refused"),
         }

@@ -1,7 +1,177 @@
-#![doc = include_str!("../../../README.md")]
-#![forbid(unsafe_code)]
+//! Serves private user uploads: each request is authenticated and authorized, and every other client gets a 404.
+//!
+//! A web application stores what its users upload: photos, payslips, scans. This crate serves these files to the users who may see
+//! them. Permission is read from the path, so it needs no database: `cars/7/photo.jpg` belongs to user 7. [`MediaService`] is a
+//! [tower](https://docs.rs/tower-service) service, for axum or for any other server that speaks [`http`].
+//!
+//! ```toml
+//! [dependencies]
+//! axum = "0.8"
+//! private-media = "0.1"
+//! tokio = { version = "1", features = ["full"] }
+//! ```
+//!
+//! # A first example
+//!
+#![cfg_attr(feature = "local", doc = "```no_run")]
+#![cfg_attr(not(feature = "local"), doc = "```ignore")]
+//! use axum::Router;
+//! use axum::extract::Request;
+//! use axum::middleware::{Next, from_fn};
+//! use axum::response::Response;
+//! use private_media::{Grants, Identity, LocalStorage, PrivateMedia, User};
+//!
+//! /// Your own authentication: here, each client is alice.
+//! async fn authenticate(mut request: Request, next: Next) -> Response {
+//!     request.extensions_mut().insert(Identity::from(User::new("7").name("alice")));
+//!     next.run(request).await
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let media = PrivateMedia::builder(LocalStorage::open_root("private")?)
+//!         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
+//!         .build();
+//!     let app: Router = Router::new()
+//!         .nest_service("/private", media.service())
+//!         .layer(from_fn(authenticate));
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `/private/cars/7/photo.jpg` is the file `private/cars/7/photo.jpg` to alice and to staff, and a 404 to everyone else. Ranges,
+//! conditional requests and `HEAD` follow RFC 9110; active content such as HTML is sent as a download.
+//!
+//! # How it is laid out
+//!
+//! A request meets five questions. Each is a module with one trait or type, and you can replace each answer.
+//!
+//! | question | module | type | provided |
+//! |---|---|---|---|
+//! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
+//! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
+//! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
+//! | Where are the bytes? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
+//! | How are they sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
+//!
+//! Storage opens a file only for a [`Permit`], and only a decision creates one. A failure to identify the client or to decide is a
+//! denial.
+//!
+//! # Your own authentication
+//!
+//! By default, [`FromExtensions`] takes the [`Identity`] that your middleware inserted. To look a session up here, implement
+//! [`Identify`]. An error means that the client could not be identified, for example because the database is down:
+//!
+//! ```
+//! use futures_util::future::BoxFuture;
+//! use http::request::Parts;
+//! use private_media::identity::single_cookie;
+//! use private_media::{Identify, IdentifyError, Identity, MemoryStorage, PrivateMedia, User};
+//!
+//! struct Sessions;
+//!
+//! impl Sessions {
+//!     async fn user_id(&self, session: &str) -> Result<Option<String>, std::io::Error> {
+//!         // Ask your session store.
+//!         Ok((session == "abc").then(|| "7".to_owned()))
+//!     }
+//! }
+//!
+//! impl Identify for Sessions {
+//!     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+//!         Box::pin(async {
+//!             let Some(session) = single_cookie(&request.headers, "session") else {
+//!                 return Ok(Identity::Anonymous);
+//!             };
+//!             let id = self.user_id(session).await.map_err(IdentifyError::new)?;
+//!             Ok(id.map(|id| User::new(id).into()).unwrap_or_default())
+//!         })
+//!     }
+//! }
+//!
+//! # futures_util::FutureExt::now_or_never(async {
+//! let media = PrivateMedia::builder(MemoryStorage::new()).identify(Sessions).build();
+//! let (head, ()) = http::Request::get("/").header("cookie", "session=abc").body(()).unwrap().into_parts();
+//! assert_eq!(media.identify(&head).await.unwrap().user().map(User::id), Some("7"));
+//! # }).unwrap();
+//! ```
+//!
+//! # Permissions in code
+//!
+//! [`Grants`] covers most projects. A closure decides about reading; [`permission::by_action`] takes one for every
+//! [`Action`](permission::Action).
+//!
+//! ```
+//! use private_media::{Identity, MediaPath, MemoryStorage, PrivateMedia};
+//!
+//! let own_folder = |identity: &Identity, path: &MediaPath| {
+//!     identity.user().is_some_and(|user| path.segments().next() == Some(user.id()))
+//! };
+//! let media = PrivateMedia::builder(MemoryStorage::new()).permissions(own_folder).build();
+//! ```
+//!
+//! # Storing an upload
+//!
+//! [`MediaPath::for_upload`] turns the name that a browser sent into a safe one. [`Storage::save`] never replaces a file unless
+//! [`SaveOptions`] say so, and returns the path that it used.
+//!
+//! ```
+//! use axum::Router;
+//! use axum::extract::{Multipart, State};
+//! use axum::http::StatusCode;
+//! use axum::http::request::Parts;
+//! use axum::routing::post;
+//! use futures_util::TryStreamExt;
+//! use private_media::identity::is_cross_site;
+//! use private_media::{MediaPath, Permit, PrivateMedia, SaveOptions};
+//!
+//! async fn upload(
+//!     State(media): State<PrivateMedia>,
+//!     head: Parts,
+//!     mut form: Multipart,
+//! ) -> Result<String, StatusCode> {
+//!     // A cookie alone does not prove that the user wanted the upload.
+//!     if is_cross_site(&head) {
+//!         return Err(StatusCode::FORBIDDEN);
+//!     }
+//!     let identity = media.identify(&head).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+//!     let user = identity.user().ok_or(StatusCode::FORBIDDEN)?;
+//!     let field = form.next_field().await.map_err(|_| StatusCode::BAD_REQUEST)?;
+//!     let field = field.ok_or(StatusCode::BAD_REQUEST)?;
+//!     let name = field.file_name().unwrap_or("upload");
+//!     let path = MediaPath::for_upload(&format!("cars/{}", user.id()), name);
+//!     let path = path.map_err(|_| StatusCode::BAD_REQUEST)?;
+//!     // The folder belongs to the user, so no permission is checked.
+//!     let permit = Permit::trusted(path);
+//!     let content = Box::pin(field.map_err(std::io::Error::other));
+//!     let stored = media.storage().save(&permit, content, &SaveOptions::default()).await;
+//!     let stored = stored.map_err(|_| StatusCode::INSUFFICIENT_STORAGE)?;
+//!     Ok(format!("/private/{}", stored.to_url()))
+//! }
+//!
+//! fn app(media: PrivateMedia) -> Router {
+//!     Router::new().route("/upload", post(upload)).with_state(media)
+//! }
+//! # let _ = app;
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `local` | yes | `LocalStorage`: files of a local folder |
+//! | `accounts` | yes | `Accounts`: an accounts file, HTTP Basic and a sign-in page |
+//! | `conformance` | no | `storage::conformance`: the tests that every [`Storage`] has to pass |
+//!
+//! `LocalStorage` and `Accounts` need a Tokio runtime; the rest of the crate needs none. The crate `private-media-django` identifies
+//! the users of a Django project by their session. The crate `private-media-gateway` is a ready program.
 
-// The five questions, in the order in which a request meets them.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// In the order in which a request meets the questions.
 pub mod request;
 
 pub mod identity;
@@ -35,12 +205,3 @@ pub use service::{AccessRecord, MediaService};
 #[cfg(feature = "local")]
 pub use storage::LocalStorage;
 pub use storage::{MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};
-
-/// The code in the documentation compiles.
-#[cfg(doctest)]
-mod documentation {
-    #[doc = include_str!("../../../docs/how-to/axum.md")]
-    struct Axum;
-    #[doc = include_str!("../../../CONTRIBUTING.md")]
-    struct Contributing;
-}

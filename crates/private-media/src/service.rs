@@ -1,4 +1,4 @@
-//! The whole story of a request.
+//! The service: from a request to its response.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
-use crate::delivery::headers::ALWAYS;
+use crate::delivery::headers::COMMON;
 use crate::delivery::{MediaBody, MediaResponse, common_headers};
 use crate::error::Refusal;
 use crate::identity::Identity;
@@ -29,51 +29,51 @@ impl PrivateMedia {
 }
 
 impl Inner {
-    /// One request, five questions.
-    async fn answer(
+    /// Responds to a request in five steps, each of which is a module.
+    async fn process(
         &self,
         head: &Parts,
         path: &str,
         record: &mut AccessRecord,
     ) -> Result<MediaResponse, Refusal> {
-        // What is asked for?
+        // Parse the request.
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
-        // Who asks?
+        // Authenticate.
         let identity = self.identify.identify(head).await?;
         record.identity = identity.clone();
-        // May they?
+        // Authorize.
         let permit =
             Permit::<Read>::authorize_request(&*self.permissions, identity, request.path.clone(), head)
                 .await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
-        // Where are the bytes?
+        // Open the file.
         let file = self.storage.open(&permit).await?;
-        // How do they leave?
+        // Deliver it.
         Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
     }
 }
 
-/// What was decided about a request, and for whom: in the extensions of every response, for access logs and audits.
+/// A record of what was decided about a request, for access logs and audits. It is in the extensions of every response.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct AccessRecord {
-    /// Who asked.
+    /// The identity of the client.
     pub identity: Identity,
-    /// For which file; `None` if the request's path can be none.
+    /// The path of the file; `None` if the request does not have a valid one.
     pub path: Option<MediaPath>,
-    /// What allowed it; `None` if nothing did.
+    /// The reason why access was allowed; `None` if it was not.
     pub allowed_by: Option<Arc<str>>,
-    /// Why there is no file in the response, if there is none. Not for the client.
+    /// Why the response does not contain the file, if it does not. Not for the client.
     pub refused: Option<Arc<str>>,
 }
 
-/// Serves private media: a [`tower_service::Service`] of any request body, for axum, hyper or whatever speaks tower. Made by
+/// Serves private media: a [`tower_service::Service`] for any request body, for axum, hyper and other users of tower. Returned by
 /// [`PrivateMedia::service`].
 #[derive(Debug, Clone)]
 pub struct MediaService {
     media: PrivateMedia,
-    /// What is taken off each path; a slash has to follow.
+    /// The prefix that is stripped from each path. A slash has to follow it.
     mount: Arc<str>,
 }
 
@@ -83,7 +83,7 @@ impl MediaService {
         path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
     }
 
-    /// Takes this prefix, such as `/private/`, off each request's path; a path without it is not found. For use without a
+    /// Strips a prefix, such as `/private/`, from the path of each request. A path without it is not found. For servers without a
     /// router that does so.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
@@ -96,7 +96,7 @@ impl MediaService {
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
-        for (name, value) in &ALWAYS {
+        for (name, value) in &COMMON {
             response.headers_mut().insert(name, value.clone());
         }
         response.headers_mut().insert(VARY, self.media.inner().vary.clone());
@@ -127,14 +127,14 @@ impl RespondRaw for MediaService {
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = self.below(head.uri.path());
-        let answer = match path {
-            Some(path) => inner.answer(head, path, &mut record).await,
+        let result = match path {
+            Some(path) => inner.process(head, path, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(RequestError::Path(PathError::Empty).into())
             }
             None => Err(RequestError::Method.into()),
         };
-        let mut response = answer.unwrap_or_else(|refusal| {
+        let mut response = result.unwrap_or_else(|refusal| {
             record.refused = Some(refusal.reason().into());
             refusal.into_response(inner.debug)
         });

@@ -76,6 +76,7 @@ impl<K: Hash + Eq, V: Weigh> TwoGenerationCache<K, V> {
     }
 
     /// Empties the cache, and returns what was in it.
+    #[cfg(any(test, feature = "local"))]
     pub(crate) fn clear(&mut self) -> Self {
         let empty = Self::new(self.limit);
         std::mem::replace(self, empty)

@@ -47,8 +47,7 @@ const MAX_LEN: usize = 20 << 20;
 fn accounts() -> Result<Accounts, Box<dyn Error>> {
     let mut file = AccountsFile::default();
     for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
-        let (name, id, password) = (name.into(), id.into(), PASSWORD.into());
-        file.add(NewAccount { name, id, password, staff, groups: vec![] })?;
+        file.add(NewAccount::new(name, id, PASSWORD).staff(staff))?;
     }
     Ok(Accounts::new(file, AccountsOptions::default())?)
 }

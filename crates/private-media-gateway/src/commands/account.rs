@@ -91,14 +91,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     match matches.subcommand() {
         Some(("add", matches)) => {
             let name = text(matches, "name");
-            let new = NewAccount {
-                name: name.to_owned(),
-                id: matches.get_one::<String>("id").map_or(name, String::as_str).to_owned(),
-                password: String::new(),
-                staff: matches.get_flag("staff"),
-                groups: matches.get_many::<String>("group").into_iter().flatten().cloned().collect(),
-            };
-            add(&load(matches)?, &new, matches.get_flag("password-stdin"), Wait::of(matches)?)
+            let id = matches.get_one::<String>("id").map_or(name, String::as_str);
+            let groups = matches.get_many::<String>("group").into_iter().flatten();
+            let new = NewAccount::new(name, id, "").staff(matches.get_flag("staff")).groups(groups);
+            add(&load(matches)?, new, matches.get_flag("password-stdin"), Wait::of(matches)?)
         }
         Some(("passwd", matches)) => {
             let (config, wait) = (load(matches)?, Wait::of(matches)?);
@@ -113,12 +109,12 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 /// Adds an account. A missing file is created.
 fn add(
     config: &Config,
-    account: &NewAccount,
+    mut account: NewAccount,
     password_stdin: bool,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
     check_wait(config, wait)?;
-    let account = NewAccount { password: password(password_stdin)?, ..account.clone() };
+    account.password = password(password_stdin)?;
     let file = update(config, |file| file.add(account.clone()))?;
     done(config, &format!("added {} to", account.name), &file, wait)
 }

@@ -49,7 +49,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
-        Err(GatewayError::Listen(error)) => Err(bind_error(config, &error)),
+        Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
         Err(GatewayError::OpenFiles(error)) => {
             Err(ConfigError::new(format!("limits.max_connections: {error}")))
         }
@@ -58,6 +58,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         }
         // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+        Err(error) => Err(ConfigError::new(error.to_string())),
     }
 }
 

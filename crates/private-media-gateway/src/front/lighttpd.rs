@@ -14,7 +14,7 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     let sends = match config.send_mode {
         SendMode::Direct => false,
         SendMode::Apache(SendfileEncoding::Auto | SendfileEncoding::Encoded) => true,
-        SendMode::Apache(SendfileEncoding::Plain) => {
+        SendMode::Apache(_) => {
             return Err(FrontError::new(FrontField::Encoding, "lighttpd decodes X-Sendfile", "use encoded"));
         }
         SendMode::Nginx(_) => {

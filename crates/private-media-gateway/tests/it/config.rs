@@ -40,7 +40,7 @@ fn what_is_wrong_is_one_line() {
         (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
         (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
         (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
-        (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=WHOM"]),
+        (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=GRANTEES"]),
         (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
         (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
         (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),

@@ -204,7 +204,7 @@ fn debug_tells_a_developer_why() {
     let answer = gateway.get("/private/cars/7/photo.jpg", "bob");
     assert_eq!(answer.status, 403);
     let text = String::from_utf8(answer.body).unwrap();
-    assert!(text.contains("grant cars/{owner}/{*file} is to owner,staff"), "{text}");
+    assert!(text.contains("grant cars/{owner}/{*file} is for owner,staff"), "{text}");
     assert_eq!(gateway.get("/private/cars/7/none.jpg", "alice").status, 404);
 }
 

@@ -33,8 +33,7 @@ impl Place {
             let path = place.path("accounts.toml");
             let stored = AccountsFile::update(&path, |file| {
                 for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
-                    let (name, id, password) = (name.into(), id.into(), PASSWORD.into());
-                    file.add(NewAccount { name, id, password, staff, groups: vec![] })?;
+                    file.add(NewAccount::new(name, id, PASSWORD).staff(staff))?;
                 }
                 Ok(())
             });

@@ -1,4 +1,4 @@
-//! The bytes of a response, read as the client takes them.
+//! The content of a response, read as the client receives it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,13 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::storage::ReadAt;
 
-/// How much is read at a time, in bytes: with what the connection holds, what one download costs in memory.
+/// The size of one read, in bytes. Together with the buffers of the connection, it is the memory that a download needs.
 const CHUNK: usize = 32 << 10;
 
-/// A response's content: pieces in memory and stretches of one file, in order.
+/// The content of a response: bytes in memory and ranges of files, in order.
 ///
-/// Its length is known from the start. A file that ends before it was due (it shrank while it was sent) is an error, which
-/// ends the connection: the client is never sent padding or the beginning of something else.
+/// Its length is known from the start. A file that shrinks while it is sent is an error, which ends the connection: the client never
+/// gets padding, or the beginning of the next response.
 pub struct MediaBody {
     pieces: Pieces,
     remaining: u64,
@@ -33,13 +33,13 @@ enum Piece {
 }
 
 impl MediaBody {
-    /// No content.
+    /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
         Self { pieces: Pieces::default(), remaining: 0, reading: None }
     }
 
-    /// This content and then these bytes.
+    /// Appends bytes.
     #[must_use]
     pub fn push_bytes(mut self, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
@@ -48,7 +48,7 @@ impl MediaBody {
         self
     }
 
-    /// This content and then `len` bytes of a file from `offset` on.
+    /// Appends `len` bytes of a file, from `offset` on.
     #[must_use]
     pub fn push_file(mut self, file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
         if let Some(bytes) = in_memory(file, offset, len) {
@@ -59,7 +59,7 @@ impl MediaBody {
         self
     }
 
-    /// How many bytes have not been taken yet.
+    /// Returns the number of bytes that have not been read yet.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.remaining
@@ -174,7 +174,7 @@ impl From<Bytes> for MediaBody {
     }
 }
 
-/// Pieces in order. Nearly always there is one, which needs no list.
+/// Pieces in order. Most bodies have a single one, which needs no list.
 #[derive(Debug, Default)]
 struct Pieces {
     first: Option<Piece>,
@@ -202,7 +202,7 @@ impl Pieces {
     }
 }
 
-/// The stretch itself, where the file is in memory and so long.
+/// Returns a range of a file that is in memory.
 fn in_memory(file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Option<Bytes> {
     let bytes = file.as_bytes()?;
     let start = usize::try_from(offset).ok()?;
@@ -225,7 +225,7 @@ impl Body for MediaBody {
             }
             Ok(None) => None,
             Err(error) => {
-                // What comes after is not asked for again, but if it were, there would be nothing.
+                // The body ends here, also if it is polled again.
                 self.pieces = Pieces::default();
                 tracing::error!(%error, "a download was broken off");
                 Some(Err(error))
@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// A file that gives at most `step` bytes at a time and may be shorter than it said.
+    /// A file that returns at most `step` bytes at a time.
     #[derive(Debug)]
     struct Sluggish {
         bytes: Bytes,
@@ -287,7 +287,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_promised_is_what_comes(
+        fn the_announced_bytes_are_sent(
             len in 0_usize..100_000,
             step in 1_usize..70_000,
             parts in prop::collection::vec((0_usize..100_000, 0_usize..100_000), 0..4),

@@ -1,13 +1,12 @@
-//! What a browser is told a file is.
+//! Media types of files.
 
 use http::HeaderValue;
 use http::header::{HeaderMap, HeaderName};
 
-/// The media type of a file, and whether a browser may show it.
+/// The media type of a file, and whether a browser may display it.
 ///
-/// It follows from the name alone, never from what the client who sent the file said of it. Types that a browser only
-/// displays (pictures, sound, film, plain text, PDF) are inline. Whatever it could execute (HTML, SVG, XML, JavaScript) and
-/// whatever is not known leaves as an attachment in a sandbox.
+/// It depends on the file name only, not on what the uploading client claimed. Passive types (images, audio, video, plain text, PDF)
+/// are inline. Active types (HTML, SVG, XML, JavaScript) and unknown ones are sent as an attachment in a sandbox.
 ///
 /// ```
 /// use private_media::delivery::ContentType;
@@ -20,10 +19,10 @@ use http::header::{HeaderMap, HeaderName};
 pub struct ContentType(&'static str);
 
 const UNKNOWN: &str = "application/octet-stream";
-/// Text that says nothing of its encoding is UTF-8 more often than anything else.
+/// UTF-8 is the most likely encoding of plain text.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What `mime_guess` does not know, or knows by a name that browsers do not.
+/// Types that `mime_guess` lacks, or names differently than browsers do.
 const TABLE: [(&str, &str); 11] = [
     ("apng", "image/apng"),
     ("avif", "image/avif"),
@@ -39,7 +38,7 @@ const TABLE: [(&str, &str); 11] = [
 ];
 
 impl ContentType {
-    /// The type of a file of this name.
+    /// Returns the type of a file of this name.
     #[must_use]
     pub fn of(file_name: &str) -> Self {
         let Some((_, extension)) = file_name.rsplit_once('.') else { return Self(UNKNOWN) };
@@ -53,13 +52,13 @@ impl ContentType {
         }
     }
 
-    /// The value of `Content-Type` (RFC 9110 section 8.3).
+    /// Returns the value of `Content-Type` (RFC 9110 section 8.3).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.0
     }
 
-    /// Whether a browser may show it in place; else it is downloaded.
+    /// Returns whether a browser may display the type; else it is downloaded.
     #[must_use]
     pub fn is_inline(self) -> bool {
         match self.0.split_once('/') {
@@ -69,7 +68,7 @@ impl ContentType {
         }
     }
 
-    /// Adds `Content-Type`, and the sandbox where the type is not inline.
+    /// Adds `Content-Type`, and a sandbox if the type is not inline.
     pub(super) fn apply(self, headers: &mut HeaderMap) {
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(self.0));
         if !self.is_inline() {

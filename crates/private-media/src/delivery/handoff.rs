@@ -1,4 +1,4 @@
-//! The bytes leave by a front server: the response names the file, and the server sends it in this response's place.
+//! Delivery by a front server: the response names the file, and the server sends it.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -14,14 +14,14 @@ use crate::permission::{Permit, Read};
 use crate::request::{ENCODED, MediaRequest};
 use crate::storage::MediaFile;
 
-/// Has nginx send the file: `X-Accel-Redirect` names it below a `location` that is `internal`.
+/// Lets nginx send files: `X-Accel-Redirect` names a file below an `internal` location.
 ///
-/// nginx decodes the value once, so it is percent-encoded, and comes to exactly the bytes of the file's name. It keeps
-/// `Content-Type`, `Content-Disposition` and `Cache-Control`, and judges ranges and conditions itself, by an entity tag of its
-/// own. The other headers have to be added back in the location; `private-media config nginx` prints one that does.
+/// nginx decodes the value once, so it is percent-encoded and decodes to exactly the file's name. nginx preserves `Content-Type`,
+/// `Content-Disposition` and `Cache-Control`, and evaluates ranges and conditions with its own entity tag. The location has to add
+/// the other headers; `private-media config nginx` prints one that does.
 ///
-/// The name handed off is that of the file that the storage opened beneath its root, without a link in it. A file that has
-/// none, such as one in memory, is sent [`Direct`].
+/// The name is that of the file that the storage opened, without symbolic links. A file without such a name, for example in memory,
+/// is sent by [`Direct`].
 ///
 /// ```
 /// use private_media::delivery::NginxXAccelRedirect;
@@ -33,19 +33,19 @@ use crate::storage::MediaFile;
 /// ```
 #[derive(Debug, Clone)]
 pub struct NginxXAccelRedirect {
-    /// Encoded, with a slash on both sides.
+    /// Percent-encoded, with a slash at both ends.
     prefix: String,
 }
 
 impl NginxXAccelRedirect {
-    /// Below this internal URL, as it is written behind `location`; a slash that lacks on either side is added.
+    /// Returns a delivery below an internal URL, as it is written after `location`. Missing slashes at its ends are added.
     #[must_use]
     pub fn new(internal_url: &str) -> Self {
         Self { prefix: encoded(&with_slashes(internal_url.as_bytes())) }
     }
 
-    /// Below the root's own path, as old configurations have it: `location /srv/private/ { internal; root /; }`. A relative
-    /// path is one below the working directory; an error means that there is none.
+    /// Returns a delivery below the path of the root, as in older configurations: `location /srv/private/ { internal; root /; }`. A
+    /// relative path is relative to the working directory; it is an error if there is none.
     pub fn full_path(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         Ok(Self { prefix: encoded(&with_slashes(root.as_os_str().as_bytes())) })
@@ -72,14 +72,14 @@ impl Delivery for NginxXAccelRedirect {
     }
 }
 
-/// Has Apache with `mod_xsendfile`, or lighttpd, send the file: `X-Sendfile` names its full path.
+/// Lets Apache with `mod_xsendfile`, or lighttpd, send files: `X-Sendfile` names the full path of a file.
 ///
-/// Both keep the headers and the entity tag of the response. They take a range of the file as the client asks; all that can be
-/// answered without its bytes, such as a 304, is answered as [`Direct`] does. `private-media config apache` and `private-media
+/// Both preserve the headers and the entity tag of the response, and apply a single range themselves. A response without content,
+/// such as a 304, is that of [`Direct`]. `private-media config apache` and `private-media
 /// config lighttpd` print what they need.
 ///
-/// The name handed off is that of the file that the storage opened beneath its root, without a link in it. A file that has
-/// none, or none that the [`SendfileEncoding`] can say, is sent [`Direct`].
+/// The name is that of the file that the storage opened, without symbolic links. A file without such a name, or whose name the
+/// [`SendfileEncoding`] cannot express, is sent by [`Direct`].
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -101,28 +101,28 @@ pub struct ApacheXSendfile {
     encoding: SendfileEncoding,
 }
 
-/// How `X-Sendfile` writes a name. The servers differ: `mod_xsendfile` 0.12, as in Debian, opens what it reads; `mod_xsendfile` 1.0
-/// and lighttpd decode it first.
+/// How names are encoded in `X-Sendfile`. `mod_xsendfile` 1.0 and lighttpd decode them; `mod_xsendfile` 0.12, as in Debian, does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SendfileEncoding {
-    /// A name without `%`, as it is: it means the same to all of them. A name with `%` could lead a server of the other kind to
-    /// another file, so that one is sent [`Direct`].
+    /// Names without `%` are not encoded, so that they mean the same to all servers. A file whose name contains `%` is sent by
+    /// [`Direct`], as some server would open another file.
     #[default]
     Auto,
-    /// Every name as it is: for `mod_xsendfile` up to 0.12.
+    /// Names are not encoded: for `mod_xsendfile` up to 0.12.
     Plain,
-    /// Every name percent-encoded: for `mod_xsendfile` 1.0 and lighttpd.
+    /// Names are percent-encoded: for `mod_xsendfile` 1.0 and lighttpd.
     Encoded,
 }
 
 impl ApacheXSendfile {
-    /// For a root at this path, as the server is to see it. A relative path is one below the working directory; an error means
-    /// that there is none.
+    /// Returns a delivery for a root at this path, as the server sees it. A relative path is relative to the working directory; it is an
+    /// error if there is none.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { root: std::path::absolute(root)?, encoding: SendfileEncoding::default() })
     }
 
-    /// How names are written; [`SendfileEncoding::Auto`] unless told.
+    /// Sets the encoding of names. The default is [`SendfileEncoding::Auto`].
     #[must_use]
     pub fn encoding(mut self, encoding: SendfileEncoding) -> Self {
         self.encoding = encoding;
@@ -135,11 +135,11 @@ impl ApacheXSendfile {
         if self.encoding == SendfileEncoding::Encoded {
             return HeaderValue::try_from(encoded(path)).ok();
         }
-        // White space at the end is no part of a field's value (RFC 9110 section 5.5): it would name another file.
-        let says_itself = !matches!(path.last(), Some(b' ' | b'\t'))
+        // Trailing white space is not part of a field value (RFC 9110 section 5.5): without it, the value names another file.
+        let is_literal = !matches!(path.last(), Some(b' ' | b'\t'))
             && (self.encoding == SendfileEncoding::Plain || !path.contains(&b'%'));
-        // What no field can hold, such as a line break, is refused here.
-        says_itself.then(|| HeaderValue::from_bytes(path).ok())?
+        // A name that no field can contain, such as one with a line break, is an error here.
+        is_literal.then(|| HeaderValue::from_bytes(path).ok())?
     }
 }
 
@@ -151,8 +151,8 @@ impl Delivery for ApacheXSendfile {
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
-        // The server keeps the entity tag of this response, so what needs no bytes, and what the servers do in ways of their own
-        // (several ranges), is answered here.
+        // The server preserves the entity tag of this response. So responses without content, and several ranges, which the servers
+        // implement differently, are made here.
         let plan = Plan::new(request, file.metadata(), now);
         let is_for_server = !request.is_head && matches!(plan, Plan::Whole | Plan::Part(_));
         let name = if is_for_server { file.local_name() } else { None };
@@ -166,7 +166,7 @@ impl Delivery for ApacheXSendfile {
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 
-/// The whole file, as far as the headers go: the server takes a range or a 304 of it, as the client asks.
+/// Returns a response with the headers of the whole file. The server applies ranges and conditions.
 fn hand_off(
     (name, value): (HeaderName, HeaderValue),
     request: &MediaRequest,
@@ -180,7 +180,7 @@ fn hand_off(
     response
 }
 
-/// As in the path of a URL.
+/// Percent-encodes a name as in the path of a URL.
 fn encoded(path: &[u8]) -> String {
     percent_encode(path, ENCODED).to_string()
 }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nginx_is_told() {
+    fn values_for_nginx() {
         for (prefix, name, value) in [
             ("/internal/", "cars/7/photo.jpg", "/internal/cars/7/photo.jpg"),
             ("internal", "a", "/internal/a"),
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(NginxXAccelRedirect::full_path("/").unwrap().prefix, "/");
     }
 
-    /// A value that two servers read in two ways is never written by the default.
+    /// The default never writes a value that two servers read differently.
     #[test]
-    fn what_apache_is_told() {
+    fn values_for_apache() {
         use SendfileEncoding::{Auto, Encoded, Plain};
         for (name, auto, plain, encoded) in [
             ("a/photo.jpg", Some("a/photo.jpg"), Some("a/photo.jpg"), "a/photo.jpg"),
@@ -258,9 +258,9 @@ mod tests {
     }
 
     proptest! {
-        /// What a server makes of the value is the name, for every name and every kind of server.
+        /// Every server reads the name from the value, whatever the name is.
         #[test]
-        fn values_come_back_to_the_name(
+        fn every_server_reads_the_name(
             name in prop::collection::vec(prop_oneof![9 => b' '..=b'~', 1 => 1..=255_u8], 1..20)
                 .prop_filter("no root", |name| name[0] != b'/'),
             end in prop::sample::select(&["", "", " ", "\t", "%20"][..]),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_the_table_is_handed_off_or_sent() {
+    fn every_legal_name_is_delivered() {
         for name in NAMES {
             assert_eq!(
                 percent_decode(nginx("/", name).as_bytes()).collect::<Vec<u8>>(),

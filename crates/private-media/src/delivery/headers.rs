@@ -1,4 +1,4 @@
-//! The headers that a file's own response carries.
+//! The headers of responses.
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use super::response::{MediaResponse, SerializedHeaders};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
-/// The headers of a file that are the same at each request, for as long as it is kept.
+/// The headers of a file that all its responses have in common. They are cached with the file.
 #[derive(Debug)]
 pub(crate) struct CachedHeaders {
     file_name: String,
@@ -32,7 +32,8 @@ impl CachedHeaders {
         Self { file_name, at, validators: OnceLock::new(), content: OnceLock::new() }
     }
 
-    /// Those of this file, if they hold for the name and the time of a request. The date of a file that is from the future does not.
+    /// Returns the headers of a file, if they are valid for the name and the time of a request. They are not if the file is dated in
+    /// the future, as the date in its headers would depend on the time.
     fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
         let prepared = file.memo(|| Self::new(path, now))?;
         let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
@@ -40,13 +41,13 @@ impl CachedHeaders {
     }
 }
 
-/// A response with what tells a client which version of a file it has, or has got. A 304 carries these too (RFC 9110 section 15.4.5).
+/// Returns a response with the validators of a file, which a 304 contains, too (RFC 9110 section 15.4.5).
 pub(super) fn with_validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> MediaResponse {
     let make = || make_validators(file.metadata(), now);
     begin(CachedHeaders::of(path, file, now).map(|prepared| &prepared.validators), make)
 }
 
-/// A response with what one carries that brings the file or a part of it. The length is that of the whole file.
+/// Returns a response with the headers of a file or a part of it. The length is that of the whole file.
 pub(super) fn with_content_headers(
     path: &MediaPath,
     file: &MediaFile,
@@ -71,7 +72,7 @@ fn begin(
     }
 }
 
-/// With room for what every response carries.
+/// Returns a map with room for the headers that all responses have in common.
 fn room() -> HeaderMap {
     HeaderMap::with_capacity(20)
 }
@@ -81,7 +82,7 @@ fn make_validators(file: &Metadata, now: SystemTime) -> HeaderMap {
     if let Ok(etag) = HeaderValue::try_from(format!("\"{}\"", file.etag)) {
         headers.insert(ETAG, etag);
     }
-    // Section 8.8.2.1: never later than the response itself.
+    // Section 8.8.2.1: not later than the response itself.
     if let Some(modified) = http_date(file.modified.min(now)) {
         headers.insert(LAST_MODIFIED, modified);
     }
@@ -96,7 +97,8 @@ fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: 
     headers
 }
 
-/// How the content of a file is to be treated: `Content-Type`, `Content-Disposition`, and a sandbox where it needs one.
+/// Returns the headers that tell a browser how to treat a file: `Content-Type`, `Content-Disposition`, and a sandbox for active
+/// content.
 #[must_use]
 pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
@@ -107,17 +109,17 @@ pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
     headers
 }
 
-/// What every response carries, found or not: no shared cache keeps it, nothing is sniffed, no other site embeds it.
-pub(crate) static ALWAYS: [(HeaderName, HeaderValue); 4] = [
-    // A browser keeps its copy and asks each time, which is a cheap 304 that was authorised.
+/// The headers that all responses have in common. They forbid shared caches, content sniffing, and embedding by other sites.
+pub(crate) static COMMON: [(HeaderName, HeaderValue); 4] = [
+    // A browser caches its copy and revalidates it each time: a cheap 304 that was authorized.
     (http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// What [`MediaService`](crate::MediaService) adds to every response, for those who answer in a way of their own: no shared cache
-/// keeps it, nothing is sniffed, no other site embeds it. `Vary` is left to whoever knows what the answer depends on.
+/// Returns the headers that [`MediaService`](crate::MediaService) adds to every response, for applications that respond themselves.
+/// They forbid shared caches, content sniffing, and embedding by other sites. `Vary` is not among them.
 ///
 /// ```
 /// let headers = private_media::delivery::common_headers();
@@ -126,11 +128,11 @@ pub(crate) static ALWAYS: [(HeaderName, HeaderValue); 4] = [
 /// ```
 #[must_use]
 pub fn common_headers() -> HeaderMap {
-    ALWAYS.iter().cloned().collect()
+    COMMON.iter().cloned().collect()
 }
 
-/// `Content-Disposition` by RFC 6266: the name itself where ASCII can say it, else an ASCII fallback of it in `filename` and the
-/// name in `filename*` (RFC 8187).
+/// Returns the value of `Content-Disposition` (RFC 6266). A name that is not plain ASCII is in `filename*` (RFC 8187), with an ASCII
+/// fallback in `filename`.
 ///
 /// ```
 /// use private_media::delivery::content_disposition;
@@ -169,7 +171,7 @@ pub fn content_disposition(file_name: &str, attachment: bool) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// A time as HTTP writes it; `None` outside the years that it can write (RFC 9110 section 5.6.7: four digits).
+/// Formats a time for HTTP; `None` outside the years that it can express (RFC 9110 section 5.6.7: four digits).
 fn http_date(time: SystemTime) -> Option<HeaderValue> {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -198,21 +200,21 @@ mod tests {
         }
     }
 
-    /// Nobody who writes the prepared lines and the standing ones writes a field twice.
+    /// A server that writes the prepared and the common headers writes no field twice.
     #[test]
-    fn a_file_has_no_standing_header() {
+    fn a_file_has_no_common_header() {
         for name in ["a.jpg", "a.svg", "a.html", "a.pdf", "a"] {
             let path = MediaPath::new(name).unwrap();
             for download in [false, true] {
                 let headers = file_headers(&path, download);
-                assert!(ALWAYS.iter().all(|(name, _)| !headers.contains_key(name)), "{name}: {headers:?}");
+                assert!(COMMON.iter().all(|(name, _)| !headers.contains_key(name)), "{name}: {headers:?}");
                 assert!(!headers.contains_key(http::header::VARY));
             }
         }
     }
 
     #[test]
-    fn dates_that_http_cannot_write_are_left_out() {
+    fn dates_that_http_cannot_express_are_omitted() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(http_date(epoch - Duration::from_secs(1)), None);
         assert_eq!(http_date(epoch + Duration::from_secs(253_402_300_800)), None);
@@ -220,7 +222,7 @@ mod tests {
     }
 
     proptest! {
-        /// No name ends the header or begins another one, and every name comes back from it.
+        /// No name ends the header or begins another one, and every name can be parsed from it.
         #[test]
         fn names_cannot_inject(name in "\\PC{0,60}|[\u{0}-\u{ff}]{0,20}", attachment: bool) {
             let value = content_disposition(&name, attachment);

@@ -1,4 +1,4 @@
-//! How do they leave? A [`Plan`] says what, and a [`Delivery`] sends it.
+//! Delivery: a [`Plan`] decides what a response contains, and a [`Delivery`] sends it.
 
 pub(crate) mod body;
 mod content_type;
@@ -24,13 +24,13 @@ use crate::permission::{Permit, Read};
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
-/// Makes the response that sends a file on its way. [`Direct`] sends the bytes itself; [`NginxXAccelRedirect`] and
-/// [`ApacheXSendfile`] have a front server do so.
+/// Makes the response that sends a file. [`Direct`] sends the bytes itself; [`NginxXAccelRedirect`] and [`ApacheXSendfile`] let a
+/// front server send them.
 ///
-/// What every response carries, found or not (`Cache-Control`, `Vary`, `X-Content-Type-Options`,
-/// `Cross-Origin-Resource-Policy`, `Referrer-Policy`), is added by the service.
+/// The service adds the headers that all responses have in common: `Cache-Control`, `Vary`, `X-Content-Type-Options`,
+/// `Cross-Origin-Resource-Policy` and `Referrer-Policy`.
 pub trait Delivery: fmt::Debug + Send + Sync + 'static {
-    /// The response to this request for this open file. `now` is the time of the response.
+    /// Returns the response to a request for an open file. `now` is the time of the response.
     fn deliver(
         &self,
         request: &MediaRequest,

@@ -1,4 +1,4 @@
-//! What leaves, decided without looking at a byte of it.
+//! Plans: what a response contains, decided before a byte is read.
 
 use std::time::SystemTime;
 
@@ -7,9 +7,9 @@ use http::StatusCode;
 use crate::request::{ByteRange, MediaRequest, Outcome, Selected, Validators};
 use crate::storage::Metadata;
 
-/// What the response to a permitted request for an existing file is. Pure: the same request, file and time always give the
-/// same plan.
+/// The plan of a response to a permitted request for an existing file. It is a pure function of request, metadata and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Plan {
     /// 200: the whole file.
     Whole,
@@ -17,11 +17,11 @@ pub enum Plan {
     Part(ByteRange),
     /// 206: several, as `multipart/byteranges` (RFC 9110 section 15.3.7.2).
     Parts(Vec<ByteRange>),
-    /// 304: the client's copy is the file (RFC 9110 section 15.4.5).
+    /// 304: the client's copy is current (RFC 9110 section 15.4.5).
     NotModified,
-    /// 412: the file is not the one the client means (RFC 9110 section 15.5.13).
+    /// 412: the file is not the version that the client demands (RFC 9110 section 15.5.13).
     PreconditionFailed,
-    /// 416: there is nothing at the ranges (RFC 9110 section 15.5.17).
+    /// 416: all ranges are after the end of the file (RFC 9110 section 15.5.17).
     RangeNotSatisfiable,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
         }
     }
 
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {

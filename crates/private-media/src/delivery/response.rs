@@ -1,4 +1,4 @@
-//! A response, before it is one of HTTP's.
+//! Responses whose headers may be serialized already.
 
 use std::sync::Arc;
 
@@ -7,10 +7,9 @@ use http::{Extensions, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::MediaBody;
 
-/// What a [`Delivery`](super::Delivery) gives: a response, some headers of which may be there as they are written.
+/// The response of a [`Delivery`](super::Delivery). Some of its headers may be [serialized](crate::raw) already.
 ///
-/// It is made of a [`Response`] and becomes one, by `from` and `into`. Whoever writes heads by itself writes the prepared ones as they
-/// are.
+/// It converts from and into a [`Response`].
 ///
 /// ```
 /// use http::Response;
@@ -27,11 +26,11 @@ use super::body::MediaBody;
 pub struct MediaResponse {
     /// The status code.
     pub status: StatusCode,
-    /// Headers of this response alone. Of a name that is among the prepared ones too, these count.
+    /// The headers of this response. They replace prepared headers of the same names.
     pub headers: HeaderMap,
-    /// What others who see the response may want to know.
+    /// The extensions of the response.
     pub extensions: Extensions,
-    /// The content.
+    /// The body.
     pub body: MediaBody,
     prepared: Option<Arc<SerializedHeaders>>,
 }
@@ -41,14 +40,14 @@ impl MediaResponse {
         Self { status, headers, extensions: Extensions::new(), body, prepared: None }
     }
 
-    /// A response with these headers, which has no others of their names but [`CONTENT_LENGTH`].
+    /// Returns a response with prepared headers. Of those, only [`CONTENT_LENGTH`] may be replaced.
     pub(super) fn prepared_by(prepared: Arc<SerializedHeaders>) -> Self {
         let mut response = Self::new(StatusCode::OK, HeaderMap::new(), MediaBody::empty());
         response.prepared = Some(prepared);
         response
     }
 
-    /// Takes the prepared headers among the others, which can then be changed.
+    /// Merges the prepared headers into the others, so that they can be changed.
     pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
         if let Some(prepared) = self.prepared.take() {
             let own = std::mem::replace(&mut self.headers, prepared.fields.clone());
@@ -57,7 +56,7 @@ impl MediaResponse {
         &mut self.headers
     }
 
-    /// The value of a header.
+    /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
         self.headers.get(name).or_else(|| self.prepared.as_ref()?.fields.get(name))
@@ -95,14 +94,14 @@ impl From<MediaResponse> for Response<MediaBody> {
     }
 }
 
-/// Header fields, and the same as they are written (RFC 9112 section 5): made once, of what is sent often.
+/// Header fields together with their serialized lines (RFC 9112 section 5), for headers that are sent often.
 ///
 /// ```
 /// use private_media::delivery::common_headers;
 /// use private_media::raw::SerializedHeaders;
 ///
-/// let standing = SerializedHeaders::new(common_headers());
-/// assert!(standing.lines().starts_with(b"cache-control: private, no-cache\r\n"));
+/// let common = SerializedHeaders::new(common_headers());
+/// assert!(common.lines().starts_with(b"cache-control: private, no-cache\r\n"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct SerializedHeaders {
@@ -111,7 +110,7 @@ pub struct SerializedHeaders {
 }
 
 impl SerializedHeaders {
-    /// Those of these fields.
+    /// Serializes header fields.
     #[must_use]
     pub fn new(fields: HeaderMap) -> Self {
         let mut lines = Vec::new();
@@ -123,20 +122,20 @@ impl SerializedHeaders {
         Self { fields, lines }
     }
 
-    /// Whether a field says when a message was sent, where it ends, or whether another follows (RFC 9112 sections 6 and 9). Whoever
-    /// sends it says so, and the lines do not.
+    /// Returns whether a field belongs to the framing of a message: its date, its length, or its connection (RFC 9112 sections 6
+    /// and 9). The server writes these itself, so they are not among the lines.
     #[must_use]
     pub fn is_framing(name: &HeaderName) -> bool {
         matches!(*name, CONNECTION | CONTENT_LENGTH | DATE | TRANSFER_ENCODING)
     }
 
-    /// The fields.
+    /// Returns the fields.
     #[must_use]
     pub fn fields(&self) -> &HeaderMap {
         &self.fields
     }
 
-    /// A line for each field, but for those of the [message](Self::is_framing) itself.
+    /// Returns the serialized lines of all fields but those of the [framing](Self::is_framing).
     #[must_use]
     pub fn lines(&self) -> &[u8] {
         &self.lines

@@ -1,4 +1,4 @@
-//! The actions that permissions decide about.
+//! Actions: what permissions decide about.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Permission said in a line: a path template, and to whom.
+//! Grants: path templates, and who may read what they match.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,17 +14,15 @@ use super::template::{Captures, Template, TemplateError};
 use crate::identity::{Identity, User};
 use crate::request::MediaPath;
 
-/// Allows whoever a grant names to read what the grant's template matches; nothing else allows.
+/// Permissions to read: each [`Grant`] allows its grantees to read the paths that its template matches. Everything else is denied.
 ///
-/// [`Grants::default`] has one grant: everything, to staff.
+/// [`Grants::default`] has one grant: staff may read everything.
 ///
+/// Grants are parsed from a list, separated by `;` or line breaks, or made of [`Grant`]s by [`Grants::new`]:
 /// ```
-/// use private_media::{Grants, Identity, MediaPath, User, permission::Grant};
+/// use private_media::{Grants, Identity, MediaPath, User};
 ///
-/// let grants = Grants::new([
-///     "cars/{owner}/{*file}=owner,staff".parse::<Grant>()?,
-///     "shared/{*file}=authenticated".parse()?,
-/// ]);
+/// let grants: Grants = "cars/{owner}/{*file}=owner,staff; shared/{*file}=authenticated".parse()?;
 /// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
 /// assert!(grants.decide(&User::new("7").into(), &path).is_allowed());
 /// assert!(!grants.decide(&User::new("8").into(), &path).is_allowed());
@@ -34,14 +32,14 @@ use crate::request::MediaPath;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
     all: Vec<Grant>,
-    /// Which of them begin with this segment, so that the others need not be looked at.
+    /// The grants whose template begins with this segment: only they are evaluated.
     by_first: HashMap<String, Vec<usize>>,
-    /// Which of them begin with a variable.
+    /// The grants whose template begins with a variable.
     open: Vec<usize>,
 }
 
 impl Grants {
-    /// Permissions of these grants. No grant at all allows nobody.
+    /// Returns permissions of these grants. Without a grant, everything is denied.
     pub fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
         let all: Vec<_> = grants.into_iter().collect();
         let (mut by_first, mut open) = (HashMap::<_, Vec<_>>::new(), vec![]);
@@ -54,7 +52,7 @@ impl Grants {
         Self { all, by_first, open }
     }
 
-    /// May this identity read this path? Pure, so that a table or a fuzzer can ask.
+    /// Decides whether an identity may read a path.
     #[must_use]
     pub fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
         let mut first_mismatch = None;
@@ -65,16 +63,15 @@ impl Grants {
             }
             first_mismatch.get_or_insert(grant);
         }
-        let who = identity.user().map_or("nobody is signed in", |_| "the user is not among them");
-        match first_mismatch {
-            Some(grant) => {
-                Decision::deny(format!("{who}, and grant {} is to {}", grant.template, grant.whom()))
-            }
-            None => Decision::deny("no grant matches the path"),
-        }
+        let Some(grant) = first_mismatch else { return Decision::deny("no grant matches the path") };
+        let who = match identity.user() {
+            Some(user) => format!("user {} is not granted access", user.id()),
+            None => "not signed in".to_owned(),
+        };
+        Decision::deny(format!("{who}; grant {} is for {}", grant.template, grant.grantees()))
     }
 
-    /// The grants that may match, in order.
+    /// Returns the grants that may match, in order.
     fn candidates(&self, path: &MediaPath) -> impl Iterator<Item = &Grant> {
         let path = path.as_str();
         let first =
@@ -94,7 +91,7 @@ impl Grants {
         })
     }
 
-    /// The grants, in order.
+    /// Returns the grants, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Grant> {
         self.all.iter()
     }
@@ -116,22 +113,27 @@ impl Permissions for Grants {
 impl FromStr for Grants {
     type Err = GrantError;
 
-    /// One grant, as [`Grant`] is written.
+    /// Parses grants that are separated by `;` or line breaks. Empty ones are skipped, but there has to be one.
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        Ok(Self::new([text.parse()?]))
+        let grants = text.split([';', '\n']).map(str::trim).filter(|grant| !grant.is_empty());
+        let grants = grants.map(str::parse).collect::<Result<Vec<Grant>, _>>()?;
+        if grants.is_empty() {
+            return Err(GrantError { grant: text.to_owned(), problem: Problem::Form });
+        }
+        Ok(Self::new(grants))
     }
 }
 
-/// One path template and to whom it is granted, written `cars/{owner}/{*file}=owner,staff`.
+/// A path template and its grantees, written `cars/{owner}/{*file}=owner,staff`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     template: Template,
-    // Each with the reason that a decision by it gives, made once and not at each request.
+    /// Each with the reason of a decision by it, so that a request makes none.
     to: Vec<(Grantee, Arc<str>)>,
 }
 
 impl Grant {
-    /// A grant of what the template matches. [`Grantee::Owner`] needs the variable `{owner}` in it.
+    /// Returns a grant to read what the template matches. [`Grantee::Owner`] needs the variable `{owner}` in the template.
     pub fn new(template: Template, to: impl IntoIterator<Item = Grantee>) -> Result<Self, GrantError> {
         let to: Vec<_> = to
             .into_iter()
@@ -141,33 +143,33 @@ impl Grant {
             })
             .collect();
         if to.is_empty() {
-            return Err(GrantError::ToNobody(template.to_string()));
+            return Err(GrantError { grant: template.to_string(), problem: Problem::NoGrantee });
         }
         if to.iter().any(|(to, _)| *to == Grantee::Owner) && !template.has_variable("owner") {
-            return Err(GrantError::NoOwner(template.to_string()));
+            return Err(GrantError { grant: template.to_string(), problem: Problem::NoOwner });
         }
         Ok(Self { template, to })
     }
 
-    /// What it is about.
+    /// Returns the template.
     #[must_use]
     pub fn template(&self) -> &Template {
         &self.template
     }
 
-    /// To whom it is granted.
+    /// Returns the grantees.
     pub fn to(&self) -> impl Iterator<Item = &Grantee> {
         self.to.iter().map(|(to, _)| to)
     }
 
-    fn whom(&self) -> String {
+    fn grantees(&self) -> String {
         self.to().map(Grantee::to_string).collect::<Vec<_>>().join(",")
     }
 }
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.template, self.whom())
+        write!(f, "{}={}", self.template, self.grantees())
     }
 }
 
@@ -175,26 +177,30 @@ impl FromStr for Grant {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let (template, whom) = text.rsplit_once('=').ok_or_else(|| GrantError::Form(text.to_owned()))?;
-        let to: Vec<Grantee> = whom.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        Self::new(template.parse()?, to)
+        let error = |problem| GrantError { grant: text.to_owned(), problem };
+        let (template, grantees) = text.rsplit_once('=').ok_or_else(|| error(Problem::Form))?;
+        let grantees = grantees.split(',').map(str::parse).collect::<Result<Vec<Grantee>, _>>();
+        let grantees = grantees.map_err(|unknown| error(Problem::Grantee(unknown)))?;
+        let template = template.parse().map_err(|invalid| error(Problem::Template(invalid)))?;
+        Self::new(template, grantees)
     }
 }
 
-/// Whom a grant names.
+/// A user, or a set of users, that a grant allows to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Grantee {
-    /// The user whose id stands at `{owner}` in the path.
+    /// The user whose id is at `{owner}` in the path.
     Owner,
     /// Users who are staff.
     Staff,
-    /// Everybody who is signed in.
+    /// Every signed-in user.
     Authenticated,
     /// The users of a group.
     Group(String),
     /// The user with this id.
     User(String),
-    /// Everybody, signed in or not.
+    /// Everyone, signed in or not.
     Everyone,
 }
 
@@ -226,9 +232,9 @@ impl fmt::Display for Grantee {
 }
 
 impl FromStr for Grantee {
-    type Err = GrantError;
+    type Err = GranteeError;
 
-    fn from_str(text: &str) -> Result<Self, GrantError> {
+    fn from_str(text: &str) -> Result<Self, GranteeError> {
         Ok(match text.trim() {
             "owner" => Self::Owner,
             "staff" => Self::Staff,
@@ -237,60 +243,56 @@ impl FromStr for Grantee {
             text => match text.split_once(':') {
                 Some(("group", group)) if !group.is_empty() => Self::Group(group.to_owned()),
                 Some(("user", id)) if !id.is_empty() => Self::User(id.to_owned()),
-                _ => return Err(GrantError::To(text.to_owned())),
+                _ => return Err(GranteeError(text.to_owned())),
             },
         })
     }
 }
 
-/// A text or a combination that is no [`Grant`].
+/// The error of an invalid [`Grant`]. It names the grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GrantError {
-    /// No `=` between the template and to whom.
-    Form(String),
-    /// The template is not legal.
-    Template(TemplateError),
-    /// No such word for whom a grant names.
-    To(String),
-    /// It names nobody.
-    ToNobody(String),
-    /// It is to the owner, and the template does not say who that is.
-    NoOwner(String),
+pub struct GrantError {
+    grant: String,
+    problem: Problem,
 }
 
-impl From<TemplateError> for GrantError {
-    fn from(error: TemplateError) -> Self {
-        Self::Template(error)
-    }
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Problem {
+    Form,
+    Template(TemplateError),
+    Grantee(GranteeError),
+    NoGrantee,
+    NoOwner,
 }
 
 impl fmt::Display for GrantError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Form(text) => {
-                write!(
-                    f,
-                    "grant {text:?}: write it TEMPLATE=WHOM, such as cars/{{owner}}/{{*file}}=owner,staff"
-                )
-            }
-            Self::Template(error) => error.fmt(f),
-            Self::To(text) => write!(
-                f,
-                "{text:?} names nobody a grant knows; write owner, staff, authenticated, group:NAME, user:ID or everyone"
-            ),
-            Self::ToNobody(template) => {
-                write!(f, "grant {template:?}: it is to nobody; say to whom, such as staff")
-            }
-            Self::NoOwner(template) => {
-                write!(
-                    f,
-                    "grant {template:?}: it is to the owner, so the path needs {{owner}} where the owner's id stands"
-                )
-            }
+        write!(f, "invalid grant {:?}: ", self.grant)?;
+        match &self.problem {
+            Problem::Form => f.write_str("expected TEMPLATE=GRANTEES, e.g. cars/{owner}/{*file}=owner,staff"),
+            Problem::Template(error) => error.fmt(f),
+            Problem::Grantee(error) => error.fmt(f),
+            Problem::NoGrantee => f.write_str("no grantee; name one, e.g. staff"),
+            Problem::NoOwner => f.write_str("the grantee owner needs {owner} in the path"),
         }
     }
 }
+
+/// The error of a text that is not a [`Grantee`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GranteeError(String);
+
+impl fmt::Display for GranteeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unknown grantee {:?}; expected owner, staff, authenticated, group:NAME, user:ID or everyone",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for GranteeError {}
 
 impl std::error::Error for GrantError {}
 
@@ -387,9 +389,9 @@ mod tests {
             (
                 &bob,
                 &car,
-                "denied: the user is not among them, and grant cars/{owner}/{*file} is to owner,staff",
+                "denied: user 8 is not granted access; grant cars/{owner}/{*file} is for owner,staff",
             ),
-            (&nobody, &car, "denied: nobody is signed in, and grant cars/{owner}/{*file} is to owner,staff"),
+            (&nobody, &car, "denied: not signed in; grant cars/{owner}/{*file} is for owner,staff"),
             (&alice, &other, "denied: no grant matches the path"),
         ] {
             assert_eq!(grants.decide(who, path).to_string(), text);
@@ -397,18 +399,39 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_grants_are_named() {
         for (text, part) in [
-            ("cars", "TEMPLATE=WHOM"),
-            ("cars/{owner}=", "\"\" names nobody"),
-            ("cars/{owner}=onwer", "\"onwer\" names nobody"),
-            ("cars/{owner}=group:", "\"group:\" names nobody"),
+            ("cars", "expected TEMPLATE=GRANTEES"),
+            ("cars/{owner}=", "unknown grantee \"\""),
+            ("cars/{owner}=onwer", "unknown grantee \"onwer\""),
+            ("cars/{owner}=group:", "unknown grantee \"group:\""),
             ("cars/{id}=owner", "needs {owner}"),
-            ("/cars=staff", "begins and ends without '/'"),
+            ("/cars=staff", "a segment is empty"),
             ("=staff", "empty"),
         ] {
             let error = text.parse::<Grant>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
+            // The one that is wrong is named among others.
+            let error = format!("a/{{*b}}=staff; {text}\nc=staff").parse::<Grants>().unwrap_err();
+            assert!(error.to_string().contains(part), "{text}: {error}");
+        }
+        let error = "a=staff; cars/{owner}=onwer; b=staff".parse::<Grants>().unwrap_err().to_string();
+        assert!(error.starts_with("invalid grant \"cars/{owner}=onwer\": "), "{error}");
+    }
+
+    #[test]
+    fn lists_are_parsed() {
+        for (text, expected) in [
+            ("a=staff", &["a=staff"][..]),
+            ("a=staff;b=everyone", &["a=staff", "b=everyone"]),
+            (" a=staff ;\n\n b=owner,staff/x=user:1 ;", &["a=staff", "b=owner,staff/x=user:1"]),
+            ("a=staff\r\nb=everyone\r\n", &["a=staff", "b=everyone"]),
+        ] {
+            let grants: Grants = text.parse().unwrap();
+            assert_eq!(grants.iter().map(Grant::to_string).collect::<Vec<_>>(), expected, "{text:?}");
+        }
+        for empty in ["", " ", ";", "\n;\n"] {
+            assert!(empty.parse::<Grants>().is_err(), "{empty:?} would deny everything by mistake");
         }
     }
 }

@@ -9,7 +9,7 @@ mod template;
 
 pub use action::{Action, ActionType, Delete, List, Read, Share, Write};
 pub use decision::Decision;
-pub use grant::{Grant, GrantError, Grantee, Grants};
+pub use grant::{Grant, GrantError, Grantee, GranteeError, Grants};
 pub use permissions::{ByAction, Permissions, by_action};
 pub use permit::{Denied, Permit};
 pub use template::{Template, TemplateError};

@@ -1,4 +1,4 @@
-//! The shape of a path, with names for its parts.
+//! Path templates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,7 +32,7 @@ enum Part {
 }
 
 impl Template {
-    /// What the variables stand for in this path; `None` if the path is of another shape.
+    /// Matches a path. Returns the values of the variables, or `None` if the path does not match.
     #[must_use]
     pub fn captures<'a>(&'a self, path: &'a MediaPath) -> Option<Captures<'a>> {
         let captures = Captures { parts: &self.parts, path: path.as_str() };
@@ -47,7 +47,7 @@ impl Template {
         rest.is_none().then_some(captures)
     }
 
-    /// What every path of this shape begins with; `None` if the first segment is a variable.
+    /// Returns the first segment of all matching paths; `None` if it is a variable.
     pub(super) fn first(&self) -> Option<&str> {
         match self.parts.first() {
             Some(Part::Literal(literal)) => Some(literal),
@@ -72,20 +72,20 @@ impl Template {
         })
     }
 
-    /// The length of the shortest path of this shape, in bytes.
+    /// Returns the length of the shortest matching path, in bytes.
     fn min_len(&self) -> usize {
         let segments: usize = self.parts.iter().map(Part::min_len).sum();
         segments + self.parts.len().saturating_sub(1)
     }
 
-    /// Whether the template has a variable of this name.
+    /// Returns whether the template has a variable of this name.
     #[must_use]
     pub fn has_variable(&self, name: &str) -> bool {
         self.parts.iter().any(|part| part.variable() == Some(name))
     }
 }
 
-/// What the variables of a [`Template`] stand for in one path.
+/// The values of the variables of a [`Template`] in one path.
 #[derive(Debug, Clone)]
 pub struct Captures<'a> {
     parts: &'a [Part],
@@ -93,13 +93,13 @@ pub struct Captures<'a> {
 }
 
 impl<'a> Captures<'a> {
-    /// What the variable of this name stands for.
+    /// Returns the value of a variable.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// The variables in order, and what they stand for.
+    /// Returns the variables and their values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut rest = Some(self.path);
         self.parts.iter().filter_map(move |part| {
@@ -111,7 +111,7 @@ impl<'a> Captures<'a> {
 }
 
 impl Part {
-    /// What of this text it stands for if it stands for anything, and what is left for the parts behind it.
+    /// Splits a text into the value of this part and the rest, which the next parts match.
     fn split<'a>(&self, text: &'a str) -> (&'a str, Option<&'a str>) {
         let end = match self {
             Self::Rest(_) => None,
@@ -147,19 +147,19 @@ impl FromStr for Template {
         let mut parts: Vec<Part> = Vec::new();
         for segment in source.split('/') {
             if matches!(parts.last(), Some(Part::Rest(_))) {
-                return Err(error("nothing can follow {*…}, which stands for the rest of the path"));
+                return Err(error("{*…} has to be the last segment"));
             }
             let part = parse_part(segment, parts.is_empty()).map_err(error)?;
             if let Some(name) = part.variable()
                 && parts.iter().any(|other| other.variable() == Some(name))
             {
-                return Err(error("a variable stands in it twice; give each another name"));
+                return Err(error("two variables have the same name"));
             }
             parts.push(part);
         }
         let template = Self { source: source.to_owned(), parts };
         if template.min_len() > MAX_PATH {
-            return Err(error("no path can have this shape, as it is longer than 1024 bytes"));
+            return Err(error("no path can match, as it would be longer than 1024 bytes"));
         }
         Ok(template)
     }
@@ -179,13 +179,14 @@ fn is_suspicious(literal: &str) -> bool {
 fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
     // `{{` is a brace, and so no variable begins there.
     if let Some(variable) = segment.strip_prefix('{').filter(|rest| !rest.starts_with('{')) {
-        let variable = variable.strip_suffix('}').ok_or("a variable is a whole segment, such as {owner}")?;
+        let variable =
+            variable.strip_suffix('}').ok_or("a variable has to be a whole segment, e.g. {owner}")?;
         let (name, rest) = match variable.strip_prefix('*') {
             Some(name) => (name, true),
             None => (variable, false),
         };
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
-            return Err("a variable's name is letters, digits, '_' and '-'");
+            return Err("the name of a variable consists of letters, digits, '_' and '-'");
         }
         return Ok(if rest { Part::Rest(name.into()) } else { Part::One(name.into()) });
     }
@@ -193,16 +194,16 @@ fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
     let mut characters = segment.chars();
     while let Some(character) = characters.next() {
         if matches!(character, '{' | '}') && characters.next() != Some(character) {
-            return Err("a variable is a whole segment, such as {owner}; a brace itself is doubled");
+            return Err("a variable has to be a whole segment, e.g. {owner}; write {{ for a brace");
         }
         literal.push(character);
     }
-    // What may not begin a path may stand further back in it.
+    // A segment that is reserved at the beginning of a path is legal after it.
     let path = if is_first { literal.clone() } else { format!("first/{literal}") };
     match MediaPath::new(&path) {
         Ok(_) => Ok(Part::Literal(literal)),
-        Err(_) if literal.is_empty() => Err("a segment of it is empty; it begins and ends without '/'"),
-        Err(_) => Err("no path can have this shape, as a segment of it is not legal in a path"),
+        Err(_) if literal.is_empty() => Err("a segment is empty; remove the extra '/'"),
+        Err(_) => Err("no path can match, as a segment is not legal in a path"),
     }
 }
 
@@ -212,7 +213,7 @@ impl fmt::Display for Template {
     }
 }
 
-/// A text that is no [`Template`], and why.
+/// Why a text is not a [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
     template: String,
@@ -221,7 +222,7 @@ pub struct TemplateError {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "path template {:?}: {}", self.template, self.problem)
+        write!(f, "invalid path template {:?}: {}", self.template, self.problem)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is asked for? A [`MediaRequest`]: a [`MediaPath`], [`Preconditions`] and a [`Range`].
+//! Requests: a [`MediaRequest`] is a [`MediaPath`] with [`Preconditions`] and a [`Range`].
 
 mod name;
 mod path;
@@ -9,43 +9,45 @@ use http::Method;
 use http::header::{HeaderMap, RANGE};
 use http::request::Parts;
 
+pub(crate) use name::alternatives;
+#[cfg(feature = "local")]
+pub(crate) use name::random_characters;
 pub use name::{alternative_name, safe_name};
-pub(crate) use name::{alternatives, random_characters};
 pub(crate) use path::ENCODED;
 pub use path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 pub use preconditions::{Outcome, Preconditions, Validators};
 pub use range::{ByteRange, Range, Selected};
 
-/// What a request asks for, as far as its head says.
+/// A request for a file, parsed from its head.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct MediaRequest {
-    /// The file.
+    /// The path of the file.
     pub path: MediaPath,
-    /// Whether it is a HEAD: everything of a GET but the content (RFC 9110 section 9.3.2).
+    /// Whether the method is HEAD: a GET without the content (RFC 9110 section 9.3.2).
     pub is_head: bool,
-    /// On which condition (RFC 9110 section 13).
+    /// The conditions (RFC 9110 section 13).
     pub preconditions: Preconditions,
-    /// Which part of it (RFC 9110 section 14). Of a HEAD, and of two `Range` fields, none: section 14.2 defines it for GET.
+    /// The ranges (RFC 9110 section 14). `None` for a HEAD, as section 14.2 defines ranges for GET, and for two `Range` fields.
     pub range: Option<Range>,
-    /// Whether the query is to have the file downloaded and not shown: `?download`.
+    /// Whether the query asks for a download instead of inline display: `?download`.
     pub download: bool,
 }
 
 impl MediaRequest {
-    /// Reads a request's head, whose path is relative to where private media is mounted.
+    /// Parses the head of a request, whose path is relative to where private media is mounted.
     pub fn parse(head: &Parts) -> Result<Self, RequestError> {
         Self::parse_at(head, head.uri.path())
     }
 
-    /// Reads a request's head, of whose path this is what is left behind the mount, from a slash on.
+    /// Parses the head of a request. `path` is its path without the mount, beginning with a slash.
     pub(crate) fn parse_at(head: &Parts, path: &str) -> Result<Self, RequestError> {
         let path = || MediaPath::from_url(path).map_err(RequestError::Path);
         Self::from_parts(&head.method, path, head.uri.query().unwrap_or_default(), &head.headers)
     }
 
-    /// The same for whoever knows the path already, such as a framework that has taken the URL apart itself. The query is
-    /// what stands behind the `?`.
+    /// Returns a request for a path that is known already, for example from the router of a framework. The query is the part after
+    /// the `?`.
     ///
     /// ```
     /// use http::{HeaderMap, Method};
@@ -88,11 +90,23 @@ impl MediaRequest {
     }
 }
 
-/// A request that asks for no file.
+/// Why a request does not name a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RequestError {
-    /// A method other than GET and HEAD.
+    /// The method is neither GET nor HEAD.
     Method,
-    /// A path that names no file.
+    /// The path is not a [`MediaPath`].
     Path(PathError),
 }
+
+impl std::fmt::Display for RequestError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Method => f.write_str("the method is neither GET nor HEAD"),
+            Self::Path(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {}

@@ -1,22 +1,22 @@
-//! Names for files: safe ones from whatever a browser sends, and free ones where a name is taken.
+//! File names: safe names for uploads, and alternatives to a name that is taken.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 
-/// What a file is called when nothing usable is left of its name.
+/// The name of a file whose own name has no usable character.
 const UNNAMED: &str = "file";
-/// The longest text after the last dot that is kept as an extension when a name is shortened, in bytes.
+/// The longest extension that shortening preserves, in bytes.
 const MAX_EXTENSION: usize = 16;
-/// How many random characters make a name free: 62^7 is over three million million.
+/// The number of random characters in an alternative name: 62^7 is about 3.5e12.
 const RANDOM_LEN: usize = 7;
 
-/// A safe name from whatever a browser sends as one.
+/// Returns a safe file name for the name that a browser sends.
 ///
-/// It is the last component after `/` or `\`, with its Unicode kept as it is. What could mislead goes: control
-/// characters, line separators, bidirectional overrides and isolates (which make `gpj.exe` read `exe.jpg`), leading
-/// dots and the white space around. It is never empty, never `-`, and at most [`MAX_SEGMENT`] bytes, shortened before
-/// its extension. [`MediaPath::new`](crate::MediaPath::new) takes it always.
+/// It is the last component after `/` or `\`, with its Unicode unchanged, but without misleading characters: control characters,
+/// line separators, bidirectional overrides and isolates (which make `gpj.exe` read `exe.jpg`), leading dots and surrounding white
+/// space. It is never empty or `-`, has at most [`MAX_SEGMENT`] bytes, and is shortened before its extension. It is always a valid
+/// [`MediaPath`].
 ///
 /// ```
 /// use private_media::request::safe_name;
@@ -51,12 +51,11 @@ impl MediaPath {
     }
 }
 
-/// Another name beside this one, free with great likelihood: seven random letters and digits stand before its
-/// extension, as Django does it. `photo.jpg` becomes `photo_x7Fq2Ab.jpg`.
+/// Returns an alternative to a name that is taken: with seven random letters and digits before the extension, as in Django.
+/// `photo.jpg` becomes `photo_x7Fq2Ab.jpg`.
 ///
-/// The extension is what follows the last dot, with a `.tar` before it (`archive_x7Fq2Ab.tar.gz`). Other dots belong to the
-/// name: `report v1.2.pdf` becomes `report v1.2_x7Fq2Ab.pdf`. The result is at most [`MAX_SEGMENT`] bytes, shortened
-/// before the random part.
+/// The extension begins at the last dot, or at a `.tar` before it (`archive_x7Fq2Ab.tar.gz`). Other dots belong to the name: `report v1.2.pdf` becomes `report v1.2_x7Fq2Ab.pdf`. The result has at most [`MAX_SEGMENT`] bytes, and is
+/// shortened before the random part.
 ///
 /// ```
 /// let name = private_media::request::alternative_name("photo.jpg");
@@ -67,28 +66,28 @@ pub fn alternative_name(name: &str) -> String {
     alternative_within(name, MAX_SEGMENT)
 }
 
-/// [`alternative_name`] of at most `max` bytes, for a folder so deep that less than a whole segment is left.
+/// Like [`alternative_name`], with at most `max` bytes: less than a segment may fit into a deep folder.
 pub(crate) fn alternative_within(name: &str, max: usize) -> String {
     shortened(name, &format!("_{}", random_characters(RANDOM_LEN)), max)
 }
 
-/// Other paths for a file whose path is taken, for so many tries that a free one is among them.
+/// Returns alternatives to a path that is taken. There are enough of them that one is free.
 pub(crate) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
     const TRIES: usize = 32;
     let folder = path.parent().map_or(0, |folder| folder.as_str().len() + 1);
     let room = MAX_SEGMENT.min(MAX_PATH.saturating_sub(folder));
-    // In a folder so deep that no other name fits there is none.
+    // In a very deep folder no alternative fits.
     (0..TRIES).map_while(move |_| path.with_file_name(&alternative_within(path.file_name(), room)).ok())
 }
 
-/// Random letters and digits.
+/// Returns random letters and digits.
 pub(crate) fn random_characters(count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut characters = String::with_capacity(count);
     while characters.len() < count {
-        // Names have to differ, not to be secret: without the system's generator the hasher's keys do.
+        // Names need to be unique, not secret: the keys of a hasher are a good enough fallback.
         let mut random = getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish());
-        // One number is good for seven characters: 62^7 is under 2^42, so the remainders are as good as even.
+        // One number yields seven characters: 62^7 is below 2^42, so the remainders are nearly uniform.
         for _ in 0..RANDOM_LEN.min(count - characters.len()) {
             let digit = usize::try_from(random % 62).unwrap_or_default();
             characters.extend(ALPHABET.get(digit).map(|&byte| char::from(byte)));
@@ -98,14 +97,14 @@ pub(crate) fn random_characters(count: usize) -> String {
     characters
 }
 
-/// Whether a character makes a name read as what it is not, or breaks a line.
+/// Returns whether a character can make a name look like another one, or breaks a line.
 fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// The name with an insertion before its extension, cut before the insertion to at most `max` bytes.
+/// Returns the name with an insertion before its extension, and with its stem cut so that the result has at most `max` bytes.
 fn shortened(name: &str, insertion: &str, max: usize) -> String {
     let (stem, extension) = split_extension(name);
     let room = max.saturating_sub(insertion.len() + extension.len());
@@ -118,7 +117,7 @@ fn shortened(name: &str, insertion: &str, max: usize) -> String {
     format!("{cut}{insertion}{extension}")
 }
 
-/// The name without its extension, and the extension with its dot (empty if there is none that deserves the name).
+/// Splits a name into stem and extension. The extension includes its dot, and is empty if there is none.
 fn split_extension(name: &str) -> (&str, &str) {
     let Some((stem, extension)) = name.rsplit_once('.') else { return (name, "") };
     let sane = (1..=MAX_EXTENSION).contains(&extension.len()) && !extension.contains(char::is_whitespace);

@@ -1,4 +1,4 @@
-//! The one value that names a file: what is authorised is what is opened.
+//! The path of a file: the path that is authorized is the path that is opened.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The longest segment, in bytes: what every common file system takes as one name.
+/// The longest segment, in bytes: the limit of common file systems.
 pub const MAX_SEGMENT: usize = 255;
 /// The longest path, in bytes.
 pub const MAX_PATH: usize = 1024;
-/// What is percent-encoded in the path of a URL: all but the unreserved characters (RFC 3986 section 2.3) and `/`.
+/// The bytes that are percent-encoded in the path of a URL: all but the unreserved characters (RFC 3986 section 2.3) and `/`.
 pub(crate) const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// The name of a private file below the root: legal and canonical, or it does not exist.
+/// The path of a private file below the root. Every value is valid and canonical.
 ///
 /// Segments are joined by `/`. None is empty, `.` or `..`, begins with `.` (hidden), holds `/`, `\`, NUL or another
 /// control character, or is longer than [`MAX_SEGMENT`]; the first is not `-`, below which a gateway's own pages
@@ -33,7 +33,7 @@ pub(crate) const ENCODED: &AsciiSet =
 pub struct MediaPath(Arc<str>);
 
 impl MediaPath {
-    /// Parses a name that is not encoded, as a storage or a command line has it.
+    /// Parses a path without percent-encoding, for example from a command line.
     pub fn new(name: &str) -> Result<Self, PathError> {
         if name.len() > MAX_PATH {
             return Err(PathError::TooLong);
@@ -52,7 +52,7 @@ impl MediaPath {
         Ok(Self(name.into()))
     }
 
-    /// Parses the path of a URL, relative to where private media is mounted; one leading `/` is that of the mount.
+    /// Parses the path of a URL, relative to where private media is mounted. One leading `/` is ignored.
     ///
     /// The raw path is split on `/` first and each segment is percent-decoded exactly once and strictly
     /// (RFC 3986 section 2.1), so an encoded separator can never become one.
@@ -79,38 +79,38 @@ impl MediaPath {
         Self::new(&name)
     }
 
-    /// The canonical name, not encoded.
+    /// Returns the path, without percent-encoding.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The path as it stands in a URL, relative to the mount: what is not unreserved (RFC 3986 section 2.3) is
-    /// percent-encoded, `/` between segments is kept. [`MediaPath::from_url`] is its inverse.
+    /// Returns the path for a URL, relative to the mount. All but unreserved characters (RFC 3986 section 2.3) and `/` are
+    /// percent-encoded. [`MediaPath::from_url`] is the inverse.
     #[must_use]
     pub fn to_url(&self) -> String {
         utf8_percent_encode(&self.0, ENCODED).to_string()
     }
 
-    /// The segments, in order; at least one.
+    /// Returns the segments in order, at least one.
     #[must_use]
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
         self.0.split('/')
     }
 
-    /// The last segment: the file's own name.
+    /// Returns the last segment.
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
-    /// The path of the folder that holds the file; `None` at the root.
+    /// Returns the path of the folder that contains the file; `None` at the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(folder, _)| Self(folder.into()))
     }
 
-    /// This path with another file name.
+    /// Returns this path with another file name.
     pub fn with_file_name(&self, file_name: &str) -> Result<Self, PathError> {
         check(file_name)?;
         match self.0.rsplit_once('/') {
@@ -152,7 +152,7 @@ fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::Hidden);
     }
-    // Nearly all names are of these alone.
+    // Fast path: nearly all names consist of these characters.
     if segment.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Ok(());
     }
@@ -204,7 +204,7 @@ impl fmt::Debug for MediaPath {
     }
 }
 
-/// Why a text is no [`MediaPath`]. A client learns none of it: to it, all of these are "not found".
+/// Why a text is not a [`MediaPath`]. To a client, each of these is "not found".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
@@ -216,13 +216,13 @@ pub enum PathError {
     Hidden,
     /// The first segment is `-`.
     Reserved,
-    /// A segment holds a `\`, or an encoded `/`.
+    /// A segment contains `\` or an encoded `/`.
     Separator,
-    /// A segment holds NUL or another control character.
+    /// A segment contains NUL or another control character.
     Control,
-    /// Percent-encoding that is not two hexadecimal digits, or bytes that are not UTF-8.
+    /// The percent-encoding is malformed, or the bytes are not UTF-8.
     Encoding,
-    /// A segment over [`MAX_SEGMENT`] bytes, or the whole over [`MAX_PATH`].
+    /// A segment is longer than [`MAX_SEGMENT`] bytes, or the path longer than [`MAX_PATH`].
     TooLong,
 }
 
@@ -232,11 +232,11 @@ impl fmt::Display for PathError {
             Self::Empty => "a segment of the path is empty",
             Self::Dots => "a segment of the path is '.' or '..'",
             Self::Hidden => "a segment of the path begins with '.', and hidden files are not served",
-            Self::Reserved => "the path begins with '-', which is the gateway's own",
-            Self::Separator => "a segment of the path holds a separator",
-            Self::Control => "a segment of the path holds a control character",
+            Self::Reserved => "the path begins with '-', which is reserved for the gateway",
+            Self::Separator => "a segment of the path contains a separator",
+            Self::Control => "a segment of the path contains a control character",
             Self::Encoding => "the path is not percent-encoded UTF-8",
-            Self::TooLong => "the path is over 1024 bytes or a segment of it over 255",
+            Self::TooLong => "the path is longer than 1024 bytes or a segment longer than 255",
         })
     }
 }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_that_are_refused() {
+    fn invalid_paths_are_rejected() {
         for (raw, reason) in [
             ("", PathError::Empty),
             ("/", PathError::Empty),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_that_are_decoded_once() {
+    fn paths_are_decoded_once() {
         for (raw, name) in [
             ("/cars/7/photo.jpg", "cars/7/photo.jpg"),
             ("cars/7/%70hoto.jpg", "cars/7/photo.jpg"),

@@ -1,4 +1,4 @@
-//! On which condition: the fields of RFC 9110 section 13.
+//! Preconditions: the conditional fields of RFC 9110 section 13.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,8 +7,8 @@ use http::header::{
     IF_UNMODIFIED_SINCE,
 };
 
-/// The conditions that a request sets. What is malformed takes the safe side: the client gets the file as it is now, or, where
-/// it insists on a version, nothing.
+/// The conditions of a request. A malformed condition fails safely: the client gets the current file, or nothing if it demands a
+/// version.
 #[expect(clippy::struct_field_names, reason = "the fields are called as RFC 9110 calls them")]
 #[derive(Debug, Clone, Default)]
 pub struct Preconditions {
@@ -19,34 +19,35 @@ pub struct Preconditions {
     if_range: Option<IfRange>,
 }
 
-/// What a file's version is known by.
+/// The validators of a file: its entity tag and modification time.
 #[derive(Debug, Clone, Copy)]
 pub struct Validators<'a> {
-    /// The opaque part of its strong entity tag, without the quotes (section 8.8.3).
+    /// The opaque part of the strong entity tag, without quotes (section 8.8.3).
     pub etag: &'a str,
-    /// When it changed last (section 8.8.2).
+    /// The time of the last modification (section 8.8.2).
     pub modified: SystemTime,
 }
 
-/// What the conditions come to.
+/// The result of evaluating [`Preconditions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
-    /// They hold.
+    /// The conditions hold.
     Proceed {
-        /// Whether a `Range` counts (section 13.1.5).
+        /// Whether a `Range` is respected (section 13.1.5).
         range: bool,
     },
-    /// The client has this version already: 304.
+    /// The client has the current version: 304.
     NotModified,
-    /// The client wants another version: 412.
+    /// The client demands another version: 412.
     Failed,
 }
 
 impl Preconditions {
-    /// Reads the conditions of a request.
+    /// Parses the conditions of a request.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        // Most requests set none, and the names of the few fields that they have are looked through at once.
+        // Fast path: most requests have no conditions, and one pass over their few names is cheaper than five lookups.
         if !headers.keys().any(|name| name.as_str().starts_with("if-")) {
             return Self::default();
         }
@@ -59,7 +60,7 @@ impl Preconditions {
         }
     }
 
-    /// Evaluates them for a GET or HEAD of an existing file, in the order of section 13.2.2. `now` is the time of the response.
+    /// Evaluates the conditions for a GET or HEAD of an existing file, in the order of section 13.2.2. `now` is the time of the response.
     #[must_use]
     pub fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {
         let modified = Seconds::of(file.modified);
@@ -85,7 +86,7 @@ impl Preconditions {
         let range = match &self.if_range {
             None => true,
             Some(IfRange::Tag(tag)) => tag.is_strongly(file.etag),
-            // Section 8.8.2.2: within the same second there may have been another version, so the date proves nothing yet.
+            // Section 8.8.2.2: within the second of the last change there may have been another version with this date.
             Some(IfRange::Date(date)) => *date == modified && modified < Seconds::of(now),
             Some(IfRange::Malformed) => false,
         };
@@ -93,7 +94,7 @@ impl Preconditions {
     }
 }
 
-/// `*`, or the entity tags of a list over all lines of a field. Of a malformed list, the tags before what is wrong.
+/// `*`, or the entity tags in all lines of a field. A malformed list ends before the error.
 #[derive(Debug, Clone)]
 enum Tags {
     Any,
@@ -112,7 +113,7 @@ impl Tags {
 
     fn any(&self, matches: impl Fn(&Tag) -> bool) -> bool {
         match self {
-            // The file exists, or nobody would ask.
+            // The file exists: conditions are evaluated for existing files only.
             Self::Any => true,
             Self::These(tags) => tags.iter().any(matches),
         }
@@ -127,17 +128,17 @@ struct Tag {
 }
 
 impl Tag {
-    /// Strong comparison with our own, strong tag (section 8.8.3.2).
+    /// Compares strongly with our own, strong tag (section 8.8.3.2).
     fn is_strongly(&self, etag: &str) -> bool {
         !self.weak && self.is_weakly(etag)
     }
 
-    /// Weak comparison (section 8.8.3.2).
+    /// Compares weakly (section 8.8.3.2).
     fn is_weakly(&self, etag: &str) -> bool {
         self.opaque == etag.as_bytes()
     }
 
-    /// One tag, and what stands behind it.
+    /// Parses one tag, and returns the rest of the text.
     fn parse(text: &[u8]) -> Option<(Self, &[u8])> {
         let (weak, quoted) = match text.strip_prefix(b"W/") {
             Some(quoted) => (true, quoted),
@@ -154,7 +155,7 @@ impl Tag {
     }
 }
 
-/// The tags of a comma-separated list, up to its end or its first fault.
+/// The tags of a comma-separated list, up to its end or its first error.
 struct TagList<'a>(&'a [u8]);
 
 impl Iterator for TagList<'_> {
@@ -164,7 +165,7 @@ impl Iterator for TagList<'_> {
         let begin = self.0.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
         let (tag, rest) = Tag::parse(self.0.get(begin..)?)?;
         let rest = rest.trim_ascii_start();
-        // What follows a tag is a comma or nothing; else this tag was the last that can be trusted.
+        // A tag that is not followed by a comma or the end is the last one that is used.
         self.0 = if rest.starts_with(b",") { rest } else { b"" };
         Some(tag)
     }
@@ -182,7 +183,7 @@ impl IfRange {
         if !headers.contains_key(IF_RANGE) {
             return None;
         }
-        // With two, the version that the client has is unknown: a range could not be appended to it.
+        // Two fields leave the client's version unknown, so a range could not be appended to it.
         let Some(value) = single(headers, &IF_RANGE) else { return Some(Self::Malformed) };
         if let Some((tag, b"")) = Tag::parse(value.as_bytes()) {
             return Some(Self::Tag(tag));
@@ -191,12 +192,12 @@ impl IfRange {
     }
 }
 
-/// A time as HTTP knows it: whole seconds since 1970, less than none before.
+/// A time in HTTP's resolution: whole seconds since 1970, negative before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Seconds(i128);
 
 impl Seconds {
-    /// Sections 13.1.3 and 13.1.4: what is no date is ignored.
+    /// Parses a date. An invalid one is ignored (sections 13.1.3 and 13.1.4).
     fn read(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         Self::parse(single(headers, name)?)
     }
@@ -209,7 +210,7 @@ impl Seconds {
         let whole = |duration: Duration| i128::from(duration.as_secs());
         Self(match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => whole(since),
-            // The second in which it lies begins before it.
+            // Round down, so that a time belongs to the second that it is in.
             Err(before) => {
                 let before = before.duration();
                 -whole(before) - i128::from(before.subsec_nanos() > 0)
@@ -218,7 +219,7 @@ impl Seconds {
     }
 }
 
-/// A field that is no list, if it stands once; twice, nobody knows which is meant.
+/// Returns the value of a field that is not a list, if there is exactly one.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     lines.next().filter(|_| lines.next().is_none())
@@ -251,7 +252,7 @@ mod tests {
 
     /// The file is version "x", of `DATE` and half a second; it is asked for a minute later.
     #[test]
-    fn each_and_in_order() {
+    fn each_condition_alone_and_in_combination() {
         let file = Validators { etag: "x", modified: at(784_111_777, 500_000_000) };
         for (lines, outcome) in [
             (vec![], YES),
@@ -321,7 +322,7 @@ mod tests {
 
     /// Section 8.8.2.2: in the second of the last change, a date is no strong validator.
     #[test]
-    fn a_date_is_weak_while_it_is_fresh() {
+    fn a_date_is_weak_in_its_own_second() {
         let file = Validators { etag: "x", modified: at(784_111_777, 0) };
         for (now, outcome) in
             [(at(784_111_777, 900), WHOLE), (at(784_111_776, 0), WHOLE), (at(784_111_778, 0), YES)]
@@ -341,7 +342,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_goes_wrong(
+        fn arbitrary_values_never_match_by_accident(
             name in prop::sample::select(vec!["if-match", "if-none-match", "if-range", "if-modified-since", "if-unmodified-since"]),
             values in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'"'), Just(b','), Just(b'W'), Just(b'/'), Just(b'x'), 0x20_u8..0x7f, 0x80_u8..], 0..24), 1..3),
         ) {
@@ -352,7 +353,7 @@ mod tests {
             let file = Validators { etag: "x", modified: at(784_111_777, 0) };
             let outcome = Preconditions::from_headers(&headers).evaluate(&file, at(784_111_837, 0));
             let all = values.concat();
-            // Nothing but our own tag, `*` or a date makes it 304 or lets an If-Match pass.
+            // Only our own tag or `*` matches.
             if name == "if-none-match" && outcome == NotModified || name == "if-match" && outcome == YES {
                 prop_assert!(values == [b"*"] || all.windows(3).any(|window| window == b"\"x\""));
             }

@@ -1,11 +1,11 @@
-//! Which part of a file: the `Range` field of RFC 9110 section 14.2.
+//! Ranges: the `Range` field of RFC 9110 section 14.2.
 
-/// The most ranges that one request may ask for; a longer list is ignored, as section 14.2 allows.
+/// The maximum number of ranges in a request. A longer list is ignored, as section 14.2 allows.
 const MAX_RANGES: usize = 16;
-/// The longest field value that is looked at, in bytes.
+/// The longest field value that is parsed, in bytes.
 const MAX_VALUE: usize = 1024;
 
-/// The ranges that a request asks for, as it wrote them.
+/// The ranges of a request, before they are applied to a file.
 ///
 /// ```
 /// use private_media::request::{Range, Selected};
@@ -17,18 +17,18 @@ const MAX_VALUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range(Vec<Spec>);
 
-/// One `range-spec` of section 14.1.1; numbers over a u64 are its largest.
+/// One `range-spec` of section 14.1.1. A number that exceeds `u64` is `u64::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spec {
-    /// From a position to another, both included: `0-499`, `500-`.
+    /// From one position to another, both inclusive: `0-499`, `500-`.
     From(u64, u64),
-    /// So many bytes at the end: `-500`.
+    /// A number of bytes at the end: `-500`.
     Last(u64),
 }
 
 impl Range {
-    /// Parses the field's value. `None` means that the field is ignored: another unit, not well formed, or too many ranges
-    /// (section 14.2: a server may ignore the field).
+    /// Parses the value of the field. Returns `None` if the field is to be ignored (section 14.2): for another unit, malformed ranges or
+    /// too many.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         if value.len() > MAX_VALUE {
@@ -39,16 +39,16 @@ impl Range {
         if !unit.eq_ignore_ascii_case("bytes") {
             return None;
         }
-        // Section 5.6.1.2: a list's empty elements count for nothing.
+        // Section 5.6.1.2: empty elements of a list are ignored.
         let elements = set.split(',').map(|element| element.trim_matches([' ', '\t']));
         let specs: Vec<Spec> =
             elements.filter(|element| !element.is_empty()).map(Spec::parse).collect::<Option<_>>()?;
         (1..=MAX_RANGES).contains(&specs.len()).then_some(Self(specs))
     }
 
-    /// What of a file of `len` bytes is asked for.
+    /// Applies the ranges to a file of `len` bytes.
     ///
-    /// Ranges that overlap or touch become one. An empty file is always whole: 206 has no way to say an empty range.
+    /// Overlapping and adjacent ranges are merged. An empty file is always whole, as 206 cannot express an empty range.
     #[must_use]
     pub fn select(&self, len: u64) -> Selected {
         if len == 0 {
@@ -63,20 +63,20 @@ impl Range {
     }
 }
 
-/// What of a file a request gets.
+/// The part of a file that a request selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selected {
-    /// All of it, as if no range had been asked for.
+    /// The whole file, as without a `Range`.
     Whole,
-    /// One part.
+    /// One part of the file.
     One(ByteRange),
-    /// Several parts that neither overlap nor touch, in the order of the request.
+    /// Several parts that neither overlap nor are adjacent, in the order of the request.
     Several(Vec<ByteRange>),
-    /// Nothing of it: all ranges begin behind its end.
+    /// Nothing: every range begins after the end of the file.
     Unsatisfiable,
 }
 
-/// A part of a file that is there: at least one byte, none behind the end.
+/// A part of a file: at least one byte, and none after its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     start: u64,
@@ -84,32 +84,32 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// The position of the first byte.
+    /// Returns the position of the first byte.
     #[must_use]
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// The position behind the last byte.
+    /// Returns the position after the last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many bytes it has; at least one.
+    /// Returns the length in bytes, at least one.
     #[expect(clippy::len_without_is_empty, reason = "it is never empty")]
     #[must_use]
     pub fn len(&self) -> u64 {
         self.end - self.start
     }
 
-    /// The value of `Content-Range` for this part of a file of `len` bytes (section 14.4).
+    /// Returns the value of `Content-Range` for this part of a file of `len` bytes (section 14.4).
     #[must_use]
     pub fn content_range(&self, len: u64) -> String {
         format!("bytes {}-{}/{len}", self.start, self.end - 1)
     }
 
-    /// The value of `Content-Range` in a 416 for a file of `len` bytes (section 14.4).
+    /// Returns the value of `Content-Range` in a 416 for a file of `len` bytes (section 14.4).
     #[must_use]
     pub fn unsatisfied(len: u64) -> String {
         format!("bytes */{len}")
@@ -129,7 +129,7 @@ impl Spec {
         }
     }
 
-    /// The bytes that are there; section 14.1.2.
+    /// Returns the part that exists in a file of `len` bytes (section 14.1.2).
     fn within(self, len: u64) -> Option<ByteRange> {
         let (start, end) = match self {
             Self::From(first, last) => (first, last.saturating_add(1).min(len)),
@@ -139,13 +139,13 @@ impl Spec {
     }
 }
 
-/// Digits as a number. One that no u64 holds lies behind the end of every file, as the largest u64 does.
+/// Parses digits. A number that exceeds `u64` is after the end of every file, like `u64::MAX`.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Joins what overlaps or touches. Where nothing does, the order stays (section 15.3.7.2); else it is that of the file.
+/// Merges overlapping and adjacent parts. If there are none, the order is unchanged (section 15.3.7.2).
 fn coalesce(parts: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut sorted = parts.clone();
     sorted.sort_by_key(|part| part.start);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_ignored() {
+    fn malformed_values_are_ignored() {
         for value in [
             "",
             "bytes",
@@ -254,13 +254,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_goes_wrong(value in "(bytes=)?[0-9,\\- \t=a]{0,60}|\\PC{0,40}", len: u64) {
+        fn arbitrary_text_selects_valid_parts(value in "(bytes=)?[0-9,\\- \t=a]{0,60}|\\PC{0,40}", len: u64) {
             if let Some(range) = Range::parse(&value) {
                 check(&range.select(len), len)?;
             }
         }
 
-        /// What is sent is what was asked for, byte by byte, and once.
+        /// Every requested byte is selected exactly once, and no other.
         #[test]
         fn the_bytes_asked_for(
             specs in prop::collection::vec((prop::option::of(0_u64..40), prop::option::of(0_u64..40)), 1..8),

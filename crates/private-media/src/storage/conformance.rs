@@ -1,4 +1,4 @@
-//! What every storage has to do, as a suite that each of them runs.
+//! A suite of tests that every implementation of [`Storage`] should pass.
 //!
 //! ```no_run
 //! # async fn doc() {
@@ -9,7 +9,7 @@
 //! conformance(Arc::new(MemoryStorage::new())).await;
 //! # }
 //! ```
-#![expect(clippy::panic, reason = "a suite of assertions: whatever does not hold has to stop the test")]
+#![expect(clippy::panic, reason = "a failed assertion stops the test")]
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use super::{Content, MediaFile, SaveOptions, Storage, StorageError, content};
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
-/// File names that have broken software of this kind.
+/// File names that have broken similar software.
 pub const NAMES: [&str; 25] = [
     "photo.jpg",
     "café naïve Ångström.jpg",
@@ -52,16 +52,16 @@ pub const NAMES: [&str; 25] = [
     "{a,b}",
 ];
 
-/// Asserts that a storage keeps the promises of [`Storage`]. It has to be empty, and to take some 10 MiB; the files of
-/// the suite stay in it. It runs in a multi-threaded Tokio runtime, so that the saves that race really do.
+/// Asserts that a storage satisfies the contract of [`Storage`]. The storage has to be empty, and to have room for some 10 MiB; the
+/// files of the suite remain in it. Run it in a multi-threaded Tokio runtime, so that concurrent saves really race.
 ///
 /// # Panics
-/// At the first promise that is not kept, with its name.
+/// Panics at the first violation, and names it.
 pub async fn conformance(storage: Arc<dyn Storage>) {
     nothing_is_there(&*storage).await;
     what_is_saved_is_read(&*storage).await;
     every_legal_name_is_kept(&*storage).await;
-    nothing_is_replaced_unless_told(&*storage).await;
+    nothing_is_replaced_by_default(&*storage).await;
     the_longest_name_finds_an_alternative(&*storage).await;
     files_and_folders_do_not_mix(&*storage).await;
     limits_refuse_and_leave_nothing(&*storage).await;
@@ -134,7 +134,7 @@ async fn every_legal_name_is_kept(storage: &dyn Storage) {
     );
 }
 
-async fn nothing_is_replaced_unless_told(storage: &dyn Storage) {
+async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
     let path = path("replace/photo.tar.gz");
     save(storage, &path, "one").await;
     let first = must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata");
@@ -150,7 +150,7 @@ async fn nothing_is_replaced_unless_told(storage: &dyn Storage) {
         "the same bytes, the same tag"
     );
 
-    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    let replace = SaveOptions::new().replace(true);
     let mut tags = HashSet::from([first.etag]);
     for bytes in ["six", "ten", "a longer one", ""] {
         let used =
@@ -187,7 +187,7 @@ async fn files_and_folders_do_not_mix(storage: &dyn Storage) {
         "a folder is no file"
     );
     assert_ne!(save(storage, &folder, "y").await, folder, "a folder's name is taken");
-    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    let replace = SaveOptions::new().replace(true);
     assert!(
         storage.save(&Permit::trusted(folder.clone()), content("y"), &replace).await.is_err(),
         "a folder is not replaced"
@@ -205,13 +205,13 @@ async fn files_and_folders_do_not_mix(storage: &dyn Storage) {
 async fn limits_refuse_and_leave_nothing(storage: &dyn Storage) {
     let path = path("limits/deep/file");
     for (len, options, fits) in [
-        (10, SaveOptions { max_len: Some(9), ..SaveOptions::default() }, false),
-        (10, SaveOptions { max_len: Some(0), ..SaveOptions::default() }, false),
-        (1, SaveOptions { max_len: Some(9), expected_len: Some(10), ..SaveOptions::default() }, false),
-        (1 << 20, SaveOptions { max_len: Some((1 << 20) - 1), ..SaveOptions::default() }, false),
-        (10, SaveOptions { max_len: Some(10), expected_len: Some(10), ..SaveOptions::default() }, true),
-        (10, SaveOptions { max_len: Some(10), expected_len: Some(3), ..SaveOptions::default() }, true),
-        (0, SaveOptions { max_len: Some(0), ..SaveOptions::default() }, true),
+        (10, SaveOptions::new().max_len(9), false),
+        (10, SaveOptions::new().max_len(0), false),
+        (1, SaveOptions::new().max_len(9).expected_len(10), false),
+        (1 << 20, SaveOptions::new().max_len((1 << 20) - 1), false),
+        (10, SaveOptions::new().max_len(10).expected_len(10), true),
+        (10, SaveOptions::new().max_len(10).expected_len(3), true),
+        (0, SaveOptions::new().max_len(0), true),
     ] {
         let result = storage.save(&Permit::trusted(path.clone()), pieces(vec![7; len], 3000), &options).await;
         match (fits, result) {
@@ -250,7 +250,7 @@ async fn a_big_file_comes_in_pieces(storage: &dyn Storage) {
     let bytes: Vec<u8> = (0..1_100_000_u32).flat_map(u32::to_le_bytes).collect();
     let path = path("big/file.bin");
     for size in [1000, 65_536, 300_000, 5_000_000] {
-        let options = SaveOptions { replace: true, ..SaveOptions::default() };
+        let options = SaveOptions::new().replace(true);
         must(
             storage.save(&Permit::trusted(path.clone()), pieces(bytes.clone(), size), &options).await,
             "save in pieces",
@@ -272,7 +272,7 @@ async fn an_open_file_stays_what_it_is(storage: &dyn Storage) {
     let path = path("stays/file");
     save(storage, &path, "before").await;
     let file = must(open(storage, &path).await, "open");
-    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    let replace = SaveOptions::new().replace(true);
     must(storage.save(&Permit::trusted(path.clone()), content("afterwards"), &replace).await, "replace");
     assert_eq!(read(&file, 4).await, b"before", "an open file is not touched by a replacement");
     must(storage.delete(&Permit::trusted(path.clone())).await, "delete");

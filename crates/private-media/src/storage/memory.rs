@@ -1,4 +1,4 @@
-//! A storage in memory, for the tests of applications.
+//! A storage in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +15,8 @@ use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, S
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::{MediaPath, alternatives};
 
-/// Files in memory: what a test of an application uses in place of [`LocalStorage`](super::LocalStorage), with the same
-/// answers. Nothing is durable, and nothing is ever [`StorageError::Full`].
+/// Stores files in memory. Tests of an application can use it instead of [`LocalStorage`](super::LocalStorage): it behaves the same,
+/// but nothing is durable, and it is never [`StorageError::Full`].
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
@@ -33,12 +33,12 @@ use crate::request::{MediaPath, alternatives};
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
     files: RwLock<BTreeMap<MediaPath, MediaFile>>,
-    /// How many files were stored ever: what tells one entity tag from the next.
+    /// The number of files stored so far, which makes entity tags unique.
     stored: AtomicU64,
 }
 
 impl MemoryStorage {
-    /// An empty root.
+    /// Returns an empty storage.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -80,7 +80,7 @@ impl MemoryStorage {
         Err(failed(io::ErrorKind::AlreadyExists))
     }
 
-    // A map is whole after any panic here, so a poisoned lock is still good.
+    // No panic leaves the map inconsistent, so a poisoned lock is usable.
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<MediaPath, MediaFile>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,7 +131,7 @@ impl Storage for MemoryStorage {
         for path in files.keys() {
             let Some(rest) = path.as_str().strip_prefix(&prefix) else { continue };
             let (name, is_folder) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
-            // A part of a legal path that ends at a separator is one, too.
+            // The part of a path before a separator is a valid path, too.
             if let Ok(path) = MediaPath::new(&format!("{prefix}{name}")) {
                 entries.insert(path, is_folder);
             }
@@ -145,7 +145,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// Whether something lies below this path.
+/// Returns whether the path is a folder: another path is below it.
 fn is_folder(files: &BTreeMap<MediaPath, MediaFile>, path: &MediaPath) -> bool {
     // Names such as `a-b` sort between `a` and `a/b`.
     let prefix = format!("{path}/");
@@ -160,7 +160,7 @@ fn failed(kind: io::ErrorKind) -> StorageError {
     StorageError::Io { doing: "giving the file its name", source: kind.into() }
 }
 
-/// Content that is all there.
+/// Content in memory.
 #[derive(Debug)]
 pub(super) struct InMemory(pub(super) Bytes);
 

@@ -1,4 +1,4 @@
-//! Where are the bytes? A [`Storage`] opens them for a [`Permit`].
+//! Storage: a [`Storage`] opens, stores, deletes and lists files for a [`Permit`].
 
 #[cfg(feature = "local")]
 mod local;
@@ -111,10 +111,10 @@ macro_rules! delegate {
 
 delegate!(Arc Box);
 
-/// What [`Storage::save`] stores: pieces in order. An error among them ends the save and leaves nothing behind.
+/// The content that [`Storage::save`] stores: pieces in order. An error among them ends the save, and nothing is stored.
 pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
 
-/// Content that is in memory already.
+/// Returns content that is in memory.
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
@@ -132,32 +132,67 @@ pub fn content<'a>(bytes: impl Into<Bytes>) -> Content<'a> {
     Box::pin(futures_util::stream::iter([Ok(bytes.into())]))
 }
 
-/// How to save.
+/// Options of [`Storage::save`].
 ///
 /// ```
 /// use private_media::storage::SaveOptions;
-/// let options = SaveOptions { max_len: Some(10 << 20), ..SaveOptions::default() };
+/// let options = SaveOptions::new().max_len(10 << 20).replace(true);
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct SaveOptions {
-    /// Replace a file of that name, all at once, rather than find a free name.
+    /// Whether a file of the same name is replaced, atomically. The default is to find a free name.
     pub replace: bool,
-    /// The largest content, in bytes; more is [`StorageError::TooLarge`].
+    /// The maximum length of the content, in bytes. More is [`StorageError::TooLarge`].
     pub max_len: Option<u64>,
-    /// The length that was announced, in bytes, so that what cannot fit is refused before it is sent. It is a hint: the
-    /// content may be of any other length.
+    /// The announced length of the content, in bytes, so that content that cannot fit is refused before it is read. It is a hint: the
+    /// content may have any other length.
     pub expected_len: Option<u64>,
-    /// What has to stay free on the device after the save, in bytes; less is [`StorageError::Full`].
+    /// The space that has to remain free on the device after the save, in bytes. Less is [`StorageError::Full`].
     pub min_free: u64,
 }
 
 impl SaveOptions {
-    /// Refuses what is announced to be over the limit, before it is sent.
+    /// Returns the default options: no limits, and nothing is replaced.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { replace: false, max_len: None, expected_len: None, min_free: 0 }
+    }
+
+    /// Sets [`SaveOptions::replace`].
+    #[must_use]
+    pub const fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Sets [`SaveOptions::max_len`].
+    #[must_use]
+    pub fn max_len(mut self, max_len: impl Into<Option<u64>>) -> Self {
+        self.max_len = max_len.into();
+        self
+    }
+
+    /// Sets [`SaveOptions::expected_len`].
+    #[must_use]
+    pub fn expected_len(mut self, expected_len: impl Into<Option<u64>>) -> Self {
+        self.expected_len = expected_len.into();
+        self
+    }
+
+    /// Sets [`SaveOptions::min_free`].
+    #[must_use]
+    pub const fn min_free(mut self, min_free: u64) -> Self {
+        self.min_free = min_free;
+        self
+    }
+
+    /// Checks the announced length against the limit.
     fn check_announced(&self) -> Result<(), StorageError> {
         self.check_len(self.expected_len.unwrap_or(0))
     }
 
-    /// Refuses content of this length, in bytes, if it is over the limit.
+    /// Checks a length, in bytes, against the limit.
     fn check_len(&self, len: u64) -> Result<(), StorageError> {
         match self.max_len {
             Some(max_len) if len > max_len => Err(StorageError::TooLarge { max_len }),
@@ -166,7 +201,7 @@ impl SaveOptions {
     }
 }
 
-/// An open file: what it is as its handle says, and its bytes.
+/// An open file: its metadata, as its handle has it, and its bytes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MediaFile {
     shared: Arc<Shared>,
@@ -181,25 +216,25 @@ struct Shared {
 }
 
 impl MediaFile {
-    /// A file of these bytes; for those who write a storage.
+    /// Returns a file of these bytes, for implementations of [`Storage`].
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
         Self { shared: Arc::new(Shared { metadata, memo: OnceLock::new() }), bytes }
     }
 
-    /// The same file, its bytes reached in another way.
+    /// Returns the same file with another way to read its bytes.
     #[cfg(feature = "local")]
     fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
         Self { shared: Arc::clone(&self.shared), bytes }
     }
 
-    /// Size, times and entity tag.
+    /// Returns size, times and entity tag.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
         &self.shared.metadata
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn bytes(&self) -> &Arc<dyn ReadAt> {
         &self.bytes
@@ -211,25 +246,25 @@ impl MediaFile {
         self.shared.memo.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
-    /// Its own name below the root, if a front server could open it there; see [`ReadAt::local_name`].
+    /// Returns the name of the file below the root, if a front server can open it by that; see [`ReadAt::local_name`].
     #[must_use]
     pub fn local_name(&self) -> Option<PathBuf> {
         self.bytes.local_name()
     }
 }
 
-/// Reads at a position; how the bytes of a [`MediaFile`] are reached.
+/// Reads the bytes of a [`MediaFile`] at any position.
 pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// Reads at most `len` bytes at `offset`, and at least one unless the file ends there.
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
 
-    /// The name below the root that leads to this very file now, without passing a link: what a front server is told to send.
-    /// `None` if there is none, as for a file that is no file of the local disk, or one that has just been deleted.
+    /// Returns the current name of this file below the root, without symbolic links, for a front server to send it. `None` if the file
+    /// is not on the local disk or was deleted.
     fn local_name(&self) -> Option<PathBuf> {
         None
     }
 
-    /// The whole content, where it is in memory.
+    /// Returns the whole content, if it is in memory.
     fn as_bytes(&self) -> Option<&Bytes> {
         None
     }
@@ -243,65 +278,102 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
 
 /// Size, times and entity tag of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Metadata {
     /// Size in bytes.
     pub len: u64,
-    /// When the content changed last.
+    /// The time of the last change of the content.
     pub modified: SystemTime,
-    /// When the file came to be, where the storage knows.
+    /// The time of creation, if the storage knows it.
     pub created: Option<SystemTime>,
-    /// When the content was read last, where the storage knows.
+    /// The time of the last access, if the storage knows it.
     pub accessed: Option<SystemTime>,
-    /// The opaque part of a strong entity tag, without its quotes (RFC 9110 section 8.8.3): another one whenever the bytes
-    /// are others. Only `!`, `#` to `~` may be in it.
+    /// The opaque part of a strong entity tag, without quotes (RFC 9110 section 8.8.3). It differs whenever the bytes differ, and
+    /// consists of `!` and `#` to `~`.
     pub etag: String,
 }
 
-/// One thing in a folder.
+impl Metadata {
+    /// Returns the metadata of a file whose other times are unknown.
+    pub fn new(len: u64, modified: SystemTime, etag: impl Into<String>) -> Self {
+        Self { len, modified, created: None, accessed: None, etag: etag.into() }
+    }
+
+    /// Sets [`Metadata::created`].
+    #[must_use]
+    pub fn created(mut self, created: impl Into<Option<SystemTime>>) -> Self {
+        self.created = created.into();
+        self
+    }
+
+    /// Sets [`Metadata::accessed`].
+    #[must_use]
+    pub fn accessed(mut self, accessed: impl Into<Option<SystemTime>>) -> Self {
+        self.accessed = accessed.into();
+        self
+    }
+}
+
+/// A file or folder in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
-    /// Where it is.
+    /// The path.
     pub path: MediaPath,
     /// Whether it is a folder; else it is a regular file.
     pub is_folder: bool,
 }
 
-/// Why a storage could not do as it was asked.
+impl Entry {
+    /// Returns the entry of a regular file.
+    #[must_use]
+    pub fn file(path: MediaPath) -> Self {
+        Self { path, is_folder: false }
+    }
+
+    /// Returns the entry of a folder.
+    #[must_use]
+    pub fn folder(path: MediaPath) -> Self {
+        Self { path, is_folder: true }
+    }
+}
+
+/// Why a storage operation failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// There is no such file, or none that may be served; the reason is for the log.
+    /// The file does not exist, or may not be served.
     NotFound {
-        /// What was found instead.
+        /// The reason, for the log.
         reason: String,
-        /// The error of the operating system, if it is what the reason says.
+        /// The error of the operating system, if it is the reason.
         source: Option<io::Error>,
     },
-    /// The content is larger than the save allows.
+    /// The content exceeds the limit of the save.
     TooLarge {
         /// The limit in bytes.
         max_len: u64,
     },
-    /// The device, or the quota, is full.
+    /// The device or the quota is full.
     Full,
-    /// The content broke off, so nothing was stored.
+    /// The content ended with an error, so nothing was stored.
     Content(io::Error),
-    /// Anything else.
+    /// Any other error of the operating system.
     Io {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What went wrong.
+        /// The error.
         source: io::Error,
     },
 }
 
 impl StorageError {
-    /// [`StorageError::NotFound`] for this reason.
+    /// Returns [`StorageError::NotFound`] with this reason.
     pub fn not_found(reason: impl fmt::Display) -> Self {
         Self::NotFound { reason: reason.to_string(), source: None }
     }
 
-    /// [`StorageError::NotFound`] for this reason, with the error that the operating system has for it.
+    /// Returns [`StorageError::NotFound`] with this reason and the error of the operating system.
     #[cfg(feature = "local")]
     fn not_found_as(reason: impl fmt::Display, source: impl Into<io::Error>) -> Self {
         Self::NotFound { reason: reason.to_string(), source: Some(source.into()) }
@@ -312,9 +384,9 @@ impl fmt::Display for StorageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound { reason, .. } => write!(f, "not found: {reason}"),
-            Self::TooLarge { max_len } => write!(f, "the content is over the limit of {max_len} bytes"),
-            Self::Full => f.write_str("no space left for it on the device of the root"),
-            Self::Content(_) => f.write_str("the content broke off before its end, and nothing was stored"),
+            Self::TooLarge { max_len } => write!(f, "content exceeds the limit of {max_len} bytes"),
+            Self::Full => f.write_str("no space left on the device"),
+            Self::Content(_) => f.write_str("content ended early; nothing was stored"),
             Self::Io { doing, .. } => write!(f, "{doing} failed"),
         }
     }

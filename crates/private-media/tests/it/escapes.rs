@@ -281,7 +281,7 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
     for storage in both(&root).into_iter().flat_map(|storage| [storage.clone(), storage.named_temporaries()])
     {
         for replace in [false, true] {
-            let options = SaveOptions { replace, ..SaveOptions::default() };
+            let options = SaveOptions::new().replace(replace);
             for folder in
                 ["absolute", "relative", "absolute/new", "relative/new/deep", "dangling", "dangling/x"]
             {
@@ -301,7 +301,7 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
         }
         assert!(storage.delete(&Permit::trusted(path("relative/secret.txt"))).await.is_err());
     }
-    let replace = SaveOptions { replace: true, ..SaveOptions::default() };
+    let replace = SaveOptions::new().replace(true);
     assert_eq!(
         root.storage().save(&Permit::trusted(path("file.txt")), content("new"), &replace).await.unwrap(),
         path("file.txt")

@@ -14,7 +14,7 @@ use private_media::{Permit, Storage as _};
 use crate::escapes::{strace_without_openat2, swap_until_dropped};
 use crate::support::{Root, open, path, read};
 
-const REPLACE: SaveOptions = SaveOptions { replace: true, max_len: None, expected_len: None, min_free: 0 };
+const REPLACE: SaveOptions = SaveOptions::new().replace(true);
 
 /// One link, and a name that leads over it.
 struct Case {
@@ -64,12 +64,7 @@ fn root() -> Root {
 /// Each way to open a root with this setting: with a cache and without, with unnamed temporary files and with named ones.
 fn storages(root: &Path, follow_links: bool) -> [LocalStorage; 3] {
     let storage = || LocalStorage::open_root(root).unwrap().follow_links(follow_links);
-    let cache = CacheOptions {
-        revalidate_after: Duration::ZERO,
-        max_bytes: 1 << 20,
-        max_open_files: 10,
-        max_in_memory: Some(1 << 10),
-    };
+    let cache = CacheOptions::new(Duration::ZERO).max_bytes(1 << 20).max_open_files(10);
     [storage(), storage().cache(cache), storage().named_temporaries()]
 }
 
@@ -98,9 +93,9 @@ async fn no_operation_follows_a_link_by_default() {
             let blocking = [Ok(Bytes::from("x"))];
             let edits = [
                 OpenOptions::default(),
-                OpenOptions { create: true, ..OpenOptions::default() },
-                OpenOptions { read: true, truncate: true, ..OpenOptions::default() },
-                OpenOptions { append: true, ..OpenOptions::default() },
+                OpenOptions::new().create(true),
+                OpenOptions::new().read(true).truncate(true),
+                OpenOptions::new().append(true),
             ];
 
             assert_link_refused(&open(storage, case.name).await, case, "open");
@@ -174,8 +169,7 @@ async fn every_operation_follows_a_link_if_told() {
                 "list of {}",
                 case.name
             );
-            let edited = storage
-                .edit(&Permit::trusted(name.clone()), OpenOptions { read: true, ..OpenOptions::default() });
+            let edited = storage.edit(&Permit::trusted(name.clone()), OpenOptions::new().read(true));
             assert_eq!(edited.is_ok(), is_file, "edit of {}: {edited:?}", case.name);
             let below = path(&format!("{}/new.txt", case.name));
             let saved = storage.save(&Permit::trusted(below.clone()), content("x"), &REPLACE).await;
@@ -210,7 +204,7 @@ async fn a_link_with_the_name_of_a_save_is_not_written_through() {
                     .unwrap();
                 assert_ne!(used, path(link), "the name is taken");
                 storage.delete(&Permit::trusted(used)).await.unwrap();
-                let options = OpenOptions { create_new: true, ..OpenOptions::default() };
+                let options = OpenOptions::new().create_new(true);
                 assert!(storage.edit(&Permit::trusted(path(link)), options).is_err());
                 let used =
                     storage.save(&Permit::trusted(path(link)), content("new"), &REPLACE).await.unwrap();
@@ -282,7 +276,7 @@ async fn a_link_that_is_swapped_in_is_not_followed() {
                 Err(StorageError::NotFound { .. }) => refused += 1,
                 Err(error) => panic!("{asked}: {error:?}"),
             }
-            let options = OpenOptions { append: true, ..OpenOptions::default() };
+            let options = OpenOptions::new().append(true);
             if let Ok(file) = storage.edit(&Permit::trusted(path(asked)), options) {
                 assert_eq!(file.metadata().unwrap().len(), 6, "{asked}");
             }

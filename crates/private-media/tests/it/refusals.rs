@@ -10,7 +10,7 @@ use crate::support::{Answer, alice, ask, bob, carol, cars, media, request};
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"];
 
 #[tokio::test]
-async fn denied_and_missing_are_one_answer() {
+async fn denied_and_missing_look_the_same() {
     let (_root, service) = cars();
     for method in METHODS {
         for (name, value) in [
@@ -84,7 +84,7 @@ async fn head_is_get_without_content() {
 
 /// Whatever is asked and by whom, no shared cache may keep the answer and no browser may make something else of it.
 #[tokio::test]
-async fn every_answer_is_private() {
+async fn every_response_is_private() {
     let (_root, service) = cars();
     let etag = ask(&service, request("GET", "/cars/7/photo.jpg", alice())).await.headers["etag"].clone();
     for (uri, who, name, value, status) in [
@@ -137,7 +137,7 @@ async fn active_content_is_an_attachment_in_a_sandbox() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_identified_is_denied() {
+async fn unidentified_clients_are_denied() {
     struct Broken;
     impl private_media::Identify for Broken {
         fn identify<'a>(
@@ -174,13 +174,13 @@ async fn debug_says_why() {
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     assert_eq!(
         &denied.body[..],
-        b"forbidden: the user is not among them, and grant cars/{owner}/{*file} is to owner\n"
+        b"forbidden: user 8 is not granted access; grant cars/{owner}/{*file} is for owner\n"
     );
     assert_eq!(ask(&service, request("GET", "/cars/7/none", alice())).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn what_was_decided_is_told_to_whoever_logs() {
+async fn every_response_has_an_access_record() {
     let (_root, service) = cars();
     for (uri, who, allowed_by, refused) in [
         ("/cars/7/photo.jpg", alice(), Some("owner, by grant cars/{owner}/{*file}"), None),
@@ -201,7 +201,7 @@ async fn what_was_decided_is_told_to_whoever_logs() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_taken_off_where_no_router_does_so() {
+async fn a_prefix_is_stripped_without_a_router() {
     let (root, _) = cars();
     for url in ["/private/", "/private"] {
         let service = media(root.path()).service().at(url);

@@ -41,9 +41,9 @@ async fn a_full_device_refuses_and_gives_everything_back() {
         let before = free(&root.path);
         for options in [
             SaveOptions::default(),
-            SaveOptions { replace: true, ..SaveOptions::default() },
-            SaveOptions { expected_len: Some(100), ..SaveOptions::default() },
-            SaveOptions { min_free: 1 << 20, ..SaveOptions::default() },
+            SaveOptions::new().replace(true),
+            SaveOptions::new().expected_len(100),
+            SaveOptions::new().min_free(1 << 20),
         ] {
             let result = storage.save(&Permit::trusted(path("new/folder/big")), pieces(64), &options).await;
             assert!(matches!(result, Err(StorageError::Full)), "{options:?}: {result:?}");
@@ -51,16 +51,15 @@ async fn a_full_device_refuses_and_gives_everything_back() {
         }
         // What is announced to be too much is refused before a byte of it is asked for.
         let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
-        let options = SaveOptions { expected_len: Some(3 << 20), ..SaveOptions::default() };
+        let options = SaveOptions::new().expected_len(3 << 20);
         let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
         let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
-        let options = SaveOptions { min_free: 3 << 20, ..SaveOptions::default() };
+        let options = SaveOptions::new().min_free(3 << 20);
         let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
         // What fits, and leaves what it has to, is stored.
-        let options =
-            SaveOptions { expected_len: Some(1 << 20), min_free: 100 << 10, ..SaveOptions::default() };
+        let options = SaveOptions::new().expected_len(1 << 20).min_free(100 << 10);
         storage.save(&Permit::trusted(path("fits")), pieces(16), &options).await.unwrap();
         let file = open(&storage, "fits").await.unwrap();
         assert_eq!(read(&file).await, vec![7; 1 << 20]);
@@ -79,7 +78,7 @@ async fn free_space_is_watched_while_the_content_comes() {
         return;
     }
     let storage = root.storage();
-    let options = SaveOptions { min_free: 12 << 20, ..SaveOptions::default() };
+    let options = SaveOptions::new().min_free(12 << 20);
     let mut taken = 0;
     let content = pieces(320).inspect(|_| taken += 1);
     let result = storage.save(&Permit::trusted(path("big")), Box::pin(content), &options).await;
@@ -89,7 +88,7 @@ async fn free_space_is_watched_while_the_content_comes() {
 }
 
 #[tokio::test]
-async fn a_file_is_not_seen_before_it_is_whole() {
+async fn an_incomplete_file_is_not_visible() {
     let root = Root::new();
     for storage in both(&root.path) {
         let seen = |storage: LocalStorage| async move {
@@ -217,7 +216,7 @@ async fn modes_are_as_told() {
 }
 
 #[tokio::test]
-async fn a_start_sweeps_what_is_dead_and_leaves_what_lives() {
+async fn opening_a_root_removes_abandoned_uploads_only() {
     let root = Root::new();
     let storage = root.storage().named_temporaries();
     let other = root.path.clone();

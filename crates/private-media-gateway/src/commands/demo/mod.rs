@@ -59,7 +59,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         std::fs::create_dir(&root).map_err(|e| error(&e))?;
         let (media, accounts) = open(&root).await.map_err(|e| error(&*e))?;
         let (state, health) = (StateUrl::Sqlite(folder.path().join("state.db")), Health::default());
-        let cache = AccountsOptions::default().cache;
+        let cache = AccountsOptions::default().cache_ttl;
         state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
             .await
             .map_err(|e| error(&e))?;
@@ -75,15 +75,12 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
-        Err(GatewayError::Listen(cause)) => Err(ConfigError::new(format!(
+        Err(GatewayError::Bind(cause)) => Err(ConfigError::new(format!(
             "--listen {listen:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
         ))),
-        Err(GatewayError::OpenFiles(cause)) => Err(error(&cause)),
-        Err(GatewayError::Start(error)) => {
-            Err(ConfigError::new(format!("the threads cannot be started: {error}")))
-        }
-        // The log has said why.
+        // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
+        Err(cause) => Err(error(&cause)),
     }
 }
 
@@ -107,13 +104,7 @@ fn introduction(origin: &str) -> String {
 async fn open(root: &Path) -> Result<(PrivateMedia, Accounts), Box<dyn Error>> {
     let mut file = AccountsFile::default();
     for (person, password) in PEOPLE {
-        file.add(NewAccount {
-            name: person.name.into(),
-            id: person.id.into(),
-            password: password.into(),
-            staff: person.staff,
-            groups: vec![],
-        })?;
+        file.add(NewAccount::new(person.name, person.id, password).staff(person.staff))?;
     }
     let accounts = Accounts::new(file, AccountsOptions::default())?;
     let media = PrivateMedia::builder(LocalStorage::open_root(root)?)

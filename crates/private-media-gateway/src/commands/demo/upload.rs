@@ -85,6 +85,6 @@ async fn save(
 ) -> Result<MediaPath, Problem> {
     let unusable = |_| Problem::new(StatusCode::BAD_REQUEST, "The file's name cannot be used.");
     let path = MediaPath::for_upload(&folder_of(me), name).map_err(unusable)?;
-    let options = SaveOptions { max_len: Some(MAX_LEN), expected_len, min_free: MIN_FREE, replace: false };
+    let options = SaveOptions::new().max_len(MAX_LEN).expected_len(expected_len).min_free(MIN_FREE);
     demo.media.storage().save(&Permit::trusted(path), content, &options).await.map_err(Problem::storage)
 }

@@ -175,8 +175,7 @@ mod tests {
         // A stored file has a secret, which sessions need.
         let file = AccountsFile::update(folder.path().join("accounts.toml"), |file| {
             for (name, id, staff) in [("alice", "7", false), ("carol", "9", true)] {
-                let (name, id) = (name.into(), id.into());
-                file.add(NewAccount { name, id, password: "a long password".into(), staff, groups: vec![] })?;
+                file.add(NewAccount::new(name, id, "a long password").staff(staff))?;
             }
             Ok(())
         });

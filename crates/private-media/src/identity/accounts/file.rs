@@ -21,12 +21,7 @@ use crate::identity::{User, secret_file};
 /// use private_media::identity::accounts::{AccountsFile, NewAccount};
 ///
 /// let mut file = AccountsFile::default();
-/// file.add(NewAccount {
-///     name: "alice".into(),
-///     id: "7".into(),
-///     password: "correct horse".into(),
-///     ..NewAccount::default()
-/// })?;
+/// file.add(NewAccount::new("alice", "7", "correct horse"))?;
 /// assert_eq!(file.users().next().map(|user| user.id().to_owned()), Some("7".into()));
 /// # Ok::<(), private_media::identity::accounts::AccountsError>(())
 /// ```
@@ -67,6 +62,7 @@ struct Entry {
 
 /// An account that is to be added.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct NewAccount {
     /// What the user signs in with.
     pub name: String,
@@ -78,6 +74,27 @@ pub struct NewAccount {
     pub staff: bool,
     /// The groups the user belongs to.
     pub groups: Vec<String>,
+}
+
+impl NewAccount {
+    /// Returns an account of a user who is not staff and in no group.
+    pub fn new(name: impl Into<String>, id: impl Into<String>, password: impl Into<String>) -> Self {
+        Self { name: name.into(), id: id.into(), password: password.into(), staff: false, groups: vec![] }
+    }
+
+    /// Sets [`NewAccount::staff`].
+    #[must_use]
+    pub fn staff(mut self, staff: bool) -> Self {
+        self.staff = staff;
+        self
+    }
+
+    /// Sets [`NewAccount::groups`].
+    #[must_use]
+    pub fn groups(mut self, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.groups = groups.into_iter().map(Into::into).collect();
+        self
+    }
 }
 
 impl fmt::Debug for NewAccount {

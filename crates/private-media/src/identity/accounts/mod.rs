@@ -50,15 +50,52 @@ pub struct Accounts(Arc<Inner>);
 
 /// How [`Accounts`] behave.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AccountsOptions {
     /// Where private media is mounted: the sign-in page is at `url` + `-/sign-in`.
     pub url: String,
     /// The `Path` of the session cookie (RFC 6265 section 4.1.2.4).
     pub cookie_path: String,
     /// How long a sign-in lasts.
-    pub session: Duration,
+    pub session_lifetime: Duration,
     /// How long a password that was right is not hashed again.
-    pub cache: Duration,
+    pub cache_ttl: Duration,
+}
+
+impl AccountsOptions {
+    /// Returns the default options.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`AccountsOptions::url`].
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
+    }
+
+    /// Sets [`AccountsOptions::cookie_path`].
+    #[must_use]
+    pub fn cookie_path(mut self, path: impl Into<String>) -> Self {
+        self.cookie_path = path.into();
+        self
+    }
+
+    /// Sets [`AccountsOptions::session_lifetime`].
+    #[must_use]
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.session_lifetime = lifetime;
+        self
+    }
+
+    /// Sets [`AccountsOptions::cache_ttl`].
+    #[must_use]
+    pub fn cache_ttl(mut self, ttl: Duration) -> Self {
+        self.cache_ttl = ttl;
+        self
+    }
 }
 
 impl Default for AccountsOptions {
@@ -66,8 +103,8 @@ impl Default for AccountsOptions {
         Self {
             url: "/private/".into(),
             cookie_path: "/".into(),
-            session: Duration::from_secs(14 * 86_400),
-            cache: Duration::from_secs(5),
+            session_lifetime: Duration::from_secs(14 * 86_400),
+            cache_ttl: Duration::from_secs(5),
         }
     }
 }
@@ -259,8 +296,8 @@ impl Accounts {
     }
 
     fn remember(&self, digest: [u8; 32], account: &Arc<Account>) {
-        if !self.0.options.cache.is_zero() {
-            let (account, until) = (Arc::clone(account), Instant::now() + self.0.options.cache);
+        if !self.0.options.cache_ttl.is_zero() {
+            let (account, until) = (Arc::clone(account), Instant::now() + self.0.options.cache_ttl);
             locked(&self.0.verified).insert(account.name().to_owned(), Verified { digest, account, until });
         }
     }

@@ -87,9 +87,9 @@ impl Accounts {
         let who = self.guesser(&name, head);
         let closed = head.extensions.get().cloned().unwrap_or_default();
         match self.verify_account(&name, &password, who, closed).await {
-            Ok(account) => match self.begin_session(&account, now + self.0.options.session) {
+            Ok(account) => match self.begin_session(&account, now + self.0.options.session_lifetime) {
                 Some(token) => {
-                    let session = self.session_cookie(&token, self.0.options.session, head);
+                    let session = self.session_cookie(&token, self.0.options.session_lifetime, head);
                     let mut response = Self::go(&next, session);
                     if let Some(device) = self.device_cookie(&account, head, now) {
                         response.headers_mut().append(SET_COOKIE, device);

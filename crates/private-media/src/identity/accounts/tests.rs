@@ -13,15 +13,14 @@ use crate::identity::User;
 const PASSWORD: &str = "correct horse: battery staple é";
 
 fn new(name: &str, id: &str, password: &str) -> NewAccount {
-    NewAccount { name: name.into(), id: id.into(), password: password.into(), ..NewAccount::default() }
+    NewAccount::new(name, id, password)
 }
 
 fn file() -> AccountsFile {
     let secret = STANDARD.encode([7; 32]).replace('=', "").replace('+', "-").replace('/', "_");
     let mut file = AccountsFile::parse(&format!("secret = \"{secret}\"")).unwrap();
     file.add(new("alice", "7", PASSWORD)).unwrap();
-    file.add(NewAccount { staff: true, groups: vec!["sales".into()], ..new("carol", "9", PASSWORD) })
-        .unwrap();
+    file.add(new("carol", "9", PASSWORD).staff(true).groups(["sales"])).unwrap();
     file
 }
 
@@ -160,7 +159,7 @@ async fn sessions_end() {
     let accounts = accounts();
     let key = Key::new([7; 32]);
     let now = SystemTime::now();
-    let lasts = accounts.0.options.session;
+    let lasts = accounts.0.options.session_lifetime;
     let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
     assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_some());
     assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_none(), "expired");
@@ -229,7 +228,7 @@ async fn a_password_that_changes_while_it_is_checked() {
     let basic = basic_header(&format!("alice:{PASSWORD}"));
     assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
     let now = SystemTime::now();
-    let token = accounts.begin_session(&proven, now + accounts.0.options.session).unwrap();
+    let token = accounts.begin_session(&proven, now + accounts.0.options.session_lifetime).unwrap();
     assert!(accounts.session(&token, now).is_none());
 }
 

@@ -31,7 +31,7 @@ impl AccountsFile {
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("accounts.toml");
     /// AccountsFile::update(&path, |file| {
-    ///     file.add(NewAccount { name: "alice".into(), id: "7".into(), password: "correct horse".into(), ..NewAccount::default() })
+    ///     file.add(NewAccount::new("alice", "7", "correct horse"))
     /// })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -13,6 +13,7 @@ use crate::request::MediaPath;
 /// How [`LocalStorage::edit`](super::LocalStorage::edit) opens a file. It is always opened for writing.
 #[derive(Debug, Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the flags of open(2), and each goes with each")]
+#[non_exhaustive]
 pub struct OpenOptions {
     /// Opens the file for reading, too.
     pub read: bool,
@@ -24,6 +25,27 @@ pub struct OpenOptions {
     pub create: bool,
     /// Creates the file, and fails if it exists.
     pub create_new: bool,
+}
+
+macro_rules! setters {
+    ($($name:ident)*) => {$(
+        #[doc = concat!("Sets [`OpenOptions::", stringify!($name), "`].")]
+        #[must_use]
+        pub const fn $name(mut self, $name: bool) -> Self {
+            self.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl OpenOptions {
+    /// Returns the default options: writing to a file that exists.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { read: false, append: false, truncate: false, create: false, create_new: false }
+    }
+
+    setters!(read append truncate create create_new);
 }
 
 /// Opens a regular file for writing.
@@ -96,7 +118,7 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), folder.path().join("out")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("file"), folder.path().join("link")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("new"), folder.path().join("dangling")).unwrap();
-        let all = OpenOptions { read: true, truncate: true, create: true, ..OpenOptions::default() };
+        let all = OpenOptions::new().read(true).truncate(true).create(true);
         for resolver in [false, true].map(|follow_links| Resolver::for_test(folder.path(), follow_links)) {
             for name in ["out/file", "link", "out/new", "dangling"] {
                 let edited = edit(&resolver, &MediaPath::new(name).unwrap(), all, 0o600);
@@ -122,14 +144,14 @@ mod tests {
         let path = MediaPath::new("a.txt").unwrap();
         let found = |options: OpenOptions| edit(&resolver, &path, options, 0o600);
         assert!(matches!(found(OpenOptions::default()), Err(StorageError::NotFound { .. })));
-        found(OpenOptions { create_new: true, ..OpenOptions::default() }).unwrap().write_all(b"one").unwrap();
+        found(OpenOptions::new().create_new(true)).unwrap().write_all(b"one").unwrap();
         assert!(matches!(
-            found(OpenOptions { create_new: true, ..OpenOptions::default() }),
+            found(OpenOptions::new().create_new(true)),
             Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists
         ));
-        found(OpenOptions { append: true, ..OpenOptions::default() }).unwrap().write_all(b" two").unwrap();
+        found(OpenOptions::new().append(true)).unwrap().write_all(b" two").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"one two");
-        found(OpenOptions { truncate: true, ..OpenOptions::default() }).unwrap().write_all(b"3").unwrap();
+        found(OpenOptions::new().truncate(true)).unwrap().write_all(b"3").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"3");
     }
 }

@@ -159,7 +159,7 @@ impl LocalStorage {
     /// let storage = LocalStorage::open_root(root)?;
     /// let log = Permit::trusted(MediaPath::new("log.txt")?);
     /// for line in ["one\n", "two\n"] {
-    ///     storage.edit(&log, OpenOptions { append: true, create: true, ..OpenOptions::default() })?.write_all(line.as_bytes())?;
+    ///     storage.edit(&log, OpenOptions::new().append(true).create(true))?.write_all(line.as_bytes())?;
     /// }
     /// assert_eq!(std::fs::read_to_string(root.join("log.txt"))?, "one\ntwo\n");
     /// # Ok(())

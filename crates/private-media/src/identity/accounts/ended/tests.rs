@@ -43,8 +43,7 @@ impl TestStore {
 fn file() -> AccountsFile {
     let mut file = AccountsFile::parse(&format!("secret = \"{}\"", "A".repeat(43))).unwrap();
     for (name, id) in [("alice", "7"), ("bob", "8")] {
-        let password = "a long password".into();
-        file.add(NewAccount { name: name.into(), id: id.into(), password, ..NewAccount::default() }).unwrap();
+        file.add(NewAccount::new(name, id, "a long password")).unwrap();
     }
     file
 }

@@ -26,6 +26,7 @@ const OVERHEAD: usize = 1 << 10;
 
 /// The limits of [`LocalStorage::cache`].
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct CacheOptions {
     /// How long a cached file is used before it is checked again; zero checks each time. The check reads a small file, as writes
     /// through a shared mapping (mmap) may leave its times unchanged.
@@ -37,6 +38,35 @@ pub struct CacheOptions {
     /// The largest file whose bytes are cached. `None` caches open files only, for a storage whose files a front server sends: bytes have
     /// no [`MediaFile::local_name`].
     pub max_in_memory: Option<u64>,
+}
+
+impl CacheOptions {
+    /// Returns the options of a cache of at most 16 MiB and 256 open files, whose entries are re-checked after this time.
+    #[must_use]
+    pub const fn new(revalidate_after: Duration) -> Self {
+        Self { revalidate_after, max_bytes: 16 << 20, max_open_files: 256, max_in_memory: Some(16 << 10) }
+    }
+
+    /// Sets [`CacheOptions::max_bytes`].
+    #[must_use]
+    pub const fn max_bytes(mut self, max_bytes: usize) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sets [`CacheOptions::max_open_files`].
+    #[must_use]
+    pub const fn max_open_files(mut self, max_open_files: usize) -> Self {
+        self.max_open_files = max_open_files;
+        self
+    }
+
+    /// Sets [`CacheOptions::max_in_memory`]; 16 KiB unless told.
+    #[must_use]
+    pub const fn max_in_memory(mut self, max_in_memory: Option<u64>) -> Self {
+        self.max_in_memory = max_in_memory;
+        self
+    }
 }
 
 type Entries = TwoGenerationCache<MediaPath, Entry>;
