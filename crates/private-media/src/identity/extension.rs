@@ -1,12 +1,12 @@
-//! The identity that an application has found out itself.
+//! The identity that the application's own authentication provides.
 
 use futures_core::future::BoxFuture;
 use http::request::Parts;
 
 use super::{Identify, IdentifyError, Identity};
 
-/// Takes the [`Identity`] that the application's own sign-in put into the request's extensions, so that there is one
-/// sign-in and not two. A request without one is anonymous.
+/// Takes the [`Identity`] that the application's authentication middleware inserted into the request extensions. A request without
+/// one is anonymous.
 ///
 /// ```
 /// use private_media::{FromExtensions, Identify, Identity, User};

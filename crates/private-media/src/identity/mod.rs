@@ -1,4 +1,4 @@
-//! Who asks? [`Identify`] answers with an [`Identity`].
+//! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
 mod cookie;
 mod cross_site;
@@ -28,12 +28,12 @@ pub use extension::FromExtensions;
 pub use secret_file::read_secret_file;
 pub use user::{Identity, User};
 
-/// Finds out who sends a request.
+/// Identifies the client of a request.
 ///
-/// Credentials that are absent, malformed, expired or wrong make [`Identity::Anonymous`]; an error means that it could
-/// not be found out (a database is away), and the request is denied.
+/// A client whose credentials are absent, malformed, expired or wrong is [`Identity::Anonymous`]. An error means that the client could
+/// not be identified, for example because a database is down: the request is denied.
 ///
-/// A closure from the request's head implements it:
+/// Closures that take the head of the request implement it:
 /// ```
 /// use private_media::{Identity, User};
 ///
@@ -45,10 +45,10 @@ pub use user::{Identity, User};
 /// # check(by_header);
 /// ```
 pub trait Identify: Send + Sync + 'static {
-    /// Who sends this request?
+    /// Returns the identity of the client that sent this request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
 
-    /// The request headers that the answer depends on; each response names them in `Vary` (RFC 9110 section 12.5.5).
+    /// Returns the request headers that the identity depends on. Each response lists them in `Vary` (RFC 9110 section 12.5.5).
     fn vary(&self) -> Vec<HeaderName> {
         vec![http::header::COOKIE, http::header::AUTHORIZATION]
     }
@@ -90,7 +90,7 @@ pub struct IdentifyError {
     retry: Option<Retry>,
 }
 
-/// What a client is told that may try again.
+/// The status and `Retry-After` of a response to a client that may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) status: StatusCode,
@@ -98,19 +98,21 @@ pub(crate) struct Retry {
 }
 
 impl IdentifyError {
-    /// An error with this cause. The request is denied.
+    /// Creates an error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { cause: cause.into(), retry: None }
     }
 
-    /// There were too many wrong credentials, and these were not checked. The response is 429 with `Retry-After`, for every path.
+    /// Creates an error for credentials that were not checked, because too many wrong ones came before. The response is 429 with
+    /// `Retry-After`, for every path.
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
         Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
     }
 
-    /// Too many credentials were waiting to be checked. The response is 503 with `Retry-After`, for every path.
+    /// Creates an error for credentials that were not checked, because too many others wait. The response is 503 with `Retry-After`,
+    /// for every path.
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
@@ -122,7 +124,7 @@ impl IdentifyError {
     }
 }
 
-/// The seconds of a `Retry-After` field (RFC 9110 section 10.2.3), rounded up.
+/// Returns the seconds of a `Retry-After` header (RFC 9110 section 10.2.3), rounded up.
 pub(crate) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
 }

@@ -1,8 +1,8 @@
-//! Who asks.
+//! Users and identities.
 
 use std::sync::Arc;
 
-/// A person (or a program) that is known by name. What of it a permission may look at is all here.
+/// An authenticated user: all that a permission can depend on.
 ///
 /// ```
 /// use private_media::User;
@@ -20,14 +20,14 @@ pub struct User {
 }
 
 impl User {
-    /// A user with this id, the one that stands at `{owner}` in a path; its name is the id until it is given one.
+    /// Creates a user with this id. Grants compare it with `{owner}` in a path. The name is the id, unless it is set.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
         Self { name: id.clone(), id, staff: false, groups: Vec::new() }
     }
 
-    /// Sets the name that people see.
+    /// Sets the display name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
@@ -48,49 +48,49 @@ impl User {
         self
     }
 
-    /// The id: what paths and logs hold.
+    /// Returns the id, which paths and logs contain.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The name that people see.
+    /// Returns the display name.
     #[must_use]
     pub fn display_name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the user is staff.
+    /// Returns whether the user is staff.
     #[must_use]
     pub fn is_staff(&self) -> bool {
         self.staff
     }
 
-    /// Whether the user belongs to a group.
+    /// Returns whether the user belongs to this group.
     #[must_use]
     pub fn in_group(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }
 
-    /// The groups the user belongs to.
+    /// Returns the groups of the user.
     #[must_use]
     pub fn groups(&self) -> &[String] {
         &self.groups
     }
 }
 
-/// The answer to "who asks?": somebody known, or nobody in particular. Cheap to clone.
+/// The client of a request: a user, or anonymous. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Identity {
-    /// Nobody is signed in.
+    /// The client is not signed in.
     #[default]
     Anonymous,
-    /// Somebody is.
+    /// The client is this user.
     User(Arc<User>),
 }
 
 impl Identity {
-    /// The user, if there is one.
+    /// Returns the user, unless the client is anonymous.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         match self {

@@ -265,7 +265,7 @@ fn a_second_factor_that_a_middleware_requires_is_required() {
         assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "it is somebody else's");
         let log = gateway.log();
         assert!(log.contains("middleware responded with status 302"), "{log}");
-        let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may decide";
+        let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may change";
         assert_eq!(log.contains(says), arguments.is_empty(), "{log}");
     }
     // Only if the project says so, and then the session alone decides.
@@ -307,7 +307,7 @@ fn staff_who_act_as_somebody_else_see_the_files_of_that_user() {
         assert_eq!(photos(&carol), [200, 200], "staff: {}", gateway.log());
         let as_bob = shop.tell(&format!("act-as {carol} {url} bob"));
         assert_eq!(photos(&as_bob), [404, 200], "{app}: {}", gateway.log());
-        assert!(gateway.logs(&format!("MIDDLEWARE has {middleware}, which may decide")));
+        assert!(gateway.logs(&format!("MIDDLEWARE has {middleware}, which may change")));
     }
 }
 
@@ -326,7 +326,7 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
     assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
     assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "she is in the group, and it is banned");
     assert!(gateway.logs("middleware responded with status 403"), "{}", gateway.log());
-    let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may decide";
+    let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may change";
     assert!(gateway.logs(says), "{}", gateway.log());
 }
 

@@ -36,19 +36,19 @@ use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
 use throttle::{Guesser, Throttle};
 
-/// The accounts that can sign in, as [`Identify`] and as the pages `-/sign-in` and `-/sign-out`. Cheap to clone; the clones are
-/// one.
+/// Built-in accounts: implements [`Identify`] and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone; all clones share
+/// their state.
 ///
-/// A request is told apart by HTTP Basic (RFC 7617), where it has an `Authorization` field, else by the session cookie that
-/// signing in sets. What is wrong, malformed, expired or gone is anonymous.
+/// A request with an `Authorization` header is identified by HTTP Basic (RFC 7617), every other by the session cookie that a sign-in
+/// sets. Wrong, malformed and expired credentials are anonymous.
 ///
-/// Guessing is slowed down for each account, for each client address, and for both together; a browser that has signed in to the
-/// account before is counted by itself. Passwords are checked one at a time, as each takes 19 MiB and a processor for some 20 ms;
-/// client addresses take turns, and what does not fit into the queue is refused.
+/// Attempts are throttled by account, by client address, and by both; a browser that has signed in to the account before has a
+/// counter of its own. One password is hashed at a time, because each takes 19 MiB and some 20 ms of CPU. Client addresses take
+/// turns, and a full queue rejects further attempts.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
-/// How [`Accounts`] behave.
+/// Settings of [`Accounts`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AccountsOptions {
@@ -58,7 +58,7 @@ pub struct AccountsOptions {
     pub cookie_path: String,
     /// How long a sign-in lasts.
     pub session_lifetime: Duration,
-    /// How long a password that was right is not hashed again.
+    /// How long a verified password is cached instead of hashed again.
     pub cache_ttl: Duration,
 }
 
@@ -109,14 +109,13 @@ impl Default for AccountsOptions {
     }
 }
 
-/// The address a request came from: whoever accepts connections puts it into the request's extensions, and guessing is then
-/// slowed down for each address on its own.
+/// The address of the client. The server inserts it into the request extensions, so that attempts are throttled by address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddr(pub IpAddr);
 
 struct Inner {
     options: AccountsOptions,
-    /// Signs sessions where the file has no secret.
+    /// Signs sessions if the file has no secret.
     own_key: Key,
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
@@ -130,21 +129,21 @@ struct Inner {
     hashed: std::sync::atomic::AtomicUsize,
 }
 
-/// The password of an account that was right a moment ago, as a digest that nobody else can make.
+/// A password that was verified recently, as a keyed digest.
 struct Verified {
     digest: [u8; 32],
     account: Arc<Account>,
     until: Instant,
 }
 
-/// How a password compares with the one that was right a moment ago.
+/// The result of comparing a password with the one that was verified recently.
 enum Remembered {
     Right(Arc<Account>),
     Wrong,
     Nothing,
 }
 
-/// A name, a password, and who sent them.
+/// A name, a password, and the client that sent them.
 struct Attempt {
     who: Guesser,
     name: String,
@@ -163,7 +162,7 @@ struct Current {
 }
 
 impl Accounts {
-    /// The accounts of a file. An error means that the system gives no random numbers.
+    /// Loads the accounts of a file. It fails if the system has no random numbers.
     pub fn new(file: AccountsFile, options: AccountsOptions) -> Result<Self, AccountsError> {
         let random = || Key::random().ok_or_else(AccountsError::no_random);
         let own_key = random()?;
@@ -183,28 +182,27 @@ impl Accounts {
         })))
     }
 
-    /// Takes up the accounts of a file that has changed. Who is not in it any more, or has another password, is signed out.
+    /// Replaces the accounts. Users who were removed, or whose password changed, are signed out.
     pub fn replace(&self, file: AccountsFile) {
         let current = Arc::new(Current::new(file, &self.0.own_key));
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         locked(&self.0.verified).clear();
     }
 
-    /// Whether the file holds the secret that signs sessions. Without one they end with the process.
+    /// Returns whether the file has the secret that signs sessions. Without it, sessions end with the process.
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.current().has_secret
     }
 
-    /// The identity of an account, without its password: for whoever runs the application.
+    /// Returns the identity of an account, without its password: for administration.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Identity> {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
     }
 
-    /// A session for an account without its password, as the `Cookie` field that a browser would send: for whoever runs the
-    /// application and wants to see what this reader sees. It counts wherever the same file is in force, as long as the file
-    /// has a secret. `None` if there is no such account.
+    /// Creates a session for an account without its password, as the `Cookie` header of a browser: for administration. If the file has
+    /// a secret, every process with the same file accepts it. `None` means that the account does not exist.
     #[must_use]
     pub fn session_of(&self, name: &str, lasts: Duration) -> Option<HeaderValue> {
         let account = self.current().accounts.get(name).cloned()?;
@@ -214,7 +212,7 @@ impl Accounts {
         Some(field)
     }
 
-    /// Checks a name and a password, and slows down whoever guesses. `from` is the client's address, where it is known.
+    /// Verifies a name and a password, and throttles wrong attempts. `from` is the client's address, if known.
     pub async fn verify(
         &self,
         name: &str,
@@ -234,7 +232,7 @@ impl Accounts {
         closed: ClientClosed,
     ) -> Result<Arc<Account>, LoginError> {
         let now = Instant::now();
-        // First of all: who has to wait learns nothing, not even by a password that was right a moment ago.
+        // Checked first, so that a throttled client learns nothing, not even about a cached password.
         if let Some(wait) = locked(&self.0.throttle).wait(&who, now) {
             return Err(LoginError::wait(wait));
         }
@@ -255,7 +253,7 @@ impl Accounts {
         checked.await.unwrap_or_else(|QueueFull| Err(LoginError::overloaded()))
     }
 
-    /// Hashes a password and says whose it is, on a thread that may take its time.
+    /// Hashes a password and returns its account. It runs on a thread that may block.
     fn check(&self, attempt: &Attempt, is_counted: bool) -> Result<Arc<Account>, LoginError> {
         let Attempt { who, name, password, digest } = attempt;
         if !is_counted {
@@ -268,7 +266,7 @@ impl Accounts {
         let account = self.current().accounts.get(name).cloned();
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        // A name that is unknown takes as long as one that is known.
+        // An unknown name takes as long as a known one, so the time does not reveal which names exist.
         let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
         let account = account.filter(|_| is_right).ok_or(LoginError::wrong())?;
         locked(&self.0.throttle).succeeded(who, Instant::now());
@@ -312,7 +310,7 @@ impl Accounts {
         Guesser::new(name, address, device)
     }
 
-    /// The user of a session cookie's value.
+    /// Returns the user of a session token.
     fn session(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Option<SignedIn> {
         let signed_in = self.current().signed_in(token.as_ref())?;
         let counts = signed_in.0.expires > now && !self.0.ended.contains(&signed_in.0);
@@ -375,7 +373,7 @@ impl Identify for Accounts {
             return Box::pin(std::future::ready(Ok(identity)));
         };
         Box::pin(async move {
-            // Whoever sends credentials is who they say or nobody, and never who the cookie says.
+            // A request with credentials is never identified by its cookie.
             let credentials = basic(field.as_bytes()).filter(|_| fields.next().is_none());
             let Some((name, password)) = credentials else { return Ok(Identity::Anonymous) };
             let who = self.guesser(&name, request);
