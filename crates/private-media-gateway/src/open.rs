@@ -22,9 +22,11 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     let storage = storage
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let cache = cache_options(config.revalidate_after);
     let storage = match config.send_mode {
-        SendMode::Direct => storage.cache(cache_options(config.revalidate_after)),
-        // A front server opens each file by the name that it has now.
+        SendMode::Direct => storage.cache(cache),
+        // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
+        SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
@@ -47,7 +49,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
     Ok((media.build(), readers))
 }
 
-/// What is kept of files that are sent from here.
+/// Returns the limits of the cache of files that this process sends.
 pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
     CacheOptions::new(revalidate_after).max_bytes(CACHED_BYTES).max_open_files(cached_handles())
 }
