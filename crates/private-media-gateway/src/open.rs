@@ -7,16 +7,16 @@ use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateM
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
-use crate::identity::Readers;
+use crate::identity::IdentityBackend;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// How much of the files that are asked for often is kept in memory, in bytes.
+/// How many bytes of small files the cache holds in memory.
 const CACHED_BYTES: usize = 16 << 20;
 
-/// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
-pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
+/// Opens the private media and the identity source of a configuration, and checks them. `serve` and `check` use the same.
+pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
-    let readers = Readers::open(config).await?;
+    let identities = IdentityBackend::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let checked = config.clone();
     let storage = storage
@@ -30,7 +30,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
-        .identify(readers.clone())
+        .identify(identities.to_identify())
         .permissions(config.grants.clone())
         .debug(config.debug);
     let media = match &config.send_mode {
@@ -46,7 +46,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
             media.delivery(delivery.encoding(*encoding))
         }
     };
-    Ok((media.build(), readers))
+    Ok((media.build(), identities))
 }
 
 /// Returns the limits of the cache of files that this process sends.
