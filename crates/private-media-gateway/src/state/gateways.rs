@@ -1,28 +1,30 @@
-//! Which gateways run, and which accounts file each has in force.
+//! The running gateways, and the accounts file that each of them uses.
 
-use super::{Pool, State, StateError, on_pool, transaction, within_timeout};
-use crate::state::revocations::hex;
+use super::State;
+use super::error::StateError;
+use super::pool::{Pool, on_pool, transaction, within_timeout};
+use super::revocations::hex;
 
-/// How long after its last sign of life a gateway counts as running, in milliseconds.
+/// How long a gateway counts as running after its last heartbeat, in milliseconds.
 const LIVE: i64 = 15_000;
-/// When the row of a gateway that does not run any more is removed.
-const FORGOTTEN: i64 = 86_400_000;
+/// How long after the last heartbeat the row of a gateway is deleted, in milliseconds.
+const EXPIRED: i64 = 86_400_000;
 
-/// The database's own clock in milliseconds, as the gateways' clocks may differ.
+/// The database's clock in milliseconds. The clocks of the gateways may differ.
 const SQLITE_NOW: &str = "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 const POSTGRES_NOW: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint";
 
 /// A running gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    /// For people.
+    /// A description for people.
     pub(crate) name: String,
-    /// The digest of its accounts file.
+    /// The digest of the accounts file that it uses.
     pub(crate) accounts: String,
 }
 
 impl State {
-    /// Records that a gateway runs, with the digest of the accounts file that is in force there.
+    /// Records the heartbeat of a gateway, with the digest of the accounts file that it uses.
     pub(super) async fn record_gateway(
         &self,
         id: &str,
@@ -44,7 +46,7 @@ impl State {
                 .execute(&mut *transaction)
                 .await?;
                 sqlx::query("DELETE FROM private_media_gateway WHERE seen < $1")
-                    .bind(now - FORGOTTEN)
+                    .bind(now - EXPIRED)
                     .execute(&mut *transaction)
                     .await?;
             });
@@ -70,7 +72,7 @@ impl State {
     }
 }
 
-/// How a digest of an accounts file is written.
+/// Returns the hexadecimal digits of the digest of an accounts file.
 pub(crate) fn digest_text(digest: Option<[u8; 32]>) -> String {
     hex(&digest.unwrap_or_default())
 }

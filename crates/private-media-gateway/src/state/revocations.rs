@@ -1,7 +1,7 @@
-//! Ended sessions, in the store.
+//! Revocations in the store: ended sessions and cutoffs.
 //!
-//! Each batch has a number, from a counter whose row stays locked until the batch is committed. So who has seen a number has seen all
-//! that was committed before it.
+//! Each batch has a number from a counter, whose row is locked until the batch is committed. So a gateway that has loaded a number has
+//! also loaded all earlier batches.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,19 +9,21 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use private_media::identity::accounts::{Revocation, RevocationError, RevocationStore};
 
-use super::{State, StateError, on_pool, transaction, within_timeout};
+use super::State;
+use super::error::StateError;
+use super::pool::{on_pool, transaction, within_timeout};
 use crate::health::Health;
 
-/// How long an expired session is kept, in case a gateway's clock is wrong.
+/// How long an expired session stays in the store, in seconds, because the clock of a gateway may be wrong.
 const PURGE_MARGIN: i64 = 86_400;
 
-/// What was stored since a batch.
+/// The revocations stored after a batch.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) revocations: Vec<Revocation>,
     /// The number of the last batch.
     pub(super) seq: i64,
-    /// Whether the store has fewer batches than it had: it was restored from a backup.
+    /// Whether the store has fewer batches than before, as after a restore from a backup.
     pub(super) is_older: bool,
 }
 
@@ -136,7 +138,7 @@ impl State {
     }
 }
 
-/// The store as the accounts use it. A failure shows in the gateway's health at once.
+/// Implements the revocation store of the accounts. A failure changes the gateway's health immediately.
 #[derive(Debug)]
 pub(super) struct StoredRevocations {
     pub(super) state: State,

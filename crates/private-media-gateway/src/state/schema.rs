@@ -1,8 +1,9 @@
-//! The tables, by version.
+//! The tables and their migrations.
 
-use super::{Pool, StateError, on_pool};
+use super::error::StateError;
+use super::pool::{Pool, on_pool};
 
-/// What brings the schema from each version to the next. A release never changes an entry, it adds one.
+/// The statements that migrate the schema from each version to the next. A release adds entries and never changes one.
 const MIGRATIONS: [&[&str]; 1] = [&[
     "CREATE TABLE private_media_counter (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
     "INSERT INTO private_media_counter (name, value) VALUES ('revocations', 0)",
@@ -16,9 +17,9 @@ const MIGRATIONS: [&[&str]; 1] = [&[
 ]];
 
 /// The number of migrations.
-pub(super) const VERSION: i64 = 1;
+const VERSION: i64 = 1;
 
-/// Gateways that start at once migrate one after the other. The number is any that no other program uses.
+/// Serializes the migrations of gateways that start at the same time. The number is arbitrary, but no other program should use it.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7018390154023)";
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS private_media_schema (version BIGINT NOT NULL)";
 const SELECT: &str = "SELECT MAX(version) FROM private_media_schema";
@@ -30,7 +31,7 @@ macro_rules! migrate_in {
         let version: Option<i64> = sqlx::query_scalar(SELECT).fetch_one(&mut *$transaction).await?;
         let version = version.unwrap_or_default();
         if version > VERSION {
-            return Err(StateError::Newer(version));
+            return Err(StateError::Newer { found: version, supported: VERSION });
         }
         for migration in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
             for statement in *migration {
@@ -45,7 +46,8 @@ macro_rules! migrate_in {
         }
     };
 }
-/// Brings the schema to this version, in one transaction. A newer one is an error.
+
+/// Migrates the schema to this version, in one transaction. A newer schema is an error.
 pub(super) async fn migrate(pool: &Pool) -> Result<(), StateError> {
     match pool {
         Pool::Sqlite(pool, _) => {
@@ -72,9 +74,11 @@ pub(super) async fn is_current(pool: &Pool) -> Result<bool, StateError> {
     let version: Result<Option<i64>, _> =
         on_pool!(pool, pool => sqlx::query_scalar(SELECT).fetch_one(pool).await);
     match version {
-        Ok(Some(version)) if version > VERSION => Err(StateError::Newer(version)),
+        Ok(Some(version)) if version > VERSION => {
+            Err(StateError::Newer { found: version, supported: VERSION })
+        }
         Ok(version) => Ok(version == Some(VERSION)),
-        // There is no such table yet.
+        // The table does not exist yet.
         Err(sqlx::Error::Database(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }

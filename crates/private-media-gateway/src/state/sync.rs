@@ -1,29 +1,32 @@
-//! Keeps the memory of a gateway and the store alike.
+//! Keeps the memory of a gateway and the store in sync.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use private_media::Accounts;
 
+use super::State;
+use super::error::StateError;
 use super::gateways::digest_text;
 use super::revocations::StoredRevocations;
-use super::{State, StateError, StateUrl};
+use super::url::StateUrl;
 use crate::health::Health;
 use crate::supervise;
 
-/// How often a gateway says that it runs.
+/// The interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The interval of purges.
 const PURGE: Duration = Duration::from_secs(3600);
-/// A clock that ran ahead by more than this since the last purge is not believed until the next.
+/// If the clock runs ahead by more than this between two purges, the purge is skipped.
 const CLOCK_JUMP: Duration = Duration::from_secs(300);
 
-/// Opens the store for a gateway, takes up what it holds, and keeps at it in the background: what another gateway stores is in force
-/// here within `cache`.
+/// Opens the store of a gateway, loads it, and syncs it in the background. Revocations of other gateways take effect here within
+/// `cache_ttl`.
 pub(crate) async fn start(
     url: &StateUrl,
     accounts: Option<Accounts>,
     name: String,
-    cache: Duration,
+    cache_ttl: Duration,
     health: Health,
 ) -> Result<(), StateError> {
     let Some(state) = State::open(url).await? else { return Ok(()) };
@@ -37,8 +40,8 @@ pub(crate) async fn start(
         }));
     }
     sync.round(&mut Progress::default()).await?;
-    // Twice as often as promised, as a round takes its time.
-    let every = (cache / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
+    // Half of the promised time, because a round takes time, too.
+    let every = (cache_ttl / 2).clamp(Duration::from_millis(100), Duration::from_secs(30));
     supervise::spawn("state", move || Arc::clone(&sync).run(every));
     Ok(())
 }
@@ -46,13 +49,13 @@ pub(crate) async fn start(
 struct Sync {
     state: State,
     accounts: Option<Accounts>,
-    /// Of this process.
+    /// The identifier of this process.
     id: String,
     name: String,
     health: Health,
 }
 
-/// How far the memory is.
+/// The progress of the sync.
 #[derive(Default)]
 struct Progress {
     seq: i64,
@@ -74,7 +77,7 @@ impl Sync {
 
     async fn round(&self, progress: &mut Progress) -> Result<(), StateError> {
         if self.state.reopen_if_replaced().await? {
-            tracing::warn!("the state file was removed or replaced; storing again what is in memory");
+            tracing::warn!("the state file was removed or replaced; storing the revocations in memory again");
             *progress = Progress::default();
             if let Some(accounts) = &self.accounts {
                 accounts.mark_revocations_unstored().await;
@@ -83,7 +86,9 @@ impl Sync {
         if let Some(accounts) = &self.accounts {
             let loaded = self.state.load_revocations(progress.seq).await?;
             if loaded.is_older {
-                tracing::warn!("the state store is older than it was; storing again what is in memory");
+                tracing::warn!(
+                    "the state store is older than before; storing the revocations in memory again"
+                );
                 accounts.mark_revocations_unstored().await;
             }
             accounts.apply_revocations(loaded.revocations);
@@ -109,7 +114,7 @@ impl Sync {
         Ok(())
     }
 
-    /// Forgets expired sessions once an hour, if the clock did not jump meanwhile.
+    /// Deletes expired sessions once an hour, unless the clock has jumped.
     async fn purge(&self, accounts: &Accounts, progress: &mut Progress) -> Result<(), StateError> {
         let now = (Instant::now(), SystemTime::now());
         let Some((then, clock_then)) = progress.purged else {
@@ -129,7 +134,7 @@ impl Sync {
     }
 }
 
-/// Returns whether the clock went on as much as time did.
+/// Returns whether the clock advanced by about the elapsed time.
 fn is_steady(elapsed: Duration, before: SystemTime, after: SystemTime) -> bool {
     after.duration_since(before).is_ok_and(|by_clock| by_clock < elapsed + CLOCK_JUMP)
 }
@@ -139,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_jumps_ahead_is_not_believed() {
+    fn a_clock_that_jumps_skips_the_purge() {
         let before = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let hour = Duration::from_secs(3600);
         assert!(is_steady(hour, before, before + hour));

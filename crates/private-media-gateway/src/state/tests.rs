@@ -1,7 +1,9 @@
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use private_media::identity::accounts::Revocation;
 
+use super::pool::CONNECTIONS;
 use super::*;
 
 fn session(id: u8, account: &str, issued: u64, expires: u64) -> Revocation {
@@ -13,7 +15,7 @@ async fn sqlite_state(folder: &Path) -> State {
 }
 
 #[tokio::test]
-async fn what_is_saved_is_loaded_and_what_a_cutoff_covers_is_deleted() {
+async fn saved_revocations_are_loaded_and_a_cutoff_deletes_earlier_sessions() {
     let folder = tempfile::tempdir().unwrap();
     let state = sqlite_state(folder.path()).await;
     let (one, other) = (session(1, "alice", 10, 100), session(2, "bob", 10, 100));
@@ -30,7 +32,7 @@ async fn what_is_saved_is_loaded_and_what_a_cutoff_covers_is_deleted() {
     let loaded = state.load_revocations(0).await.unwrap();
     assert_eq!(loaded.revocations, [cutoff(20), other, later], "an older cutoff changes nothing");
 
-    // Of a store that has been restored, all is loaded.
+    // After a restore from a backup, all revocations are loaded.
     let loaded = state.load_revocations(1000).await.unwrap();
     assert!(loaded.is_older && loaded.revocations.len() == 3);
 
@@ -42,7 +44,7 @@ async fn what_is_saved_is_loaded_and_what_a_cutoff_covers_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_batch_is_stored_whole_or_not_at_all() {
+async fn a_batch_is_stored_in_one_transaction() {
     let folder = tempfile::tempdir().unwrap();
     let state = sqlite_state(folder.path()).await;
     let pool = state.pool().unwrap();
@@ -59,7 +61,7 @@ async fn a_batch_is_stored_whole_or_not_at_all() {
 
 /// A sign-out is durable, and the file alone is a backup.
 #[tokio::test]
-async fn each_connection_syncs_fully_and_has_no_log_beside_the_file() {
+async fn connections_sync_fully_and_use_a_rollback_journal() {
     let folder = tempfile::tempdir().unwrap();
     let state = sqlite_state(folder.path()).await;
     let Pool::Sqlite(pool, _) = state.pool().unwrap() else { panic!("a file") };

@@ -1,11 +1,11 @@
-//! Where the state is: the setting `state`.
+//! The setting `state`: the location of the state store.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use sqlx::postgres::PgConnectOptions;
 
-/// Where the state is: `sqlite:PATH`, `postgres://…` or `memory`.
+/// The location of the state store: `sqlite:PATH`, `postgres://…` or `memory`.
 #[derive(Clone)]
 pub(crate) enum StateUrl {
     Memory,
@@ -22,7 +22,7 @@ impl StateUrl {
         }
         match value.split_once(':') {
             Some(("sqlite", path)) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(format!("it names no file; {EXPECTED}")),
+                "" => Err(format!("missing file; {EXPECTED}")),
                 path => Ok(Self::Sqlite(folder.join(path))),
             },
             Some(("postgres" | "postgresql", _)) => match value.parse() {
@@ -33,7 +33,7 @@ impl StateUrl {
         }
     }
 
-    /// The file, where it is SQLite's.
+    /// Returns the path of the SQLite file.
     pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::Sqlite(path) => Some(path),
@@ -42,7 +42,7 @@ impl StateUrl {
     }
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for StateUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

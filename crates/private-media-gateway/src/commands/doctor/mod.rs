@@ -3,6 +3,7 @@
 //! Checks this machine, creates small test files below the root, and then requests them from outside: without signing in, and as
 //! users with and without permission. Findings are printed line by line. The test files are removed at the end.
 
+mod canaries;
 mod canary;
 mod client;
 mod journal;
@@ -20,7 +21,8 @@ use std::task::Poll;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::canary::{Canaries, Nonces, PREFIX};
+use self::canaries::Canaries;
+use self::canary::{Nonces, PREFIX};
 use self::client::Client;
 use self::outside::Probe;
 use self::probe_accounts::ProbeAccounts;

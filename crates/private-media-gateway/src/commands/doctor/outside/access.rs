@@ -3,10 +3,11 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::super::canary::Canary;
 use super::super::local::group_name;
 use super::super::report::quoted;
-use super::front::absolute_root;
-use super::{Canary, Front, Probe};
+use super::front::{Front, absolute_root};
+use super::probe::Probe;
 
 /// The user and groups of a server process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::super::canary::Canary;
 use super::super::client::{RequestError, Response};
 use super::super::report::{Finding, Findings, or_ok};
-use super::{Canary, Probe};
+use super::probe::Probe;
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -3,11 +3,11 @@
 use http::header::{AGE, DATE};
 use http::{HeaderMap, HeaderValue};
 
-use super::super::canary::PREFIX;
+use super::super::canary::{Canary, PREFIX};
 use super::super::client::{RequestError, Response};
 use super::super::report::{Finding, Findings};
 use super::cache::REQUEST_ID;
-use super::{Canary, Probe};
+use super::probe::Probe;
 
 /// Checks that a client that is not signed in cannot tell a denied file from a missing one.
 pub(super) async fn anonymous_clients_learn_nothing(probe: &Probe<'_>) -> Result<Findings, RequestError> {

@@ -4,8 +4,8 @@ use super::super::canary::Canary;
 use super::super::client::{RequestError, RequestOptions};
 use super::super::local::real;
 use super::super::report::{Finding, Findings, or_ok};
-use super::front::{absolute_root, hand_off};
-use super::{Front, Probe};
+use super::front::{Front, absolute_root, hand_off};
+use super::probe::Probe;
 use crate::config::Source;
 use crate::send_mode::{InternalUrl, SendMode};
 

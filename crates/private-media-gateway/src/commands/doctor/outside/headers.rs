@@ -10,7 +10,8 @@ use private_media::delivery::file_headers;
 use super::super::canary::PREFIX;
 use super::super::client::{RequestError, Response};
 use super::super::report::{Finding, Findings, or_ok};
-use super::{Front, Probe};
+use super::front::Front;
+use super::probe::Probe;
 use crate::send_mode::SendMode;
 
 /// The headers of every response below the private URL.

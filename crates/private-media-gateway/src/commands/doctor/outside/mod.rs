@@ -6,6 +6,7 @@ mod denial;
 mod exposure;
 mod front;
 mod headers;
+mod probe;
 mod protocol;
 mod reachability;
 mod reading;
@@ -13,29 +14,12 @@ mod spelling;
 mod spoofed_headers;
 
 use futures_core::future::BoxFuture;
-use http::HeaderValue;
 
-use super::canary::{Canaries, Canary};
-use super::client::{Client, RequestError, Response};
-use super::probe_accounts::ProbeAccounts;
+use super::client::RequestError;
 use super::report::{Finding, Findings, Report, Status};
-use crate::config::Config;
 pub(super) use front::Front;
+pub(super) use probe::Probe;
 pub(super) use reachability::{clock_of_files, health_of};
-
-/// The input of the checks.
-pub(super) struct Probe<'a> {
-    pub(super) config: &'a Config,
-    /// The client of the public URL.
-    pub(super) front: Client,
-    /// The client of the gateway itself, if this machine can reach it.
-    pub(super) gateway: Option<Client>,
-    pub(super) canaries: Canaries,
-    pub(super) accounts: ProbeAccounts,
-    pub(super) kind: Front,
-    /// Whether the front server serves files to everyone without asking the gateway.
-    pub(super) is_open: bool,
-}
 
 type Checked<'a> = BoxFuture<'a, Result<Findings, RequestError>>;
 
@@ -163,35 +147,5 @@ impl Probe<'_> {
             Some(_) => {}
         }
         notes
-    }
-
-    /// Returns the session of the permitted account.
-    fn cookie(&self) -> Option<&HeaderValue> {
-        self.accounts.permitted.as_ref().map(|account| &account.cookie)
-    }
-
-    /// Returns the path of a canary below the private URL.
-    fn url(&self, canary: &Canary) -> String {
-        format!("{}{}", self.config.url, canary.path.to_url())
-    }
-
-    /// Sends a request to the front server as the permitted account.
-    async fn get_as_user(&self, path: &str) -> Result<Response, RequestError> {
-        self.front.get(path, self.cookie()).await
-    }
-
-    /// Sends a request to the front server without signing in.
-    async fn get_anonymously(&self, path: &str) -> Result<Response, RequestError> {
-        self.front.get(path, None).await
-    }
-
-    async fn is_open_to_everyone(&self) -> bool {
-        let response = self.get_anonymously(&self.url(&self.canaries.closed)).await;
-        response.is_ok_and(|response| self.contains_secret(&response))
-    }
-
-    /// Whether a response contains a canary's content.
-    fn contains_secret(&self, response: &Response) -> bool {
-        response.contains(&self.canaries.nonces.secret)
     }
 }

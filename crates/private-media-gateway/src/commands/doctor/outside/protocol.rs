@@ -5,7 +5,8 @@ use http::{Method, StatusCode};
 
 use super::super::client::{RequestError, RequestOptions, Response};
 use super::super::report::{Finding, Findings, or_ok};
-use super::{Front, Probe};
+use super::front::Front;
+use super::probe::Probe;
 
 /// Requests a range, a 304 and the headers of the picture.
 pub(super) async fn ranges_and_conditions(probe: &Probe<'_>) -> Result<Findings, RequestError> {

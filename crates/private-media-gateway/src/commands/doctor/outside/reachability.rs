@@ -6,7 +6,8 @@ use http::header::{DATE, LOCATION};
 
 use super::super::client::{Client, RequestError, Response};
 use super::super::report::{Finding, Findings};
-use super::Probe;
+use super::front::Front;
+use super::probe::Probe;
 use crate::config::Config;
 
 /// The maximum difference between two clocks, in seconds.
@@ -61,7 +62,7 @@ pub(super) async fn front(probe: &Probe<'_>) -> Reachability {
     };
     let is_gateway = is_ok(&response) || is_not_ready(&response);
     let is_reachable = !response.status.is_redirection();
-    let kind = super::Front::of(&response.headers, probe.config);
+    let kind = Front::of(&response.headers, probe.config);
     let finding = if is_not_ready(&response) {
         not_ready(&url)
     } else if is_gateway {

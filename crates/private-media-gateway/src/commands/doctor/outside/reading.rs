@@ -3,13 +3,14 @@
 use http::{HeaderName, StatusCode};
 use private_media::delivery::SendfileEncoding;
 
-use super::super::canary::group_and_mode;
+use super::super::canaries::group_and_mode;
+use super::super::canary::Canary;
 use super::super::client::{RequestError, Response};
 use super::super::local::real;
 use super::super::report::{Finding, Findings, or_ok};
 use super::access::barrier;
-use super::front::{absolute_root, hand_off};
-use super::{Canary, Front, Probe};
+use super::front::{Front, absolute_root, hand_off};
+use super::probe::Probe;
 use crate::send_mode::SendMode;
 
 /// Checks that files arrive unchanged, whatever their names.

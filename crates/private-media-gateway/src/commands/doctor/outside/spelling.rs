@@ -2,7 +2,8 @@
 
 use super::super::client::RequestError;
 use super::super::report::{Finding, Findings};
-use super::{Front, Probe};
+use super::front::Front;
+use super::probe::Probe;
 
 /// Checks that other spellings of a canary's URL reach the gateway unchanged, which finds no file for them.
 pub(super) async fn paths_arrive_as_sent(probe: &Probe<'_>) -> Result<Findings, RequestError> {

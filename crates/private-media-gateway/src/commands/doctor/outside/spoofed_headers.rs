@@ -5,8 +5,8 @@ use http::{HeaderName, HeaderValue};
 use super::super::canary::PREFIX;
 use super::super::client::{RequestError, RequestOptions};
 use super::super::report::{Finding, Findings, or_ok};
-use super::front::absolute_root;
-use super::{Front, Probe};
+use super::front::{Front, absolute_root};
+use super::probe::Probe;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// Sends headers that name the file, its location or a user, without signing in.
