@@ -338,7 +338,7 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
     let empty = std::fs::read(place.path("state.db")).unwrap();
     assert_eq!(sign_out(&gateway, &before).status, 303);
     std::fs::remove_file(place.path("state.db")).unwrap();
-    let noticed = || gateway.log().matches("removed or replaced; storing again").count();
+    let noticed = || gateway.log().matches("removed or replaced; storing the revocations").count();
     until("it is noticed", || noticed() == 1);
     until("stored again", || stored(&place) == 1);
     assert_eq!(sign_out(&gateway, &after).status, 303);
