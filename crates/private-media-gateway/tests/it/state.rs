@@ -248,7 +248,7 @@ fn stores_that_are_refused() {
     }
     for (state, parts) in [
         ("redis://localhost", &["unknown kind of state store", "sqlite:PATH", "memory"][..]),
-        ("sqlite:", &["names no file"]),
+        ("sqlite:", &["missing file"]),
         ("sqlite:none/state.db", &["No such file", "write to"]),
         ("sqlite:folder", &["directory"]),
         ("sqlite:garbage.db", &["not a database", "restore it"]),
