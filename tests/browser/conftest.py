@@ -1,4 +1,4 @@
-"""The real program, a real browser, and a page that fails its test when it complains."""
+"""Starts the demo and a browser. Errors and warnings of a page fail its test."""
 
 import base64
 import os
@@ -34,7 +34,7 @@ expect.set_options(timeout=10_000)
 
 @dataclass(frozen=True)
 class Account:
-    """One of the demo's three."""
+    """An account of the demo."""
 
     name: str
     password: str
@@ -47,20 +47,20 @@ CAROL = Account("carol", "camper-staff")
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[str]:
-    """Start the demo on a free port, anew for each test: none meets another's files or failed sign-ins.
+    """Start a new demo on a free port, so that tests share no files and no failed sign-ins.
 
-    At the end a SIGTERM must end it well, none of it may have panicked, and no file may be left behind.
+    At the end, SIGTERM must end it with exit code 0, without a panic in its log and without a file left behind.
     """
     default = REPOSITORY / "target" / "release" / "private-media"
     program = Path(os.environ.get("PRIVATE_MEDIA_BIN", default))
     if not program.is_file():
-        pytest.fail(f"there is no program at {program}: build it, or set PRIVATE_MEDIA_BIN", pytrace=False)
+        pytest.fail(f"no program at {program}; build it or set PRIVATE_MEDIA_BIN", pytrace=False)
     command = [str(program), "demo", "--listen", "127.0.0.1:0"]
     folder = tmp_path / "demo"
     folder.mkdir()
-    said = tmp_path / "stderr"
+    log = tmp_path / "stderr"
     with (
-        said.open("w") as stderr,
+        log.open("w") as stderr,
         subprocess.Popen(  # noqa: S603 (our own program)
             command,
             stdout=subprocess.PIPE,
@@ -79,8 +79,8 @@ def site(tmp_path: Path) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
-    text = said.read_text(errors="replace")
-    # pytest shows it if the test fails.
+    text = log.read_text(errors="replace")
+    # pytest shows this output if the test fails.
     sys.stderr.write(text)
     assert "panicked" not in text, "the program panicked"
     assert code == 0, f"the program ended with exit code {code} after SIGTERM"
@@ -88,7 +88,7 @@ def site(tmp_path: Path) -> Iterator[str]:
 
 
 def listening(stdout: IO[str]) -> str:
-    """Read until the program says where it listens, and go on reading so that it never waits for us."""
+    """Return the address that the program prints, and read on in a thread so that the program never blocks."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -102,7 +102,7 @@ def listening(stdout: IO[str]) -> str:
         seen += line
         if found := re.match(r"listening on (http://\S+:\d+)$", line.strip()):
             return found[1]
-    pytest.fail(f"the program ended before it listened; it said:\n{seen}", pytrace=False)
+    pytest.fail(f"the program ended before it listened; its output:\n{seen}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -116,33 +116,33 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Complaints:
-    """What the browser's console says is wrong; a test names what it provokes on purpose."""
+    """The errors and warnings of the browser console, and those that a test expects."""
 
     expected: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
     def expect(self, pattern: str) -> None:
-        """Let a message pass that matches the pattern."""
+        """Allow messages that match the pattern."""
         self.expected.append(pattern)
 
     def watch(self, context: BrowserContext) -> None:
-        """Listen to every page of a context. Violations of a content policy are errors too."""
+        """Collect the messages of every page of a context. Violations of a content policy are errors too."""
         context.on("console", self.console)
         context.on("weberror", lambda error: self.seen.append(str(error.error)))
 
     def console(self, message: ConsoleMessage) -> None:
-        """Keep errors and warnings."""
+        """Store an error or a warning."""
         if message.type in {"error", "warning"}:
             self.seen.append(f"{message.text} ({message.location.get('url', '')})")
 
     def unexpected(self) -> list[str]:
-        """Leave out what a test asked for."""
+        """Return the messages that no test expects."""
         return [text for text in self.seen if not any(re.search(known, text) for known in self.expected)]
 
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
-    """Fail the test when a page complained."""
+    """Fail the test on an unexpected error or warning of a page."""
     complaints = Complaints()
     yield complaints
     assert complaints.unexpected() == []
@@ -156,7 +156,7 @@ class Look:
     scheme: str
 
     def __str__(self) -> str:
-        """Name the screenshots."""
+        """Return the name for screenshots."""
         return f"{self.device}-{self.scheme}"
 
 
@@ -167,7 +167,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def visit(site: str, browser: Browser, complaints: Complaints) -> Iterator[Visit]:
-    """Give each visitor a browser of their own: no cookie in it, unless somebody signs in."""
+    """Open the demo in a new browser context, signed in as an account or signed out."""
     contexts: list[BrowserContext] = []
 
     def visit(account: Account | None = None, *, javascript: bool = True, look: Look = LOOKS[0]) -> Page:
@@ -200,7 +200,7 @@ Ask = Callable[..., APIRequestContext]
 
 @pytest.fixture
 def ask(site: str, browser: Browser) -> Iterator[Ask]:
-    """Ask as somebody who needs no page, which is quicker: the cookies are their own."""
+    """Return a client without a page, which is faster, with its own cookies."""
     contexts: list[BrowserContext] = []
 
     def ask(account: Account | None = None) -> APIRequestContext:
@@ -216,13 +216,13 @@ def ask(site: str, browser: Browser) -> Iterator[Ask]:
 
 
 def begin_session(request: APIRequestContext, account: Account) -> None:
-    """Sign in without the form, whose own tests are the sign-in ones."""
+    """Sign in without the form, which has its own tests."""
     form: dict[str, str | float | bool] = {"name": account.name, "password": account.password, "next": "/"}
     assert request.post("/private/-/sign-in", form=form, max_redirects=0).status == 303
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
-    """Fill in the form, as somebody would who has no card to click."""
+    """Sign in with the form."""
     form = page.get_by_test_id("sign-in")
     form.get_by_label("Name").fill(name)
     form.get_by_label("Password").fill(password)
@@ -231,7 +231,7 @@ def sign_in(page: Page, name: str, password: str) -> None:
 
 @pytest.fixture(scope="session")
 def jpeg(browser: Browser) -> bytes:
-    """Have the browser draw a photo, so that the tests need no imaging library."""
+    """Draw a photo in the browser, so that the tests need no imaging library."""
     page = browser.new_page()
     url = str(
         page.evaluate("""() => {
@@ -249,7 +249,7 @@ def jpeg(browser: Browser) -> bytes:
 
 @pytest.fixture(scope="session")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Say where the screenshots go: PRIVATE_MEDIA_SCREENSHOTS, or a temporary folder."""
+    """Return the folder for screenshots: PRIVATE_MEDIA_SCREENSHOTS, or a temporary folder."""
     named = os.environ.get("PRIVATE_MEDIA_SCREENSHOTS")
     folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)

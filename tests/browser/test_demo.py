@@ -1,4 +1,4 @@
-"""What the demo promises, in a browser: the owner and staff get the file, everybody else gets nothing."""
+"""The demo in a browser: the owner and staff see a file, and nobody else does."""
 
 import base64
 import re
@@ -51,7 +51,7 @@ def drop(page: Page, name: str, content: bytes) -> None:
 
 @contextmanager
 def slowed(line: CDPSession, *, upload: int = -1, download: int = -1) -> Iterator[None]:
-    """Make the line of a page slow, in bytes a second each way, and fast again."""
+    """Limit the network of a page to this many bytes per second, for the duration of the block."""
 
     def throughput(upload: int, download: int) -> None:
         line.send(
@@ -68,7 +68,7 @@ def slowed(line: CDPSession, *, upload: int = -1, download: int = -1) -> Iterato
 
 
 def is_shown(picture: Locator) -> None:
-    """Make sure that the browser has decoded it, so that the bytes came."""
+    """Check that the browser has decoded a picture, so that its bytes arrived."""
     picture.scroll_into_view_if_needed()
     picture.evaluate("image => image.decode()")
     assert picture.evaluate("image => image.naturalWidth") > 0
@@ -80,7 +80,7 @@ def delete(page: Page, name: str) -> None:
     expect(card(page, name)).to_have_count(0)
 
 
-def test_wrong_password_is_refused_and_right_one_shows_the_garage(
+def test_the_right_password_shows_the_garage_and_a_wrong_one_does_not(
     visit: Visit, complaints: Complaints
 ) -> None:
     complaints.expect("status of 403 .*/-/sign-in")
@@ -105,7 +105,7 @@ def test_a_card_signs_in_with_one_click(visit: Visit, account: Account) -> None:
     expect(page.get_by_test_id("me")).to_have_text(account.name)
 
 
-def test_one_url_four_answers(ask: Ask) -> None:
+def test_one_url_has_four_responses(ask: Ask) -> None:
     answers = {}
     for who, account in {"alice": ALICE, "bob": BOB, "carol": CAROL, "nobody": None}.items():
         answers[who] = ask(account).get(ROADSTER)
@@ -128,7 +128,7 @@ def test_one_url_four_answers(ask: Ask) -> None:
     ],
     ids=["alice photo", "alice video", "bob", "carol"],
 )
-def test_the_tiles_show_the_answers_that_are_given(
+def test_the_tiles_show_the_responses_of_other_users(
     visit: Visit, ask: Ask, me: Account, name: str, codes: dict[str, int]
 ) -> None:
     page = visit(me)
@@ -143,7 +143,7 @@ def test_the_tiles_show_the_answers_that_are_given(
         assert ask(account).get(url).status == code
 
 
-def test_a_locked_tile_is_the_404_it_shows(visit: Visit, complaints: Complaints) -> None:
+def test_a_locked_tile_links_to_a_404(visit: Visit, complaints: Complaints) -> None:
     complaints.expect("status of 404")
     page = visit()
     tiles = page.get_by_test_id("locked").get_by_role("link")
@@ -153,7 +153,7 @@ def test_a_locked_tile_is_the_404_it_shows(visit: Visit, complaints: Complaints)
     assert answer.value.status == 404
 
 
-def test_bob_sees_his_own_and_carol_sees_all(visit: Visit) -> None:
+def test_bob_sees_his_files_and_carol_sees_all(visit: Visit) -> None:
     bob = visit(BOB)
     expect(card(bob, "hatchback.jpg")).to_be_visible()
     expect(card(bob, "roadster.jpg")).to_have_count(0)
@@ -163,8 +163,8 @@ def test_bob_sees_his_own_and_carol_sees_all(visit: Visit) -> None:
         is_shown(carol.get_by_test_id(f"files-{owner}").get_by_alt_text(name, exact=True))
 
 
-def test_sign_out_ends_it(visit: Visit, complaints: Complaints) -> None:
-    # The plain answer names no icon, so the browser asks for the usual one.
+def test_a_sign_out_ends_the_session(visit: Visit, complaints: Complaints) -> None:
+    # The plain response names no icon, so the browser requests the default one.
     complaints.expect("status of 404 .*/(roadster.jpg|favicon.ico)")
     page = visit(ALICE)
     is_shown(card(page, "roadster.jpg").get_by_test_id("photo"))
@@ -174,7 +174,7 @@ def test_sign_out_ends_it(visit: Visit, complaints: Complaints) -> None:
         page.get_by_test_id("sign-out").click()
     assert answer.value.status == 303
     expect(page.get_by_test_id("sign-in")).to_be_visible()
-    # The device stays known, which signs nobody in.
+    # The device cookie stays, which signs nobody in.
     assert [cookie.get("name") for cookie in page.context.cookies()] == ["private_media_device"]
 
     again = page.goto(ROADSTER)
@@ -187,7 +187,7 @@ def test_sign_out_ends_it(visit: Visit, complaints: Complaints) -> None:
     )
 
 
-def test_a_form_of_another_site_changes_nothing(ask: Ask) -> None:
+def test_forms_of_other_sites_are_rejected(ask: Ask) -> None:
     alice = ask(ALICE)
     foreign = {"origin": "https://elsewhere.example", "sec-fetch-site": "cross-site"}
     for path in ("/delete", "/upload", "/private/-/sign-out", "/private/-/sign-in"):
@@ -195,7 +195,7 @@ def test_a_form_of_another_site_changes_nothing(ask: Ask) -> None:
     assert alice.get(ROADSTER).status == 200
 
 
-def test_nobody_deletes_or_uploads_for_another(ask: Ask, jpeg: bytes) -> None:
+def test_deleting_or_uploading_for_another_user_is_denied(ask: Ask, jpeg: bytes) -> None:
     alice = ask(ALICE)
     for who, code in ((BOB, 404), (CAROL, 404), (None, 403)):
         assert ask(who).post("/delete", form=ROADSTER_FORM, max_redirects=0).status == code
@@ -232,7 +232,7 @@ def test_an_upload_is_shown_to_its_owner_only(visit: Visit, ask: Ask, jpeg: byte
     assert page.request.get(url).status == 404
 
 
-def test_several_files_at_once(visit: Visit, jpeg: bytes) -> None:
+def test_several_files_are_uploaded_at_once(visit: Visit, jpeg: bytes) -> None:
     page = visit(BOB)
     names = ["one.jpg", "two.jpg", "three.jpg"]
     choose(page, *(photo(name, jpeg) for name in names))
@@ -243,7 +243,7 @@ def test_several_files_at_once(visit: Visit, jpeg: bytes) -> None:
 
 
 @pytest.mark.parametrize("look", [LOOKS[0], LOOKS[-1]], ids=str)
-def test_the_bar_of_an_upload_moves(visit: Visit, screenshots: Path, look: Look) -> None:
+def test_an_upload_shows_its_progress(visit: Visit, screenshots: Path, look: Look) -> None:
     page = visit(ALICE, look=look)
     page.evaluate("""() => {
         window.seen = [];
@@ -269,7 +269,7 @@ def test_the_bar_of_an_upload_moves(visit: Visit, screenshots: Path, look: Look)
     expect(card(page, "big.jpg")).to_have_count(1)
 
 
-def test_an_upload_that_is_refused_says_why(visit: Visit, complaints: Complaints, jpeg: bytes) -> None:
+def test_a_rejected_upload_says_why(visit: Visit, complaints: Complaints, jpeg: bytes) -> None:
     complaints.expect("status of 413")
     page = visit(ALICE)
     page.route("**/upload?*", lambda route: route.fulfill(status=413, body="too large: 5 bytes at most\n"))
@@ -280,7 +280,7 @@ def test_an_upload_that_is_refused_says_why(visit: Visit, complaints: Complaints
     expect(card(page, "huge.jpg")).to_have_count(0)
 
 
-def test_upload_and_delete_without_javascript(visit: Visit, ask: Ask, jpeg: bytes) -> None:
+def test_upload_and_delete_work_without_javascript(visit: Visit, ask: Ask, jpeg: bytes) -> None:
     page = visit(javascript=False)
     sign_in(page, BOB.name, BOB.password)
     name = 'plain "form".jpg'
@@ -300,8 +300,8 @@ def test_upload_and_delete_without_javascript(visit: Visit, ask: Ask, jpeg: byte
 
 
 @pytest.mark.parametrize("name", ["drawing.svg", "page.html"])
-def test_what_could_run_is_downloaded_and_never_runs(visit: Visit, complaints: Complaints, name: str) -> None:
-    # Nothing answers where the control calls.
+def test_active_content_is_downloaded_and_never_runs(visit: Visit, complaints: Complaints, name: str) -> None:
+    # Nothing listens at the address that the control calls.
     complaints.expect("status of 404 .*/ran")
     page = visit(ALICE)
     ran: list[str] = []
@@ -331,7 +331,7 @@ def test_what_could_run_is_downloaded_and_never_runs(visit: Visit, complaints: C
     with page.context.new_page() as typed, typed.expect_download():
         typed.evaluate("url => { location = url }", page.url.rstrip("/") + href)
 
-    # A page of this origin that has no policy of its own: what holds now are the headers of the file.
+    # This page of the same origin has no policy, so only the headers of the file protect it.
     def trial(route: Route) -> None:
         route.fulfill(
             content_type="text/html", body=f'<iframe src="{href}"></iframe><iframe src="/ran/open"></iframe>'
@@ -346,13 +346,13 @@ def test_what_could_run_is_downloaded_and_never_runs(visit: Visit, complaints: C
     )
 
 
-def test_video_seeks_by_ranges(visit: Visit, site: str) -> None:
+def test_a_video_seeks_by_ranges(visit: Visit, site: str) -> None:
     page = visit(ALICE)
     length = len(page.request.get(VIDEO).body())
     line = page.context.new_cdp_session(page)
     line.send("Network.enable")
     line.send("Network.setCacheDisabled", {"cacheDisabled": True})
-    # A video alone and a slow line: the end of the film cannot be there before anybody asks for it.
+    # With a slow network, the end of the video cannot have arrived before the seek.
     alone = f'<!doctype html><title>alone</title><video src="{VIDEO}" preload="metadata"></video>'
     page.route("**/alone", lambda route: route.fulfill(content_type="text/html", body=alone))
     with slowed(line, download=128 * 1024):
@@ -373,12 +373,12 @@ def test_video_seeks_by_ranges(visit: Visit, site: str) -> None:
 
 
 def start(answer: Response) -> int:
-    """Where the bytes of an answer begin in the file."""
+    """Return the offset of a response's first byte in the file."""
     found = re.match(r"bytes (\d+)-", answer.headers.get("content-range", ""))
     return int(found[1]) if found else 0
 
 
-def test_a_range_is_as_private_as_the_whole(ask: Ask) -> None:
+def test_a_range_is_as_private_as_the_whole_file(ask: Ask) -> None:
     alice = ask(ALICE)
     whole = alice.get(VIDEO).body()
     part = alice.get(VIDEO, headers={"range": "bytes=100-199"})
@@ -393,9 +393,9 @@ def test_a_range_is_as_private_as_the_whole(ask: Ask) -> None:
             assert not {"content-range", "accept-ranges", "etag", "last-modified"} & set(answer.headers)
 
 
-def test_a_keyboard_is_enough(visit: Visit) -> None:
+def test_everything_works_with_a_keyboard(visit: Visit) -> None:
     page = visit()
-    # Playwright catches choosers from a moment after the first listener: this one is early enough.
+    # Playwright intercepts file choosers only some time after the first listener was added.
     page.on("filechooser", lambda _: None)
     focused = page.locator(":focus")
     tab_to(page, page.get_by_test_id("as-alice"))
@@ -443,7 +443,7 @@ def test_every_control_has_a_name(visit: Visit, account: Account | None) -> None
     expect(page.locator("[tabindex]:not([tabindex='-1'])")).to_have_count(0)
 
 
-def test_tab_goes_down_the_page(visit: Visit) -> None:
+def test_tab_moves_down_the_page(visit: Visit) -> None:
     page = visit()
     stops = ["private-media", "as-alice", "as-bob", "as-carol", "name", "password", "Sign in"]
     tiles = page.get_by_test_id("locked").get_by_role("link").count()
@@ -464,7 +464,7 @@ def test_tab_goes_down_the_page(visit: Visit) -> None:
 
 
 def stops_of_tab(page: Page, count: int) -> list[str]:
-    """Press Tab so many times; name what has the focus each time, and make sure that it can be seen."""
+    """Press Tab this many times. Return the name of each focused element, which must be visible."""
     stops: list[str] = []
     for _ in range(count):
         page.keyboard.press("Tab")
@@ -488,7 +488,7 @@ def tab_to(page: Page, target: Locator) -> None:
     pytest.fail(f"40 times Tab do not reach {target}")
 
 
-def test_the_url_is_copied_whole(visit: Visit, site: str) -> None:
+def test_the_whole_url_is_copied(visit: Visit, site: str) -> None:
     page = visit(ALICE)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     card(page, "roadster.jpg").get_by_role("button", name="Copy the URL").click()
@@ -506,7 +506,7 @@ def test_every_page_has_the_strict_policy(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_how_it_looks(visit: Visit, complaints: Complaints, screenshots: Path, look: Look) -> None:
+def test_pages_fit_their_screen(visit: Visit, complaints: Complaints, screenshots: Path, look: Look) -> None:
     complaints.expect("status of 404 .*/nothing")
     complaints.expect("status of 403 .*/-/sign-in")
     for account, path, name in [
@@ -530,7 +530,7 @@ def test_how_it_looks(visit: Visit, complaints: Complaints, screenshots: Path, l
 
 
 def fits(page: Page) -> None:
-    """Make sure that nothing sticks out at the side."""
+    """Check that no element is wider than the screen."""
     content, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert content <= window
 

@@ -1,4 +1,4 @@
-"""The Django example in a browser: a photo goes up in the admin, and only its owner and staff ever see it."""
+"""The Django example in a browser: only the owner and staff see a photo that was uploaded in the admin."""
 
 import os
 import random
@@ -18,13 +18,13 @@ from conftest import REPOSITORY, Complaints
 
 PASSWORD = "open sesame"
 START_SECONDS = 60.0
-#: The admin has pictures of its own.
+#: Only private pictures; the admin has others.
 PREVIEW = "img[src^='/private/']"
 
 
 @pytest.fixture
 def cars(tmp_path: Path) -> Iterator[str]:
-    """Start a copy of the example by the command of its README, on the Django that has the wheel."""
+    """Start a copy of the example with the command of its README, on a Django that has the wheel."""
     default = REPOSITORY / "target" / "python" / "django52" / "bin" / "python"
     python = Path(os.environ.get("PRIVATE_MEDIA_PYTHON", default))
     if not python.is_file():
@@ -34,22 +34,22 @@ def cars(tmp_path: Path) -> Iterator[str]:
     shutil.copytree(REPOSITORY / "examples" / "django-cars", folder, ignore=unused)
     port = free_port()
     command = [str(python), "manage.py", "demo", f"127.0.0.1:{port}"]
-    with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)  # noqa: S603 (our own)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)  # noqa: S603 (our own)
         try:
             wait_for(port, process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(15)
-    # pytest shows it if the test fails.
-    text = (tmp_path / "said").read_text()
+    # pytest shows this output if the test fails.
+    text = (tmp_path / "log").read_text()
     print(text)  # noqa: T201
     assert "Traceback" not in text
 
 
 def free_port() -> int:
-    """Find a port that nobody has, and that no client of the machine is given meanwhile."""
+    """Return a free port outside the range that the kernel gives to clients."""
     while True:
         port = random.randrange(20_000, 32_000)  # noqa: S311 (no secret)
         with socket.socket() as probe, suppress(OSError):
@@ -64,7 +64,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.1)
-    pytest.fail(f"the demo does not listen; its exit code is {process.poll()}", pytrace=False)
+    pytest.fail(f"the demo did not listen; its exit code is {process.poll()}", pytrace=False)
 
 
 Visit = Callable[..., Page]
@@ -72,7 +72,7 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def visit(cars: str, browser: Browser, complaints: Complaints) -> Iterator[Visit]:
-    """Give each visitor a browser of their own, who signs in by the form."""
+    """Open the site in a new browser context, signed in by the form or signed out."""
     contexts: list[BrowserContext] = []
 
     def visit(name: str | None = None) -> Page:
@@ -94,14 +94,14 @@ def visit(cars: str, browser: Browser, complaints: Complaints) -> Iterator[Visit
 
 
 def is_shown(picture: Locator) -> None:
-    """Make sure that the browser has decoded it, so that the bytes came."""
+    """Check that the browser has decoded a picture, so that its bytes arrived."""
     picture.scroll_into_view_if_needed()
     picture.evaluate("image => image.decode()")
     assert picture.evaluate("image => image.naturalWidth") == 320
 
 
 def upload_in_the_admin(page: Page, owner: str, jpeg: bytes) -> str:
-    """Add a car, and stay on its page; gives that page's path."""
+    """Add a car, stay on its page and return the path of that page."""
     page.goto("/admin/garage/car/add/")
     page.get_by_label("Owner").select_option(label=owner)
     photo: FilePayload = {"name": "my beetle.jpg", "mimeType": "image/jpeg", "buffer": jpeg}
@@ -111,10 +111,10 @@ def upload_in_the_admin(page: Page, owner: str, jpeg: bytes) -> str:
     return urlsplit(page.url).path
 
 
-def test_a_photo_goes_up_in_the_admin_and_is_its_owner_s(
+def test_only_the_owner_and_staff_see_an_upload_of_the_admin(
     visit: Visit, complaints: Complaints, jpeg: bytes, screenshots: Path
 ) -> None:
-    # Browsers ask for it by themselves, and the admin has none.
+    # Browsers request the icon on their own, and the admin has none.
     complaints.expect(r"/favicon\.ico")
     carol = visit("carol")
     change = upload_in_the_admin(carol, "alice", jpeg)
@@ -122,16 +122,16 @@ def test_a_photo_goes_up_in_the_admin_and_is_its_owner_s(
     is_shown(content.locator(PREVIEW))
     carol.screenshot(path=screenshots / "django-admin-change.png")
 
-    # The link is that of the preview, and leads to the file.
+    # The link and the preview have the same URL.
     link = content.get_by_role("link", name="cars/1/my_beetle.jpg")
     url = link.get_attribute("href")
     assert url == content.locator(PREVIEW).get_attribute("src") == "/private/cars/1/my_beetle.jpg"
     link.click()
     carol.wait_for_url(f"**{url}")
-    answer = carol.request.get(url)
-    assert (answer.status, answer.headers["content-type"], answer.body()) == (200, "image/jpeg", jpeg)
+    response = carol.request.get(url)
+    assert (response.status, response.headers["content-type"], response.body()) == (200, "image/jpeg", jpeg)
 
-    # dora may look, and not change.
+    # dora may view the car, but not change it.
     dora = visit("dora")
     dora.goto(change)
     content = dora.locator("#content")
@@ -140,22 +140,22 @@ def test_a_photo_goes_up_in_the_admin_and_is_its_owner_s(
     dora.screenshot(path=screenshots / "django-admin-view.png")
     assert content.get_by_role("link", name="cars/1/my_beetle.jpg").get_attribute("href") == url
 
-    # Its owner sees it in place.
+    # The owner sees the photo on the site.
     alice = visit("alice")
     is_shown(alice.locator(".cars img"))
     alice.screenshot(path=screenshots / "django-cars.png")
 
-    # Nobody else finds it, nor learns that it is there.
+    # For others, the photo and a missing file are the same 404.
     complaints.expect("status of 404")
     for stranger in (visit("bob"), visit()):
         expect(stranger.locator(".cars img")).to_have_count(0)
-        answers = []
+        responses = []
         for path in (url, "/private/cars/1/was-never-here.jpg"):
-            said = stranger.goto(path)
-            assert said is not None
-            answers.append((said.status, said.text()))
-        assert answers[0] == answers[1]
-        assert answers[0][0] == 404
+            response = stranger.goto(path)
+            assert response is not None
+            responses.append((response.status, response.text()))
+        assert responses[0] == responses[1]
+        assert responses[0][0] == 404
 
 
 def test_an_upload_on_the_site_itself(visit: Visit, jpeg: bytes, screenshots: Path) -> None:

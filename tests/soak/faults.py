@@ -1,6 +1,6 @@
-"""The faults that a run injects, and what the world looks like while each is in force.
+"""The faults that a run injects.
 
-A fault tells the oracle what it excuses. Most excuse nothing: permitted readers are served, and nobody else.
+A fault tells the oracle which failures it excuses. Most excuse none: permitted users are served, and nobody else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway import CACHE, FRESH, Gateway
 from load import SIGN_IN, Load
 from oracle import PREFIX, Timeline, User, World
 
-#: What a loaded machine may add to a promised time, in seconds.
+#: How much longer than a promised time a loaded machine may take, in seconds.
 SLACK = 2.0
 _numbers = itertools.count(1)
 
@@ -55,7 +55,7 @@ class Run:
             client.close()
 
     def await_health(self, status: int, seconds: float) -> None:
-        """Waits until the health page has a status; that it does not is a finding."""
+        """Waits until the health page has a status. If it does not in time, that is a finding."""
         end = time.monotonic() + seconds
         while (found := self.health()) != status:
             if time.monotonic() > end:
@@ -76,7 +76,7 @@ def stalled_log(run: Run) -> None:
 
 
 def removed_account(run: Run) -> None:
-    """An account is removed, and added again with another password: its old sessions stay void."""
+    """An account is removed, and added again with another password: its old sessions stay invalid."""
     user = next(user for user in run.load.users if user.name == "dave")
     begin = time.monotonic()
     user.was_guessed = True
@@ -147,7 +147,7 @@ def broken_accounts(run: Run) -> None:
 
 
 def root_away(run: Run) -> None:
-    """The root is renamed away: permitted requests may fail, nobody else learns anything, and the health says so."""
+    """The root is renamed: permitted requests may fail, other responses stay, and the health page reports it."""
     root = run.gateway.folder / "private"
     away = root.with_name("private.away")
     with run.excusing(500, 503, settle=12.0 + SLACK):
@@ -164,7 +164,7 @@ def locked_state(run: Run) -> None:
     """Another process locks the state database: a sign-out that cannot be stored says so."""
     path = run.gateway.folder / "state.db"
     if not path.exists():
-        run.load.finding(f"there is no state database at {path.name}")
+        run.load.finding(f"no state database at {path.name}")
         return
     with run.excusing("state", settle=6.0):
         lock = sqlite3.connect(path, timeout=10)
@@ -185,7 +185,7 @@ def hangups(run: Run) -> None:
 
 
 def stopped_process(run: Run) -> None:
-    """The process stands still for two seconds."""
+    """The process is stopped for two seconds."""
     with run.excusing("slow"):
         os.kill(run.gateway.pid, signal.SIGSTOP)
         time.sleep(2)
@@ -234,7 +234,7 @@ def guesses(run: Run) -> None:
     took = time.monotonic() - begin
     client.close()
     if response.status != 303 or took > 10:
-        run.load.finding(f"a sign-in beside guesses: {response.status} after {took:.1f} s")
+        run.load.finding(f"a sign-in during guesses: {response.status} after {took:.1f} s")
     for thread in threads:
         thread.join()
 
@@ -289,7 +289,7 @@ def changed_files(run: Run) -> None:
 
 
 def mapped_file(run: Run) -> None:
-    """A file changes through a shared mapping, which its modification time tells late."""
+    """A file changes through a shared mapping, which updates its modification time late."""
     path = "cars/7/mapped.bin"
     timeline, file = run.world.files[path], run.gateway.folder / "private" / path
     (old,) = timeline.values(time.monotonic(), time.monotonic())
@@ -302,7 +302,7 @@ def mapped_file(run: Run) -> None:
 
 
 def cold_files(run: Run) -> None:
-    """The page cache forgets the large files."""
+    """The large files are evicted from the page cache."""
     for path in run.world.files:
         if "large" in path:
             with (run.gateway.folder / "private" / path).open("rb") as opened:
@@ -351,7 +351,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 Fault = Callable[[Run], None]
 
-#: Faults that one process lives through.
+#: Faults that a process survives.
 LASTING: list[Fault] = [
     stalled_log,
     removed_account,
@@ -369,7 +369,7 @@ LASTING: list[Fault] = [
     cold_files,
     stalled_clients,
 ]
-#: Faults that hold with any log, also one that cannot be written.
+#: Faults that are also injected while the log cannot be written.
 WITH_ANY_LOG: list[Fault] = [removed_account, changed_files, guesses, hangups, root_away]
 
 __all__ = ["LASTING", "WITH_ANY_LOG", "ConnectionEndedError", "Fault", "Run", "restart"]

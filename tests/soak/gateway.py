@@ -14,7 +14,7 @@ from pathlib import Path
 
 from oracle import GRANTS
 
-#: How long an account's change, a sign-out elsewhere or a changed file may go unnoticed, in seconds.
+#: `identity.cache_ttl` and `storage.revalidate_after`, in seconds.
 CACHE, FRESH = 1.0, 1.0
 
 
@@ -99,7 +99,7 @@ class Gateway:
         return time.monotonic() - begin
 
     def command(self, *arguments: str, password: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs a command of the program beside the running gateway."""
+        """Runs a command of the program while the gateway runs."""
         return subprocess.run(
             [self.program, *arguments],
             cwd=self.folder,
@@ -111,7 +111,7 @@ class Gateway:
         )
 
     def add_account(self, name: str, number: str, password: str, *, staff: bool = False) -> None:
-        """Adds an account; a failure is an error."""
+        """Adds an account, or raises an error."""
         flags = ["--staff"] if staff else []
         done = self.command(
             "account", "add", name, "--id", number, "--password-stdin", *flags, password=password + "\n"

@@ -1,4 +1,4 @@
-"""Clients that ask for everything, mixed, and have each response checked by the oracle."""
+"""Clients that send all kinds of requests. The oracle checks each response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Load:
         self._lock = threading.Lock()
 
     def finding(self, text: str) -> None:
-        """Records what must not be."""
+        """Records a wrong response."""
         with self._lock:
             self.findings.append(f"[during {self.fault}] {text}")
 
@@ -198,7 +198,7 @@ class _Worker:
         start = time.monotonic()
         session.valid.begin(value=False, begin=start)
         response = self.client.request("POST", SIGN_OUT, cookie)
-        # A sign-out that could not be stored says so; it may be forgotten by a restart, so it is not asked for again.
+        # A sign-out that could not be stored says so; a restart may forget it, so its session is not used again.
         if response.status == 303:
             session.valid.settle(time.monotonic())
             with self.load._lock:

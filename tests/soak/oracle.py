@@ -1,7 +1,7 @@
 """A second, naive implementation of what the gateway promises, to check every response against.
 
-It shares no code with the gateway and prefers the obvious to the fast. Files, accounts and sessions are kept with the times of
-their changes, so a response is right if it was right at any moment between its request and its last byte.
+It shares no code with the gateway and prefers simple code to fast code. It stores the times at which files, accounts and
+sessions change: a response is right if it was right at any moment between its request and its last byte.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class User:
     password: str
     staff: bool = False
     exists: Timeline = field(default_factory=lambda: Timeline(True))
-    #: Whether a password of this account was sent when it was wrong, so that the account may have to wait.
+    #: Whether a wrong password was sent for this account, so that its sign-ins may be throttled.
     was_guessed: bool = False
 
 
@@ -284,7 +284,7 @@ def path_of(target: str) -> str | None:
 
 
 def must_wait(user: User, response: Response) -> bool:
-    """Tells whether a response rightly puts off the check of a password: too many wait, or too many were wrong."""
+    """Returns whether a response may delay a password check: too many are waiting, or too many were wrong."""
     return "retry-after" in response.headers and (
         response.status == 503 or (response.status == 429 and user.was_guessed)
     )

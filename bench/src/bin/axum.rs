@@ -1,11 +1,16 @@
-//! An axum application with private-media in it; who asks is what a header says, as a stand-in for the application's sign-in.
+//! An axum application with private-media on its listener: media and pages on one address. A cookie stands in for the session of the
+//! application.
 
 use std::error::Error;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::routing::get;
+use private_media::storage::CacheOptions;
 use private_media::{Grants, Identity, LocalStorage, PrivateMedia, User};
+use private_media_listener::{Limits, serve};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -13,17 +18,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(address), Some(root)) = (arguments.next(), arguments.next()) else {
         return Err("usage: axum HOST:PORT ROOT".into());
     };
-    let media = PrivateMedia::builder(LocalStorage::open_root(root)?)
+    let cache = CacheOptions::new(Duration::from_secs(1));
+    let media = PrivateMedia::builder(LocalStorage::open_root(root)?.cache(cache))
+        .identify(current_user)
         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
         .build();
-    let identify = async |mut request: Request, next: Next| {
-        if let Some(id) = request.headers().get("x-user").and_then(|id| id.to_str().ok()) {
-            let user = Identity::from(User::new(id));
-            request.extensions_mut().insert(user);
-        }
-        next.run(request).await
-    };
-    let app = Router::new().nest_service("/private", media.service()).layer(from_fn(identify));
-    axum::serve(tokio::net::TcpListener::bind(address).await?, app).await?;
+    let app = Router::new().route("/", get(|| async { "all cars\n" }));
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    serve(listener, media.service().at("/private/").or(app), Limits::default()).await;
     Ok(())
+}
+
+fn current_user(head: &Parts) -> Identity {
+    let cookie = head.headers.get(COOKIE).and_then(|cookie| cookie.to_str().ok()?.strip_prefix("user="));
+    cookie.map_or(Identity::Anonymous, |id| User::new(id).into())
 }

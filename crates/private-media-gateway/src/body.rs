@@ -1,4 +1,4 @@
-//! One type for the content of every response.
+//! The body type of all responses.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,33 +14,33 @@ use private_media_listener::{FileSlice, ResponseBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The content of a response. It counts what is taken of it.
+/// The body of a response. It counts the bytes that the connection takes from it.
 pub(crate) struct Body {
     content: Either<MediaBody, UnsyncBoxBody<Bytes, BoxError>>,
     taken: u64,
-    done: Option<Box<dyn FnOnce(u64) + Send>>,
+    on_end: Option<Box<dyn FnOnce(u64) + Send>>,
 }
 
 impl From<MediaBody> for Body {
     fn from(body: MediaBody) -> Self {
-        Self { content: Either::Left(body), taken: 0, done: None }
+        Self { content: Either::Left(body), taken: 0, on_end: None }
     }
 }
 
 impl Body {
-    /// Any content.
+    /// Boxes a body of any other type.
     pub(crate) fn other<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
         let content = Either::Right(body.map_err(Into::into).boxed_unsync());
-        Self { content, taken: 0, done: None }
+        Self { content, taken: 0, on_end: None }
     }
 
-    /// Says how much was taken of it when it is let go: at its end, or when its client has gone.
-    pub(crate) fn count(&mut self, done: impl FnOnce(u64) + Send + 'static) {
-        self.done = Some(Box::new(done));
+    /// Calls a function with the number of bytes taken, at the end of the body or when the client disconnects.
+    pub(crate) fn on_end(&mut self, on_end: impl FnOnce(u64) + Send + 'static) {
+        self.on_end = Some(Box::new(on_end));
     }
 }
 
@@ -78,14 +78,14 @@ impl ResponseBody for Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(self.taken);
+        if let Some(on_end) = self.on_end.take() {
+            on_end(self.taken);
         }
     }
 }
 
-/// A response of one line of text.
-pub(crate) fn line(status: StatusCode, text: &'static str) -> Response<Body> {
+/// Returns a response with one line of text.
+pub(crate) fn text_response(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(MediaBody::empty().push_bytes(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,11 +1,16 @@
-//! Whether the gateway can do its work, by component.
+//! The readiness of the gateway, by component.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The problems of a running gateway. While there is any, `-/health` answers 503. Cheap to clone; clones share their state.
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, Response, StatusCode};
+
+use crate::body::{Body, text_response};
+
+/// The problems of a running gateway. While there is one, `-/health` returns 503. Cheap to clone; clones share their state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health(Arc<Inner>);
 
@@ -39,6 +44,19 @@ impl Health {
     /// Returns whether no component has a problem.
     pub(crate) fn is_ready(&self) -> bool {
         !self.0.is_failing.load(Ordering::Acquire)
+    }
+
+    /// Serves `-/health`. The problem is in the log; the client gets only the status.
+    pub(crate) fn respond(&self, method: &Method) -> Response<Body> {
+        match *method {
+            Method::GET | Method::HEAD if self.is_ready() => text_response(StatusCode::OK, "ok\n"),
+            Method::GET | Method::HEAD => text_response(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            _ => {
+                let mut response = text_response(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                response
+            }
+        }
     }
 }
 

@@ -1,29 +1,27 @@
-//! Who tells readers apart: the built-in accounts, or a Django project.
+//! The identity source of a configuration: the built-in accounts, or a Django project.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures_util::future::BoxFuture;
-use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
-use private_media::{Accounts, Identify, IdentifyError, Identity, User};
+use private_media::{Accounts, Identify, Identity, User};
 use private_media_django::{Database, DjangoSessions, SecretKeys, SessionEngine};
 
 use crate::config::{Config, ConfigError, Django, Source};
 use crate::signals::Hangup;
 use crate::supervise;
 
-/// Who tells readers apart. Cheap to clone.
+/// The identity source of a configuration. Cheap to clone.
 #[derive(Clone)]
-pub(crate) enum Readers {
+pub(crate) enum IdentityBackend {
     Accounts(Accounts),
     Django(DjangoSessions),
 }
 
-impl Readers {
-    /// Those of a configuration, checked.
+impl IdentityBackend {
+    /// Opens the identity source of a configuration, and checks it.
     pub(crate) async fn open(config: &Config) -> Result<Self, ConfigError> {
         match &config.source {
             Source::Accounts => open_accounts(config).map(Self::Accounts),
@@ -76,21 +74,12 @@ impl Readers {
         }
     }
 
-    fn identify_by(&self) -> &dyn Identify {
+    /// Returns the implementation that identifies the clients of requests.
+    pub(crate) fn to_identify(&self) -> Arc<dyn Identify> {
         match self {
-            Self::Accounts(accounts) => accounts,
-            Self::Django(sessions) => sessions,
+            Self::Accounts(accounts) => Arc::new(accounts.clone()),
+            Self::Django(sessions) => Arc::new(sessions.clone()),
         }
-    }
-}
-
-impl Identify for Readers {
-    fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        self.identify_by().identify(request)
-    }
-
-    fn vary(&self) -> Vec<HeaderName> {
-        self.identify_by().vary()
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod addresses;
 mod body;
 mod cli;

@@ -7,28 +7,30 @@ use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateM
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
-use crate::identity::Readers;
+use crate::identity::IdentityBackend;
 use crate::send_mode::{InternalUrl, SendMode};
 
-/// How much of the files that are asked for often is kept in memory, in bytes.
+/// How many bytes of small files the cache holds in memory.
 const CACHED_BYTES: usize = 16 << 20;
 
-/// The private media of a configuration and who tells its readers apart, checked: what `serve` serves and `check` asks.
-pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), ConfigError> {
+/// Opens the private media and the identity source of a configuration, and checks them. `serve` and `check` use the same.
+pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
-    let readers = Readers::open(config).await?;
+    let identities = IdentityBackend::open(config).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let checked = config.clone();
     let storage = storage
         .follow_links(config.follow_links)
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let cache = cache_options(config.revalidate_after);
     let storage = match config.send_mode {
-        SendMode::Direct => storage.cache(cache_options(config.revalidate_after)),
-        // A front server opens each file by the name that it has now.
+        SendMode::Direct => storage.cache(cache),
+        // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
+        SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,
     };
     let media = PrivateMedia::builder(storage)
-        .identify(readers.clone())
+        .identify(identities.to_identify())
         .permissions(config.grants.clone())
         .debug(config.debug);
     let media = match &config.send_mode {
@@ -44,10 +46,10 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, Readers), Con
             media.delivery(delivery.encoding(*encoding))
         }
     };
-    Ok((media.build(), readers))
+    Ok((media.build(), identities))
 }
 
-/// What is kept of files that are sent from here.
+/// Returns the limits of the cache of files that this process sends.
 pub(crate) fn cache_options(revalidate_after: Duration) -> CacheOptions {
     CacheOptions::new(revalidate_after).max_bytes(CACHED_BYTES).max_open_files(cached_handles())
 }

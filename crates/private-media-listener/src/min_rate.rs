@@ -1,4 +1,4 @@
-//! Gives up on clients that are too slow in taking a response or in sending content.
+//! Disconnects clients that receive a response, or send content, too slowly.
 
 use std::io;
 use std::pin::Pin;
@@ -8,17 +8,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Over which time the rate is taken: long enough that a train's tunnel is no offence.
+/// The time over which the rate is averaged: longer than a short loss of connectivity, such as in a tunnel.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// The least that a client has to take or to give while it is waited for, in bytes a second, averaged over [`WINDOW`]. A window counts if
-/// the client is waited for as it ends.
+/// Measures whether a client transfers a minimum number of bytes per second, averaged over [`WINDOW`], while the server waits for it. A
+/// window counts only if the server is waiting when it ends.
 #[derive(Debug)]
 pub(crate) struct MinRate {
     bytes_per_second: u64,
-    /// When the present window ends, once there was something to wait for.
+    /// The end of the current window; `None` before the first wait.
     end: Option<Pin<Box<Sleep>>>,
-    /// How many bytes went by in the window.
+    /// The number of bytes that were transferred in the window.
     count: u64,
     is_waiting: bool,
     is_too_slow: bool,
@@ -29,7 +29,7 @@ impl MinRate {
         Self { bytes_per_second, end: None, count: 0, is_waiting: false, is_too_slow: false }
     }
 
-    /// Counts bytes that went by.
+    /// Counts transferred bytes.
     pub(crate) fn count(&mut self, bytes: usize) {
         let was_waiting = std::mem::take(&mut self.is_waiting);
         if self.end.take_if(|end| end.deadline() <= Instant::now()).is_some() {
@@ -43,13 +43,13 @@ impl MinRate {
         self.count < self.bytes_per_second.saturating_mul(WINDOW.as_secs())
     }
 
-    /// Begins a new window with the next wait.
+    /// Starts a new window at the next wait.
     fn restart(&mut self) {
         self.end = None;
         self.is_waiting = false;
     }
 
-    /// Waits for the client. Ready when it is too slow.
+    /// Registers a wait for the client. Ready when the client is too slow.
     pub(crate) fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_too_slow {
             return Poll::Ready(());
@@ -72,9 +72,9 @@ impl MinRate {
     }
 }
 
-/// A stream whose writes may wait for something else than its peer.
+/// A stream whose writes may wait for the disk as well as for the peer.
 pub(crate) trait WaitsForPeer {
-    /// Whether a write that is pending waits for the peer.
+    /// Returns whether a pending write waits for the peer.
     fn waits_for_peer(&self) -> bool;
 }
 
@@ -101,7 +101,7 @@ impl<T> MinRateStream<T> {
 }
 
 impl<T: WaitsForPeer> MinRateStream<T> {
-    /// Polls a write that is no method of [`AsyncWrite`].
+    /// Polls a write that [`AsyncWrite`] does not have, such as sendfile(2).
     pub(crate) fn poll_with(
         &mut self,
         context: &mut Context<'_>,
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// How long a writer of a MiB lasts whose reader takes `bytes` every `pause`.
+    /// Writes one mebibyte to a reader that reads `bytes` every `pause`. Returns the result and its time.
     async fn lasts(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
         let (near, mut far) = tokio::io::duplex(1024);
         let mut near = MinRateStream::new(near, 100);
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// The time in which nothing is written says nothing about the client.
+    /// Time in which the server writes nothing does not count.
     #[tokio::test(start_paused = true)]
     async fn a_client_is_not_left_for_what_happened_while_nobody_waited_for_it() {
         let (near, mut far) = tokio::io::duplex(10);

@@ -1,8 +1,8 @@
 //! Tells which parts of a file are in the page cache, so that sendfile(2) on the event loop does not wait for the disk.
 //!
-//! There is no cheap question with a true answer: mincore(2) needs a mapping, and cachestat(2) counts pages that are still being read.
-//! A read with `RWF_NOWAIT` is the answer: what it returns was in the page cache. It costs a copy, so its result is remembered
-//! for [`VALID`], and a file that is sent often is read this way once in that time.
+//! The kernel has no cheap query for this: mincore(2) needs a mapping, and cachestat(2) counts pages that are still being read. A read with
+//! `RWF_NOWAIT` returns only bytes that are in the page cache. It costs a copy, so its result is cached for [`VALID`]: a file that is sent
+//! often is read this way once in that time.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -13,28 +13,28 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-/// How much of a file one entry of the table is about, in bytes.
+/// The part of a file that one entry of the table covers, in bytes.
 const GRAIN: u64 = 64 << 10;
 const GRAIN_LEN: usize = 64 << 10;
-/// How many grains are read at most for one answer.
+/// The maximum number of grains that one call reads.
 const GRAINS_AT_ONCE: usize = 4;
-/// How many ticks a proof counts: together less than a second.
+/// The number of ticks for which a proof is valid: less than a second in total.
 const VALID: u64 = 3;
 /// The length of a tick, in milliseconds.
 const TICK: u128 = 250;
-/// How many bits of an entry are the tick; the others are the tag.
+/// The number of bits of an entry that hold the tick; the others hold the tag.
 const TICK_BITS: u32 = 28;
 
-/// When each grain was last seen in the page cache, for a gigabyte of files. It is shared by all workers. Two grains with the same place
-/// drive each other out.
+/// The time at which each grain was last read from the page cache, for a gigabyte of files. All workers share it. Two grains with the same
+/// slot replace each other.
 static PROOFS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 
 thread_local! {
-    /// What is read only to learn that it can be.
+    /// The target of reads whose bytes are not needed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An open file, as the table of proofs knows it.
+/// Identifies an open file in the table of proofs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FileKey {
     hash: u64,
@@ -60,7 +60,7 @@ impl FileKey {
         }
     }
 
-    /// The first position behind the grain of this one, or the end of the file.
+    /// Returns the end of the grain that contains this position, or the end of the file.
     fn end_of_grain(self, at: u64) -> u64 {
         (at / GRAIN).saturating_add(1).saturating_mul(GRAIN).min(self.len.max(at))
     }
@@ -103,7 +103,7 @@ fn now() -> u64 {
     u64::try_from(ticks).unwrap_or(0) & MAX_TICK
 }
 
-/// Whether [`cached_len`] knows the answer for this file: not every file system has `RWF_NOWAIT`.
+/// Returns whether [`cached_len`] works for this file: not every file system supports `RWF_NOWAIT`.
 #[cfg(target_os = "linux")]
 pub(crate) fn can_tell(file: &File, key: FileKey, offset: u64) -> bool {
     use rustix::io::Errno;
@@ -119,7 +119,7 @@ pub(crate) fn can_tell(_: &File, _: FileKey, _: u64) -> bool {
 }
 
 /// Returns how many of the next `len` bytes are in the page cache without a gap, each page of them read there less than a second ago.
-/// It may be less than there are, but not zero unless the first one is missing.
+/// The result may be too small, but is zero only if the first byte is missing.
 #[cfg(target_os = "linux")]
 pub(crate) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> usize {
     let now = now();
@@ -159,7 +159,7 @@ fn read_grains(file: &File, key: FileKey, offset: u64, end: u64, now: u64) -> u6
     at
 }
 
-/// Reads what the page cache has. Some kernels (5.9 and 5.10) say "end of file" where they mean "not cached".
+/// Reads bytes that are in the page cache. Some kernels (5.9 and 5.10) report "end of file" instead of "not cached".
 #[cfg(target_os = "linux")]
 fn read_now(file: &File, buffer: &mut [u8], at: u64) -> rustix::io::Result<usize> {
     use rustix::io::{ReadWriteFlags, preadv2};
@@ -181,7 +181,7 @@ pub(crate) fn read_cached(_: &File, _: u64, _: usize) -> Option<Bytes> {
     None
 }
 
-/// Reads at most `len` bytes, for where waiting is allowed; none if the file ends at `offset`.
+/// Reads at most `len` bytes, and may wait for the disk. Returns none if the file ends at `offset`.
 pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     use std::os::unix::fs::FileExt;
 
@@ -196,7 +196,7 @@ pub(crate) fn cached_len(_: &File, _: FileKey, _: u64, _: usize) -> usize {
     0
 }
 
-/// Reads a part of a file into the page cache, for where waiting is allowed. Returns how much there was.
+/// Reads a part of a file into the page cache, and may wait for the disk. Returns the number of bytes.
 pub(crate) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io::Result<usize> {
     use std::os::unix::fs::FileExt;
 
@@ -234,8 +234,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A file that is not in the page cache, except for the pages at these positions. It is on the disk of the build: `/tmp` may be
-    /// memory.
+    /// Creates a file of which only the pages at these positions are in the page cache. It is on the disk of the build, because `/tmp` may be
+    /// in memory.
     pub(crate) fn cold_file(len: usize, warm: impl Iterator<Item = u64>) -> File {
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let mut file = tempfile::tempfile_in(folder).unwrap();
@@ -250,8 +250,8 @@ pub(crate) mod tests {
         file
     }
 
-    /// Has the page cache forget a file. The kernel keeps a page that something else still holds, so it is asked until it has none. A
-    /// program answers that by a mapping: a read, as the code does it, has the kernel begin to read what is missing.
+    /// Evicts a file from the page cache. The kernel keeps pages that are in use, so this repeats until none is left. fincore(1) checks
+    /// that with a mapping, because a read would start to read the missing pages.
     fn forget(file: &File) {
         let name = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         for _ in 0..500 {
@@ -311,7 +311,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A proof is remembered, so that a file that is sent often is not read each time, and not for long.
+    /// A proof is cached, but not for long.
     #[test]
     fn a_proof_counts_for_less_than_a_second() {
         let file = cold_file(GRAIN_LEN, std::iter::empty());

@@ -1,106 +1,133 @@
-//! The smallest complete application: sign in, upload a photo of your car, and nobody else but staff gets it.
+//! A small complete application: sign in, upload a photo of your car, and only you and staff can see it.
 //!
 //! `cargo run -p axum-cars`, then open the address that it prints.
 
+use std::collections::HashMap;
 use std::error::Error;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::extract::{DefaultBodyLimit, Multipart, Request, State};
+use axum::extract::{DefaultBodyLimit, Form, Multipart, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::{Router, serve};
-use http::StatusCode;
+use axum::{Router, http::StatusCode};
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
+use http::header::{COOKIE, HeaderName, SET_COOKIE};
 use http::request::Parts;
-use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
 use private_media::identity::is_cross_site;
 use private_media::{
-    Accounts, Grants, IdentifyError, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage,
+    Grants, Identify, IdentifyError, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions,
+    User,
 };
+use private_media_listener::{Limits, serve};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let listener =
-        tokio::net::TcpListener::bind(std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into())).await?;
-    println!(
-        "listening on http://{} (alice, bob or staff carol; the password is {PASSWORD})",
-        listener.local_addr()?
-    );
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    println!("listening on http://{address} (alice, bob or staff carol; the password is {PASSWORD})");
     std::fs::create_dir_all("private")?;
 
-    // Who asks, may they, and where are the bytes.
-    let accounts = accounts()?;
+    let sessions = Sessions::default();
     let media = PrivateMedia::builder(LocalStorage::open_root("private")?)
-        .identify(accounts.clone())
+        .identify(sessions.clone())
         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
         .build();
-
     let app = Router::new()
         .route("/", get(garage).post(upload).layer(DefaultBodyLimit::max(MAX_LEN)))
         .with_state(media.clone())
-        .route("/private/-/{page}", get(sign_in).post(sign_in).with_state(accounts))
-        .nest_service("/private", media.service());
-    Ok(serve(listener, app).await?)
+        .route("/sign-in", get(sign_in_form).post(sign_in).with_state(sessions));
+    // The listener sends private files itself, and passes all other requests to the application.
+    serve(listener, media.service().at("/private/").or(app), Limits::default()).await;
+    Ok(())
 }
 
 const PASSWORD: &str = "open sesame";
 const MAX_LEN: usize = 20 << 20;
 
-fn accounts() -> Result<Accounts, Box<dyn Error>> {
-    let mut file = AccountsFile::default();
-    for (name, id, staff) in [("alice", "7", false), ("bob", "8", false), ("carol", "9", true)] {
-        file.add(NewAccount::new(name, id, PASSWORD).staff(staff))?;
+/// The sessions of the application: a random token in a cookie names a user. A real application keeps them in its database.
+#[derive(Clone, Default)]
+struct Sessions(Arc<RwLock<HashMap<String, User>>>);
+
+impl Sessions {
+    fn begin(&self, user: User) -> Result<String, getrandom::Error> {
+        let mut token = [0; 32];
+        getrandom::fill(&mut token)?;
+        let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), user);
+        Ok(token)
     }
-    Ok(Accounts::new(file, AccountsOptions::default())?)
+
+    fn user(&self, head: &Parts) -> Option<User> {
+        let cookies = head.headers.get(COOKIE)?.to_str().ok()?;
+        let token = cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session="))?;
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+    }
 }
 
-/// The library's own pages, for an application that has no sign-in.
-async fn sign_in(State(accounts): State<Accounts>, mut request: Request) -> Response {
-    if let Some(path) = request.uri().path_and_query().and_then(|path| path.as_str().strip_prefix("/private"))
-        && let Ok(uri) = path.parse()
-    {
-        *request.uri_mut() = uri;
+impl Identify for Sessions {
+    fn identify<'a>(&'a self, head: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
+        Box::pin(async { Ok(self.user(head).map_or(Identity::Anonymous, Identity::from)) })
     }
-    match accounts.page(request).await {
-        Some(page) => page.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
+
+    fn vary(&self) -> Vec<HeaderName> {
+        vec![COOKIE]
     }
 }
 
-/// Your own photos, each under its private URL.
+async fn sign_in_form() -> Html<&'static str> {
+    Html(
+        "<!doctype html><title>Sign in</title><form method=post><input name=name><input name=password type=password><button>Sign in</button></form>",
+    )
+}
+
+async fn sign_in(
+    State(sessions): State<Sessions>,
+    head: Parts,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    let user = match form.get("name").map(String::as_str) {
+        Some("alice") => User::new("7"),
+        Some("bob") => User::new("8"),
+        Some("carol") => User::new("9").staff(true),
+        _ => return StatusCode::FORBIDDEN.into_response(),
+    };
+    if is_cross_site(&head) || form.get("password").is_none_or(|password| password != PASSWORD) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    match sessions.begin(user) {
+        Ok(token) => {
+            let cookie = format!("session={token}; Path=/; HttpOnly; SameSite=Lax");
+            ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response()
+        }
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+/// Shows the user's own photos, each under its private URL.
 async fn garage(State(media): State<PrivateMedia>, head: Parts) -> Response {
-    let Ok(folder) = own_folder(&media, &head).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let Some(folder) = own_folder(&media, &head).await else {
+        return Redirect::to("/sign-in").into_response();
     };
-    let Some(folder) = folder else {
-        return Redirect::to("/private/-/sign-in").into_response();
-    };
-    let entries = media.storage().list(&Permit::trusted(folder)).await.unwrap_or_default();
-    let photos: String = entries
-        .iter()
-        .map(|photo| format!("<img src=\"/private/{}\" height=200>", photo.path.to_url()))
-        .collect();
+    let photos = media.storage().list(&Permit::trusted(folder)).await.unwrap_or_default();
+    let photos =
+        photos.iter().map(|photo| format!("<img src=\"/private/{}\" height=200>", photo.path.to_url()));
+    let photos: String = photos.collect();
     let form = "<form method=post enctype=multipart/form-data><input type=file name=photo required><button>Upload</button></form>";
     Html(format!("<!doctype html><title>Cars</title>{form}{photos}")).into_response()
 }
 
 async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multipart) -> Response {
-    if is_cross_site(&head) {
+    let Some(folder) = own_folder(&media, &head).await.filter(|_| !is_cross_site(&head)) else {
         return StatusCode::FORBIDDEN.into_response();
-    }
-    let folder = match own_folder(&media, &head).await {
-        Ok(Some(folder)) => folder,
-        Ok(None) => return StatusCode::FORBIDDEN.into_response(),
-        Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
     while let Ok(Some(photo)) = form.next_field().await {
-        let name = photo.file_name().unwrap_or("photo").to_owned();
-        let (Ok(path), Ok(bytes)) = (MediaPath::for_upload(folder.as_str(), &name), photo.bytes().await)
-        else {
+        let Ok(path) = MediaPath::for_upload(folder.as_str(), photo.file_name().unwrap_or("photo")) else {
             return StatusCode::BAD_REQUEST.into_response();
         };
-        // It is the user's own folder, so the application itself decides.
-        let permit = Permit::trusted(path.clone());
-        let saved = media.storage().save(&permit, storage::content(bytes), &SaveOptions::default()).await;
-        if let Err(error) = saved {
+        // The application permits uploads to the user's own folder. The photo is written as it arrives.
+        let (permit, content) = (Permit::trusted(path.clone()), photo.map_err(std::io::Error::other).boxed());
+        if let Err(error) = media.storage().save(&permit, content, &SaveOptions::default()).await {
             eprintln!("{path}: {error}");
             return StatusCode::INSUFFICIENT_STORAGE.into_response();
         }
@@ -109,7 +136,7 @@ async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multip
 }
 
 /// Returns the folder of the signed-in user, `cars/ID`.
-async fn own_folder(media: &PrivateMedia, head: &Parts) -> Result<Option<MediaPath>, IdentifyError> {
-    let identity = media.identify(head).await?;
-    Ok(identity.user().and_then(|user| MediaPath::new(&format!("cars/{}", user.id())).ok()))
+async fn own_folder(media: &PrivateMedia, head: &Parts) -> Option<MediaPath> {
+    let identity = media.identify(head).await.ok()?;
+    MediaPath::new(&format!("cars/{}", identity.user()?.id())).ok()
 }

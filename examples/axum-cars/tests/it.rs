@@ -38,8 +38,8 @@ fn uploads_are_private() {
     let site = line.split_whitespace().nth(2).unwrap();
     std::fs::write(folder.path().join("photo.jpg"), "the photo").unwrap();
     for name in ["alice", "bob", "carol"] {
-        let form = format!("name={name}&password=open sesame&next=/");
-        curl(folder.path(), &["-c", name, "-d", &form, &format!("{site}/private/-/sign-in")]);
+        let form = format!("name={name}&password=open sesame");
+        curl(folder.path(), &["-c", name, "-d", &form, &format!("{site}/sign-in")]);
     }
     let uploaded =
         curl(folder.path(), &["-b", "alice", "-F", "photo=@photo.jpg", "-w", "%{http_code}", site]);

@@ -34,8 +34,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 /// Makes the same decision as `serve`, and prints it.
 fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
     let decision = runtime::block_on(async {
-        let (media, readers) = open::open(config).await?;
-        let identity = readers.find(config, user).await?;
+        let (media, identities) = open::open(config).await?;
+        let identity = identities.find(config, user).await?;
         if identity.user().is_none() && user != "anonymous" {
             log::print(format_args!("note: {user} is not active; requests are anonymous"));
         }

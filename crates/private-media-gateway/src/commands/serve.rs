@@ -8,7 +8,7 @@ use clap::{ArgMatches, Command};
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::identity::Readers;
+use crate::identity::IdentityBackend;
 use crate::open;
 use crate::output;
 use crate::root_watch;
@@ -34,11 +34,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
-        let (media, readers) = open::open(config).await?;
+        let (media, identities) = open::open(config).await?;
         let health = Health::default();
         root_watch::spawn(&media, &health, config.revalidate_after);
-        open_state(config, &readers, &health).await?;
-        Ok(Site::new(&media, readers.accounts(), &config.url).health(health))
+        open_state(config, &identities, &health).await?;
+        Ok(Site::new(&media, identities.accounts(), &config.url).health(health))
     };
     let options = workers::Options {
         listen: &config.listen,
@@ -63,14 +63,18 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
 }
 
 /// Opens the state store and keeps memory and store in sync in the background.
-async fn open_state(config: &Config, readers: &Readers, health: &Health) -> Result<(), ConfigError> {
+async fn open_state(
+    config: &Config,
+    identities: &IdentityBackend,
+    health: &Health,
+) -> Result<(), ConfigError> {
     let Some(url) = &config.state else { return Ok(()) };
     if let StateUrl::Memory = url {
         tracing::warn!("state is memory: sign-outs are lost at a restart and not shared with other gateways");
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
-    state::start(url, readers.accounts(), name, config.cache_ttl, health.clone())
+    state::start(url, identities.accounts(), name, config.cache_ttl, health.clone())
         .await
         .map_err(|error| config.state_error(&error))
 }

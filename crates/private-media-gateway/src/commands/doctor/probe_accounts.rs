@@ -43,7 +43,7 @@ impl ProbeAccounts {
     pub(super) async fn find(
         grants: &Grants,
         media: &PrivateMedia,
-        sessions: &crate::identity::Readers,
+        identities: &crate::identity::IdentityBackend,
         users: &[User],
         name: &str,
     ) -> Self {
@@ -54,7 +54,7 @@ impl ProbeAccounts {
             None => false,
         };
         let session = |user: &User| {
-            let cookie = sessions.session_of(user.display_name(), SESSION_LIFETIME)?;
+            let cookie = identities.session_of(user.display_name(), SESSION_LIFETIME)?;
             Some(ProbeAccount { name: user.display_name().to_owned(), id: user.id().to_owned(), cookie })
         };
         let mut found: Option<(String, &User, bool)> = None;
@@ -182,7 +182,7 @@ mod tests {
         let file = file.unwrap();
         let users: Vec<_> = file.users().collect();
         let accounts = Accounts::new(file, AccountsOptions::default()).unwrap();
-        let sessions = crate::identity::Readers::Accounts(accounts);
+        let identities = crate::identity::IdentityBackend::Accounts(accounts);
         for (grants, expected) in [
             (
                 &["cars/{owner}/{*file}=owner,staff"][..],
@@ -197,7 +197,7 @@ mod tests {
         ] {
             let grants = Grants::new(grants.iter().map(|grant| grant.parse().unwrap()));
             let media = PrivateMedia::builder(MemoryStorage::new()).permissions(grants.clone()).build();
-            let found = ProbeAccounts::find(&grants, &media, &sessions, &users, "probe").await;
+            let found = ProbeAccounts::find(&grants, &media, &identities, &users, "probe").await;
             let denied = found.denied.as_ref();
             assert_eq!(
                 (

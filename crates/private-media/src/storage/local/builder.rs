@@ -65,8 +65,8 @@ impl LocalStorage {
     /// Caches opened files: the bytes of small ones, the handles of larger ones.
     ///
     /// Changes by this storage take effect at once, changes by others within [`CacheOptions::revalidate_after`]. Permission is still decided
-    /// for each request, as every open takes a [`Permit`](crate::Permit). Use it only if this process sends the files: a cached small
-    /// file has no [`MediaFile::local_name`](crate::MediaFile::local_name).
+    /// for each request, as every open takes a [`Permit`](crate::Permit). If a front server sends the files, [`CacheOptions::max_in_memory`]
+    /// has to be `None`.
     #[must_use]
     pub fn cache(mut self, options: CacheOptions) -> Self {
         self.cache = Some(Arc::new(FileCache::new(options)));

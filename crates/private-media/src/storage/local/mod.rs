@@ -5,6 +5,7 @@ mod cache;
 mod edit;
 mod file_id;
 mod folder;
+mod named;
 mod read;
 mod resolve;
 mod root;
@@ -190,6 +191,14 @@ impl LocalStorage {
         self.resolver()
     }
 
+    /// Names a file after its path, unless a link may have led to it.
+    fn named(&self, file: MediaFile, path: &MediaPath) -> Result<MediaFile, StorageError> {
+        if self.follow_links {
+            return Ok(file);
+        }
+        Ok(named::named(&self.root.current()?, &file, path))
+    }
+
     /// Opens a file and inspects it: immediately if the disk is not needed, else on the blocking pool.
     async fn open_with<T: Send + 'static>(
         &self,
@@ -212,7 +221,10 @@ impl Storage for LocalStorage {
                 Some(file) => Box::pin(std::future::ready(Ok(file))),
                 None => Box::pin(cache.open(self, permit.path())),
             },
-            None => Box::pin(self.open_with(permit.path(), read::media_file)),
+            None => Box::pin(async {
+                let file = self.open_with(permit.path(), read::media_file).await?;
+                self.named(file, permit.path())
+            }),
         }
     }
 

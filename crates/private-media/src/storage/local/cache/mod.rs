@@ -21,8 +21,6 @@ use crate::storage::memory::InMemory;
 use crate::storage::{MediaFile, StorageError};
 use crate::two_generation_cache::{TwoGenerationCache, Weigh, Weight};
 
-/// The largest file whose bytes are cached.
-const MAX_IN_MEMORY: u64 = 16 << 10;
 /// The approximate size of an entry without its content, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
@@ -37,13 +35,16 @@ pub struct CacheOptions {
     pub max_bytes: usize,
     /// The number of open files.
     pub max_open_files: usize,
+    /// The largest file whose bytes are cached. `None` caches open files only, for a storage whose files a front server sends: bytes have
+    /// no [`MediaFile::local_name`].
+    pub max_in_memory: Option<u64>,
 }
 
 impl CacheOptions {
     /// Returns the options of a cache of at most 16 MiB and 256 open files, whose entries are re-checked after this time.
     #[must_use]
     pub const fn new(revalidate_after: Duration) -> Self {
-        Self { revalidate_after, max_bytes: 16 << 20, max_open_files: 256 }
+        Self { revalidate_after, max_bytes: 16 << 20, max_open_files: 256, max_in_memory: Some(16 << 10) }
     }
 
     /// Sets [`CacheOptions::max_bytes`].
@@ -57,6 +58,13 @@ impl CacheOptions {
     #[must_use]
     pub const fn max_open_files(mut self, max_open_files: usize) -> Self {
         self.max_open_files = max_open_files;
+        self
+    }
+
+    /// Sets [`CacheOptions::max_in_memory`]; 16 KiB unless told.
+    #[must_use]
+    pub const fn max_in_memory(mut self, max_in_memory: Option<u64>) -> Self {
+        self.max_in_memory = max_in_memory;
         self
     }
 }
@@ -113,11 +121,13 @@ impl FileCache {
         let cached = cached.filter(|entry| entry.version == version).map(|entry| entry.file);
         let file = match cached {
             Some(cached) if cached.bytes().as_file().is_some() => cached,
-            cached if file.metadata().len <= MAX_IN_MEMORY => match read_settled(&file, version).await? {
-                Some(content) => in_memory(&file, cached, content),
-                None => return Ok(file),
-            },
-            _ => file,
+            cached if self.options.max_in_memory.is_some_and(|max| file.metadata().len <= max) => {
+                match read_settled(&file, version).await? {
+                    Some(content) => in_memory(&file, cached, content),
+                    None => return Ok(file),
+                }
+            }
+            _ => storage.named(file, path)?,
         };
         if storage.root.generation() != generation {
             return Ok(file);

@@ -10,6 +10,7 @@ struct Place {
     storage: LocalStorage,
 }
 
+const MAX_IN_MEMORY: u64 = 16 << 10;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn place(revalidate_after: Duration, max_bytes: usize, max_open_files: usize) -> Place {
@@ -18,6 +19,7 @@ fn place(revalidate_after: Duration, max_bytes: usize, max_open_files: usize) ->
         revalidate_after,
         max_bytes,
         max_open_files,
+        max_in_memory: Some(MAX_IN_MEMORY),
     });
     Place { root, storage }
 }
