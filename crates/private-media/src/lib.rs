@@ -101,7 +101,7 @@
 //! # Permissions in code
 //!
 //! [`Grants`] covers most projects. A closure decides about reading; [`permission::by_action`] takes one for every
-//! [`Action`](permission::Action).
+//! [`Action`].
 //!
 //! ```
 //! use private_media::{Identity, MediaPath, MemoryStorage, PrivateMedia};
