@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn several_sockets_share_a_port_and_nobody_else_does() {
-        let listeners = bind(&["127.0.0.1:0".parse().unwrap()], 4).unwrap();
+        // An address of its own, so that no other test of this process gets the port when it is released.
+        let listeners = bind(&["127.9.8.7:0".parse().unwrap()], 4).unwrap();
         let address = listeners[0].local_addr().unwrap();
         assert!(address.port() != 0 && listeners.iter().all(|own| own.local_addr().unwrap() == address));
         let clients: Vec<_> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();

@@ -13,6 +13,8 @@ fn limited(place: &Place, limit: u64, arguments: &[&str]) -> Command {
     command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
     command.args([env!("CARGO_BIN_EXE_private-media"), "serve", "--listen", "127.0.0.1:0", "--grant", GRANT]);
     command.args(arguments).current_dir(place.path(""));
+    // The gateway would warn of it, and the warning would be a second line of an error.
+    command.env_remove("PRIVATE_MEDIA_TEST_ALL");
     command
 }
 
@@ -61,7 +63,7 @@ fn as_many_connections_are_served_as_are_announced() {
         drop(begun.into_iter().next());
         assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
         let log = gateway.log();
-        assert!(!log.contains("no connection can be accepted") && !log.contains("Too many open"), "{log}");
+        assert!(!log.contains("cannot accept connections") && !log.contains("Too many open"), "{log}");
     }
 }
 
