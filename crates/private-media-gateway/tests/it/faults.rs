@@ -190,7 +190,7 @@ const FAULTS: [Fault; 13] = [
 ];
 
 #[test]
-fn nobody_new_gets_in_and_everybody_gets_back_in() {
+fn faults_grant_no_access_and_service_recovers() {
     let clock = clock_library();
     if !needs("libfaketime", clock.is_some()) {
         return;
@@ -460,7 +460,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
 /// A process that takes more than its container may have is killed. 100 downloads, 20 passwords and many small requests at a time take
 /// less than 48 MiB.
 #[test]
-fn a_small_container_is_enough() {
+fn a_small_container_is_sufficient() {
     const LIMIT: &str = "50331648";
     const LEN: usize = 4 << 20;
     let group = ControlGroup::new(("memory", "memory.limit_in_bytes", LIMIT), ("memory.max", LIMIT));
@@ -518,7 +518,7 @@ enum State {
 
 /// SIGTERM and SIGINT let responses finish, SIGHUP and SIGPIPE do nothing, in every state.
 #[test]
-fn signals_in_every_state() {
+fn signals_stop_the_gateway_in_every_state() {
     const LEN: usize = 8 << 20;
     let states = [State::Quiet, State::Idle, State::Head, State::Download, State::Password];
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::PIPE] {
@@ -584,7 +584,7 @@ fn signals_in_every_state() {
 
 /// The page about reliability names a test for each fault; each of them exists.
 #[test]
-fn the_page_names_tests_that_exist() {
+fn the_reliability_page_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = std::fs::read_to_string(root.join("docs/explanation/reliability.md")).unwrap();
     let mut sources = String::new();

@@ -23,7 +23,7 @@ fn begin_download(place: &Place, gateway: &Gateway) -> (TcpStream, Vec<u8>) {
 }
 
 #[test]
-fn a_signal_lets_downloads_end() {
+fn downloads_finish_after_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut gateway = place.serve(&[]);
@@ -40,7 +40,7 @@ fn a_signal_lets_downloads_end() {
 }
 
 #[test]
-fn but_not_for_ever() {
+fn downloads_are_cut_off_after_the_shutdown_timeout() {
     let place = Place::new();
     let mut gateway = place.serve(&["--shutdown-timeout", "500ms"]);
     let (mut stream, mut taken) = begin_download(&place, &gateway);
@@ -52,7 +52,7 @@ fn but_not_for_ever() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_stops_immediately() {
     let place = Place::new();
     let mut gateway = place.serve(&["--shutdown-timeout", "1h"]);
     let _download = begin_download(&place, &gateway);
@@ -86,7 +86,7 @@ fn sighup_interrupts_no_download() {
 }
 
 #[test]
-fn sighup_has_the_accounts_checked_at_once() {
+fn sighup_reloads_the_accounts_immediately() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "1m"]);
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
@@ -96,7 +96,7 @@ fn sighup_has_the_accounts_checked_at_once() {
 }
 
 #[test]
-fn sighup_that_nohup_ignores_stays_ignored() {
+fn sighup_under_nohup_stays_ignored() {
     let place = Place::new();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_private-media")]);
@@ -124,7 +124,7 @@ fn the_demo_survives_sighup() {
 
 /// A start that waits for a database ends at a signal, and survives SIGHUP.
 #[test]
-fn signals_count_before_it_serves() {
+fn signals_stop_the_gateway_before_it_serves() {
     let place = Place::new();
     let database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     database.set_nonblocking(true).unwrap();
@@ -153,7 +153,7 @@ fn signals_count_before_it_serves() {
 }
 
 #[test]
-fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
+fn the_commands_of_the_demo_work_and_its_files_are_removed() {
     let place = Place::new();
     std::fs::create_dir(place.path("tmp")).unwrap();
     let mut command = crate::support::program();

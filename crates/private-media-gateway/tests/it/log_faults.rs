@@ -59,7 +59,7 @@ fn serve_with(fault: Fault, place: &Place) -> (Gateway, Option<PipeReader>) {
 }
 
 #[test]
-fn the_gateway_serves_reloads_and_stops_whatever_its_log_does() {
+fn log_faults_do_not_affect_serving_reloads_or_shutdown() {
     for fault in [Fault::Closed, Fault::Stalled, Fault::StalledNonBlocking, Fault::Full] {
         for stop in [Signal::TERM, Signal::INT] {
             let place = Place::new();
@@ -83,7 +83,7 @@ fn the_gateway_serves_reloads_and_stops_whatever_its_log_does() {
 }
 
 #[test]
-fn a_second_signal_ends_it_whatever_its_log_does() {
+fn log_faults_do_not_delay_a_forced_shutdown() {
     for fault in [Fault::Closed, Fault::Stalled, Fault::Full] {
         let place = Place::new();
         place.write("private/cars/7/big.bin", vec![b'x'; 30 << 20]);
@@ -118,7 +118,7 @@ fn assert_complete(lines: impl Iterator<Item = String>, reason: &str) {
 }
 
 #[test]
-fn a_reader_that_goes_on_learns_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_when_the_reader_resumes() {
     for fault in [Fault::Stalled, Fault::StalledNonBlocking] {
         let place = Place::new();
         let (gateway, reader) = serve_with(fault, &place);
@@ -132,7 +132,7 @@ fn a_reader_that_goes_on_learns_how_many_lines_were_dropped() {
 }
 
 #[test]
-fn a_new_reader_learns_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_to_a_new_reader() {
     let place = Place::new();
     let fifo = place.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -172,7 +172,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_disk_with_room_again_has_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_when_the_disk_has_space() {
     let place = Place::new();
     let disk = SmallDisk::mount(place.path("disk"));
     if !needs("right to mount a file system", disk.is_some()) {
@@ -190,7 +190,7 @@ fn a_disk_with_room_again_has_how_many_lines_were_dropped() {
 }
 
 #[test]
-fn the_last_lines_are_written_before_the_end() {
+fn the_last_lines_are_written_before_exit() {
     let place = Place::new();
     let mut gateway = place.serve(&[]);
     assert_eq!(gateway.ask("GET /last", &[]).status, 404);

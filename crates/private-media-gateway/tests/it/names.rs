@@ -7,7 +7,7 @@ use private_media::{LocalStorage, MediaPath, Permit};
 use crate::support::Place;
 
 #[tokio::test]
-async fn every_name_comes_back() {
+async fn downloads_have_the_stored_name() {
     let place = Place::new();
     let storage = LocalStorage::open_root(place.path("private")).unwrap();
     let gateway = place.serve(&[]);

@@ -45,7 +45,7 @@ fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
 }
 
 #[test]
-fn a_root_that_is_moved_away_is_not_served_until_it_is_back() {
+fn a_moved_root_is_not_served_until_it_is_back() {
     // With an hour to keep files, checks are ten seconds apart.
     for arguments in
         [&["--revalidate-after", "0s"][..], &[], &["--revalidate-after", "1h"], &["--mode", "nginx"]]
@@ -73,7 +73,7 @@ fn a_root_that_is_moved_away_is_not_served_until_it_is_back() {
 type Change = fn(&Place);
 
 #[test]
-fn another_folder_in_its_place_is_served() {
+fn a_replaced_root_is_served() {
     let changes: [(&str, Change); 4] = [
         ("a folder", |place| rename(place, "new", "private")),
         ("a link", |place| symlink("new", place.path("private")).unwrap()),
@@ -117,7 +117,7 @@ fn another_folder_in_its_place_is_served() {
 }
 
 #[test]
-fn what_is_no_folder_is_not_ready() {
+fn a_root_that_is_not_a_folder_is_not_ready() {
     let changes: [(&str, Change, &str); 4] = [
         ("a file", |place| place.write("private", "x"), "is not a folder"),
         (
@@ -152,7 +152,7 @@ fn what_is_no_folder_is_not_ready() {
 
 /// What a start refuses, a running gateway does not take up either.
 #[test]
-fn a_folder_that_no_gateway_would_start_with_is_not_served() {
+fn an_invalid_replacement_of_the_root_is_not_served() {
     let changes: [(&str, Change, &str); 2] = [
         (
             "one with the accounts in it",
@@ -183,7 +183,7 @@ fn a_folder_that_no_gateway_would_start_with_is_not_served() {
 
 /// A front server opens by path what the gateway has opened by its handle: as long as these differ, it is told nothing.
 #[test]
-fn no_front_server_is_sent_to_another_root() {
+fn a_front_server_gets_no_path_of_another_root() {
     for server in ["nginx", "apache"] {
         let place = Place::new();
         place.write("other/cars/7/photo.jpg", "that of another root");
@@ -243,7 +243,7 @@ impl Mounted {
 }
 
 #[test]
-fn an_unmounted_root_is_not_ready_and_one_that_is_mounted_again_is_served() {
+fn an_unmounted_root_is_served_again_after_a_remount() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
         return;
     }
@@ -285,7 +285,7 @@ fn doctor(mounted: &Mounted) -> String {
 
 /// The same for an application that runs the gateway as a library.
 #[test]
-fn a_gateway_in_another_program_looks_after_its_root() {
+fn an_embedded_gateway_checks_its_root() {
     let example = std::env::current_exe().unwrap().with_file_name("../examples/beside");
     if !needs("the example beside", example.exists()) {
         return;

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use crate::support::{Place, credentials};
 
 #[test]
-fn the_owner_and_staff_and_nobody_else() {
+fn only_the_owner_and_staff_may_read() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for user in ["alice", "carol"] {
@@ -33,7 +33,7 @@ fn the_owner_and_staff_and_nobody_else() {
 
 /// HEAD, ranges and conditions, alike for whoever may and alike for whoever may not.
 #[test]
-fn the_protocol_is_the_same_for_each() {
+fn permission_does_not_change_the_protocol() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let etag = gateway.get("/private/cars/7/photo.jpg", "alice").field("etag").unwrap().to_owned();
@@ -72,7 +72,7 @@ fn the_protocol_is_the_same_for_each() {
 }
 
 #[test]
-fn beside_the_files() {
+fn urls_other_than_files_have_their_status() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for (line, status) in [
@@ -96,7 +96,7 @@ fn beside_the_files() {
 
 /// What only a front server may say changes nothing when a client says it.
 #[test]
-fn headers_that_are_not_believed() {
+fn headers_of_front_servers_are_ignored() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
@@ -124,7 +124,7 @@ fn headers_that_are_not_believed() {
 }
 
 #[test]
-fn requests_that_could_be_read_in_two_ways() {
+fn ambiguous_requests_are_rejected() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for head in [
@@ -149,7 +149,7 @@ fn requests_that_could_be_read_in_two_ways() {
 }
 
 #[test]
-fn the_log_says_what_was_decided_and_no_secret() {
+fn the_log_contains_decisions_and_no_secrets() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let cookie = [("cookie", "private_media_session=stolen; other=c00kie")];
@@ -198,7 +198,7 @@ fn the_log_says_what_was_decided_and_no_secret() {
 }
 
 #[test]
-fn debug_tells_a_developer_why() {
+fn debug_mode_explains_denials() {
     let place = Place::new();
     let gateway = place.serve(&["--debug"]);
     let answer = gateway.get("/private/cars/7/photo.jpg", "bob");
@@ -209,7 +209,7 @@ fn debug_tells_a_developer_why() {
 }
 
 #[test]
-fn signing_in_by_the_page() {
+fn the_sign_in_page_creates_a_session() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let origin = format!("http://{}", gateway.address);
@@ -236,7 +236,7 @@ fn signing_in_by_the_page() {
 
 /// A proxy that keeps connections is told when one ends with content that nobody has read.
 #[test]
-fn a_refusal_with_content_left_ends_the_connection_and_says_so() {
+fn a_denial_with_an_unread_body_closes_the_connection() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for (line, field) in [

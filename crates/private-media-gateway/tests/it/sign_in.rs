@@ -56,7 +56,7 @@ fn guess(n: usize) -> String {
 }
 
 #[test]
-fn clients_that_hang_up_delay_nobody() {
+fn disconnected_clients_delay_no_sign_in() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let alone = right_sign_in(&gateway);
@@ -127,7 +127,7 @@ fn clients_of_many_addresses_take_turns() {
 
 /// A client may shut down its sending side and wait, whatever the way its request goes.
 #[test]
-fn half_closed_connections_get_their_answer() {
+fn half_closed_connections_get_a_response() {
     let place = Place::new();
     place.write("private/cars/7/large.bin", vec![b'x'; 20 << 20]);
     let gateway = place.serve(&["--cache-ttl", "0s"]);
@@ -180,7 +180,7 @@ fn half_closed_connections_get_their_answer() {
 
 /// Behind a front server all clients have one address. A guesser there makes strangers wait, and not a browser that has signed in.
 #[test]
-fn a_known_browser_does_not_wait_for_a_guesser_at_its_own_address() {
+fn a_known_browser_is_not_delayed_by_attempts_from_its_address() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let here = [127, 0, 0, 1];

@@ -23,15 +23,15 @@ macro_rules! promises {
                 with($server, reaches_every_gateway);
             }
             #[test]
-            fn a_sign_out_that_cannot_be_stored_says_so_and_is_stored_later() {
+            fn an_unstored_sign_out_is_reported_and_stored_later() {
                 with($server, store_away);
             }
             #[test]
-            fn gateways_that_start_at_once_migrate_once() {
+            fn concurrent_starts_migrate_once() {
                 with($server, start_at_once);
             }
             #[test]
-            fn a_newer_schema_is_refused() {
+            fn a_newer_schema_is_rejected() {
                 with($server, newer_schema);
             }
             #[test]
@@ -237,7 +237,7 @@ fn wait_for_gateways(server: &mut Server) {
 }
 
 #[test]
-fn stores_that_are_refused() {
+fn invalid_stores_are_rejected() {
     let place = Place::new();
     std::fs::create_dir(place.path("folder")).unwrap();
     place.write("garbage.db", [b'x'; 5000]);
@@ -268,7 +268,7 @@ fn stores_that_are_refused() {
 }
 
 #[test]
-fn the_file_is_private_and_made_by_serve_alone() {
+fn only_serve_creates_the_file_and_it_is_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let place = Place::new();
@@ -298,7 +298,7 @@ fn the_file_is_private_and_made_by_serve_alone() {
 }
 
 #[test]
-fn the_default_is_beside_the_configuration() {
+fn the_default_store_is_next_to_the_configuration() {
     let place = Place::new();
     place.write("elsewhere/x", "");
     let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[identity]\naccounts = \"accounts.toml\"\n";
@@ -308,7 +308,7 @@ fn the_default_is_beside_the_configuration() {
 }
 
 #[test]
-fn state_in_memory_says_what_it_means() {
+fn state_in_memory_logs_a_warning() {
     let place = Place::new();
     let gateway = place.serve(&["--state", "memory"]);
     until("a warning", || gateway.log().contains("sign-outs are lost at a restart"));
@@ -331,7 +331,7 @@ fn stored(place: &Place) -> i64 {
 }
 
 #[test]
-fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() {
+fn revocations_are_stored_again_in_a_replaced_file() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let (before, after) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
@@ -356,7 +356,7 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
 }
 
 #[test]
-fn a_full_disk_is_said_and_outlived() {
+fn a_full_disk_is_reported_and_sign_outs_are_stored_later() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
         return;
     }
@@ -395,7 +395,7 @@ fn a_full_disk_is_said_and_outlived() {
 
 /// With Django there is no session of ours, and so no store unless it is asked for.
 #[test]
-fn with_django_there_is_a_store_only_on_request() {
+fn django_needs_no_store() {
     let place = Place::new();
     place.write("secret.key", "a secret");
     std::fs::set_permissions(place.path("secret.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
