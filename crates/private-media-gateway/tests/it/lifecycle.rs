@@ -1,4 +1,4 @@
-//! Started, stopped and interrupted.
+//! Start, shutdown and signals.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::{Answer, Gateway, Place, credentials};
 
 const LEN: usize = 30 << 20;
 
-/// A download whose client has taken the beginning and waits.
+/// Starts a download, and reads only its beginning.
 fn begin_download(place: &Place, gateway: &Gateway) -> (TcpStream, Vec<u8>) {
     place.write("private/cars/7/big.bin", vec![b'x'; LEN]);
     let mut stream = gateway.connect();
@@ -62,7 +62,7 @@ fn a_second_signal_stops_immediately() {
     assert_eq!(gateway.child.wait().unwrap().code(), Some(130));
 }
 
-/// Until its settings can be read again, SIGHUP changes nothing for clients.
+/// SIGHUP does not affect clients.
 #[test]
 fn sighup_interrupts_no_download() {
     let place = Place::new();
@@ -122,7 +122,7 @@ fn the_demo_survives_sighup() {
     assert!(demo.exit_within(Duration::from_secs(10)).success());
 }
 
-/// A start that waits for a database ends at a signal, and survives SIGHUP.
+/// SIGTERM ends a start that waits for a database; SIGHUP does not.
 #[test]
 fn signals_stop_the_gateway_before_it_serves() {
     let place = Place::new();
@@ -167,7 +167,7 @@ fn the_commands_of_the_demo_work_and_its_files_are_removed() {
     for word in ["alice", "bob", "carol", "staff"] {
         assert!(said.contains(word), "{said}");
     }
-    // The three lines do what they say.
+    // Each of the three commands has the printed status.
     let lines: Vec<_> = said.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
     assert_eq!(lines.len(), 3, "{said}");
     for line in lines {
@@ -177,7 +177,7 @@ fn the_commands_of_the_demo_work_and_its_files_are_removed() {
         let status = says.trim().split(':').next().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
     }
-    // Signalled twice, it stops at once, and leaves nothing all the same.
+    // After a second signal it stops immediately, and still removes its files.
     let mut held = demo.connect();
     write!(held, "GET /private/cars/7/first%20drive.mp4 HTTP/1.1\r\n").unwrap();
     demo.signal(Signal::INT);

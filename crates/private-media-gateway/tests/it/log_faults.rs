@@ -1,4 +1,4 @@
-//! A log that cannot be written never stops the gateway.
+//! The gateway serves while its log cannot be written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Read};
@@ -11,23 +11,23 @@ use rustix::process::Signal;
 
 use crate::support::{GRANT, Gateway, Place, needs, program};
 
-/// What is wrong with standard error.
+/// A fault of standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// A pipe whose reader has gone.
+    /// A pipe without a reader.
     Closed,
-    /// A pipe whose reader stands still.
+    /// A pipe with a stalled reader.
     Stalled,
-    /// The same, and writes to it do not block.
+    /// A non-blocking pipe with a stalled reader.
     StalledNonBlocking,
     /// A full disk.
     Full,
 }
 
-/// Lines of this many requests do not fit into the pipe and the queue.
+/// The log lines of this many requests exceed the capacity of the pipe and the queue.
 const FLOOD: usize = 700;
 
-/// Sends requests whose lines in the log are long.
+/// Sends requests with long log lines.
 fn flood(gateway: &Gateway) {
     let path = "x".repeat(8000);
     for _ in 0..FLOOD {
@@ -42,7 +42,7 @@ fn serve(place: &Place, stderr: impl Into<Stdio>, log: PathBuf) -> Gateway {
     Gateway::spawn_with(command, stderr.into(), log)
 }
 
-/// Starts a gateway with such a log, and returns the guard that keeps the fault in force.
+/// Starts a gateway with this fault, and returns the guard that maintains the fault.
 fn serve_with(fault: Fault, place: &Place) -> (Gateway, Option<PipeReader>) {
     if fault == Fault::Full {
         return (
@@ -100,7 +100,7 @@ fn log_faults_do_not_delay_a_forced_shutdown() {
     }
 }
 
-/// The lines of an access log and a report of dropped lines: whole, and together one for each request.
+/// Checks that the lines are complete, and that logged and dropped lines together are one for each request.
 fn assert_complete(lines: impl Iterator<Item = String>, reason: &str) {
     let (mut access, mut dropped) = (0, 0);
     for line in lines {
@@ -125,7 +125,7 @@ fn dropped_lines_are_reported_when_the_reader_resumes() {
         flood(&gateway);
         let mut lines = BufReader::new(reader.unwrap()).lines().map(Result::unwrap);
         assert_complete(&mut lines, "the log's reader is too slow");
-        // From now on nothing is dropped.
+        // No further line is dropped.
         assert_eq!(gateway.ask("GET /again", &[]).status, 404);
         assert!(lines.next().unwrap().contains("/again"));
     }
@@ -152,7 +152,7 @@ fn dropped_lines_are_reported_to_a_new_reader() {
     assert_complete(lines, "Broken pipe (os error 32)");
 }
 
-/// A file system in memory, which ends with the test.
+/// A file system in memory that is unmounted at the end of the test.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -166,7 +166,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: the gateway may still have its log open.
+        // A lazy unmount, because the gateway may still have its log open.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
@@ -179,7 +179,7 @@ fn dropped_lines_are_reported_when_the_disk_has_space() {
         return;
     }
     let (filler, log) = (place.path("disk/filler"), place.path("disk/log"));
-    // Lines end in the middle of the last page that is free.
+    // The last free page ends in the middle of a line.
     let _ = std::io::copy(&mut std::io::repeat(0), &mut File::create(&filler).unwrap()).unwrap_err();
     File::options().write(true).open(&filler).unwrap().set_len((8 << 20) - (64 << 10)).unwrap();
     let gateway = serve(&place, File::create(&log).unwrap(), log);

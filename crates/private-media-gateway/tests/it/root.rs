@@ -1,4 +1,4 @@
-//! A root that is renamed, unmounted or replaced while the gateway runs.
+//! The root is renamed, unmounted or replaced while the gateway runs.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn health(gateway: &Gateway) -> u16 {
     gateway.get("/private/-/health", "nobody").status
 }
 
-/// Waits for a condition that a check of the root brings about: they are a second apart here.
+/// Waits for a condition that a check of the root causes. Checks are one second apart here.
 fn wait(gateway: &Gateway, what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
@@ -22,7 +22,7 @@ fn wait(gateway: &Gateway, what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A gateway that has sent the photo, and so may keep it.
+/// A gateway that has sent the photo, and so may have it in its cache.
 fn serve(place: &Place, arguments: &[&str]) -> Gateway {
     let gateway = place.serve(arguments);
     assert_eq!(gateway.get(PHOTO, "alice").status, 200);
@@ -33,7 +33,7 @@ fn rename(place: &Place, from: &str, to: &str) {
     std::fs::rename(place.path(from), place.path(to)).unwrap();
 }
 
-/// Nobody gets the photo, and a stranger learns no more than at any time.
+/// Checks that the photo is not served, and that other users get the usual denial.
 fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
     for path in [PHOTO, "/private/cars/7/large.bin", "/private/cars/7/none.jpg"] {
         let answer = gateway.get(path, "alice");
@@ -46,7 +46,7 @@ fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
 
 #[test]
 fn a_moved_root_is_not_served_until_it_is_back() {
-    // With an hour to keep files, checks are ten seconds apart.
+    // If files are cached for an hour, checks are ten seconds apart.
     for arguments in
         [&["--revalidate-after", "0s"][..], &[], &["--revalidate-after", "1h"], &["--mode", "nginx"]]
     {
@@ -94,12 +94,12 @@ fn a_replaced_root_is_served() {
             change(&place);
             let is_new = || {
                 let answer = gateway.get(PHOTO, "alice");
-                // The front server is told a path, and opens it itself.
+                // The front server gets a path, and opens the file itself.
                 let by_path = || arguments == ["--mode", "apache"] && answer.field("x-sendfile").is_some();
                 answer.body == b"the new photo" || by_path()
             };
             wait(&gateway, what, is_new);
-            // From here on there is nothing of the old one.
+            // The old root is no longer served.
             for _ in 0..50 {
                 assert!(is_new(), "{what} {arguments:?}");
                 assert_eq!(
@@ -150,7 +150,7 @@ fn a_root_that_is_not_a_folder_is_not_ready() {
     }
 }
 
-/// What a start refuses, a running gateway does not take up either.
+/// A running gateway rejects the same roots as a start.
 #[test]
 fn an_invalid_replacement_of_the_root_is_not_served() {
     let changes: [(&str, Change, &str); 2] = [
@@ -181,7 +181,7 @@ fn an_invalid_replacement_of_the_root_is_not_served() {
     }
 }
 
-/// A front server opens by path what the gateway has opened by its handle: as long as these differ, it is told nothing.
+/// A front server opens files by path. While the path leads to another root than the open one, it gets no path.
 #[test]
 fn a_front_server_gets_no_path_of_another_root() {
     for server in ["nginx", "apache"] {
@@ -194,7 +194,7 @@ fn a_front_server_gets_no_path_of_another_root() {
         assert!(handed_off(&gateway.get(PHOTO, "alice")).is_some());
         rename(&place, "private", "moved");
         rename(&place, "other", "private");
-        // Before a check has seen it, what was opened is what is sent.
+        // Until a check detects the change, the gateway itself sends the open file.
         let answer = gateway.get(PHOTO, "alice");
         assert!(
             handed_off(&answer).is_none() && answer.body == b"alice's photo"
@@ -206,7 +206,7 @@ fn a_front_server_gets_no_path_of_another_root() {
     }
 }
 
-/// A gateway in a mount namespace of its own, whose root is a file system of its own.
+/// A gateway in a separate mount namespace, with a separate file system as its root.
 struct Mounted {
     place: Place,
     gateway: Gateway,
@@ -250,7 +250,7 @@ fn an_unmounted_root_is_served_again_after_a_remount() {
     let mounted = Mounted::start();
     let gateway = &mounted.gateway;
     assert_eq!(mounted.body(), (200, b"mounted\n".to_vec()));
-    // The folder that it was mounted on has a photo, too.
+    // The mount point's folder has a photo, too.
     assert!(mounted.place.path("private/cars/7/photo.jpg").exists());
     mounted.run("umount --lazy private");
     wait(gateway, "unmounted", || health(gateway) == 503);
@@ -264,7 +264,7 @@ fn an_unmounted_root_is_served_again_after_a_remount() {
     mounted.run(again);
     wait(gateway, "mounted again", || mounted.body() == (200, b"again\n".to_vec()));
     wait(gateway, "ready", || health(gateway) == 200);
-    // Nothing holds the file system that was unmounted.
+    // The gateway has no open handle on the unmounted file system.
     let id = gateway.child.id();
     let handles = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
     let roots = handles.filter_map(|handle| {

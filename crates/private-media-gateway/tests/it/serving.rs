@@ -1,4 +1,4 @@
-//! Who gets what, over a real connection.
+//! Responses by user, over real connections.
 
 use std::io::{Read, Write};
 
@@ -31,7 +31,7 @@ fn only_the_owner_and_staff_may_read() {
     }
 }
 
-/// HEAD, ranges and conditions, alike for whoever may and alike for whoever may not.
+/// HEAD, ranges and conditions work the same for all users with permission, and all others get the same denial.
 #[test]
 fn permission_does_not_change_the_protocol() {
     let place = Place::new();
@@ -94,7 +94,7 @@ fn urls_other_than_files_have_their_status() {
     assert_eq!(gateway.ask("GET /private/-/health", &[]).body, b"ok\n");
 }
 
-/// What only a front server may say changes nothing when a client says it.
+/// Headers that only a front server should set have no effect.
 #[test]
 fn headers_of_front_servers_are_ignored() {
     let place = Place::new();
@@ -139,9 +139,9 @@ fn ambiguous_requests_are_rejected() {
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(b"GET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
-        // A reset is as good an end as a close.
+        // The connection may end with a reset or a close.
         let _ = stream.read_to_string(&mut answer);
-        // RFC 9112 section 6.1: with both lengths the chunked one may count, if the connection ends there.
+        // RFC 9112 section 6.1: with both lengths, the chunked one may be used if the connection is closed afterwards.
         let is_both = head.contains("chunked");
         assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty() || is_both, "{head:?}: {answer}");
         assert!(answer.matches("HTTP/1.1").count() <= 1, "the connection ends: {answer}");
@@ -227,14 +227,14 @@ fn the_sign_in_page_creates_a_session() {
     assert_eq!(get().field("set-cookie"), None, "no file sets a cookie");
     let elsewhere = [("origin", "http://evil.example"), ("cookie", cookie.as_str())];
     assert_eq!(gateway.send("POST /private/-/sign-out", &elsewhere, b"next=/").status, 403);
-    assert_eq!(get().status, 200, "another site signs nobody out");
+    assert_eq!(get().status, 200, "another site cannot sign a user out");
     assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &cookie)], b"next=/").status, 303);
     assert_eq!(get().status, 404);
     let wrong = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=wrong");
     assert_eq!((wrong.status, wrong.field("set-cookie")), (403, None));
 }
 
-/// A proxy that keeps connections is told when one ends with content that nobody has read.
+/// A proxy that reuses connections is told that a connection closes because of an unread body.
 #[test]
 fn a_denial_with_an_unread_body_closes_the_connection() {
     let place = Place::new();
