@@ -35,7 +35,7 @@ impl IdentityBackend {
             Self::Accounts(accounts) => {
                 let file = config.accounts.display();
                 let unknown = format!(
-                    "account in {file}; private-media account list shows them, and anonymous is whoever is not signed in"
+                    "account in {file}; list the accounts with private-media account list, or use anonymous for clients that are not signed in"
                 );
                 (accounts.find(name), unknown)
             }
@@ -43,17 +43,16 @@ impl IdentityBackend {
                 let found = sessions.find(name).await.map_err(|error| {
                     let cause =
                         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    config.database_error(&format_args!("it gives no answer ({cause}); see that it runs"))
+                    config.database_error(&format_args!("no response ({cause}); check that it runs"))
                 });
-                let unknown =
-                    "user in Django's database; write a username, or anonymous for whoever is not signed in";
+                let unknown = "user in Django's database; use a username, or anonymous for clients that are not signed in";
                 (found?, unknown.to_owned())
             }
         };
         match found {
             Some(identity) => Ok(identity),
             None if name == "anonymous" => Ok(Identity::Anonymous),
-            None => Err(ConfigError::new(format!("user {name:?}: there is no such {unknown}"))),
+            None => Err(ConfigError::new(format!("unknown user {name:?}: no such {unknown}"))),
         }
     }
 
