@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
-use crate::{bench, browser, django, docs, features, fuzz, package, python, soak};
+use crate::{bench, browser, circles, django, docs, features, fuzz, package, python, soak};
 
 /// A part of the tests, which `--only` can choose.
 pub(crate) struct Part {
@@ -36,7 +36,7 @@ const PROGRAMS: [Program; 14] = [
 pub(crate) const PARTS: [Part; 12] = [
     Part {
         name: "lint",
-        about: "formatting, clippy, and the licences and sources of the dependencies",
+        about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
         needs: &[Tool("cargo-deny")],
         run: lint,
     },
@@ -106,6 +106,7 @@ pub(crate) const PARTS: [Part; 12] = [
 fn lint(_: &mut Outcome) -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])?;
+    circles::check()?;
     cargo(&["deny", "check", "bans", "licenses", "sources"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }

@@ -1,32 +1,31 @@
 //! Django's tables, read by SQL.
 
+mod pool;
+mod query_error;
 mod sqlite;
 mod statements;
 mod url;
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_core::future::BoxFuture;
 use private_media::IdentifyError;
 use sqlx::mysql::{MySqlPoolOptions, MySqlRow};
-use sqlx::pool::PoolOptions;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
 
-use crate::{DjangoError, DjangoSource, SessionRow, UserKey, UserRow};
+use crate::error::DjangoError;
+use crate::source::{DjangoSource, SessionRow, UserKey, UserRow};
+use pool::{CONNECT, pool};
+use query_error::QueryError;
 use sqlite::SqliteFile;
 use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, UserTuple};
 pub use url::DatabaseUrl;
 use url::Options;
 
-/// Connections at a time: answers are kept, so there is little to ask.
-const CONNECTIONS: u32 = 8;
-/// How long a question may wait for a connection.
-const CONNECT: Duration = Duration::from_secs(3);
 /// How long a question may take in all.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -171,10 +170,6 @@ fn second(seconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-fn pool<DB: sqlx::Database>() -> PoolOptions<DB> {
-    PoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(CONNECT)
-}
-
 fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.read_only(true).busy_timeout(CONNECT).disable_statement_logging()
 }
@@ -219,25 +214,3 @@ fn no_table(tables: &str, error: &QueryError) -> DjangoError {
         "it has no {tables} that can be read ({error}); name the database that the Django project uses, and run its manage.py migrate"
     ))
 }
-
-/// A question without an answer.
-#[derive(Debug)]
-enum QueryError {
-    Sql(sqlx::Error),
-    /// The file of the database.
-    File(io::Error),
-    Late,
-}
-
-impl fmt::Display for QueryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
-            Self::Sql(error) => error.fmt(f),
-            Self::File(error) => write!(f, "the database's file cannot be read: {error}"),
-            Self::Late => f.write_str("it did not answer in time"),
-        }
-    }
-}
-
-impl std::error::Error for QueryError {}

@@ -37,6 +37,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod database;
+mod error;
 mod secret;
 mod session;
 mod signing;
@@ -53,6 +54,7 @@ use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::{Identify, IdentifyError, Identity, single_cookie};
 
 pub use database::{Database, DatabaseUrl};
+pub use error::DjangoError;
 pub use secret::SecretKeys;
 use session::Session;
 pub use source::{DjangoSource, SessionRow, UserKey, UserRow};
@@ -191,24 +193,6 @@ impl fmt::Debug for DjangoSessions {
         f.debug_struct("DjangoSessions").field("options", &self.0.options).finish_non_exhaustive()
     }
 }
-
-/// An error in the secret keys or the database, and how to fix it. It contains neither a key nor a password.
-#[derive(Debug)]
-pub struct DjangoError(String);
-
-impl DjangoError {
-    pub(crate) fn new(line: impl Into<String>) -> Self {
-        Self(line.into())
-    }
-}
-
-impl fmt::Display for DjangoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for DjangoError {}
 
 #[cfg(test)]
 mod tests;

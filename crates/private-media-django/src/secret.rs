@@ -8,7 +8,7 @@ use private_media::identity::read_secret_file;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::DjangoError;
+use crate::error::DjangoError;
 
 /// Django's `SECRET_KEY`, and behind it its `SECRET_KEY_FALLBACKS`.
 ///

@@ -21,7 +21,7 @@ struct Inner {
 }
 
 impl Health {
-    /// Records the state of a component, such as `root` or `state`. A change is logged: a problem at `error`, its end at `info`.
+    /// Sets the state of a component, such as `root` or `state`. Changes are logged: a problem at `error`, a recovery at `info`.
     pub(crate) fn set(&self, component: &'static str, state: Result<(), &dyn fmt::Display>) {
         let mut problems = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_component_has_to_recover() {
+    fn all_components_must_be_ready() {
         let health = Health::default();
         assert!(health.is_ready());
         health.set("root", Err(&"gone"));

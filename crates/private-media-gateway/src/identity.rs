@@ -29,13 +29,13 @@ impl IdentityBackend {
         }
     }
 
-    /// The identity of a user by name, without credentials. Whoever is known and may not sign in is anonymous.
+    /// Returns the identity of a user by name, without credentials. A user who may not sign in is anonymous.
     pub(crate) async fn find(&self, config: &Config, name: &str) -> Result<Identity, ConfigError> {
         let (found, unknown) = match self {
             Self::Accounts(accounts) => {
                 let file = config.accounts.display();
                 let unknown = format!(
-                    "account in {file}; private-media account list shows them, and anonymous is whoever is not signed in"
+                    "account in {file}; list the accounts with private-media account list, or use anonymous for clients that are not signed in"
                 );
                 (accounts.find(name), unknown)
             }
@@ -43,30 +43,28 @@ impl IdentityBackend {
                 let found = sessions.find(name).await.map_err(|error| {
                     let cause =
                         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    config.database_error(&format_args!("it gives no answer ({cause}); see that it runs"))
+                    config.database_error(&format_args!("no response ({cause}); check that it runs"))
                 });
-                let unknown =
-                    "user in Django's database; write a username, or anonymous for whoever is not signed in";
+                let unknown = "user in Django's database; use a username, or anonymous for clients that are not signed in";
                 (found?, unknown.to_owned())
             }
         };
         match found {
             Some(identity) => Ok(identity),
             None if name == "anonymous" => Ok(Identity::Anonymous),
-            None => Err(ConfigError::new(format!("user {name:?}: there is no such {unknown}"))),
+            None => Err(ConfigError::new(format!("unknown user {name:?}: no such {unknown}"))),
         }
     }
 
-    /// A session of somebody as the `Cookie` field that a browser would send, if it counts in other processes too. Django alone
-    /// makes those of its users.
-    pub(crate) fn session_of(&self, name: &str, lasts: Duration) -> Option<HeaderValue> {
+    /// Returns a new session as a `Cookie` header, if other processes accept it. Django sessions can be created only by Django.
+    pub(crate) fn session_of(&self, name: &str, lifetime: Duration) -> Option<HeaderValue> {
         match self {
-            Self::Accounts(accounts) if accounts.has_secret() => accounts.session_of(name, lasts),
+            Self::Accounts(accounts) if accounts.has_secret() => accounts.session_of(name, lifetime),
             Self::Accounts(_) | Self::Django(_) => None,
         }
     }
 
-    /// The accounts, which have pages to sign in and out at. Those of a Django project are its own.
+    /// Returns the accounts, which have pages for signing in and out. A Django project has its own pages.
     pub(crate) fn accounts(&self) -> Option<Accounts> {
         match self {
             Self::Accounts(accounts) => Some(accounts.clone()),
@@ -83,7 +81,7 @@ impl IdentityBackend {
     }
 }
 
-/// The users of whom the program has a list: those with an account.
+/// Returns the users with an account. Users of a Django project are not listed.
 pub(crate) fn users(config: &Config) -> Result<Vec<User>, ConfigError> {
     match &config.source {
         Source::Accounts => Ok(load_accounts(config)?.users().collect()),
@@ -102,8 +100,8 @@ async fn open_django(config: &Config, django: &Django) -> Result<DjangoSessions,
 }
 
 fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
-    // Looked at before it is read, so that no change goes unseen.
-    let seen = stamp(&config.accounts);
+    // Taken before the file is read, so that a later change is detected.
+    let loaded = stamp(&config.accounts);
     let file = load_accounts(config)?;
     let options = AccountsOptions::new()
         .url(&config.url)
@@ -118,7 +116,7 @@ fn open_accounts(config: &Config) -> Result<Accounts, ConfigError> {
         );
     }
     let (reloaded, path, every) = (accounts.clone(), config.accounts.clone(), config.cache_ttl);
-    supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), seen, every));
+    supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), loaded, every));
     Ok(accounts)
 }
 
@@ -133,9 +131,9 @@ pub(crate) fn load_accounts(config: &Config) -> Result<AccountsFile, ConfigError
     }
 }
 
-/// Takes up what `private-media account` changes, as often as answers may be kept and at SIGHUP. A file that is wrong changes nothing; it
-/// is read again each time, and the log says so once.
-async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Duration) {
+/// Reloads the accounts file after a change, checking it at this interval and at SIGHUP. An invalid file changes nothing: it is read
+/// again at each check, and logged once.
+async fn reload(accounts: Accounts, path: PathBuf, mut loaded: Stamp, every: Duration) {
     let path: Arc<Path> = path.into();
     let mut hangup = Hangup::register_or_ignore();
     let mut problem = None;
@@ -144,11 +142,11 @@ async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Durat
             () = tokio::time::sleep(reload_interval(every)) => {}
             () = hangup.recv() => {}
         }
-        let (before, path) = (problem.is_none().then_some(seen), Arc::clone(&path));
+        let (before, path) = (problem.is_none().then_some(loaded), Arc::clone(&path));
         let Ok((now, file)) = tokio::task::spawn_blocking(move || load_changed(&path, before)).await else {
             continue;
         };
-        seen = now;
+        loaded = now;
         match file {
             Some(Ok(file)) => {
                 accounts.replace(file);
@@ -166,18 +164,18 @@ async fn reload(accounts: Accounts, path: PathBuf, mut seen: Stamp, every: Durat
     }
 }
 
-/// How often the accounts file is looked at, by how long answers may be kept.
-pub(crate) fn reload_interval(cache: Duration) -> Duration {
-    cache.clamp(Duration::from_millis(200), Duration::from_secs(60))
+/// Returns the interval at which the accounts file is checked.
+pub(crate) fn reload_interval(cache_ttl: Duration) -> Duration {
+    cache_ttl.clamp(Duration::from_millis(200), Duration::from_secs(60))
 }
 
-/// Loads the file if it is another than before. The stamp is of a time before the file was read, so that no change goes unseen.
+/// Loads the file if its stamp has changed. The stamp is taken before the file is read, so that a later change is detected.
 fn load_changed(path: &Path, before: Option<Stamp>) -> (Stamp, Option<Result<AccountsFile, String>>) {
     let mut now = stamp(path);
     if before == Some(now) {
         return (now, None);
     }
-    // An editor may be writing it: half of it can be valid, too.
+    // An editor may still be writing the file, and half of it may be valid.
     for _ in 0..SETTLE_ROUNDS {
         std::thread::sleep(SETTLE_TIME);
         let before = std::mem::replace(&mut now, stamp(path));
@@ -192,14 +190,15 @@ fn load_changed(path: &Path, before: Option<Stamp>) -> (Stamp, Option<Result<Acc
     (now, Some(file))
 }
 
-/// How long a file that changes is left alone, and how often at most.
+/// How long a changed file must stay unchanged before it is read.
 const SETTLE_TIME: Duration = Duration::from_millis(50);
+/// After this many rounds, a file that still changes is read anyway.
 const SETTLE_ROUNDS: usize = 20;
 
-/// Modification and change time, inode and length. The change time cannot be set back.
+/// The modification time, change time, inode and length of a file. The change time cannot be set back.
 type Stamp = Option<(SystemTime, (i64, i64), u64, u64)>;
 
-/// What changes when the file does.
+/// Returns a value that changes with the file; `None` if the file cannot be read.
 fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
 

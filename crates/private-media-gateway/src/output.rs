@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use crate::config::ConfigError;
 
-/// Prints the address that is listened on, as the first line. A reader of standard output who has gone is no reason to stop.
+/// Prints the address of the server as the first line. Errors are ignored, because the server runs without standard output, too.
 pub(crate) fn listening(address: SocketAddr) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
-/// Prints a line to standard output. A reader that has closed it, such as `head`, is no error; a full disk is one.
+/// Prints a line to standard output. A broken pipe, as with `head`, is ignored; a full disk is an error.
 pub(crate) fn line(line: fmt::Arguments) -> Result<(), ConfigError> {
     text(format_args!("{line}\n"))
 }

@@ -1,4 +1,4 @@
-//! Reports whether the storage can serve: whether the root is still mounted, and where it was.
+//! Checks the root periodically, and reports whether it is ready.
 
 use std::error::Error;
 use std::pin::pin;
@@ -10,11 +10,11 @@ use tokio::task::AbortHandle;
 use crate::health::Health;
 use crate::supervise;
 
-/// How long one check may take before the storage counts as not ready.
+/// The longest time of a check before the root counts as not ready.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Checks the storage again and again, after this pause each time, and reports to the health. A root that was replaced is opened
-/// again by the check itself.
+/// Starts a task that checks the storage with this pause between two checks, and reports to the health. The check reopens a replaced
+/// root.
 pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> AbortHandle {
     let (media, health) = (media.clone(), health.clone());
     let every = every.clamp(Duration::from_secs(1), Duration::from_secs(10));
@@ -26,12 +26,12 @@ pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> A
 
 async fn watch(storage: &dyn Storage, health: &Health, every: Duration) {
     loop {
-        // A file system that does not answer holds one thread of the blocking pool, and not one more at each turn.
+        // A hanging file system blocks one thread of the blocking pool, so no further check starts until this one ends.
         let mut check = pin!(storage.ready());
         let result = if let Ok(result) = tokio::time::timeout(TIMEOUT, &mut check).await {
             result
         } else {
-            let problem = format!("the file system has not answered within {} s", TIMEOUT.as_secs());
+            let problem = format!("the file system did not respond within {} s", TIMEOUT.as_secs());
             health.set("root", Err(&problem));
             check.await
         };
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// Its first check hangs until it is told to end.
+    /// A storage whose first check hangs until the test ends it.
     #[derive(Debug)]
     struct Hanging {
         checks: Arc<AtomicUsize>,
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_check_that_hangs_is_not_ready_and_is_the_only_one() {
+    async fn a_hanging_check_is_not_ready_and_is_not_repeated() {
         let checks = Arc::new(AtomicUsize::new(0));
         let (end, first) = oneshot::channel();
         let storage = Hanging { checks: Arc::clone(&checks), first: Mutex::new(Some(first)) };

@@ -1,4 +1,4 @@
-//! Signals to the process: SIGINT and SIGTERM stop it, SIGHUP has the accounts file checked.
+//! Handles signals: SIGINT and SIGTERM stop the process, SIGHUP reloads the accounts file.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::log;
 
-/// How much longer than `limits.shutdown_timeout` the workers may take to stop, before the process ends without them.
+/// How long the workers may take to stop after `limits.shutdown_timeout`, before the process exits without them.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long the workers may take after a second signal.
 const FORCED_GRACE: Duration = Duration::from_secs(2);
 
-/// How serving ended.
+/// The way in which the server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
     /// Running downloads ended within the shutdown timeout, or were cut off after it.
@@ -29,7 +29,7 @@ pub enum Shutdown {
 }
 
 impl From<Shutdown> for ExitCode {
-    /// Exit code 130 is that of a program which ctrl-c has ended.
+    /// A forced shutdown has exit code 130, as after ctrl-c.
     fn from(shutdown: Shutdown) -> Self {
         match shutdown {
             Shutdown::Graceful => Self::SUCCESS,
@@ -38,38 +38,38 @@ impl From<Shutdown> for ExitCode {
     }
 }
 
-/// Whether the process is to stop, and whether at once. Cheap to clone.
+/// The request to stop the process, gracefully or immediately. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
     requests: watch::Sender<u8>,
-    /// Its last clone ends the thread that handles signals.
+    /// Dropping the last clone ends the thread that handles signals.
     _running: mpsc::Sender<Infallible>,
 }
 
 impl Stop {
-    /// Waits until the process is to stop.
+    /// Waits for the first request to stop.
     pub(crate) async fn requested(&self) {
         self.reached(1).await;
     }
 
-    /// Waits until the process is to stop at once.
+    /// Waits for the request to stop immediately.
     pub(crate) async fn forced(&self) {
         self.reached(2).await;
     }
 
-    /// Stops all workers at once.
+    /// Stops all workers immediately.
     pub(crate) fn force(&self) {
         self.requests.send_modify(|requests| *requests = (*requests).max(2));
     }
 
     async fn reached(&self, count: u8) {
-        // It cannot fail: `self` is a sender.
+        // This cannot fail, because `self` is a sender.
         let _ = self.requests.subscribe().wait_for(|requests| *requests >= count).await;
     }
 }
 
-/// Handles signals from now on, on a thread of its own, so that no worker that hangs keeps the process from ending.
-pub(crate) fn handle(drain: Duration) -> io::Result<Stop> {
+/// Starts a thread that handles signals, so that the process can exit while a worker hangs.
+pub(crate) fn handle(shutdown_timeout: Duration) -> io::Result<Stop> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let signals = {
         let _context = runtime.enter();
@@ -78,7 +78,7 @@ pub(crate) fn handle(drain: Duration) -> io::Result<Stop> {
     let (requests, (running, ended)) = (watch::Sender::new(0), mpsc::channel(1));
     let stop = Stop { requests: requests.clone(), _running: running };
     let run = move || {
-        let run = || run(&runtime, signals, &requests, ended, drain);
+        let run = || run(&runtime, signals, &requests, ended, shutdown_timeout);
         if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             exit("the thread that handles signals has panicked", 1);
         }
@@ -92,7 +92,7 @@ fn run(
     mut signals: Signals,
     requests: &watch::Sender<u8>,
     mut ended: mpsc::Receiver<Infallible>,
-    drain: Duration,
+    shutdown_timeout: Duration,
 ) {
     let mut changes = requests.subscribe();
     let (mut is_forced, mut deadline) = (false, None);
@@ -108,13 +108,13 @@ fn run(
                     requests.send_modify(|count| *count = count.saturating_add(1));
                 }
                 _ = changes.changed() => {
-                    // More signals give no more time.
+                    // Further signals do not extend the deadline.
                     if is_forced {
                         continue;
                     }
                     is_forced = *changes.borrow_and_update() > 1;
                     let (grace, code) =
-                        if is_forced { (FORCED_GRACE, 130) } else { (drain.saturating_add(STOP_GRACE), 1) };
+                        if is_forced { (FORCED_GRACE, 130) } else { (shutdown_timeout.saturating_add(STOP_GRACE), 1) };
                     deadline = Instant::now().checked_add(grace).map(|time| (time, code));
                 }
                 code = expired(deadline) => exit("the workers did not stop in time", code),
@@ -163,11 +163,11 @@ impl StopSignals {
     }
 }
 
-/// Receives SIGHUP. One that was ignored when the process started, as by nohup, stays ignored.
+/// Receives SIGHUP. If it was ignored when the process started, as under nohup, it stays ignored.
 pub(crate) struct Hangup(Option<Signal>);
 
 impl Hangup {
-    /// As [`Hangup::register`]. A signal that cannot be received never comes.
+    /// Registers for SIGHUP. If that fails, [`Hangup::recv`] never returns.
     pub(crate) fn register_or_ignore() -> Self {
         Self::register().unwrap_or(Self(None))
     }
@@ -186,7 +186,7 @@ impl Hangup {
     }
 }
 
-/// Whether a process of this status (`/proc/PID/status`) ignores a signal.
+/// Returns whether a process with this `/proc/PID/status` ignores a signal.
 fn is_ignored(status: &str, signal: SignalKind) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_signals_are_read_from_the_status() {
+    fn ignored_signals_are_parsed_from_the_status() {
         for (status, ignored) in [
             ("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n", true),
             ("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n", false),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_counts_for_every_clone() {
+    async fn a_forced_stop_reaches_every_clone() {
         let stop = handle(Duration::from_secs(60)).unwrap();
         let other = stop.clone();
         other.force();

@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 /// The pause before a task that ended is started again.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Spawns a task that is meant to run as long as its runtime. If it panics or returns, the end is logged at `error` and `start` is called
-/// again after a second, so a task keeps no state that a restart must not lose.
+/// Spawns a task that runs as long as its runtime. If it panics or returns, that is logged at `error`, and `start` is called again after
+/// a second. So a task must not hold state that a restart may not lose.
 ///
 /// Aborting the handle ends the task and its supervision.
 pub(crate) fn spawn<F>(name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> AbortHandle
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_panics_or_returns_is_started_again() {
+    async fn a_task_that_panics_or_returns_is_restarted() {
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&starts);
         let handle = spawn_with_delay("test", Duration::from_millis(1), move || {

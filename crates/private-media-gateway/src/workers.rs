@@ -1,4 +1,4 @@
-//! Threads, sockets and runtimes: serves a site until the signal to stop.
+//! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -18,27 +18,27 @@ use crate::runtime;
 use crate::signals::{self, Shutdown, Stop};
 use crate::site::Site;
 
-/// What the process opens beside workers and connections: the root, the thread of signals, 8 descriptors of a state database, 24 of a pool
-/// of 8 SQLite connections, and files and folders that are looked at for a moment.
+/// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
+/// 8 SQLite connections, and files that are open for a moment.
 const OWN_FILES: u64 = 64;
-/// How long a runtime's end waits for work that hangs, such as a read from a disk that gives no answer.
+/// How long the shutdown of a runtime waits for blocking work, such as a read from a disk that hangs.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
-/// How long an end that was forced waits for the log.
+/// How long a forced shutdown waits for the log.
 const FORCED_FLUSH: Duration = Duration::from_millis(100);
 
-/// Where and with what a site is served.
+/// The settings of the workers.
 pub(crate) struct Options<'a> {
     pub(crate) listen: &'a [SocketAddr],
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
-    /// Whether somebody asked for this many connections, so that serving fewer is worth a warning.
+    /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
 }
 
 /// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
 ///
-/// Each worker is a thread with a runtime and a socket of its own; the calling thread is the first worker. The site is opened in the
-/// first worker's runtime, which runs until all workers have ended.
+/// Each worker is a thread with its own runtime and socket; the calling thread is the first worker. The site is opened in the first
+/// worker's runtime, which runs until all workers have stopped.
 pub(crate) fn serve<E>(
     options: &Options<'_>,
     open: impl AsyncFnOnce() -> Result<Site, E>,
@@ -47,7 +47,7 @@ pub(crate) fn serve<E>(
     let own_files = OWN_FILES + cached_handles() as u64;
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
-    // Before anything that takes time, so that no signal meets the system's default.
+    // First, because a signal before this ends the process without a graceful shutdown.
     let stop = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
     let shutdown = run(options, open_files, &runtime, &stop, open, on_bound);
@@ -76,7 +76,7 @@ fn run<E>(
         return Ok(Shutdown::Graceful);
     };
     std::thread::scope(|scope| {
-        // A thread that is sent no work, as there is an error, ends at once.
+        // After an error, a thread receives no work and ends.
         let (work, waiting): (Vec<_>, Vec<_>) = (1..workers).map(|_| mpsc::sync_channel::<Worker>(1)).unzip();
         let mut threads = Vec::new();
         for waiting in waiting {
@@ -99,7 +99,7 @@ fn run<E>(
         let all = Arc::new(Barrier::new(workers));
         let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
         for (work, listener) in work.iter().zip(listeners) {
-            // It waits for exactly this.
+            // The thread is waiting for its work, so this cannot fail.
             let _ = work.send(first.with_listener(listener));
         }
         let mut ended = vec![first.run(runtime)];
@@ -111,7 +111,7 @@ fn run<E>(
     })
 }
 
-/// What one worker serves.
+/// One worker, ready to serve.
 struct Worker {
     listener: TcpListener,
     connections: ConnectionLimit,
@@ -121,7 +121,7 @@ struct Worker {
     all: Arc<Barrier>,
 }
 
-/// A worker ended without being told to. The log says why.
+/// A worker failed. The cause is in the log.
 #[derive(Debug)]
 struct WorkerFailed;
 
@@ -141,14 +141,14 @@ impl Worker {
         let Self { listener, connections, site, limits, stop, all } = self;
         runtime.block_on(async {
             let ended = supervised(serve_site(listener, connections, site, limits, &stop), &stop).await;
-            // What one runtime began, such as a database's connection, another one's requests may still be using.
+            // Requests of other workers may still use tasks of this runtime, such as a database connection.
             all.wait().await;
             ended
         })
     }
 }
 
-/// Serves until the process is to stop. Returns whether the end was forced.
+/// Serves until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
     listener: TcpListener,
     connections: ConnectionLimit,
@@ -183,7 +183,7 @@ fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
     }
 }
 
-/// Waits for a worker's end. One that fails or panics would leave its share of the clients without answers, so it stops all others.
+/// Runs a worker, and stops all others if it fails or panics. Otherwise the clients of its socket would get no response.
 async fn supervised(
     serving: impl Future<Output = io::Result<bool>>,
     stop: &Stop,
@@ -193,7 +193,7 @@ async fn supervised(
         Ok(Err(error)) => error.to_string(),
         Err(_) => "panic".to_owned(),
     };
-    tracing::error!(problem, "a worker has failed: the process ends");
+    tracing::error!(problem, "a worker failed; the process exits");
     stop.force();
     Err(WorkerFailed)
 }
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_worker_that_fails_or_panics_stops_all_others() {
+    async fn a_failed_worker_stops_all_others() {
         type Serving = Box<dyn FnOnce() -> io::Result<bool>>;
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];

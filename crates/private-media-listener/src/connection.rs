@@ -16,11 +16,10 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::BUFFER;
 use crate::drain::Drain;
 use crate::fallback;
 use crate::handler::Handler;
-use crate::head::parse::{HeadParser, Message, Parsed};
+use crate::head::parse::{BUFFER, HeadParser, Message, Parsed};
 use crate::head::write::{self, Framing};
 use crate::limits::Limits;
 use crate::min_rate::MinRateStream;
@@ -60,13 +59,13 @@ enum Next {
 
 /// A connection that is served.
 pub(crate) struct Connection<H, T> {
-    pub(crate) stream: MinRateStream<T>,
-    pub(crate) peer: PeerState,
-    pub(crate) handler: H,
-    pub(crate) limits: Limits,
-    pub(crate) drain: Drain,
+    stream: MinRateStream<T>,
+    peer: PeerState,
+    handler: H,
+    limits: Limits,
+    drain: Drain,
     /// What has arrived and belongs to no request yet.
-    pub(crate) unread: Vec<u8>,
+    unread: Vec<u8>,
     stats: Arc<Stats>,
     parser: HeadParser,
     /// Whether `unread` is the beginning of a head, and nothing else has arrived since it was parsed.
@@ -109,7 +108,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 Next::Fallback(message) => {
                     self.stats.count_fallback_request();
                     // The fallback is rare, so its state is not part of each connection's.
-                    Box::pin(fallback::serve(&mut self, message)).await?
+                    Box::pin(self.serve_by_fallback(message)).await?
                 }
                 Next::Refused(status) => {
                     self.refuse(status).await?;
@@ -121,6 +120,24 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 return Ok(());
             }
         }
+    }
+
+    /// Serves a request with hyper. Returns whether another may follow.
+    async fn serve_by_fallback(&mut self, message: Message) -> io::Result<bool> {
+        let unread = std::mem::take(&mut self.unread);
+        let context = fallback::ConnectionContext {
+            handler: &self.handler,
+            peer: &self.peer,
+            drain: &self.drain,
+            min_rate: self.limits.min_rate,
+        };
+        let served = fallback::serve(&mut self.stream, unread, message, context).await;
+        if served.is_complete {
+            self.unread = served.unread;
+        } else {
+            self.close(served.may_be_sending).await?;
+        }
+        served.result.map(|()| served.is_complete)
     }
 
     /// Waits for the next request, for as long as its head may take.
@@ -211,7 +228,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
     }
 
     /// Closes the connection. If the client may still be sending, what it sends is read and dropped for a while.
-    pub(crate) async fn close(&mut self, lingers: bool) -> io::Result<()> {
+    async fn close(&mut self, lingers: bool) -> io::Result<()> {
         self.stream.shutdown().await?;
         if lingers {
             linger(&mut self.stream).await?;

@@ -18,25 +18,43 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::BUFFER;
-use crate::connection::Connection;
+use crate::drain::Drain;
 use crate::handler::Handler;
-use crate::head::parse::{Content, Message};
+use crate::head::parse::{BUFFER, Content, Message};
 use crate::min_rate::MinRateStream;
-use crate::peer;
+use crate::peer::{self, PeerState};
 use crate::request_body::RequestBody;
 use crate::sendfile::Transport;
 
-/// Serves the request that the connection's unread bytes begin with. Returns whether another may follow.
+/// The parts of a connection that serve its request.
+pub(crate) struct ConnectionContext<'a, H> {
+    pub(crate) handler: &'a H,
+    pub(crate) peer: &'a PeerState,
+    pub(crate) drain: &'a Drain,
+    pub(crate) min_rate: u64,
+}
+
+/// The end of a request.
+pub(crate) struct Served {
+    /// The bytes that follow the request.
+    pub(crate) unread: Vec<u8>,
+    /// Whether the response is complete and another request may follow.
+    pub(crate) is_complete: bool,
+    /// Whether the client may still be sending this request.
+    pub(crate) may_be_sending: bool,
+    pub(crate) result: io::Result<()>,
+}
+
+/// Serves the request that the unread bytes begin with.
 pub(crate) async fn serve<H: Handler, T: Transport>(
-    connection: &mut Connection<H, T>,
+    stream: &mut MinRateStream<T>,
+    unread: Vec<u8>,
     message: Message,
-) -> io::Result<bool> {
-    let unread = std::mem::take(&mut connection.unread);
-    let stream = Mutex::new(RequestStream::new(&mut connection.stream, unread, message));
+    context: ConnectionContext<'_, H>,
+) -> Served {
+    let stream = Mutex::new(RequestStream::new(stream, unread, message));
     let shared = SharedStream(&stream);
-    let (handler, peer, drain) = (&connection.handler, &connection.peer, &connection.drain);
-    let min_rate = connection.limits.min_rate;
+    let ConnectionContext { handler, peer, drain, min_rate } = context;
     let service = service_fn(|mut request: Request<Incoming>| async move {
         // A service that is offered an upgrade would answer 101, and then wait for it.
         request.extensions_mut().remove::<OnUpgrade>();
@@ -66,14 +84,9 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
         .await;
     let RequestStream { unread, left, is_complete, .. } =
         stream.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if is_complete {
-        connection.unread = unread;
-    } else {
-        // hyper may have answered with an error that the client should be able to read.
-        connection.close(left != Some(0) || !unread.is_empty()).await?;
-    }
-    served.map_err(io::Error::other)?;
-    Ok(is_complete)
+    // hyper may have sent an error response, which the client can read only if the connection lingers.
+    let may_be_sending = left != Some(0) || !unread.is_empty();
+    Served { unread, is_complete, may_be_sending, result: served.map_err(io::Error::other) }
 }
 
 /// A stream that ends after one request.

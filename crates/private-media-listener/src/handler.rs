@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::head::write::WriteHeaders;
+use crate::head::fields::WriteHeaders;
 use crate::peer::PeerState;
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;

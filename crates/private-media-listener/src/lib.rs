@@ -43,6 +43,7 @@
 mod accept;
 mod connection;
 mod drain;
+mod error;
 mod fallback;
 mod handler;
 mod head;
@@ -61,7 +62,7 @@ mod stats;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve};
 pub use handler::{Handler, RawResponse};
-pub use head::write::{HeaderWriter, WriteHeaders};
+pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
 pub use peer::PeerState;
@@ -69,11 +70,6 @@ pub use piece::{FileSlice, Piece, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How much of a request head one connection buffers, in bytes.
-const BUFFER: usize = 16 << 10;
 
 /// Compares the listener with hyper, for the fuzz target `connection`.
 #[cfg(fuzzing)]

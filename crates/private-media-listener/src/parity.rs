@@ -18,11 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::BUFFER;
 use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, RawResponse};
-use crate::head::parse::{HeadParser, Parsed};
+use crate::head::parse::{BUFFER, HeadParser, Parsed};
 use crate::limits::Limits;
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::FileKey;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{Either, Empty, Full};
 
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// A part of a response body.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::BoxError;
+use crate::error::BoxError;
 use crate::min_rate::MinRate;
 
 /// The content of a request. Reading it fails if the client sends less than [`Limits::min_rate`](crate::Limits::min_rate).

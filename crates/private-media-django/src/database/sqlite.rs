@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::QueryError;
+use super::pool::pool;
+use super::query_error::QueryError;
 
 /// The file of a database and the connections to it.
 ///
@@ -70,7 +71,7 @@ impl SqliteFile {
         if let Some(open) = state.open.as_ref().filter(|open| open.version == version) {
             return open.pool.clone();
         }
-        let pool = super::pool().connect_lazy_with(self.options.clone());
+        let pool = pool().connect_lazy_with(self.options.clone());
         let before = state.open.replace(Open { version, pool: pool.clone() });
         match before {
             Some(before) if !before.version.is_same_file(&version) => tracing::warn!(

@@ -10,8 +10,7 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// An event as one line of JSON: its time, its level, its fields, and its target. There is one for each request, so each is made in
-/// one go.
+/// Formats an event as one line of JSON: the time, level, fields and target. It formats each request, so it avoids allocations.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -37,7 +36,7 @@ where
     }
 }
 
-/// Appends the report of dropped lines, as an event would be written.
+/// Appends the report of dropped lines in the format of an event.
 pub(super) fn dropped_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
     let mut line = String::new();
     begin(&mut line, "WARN");
@@ -48,7 +47,7 @@ pub(super) fn dropped_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
     batch.extend_from_slice(line.as_bytes());
 }
 
-/// The beginning of each line: its time and its level.
+/// Appends the beginning of a line: the time and the level.
 fn begin(line: &mut String, level: &str) {
     line.push_str("{\"timestamp\":\"");
     write_time(line, SystemTime::now());
@@ -57,13 +56,13 @@ fn begin(line: &mut String, level: &str) {
 }
 
 thread_local! {
-    /// Memory to write a line into.
+    /// A reused buffer for one line.
     static SCRATCH: Cell<String> = const { Cell::new(String::new()) };
-    /// The second that was written last, and how.
+    /// The last second that was formatted, and its text.
     static SECOND: Cell<(u64, String)> = const { Cell::new((0, String::new())) };
 }
 
-/// Writes a time of UTC, to the microsecond (RFC 3339). What is above the second is made once in it.
+/// Appends a UTC time with microseconds (RFC 3339). The part above the microseconds is formatted once a second.
 fn write_time(line: &mut String, time: SystemTime) {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (second, mut text) = SECOND.take();
@@ -76,7 +75,7 @@ fn write_time(line: &mut String, time: SystemTime) {
     SECOND.set((since.as_secs(), text));
 }
 
-/// Writes each field behind a comma.
+/// Appends fields, each after a comma.
 struct Fields<'a>(&'a mut String);
 
 impl Fields<'_> {
@@ -89,7 +88,7 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no other numbers.
+        // JSON has no infinite numbers and no NaN.
         if value.is_finite() {
             self.write_bare(field, &value.to_string());
         } else {
@@ -118,14 +117,14 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Names of fields are identifiers; values may be anything (RFC 8259 section 7).
+/// Appends a text field. The name is an identifier; the value is escaped (RFC 8259 section 7).
 fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
     line.push_str("\":\"");
-    // Looked through to the end, several bytes at a time.
-    let is_odd = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    if value.bytes().fold(false, |any, byte| any | is_odd(byte)) {
+    // A search without an early exit is vectorized.
+    let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if value.bytes().fold(false, |any, byte| any | needs_escape(byte)) {
         for character in value.chars() {
             match character {
                 '"' | '\\' => line.extend(['\\', character]),
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_field() {
+    fn fields_of_each_type() {
         let none: Option<&str> = None;
         let line = logged(|| {
             tracing::info!(target: "access", user = "7", status = 200_u16, left = -1, took = 0.5, is = true, none, "said");
@@ -202,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_are_those_of_humantime(seconds in 0_u64..4_000_000_000, again: bool, nanoseconds in 0_u32..1_000_000_000) {
+        fn times_equal_those_of_humantime(seconds in 0_u64..4_000_000_000, again: bool, nanoseconds in 0_u32..1_000_000_000) {
             let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
             let mut line = String::new();
             if again {
@@ -213,9 +212,9 @@ mod tests {
             prop_assert_eq!(line, humantime::format_rfc3339_micros(time).to_string());
         }
 
-        /// No text ends its line or its field.
+        /// No text can end its line or its field.
         #[test]
-        fn texts_come_back(text in "\\PC{0,40}|[\u{0}-\u{ff}]{0,20}") {
+        fn any_text_is_escaped(text in "\\PC{0,40}|[\u{0}-\u{ff}]{0,20}") {
             let line = logged(|| tracing::error!(same = ?text, text, "{text}"));
             prop_assert_eq!(line["message"].as_str(), Some(&*text));
             prop_assert_eq!(line["text"].as_str(), Some(&*text));

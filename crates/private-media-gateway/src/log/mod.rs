@@ -1,6 +1,6 @@
 //! The log on standard error: text at a terminal, JSON elsewhere.
 //!
-//! Logging never waits for the log's reader. Each line goes into a bounded queue, and a thread of its own writes it.
+//! Logging never waits for the reader of standard error. Lines go into a bounded queue, and a separate thread writes them.
 
 mod json;
 mod queue;
@@ -21,16 +21,16 @@ use tracing_subscriber::fmt::MakeWriter;
 use json::JsonLine;
 use queue::{Queue, Report};
 
-/// The most bytes of lines that wait to be written. At 20,000 requests a second, it holds the lines of half a second.
+/// The capacity of the queue, in bytes. At 20,000 requests a second, it holds the lines of half a second.
 const CAPACITY: usize = 4 << 20;
 
-/// How long the end of the process waits for the last lines to be written.
+/// The longest wait for the last lines to be written when the process ends.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The queue of this process, once there is a log.
+/// The queue of this process, after the log has been started.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// Starts the log on standard error: text at a terminal, JSON elsewhere. If the process has a log already, it stays.
+/// Starts the log on standard error: text at a terminal, JSON elsewhere. A log that the process already has is not replaced.
 ///
 /// The filter is `error`, `warn`, `info`, `debug` or `trace`, or a filter of [`EnvFilter`]. The level `info` logs each request.
 pub fn to_stderr(filter: &str) -> Result<(), LogError> {
@@ -40,28 +40,28 @@ pub fn to_stderr(filter: &str) -> Result<(), LogError> {
     let queue = Arc::new(Queue::new(CAPACITY, report));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Lines(Arc::clone(&queue)))
-        // It would print to standard error by itself.
+        .with_writer(QueueWriter(Arc::clone(&queue)))
+        // These errors would go directly to standard error and could block.
         .log_internal_errors(false);
     let installed =
         if is_terminal { log.with_target(false).try_init() } else { log.event_format(JsonLine).try_init() };
     if installed.is_ok() {
         writer::spawn(Arc::clone(&queue)).map_err(LogError::Start)?;
         let _ = QUEUE.set(queue);
-        // The default hook prints: several lines of text between others, and it waits for a reader that stands still.
+        // The default hook prints several lines between the others, and blocks while the reader is stalled.
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())
 }
 
-/// Waits until the lines so far are written, up to `limit`. Returns at once if they cannot be written.
-pub(crate) fn flush(limit: Duration) {
+/// Waits until all queued lines are written, up to `timeout`. Returns early if a write fails.
+pub(crate) fn flush(timeout: Duration) {
     if let Some(queue) = QUEUE.get() {
-        queue.flush(limit);
+        queue.flush(timeout);
     }
 }
 
-/// Prints a line to standard error, after the lines of the log. An error is ignored: there is nowhere else to report it.
+/// Prints a line to standard error, after the lines of the log. An error is ignored, because it cannot be reported elsewhere.
 pub(crate) fn print(line: fmt::Arguments) {
     match QUEUE.get() {
         Some(queue) => {
@@ -74,13 +74,13 @@ pub(crate) fn print(line: fmt::Arguments) {
 
 /// Checks a log filter.
 pub(crate) fn check_filter(filter: &str) -> Result<String, LogError> {
-    // `EnvFilter` takes a single unknown word for a module name and silences everything else.
+    // `EnvFilter` treats an unknown word as a module name and disables all other events.
     let is_valid = filter.parse::<LevelFilter>().is_ok()
         || (filter.contains('=') && filter.parse::<EnvFilter>().is_ok());
     if is_valid { Ok(filter.to_owned()) } else { Err(LogError::Filter) }
 }
 
-/// Why the log cannot be started.
+/// An error of starting the log.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LogError {
@@ -110,24 +110,24 @@ impl Error for LogError {
 
 fn log_panic(panic: &PanicHookInfo) {
     let thread = std::thread::current();
-    let message = panic.payload_as_str().unwrap_or("of another type than text");
+    let message = panic.payload_as_str().unwrap_or("the payload is not text");
     let location = panic.location().map(tracing::field::display);
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(thread = thread.name(), location, backtrace, "panic: {message}");
 }
 
-/// The report of dropped lines at a terminal.
+/// Appends the report of dropped lines as text, for a terminal.
 fn text_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
     let time = humantime::format_rfc3339_micros(SystemTime::now());
     // Writing to a vector cannot fail.
     let _ = writeln!(batch, "{time}  WARN dropped {dropped} log lines: {reason}");
 }
 
-/// Puts each event into the queue. The subscriber writes each in one piece.
-struct Lines(Arc<Queue>);
+/// Adds events to the queue. The subscriber writes each event with one call.
+struct QueueWriter(Arc<Queue>);
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for QueueWriter {
     type Writer = &'a Queue;
 
     fn make_writer(&'a self) -> &'a Queue {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Appends the line that reports dropped lines: how many, and why.
 pub(super) type Report = fn(&mut Vec<u8>, dropped: u64, reason: &str);
 
-/// Lines that wait to be written, up to a number of bytes. Lines that do not fit are dropped and counted.
+/// Lines to be written, up to a number of bytes. Lines that do not fit are dropped and counted.
 pub(super) struct Queue {
     capacity: usize,
     report: Report,
@@ -23,13 +23,13 @@ pub(super) struct Queue {
 struct State {
     lines: Vec<u8>,
     dropped: u64,
-    /// The last write error since dropped lines were reported.
+    /// The last write error since the last report of dropped lines.
     error: Option<String>,
     /// The number of failed writes.
     failures: u64,
     /// Whether the writer waits in [`Queue::take`].
     is_parked: bool,
-    /// Whether the writer still writes what it took.
+    /// Whether the writer is writing a batch.
     is_writing: bool,
     is_flushing: bool,
 }
@@ -55,7 +55,7 @@ impl Queue {
         }
     }
 
-    /// Waits for lines and swaps them for the empty `batch`. A report of dropped lines follows the lines that did fit.
+    /// Waits for lines and swaps them for the empty `batch`. A report of dropped lines follows the other lines.
     pub(super) fn take(&self, batch: &mut Vec<u8>) {
         let mut state = self.lock();
         state.is_writing = false;
@@ -75,7 +75,7 @@ impl Queue {
         }
     }
 
-    /// Records a failed write and waits before the next try, less long if somebody flushes.
+    /// Records a failed write and waits before the next attempt; a flush ends the wait.
     pub(super) fn retry_later(&self, error: &io::Error, pause: Duration) {
         let mut state = self.lock();
         state.error = Some(error.to_string());
@@ -85,15 +85,15 @@ impl Queue {
         drop(waited);
     }
 
-    /// Waits until all lines are written, a write fails, or the time is over.
-    pub(super) fn flush(&self, limit: Duration) {
+    /// Waits until all lines are written, a write fails, or `timeout` has passed.
+    pub(super) fn flush(&self, timeout: Duration) {
         let mut state = self.lock();
         let failures = state.failures;
         state.is_flushing = true;
         self.work.notify_one();
         let is_waiting =
             |state: &mut State| (state.is_writing || !state.is_idle()) && state.failures == failures;
-        let waited = self.progress.wait_timeout_while(state, limit, is_waiting);
+        let waited = self.progress.wait_timeout_while(state, timeout, is_waiting);
         waited.unwrap_or_else(PoisonError::into_inner).0.is_flushing = false;
     }
 

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, fstat};
 
 use super::queue::Queue;
 
-/// The pause between two batches: a busy gateway writes many lines at once, and wakes the writer rarely.
+/// The pause between two batches, so that a busy gateway writes many lines with one call and rarely wakes the writer.
 const BATCH_INTERVAL: Duration = Duration::from_millis(1);
 /// The pause after a failed write.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -18,21 +18,21 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const POLL_TIMEOUT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// The largest write to a pipe that is never split (`PIPE_BUF`).
 const PIPE_BUF: usize = 4096;
-/// The memory that a batch keeps for the next one, in bytes.
-const KEPT_CAPACITY: usize = 256 << 10;
+/// The largest capacity of the buffer that is reused for the next batch, in bytes.
+const REUSED_CAPACITY: usize = 256 << 10;
 
-/// What lines are written to.
+/// A destination of lines.
 pub(super) trait Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Waits until a write that would have blocked may succeed.
     fn wait(&mut self);
 
-    /// Whether writes up to `PIPE_BUF` are never split.
+    /// Returns whether writes up to `PIPE_BUF` are never split.
     fn is_pipe(&self) -> bool;
 }
 
-/// Standard error. Does not take std's lock: a stalled reader would hold it, and with it every other thread that prints.
+/// Standard error. It bypasses the lock of std, because a stalled reader would block every other thread that prints.
 struct Stderr {
     is_pipe: bool,
 }
@@ -51,7 +51,7 @@ impl Sink for Stderr {
 
     fn wait(&mut self) {
         let stderr = io::stderr();
-        // The next write tells what a failed poll would.
+        // The next write returns the error of a failed poll.
         let _ = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&POLL_TIMEOUT));
     }
 
@@ -60,10 +60,10 @@ impl Sink for Stderr {
     }
 }
 
-/// Starts the thread. It does not keep the process from exiting.
+/// Starts the thread. The process can exit while it runs.
 pub(super) fn spawn(queue: Arc<Queue>) -> io::Result<()> {
     let run = move || loop {
-        // A panic costs a batch, and not the log.
+        // A panic loses one batch, but logging continues.
         let _ = std::panic::catch_unwind(AssertUnwindSafe(|| run(&queue, &mut Stderr::new())));
         std::thread::sleep(RETRY_INTERVAL);
     };
@@ -76,12 +76,12 @@ fn run(queue: &Queue, sink: &mut impl Sink) {
         queue.take(&mut batch);
         write(&batch, queue, sink, RETRY_INTERVAL);
         batch.clear();
-        batch.shrink_to(KEPT_CAPACITY);
+        batch.shrink_to(REUSED_CAPACITY);
         std::thread::sleep(BATCH_INTERVAL);
     }
 }
 
-/// Writes all of a batch. After an error it goes on where the last write ended, so no line is torn or written twice.
+/// Writes a batch. After an error it resumes at the end of the last write, so no line is split or written twice.
 fn write(batch: &[u8], queue: &Queue, sink: &mut impl Sink, pause: Duration) {
     let mut rest = batch;
     while !rest.is_empty() {
@@ -96,7 +96,7 @@ fn write(batch: &[u8], queue: &Queue, sink: &mut impl Sink, pause: Duration) {
     }
 }
 
-/// The lines at the beginning that fit into `limit` bytes, or the first one if none does.
+/// Returns the first lines that fit into `limit` bytes, or the first line if it is longer.
 fn whole_lines(bytes: &[u8], limit: usize) -> &[u8] {
     let within = bytes.get(..limit).unwrap_or(bytes);
     let end = memchr::memrchr(b'\n', within).or_else(|| memchr::memchr(b'\n', bytes));
@@ -118,7 +118,7 @@ mod tests {
         Fail(ErrorKind),
     }
 
-    /// Does what it is told, then takes everything.
+    /// Returns the scripted results, then accepts all bytes.
     #[derive(Default)]
     struct Script {
         writes: VecDeque<Does>,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fault_tears_doubles_or_loses_a_line() {
+    fn write_errors_do_not_split_repeat_or_lose_lines() {
         use Does::{Fail, Take};
 
         let lines = b"first\nsecond\nthird\n";
@@ -176,7 +176,7 @@ mod tests {
                 write(lines, &queue, &mut script, Duration::ZERO);
                 assert_eq!(script.written, lines, "{writes:?}");
                 assert_eq!(script.waits, waits, "{writes:?}");
-                // What does not fit is reported with the last error.
+                // Dropped lines are reported with the last error.
                 queue.push(b"does not fit\n");
                 let mut batch = Vec::new();
                 queue.take(&mut batch);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_gets_whole_lines_that_the_kernel_does_not_split() {
+    fn writes_to_a_pipe_contain_whole_lines() {
         let queue = Queue::new(0, report);
         let line = [[b'x'; 99].as_slice(), b"\n"].concat();
         let long = [vec![b'y'; 9000].as_slice(), b"\n"].concat();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_do_not_fit_are_counted_and_reported_behind_those_that_do() {
+    fn dropped_lines_are_counted_and_reported_after_the_others() {
         let queue = Queue::new(10, report);
         for line in [&b"one\n"[..], b"two\n", b"three\n", b"four\n"] {
             queue.push(line);
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(batch, b"five\n");
     }
 
-    /// A sink that stands still until it is told to go on.
+    /// A sink that blocks until it gets a result.
     struct Gate(mpsc::Receiver<io::Result<usize>>);
 
     impl Sink for Gate {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_ends_with_the_last_line_an_error_or_its_time() {
+    fn a_flush_ends_after_the_last_line_an_error_or_the_timeout() {
         let queue = Arc::new(Queue::new(100, report));
         let (results, gate) = mpsc::channel();
         let writer = Arc::clone(&queue);
@@ -244,7 +244,7 @@ mod tests {
         let (short, long) = (Duration::from_millis(30), Duration::from_secs(60));
         assert!(took(long) < long, "there is nothing to write");
         queue.push(b"line\n");
-        assert!(took(short) >= short, "the reader stands still");
+        assert!(took(short) >= short, "the reader is stalled");
         results.send(Err(ErrorKind::BrokenPipe.into())).unwrap();
         results.send(Err(ErrorKind::BrokenPipe.into())).unwrap();
         assert!(took(long) < long, "the reader is gone");

@@ -27,7 +27,7 @@ impl fmt::Display for StateError {
             Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
             Self::Sql(sqlx::Error::PoolTimedOut) => f.write_str("no connection in time"),
             Self::Sql(error) => error.fmt(f),
-            Self::Timeout => f.write_str("no answer in time"),
+            Self::Timeout => f.write_str("no response in time"),
             Self::Replaced => f.write_str("the file was removed or replaced"),
             Self::Damaged(problem) => write!(f, "the file is damaged: {problem}"),
             Self::Newer { found, supported } => {

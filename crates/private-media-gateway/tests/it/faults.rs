@@ -1,6 +1,6 @@
-//! What happens when the surroundings fail: nobody new gets in, and everybody gets back in.
+//! Faults of the environment grant no access, and service recovers after them.
 //!
-//! Each row of [`FAULTS`] is a fault of a running gateway. The same clients ask before, during and after it. The table in
+//! Each row of [`FAULTS`] is a fault of a running gateway. The same clients send requests before, during and after it. The table in
 //! `docs/explanation/reliability.md` has a line for each row.
 
 use std::fs::{File, OpenOptions};
@@ -14,35 +14,35 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use crate::support::{Answer, ControlGroup, Gateway, PASSWORD, Place, credentials, needs, program, send};
 
-/// A response with this status means that none came.
+/// Stands for a missing response.
 const NONE: u16 = 0;
 const PHOTO: &str = "/private/cars/7/photo.jpg";
 const MISSING: &str = "/private/cars/7/missing.jpg";
 
-/// A fault, and what it may do.
+/// A fault and its permitted effects.
 struct Fault {
     name: &'static str,
     log: Log,
     begin: fn(&mut Scene),
     end: fn(&mut Scene),
-    /// What the owner of the photo gets meanwhile.
+    /// The statuses that the owner of the photo may get during the fault.
     owner: &'static [u16],
-    /// What the health page says meanwhile; the probes begin when it does.
+    /// The status of the health page during the fault. The probes begin when it is reached.
     health: u16,
-    /// What the log says, once the fault is over. Nothing is expected of a log that cannot be written.
+    /// Texts that the log contains after the fault; empty if the log cannot be written.
     says: &'static [&'static str],
 }
 
-/// Where the log goes.
+/// The destination of the log.
 #[derive(Clone, Copy, PartialEq)]
 enum Log {
-    /// Into a file.
+    /// A file.
     File,
-    /// Into a pipe that nobody reads, until the fault is over.
+    /// A pipe with a stalled reader.
     Stalled,
-    /// Into a pipe whose reader is gone.
+    /// A pipe without a reader.
     Closed,
-    /// Onto a full disk.
+    /// A full disk.
     Full,
 }
 
@@ -57,7 +57,7 @@ const FAULTS: [Fault; 13] = [
         says: &[],
     },
     Fault {
-        name: "nobody reads the log",
+        name: "stalled log reader",
         log: Log::Stalled,
         begin: |scene| scene.be_busy(),
         end: Scene::drain_log,
@@ -143,7 +143,7 @@ const FAULTS: [Fault; 13] = [
     Fault {
         name: "the process has no descriptors left",
         log: Log::File,
-        // One for the connection that asks, and none for a file that is not in memory.
+        // One descriptor for the connection, and none for a file that is not in memory.
         begin: |scene| {
             scene.place.write("private/cars/7/new.jpg", "new");
             scene.limit(Resource::Nofile, scene.next_descriptor() + 1);
@@ -159,7 +159,7 @@ const FAULTS: [Fault; 13] = [
         log: Log::File,
         begin: |scene| scene.set_clock("+30d"),
         end: |scene| scene.set_clock("+0"),
-        // The session has expired by this clock.
+        // By this clock, the session has expired.
         owner: &[404],
         health: 200,
         says: &[],
@@ -190,13 +190,13 @@ const FAULTS: [Fault; 13] = [
 ];
 
 #[test]
-fn nobody_new_gets_in_and_everybody_gets_back_in() {
+fn faults_grant_no_access_and_service_recovers() {
     let clock = clock_library();
     if !needs("libfaketime", clock.is_some()) {
         return;
     }
     let clock = clock.unwrap();
-    // Several at a time, as each one waits for intervals to pass.
+    // Several run at a time, because each waits for intervals to pass.
     std::thread::scope(|scope| {
         for faults in FAULTS.chunks(FAULTS.len().div_ceil(4)) {
             let clock = &clock;
@@ -227,12 +227,12 @@ fn inject(fault: &Fault, clock: &Path) {
     assert!(begin.elapsed() < Duration::from_secs(10), "{name}: the exit took {:?}", begin.elapsed());
 }
 
-/// A gateway with an owner who is signed in, and with what faults need.
+/// A gateway with a signed-in owner, and the handles that faults need.
 struct Scene {
     place: Place,
     gateway: Gateway,
     owner: String,
-    /// Credentials that are worth nothing: of others, forged, of a session that was ended.
+    /// Credentials that must be denied: of other users, forged, and of an ended session.
     worthless: Vec<(&'static str, String)>,
     clock: PathBuf,
     log: Option<OwnedFd>,
@@ -283,7 +283,7 @@ impl Scene {
         Self { place, gateway, owner, worthless, clock, log, drained, saved: vec![], locker: None }
     }
 
-    /// Asks as everybody, and requires that only the owner gets anything but the one denial.
+    /// Sends requests as all clients, and checks that all except the owner get the same denial.
     fn probe(&self, name: &str, owner: &[u16]) {
         for round in 0..3 {
             let (status, body) = self.owner(PHOTO);
@@ -322,7 +322,7 @@ impl Scene {
         }
     }
 
-    /// Has more logged than a pipe holds, and more than the gateway keeps.
+    /// Causes more log lines than the pipe and the queue hold.
     fn be_busy(&self) {
         let path = format!("GET {PHOTO}?{}", "x".repeat(10));
         for _ in 0..40 {
@@ -358,7 +358,7 @@ impl Scene {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Changes the accounts file, which is kept to be restored, and gives the gateway three times the time to look at it.
+    /// Backs up and changes the accounts file, and waits for three times the interval of its checks.
     fn break_accounts(&mut self, change: impl FnOnce(&Self)) {
         self.saved = std::fs::read(self.place.path("accounts.toml")).unwrap();
         change(self);
@@ -382,7 +382,7 @@ impl Scene {
         std::fs::write(&self.clock, format!("{offset}\n")).unwrap();
     }
 
-    /// The lowest descriptor that is free: the next one to be opened.
+    /// Returns the lowest free descriptor, which is the next to be opened.
     fn next_descriptor(&self) -> u64 {
         let folder = PathBuf::from(format!("/proc/{}/fd", self.gateway.child.id()));
         (0..10_000).find(|number| !folder.join(number.to_string()).is_symlink()).unwrap()
@@ -401,7 +401,7 @@ impl Scene {
     }
 }
 
-/// Signs in by the form, and returns the session as a `Cookie` field.
+/// Signs in by the form, and returns the session as a `Cookie` header.
 fn sign_in(gateway: &Gateway, name: &str) -> String {
     let form = format!("name={name}&password={}&next=/", PASSWORD.replace(' ', "+"));
     let fields = [("content-type", "application/x-www-form-urlencoded")];
@@ -443,7 +443,7 @@ impl Drop for Locker {
     }
 }
 
-/// What sets the clock of one process.
+/// Returns the library that sets the clock of one process.
 fn clock_library() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?.flatten();
     folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists())
@@ -457,10 +457,10 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A process that takes more than its container may have is killed. 100 downloads, 20 passwords and many small requests at a time take
+/// A process that exceeds the memory of its container is killed. 100 downloads, 20 passwords and many small requests at a time need
 /// less than 48 MiB.
 #[test]
-fn a_small_container_is_enough() {
+fn a_small_container_is_sufficient() {
     const LIMIT: &str = "50331648";
     const LEN: usize = 4 << 20;
     let group = ControlGroup::new(("memory", "memory.limit_in_bytes", LIMIT), ("memory.max", LIMIT));
@@ -478,7 +478,7 @@ fn a_small_container_is_enough() {
         for number in 0..100 {
             let gateway = &gateway;
             scope.spawn(move || {
-                // Signing in takes its turn; who has signed in downloads.
+                // Sign-ins are queued; signed-in users download.
                 if number % 5 == 0 {
                     assert_eq!(gateway.get(PHOTO, "alice").status, 200);
                 }
@@ -501,16 +501,16 @@ fn a_small_container_is_enough() {
     assert_eq!(gateway.child.try_wait().unwrap(), None);
 }
 
-/// What a request is doing when a signal comes.
+/// The state of a request when a signal arrives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     /// No connection.
     Quiet,
     /// A connection without a request.
     Idle,
-    /// A head that has come in part.
+    /// An incomplete head.
     Head,
-    /// A download that its client has begun to take.
+    /// A download whose client has received the beginning.
     Download,
     /// A password that is being checked.
     Password,
@@ -518,7 +518,7 @@ enum State {
 
 /// SIGTERM and SIGINT let responses finish, SIGHUP and SIGPIPE do nothing, in every state.
 #[test]
-fn signals_in_every_state() {
+fn signals_stop_the_gateway_in_every_state() {
     const LEN: usize = 8 << 20;
     let states = [State::Quiet, State::Idle, State::Head, State::Download, State::Password];
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::PIPE] {
@@ -556,7 +556,7 @@ fn signals_in_every_state() {
                             taken = vec![0; 1000];
                             stream.read_exact(&mut taken).unwrap();
                         } else {
-                            // It has arrived, and is not done.
+                            // The password has arrived, and is still being checked.
                             std::thread::sleep(Duration::from_millis(10));
                         }
                     }
@@ -582,9 +582,9 @@ fn signals_in_every_state() {
     }
 }
 
-/// The page about reliability names a test for each fault; each of them exists.
+/// The page about reliability names a test for each fault, and each of these tests exists.
 #[test]
-fn the_page_names_tests_that_exist() {
+fn the_reliability_page_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = std::fs::read_to_string(root.join("docs/explanation/reliability.md")).unwrap();
     let mut sources = String::new();
@@ -596,13 +596,13 @@ fn the_page_names_tests_that_exist() {
     let tests: Vec<_> = rows.filter_map(|row| row.rsplit(" | ").next()).collect();
     assert!(tests.len() > 50, "{}", tests.len());
     for cell in tests {
-        // Every other part stands between backticks.
+        // Every second part is between backticks.
         let names: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "no test in {cell:?}");
         for name in names {
             let name = name.rsplit("::").next().unwrap().trim_end_matches('*');
             let exists = ["fn ", "def "].iter().any(|keyword| sources.contains(&format!("{keyword}{name}")));
-            assert!(exists, "{name} is no test");
+            assert!(exists, "no such test: {name}");
         }
     }
 }

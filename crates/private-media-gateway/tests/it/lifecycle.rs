@@ -1,4 +1,4 @@
-//! Started, stopped and interrupted.
+//! Start, shutdown and signals.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ use crate::support::{Answer, Gateway, Place, credentials};
 
 const LEN: usize = 30 << 20;
 
-/// A download whose client has taken the beginning and waits.
+/// Starts a download, and reads only its beginning.
 fn begin_download(place: &Place, gateway: &Gateway) -> (TcpStream, Vec<u8>) {
     place.write("private/cars/7/big.bin", vec![b'x'; LEN]);
     let mut stream = gateway.connect();
@@ -23,7 +23,7 @@ fn begin_download(place: &Place, gateway: &Gateway) -> (TcpStream, Vec<u8>) {
 }
 
 #[test]
-fn a_signal_lets_downloads_end() {
+fn downloads_finish_after_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut gateway = place.serve(&[]);
@@ -40,7 +40,7 @@ fn a_signal_lets_downloads_end() {
 }
 
 #[test]
-fn but_not_for_ever() {
+fn downloads_are_cut_off_after_the_shutdown_timeout() {
     let place = Place::new();
     let mut gateway = place.serve(&["--shutdown-timeout", "500ms"]);
     let (mut stream, mut taken) = begin_download(&place, &gateway);
@@ -52,7 +52,7 @@ fn but_not_for_ever() {
 }
 
 #[test]
-fn a_second_signal_stops_at_once() {
+fn a_second_signal_stops_immediately() {
     let place = Place::new();
     let mut gateway = place.serve(&["--shutdown-timeout", "1h"]);
     let _download = begin_download(&place, &gateway);
@@ -62,7 +62,7 @@ fn a_second_signal_stops_at_once() {
     assert_eq!(gateway.child.wait().unwrap().code(), Some(130));
 }
 
-/// Until its settings can be read again, SIGHUP changes nothing for clients.
+/// SIGHUP does not affect clients.
 #[test]
 fn sighup_interrupts_no_download() {
     let place = Place::new();
@@ -86,7 +86,7 @@ fn sighup_interrupts_no_download() {
 }
 
 #[test]
-fn sighup_has_the_accounts_checked_at_once() {
+fn sighup_reloads_the_accounts_immediately() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "1m"]);
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
@@ -96,7 +96,7 @@ fn sighup_has_the_accounts_checked_at_once() {
 }
 
 #[test]
-fn sighup_that_nohup_ignores_stays_ignored() {
+fn sighup_under_nohup_stays_ignored() {
     let place = Place::new();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_private-media")]);
@@ -122,9 +122,9 @@ fn the_demo_survives_sighup() {
     assert!(demo.exit_within(Duration::from_secs(10)).success());
 }
 
-/// A start that waits for a database ends at a signal, and survives SIGHUP.
+/// SIGTERM ends a start that waits for a database; SIGHUP does not.
 #[test]
-fn signals_count_before_it_serves() {
+fn signals_stop_the_gateway_before_it_serves() {
     let place = Place::new();
     let database = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     database.set_nonblocking(true).unwrap();
@@ -153,7 +153,7 @@ fn signals_count_before_it_serves() {
 }
 
 #[test]
-fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
+fn the_commands_of_the_demo_work_and_its_files_are_removed() {
     let place = Place::new();
     std::fs::create_dir(place.path("tmp")).unwrap();
     let mut command = crate::support::program();
@@ -167,7 +167,7 @@ fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
     for word in ["alice", "bob", "carol", "staff"] {
         assert!(said.contains(word), "{said}");
     }
-    // The three lines do what they say.
+    // Each of the three commands has the printed status.
     let lines: Vec<_> = said.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
     assert_eq!(lines.len(), 3, "{said}");
     for line in lines {
@@ -177,7 +177,7 @@ fn the_demo_shows_what_it_is_for_and_leaves_nothing() {
         let status = says.trim().split(':').next().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
     }
-    // Signalled twice, it stops at once, and leaves nothing all the same.
+    // After a second signal it stops immediately, and still removes its files.
     let mut held = demo.connect();
     write!(held, "GET /private/cars/7/first%20drive.mp4 HTTP/1.1\r\n").unwrap();
     demo.signal(Signal::INT);

@@ -1,4 +1,4 @@
-//! A log that cannot be written never stops the gateway.
+//! The gateway serves while its log cannot be written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Read};
@@ -11,23 +11,23 @@ use rustix::process::Signal;
 
 use crate::support::{GRANT, Gateway, Place, needs, program};
 
-/// What is wrong with standard error.
+/// A fault of standard error.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// A pipe whose reader has gone.
+    /// A pipe without a reader.
     Closed,
-    /// A pipe whose reader stands still.
+    /// A pipe with a stalled reader.
     Stalled,
-    /// The same, and writes to it do not block.
+    /// A non-blocking pipe with a stalled reader.
     StalledNonBlocking,
     /// A full disk.
     Full,
 }
 
-/// Lines of this many requests do not fit into the pipe and the queue.
+/// The log lines of this many requests exceed the capacity of the pipe and the queue.
 const FLOOD: usize = 700;
 
-/// Sends requests whose lines in the log are long.
+/// Sends requests with long log lines.
 fn flood(gateway: &Gateway) {
     let path = "x".repeat(8000);
     for _ in 0..FLOOD {
@@ -42,7 +42,7 @@ fn serve(place: &Place, stderr: impl Into<Stdio>, log: PathBuf) -> Gateway {
     Gateway::spawn_with(command, stderr.into(), log)
 }
 
-/// Starts a gateway with such a log, and returns the guard that keeps the fault in force.
+/// Starts a gateway with this fault, and returns the guard that maintains the fault.
 fn serve_with(fault: Fault, place: &Place) -> (Gateway, Option<PipeReader>) {
     if fault == Fault::Full {
         return (
@@ -59,7 +59,7 @@ fn serve_with(fault: Fault, place: &Place) -> (Gateway, Option<PipeReader>) {
 }
 
 #[test]
-fn the_gateway_serves_reloads_and_stops_whatever_its_log_does() {
+fn log_faults_do_not_affect_serving_reloads_or_shutdown() {
     for fault in [Fault::Closed, Fault::Stalled, Fault::StalledNonBlocking, Fault::Full] {
         for stop in [Signal::TERM, Signal::INT] {
             let place = Place::new();
@@ -83,7 +83,7 @@ fn the_gateway_serves_reloads_and_stops_whatever_its_log_does() {
 }
 
 #[test]
-fn a_second_signal_ends_it_whatever_its_log_does() {
+fn log_faults_do_not_delay_a_forced_shutdown() {
     for fault in [Fault::Closed, Fault::Stalled, Fault::Full] {
         let place = Place::new();
         place.write("private/cars/7/big.bin", vec![b'x'; 30 << 20]);
@@ -100,7 +100,7 @@ fn a_second_signal_ends_it_whatever_its_log_does() {
     }
 }
 
-/// The lines of an access log and a report of dropped lines: whole, and together one for each request.
+/// Checks that the lines are complete, and that logged and dropped lines together are one for each request.
 fn assert_complete(lines: impl Iterator<Item = String>, reason: &str) {
     let (mut access, mut dropped) = (0, 0);
     for line in lines {
@@ -118,21 +118,21 @@ fn assert_complete(lines: impl Iterator<Item = String>, reason: &str) {
 }
 
 #[test]
-fn a_reader_that_goes_on_learns_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_when_the_reader_resumes() {
     for fault in [Fault::Stalled, Fault::StalledNonBlocking] {
         let place = Place::new();
         let (gateway, reader) = serve_with(fault, &place);
         flood(&gateway);
         let mut lines = BufReader::new(reader.unwrap()).lines().map(Result::unwrap);
         assert_complete(&mut lines, "the log's reader is too slow");
-        // From now on nothing is dropped.
+        // No further line is dropped.
         assert_eq!(gateway.ask("GET /again", &[]).status, 404);
         assert!(lines.next().unwrap().contains("/again"));
     }
 }
 
 #[test]
-fn a_new_reader_learns_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_to_a_new_reader() {
     let place = Place::new();
     let fifo = place.path("fifo");
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -152,7 +152,7 @@ fn a_new_reader_learns_how_many_lines_were_dropped() {
     assert_complete(lines, "Broken pipe (os error 32)");
 }
 
-/// A file system in memory, which ends with the test.
+/// A file system in memory that is unmounted at the end of the test.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -166,20 +166,20 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: the gateway may still have its log open.
+        // A lazy unmount, because the gateway may still have its log open.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
 #[test]
-fn a_disk_with_room_again_has_how_many_lines_were_dropped() {
+fn dropped_lines_are_reported_when_the_disk_has_space() {
     let place = Place::new();
     let disk = SmallDisk::mount(place.path("disk"));
     if !needs("right to mount a file system", disk.is_some()) {
         return;
     }
     let (filler, log) = (place.path("disk/filler"), place.path("disk/log"));
-    // Lines end in the middle of the last page that is free.
+    // The last free page ends in the middle of a line.
     let _ = std::io::copy(&mut std::io::repeat(0), &mut File::create(&filler).unwrap()).unwrap_err();
     File::options().write(true).open(&filler).unwrap().set_len((8 << 20) - (64 << 10)).unwrap();
     let gateway = serve(&place, File::create(&log).unwrap(), log);
@@ -190,7 +190,7 @@ fn a_disk_with_room_again_has_how_many_lines_were_dropped() {
 }
 
 #[test]
-fn the_last_lines_are_written_before_the_end() {
+fn the_last_lines_are_written_before_exit() {
     let place = Place::new();
     let mut gateway = place.serve(&[]);
     assert_eq!(gateway.ask("GET /last", &[]).status, 404);

@@ -1,4 +1,4 @@
-//! A file is stored, linked, served and downloaded under its own name, whatever the name is.
+//! Files are stored, linked, served and downloaded under their own names, for any name.
 
 use private_media::storage::conformance::NAMES;
 use private_media::storage::{SaveOptions, Storage, content};
@@ -7,7 +7,7 @@ use private_media::{LocalStorage, MediaPath, Permit};
 use crate::support::Place;
 
 #[tokio::test]
-async fn every_name_comes_back() {
+async fn downloads_have_the_stored_name() {
     let place = Place::new();
     let storage = LocalStorage::open_root(place.path("private")).unwrap();
     let gateway = place.serve(&[]);
@@ -28,7 +28,7 @@ async fn every_name_comes_back() {
     }
 }
 
-/// The name that a browser would give the file (RFC 6266 section 4.3).
+/// Returns the name under which a browser saves the file (RFC 6266 section 4.3).
 fn downloaded(disposition: &str) -> String {
     let Some((_, encoded)) = disposition.split_once("filename*=UTF-8''") else {
         return disposition.split_once("filename=\"").unwrap().1.strip_suffix('"').unwrap().to_owned();

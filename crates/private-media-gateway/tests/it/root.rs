@@ -1,4 +1,4 @@
-//! A root that is renamed, unmounted or replaced while the gateway runs.
+//! The root is renamed, unmounted or replaced while the gateway runs.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn health(gateway: &Gateway) -> u16 {
     gateway.get("/private/-/health", "nobody").status
 }
 
-/// Waits for a condition that a check of the root brings about: they are a second apart here.
+/// Waits for a condition that a check of the root causes. Checks are one second apart here.
 fn wait(gateway: &Gateway, what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
@@ -22,7 +22,7 @@ fn wait(gateway: &Gateway, what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A gateway that has sent the photo, and so may keep it.
+/// A gateway that has sent the photo, and so may have it in its cache.
 fn serve(place: &Place, arguments: &[&str]) -> Gateway {
     let gateway = place.serve(arguments);
     assert_eq!(gateway.get(PHOTO, "alice").status, 200);
@@ -33,7 +33,7 @@ fn rename(place: &Place, from: &str, to: &str) {
     std::fs::rename(place.path(from), place.path(to)).unwrap();
 }
 
-/// Nobody gets the photo, and a stranger learns no more than at any time.
+/// Checks that the photo is not served, and that other users get the usual denial.
 fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
     for path in [PHOTO, "/private/cars/7/large.bin", "/private/cars/7/none.jpg"] {
         let answer = gateway.get(path, "alice");
@@ -45,8 +45,8 @@ fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
 }
 
 #[test]
-fn a_root_that_is_moved_away_is_not_served_until_it_is_back() {
-    // With an hour to keep files, checks are ten seconds apart.
+fn a_moved_root_is_not_served_until_it_is_back() {
+    // If files are cached for an hour, checks are ten seconds apart.
     for arguments in
         [&["--revalidate-after", "0s"][..], &[], &["--revalidate-after", "1h"], &["--mode", "nginx"]]
     {
@@ -73,7 +73,7 @@ fn a_root_that_is_moved_away_is_not_served_until_it_is_back() {
 type Change = fn(&Place);
 
 #[test]
-fn another_folder_in_its_place_is_served() {
+fn a_replaced_root_is_served() {
     let changes: [(&str, Change); 4] = [
         ("a folder", |place| rename(place, "new", "private")),
         ("a link", |place| symlink("new", place.path("private")).unwrap()),
@@ -94,12 +94,12 @@ fn another_folder_in_its_place_is_served() {
             change(&place);
             let is_new = || {
                 let answer = gateway.get(PHOTO, "alice");
-                // The front server is told a path, and opens it itself.
+                // The front server gets a path, and opens the file itself.
                 let by_path = || arguments == ["--mode", "apache"] && answer.field("x-sendfile").is_some();
                 answer.body == b"the new photo" || by_path()
             };
             wait(&gateway, what, is_new);
-            // From here on there is nothing of the old one.
+            // The old root is no longer served.
             for _ in 0..50 {
                 assert!(is_new(), "{what} {arguments:?}");
                 assert_eq!(
@@ -117,7 +117,7 @@ fn another_folder_in_its_place_is_served() {
 }
 
 #[test]
-fn what_is_no_folder_is_not_ready() {
+fn a_root_that_is_not_a_folder_is_not_ready() {
     let changes: [(&str, Change, &str); 4] = [
         ("a file", |place| place.write("private", "x"), "is not a folder"),
         (
@@ -150,9 +150,9 @@ fn what_is_no_folder_is_not_ready() {
     }
 }
 
-/// What a start refuses, a running gateway does not take up either.
+/// A running gateway rejects the same roots as a start.
 #[test]
-fn a_folder_that_no_gateway_would_start_with_is_not_served() {
+fn an_invalid_replacement_of_the_root_is_not_served() {
     let changes: [(&str, Change, &str); 2] = [
         (
             "one with the accounts in it",
@@ -181,9 +181,9 @@ fn a_folder_that_no_gateway_would_start_with_is_not_served() {
     }
 }
 
-/// A front server opens by path what the gateway has opened by its handle: as long as these differ, it is told nothing.
+/// A front server opens files by path. While the path leads to another root than the open one, it gets no path.
 #[test]
-fn no_front_server_is_sent_to_another_root() {
+fn a_front_server_gets_no_path_of_another_root() {
     for server in ["nginx", "apache"] {
         let place = Place::new();
         place.write("other/cars/7/photo.jpg", "that of another root");
@@ -194,7 +194,7 @@ fn no_front_server_is_sent_to_another_root() {
         assert!(handed_off(&gateway.get(PHOTO, "alice")).is_some());
         rename(&place, "private", "moved");
         rename(&place, "other", "private");
-        // Before a check has seen it, what was opened is what is sent.
+        // Until a check detects the change, the gateway itself sends the open file.
         let answer = gateway.get(PHOTO, "alice");
         assert!(
             handed_off(&answer).is_none() && answer.body == b"alice's photo"
@@ -206,7 +206,7 @@ fn no_front_server_is_sent_to_another_root() {
     }
 }
 
-/// A gateway in a mount namespace of its own, whose root is a file system of its own.
+/// A gateway in a separate mount namespace, with a separate file system as its root.
 struct Mounted {
     place: Place,
     gateway: Gateway,
@@ -243,14 +243,14 @@ impl Mounted {
 }
 
 #[test]
-fn an_unmounted_root_is_not_ready_and_one_that_is_mounted_again_is_served() {
+fn an_unmounted_root_is_served_again_after_a_remount() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
         return;
     }
     let mounted = Mounted::start();
     let gateway = &mounted.gateway;
     assert_eq!(mounted.body(), (200, b"mounted\n".to_vec()));
-    // The folder that it was mounted on has a photo, too.
+    // The mount point's folder has a photo, too.
     assert!(mounted.place.path("private/cars/7/photo.jpg").exists());
     mounted.run("umount --lazy private");
     wait(gateway, "unmounted", || health(gateway) == 503);
@@ -264,7 +264,7 @@ fn an_unmounted_root_is_not_ready_and_one_that_is_mounted_again_is_served() {
     mounted.run(again);
     wait(gateway, "mounted again", || mounted.body() == (200, b"again\n".to_vec()));
     wait(gateway, "ready", || health(gateway) == 200);
-    // Nothing holds the file system that was unmounted.
+    // The gateway has no open handle on the unmounted file system.
     let id = gateway.child.id();
     let handles = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
     let roots = handles.filter_map(|handle| {
@@ -285,7 +285,7 @@ fn doctor(mounted: &Mounted) -> String {
 
 /// The same for an application that runs the gateway as a library.
 #[test]
-fn a_gateway_in_another_program_looks_after_its_root() {
+fn an_embedded_gateway_checks_its_root() {
     let example = std::env::current_exe().unwrap().with_file_name("../examples/beside");
     if !needs("the example beside", example.exists()) {
         return;

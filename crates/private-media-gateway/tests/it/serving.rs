@@ -1,11 +1,11 @@
-//! Who gets what, over a real connection.
+//! Responses by user, over real connections.
 
 use std::io::{Read, Write};
 
 use crate::support::{Place, credentials};
 
 #[test]
-fn the_owner_and_staff_and_nobody_else() {
+fn only_the_owner_and_staff_may_read() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for user in ["alice", "carol"] {
@@ -31,9 +31,9 @@ fn the_owner_and_staff_and_nobody_else() {
     }
 }
 
-/// HEAD, ranges and conditions, alike for whoever may and alike for whoever may not.
+/// HEAD, ranges and conditions work the same for all users with permission, and all others get the same denial.
 #[test]
-fn the_protocol_is_the_same_for_each() {
+fn permission_does_not_change_the_protocol() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let etag = gateway.get("/private/cars/7/photo.jpg", "alice").field("etag").unwrap().to_owned();
@@ -72,7 +72,7 @@ fn the_protocol_is_the_same_for_each() {
 }
 
 #[test]
-fn beside_the_files() {
+fn urls_other_than_files_have_their_status() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for (line, status) in [
@@ -94,9 +94,9 @@ fn beside_the_files() {
     assert_eq!(gateway.ask("GET /private/-/health", &[]).body, b"ok\n");
 }
 
-/// What only a front server may say changes nothing when a client says it.
+/// Headers that only a front server should set have no effect.
 #[test]
-fn headers_that_are_not_believed() {
+fn headers_of_front_servers_are_ignored() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
@@ -124,7 +124,7 @@ fn headers_that_are_not_believed() {
 }
 
 #[test]
-fn requests_that_could_be_read_in_two_ways() {
+fn ambiguous_requests_are_rejected() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for head in [
@@ -139,9 +139,9 @@ fn requests_that_could_be_read_in_two_ways() {
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(b"GET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
-        // A reset is as good an end as a close.
+        // The connection may end with a reset or a close.
         let _ = stream.read_to_string(&mut answer);
-        // RFC 9112 section 6.1: with both lengths the chunked one may count, if the connection ends there.
+        // RFC 9112 section 6.1: with both lengths, the chunked one may be used if the connection is closed afterwards.
         let is_both = head.contains("chunked");
         assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty() || is_both, "{head:?}: {answer}");
         assert!(answer.matches("HTTP/1.1").count() <= 1, "the connection ends: {answer}");
@@ -149,7 +149,7 @@ fn requests_that_could_be_read_in_two_ways() {
 }
 
 #[test]
-fn the_log_says_what_was_decided_and_no_secret() {
+fn the_log_contains_decisions_and_no_secrets() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let cookie = [("cookie", "private_media_session=stolen; other=c00kie")];
@@ -198,7 +198,7 @@ fn the_log_says_what_was_decided_and_no_secret() {
 }
 
 #[test]
-fn debug_tells_a_developer_why() {
+fn debug_mode_explains_denials() {
     let place = Place::new();
     let gateway = place.serve(&["--debug"]);
     let answer = gateway.get("/private/cars/7/photo.jpg", "bob");
@@ -209,7 +209,7 @@ fn debug_tells_a_developer_why() {
 }
 
 #[test]
-fn signing_in_by_the_page() {
+fn the_sign_in_page_creates_a_session() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let origin = format!("http://{}", gateway.address);
@@ -227,16 +227,16 @@ fn signing_in_by_the_page() {
     assert_eq!(get().field("set-cookie"), None, "no file sets a cookie");
     let elsewhere = [("origin", "http://evil.example"), ("cookie", cookie.as_str())];
     assert_eq!(gateway.send("POST /private/-/sign-out", &elsewhere, b"next=/").status, 403);
-    assert_eq!(get().status, 200, "another site signs nobody out");
+    assert_eq!(get().status, 200, "another site cannot sign a user out");
     assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &cookie)], b"next=/").status, 303);
     assert_eq!(get().status, 404);
     let wrong = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=wrong");
     assert_eq!((wrong.status, wrong.field("set-cookie")), (403, None));
 }
 
-/// A proxy that keeps connections is told when one ends with content that nobody has read.
+/// A proxy that reuses connections is told that a connection closes because of an unread body.
 #[test]
-fn a_refusal_with_content_left_ends_the_connection_and_says_so() {
+fn a_denial_with_an_unread_body_closes_the_connection() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for (line, field) in [

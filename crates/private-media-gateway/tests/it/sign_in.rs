@@ -1,4 +1,4 @@
-//! Passwords are checked in turn, and guesses are counted, over real connections from several addresses.
+//! Passwords are checked in turn and attempts are throttled, over real connections from several addresses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::support::{Answer, Gateway, PASSWORD, Place, base64, credentials};
 
-/// A connection from an address of the loopback network.
+/// Connects from an address of the loopback network.
 fn connect_from(from: [u8; 4], gateway: &Gateway) -> TcpStream {
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&stream, &SocketAddr::from((Ipv4Addr::from(from), 0))).unwrap();
@@ -38,14 +38,14 @@ fn sign_in(gateway: &Gateway, from: [u8; 4], name: &str, password: &str, cookie:
     answer(&mut stream)
 }
 
-/// How long a right sign-in takes from an address that nobody else has.
+/// Returns the time of a correct sign-in from an address without other clients.
 fn right_sign_in(gateway: &Gateway) -> Duration {
     let begin = Instant::now();
     assert_eq!(sign_in(gateway, [127, 0, 9, 9], "alice", PASSWORD, "").status, 303);
     begin.elapsed()
 }
 
-/// A request with a wrong password for a name of its own, by the form or by Basic.
+/// Returns a request with a wrong password and a unique name, by the form or by Basic.
 fn guess(n: usize) -> String {
     let name = format!("user{n}");
     if n.is_multiple_of(2) {
@@ -56,7 +56,7 @@ fn guess(n: usize) -> String {
 }
 
 #[test]
-fn clients_that_hang_up_delay_nobody() {
+fn disconnected_clients_delay_no_sign_in() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let alone = right_sign_in(&gateway);
@@ -92,7 +92,7 @@ fn clients_of_many_addresses_take_turns() {
         })
         .collect();
     let took = right_sign_in(&gateway);
-    // What has been answered by now, and what is answered in the end.
+    // The responses so far, and those at the end.
     let mut before = 0;
     for stream in &waiting {
         stream.set_nonblocking(true).unwrap();
@@ -125,9 +125,9 @@ fn clients_of_many_addresses_take_turns() {
     assert!(before - refused < 180, "{before} were answered before, {refused} refused");
 }
 
-/// A client may shut down its sending side and wait, whatever the way its request goes.
+/// A client may shut down its sending side and wait for the response, for any kind of request.
 #[test]
-fn half_closed_connections_get_their_answer() {
+fn half_closed_connections_get_a_response() {
     let place = Place::new();
     place.write("private/cars/7/large.bin", vec![b'x'; 20 << 20]);
     let gateway = place.serve(&["--cache-ttl", "0s"]);
@@ -168,7 +168,7 @@ fn half_closed_connections_get_their_answer() {
         text.starts_with("HTTP/1.1 200 ") && text.contains("\r\n\r\nalice's photoHTTP/1.1 404 "),
         "{text}"
     );
-    // Half a form is none.
+    // An incomplete form is rejected.
     let mut stream = gateway.connect();
     let form = form("alice", PASSWORD, "");
     stream.write_all(&form.as_bytes()[..form.len() - 1]).unwrap();
@@ -178,9 +178,9 @@ fn half_closed_connections_get_their_answer() {
     assert!(!bytes.starts_with(b"HTTP/1.1 303"), "{}", String::from_utf8_lossy(&bytes));
 }
 
-/// Behind a front server all clients have one address. A guesser there makes strangers wait, and not a browser that has signed in.
+/// Behind a front server all clients have the same address. Wrong attempts there delay unknown clients, but no browser that has signed in.
 #[test]
-fn a_known_browser_does_not_wait_for_a_guesser_at_its_own_address() {
+fn a_known_browser_is_not_delayed_by_attempts_from_its_address() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let here = [127, 0, 0, 1];
@@ -191,7 +191,7 @@ fn a_known_browser_does_not_wait_for_a_guesser_at_its_own_address() {
     for _ in 0..5 {
         assert_eq!(sign_in(&gateway, here, "alice", "wrong", "").status, 403);
     }
-    // The waits double from one second on, so some of these are checked too.
+    // The waits start at one second and double, so some of these passwords are checked, too.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(2) {
         sign_in(&gateway, here, "alice", "wrong", session);
@@ -200,7 +200,7 @@ fn a_known_browser_does_not_wait_for_a_guesser_at_its_own_address() {
     assert_eq!(refused.status, 429);
     assert!(refused.field("retry-after").is_some());
     assert!(String::from_utf8(refused.body).unwrap().contains("Too many attempts; try again in "));
-    // By Basic it is the same, and the answer says nothing of the file.
+    // Basic is throttled, too, and the response does not reveal whether the file exists.
     let basic = |path: &str| gateway.get(path, "alice");
     let [there, missing] = ["/private/cars/7/photo.jpg", "/private/cars/7/none.jpg"].map(basic);
     assert_eq!((there.status, &there.body[..]), (429, &b"try again later\n"[..]));
@@ -216,7 +216,7 @@ fn a_known_browser_does_not_wait_for_a_guesser_at_its_own_address() {
     };
     assert_eq!(lasting(&there), lasting(&missing));
     assert!(there.field("retry-after").is_some());
-    // Others are not concerned, and neither is the browser.
+    // Other accounts and the known browser are not affected.
     assert_eq!(sign_in(&gateway, here, "bob", PASSWORD, "").status, 303);
     assert_eq!(sign_in(&gateway, here, "alice", PASSWORD, device).status, 303);
     assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", session)]).status, 200);

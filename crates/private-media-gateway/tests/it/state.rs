@@ -1,4 +1,4 @@
-//! What is signed out stays signed out: after a restart, on other gateways, and when the store fails.
+//! Sign-outs survive a restart, reach other gateways, and survive failures of the store.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor};
 use crate::django::servers::Server;
 use crate::support::{Answer, Gateway, PASSWORD, Place, needs, program, refusal};
 
-/// The promises that both stores keep.
+/// The tests of both databases.
 macro_rules! promises {
     ($store:ident, $server:expr) => {
         mod $store {
@@ -23,15 +23,15 @@ macro_rules! promises {
                 with($server, reaches_every_gateway);
             }
             #[test]
-            fn a_sign_out_that_cannot_be_stored_says_so_and_is_stored_later() {
+            fn an_unstored_sign_out_is_reported_and_stored_later() {
                 with($server, store_away);
             }
             #[test]
-            fn gateways_that_start_at_once_migrate_once() {
+            fn concurrent_starts_migrate_once() {
                 with($server, start_at_once);
             }
             #[test]
-            fn a_newer_schema_is_refused() {
+            fn a_newer_schema_is_rejected() {
                 with($server, newer_schema);
             }
             #[test]
@@ -87,7 +87,7 @@ fn survives_a_restart(server: &mut Server) {
     let gateway = serve(&place, server, "5s");
     let (ended, other) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
     assert_eq!(sign_out(&gateway, &ended).status, 303);
-    // Killed at once: what was answered is stored.
+    // Killed immediately: a confirmed sign-out is stored.
     drop(gateway);
     let gateway = serve(&place, server, "5s");
     assert_eq!((status(&gateway, &ended), status(&gateway, &other)), (404, 200));
@@ -136,7 +136,7 @@ fn store_away(server: &mut Server) {
     assert_eq!((status(&gateway, &cookie), status(&gateway, &other)), (404, 200), "stored after all");
 }
 
-/// Another process that holds the database, so that nothing can be read or written.
+/// Another process that locks the database against reads and writes.
 struct SqliteLock(tokio::runtime::Runtime, Option<sqlx::SqliteConnection>);
 
 impl SqliteLock {
@@ -164,7 +164,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Runs a statement of ours in the store.
+/// Executes a statement in the store.
 fn execute(server: &Server, place: &Place, statement: &'static str) {
     let url = server.state_url(place);
     runtime().block_on(async {
@@ -186,7 +186,7 @@ fn start_at_once(server: &mut Server) {
         let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| serve(&place, server, "200ms"))).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
-    // A second row would break this.
+    // This query fails if there is a second row.
     execute(
         server,
         &place,
@@ -226,7 +226,7 @@ fn wait_for_gateways(server: &mut Server) {
     for gateway in [&here, &there] {
         assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 404, "at once");
     }
-    // A gateway that stands still is waited for, and named.
+    // The command waits for a stopped gateway, and prints its name.
     there.signal(rustix::process::Signal::STOP);
     let output = account(&["account", "remove", "carol", "--wait", "--wait-timeout", "3s"]);
     let problem = String::from_utf8(output.stderr).unwrap();
@@ -237,7 +237,7 @@ fn wait_for_gateways(server: &mut Server) {
 }
 
 #[test]
-fn stores_that_are_refused() {
+fn invalid_stores_are_rejected() {
     let place = Place::new();
     std::fs::create_dir(place.path("folder")).unwrap();
     place.write("garbage.db", [b'x'; 5000]);
@@ -261,14 +261,14 @@ fn stores_that_are_refused() {
         assert!(!line.contains("secret"), "{line}");
     }
     assert!(!place.path("private/state.db").exists());
-    // A bad default names the setting as well.
+    // An invalid default names the setting, too.
     std::fs::create_dir(place.path("state.db")).unwrap();
     let line = place.refusal(&["serve", "--listen", "127.0.0.1:0"]);
     assert!(line.contains("sqlite:state.db") && line.contains("default; change it with --state"), "{line}");
 }
 
 #[test]
-fn the_file_is_private_and_made_by_serve_alone() {
+fn only_serve_creates_the_file_and_it_is_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let place = Place::new();
@@ -289,7 +289,7 @@ fn the_file_is_private_and_made_by_serve_alone() {
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let cookie = sign_in(&gateway, "alice");
     sign_out(&gateway, &cookie);
-    // A copy of the one file is a backup: there is no log beside it.
+    // A copy of the file is a complete backup, because there is no write-ahead log.
     std::fs::copy(&file, place.path("copy.db")).unwrap();
     assert!(!place.path("state.db-wal").exists());
     drop(gateway);
@@ -298,7 +298,7 @@ fn the_file_is_private_and_made_by_serve_alone() {
 }
 
 #[test]
-fn the_default_is_beside_the_configuration() {
+fn the_default_store_is_next_to_the_configuration() {
     let place = Place::new();
     place.write("elsewhere/x", "");
     let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[identity]\naccounts = \"accounts.toml\"\n";
@@ -308,7 +308,7 @@ fn the_default_is_beside_the_configuration() {
 }
 
 #[test]
-fn state_in_memory_says_what_it_means() {
+fn state_in_memory_logs_a_warning() {
     let place = Place::new();
     let gateway = place.serve(&["--state", "memory"]);
     until("a warning", || gateway.log().contains("sign-outs are lost at a restart"));
@@ -320,7 +320,7 @@ fn state_in_memory_says_what_it_means() {
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200, "nothing was changed");
 }
 
-/// The number of sessions in the file. While the gateway writes, there is no answer.
+/// Returns the number of sessions in the file, or 0 if it cannot be read at the moment.
 fn stored(place: &Place) -> i64 {
     let url = format!("sqlite:{}", place.path("state.db").display());
     runtime().block_on(async {
@@ -331,7 +331,7 @@ fn stored(place: &Place) -> i64 {
 }
 
 #[test]
-fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() {
+fn revocations_are_stored_again_in_a_replaced_file() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let (before, after) = (sign_in(&gateway, "alice"), sign_in(&gateway, "alice"));
@@ -356,7 +356,7 @@ fn a_file_that_is_removed_or_replaced_while_the_gateway_runs_is_written_again() 
 }
 
 #[test]
-fn a_full_disk_is_said_and_outlived() {
+fn a_full_disk_is_reported_and_sign_outs_are_stored_later() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) {
         return;
     }
@@ -377,7 +377,7 @@ fn a_full_disk_is_said_and_outlived() {
     command.args(["--state", "sqlite:disk/state.db"]).current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("gateway.log"));
     let cookie = sign_in(&gateway, "alice");
-    // The mount is the gateway's own, and seen through it.
+    // The mount is visible only in the gateway's namespace.
     let seen = format!("/proc/{}/root{}", gateway.child.id(), place.path("disk/filler").display());
     let _ = std::fs::write(&seen, vec![0; 1 << 20]).unwrap_err();
     let answer = sign_out(&gateway, &cookie);
@@ -393,9 +393,9 @@ fn a_full_disk_is_said_and_outlived() {
     assert_eq!(status(&gateway, &cookie), 404, "stored after all");
 }
 
-/// With Django there is no session of ours, and so no store unless it is asked for.
+/// Django has its own sessions, so a store is used only if it is configured.
 #[test]
-fn with_django_there_is_a_store_only_on_request() {
+fn django_needs_no_store() {
     let place = Place::new();
     place.write("secret.key", "a secret");
     std::fs::set_permissions(place.path("secret.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -403,13 +403,13 @@ fn with_django_there_is_a_store_only_on_request() {
     let output = place.run(&["account", "remove", "alice", "--wait", "--identity", "django"]);
     let line = refusal(&output);
     assert!(line.contains("--wait") && line.contains("django"), "{line}");
-    // The default state would lie in the root, if there were one.
+    // A default state file would be inside the root.
     let line = place.refusal(&["serve", "--identity", "django", "--database", "sqlite:none.db"]);
     assert!(line.contains("--database"), "{line}");
     assert!(!place.path("state.db").exists());
 }
 
-/// A gateway without a secret signs with a key of its own process.
+/// A gateway without a secret signs sessions with a key of its process.
 #[test]
 fn accounts_without_a_secret_can_sign_out() {
     let place = Place::new();

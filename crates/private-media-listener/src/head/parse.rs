@@ -9,7 +9,8 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use httparse::Status;
 use memchr::memchr;
 
-use crate::BUFFER;
+/// How many bytes of a request head one connection buffers.
+pub(crate) const BUFFER: usize = 16 << 10;
 
 /// The most fields of a head, as hyper has it.
 pub(crate) const MAX_FIELDS: usize = 100;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::locked;
+use super::lock::locked;
 
 /// The capacity of the queue: at 20 ms a hash, the last job of a full queue waits for some 5 seconds.
 const CAPACITY: Capacity = Capacity { total: 256, per_lane: 64 };

@@ -1,21 +1,24 @@
 //! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
 
+mod client_addr;
 mod device;
 mod ended;
 mod file;
 mod hashing;
+mod lock;
+mod login_error;
 mod page;
 mod password;
 mod refusals;
 mod revocation;
 mod session;
 mod session_cache;
+mod stored_sessions;
 mod throttle;
 mod update;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,12 +28,15 @@ use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
-use super::{Identify, IdentifyError, Identity, whole_seconds};
+use super::{Identify, IdentifyError, Identity};
+pub use client_addr::ClientAddr;
 use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
+use lock::locked;
+pub use login_error::LoginError;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
@@ -108,10 +114,6 @@ impl Default for AccountsOptions {
         }
     }
 }
-
-/// The address of the client. The server inserts it into the request extensions, so that attempts are throttled by address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddr(pub IpAddr);
 
 struct Inner {
     options: AccountsOptions,
@@ -398,43 +400,6 @@ impl fmt::Debug for Accounts {
     }
 }
 
-/// Why a name and a password were not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LoginError {
-    /// How long to wait before the next attempt. With it, the password was not checked, and may have been right.
-    pub wait: Option<Duration>,
-    /// Whether too many passwords were waiting to be checked; else `wait` is for too many wrong ones.
-    pub overloaded: bool,
-}
-
-impl LoginError {
-    fn wrong() -> Self {
-        Self { wait: None, overloaded: false }
-    }
-
-    fn wait(wait: Duration) -> Self {
-        Self { wait: Some(wait), overloaded: false }
-    }
-
-    fn overloaded() -> Self {
-        Self { wait: Some(hashing::RETRY_AFTER), overloaded: true }
-    }
-}
-
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(wait) = self.wait else { return f.write_str("the name or the password is wrong") };
-        f.write_str(if self.overloaded { "too many sign-ins at the moment" } else { "too many attempts" })?;
-        match whole_seconds(wait) {
-            seconds @ 0..120 => write!(f, "; try again in {seconds} s"),
-            seconds => write!(f, "; try again in {} minutes", seconds.div_ceil(60)),
-        }
-    }
-}
-
-impl std::error::Error for LoginError {}
-
 /// The name and password of an `Authorization` field: RFC 7617, in UTF-8.
 fn basic(field: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = std::str::from_utf8(field).ok()?.split_once(' ')?;
@@ -444,11 +409,6 @@ fn basic(field: &[u8]) -> Option<(String, String)> {
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (name, password) = decoded.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
-}
-
-/// What is behind these locks is whole between any two operations, so a panic elsewhere does not spoil it.
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{ClientAddr, LoginError, locked};
+use super::client_addr::ClientAddr;
+use super::lock::locked;
+use super::login_error::LoginError;
 
 /// The most refusals that are logged one by one in a window; the others are counted.
 const BURST: usize = 10;

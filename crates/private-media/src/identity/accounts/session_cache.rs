@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::locked;
+use super::lock::locked;
 use super::session::Session;
 use crate::identity::Identity;
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};

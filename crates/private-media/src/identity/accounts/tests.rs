@@ -1,5 +1,6 @@
 //! What the accounts promise, without a socket.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;

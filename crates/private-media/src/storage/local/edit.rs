@@ -7,7 +7,8 @@ use cap_std::fs::{self as cap_fs, OpenOptionsExt};
 use rustix::fs::{Mode, OFlags};
 
 use super::super::StorageError;
-use super::resolve::{NO_WAIT, Resolver, io_error, regular};
+use super::error::io_error;
+use super::resolve::{NO_WAIT, Resolver, regular};
 use crate::request::MediaPath;
 
 /// How [`LocalStorage::edit`](super::LocalStorage::edit) opens a file. It is always opened for writing.

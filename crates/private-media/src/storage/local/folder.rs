@@ -8,9 +8,11 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::super::{Entry, StorageError};
-use super::builder::WriteOptions;
-use super::resolve::{READ_FOLDER, Resolver, io_error, is_link, link_refused, unreachable};
+use super::error::io_error;
+use super::resolve::{Resolver, is_link, link_refused, unreachable};
+use super::root::READ_FOLDER;
 use super::temporary::UPLOADS;
+use super::write_options::WriteOptions;
 use crate::request::MediaPath;
 
 /// Deletes a file, or a link itself if links are followed.

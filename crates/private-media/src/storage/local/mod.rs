@@ -1,8 +1,10 @@
 //! Stores private files in a folder of the local disk.
 
+mod blocking;
 mod builder;
 mod cache;
 mod edit;
+mod error;
 mod file_id;
 mod folder;
 mod named;
@@ -11,6 +13,7 @@ mod resolve;
 mod root;
 mod save;
 mod temporary;
+mod write_options;
 
 use std::fs::{self, File};
 use std::io;
@@ -20,12 +23,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
 
-use builder::WriteOptions;
+use blocking::blocking;
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
 use resolve::Resolver;
 use root::{Accept, OpenRoot, Root};
+use write_options::WriteOptions;
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
 use crate::permission::{Delete, List, Permit, Read, Write};
@@ -216,16 +220,18 @@ impl LocalStorage {
 
 impl Storage for LocalStorage {
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
-        match &self.cache {
-            Some(cache) => match cache.get(permit.path(), self.root.generation()) {
-                Some(file) => Box::pin(std::future::ready(Ok(file))),
-                None => Box::pin(cache.open(self, permit.path())),
-            },
-            None => Box::pin(async {
-                let file = self.open_with(permit.path(), read::media_file).await?;
-                self.named(file, permit.path())
-            }),
+        let path = permit.path();
+        let Some(cache) = &self.cache else {
+            return Box::pin(async {
+                let file = self.open_with(path, read::media_file).await?;
+                self.named(file, path)
+            });
+        };
+        if let Some(file) = cache.get(path, self.root.generation()) {
+            return Box::pin(std::future::ready(Ok(file)));
         }
+        let opened = self.open_with(path, cache::file_and_version);
+        Box::pin(cache.open(&self.root, path, opened, |file| self.named(file, path)))
     }
 
     fn save<'a>(
@@ -265,18 +271,6 @@ impl Storage for LocalStorage {
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         let storage = self.clone();
         Box::pin(blocking(move || storage.check_root()))
-    }
-}
-
-/// Runs work that waits for the disk on the blocking pool.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            Err(StorageError::Io { doing: "waiting for the disk", source: io::Error::other(error) })
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use futures_core::future::BoxFuture;
 use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
-use super::resolve::io_error;
+use super::error::io_error;
 use super::root::OpenRoot;
 
 /// The maximum length of one read, in bytes.

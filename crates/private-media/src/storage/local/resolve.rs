@@ -14,14 +14,12 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::StorageError;
+use super::error::io_error;
 use super::root::OpenRoot;
 use crate::request::MediaPath;
 
 /// Never waits for the other end of a FIFO, and never makes a terminal the controlling one.
 pub(super) const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
-
-/// Opens a folder so that it can be read, synchronized and changed in mode; a handle of [`Resolver::open_folder`] serves lookups only.
-pub(super) const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(NO_WAIT);
 
@@ -287,14 +285,6 @@ pub(super) fn unreachable(error: io::Error) -> StorageError {
         // cap-std has no errno for a path that leads out of the root.
         None if error.kind() == io::ErrorKind::PermissionDenied => StorageError::not_found(error),
         _ => io_error("opening below the root")(error),
-    }
-}
-
-/// Turns an error into [`StorageError::Full`] if space or quota is used up, else into [`StorageError::Io`].
-pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
-    move |source| match Errno::from_io_error(&source) {
-        Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full,
-        _ => StorageError::Io { doing, source },
     }
 }
 

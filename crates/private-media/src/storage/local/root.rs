@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use rustix::fs::{Access, AtFlags, Mode};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 
 use super::super::StorageError;
+use super::error::io_error;
 use super::file_id::FileId;
-use super::resolve::{self, READ_FOLDER};
 use super::temporary;
+
+/// Opens a folder so that it can be read, synchronized and changed in mode; a handle of `Resolver::open_folder` serves lookups only.
+pub(super) const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The root of all clones of a storage.
 #[derive(Debug)]
@@ -214,7 +217,7 @@ fn is_readable(folder: &Path) -> bool {
 }
 
 fn open_error(source: io::Error) -> StorageError {
-    resolve::io_error("opening the root")(source)
+    io_error("opening the root")(source)
 }
 
 #[cfg(test)]

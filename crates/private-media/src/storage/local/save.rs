@@ -10,11 +10,12 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::super::{Content, SaveOptions, StorageError};
-use super::blocking;
-use super::builder::WriteOptions;
+use super::blocking::blocking;
+use super::error::io_error;
 use super::folder::{self, sync};
-use super::resolve::{Resolver, io_error};
+use super::resolve::Resolver;
 use super::temporary::Temporary;
+use super::write_options::WriteOptions;
 use crate::request::{MediaPath, alternatives};
 
 /// How many bytes of content are collected before the blocking pool writes them.

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::StorageError;
-use super::resolve::io_error;
+use super::error::io_error;
 use crate::request::random_characters;
 
 /// The folder of named temporary files. It is hidden, so it is never served.

@@ -13,9 +13,9 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
 use self::version::FileVersion;
-use super::resolve::io_error;
-use super::root::OpenRoot;
-use super::{LocalStorage, read};
+use super::error::io_error;
+use super::read;
+use super::root::{OpenRoot, Root};
 use crate::request::MediaPath;
 use crate::storage::memory::InMemory;
 use crate::storage::{MediaFile, StorageError};
@@ -24,7 +24,7 @@ use crate::two_generation_cache::{TwoGenerationCache, Weigh, Weight};
 /// The approximate size of an entry without its content, in bytes.
 const OVERHEAD: usize = 1 << 10;
 
-/// The limits of [`LocalStorage::cache`].
+/// The limits of [`LocalStorage::cache`](super::LocalStorage::cache).
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CacheOptions {
@@ -102,16 +102,18 @@ impl FileCache {
         is_usable.then_some(entry.file)
     }
 
-    /// Opens a file, and caches it.
+    /// Awaits the opening of a file, and caches it. `named` names an open file after its path.
     pub(super) async fn open(
         &self,
-        storage: &LocalStorage,
+        root: &Root,
         path: &MediaPath,
+        opened: impl Future<Output = Result<(MediaFile, FileVersion), StorageError>>,
+        named: impl FnOnce(MediaFile) -> Result<MediaFile, StorageError>,
     ) -> Result<MediaFile, StorageError> {
-        let (now, generation) = (Instant::now(), storage.root.generation());
+        let (now, generation) = (Instant::now(), root.generation());
         let cached =
             self.with(|files| files.get(path).cloned()).filter(|entry| entry.generation == generation);
-        let (file, version) = match storage.open_with(path, file_and_version).await {
+        let (file, version) = match opened.await {
             Ok(opened) => opened,
             Err(error) => {
                 self.with(|files| files.remove(path));
@@ -127,9 +129,9 @@ impl FileCache {
                     None => return Ok(file),
                 }
             }
-            _ => storage.named(file, path)?,
+            _ => named(file)?,
         };
-        if storage.root.generation() != generation {
+        if root.generation() != generation {
             return Ok(file);
         }
         let entry = Entry { file: file.clone(), version, checked: now, generation };
@@ -173,7 +175,11 @@ impl Weigh for Entry {
     }
 }
 
-fn file_and_version(root: &Arc<OpenRoot>, file: File) -> Result<(MediaFile, FileVersion), StorageError> {
+/// Returns an opened file and its version.
+pub(super) fn file_and_version(
+    root: &Arc<OpenRoot>,
+    file: File,
+) -> Result<(MediaFile, FileVersion), StorageError> {
     let version = FileVersion::of(&file)?;
     Ok((read::media_file(root, file)?, version))
 }

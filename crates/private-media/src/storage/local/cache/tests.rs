@@ -1,6 +1,7 @@
 use std::io::{Read, Write};
 
 use super::*;
+use crate::LocalStorage;
 use crate::permission::Permit;
 use crate::storage::{SaveOptions, Storage, content};
 

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
-use super::super::resolve::io_error;
+use super::super::error::io_error;
 use crate::storage::StorageError;
 
 /// The identity and the last change of a file. It changes with the content, except for writes through a shared mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileVersion {
+pub(in crate::storage::local) struct FileVersion {
     device: u64,
     inode: u64,
     len: u64,
