@@ -104,7 +104,10 @@ fn the_doctor_looks_at_the_secret_keys() {
         String::from_utf8(output.stdout).unwrap()
     };
     let found = doctor();
-    assert!(found.contains("secret.key is its owner's alone") && !found.contains("accounts.toml"), "{found}");
+    assert!(
+        found.contains("secret.key is private to its owner") && !found.contains("accounts.toml"),
+        "{found}"
+    );
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(shop.place.path("secret.key"), mode).unwrap();
     assert!(doctor().contains("chmod 600 secret.key"));
