@@ -30,9 +30,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.toml");
         let add_all = |file: &mut AccountsFile| {
-            users.iter().try_for_each(|(name, id, password)| {
-                file.add(NewAccount::new(*name, *id, *password))
-            })
+            users.iter().try_for_each(|(name, id, password)| file.add(NewAccount::new(*name, *id, *password)))
         };
         AccountsFile::update(&path, add_all).unwrap();
         std::fs::read_to_string(path).unwrap()
