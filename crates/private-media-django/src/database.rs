@@ -26,16 +26,15 @@ use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, Use
 pub use url::DatabaseUrl;
 use url::Options;
 
-/// How long a question may take in all.
+/// How long a query may take, with the wait for a connection.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The database of a Django project: its tables `django_session`, `auth_user`, `auth_user_groups` and `auth_group`, in SQLite,
 /// PostgreSQL, or MySQL or MariaDB.
 ///
-/// It reads and never writes: SQLite is opened read-only, and the connections to the others are told so. It keeps eight
-/// connections at most, and waits for each answer for five seconds at most. A file of SQLite that is replaced is noticed at the next
-/// question; while there is none, each question is an error. Cheap to clone; the clones are one. It needs a Tokio
-/// runtime.
+/// It never writes: SQLite is opened read-only, and connections to the other databases are set to read-only. It has at most eight
+/// connections, and a query times out after five seconds. A replaced SQLite file is used from the next query on; while the file is
+/// missing, each query is an error. Cheap to clone; all clones share the connections. It needs a Tokio runtime.
 ///
 /// ```no_run
 /// use private_media_django::Database;
@@ -57,7 +56,7 @@ enum Pool {
 }
 
 impl Database {
-    /// Connects, and looks whether the tables of users are there.
+    /// Connects, and checks that the tables of users exist.
     pub async fn connect(url: &DatabaseUrl) -> Result<Self, DjangoError> {
         let pool = match url.options().clone() {
             Options::Sqlite(options) => {
@@ -83,13 +82,13 @@ impl Database {
         Ok(database)
     }
 
-    /// Looks whether the table of sessions is there. Sessions in signed cookies need none.
+    /// Checks that the table of sessions exists. Sessions in signed cookies do not need it.
     pub async fn check_sessions(&self) -> Result<(), DjangoError> {
         let sessions = self.rows::<SessionTuple>(&SESSION, "").await;
         sessions.map(drop).map_err(|error| no_table("django_session", &error))
     }
 
-    /// The rows of a statement with one parameter.
+    /// Returns the rows of a statement with one parameter.
     async fn rows<R>(&self, statement: &Statement, value: &str) -> Result<Vec<R>, QueryError>
     where
         R: for<'r> FromRow<'r, SqliteRow>
@@ -117,7 +116,7 @@ impl DjangoSource for Database {
     fn session<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>> {
         Box::pin(async move {
             let rows = self.rows::<SessionTuple>(&SESSION, key).await.map_err(IdentifyError::new)?;
-            // MySQL takes letters of either case for the same, and spaces at the end for none.
+            // MySQL ignores case and trailing spaces.
             let row = rows.into_iter().find(|(found, ..)| found == key);
             Ok(row.map(|(_, data, expires)| SessionRow { data, expires: second(expires) }))
         })
@@ -126,7 +125,7 @@ impl DjangoSource for Database {
     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
         Box::pin(async move {
             let rows = match key {
-                // Nothing but a number as Django writes it is asked for.
+                // Only a number in Django's format is looked up.
                 UserKey::Id(id) if !id.parse::<i64>().is_ok_and(|number| number.to_string() == id) => vec![],
                 UserKey::Id(id) => self.rows(&USER_BY_ID, id).await.map_err(IdentifyError::new)?,
                 UserKey::Name(name) => self.rows(&USER_BY_NAME, name).await.map_err(IdentifyError::new)?,
@@ -146,7 +145,7 @@ impl fmt::Debug for Database {
     }
 }
 
-/// The user of rows that each name one group.
+/// Collects a user from rows with one group each.
 fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
     let mut user: Option<UserRow> = None;
     for (id, name, password, is_active, is_staff, is_superuser, group) in rows {
@@ -166,7 +165,7 @@ fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
 
 fn second(seconds: i64) -> SystemTime {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    // A time that the clock cannot have is long ago.
+    // A time that `SystemTime` cannot represent is long ago.
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
@@ -191,7 +190,7 @@ fn mysql_pool() -> MySqlPoolOptions {
     })
 }
 
-/// Connects once, as the pool would try again and again, and then not say what was wrong.
+/// Connects once: the pool would retry until its timeout, and lose the error.
 async fn try_out<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DjangoError> {
     let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
         Ok(connected) => connected.map_err(QueryError::Sql),
@@ -199,7 +198,7 @@ async fn try_out<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<()
     };
     match connected {
         Ok(connection) => {
-            // Nothing hangs on how it ends.
+            // An error of closing does not matter.
             let _ = connection.close().await;
             Ok(())
         }

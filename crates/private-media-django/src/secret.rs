@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 
 use crate::error::DjangoError;
 
-/// Django's `SECRET_KEY`, and behind it its `SECRET_KEY_FALLBACKS`.
+/// Django's `SECRET_KEY`, followed by its `SECRET_KEY_FALLBACKS`.
 ///
 /// ```
 /// use private_media_django::SecretKeys;
@@ -24,21 +24,20 @@ use crate::error::DjangoError;
 pub struct SecretKeys(Vec<String>);
 
 impl SecretKeys {
-    /// The keys of a text: one a line, the `SECRET_KEY` first. A line is a key as it is, spaces and all; an empty one is none.
+    /// Parses a text with one key per line, the `SECRET_KEY` first. Spaces belong to a key; empty lines are ignored.
     pub fn parse(text: &str) -> Result<Self, DjangoError> {
         Self::new(text.lines().map(str::to_owned)).ok_or_else(|| {
             DjangoError::new("there is no key in it; write the project's SECRET_KEY on its first line")
         })
     }
 
-    /// These keys, the `SECRET_KEY` first. An empty one is none; `None` if there is no other.
+    /// Creates the keys from a list, the `SECRET_KEY` first. Empty keys are ignored; returns `None` if no key is left.
     pub fn new(keys: impl IntoIterator<Item = String>) -> Option<Self> {
         let keys: Vec<_> = keys.into_iter().filter(|key| !key.is_empty()).collect();
         (!keys.is_empty()).then_some(Self(keys))
     }
 
-    /// Reads the keys from a file, as [`parse`](Self::parse) does from a text. A file that others than its owner may read is
-    /// refused.
+    /// Reads the keys from a file in the format of [`parse`](Self::parse). A file that other users can read is rejected.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, DjangoError> {
         let path = path.as_ref();
         let text = read_secret_file(path).map_err(|error| match error.kind() {
@@ -51,7 +50,7 @@ impl SecretKeys {
         Self::parse(&text)
     }
 
-    /// Whether one of the keys gives this code of these bytes, as `present` writes codes. Django's `salted_hmac` with SHA-256.
+    /// Returns whether one of the keys produces this code for these bytes, encoded by `present`. Django's `salted_hmac` with SHA-256.
     pub(crate) fn sign_any(
         &self,
         salt: &str,
@@ -74,7 +73,7 @@ impl fmt::Debug for SecretKeys {
 
 fn salted_hmac(salt: &str, key: &str, signed: &[u8]) -> [u8; 32] {
     let derived = Sha256::new().chain_update(salt).chain_update(key).finalize();
-    // Filled up to the hash's block, as RFC 2104 has it.
+    // Padded to the block size of the hash (RFC 2104).
     let mut block = [0; 64];
     block.iter_mut().zip(derived).for_each(|(to, byte)| *to = byte);
     let mut mac = Hmac::<Sha256>::new(&block.into());

@@ -1,4 +1,4 @@
-//! What a session says of who is signed in.
+//! The user of a session.
 
 use std::fmt::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::secret::SecretKeys;
 use crate::signing::Signed;
 
-/// The salt of the rows: the store's class. A project with a store of its own class has another.
+/// The salt of the rows: the class of the session store. A project with a store class of its own has another salt.
 const ROWS: &str = "django.contrib.sessions.SessionStore";
 const COOKIES: &str = "django.contrib.sessions.backends.signed_cookies";
 const AUTH_HASH: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
 
-/// Somebody who has signed in, if the user's password is still the one that they signed in with.
+/// The user of a session. It is valid while the user has the password of the sign-in.
 #[derive(Default)]
 pub(crate) struct Session {
     pub(crate) user_id: String,
@@ -24,12 +24,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// The session of a row, which says itself until when it counts.
+    /// Decodes the session of a row. The row has its own expiry.
     pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Option<Self> {
         Self::from_json(&Signed::parse(data, ROWS, keys)?.json)
     }
 
-    /// The session of a cookie that holds it all, and counts for so long.
+    /// Decodes the session of a cookie that contains all of it, and is valid for `max_age`.
     pub(crate) fn from_cookie(
         value: &str,
         keys: &SecretKeys,
@@ -49,13 +49,13 @@ impl Session {
         is_whole.then_some(session)
     }
 
-    /// Whether the user whose password has this hash is the one who signed in.
+    /// Returns whether the session belongs to the user whose password has this hash.
     pub(crate) fn is_of(&self, password: &str, keys: &SecretKeys) -> bool {
         keys.sign_any(AUTH_HASH, password.as_bytes(), &self.auth_hash, hexadecimal)
     }
 }
 
-/// Of all that a session may hold, the three texts that Django's sign-in puts there.
+/// The three texts that Django's sign-in stores in a session.
 impl<'de> Deserialize<'de> for Session {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Keys)
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Keys {
                     continue;
                 }
             };
-            // The last of a name counts, as in Python. What is no text counts as nothing.
+            // The last value of a name applies, as in Python. Other types than text are ignored.
             *place = match map.next_value()? {
                 Value::String(text) => text,
                 _ => String::new(),

@@ -1,4 +1,4 @@
-//! Values as `django.core.signing` writes them: base64url of JSON (behind a dot: of zlib), the time in base62, a signature.
+//! Values in the format of `django.core.signing`: base64url of JSON (of zlib after a dot), the time in base62, a signature.
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
@@ -9,10 +9,10 @@ use flate2::read::ZlibDecoder;
 
 use crate::secret::SecretKeys;
 
-/// The longest value that is looked at, packed or not.
+/// The longest accepted value, compressed or not.
 pub(crate) const MAX_LENGTH: usize = 4 << 20;
 
-/// A value whose signature was right. What it holds is JSON, or is nothing.
+/// A value with a valid signature. Its content is JSON, or is ignored.
 #[derive(Debug)]
 pub(crate) struct Signed {
     pub(crate) json: Vec<u8>,
@@ -21,7 +21,7 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    /// The value of a text that one of these keys has signed with this salt. Nothing is unpacked before that is known.
+    /// Verifies that one of these keys signed a text with this salt, and returns its value. Nothing is decompressed before that.
     pub(crate) fn parse(text: &str, salt: &str, keys: &SecretKeys) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;
@@ -36,7 +36,7 @@ impl Signed {
         Some(Self { at: base62(at)?, json: unpack(packed)? })
     }
 
-    /// Whether it was signed longer ago than this.
+    /// Returns whether the value was signed longer ago than this.
     pub(crate) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
         let nanoseconds = |time: Duration| i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
         let now = nanoseconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
@@ -53,7 +53,7 @@ fn unpack(packed: &str) -> Option<Vec<u8>> {
     (json.len() <= MAX_LENGTH).then_some(json)
 }
 
-/// A number as Django's `b62_decode` reads it. One that is too large is the largest.
+/// Parses a number like Django's `b62_decode`. The result saturates.
 fn base62(text: &str) -> Option<i128> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let number = digits.bytes().try_fold(0_i128, |number, digit| {
@@ -65,6 +65,6 @@ fn base62(text: &str) -> Option<i128> {
         };
         Some(number.saturating_mul(62).saturating_add(digit.into()))
     });
-    // A sign alone is zero there.
+    // Django parses a lone sign as zero.
     number.filter(|_| !text.is_empty()).map(|number| if digits == text { number } else { -number })
 }

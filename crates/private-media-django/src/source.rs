@@ -1,4 +1,4 @@
-//! Where sessions and users come from.
+//! The source of sessions and users.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -6,10 +6,9 @@ use std::time::SystemTime;
 use futures_core::future::BoxFuture;
 use private_media::{IdentifyError, User};
 
-/// Where Django's sessions and users are read: a [`Database`](crate::Database), or something of your own. Nothing is ever
-/// written.
+/// Reads Django's sessions and users: a [`Database`](crate::Database), or an implementation of your own. It never writes.
 ///
-/// An error means that it could not be found out; what is not there is `None`.
+/// An error means that the source failed; a missing row is `None`.
 ///
 /// ```
 /// use futures_util::future::{BoxFuture, ready};
@@ -32,17 +31,17 @@ use private_media::{IdentifyError, User};
 /// }
 /// ```
 pub trait DjangoSource: Send + Sync + 'static {
-    /// The row of this session key, exactly; also one that has expired.
+    /// Returns the row with exactly this session key, also if it has expired.
     fn session<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>>;
 
-    /// The user of this id or name, exactly; also one who is not active.
+    /// Returns the user with exactly this id or name, also if the user is not active.
     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>>;
 }
 
-/// By what a user is looked up.
+/// The key of a user lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserKey<'a> {
-    /// The primary key, as a session holds it.
+    /// The primary key, as stored in a session.
     Id(&'a str),
     /// The name to sign in with.
     Name(&'a str),
@@ -51,7 +50,7 @@ pub enum UserKey<'a> {
 /// A row of `django_session`.
 #[derive(Clone)]
 pub struct SessionRow {
-    /// `session_data`: what the session holds, signed.
+    /// `session_data`: the signed content of the session.
     pub data: String,
     /// `expire_date`.
     pub expires: SystemTime,
@@ -66,24 +65,24 @@ impl fmt::Debug for SessionRow {
 /// A row of `auth_user`, and the names of the user's groups.
 #[derive(Clone, Default)]
 pub struct UserRow {
-    /// The primary key: what stands at `{owner}` in paths.
+    /// The primary key, which `{owner}` matches in paths.
     pub id: String,
     /// `username`.
     pub name: String,
-    /// `password`: the hash, as Django keeps it.
+    /// `password`: the hash, as Django stores it.
     pub password: String,
-    /// `is_active`: whoever is not is nobody.
+    /// `is_active`: inactive users are anonymous.
     pub is_active: bool,
     /// `is_staff`.
     pub is_staff: bool,
-    /// `is_superuser`: for grants, staff too.
+    /// `is_superuser`: counts as staff in grants.
     pub is_superuser: bool,
     /// The names of the groups.
     pub groups: Vec<String>,
 }
 
 impl UserRow {
-    /// What a permission may look at.
+    /// Returns the user that permissions see.
     pub(crate) fn user(&self) -> User {
         let user = User::new(&self.id).name(&self.name).staff(self.is_staff || self.is_superuser);
         self.groups.iter().fold(user, User::group)

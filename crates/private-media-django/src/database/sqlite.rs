@@ -1,4 +1,4 @@
-//! A database in a file, which a deploy or a restore may replace at any time.
+//! A SQLite file, which a deployment or a restore may replace at any time.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -13,8 +13,8 @@ use super::query_error::QueryError;
 
 /// The file of a database and the connections to it.
 ///
-/// A connection reads the file that it has opened, whatever becomes of its name. So each question first looks whether the path still
-/// leads to that file, unchanged; otherwise the connections are closed, and new ones are opened by the path.
+/// A connection reads the file that it has opened, even after a rename. So each query first checks that the path still leads to that
+/// file, unchanged; otherwise the connections are closed, and new ones are opened by the path.
 pub(super) struct SqliteFile {
     path: Arc<Path>,
     options: SqliteConnectOptions,
@@ -23,9 +23,9 @@ pub(super) struct SqliteFile {
 
 #[derive(Default)]
 struct State {
-    /// `None` while there is no file.
+    /// `None` while the file is missing.
     open: Option<Open>,
-    /// Whether the log says that there is no file.
+    /// Whether the missing file was logged.
     is_missing: bool,
 }
 
@@ -35,10 +35,10 @@ struct Open {
     pool: SqlitePool,
 }
 
-/// Which file it is, and when it changed last.
+/// The identity and the last change of the file.
 ///
-/// SQLite notices the changes of others by a counter in the file. A copy that is written over the file in place may have the same
-/// count and other rows, so connections are used for one version only. In WAL mode, a file changes when its log is copied into it.
+/// SQLite detects changes of other processes by a counter in the file. A copy that is written over the file in place may have the same
+/// counter and other rows, so connections are used for one version only. In WAL mode, the file changes at each checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileVersion {
     device: u64,
@@ -53,7 +53,7 @@ impl SqliteFile {
         Self { path: path.into(), options, state: Mutex::default() }
     }
 
-    /// The connections to the file that is there now. An error means that there is none.
+    /// Returns the connections to the present file; an error if it is missing.
     pub(super) async fn pool(&self) -> Result<SqlitePool, QueryError> {
         let path = Arc::clone(&self.path);
         let looked = tokio::task::spawn_blocking(move || FileVersion::at(&path)).await;
@@ -83,7 +83,7 @@ impl SqliteFile {
             }
             _ => {}
         }
-        // The old pool closes when the last question that uses it has ended.
+        // The old pool closes after its last query.
         pool
     }
 
@@ -100,7 +100,7 @@ impl SqliteFile {
 }
 
 impl FileVersion {
-    /// Waits for the disk. The file itself is not opened: closing it would end the locks of SQLite's own handles (fcntl(2)).
+    /// Waits for the disk. The file is not opened, because closing it would release the locks of SQLite's own handles (fcntl(2)).
     fn at(path: &Path) -> io::Result<Self> {
         let found = std::fs::metadata(path)?;
         Ok(Self {

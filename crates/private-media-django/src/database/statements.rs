@@ -1,18 +1,18 @@
-//! What is asked of Django's tables, and nothing else is.
+//! All statements that are sent to the database.
 
-/// Key, data, and the second since 1970 in which it expires.
+/// Key, data, and expiry in seconds since 1970.
 pub(super) type SessionTuple = (String, String, i64);
 /// Id, name, password, whether active, staff, superuser; and one group of the user, if there is one.
 pub(super) type UserTuple = (i64, String, String, bool, bool, bool, Option<String>);
 
-/// One question, as each database wants it asked.
+/// A statement in the dialect of each database.
 pub(super) struct Statement {
     pub(super) sqlite: &'static str,
     pub(super) postgres: &'static str,
     pub(super) mysql: &'static str,
 }
 
-/// Times are compared in seconds, cut off, so that a session ends at most a second early.
+/// Times are truncated to seconds, so a session ends at most one second early.
 pub(super) const SESSION: Statement = Statement {
     sqlite: "SELECT session_key, session_data, CAST(strftime('%s', expire_date) AS INTEGER)
         FROM django_session WHERE session_key = ?",

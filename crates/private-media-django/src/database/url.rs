@@ -1,4 +1,4 @@
-//! Where the database is.
+//! The URL of a database.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::error::DjangoError;
 
-/// Where a database is: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. Its
+/// The URL of a database: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. Its
 /// password is not shown.
 ///
 /// ```
@@ -28,7 +28,7 @@ pub struct DatabaseUrl {
     file: Option<PathBuf>,
 }
 
-/// What the database's own driver makes of it.
+/// The options of the database driver.
 #[derive(Clone)]
 pub(super) enum Options {
     Sqlite(SqliteConnectOptions),
@@ -37,7 +37,7 @@ pub(super) enum Options {
 }
 
 impl DatabaseUrl {
-    /// The same, with a file of SQLite taken as relative to this folder.
+    /// Resolves a relative SQLite path against this folder.
     #[must_use]
     pub fn relative_to(mut self, folder: &Path) -> Self {
         if let Some(file) = self.file.take() {
@@ -48,13 +48,13 @@ impl DatabaseUrl {
         self
     }
 
-    /// The file, where it is SQLite's.
+    /// Returns the file of a SQLite database.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// A URL of a database as it may be shown: without a password, whether it makes sense or not.
+    /// Returns a database URL without its password, for messages; the URL need not be valid.
     #[must_use]
     pub fn redacted(url: &str) -> String {
         let Some((scheme, rest)) = url.split_once(':') else { return "…".into() };
@@ -63,7 +63,7 @@ impl DatabaseUrl {
             "postgres" | "postgresql" | "mysql" | "mariadb" => {}
             _ => return "…".into(),
         }
-        // What stands behind `?` may be a password, too.
+        // The query may contain a password, too.
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
         let Some((user, place)) = rest.rsplit_once('@') else {
             // Without a user there can be no password but one that stands where none belongs.

@@ -1,7 +1,7 @@
 //! The device cookie: a browser that has signed in to an account before.
 //!
-//! It signs nobody in. It only moves a sign-in to this account out of the counters of strangers into one of its own, so that a user
-//! does not wait for what others guess. It ends with the account and with the password, as sessions do.
+//! It does not authenticate. It gives the browser's attempts for this account a counter of their own, so that a user does not wait
+//! because of other clients' guesses. It ends with the account and with the password, as sessions do.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,19 +11,19 @@ use super::file::Account;
 use super::session::{self, Key, Session};
 use crate::identity::single_cookie_bytes;
 
-/// The cookie's name. The page that reads it is the only path it is sent to.
+/// The cookie's name. It is sent only to the page that reads it.
 pub(super) const NAME: &str = "private_media_device";
-/// How long a device is known after its last sign-in.
+/// How long a device is recognized after its last sign-in.
 pub(super) const LASTS: Duration = Duration::from_secs(180 * 86_400);
 
 pub(super) type DeviceId = [u8; 16];
 
-/// The key of device cookies. They have the form of a session's cookie, and no key in common with it, so neither counts as the other.
+/// Derives the key of device cookies. They have the format of a session cookie but another key, so neither is accepted as the other.
 pub(super) fn key(session_key: &Key) -> Key {
     Key::new(session_key.sign(&[b"device"]))
 }
 
-/// The device of a request, if it has signed in to this account before and the account has the same password still.
+/// Returns the device of a request, if it has signed in to this account before and the password is still the same.
 pub(super) fn known(headers: &HeaderMap, account: &Account, key: &Key, now: SystemTime) -> Option<DeviceId> {
     let device = Session::parse(single_cookie_bytes(headers, NAME)?, key)?;
     let counts = device.name == account.name()
@@ -32,11 +32,11 @@ pub(super) fn known(headers: &HeaderMap, account: &Account, key: &Key, now: Syst
     counts.then_some(device.id)
 }
 
-/// The cookie's value for a device that has signed in to this account. `None` where the system gives no random numbers.
+/// Returns the cookie's value for a device that has signed in to this account; `None` if the system provides no random numbers.
 pub(super) fn token(id: Option<DeviceId>, account: &Account, key: &Key, now: SystemTime) -> Option<String> {
     let device = Session {
         id: id.or_else(session::random)?,
-        // No device is voided by its time of issue.
+        // Devices are not revoked by time of issue.
         issued: 0,
         name: account.name().to_owned(),
         stamp: session::stamp(key, account.password.expose()),

@@ -11,11 +11,11 @@ use foldhash::fast::RandomState;
 use super::revocation::{Revocation, RevocationError, RevocationStore};
 use super::session::{Session, microseconds, seconds};
 
-/// The most ended sessions that are remembered one by one for an account. Beyond it, all that were issued until then are void.
+/// The most ended sessions that are stored one by one for an account. Beyond that, all sessions issued until then are void.
 const MAX_PER_ACCOUNT: usize = 1000;
-/// The most revocations that are stored at once.
+/// The most revocations that are stored in one call.
 const MAX_BATCH: usize = 500;
-/// How long an expired session is remembered, in case the clock is wrong.
+/// How long an expired session is still stored, in case the clock is wrong.
 const PURGE_MARGIN: Duration = Duration::from_secs(86_400);
 /// The fewest sessions that are searched for expired ones.
 const MIN_PURGE: usize = 10_000;
@@ -26,7 +26,7 @@ type Id = [u8; 16];
 pub(super) struct EndedSessions {
     sets: RwLock<Sets>,
     pub(super) store: OnceLock<Arc<dyn RevocationStore>>,
-    /// Held while revocations are stored, so that sign-outs that wait are stored together.
+    /// Locked while revocations are stored, so that waiting sign-outs are stored together.
     storing: tokio::sync::Mutex<()>,
 }
 
@@ -151,7 +151,7 @@ impl EndedSessions {
 
 impl Sets {
     fn is_cut_off(&self, account: &str, issued: u64) -> bool {
-        // Nearly always empty, so no name is hashed.
+        // Nearly always empty; then no name is hashed.
         !self.cutoffs.is_empty() && self.cutoffs.get(account).is_some_and(|until| issued <= *until)
     }
 
@@ -172,7 +172,7 @@ impl Sets {
         }
     }
 
-    /// Ends all sessions of an account that has ended too many to remember each.
+    /// Ends all sessions of an account that has ended too many to store each.
     fn end_all(&mut self, account: Arc<str>, now: SystemTime) {
         self.retain_of(&account, |ended| !ended.is_purgeable(now));
         if self.ids.get(&account).map_or(0, HashSet::len) <= MAX_PER_ACCOUNT {
@@ -225,7 +225,7 @@ impl Sets {
         self.cutoffs.insert(account, until);
     }
 
-    /// The revocation of this session, if it is not stored.
+    /// Returns the revocation of this session, if it is not stored.
     fn unstored(&self, session: &Session) -> Option<Revocation> {
         if self.unstored_sessions.contains(&session.id) {
             return self.session(session.id);

@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An account as the file has it.
+/// An account as it is written in the file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -60,13 +60,13 @@ struct Entry {
     groups: Vec<String>,
 }
 
-/// An account that is to be added.
+/// A new account.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct NewAccount {
-    /// What the user signs in with.
+    /// The name to sign in with.
     pub name: String,
-    /// What stands at `{owner}` in paths.
+    /// The user id, which `{owner}` matches in paths.
     pub id: String,
     /// The password itself, of at least eight characters.
     pub password: String,
@@ -103,7 +103,7 @@ impl fmt::Debug for NewAccount {
     }
 }
 
-/// An account as it is used.
+/// A valid account.
 pub(super) struct Account {
     pub(super) user: Arc<User>,
     pub(super) password: Hash,
@@ -140,7 +140,7 @@ impl AccountsFile {
         Ok(file)
     }
 
-    /// Reads the file. One that others than its owner may read is refused, as what it holds may be known already.
+    /// Reads the file. A file that other users can read is rejected, because its content may be known to them.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, AccountsError> {
         let path = path.as_ref();
         let mut file = File::open(path).map_err(|error| AccountsError::io(path, error))?;
@@ -204,7 +204,7 @@ impl AccountsFile {
         Ok(())
     }
 
-    /// The users who can sign in.
+    /// Returns the users who can sign in.
     pub fn users(&self) -> impl Iterator<Item = User> {
         self.accounts.iter().map(Entry::user)
     }
@@ -221,7 +221,7 @@ impl AccountsFile {
     }
 }
 
-/// The names that are taken, and the ids with whose they are.
+/// The names that are taken, and the name of each id.
 #[derive(Default)]
 struct Others<'a> {
     names: HashSet<&'a str>,
@@ -241,7 +241,7 @@ impl Entry {
         self.groups.iter().fold(user, User::group)
     }
 
-    /// Whether it can be an account beside these others.
+    /// Checks the account against the accounts before it.
     fn check(&self, others: &Others<'_>) -> Result<(), AccountsError> {
         let Self { name, id, groups, .. } = self;
         let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
@@ -290,7 +290,7 @@ fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// What is wrong with the accounts file, in one line that names the file, the account and the fix.
+/// An error in the accounts file: one line that names the file, the account and the fix.
 #[derive(Debug)]
 pub struct AccountsError {
     line: String,
@@ -298,7 +298,7 @@ pub struct AccountsError {
 }
 
 impl AccountsError {
-    /// Whether there is no such file.
+    /// Returns whether the file does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.missing

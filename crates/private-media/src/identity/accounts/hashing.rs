@@ -1,9 +1,9 @@
-//! The queue of passwords that wait to be hashed.
+//! The queue of passwords to hash.
 //!
-//! Hashing a password takes 19 MiB and some 20 ms of a processor on purpose, so one is hashed at a time, on the blocking pool. The
-//! queue is bounded and fair: lanes take turns, and a lane is a client address, or the known devices of one account. A job whose
-//! clients have all left is removed. A client that has only closed its sending side may still wait for its answer, or may have
-//! left: its job stays, but gives way to those of clients that are certainly there.
+//! Hashing a password deliberately takes 19 MiB and some 20 ms of CPU, so passwords are hashed one at a time, on the blocking pool. The
+//! queue is bounded and fair: lanes take turns, and a lane is a client address, or the known devices of one account. A job is removed
+//! when all its clients have left. A client that has only closed its sending side may still wait for the response: its job stays, but
+//! jobs of connected clients go first.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -18,9 +18,9 @@ use super::lock::locked;
 
 /// The capacity of the queue: at 20 ms a hash, the last job of a full queue waits for some 5 seconds.
 const CAPACITY: Capacity = Capacity { total: 256, per_lane: 64 };
-/// When a client may try again that found the queue full.
+/// The `Retry-After` of a full queue.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// How often the log says that the queue is full.
+/// How often a full queue is logged.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Whether a client has closed its sending side of the connection. A listener that notices this puts one of these into the
@@ -36,26 +36,26 @@ impl From<Arc<AtomicBool>> for ClientClosed {
 }
 
 impl ClientClosed {
-    /// Notes that the client has closed its sending side.
+    /// Records that the client has closed its sending side.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the client has closed its sending side.
+    /// Returns whether the client has closed its sending side.
     #[must_use]
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What takes turns in the queue.
+/// A group of clients that shares its turns in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// All clients whose address is unknown.
     Unknown,
     /// A client address; of IPv6, a /64.
     Network(IpAddr),
-    /// The devices that have signed in to this account before. Strangers never push them out of a full queue.
+    /// The devices that have signed in to this account before. Other clients never evict them from a full queue.
     Known(String),
 }
 
@@ -65,11 +65,11 @@ impl Lane {
     }
 }
 
-/// The queue is full, or the job was pushed out of it.
+/// The queue is full, or the job was evicted from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
-/// Tells the same password of the same account from others.
+/// Identifies the password and the account of a job.
 type Key = [u8; 32];
 
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ impl<R> Default for HashQueue<R> {
 
 impl<R: Clone + Send + 'static> HashQueue<R> {
     /// Waits for this lane's turn and returns what `work` returns. Jobs of one lane with the same key that wait at the same time
-    /// run once. A job runs only while somebody waits for it: dropping the future takes it out of the queue.
+    /// run once. A job runs only while a client waits for it: dropping the future removes it from the queue.
     pub(super) async fn run(
         &self,
         lane: Lane,
@@ -105,7 +105,7 @@ impl<R: Clone + Send + 'static> HashQueue<R> {
     ) -> Result<R, QueueFull> {
         let (sender, result) = oneshot::channel();
         let (id, pushed_out) = locked(&self.0).enqueue(lane.clone(), key, client, sender, Box::new(work))?;
-        // What work holds on to is dropped without the lock.
+        // The captures of `work` are dropped after unlocking.
         drop(pushed_out);
         let waiting = Waiting { queue: self, lane, id };
         self.start();
@@ -114,7 +114,7 @@ impl<R: Clone + Send + 'static> HashQueue<R> {
         result
     }
 
-    /// Starts to run jobs unless they are being run.
+    /// Starts the thread that runs jobs, unless it is running.
     fn start(&self) {
         let mut queue = locked(&self.0);
         if !queue.is_running && !queue.turns.is_empty() {
@@ -126,7 +126,7 @@ impl<R: Clone + Send + 'static> HashQueue<R> {
     }
 }
 
-/// The thread that runs jobs. Where one panics, another thread goes on; where the runtime ends first, the next job starts one.
+/// The thread that runs jobs. After a panic, another thread continues; after the end of the runtime, the next job starts one.
 struct Running<R: Clone + Send + 'static> {
     queue: HashQueue<R>,
     is_done: bool,
@@ -142,7 +142,7 @@ impl<R: Clone + Send + 'static> Running<R> {
         }
     }
 
-    /// The lock is held from finding no job to saying that none runs, so no job is left behind.
+    /// The lock is held from finding no job until the thread is marked as stopped, so no job is missed.
     fn next(&mut self) -> Option<Job<R>> {
         let mut queue = locked(&self.queue.0);
         let job = queue.next();
@@ -163,7 +163,7 @@ impl<R: Clone + Send + 'static> Drop for Running<R> {
     }
 }
 
-/// A place in the queue, given up when it is dropped.
+/// A place in the queue, released on drop.
 struct Waiting<'a, R> {
     queue: &'a HashQueue<R>,
     lane: Lane,
@@ -177,10 +177,10 @@ impl<R> Drop for Waiting<'_, R> {
     }
 }
 
-/// The jobs that wait, by lane. It only decides; running is the business of [`HashQueue`].
+/// The waiting jobs, by lane. It decides the order; [`HashQueue`] runs them.
 struct Queue<R> {
     capacity: Capacity,
-    /// No lane here is empty.
+    /// The lanes, none of them empty.
     lanes: HashMap<Lane, VecDeque<Job<R>>>,
     /// Each lane once, in the order of their turns.
     turns: VecDeque<Lane>,
@@ -203,7 +203,7 @@ struct Waiter<R> {
 }
 
 impl<R> Job<R> {
-    /// Whether a client is certainly there.
+    /// Returns whether a client is certainly connected.
     fn is_open(&self) -> bool {
         self.waiters.iter().any(|waiter| !waiter.client.get())
     }
@@ -222,7 +222,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Adds a job, or joins one with the same key, and returns the id of this place and the job that was pushed out for it.
+    /// Adds a job, or joins one with the same key. Returns the id of the place and the job that was evicted for it.
     fn enqueue(
         &mut self,
         lane: Lane,
@@ -249,8 +249,8 @@ impl<R> Queue<R> {
         Ok((id, pushed_out))
     }
 
-    /// Makes room for one job of this lane: by pushing out a job whose clients have closed, or else the newest job of the longest
-    /// lane, if that lane is longer than this one will be. Known devices push out strangers, and not the other way round.
+    /// Makes room for one job of this lane: evicts a job whose clients have closed, or else the newest job of the longest lane, if that
+    /// lane is longer than this one will be. Known devices evict other clients, never the reverse.
     fn make_room(&mut self, lane: &Lane) -> Result<Option<Job<R>>, QueueFull> {
         let own = self.len(lane);
         if own >= self.capacity.per_lane {
@@ -291,7 +291,7 @@ impl<R> Queue<R> {
         self.remove(lane, at)
     }
 
-    /// Takes the next job: that of the next lane with a client that is certainly there, or else that of the next lane.
+    /// Takes the next job: of the next lane with a connected client, or else of the next lane.
     fn next(&mut self) -> Option<Job<R>> {
         let open = |jobs: &VecDeque<Job<R>>| jobs.iter().position(Job::is_open);
         let lane = self.turns.iter().find(|lane| self.lanes.get(lane).and_then(open).is_some());
@@ -305,7 +305,7 @@ impl<R> Queue<R> {
         Some(job)
     }
 
-    /// Takes away one who waits, and the job if nobody else waits for it. A job that runs already is not here any more.
+    /// Removes a waiting client, and the job if no other client waits for it. A running job is no longer in the queue.
     fn leave(&mut self, lane: &Lane, id: u64) -> Option<Job<R>> {
         let jobs = self.lanes.get_mut(lane)?;
         let at = jobs.iter().position(|job| job.waiters.iter().any(|waiter| waiter.id == id))?;

@@ -1,8 +1,8 @@
 //! The sign-in and sign-out pages.
 //!
-//! A form that another site posts (signing the visitor in as somebody else, or out) is refused by what browsers say of where a
-//! request comes from: `Sec-Fetch-Site`, or in its absence `Origin`. So the pages need no token and no script. A client that says
-//! neither is no browser, and carries nobody else's cookies.
+//! A form that another site posts could sign the visitor in as another user, or out. Such forms are rejected by `Sec-Fetch-Site`, or
+//! in its absence by `Origin`, so the pages need neither a token nor a script. A client that sends neither header is not a browser,
+//! and carries no other user's cookies.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -23,17 +23,17 @@ use super::file::Account;
 use super::{Accounts, ClientAddr, LoginError, device, session};
 use crate::identity::{is_cross_site, whole_seconds};
 
-/// The largest form that is read, in bytes, and how long it may take to arrive.
+/// The largest form, in bytes, and the time that it may take to arrive.
 const MAX_FORM: usize = 8 << 10;
 const FORM_TIME: Duration = Duration::from_secs(10);
 const NOT_STORED: &str = "You are signed out here, but this could not be stored: \
     until it is, a copy of your session works again after a restart of this server, and on other servers.\n";
 
 impl Accounts {
-    /// Answers the requests for `/-/sign-in` and `/-/sign-out`, whose paths are relative to where private media is mounted; `None`
-    /// for any other.
+    /// Responds to requests for `/-/sign-in` and `/-/sign-out`, whose paths are relative to the mount of private media. Returns `None`
+    /// for other paths.
     ///
-    /// Signing in posts `name`, `password` and `next`, a path of this site to go on to.
+    /// The sign-in form has the fields `name`, `password` and `next`, a path of this site to redirect to.
     pub async fn page<B>(&self, request: Request<B>) -> Option<Response<Full<Bytes>>>
     where
         B: http_body::Body,
@@ -104,7 +104,7 @@ impl Accounts {
             Err(refused) => {
                 let is_account = self.current().accounts.contains_key(&name);
                 self.0.refusals.log(&name, is_account, from, &refused);
-                // 401 would need a challenge (RFC 9110 section 15.5.2), and so the browser's own dialogue.
+                // 401 needs a challenge (RFC 9110 section 15.5.2), which opens the browser's own dialog.
                 let status = if refused.wait.is_some() {
                     StatusCode::TOO_MANY_REQUESTS
                 } else {
@@ -133,7 +133,7 @@ impl Accounts {
         cookie(session::NAME, token, &self.0.options.cookie_path, lasts, head)
     }
 
-    /// By which this browser is known when it signs in to the account again. Only the sign-in page gets it.
+    /// The cookie that identifies this browser at its next sign-in to the account. Only the sign-in page receives it.
     fn device_cookie(&self, account: &Account, head: &Parts, now: SystemTime) -> Option<HeaderValue> {
         let current = self.current();
         let known = device::known(&head.headers, account, &current.device_key, now);
@@ -141,7 +141,7 @@ impl Accounts {
         cookie(device::NAME, &token, &format!("{}-/sign-in", self.0.options.url), device::LASTS, head)
     }
 
-    /// On to where the user wanted to go, if that is on this site.
+    /// Redirects to the page that the user asked for, if it is on this site.
     fn go(next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
         let mut response = plain(StatusCode::SEE_OTHER, "");
         let location = HeaderValue::try_from(safe_next(next)).unwrap_or(HeaderValue::from_static("/"));
@@ -168,7 +168,7 @@ impl Accounts {
             }
             Page::SignOut => SIGN_OUT.to_owned(),
         };
-        // The values come last, as they may hold what looks like a place for another.
+        // Values are inserted last, because they may contain the text of a placeholder.
         let html = PAGE
             .replace("{form}", &html)
             .replace("{style}", STYLE)
@@ -185,7 +185,7 @@ impl Accounts {
 }
 
 fn cookie(name: &str, token: &str, path: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
-    // A browser says in Origin by which scheme it sees us, whatever is between.
+    // Origin has the scheme that the browser uses, also behind a proxy.
     let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
     let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
     let secure = if is_https { "; Secure" } else { "" };
@@ -200,9 +200,9 @@ enum Page {
     SignOut,
 }
 
-/// A path of this site, as a browser would understand it, or `/`. Percent-encoding stays as it is; it never makes a host.
+/// Returns a path of this site as a browser would resolve it, or `/`. Percent-encoding is unchanged; it never makes a host.
 fn safe_next(next: &str) -> &str {
-    // Browsers take `\` for `/` and leave out tabs and line ends; a second slash begins a host.
+    // Browsers treat `\` as `/` and drop tabs and line ends; a second slash begins a host.
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
     if is_path && next.bytes().all(|byte| (0x21..0x7f).contains(&byte)) { next } else { "/" }
 }
@@ -220,7 +220,7 @@ where
     }
 }
 
-/// A field of a form, if it is there once.
+/// Returns a form field that occurs exactly once.
 fn field(form: &[u8], name: &str) -> Option<String> {
     let mut values = form_urlencoded::parse(form).filter(|(own, _)| own == name);
     let (_, value) = values.next()?;
@@ -237,7 +237,7 @@ fn add_safety<B>(response: &mut Response<B>) {
     for (name, value) in [
         (CACHE_CONTROL, "no-store"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // `no-referrer` would make browsers say `Origin: null` in the form that is sent from here.
+        // With `no-referrer`, browsers would send `Origin: null` with this page's form.
         (REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -266,7 +266,7 @@ fn capital(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// The one style that counts is the page's own, known by its digest.
+/// Only the page's own style is applied; it is identified by its digest.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let digest = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(

@@ -1,4 +1,4 @@
-//! Passwords, as argon2id keeps them.
+//! Passwords, hashed with argon2id.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -8,26 +8,26 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
-/// The shortest password that is taken, in characters.
+/// The shortest valid password, in characters.
 pub(super) const MIN_LENGTH: usize = 8;
 
-/// A password's hash. It is not shown: who has it can guess at leisure.
+/// A password's hash. `Debug` hides it, because it allows offline guessing.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(super) struct Hash(String);
 
 impl Hash {
-    /// Hashes a password, which takes some 20 ms and 19 MiB on purpose. `None` where the system gives no random salt.
+    /// Hashes a password, which deliberately takes some 20 ms and 19 MiB. `None` if the system provides no random salt.
     pub(super) fn new(password: &str) -> Option<Self> {
         argon2id().hash_password(password.as_bytes()).ok().map(|hash| Self(hash.to_string()))
     }
 
-    /// Whether it is a hash that a password can be checked against.
+    /// Returns whether a password can be checked against the hash.
     pub(super) fn is_legal(&self) -> bool {
         self.0.starts_with("$argon2id$") && PasswordHash::new(&self.0).is_ok()
     }
 
-    /// The hash itself.
+    /// Returns the hash.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
@@ -39,10 +39,10 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Whether the password is right. Without a hash it is not, after as long a time.
+/// Returns whether the password is right. Without a hash the result is `false`, after the same time.
 pub(super) fn verify(hash: Option<&Hash>, password: &str) -> bool {
     static NOBODY: LazyLock<Option<Hash>> = LazyLock::new(|| Hash::new("nobody has this password"));
-    // Made before it is needed, so that the first unknown name takes no longer than others.
+    // Computed in advance, so that the first unknown name takes no longer than others.
     let nobody = NOBODY.as_ref();
     let Some(checked) = hash.or(nobody) else { return false };
     let Ok(parsed) = PasswordHash::new(checked.expose()) else { return false };

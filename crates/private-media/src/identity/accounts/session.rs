@@ -1,4 +1,4 @@
-//! The session cookie: who is signed in, signed.
+//! The signed session cookie.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -14,20 +14,20 @@ use crate::identity::single_cookie_bytes;
 
 /// The cookie's name.
 pub(super) const NAME: &str = "private_media_session";
-/// The first byte of every token, so that a later form cannot be taken for this one.
+/// The first byte of every token, so that a later format cannot be confused with this one.
 const VERSION: u8 = 2;
 const MAC: usize = 32;
 
-/// What a session cookie says. The token is base64url of: version, id, time of issue (microseconds since 1970, 8 bytes), expiry (seconds
-/// since 1970, 8 bytes), stamp, name; and the HMAC-SHA256 of these, each preceded by its length.
+/// The content of a session cookie. The token is base64url of: version, id, time of issue (microseconds since 1970, 8 bytes), expiry
+/// (seconds since 1970, 8 bytes), stamp, name; and the HMAC-SHA256 of these, each preceded by its length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
-    /// By which it is remembered as ended.
+    /// Identifies the session once it has ended.
     pub(super) id: [u8; 16],
     /// When it was signed, in microseconds since 1970.
     pub(super) issued: u64,
     pub(super) expires: SystemTime,
-    /// Changes with the password, and so ends the session.
+    /// Changes with the password, which ends the session.
     pub(super) stamp: [u8; 16],
     pub(super) name: String,
 }
@@ -40,7 +40,7 @@ impl Session {
         URL_SAFE_NO_PAD.encode([parts.concat(), key.sign(&parts).to_vec()].concat())
     }
 
-    /// The session of a token that this key signed. Whether it still counts is another question.
+    /// Returns the session of a token that this key signed. The caller checks whether it has expired or ended.
     pub(super) fn parse(token: impl AsRef<[u8]>, key: &Key) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
@@ -63,18 +63,18 @@ impl Session {
     }
 }
 
-/// A time in whole seconds since 1970.
+/// Returns a time in whole seconds since 1970.
 pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// A time in microseconds since 1970.
+/// Returns a time in microseconds since 1970.
 pub(super) fn microseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What stands for a password in a session.
+/// Returns the digest that represents a password in a session.
 pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
     let mac = key.sign(&[b"stamp", password_hash.as_bytes()]);
     mac.first_chunk().copied().unwrap_or_default()
@@ -90,7 +90,7 @@ pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }
 
-/// A key of HMAC-SHA256, filled up to the hash's block as RFC 2104 has it.
+/// A key of HMAC-SHA256, padded to the block size of the hash (RFC 2104).
 #[derive(Clone)]
 pub(super) struct Key([u8; 64]);
 
@@ -101,12 +101,12 @@ impl Key {
         Self(block)
     }
 
-    /// A key that nobody knows; `None` where the system gives no random numbers.
+    /// Returns a random key; `None` if the system provides no random numbers.
     pub(super) fn random() -> Option<Self> {
         random().map(Self::new)
     }
 
-    /// Signs parts, each preceded by its length, so that no two lists of parts are the same bytes.
+    /// Signs parts, each preceded by its length, so that different lists of parts are different bytes.
     pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; MAC] {
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
         for part in parts {

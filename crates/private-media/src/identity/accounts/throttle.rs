@@ -1,8 +1,8 @@
-//! Slows down whoever guesses passwords.
+//! Limits password guessing.
 //!
-//! Each guess is counted before its password is hashed, by account and address, by account, and by address; the guess of a device
-//! that has signed in to the account before is counted for that device alone. Names without an account are counted like others, so
-//! the answers do not tell which names exist. Time is the monotonic clock: setting the system's clock changes nothing here.
+//! Each attempt is counted before its password is hashed: by account and address, by account, and by address. The attempts of a device
+//! that has signed in to the account before are counted for that device alone. Names without an account are counted like others, so
+//! responses do not reveal which names exist. The clock is monotonic, so setting the system clock has no effect.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -12,23 +12,23 @@ use std::time::{Duration, Instant};
 use super::device::DeviceId;
 use super::hashing::Lane;
 
-/// Wrong passwords for one account from one address, or from one known device: 5 are free, then each wait is twice as long, from 1
-/// second to half an hour. One is forgotten each half hour. That is 62 in the first 24 hours, and 48 a day from then on.
+/// Wrong passwords for one account from one address, or from one known device: 5 are free, then each wait doubles, from 1 second to
+/// half an hour. One is forgotten each half hour. This allows 62 in the first 24 hours, and 48 a day after that.
 const FREE: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 const FORGOTTEN: Duration = LONGEST;
 
-/// Wrong passwords for one account from all addresses: 20 at once, and 80 a day. In any 24 hours that is 100.
+/// Wrong passwords for one account from all addresses: 20 at once and 80 a day, so at most 100 in any 24 hours.
 const ACCOUNT: Rate = Rate { burst: 20, every: Duration::from_secs(86_400 / 80) };
-/// Wrong passwords from one address for all accounts: 100 at once, and one a minute. In any 24 hours that is 1,540. Many people may
-/// share an address, behind a front server all do, and nobody there waits longer than a minute.
+/// Wrong passwords from one address for all accounts: 100 at once and one a minute, so at most 1,540 in any 24 hours. Many users may
+/// share an address (all do behind a front server), so no wait is longer than a minute.
 const NETWORK: Rate = Rate { burst: 100, every: Duration::from_secs(60) };
 
-/// The most counters of a kind. A hash takes some 20 ms, and an account's counter is fresh again 18 minutes after one guess, so there
-/// are no more than 54,000 that matter: a flood ends before it can make the throttle forget anything.
+/// The most counters of a kind. A hash takes some 20 ms, and an account's counter is empty 18 minutes after one attempt, so at most
+/// 54,000 counters matter. A flood cannot evict them.
 const CAPACITY: usize = 100_000;
 
-/// Who tries to sign in as whom.
+/// The account, the address and the device of an attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Guesser {
     name: String,
@@ -37,9 +37,9 @@ pub(super) struct Guesser {
 }
 
 impl Guesser {
-    /// Someone at this address, on a device that has signed in to the account before if it is given.
+    /// Returns the guesser at an address, on a device that has signed in to the account before if `device` is given.
     pub(super) fn new(name: &str, address: Option<IpAddr>, device: Option<DeviceId>) -> Self {
-        // A household has a whole /64 of IPv6.
+        // One household has a /64 of IPv6.
         let network = address.map(|address| match address.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
@@ -47,7 +47,7 @@ impl Guesser {
         Self { name: name.to_owned(), network, device }
     }
 
-    /// Where this one waits for a password to be hashed.
+    /// Returns the lane in which the attempt waits for its hash.
     pub(super) fn lane(&self) -> Lane {
         match (self.device, self.network) {
             (Some(_), _) => Lane::Known(self.name.clone()),
@@ -57,7 +57,7 @@ impl Guesser {
     }
 }
 
-/// The guesses of late.
+/// The recent attempts.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     /// By account and known device.
@@ -69,7 +69,7 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// How long a guesser has to wait before the next password is checked; `None` if not at all.
+    /// Returns how long a guesser has to wait before the next password is checked.
     pub(super) fn wait(&self, who: &Guesser, now: Instant) -> Option<Duration> {
         if let Some(device) = &who.device {
             return self.devices.get((&who.name, device))?.wait(now);
@@ -80,8 +80,7 @@ impl Throttle {
         pair.max(account).max(network)
     }
 
-    /// Counts a guess that is about to be checked as a wrong one, unless it has to wait. A client that leaves before the answer was
-    /// counted all the same.
+    /// Counts an attempt as wrong before it is checked, unless it has to wait. The attempt of a client that leaves early stays counted.
     pub(super) fn begin(&mut self, who: &Guesser, now: Instant) -> Result<(), Duration> {
         if let Some(wait) = self.wait(who, now) {
             return Err(wait);
@@ -98,8 +97,8 @@ impl Throttle {
         Ok(())
     }
 
-    /// Takes back what `begin` has counted, as the password was right, and clears what was counted of this account and address, or
-    /// of this account and device. What others have guessed stays: who knows one password may not use it to guess another.
+    /// Reverts `begin` after a right password, and clears the counter of this account and address, or of this account and device. The
+    /// attempts of others stay counted, so that one known password does not help to guess another.
     pub(super) fn succeeded(&mut self, who: &Guesser, now: Instant) {
         if let Some(device) = &who.device {
             self.devices.remove((&who.name, device));
@@ -113,22 +112,22 @@ impl Throttle {
     }
 }
 
-/// How many guesses there may be at once, and how often one more.
+/// How many attempts are allowed at once, and how often one more.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     burst: u32,
     every: Duration,
 }
 
-/// What is counted for one subject.
+/// The counter of one subject.
 trait Counter {
     fn new(now: Instant) -> Self;
 
-    /// When it will be as good as new.
+    /// When the counter is empty again.
     fn fresh_at(&self) -> Instant;
 }
 
-/// A bucket of guesses that fills at a rate (the generic cell rate algorithm).
+/// A bucket of attempts that refills at a rate (the generic cell rate algorithm).
 #[derive(Debug)]
 struct Bucket {
     full_at: Instant,
@@ -191,7 +190,7 @@ impl Counter for Failures {
     }
 }
 
-/// Counters by what they count for, of which a keyed hash is remembered: however long names are, they take no memory.
+/// Counters by a keyed hash of their subject, so that long names take no memory.
 #[derive(Debug)]
 struct Counters<C> {
     by_hash: HashMap<u64, C>,
@@ -221,7 +220,7 @@ impl<C: Counter> Counters<C> {
         self.by_hash.entry(hash).or_insert_with(|| C::new(now))
     }
 
-    /// Forgets what is as good as new, or else the quarter that will be so first: an attacker who floods the counters loses the flood.
+    /// Removes the empty counters, or else the quarter that is empty first: a flood evicts its own counters.
     fn make_room(&mut self, now: Instant) {
         self.by_hash.retain(|_, counter| counter.fresh_at() > now);
         if self.by_hash.len() < CAPACITY {
