@@ -1,4 +1,4 @@
-//! An axum application on the gateway's listener: its pages are its own, and private files leave by the gateway's fast path.
+//! An axum application beside private media, on the gateway's listener: the application serves its pages, and the gateway serves the files.
 //!
 //! ```text
 //! cargo run --release --package private-media-gateway --example beside -- 127.0.0.1:3000 ROOT
