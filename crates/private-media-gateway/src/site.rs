@@ -134,10 +134,7 @@ impl Handler for Site {
 
     async fn respond_to_head(&self, head: &mut Parts, peer: &PeerState) -> RawResponse<Body, Headers> {
         if !matches!(self.route(head.uri.path()), Route::File) {
-            let mut request = Request::new(RequestBody::empty());
-            *request.method_mut() = head.method.clone();
-            *request.uri_mut() = head.uri.clone();
-            *request.headers_mut() = head.headers.clone();
+            let request = Request::from_parts(head.clone(), RequestBody::empty());
             let (head, body) = Box::pin(self.respond(request, peer)).await.into_parts();
             return RawResponse::new(head.status, Headers::Page(head.headers), body);
         }

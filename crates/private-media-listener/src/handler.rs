@@ -94,10 +94,7 @@ where
     type Headers = HeaderMap;
 
     async fn respond_to_head(&self, head: &mut Parts, peer: &PeerState) -> RawResponse<B> {
-        let mut request = Request::new(RequestBody::empty());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = head.uri.clone();
-        *request.headers_mut() = head.headers.clone();
+        let request = Request::from_parts(head.clone(), RequestBody::empty());
         self.clone().call(request, peer.clone()).await.into()
     }
 
