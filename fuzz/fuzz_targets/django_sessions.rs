@@ -104,9 +104,7 @@ impl DjangoSource for Source {
 
     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
         let user = match key {
-            UserKey::Id(id @ ("7" | "8")) => {
-                Some(UserRow::new(id, "").password(PASSWORD).active(id == "7"))
-            }
+            UserKey::Id(id @ ("7" | "8")) => Some(UserRow::new(id, "").password(PASSWORD).active(id == "7")),
             _ => None,
         };
         Box::pin(ready(Ok(user)))

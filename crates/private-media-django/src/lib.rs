@@ -196,7 +196,9 @@ impl Inner {
 
     async fn session(&self, value: &str, now: SystemTime) -> Result<Option<Session>, IdentifyError> {
         match self.options.engine {
-            SessionEngine::SignedCookies { max_age } => Ok(Session::from_cookie(value, &self.keys, max_age, now)),
+            SessionEngine::SignedCookies { max_age } => {
+                Ok(Session::from_cookie(value, &self.keys, max_age, now))
+            }
             SessionEngine::Database if is_session_key(value) => {
                 let row = self.source.session(value).await?.filter(|row| row.expires > now);
                 Ok(row.and_then(|row| Session::from_row(&row.data, &self.keys)))

@@ -49,11 +49,8 @@ impl Sessions {
         let database =
             database.parse::<DatabaseUrl>().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let keys = SecretKeys::new(keys).ok_or_else(|| PyValueError::new_err("SECRET_KEY is empty"))?;
-        let options = DjangoOptions::new()
-            .engine(engine)
-            .cookie(cookie)
-            .backends(backends)
-            .cache_ttl(duration(cache)?);
+        let options =
+            DjangoOptions::new().engine(engine).cookie(cookie).backends(backends).cache_ttl(duration(cache)?);
         Ok(Self { database, keys, options })
     }
 }
