@@ -40,6 +40,7 @@ pub(crate) enum Heading {
     Permissions,
     Identity,
     Delivery,
+    Cors,
     Limits,
     Log,
 }
@@ -52,6 +53,7 @@ impl Heading {
             Self::Permissions => "Permissions",
             Self::Identity => "Identity",
             Self::Delivery => "Delivery",
+            Self::Cors => "Cross-origin requests",
             Self::Limits => "Limits",
             Self::Log => "Log",
         }
@@ -265,6 +267,33 @@ pub(crate) static SENDFILE_ENCODING: Key = Key {
     default: "auto",
     help: "How X-Sendfile encodes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
 };
+pub(crate) static CORS_ORIGINS: Key = Key {
+    name: "cors.origins",
+    flag: "cors-origin",
+    kind: Kind::List,
+    value_name: "ORIGIN",
+    heading: Heading::Cors,
+    default: "",
+    help: "Origin whose pages may show and read files, e.g. https://app.example; may be repeated",
+};
+pub(crate) static CORS_CREDENTIALS: Key = Key {
+    name: "cors.credentials",
+    flag: "cors-credentials",
+    kind: Kind::Boolean,
+    value_name: "BOOL",
+    heading: Heading::Cors,
+    default: "false",
+    help: "Let scripts of these origins read responses to requests with cookies",
+};
+pub(crate) static CORS_MAX_AGE: Key = Key {
+    name: "cors.max_age",
+    flag: "cors-max-age",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Cors,
+    default: "1h",
+    help: "How long browsers may cache the response to a preflight request",
+};
 pub(crate) static MAX_CONNECTIONS: Key = Key {
     name: "limits.max_connections",
     flag: "max-connections",
@@ -303,7 +332,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 27] = [
+pub(crate) static KEYS: [&Key; 30] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -327,6 +356,9 @@ pub(crate) static KEYS: [&Key; 27] = [
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
+    &CORS_ORIGINS,
+    &CORS_CREDENTIALS,
+    &CORS_MAX_AGE,
     &MAX_CONNECTIONS,
     &HEADER_TIMEOUT,
     &MIN_RATE,
@@ -348,7 +380,7 @@ static DECISION: [&Key; 12] = [
     &FOLLOW_LINKS,
 ];
 
-static DEPLOYMENT: [&Key; 18] = [
+static DEPLOYMENT: [&Key; 20] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -367,6 +399,8 @@ static DEPLOYMENT: [&Key; 18] = [
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
+    &CORS_ORIGINS,
+    &CORS_CREDENTIALS,
 ];
 
 static FRONT: [&Key; 7] = [&LISTEN, &ROOT, &URL, &MODE, &INTERNAL_URL, &SENDFILE_ENCODING, &HEADER_TIMEOUT];
