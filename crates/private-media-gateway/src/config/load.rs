@@ -13,7 +13,8 @@ use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, Source};
-use super::keys::{self, Key};
+use super::key::Key;
+use super::keys;
 use super::layers::{Layers, Origin, Setting};
 use super::{cors, delivery, root, show, values};
 use crate::front::{FrontError, FrontField};
