@@ -143,6 +143,8 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
+        // Small responses leave immediately. Long ones fill packets anyway. Accepted sockets inherit the option.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
         // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
@@ -155,8 +157,6 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    // Small responses leave immediately. Long ones fill packets anyway.
-                    let _ = stream.set_nodelay(true);
                     let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =

@@ -58,7 +58,7 @@ impl Resolver {
 
     /// Opens a regular file if the kernel can do so without the disk; `None` if that may need the disk.
     #[cfg(target_os = "linux")]
-    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         match self.openat2(path.as_str().as_ref(), READ, rustix::fs::ResolveFlags::CACHED) {
             Ok(file) => Some(regular(file)),
             // Only these errors are final. For the others, the file is opened again on the blocking pool: for EINVAL of an older kernel,
@@ -72,12 +72,12 @@ impl Resolver {
 
     /// Other kernels cannot open a file only if it is cached.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         None
     }
 
     /// Opens a regular file. May wait for the disk.
-    pub(super) fn open(&self, path: &MediaPath) -> Result<File, StorageError> {
+    pub(super) fn open(&self, path: &MediaPath) -> Result<Opened, StorageError> {
         regular(self.open_name(path.as_str().as_ref(), READ)?)
     }
 
@@ -241,11 +241,18 @@ pub(super) fn link_refused(link: &Path) -> StorageError {
 
 const READING_METADATA: &str = "reading the file's metadata";
 
+/// An open regular file, with the metadata of its handle.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) metadata: Metadata,
+}
+
 /// Returns the file if it is a regular one.
-pub(super) fn regular(file: File) -> Result<File, StorageError> {
+pub(super) fn regular(file: File) -> Result<Opened, StorageError> {
     let metadata = file.metadata().map_err(io_error(READING_METADATA))?;
     match kind(metadata.file_type()) {
-        _ if metadata.is_file() => Ok(file),
+        _ if metadata.is_file() => Ok(Opened { file, metadata }),
         kind if metadata.is_dir() => Err(StorageError::not_found_as(kind, Errno::ISDIR)),
         kind => Err(StorageError::not_found(kind)),
     }
