@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Limits of a server.
 ///
+/// The head of a request is always limited to 16 KiB and 100 fields.
+///
 /// ```
 /// use std::time::Duration;
 ///

@@ -33,7 +33,8 @@ impl OpenFiles {
     /// the number of files that the process will open besides. Fails if fewer than four connections fit.
     pub fn reserve(connections: usize, workers: usize, others: u64) -> Result<Self, TooFewOpenFiles> {
         let wanted = connections;
-        let others = open_files().saturating_add(others) + PER_WORKER * workers as u64;
+        let others = open_files().saturating_add(others);
+        let others = others.saturating_add(PER_WORKER.saturating_mul(workers as u64));
         let need =
             |connections: usize| others.saturating_add(PER_CONNECTION.saturating_mul(connections as u64));
         let (needed, fewest) = (need(wanted), MIN_CONNECTIONS.min(wanted));
@@ -105,3 +106,31 @@ impl fmt::Display for TooFewOpenFiles {
 }
 
 impl std::error::Error for TooFewOpenFiles {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wanted_connections_fit_below_the_limit() {
+        let files = OpenFiles::reserve(10, 2, 5).unwrap();
+        assert_eq!((files.connections(), files.shortage()), (10, None));
+        assert!(files.limit() >= 5 + 2 * PER_WORKER + 10 * PER_CONNECTION);
+    }
+
+    #[test]
+    fn fewer_connections_report_the_shortage() {
+        // No limit of the kernel is as high.
+        let files = OpenFiles::reserve(1 << 40, 1, 0).unwrap();
+        assert!(files.connections() < 1 << 40);
+        assert!(files.shortage().is_some_and(|needed| needed > 2 << 40));
+    }
+
+    #[test]
+    fn too_few_connections_are_an_error_with_the_fix() {
+        let error = OpenFiles::reserve(100, 3, 1 << 40).unwrap_err().to_string();
+        for part in ["3 workers and 4 connections need", "but the limit is", "ulimit -n", "LimitNOFILE="] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

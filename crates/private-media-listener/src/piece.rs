@@ -67,6 +67,9 @@ impl FileSlice {
 
 /// A response body that may contain slices of files. The [crate documentation](crate#sending-a-file) has an example.
 ///
+/// `Full`, `Empty`, `Either` and the boxed bodies of [`http_body_util`] implement it. Box the body of another crate, for example that of a
+/// tower-http layer, with [`BodyExt::boxed_unsync`](http_body_util::BodyExt::boxed_unsync).
+///
 /// A body of bytes needs no method:
 ///
 /// ```
