@@ -1,4 +1,4 @@
-//! An accounts file is accepted only if its accounts are told apart, and what is stored is what is loaded.
+//! An accounts file is accepted only if its names and ids are unique, and storing and loading it changes nothing.
 #![no_main]
 
 use std::collections::HashSet;
@@ -22,7 +22,7 @@ const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAA
 #[derive(Arbitrary, Debug)]
 enum Input<'a> {
     Raw(&'a str),
-    Built { secret: Option<&'a str>, is_right_secret: bool, accounts: Vec<Account<'a>> },
+    Built { secret: Option<&'a str>, has_valid_secret: bool, accounts: Vec<Account<'a>> },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -35,7 +35,7 @@ struct Account<'a> {
 }
 
 static FOLDER: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-    // In memory, as each file is synced.
+    // In memory, because each file is synced.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = folder.path().join("accounts.toml");
     (folder, path)
@@ -48,9 +48,9 @@ fuzz_target!(|input: Input<'_>| {
     };
     let parsed = AccountsFile::parse(&text);
     if let Input::Built { .. } = &input
-        && let Some(is_legal) = input.is_legal()
+        && let Some(is_valid) = input.is_valid()
     {
-        assert_eq!(parsed.is_ok(), is_legal, "{text}\n{:?}", parsed.err());
+        assert_eq!(parsed.is_ok(), is_valid, "{text}\n{:?}", parsed.err());
     }
     let file = match parsed {
         Ok(file) => file,
@@ -65,11 +65,11 @@ fuzz_target!(|input: Input<'_>| {
     writer.write_all(text.as_bytes()).unwrap();
     AccountsFile::update(path, |_| Ok(())).unwrap();
     let stored = std::fs::read_to_string(path).unwrap();
-    let mut loaded = AccountsFile::load(path).expect("what was stored is loaded");
+    let mut loaded = AccountsFile::load(path).expect("a stored file can be loaded");
     assert_eq!(loaded.users().collect::<Vec<_>>(), users);
     AccountsFile::update(path, |_| Ok(())).unwrap();
     assert_eq!(std::fs::read_to_string(path).unwrap(), stored);
-    // Hashes and the secret stay as they were.
+    // Hashes and the secret are unchanged.
     let (before, after): (Table, Table) = (text.parse().unwrap(), stored.parse().unwrap());
     assert!(before.get("secret").is_none_or(|secret| after.get("secret") == Some(secret)));
     let hashes = |table: &Table| -> Vec<Value> {
@@ -85,7 +85,7 @@ fuzz_target!(|input: Input<'_>| {
 });
 
 fn check_users(users: &[User], text: &str) {
-    let table: Table = text.parse().expect("it is TOML");
+    let table: Table = text.parse().expect("the text is TOML");
     let accounts = table.get("account").and_then(Value::as_array).cloned().unwrap_or_default();
     assert_eq!(accounts.len(), users.len());
     for (account, user) in accounts.iter().zip(users) {
@@ -101,9 +101,9 @@ fn check_users(users: &[User], text: &str) {
 
 impl Input<'_> {
     fn to_toml(&self) -> String {
-        let Self::Built { secret, is_right_secret, accounts } = self else { return String::new() };
+        let Self::Built { secret, has_valid_secret, accounts } = self else { return String::new() };
         let mut table = Table::new();
-        if *is_right_secret {
+        if *has_valid_secret {
             table.insert("secret".into(), URL_SAFE_NO_PAD.encode([7; 32]).into());
         } else if let Some(secret) = secret {
             table.insert("secret".into(), (*secret).into());
@@ -121,24 +121,24 @@ impl Input<'_> {
         table.to_string()
     }
 
-    /// Whether the file is to be accepted; `None` if that depends on a hash.
-    fn is_legal(&self) -> Option<bool> {
-        let Self::Built { secret, is_right_secret, accounts } = self else { return None };
+    /// Returns whether the file is valid; `None` if that depends on a hash.
+    fn is_valid(&self) -> Option<bool> {
+        let Self::Built { secret, has_valid_secret, accounts } = self else { return None };
         if accounts.iter().any(|account| account.other_hash.is_some()) {
             return None;
         }
         let is_clean =
             |text: &str| !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
-        let mut is_legal = *is_right_secret
+        let mut is_valid = *has_valid_secret
             || secret
                 .is_none_or(|secret| URL_SAFE_NO_PAD.decode(secret).is_ok_and(|bytes| bytes.len() == 32));
         let (mut names, mut ids) = (HashSet::new(), HashSet::new());
         for Account { name, id, groups, .. } in accounts {
             let mut own = HashSet::new();
-            is_legal &= is_clean(name) && !name.contains(':') && *name != "anonymous" && names.insert(*name);
-            is_legal &= is_clean(id) && !id.contains('/') && ids.insert(*id);
-            is_legal &= groups.iter().all(|group| is_clean(group) && own.insert(*group));
+            is_valid &= is_clean(name) && !name.contains(':') && *name != "anonymous" && names.insert(*name);
+            is_valid &= is_clean(id) && !id.contains('/') && ids.insert(*id);
+            is_valid &= groups.iter().all(|group| is_clean(group) && own.insert(*group));
         }
-        Some(is_legal)
+        Some(is_valid)
     }
 }

@@ -1,4 +1,4 @@
-//! A configuration is refused with an error that names a key, or printed as a file with the same meaning.
+//! A configuration is rejected with an error that contains a key, or printed as a file with the same meaning.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ enum Setting<'a> {
     Grants(Vec<(Text<'a>, Vec<Text<'a>>)>),
 }
 
-/// Values that some setting takes, or nearly takes.
+/// Values that are valid, or nearly valid, for some setting.
 const TYPICAL: [&str; 56] = [
     "127.0.0.1:0",
     "[::1]:80",
@@ -119,11 +119,11 @@ fuzz_target!(|input: Input<'_>| {
         Some(Err(error)) => return check_error(&error),
         Some(Ok(accepted)) => accepted,
     };
-    let again = load(&accepted.toml, &[]).expect("what is printed has a literal address");
-    let again =
-        again.unwrap_or_else(|error| panic!("what is printed is refused: {error}\n{}", accepted.toml));
+    let again = load(&accepted.toml, &[]).expect("the printed configuration has a literal address");
+    let again = again
+        .unwrap_or_else(|error| panic!("the printed configuration is rejected: {error}\n{}", accepted.toml));
     assert_eq!(meaning(&again), meaning(&accepted), "{}", accepted.toml);
-    // A flag's value is printed as a file has it, so the second print is the last.
+    // Values of flags are printed in the format of the file, so printing again changes nothing.
     let third = load(&again.toml, &[]).unwrap().unwrap();
     assert_eq!(third.toml, again.toml);
 });
@@ -135,7 +135,7 @@ fn load(text: &str, flags: &[String]) -> Option<Result<Accepted, String>> {
     load_config(&[&[config], flags].concat())
 }
 
-/// Paths in a file are relative to its folder, and those in flags to the current one.
+/// Returns the meaning without the folder of the file, to which its paths are relative.
 fn meaning(accepted: &Accepted) -> String {
     let folder = |path: &Path| path.display().to_string();
     accepted.meaning.replace(&format!("{}/", folder(FOLDER.0.path())), "")
@@ -147,7 +147,7 @@ fn check_error(error: &str) {
     let names_line = error.contains(": line ")
         || error.contains("unknown key")
         || error.contains("stream did not contain valid UTF-8");
-    assert!(names_key || names_line, "{error:?} names no key");
+    assert!(names_key || names_line, "{error:?} contains no key");
 }
 
 fn pick(number: u8) -> (&'static str, &'static str) {

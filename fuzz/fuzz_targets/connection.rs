@@ -1,5 +1,5 @@
-//! A connection of the listener gives the responses that hyper gives, however the requests arrive. The first byte chooses the pieces,
-//! the rest is the stream.
+//! The listener and hyper give the same responses, however the requests are split. The first byte selects the pieces, the rest is the
+//! stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let mut pieces = Vec::new();
     while !rest.is_empty() && pieces.len() < 16 {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // 0 sends everything at once, 1 sends single bytes.
+        // 0: one piece. 1: single bytes.
         let len = match seed {
             0 => rest.len(),
             1 => 1,

@@ -1,4 +1,4 @@
-//! Only a token that was signed here, or the right password, is somebody. Every other text is anonymous.
+//! Only a valid token or the right password identifies a user. Every other text is anonymous.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -17,15 +17,15 @@ use private_media::{Accounts, Identify};
 const COOKIE_NAME: &str = "private_media_session";
 const USERS: [(&str, &str, &str); 2] = [("alice", "7", "correct horse"), ("bob", "8", "battery staple")];
 
-struct World {
+struct Fixture {
     file: String,
     runtime: tokio::runtime::Runtime,
     accounts: Accounts,
-    /// Tokens of alice, bob, an expired session, a removed account, and an account whose password was changed.
+    /// Tokens, and the ids of the users that they identify.
     tokens: Vec<(String, Option<&'static str>)>,
 }
 
-static WORLD: LazyLock<World> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let file = |users: &[(&str, &str, &str)]| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("accounts.toml");
@@ -48,9 +48,9 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         (token(&accounts, "alice", DAY), Some("7")),
         (token(&accounts, "bob", DAY), Some("8")),
         (token(&accounts, "alice", 0), None),
-        // Another key, and so another site.
+        // The key of another site.
         (token(&open(&file(&USERS)), "alice", DAY), None),
-        // The same key, but a user who is not in this file.
+        // The same key, but the file does not contain the user.
         (
             token(
                 &open(&format!(
@@ -69,7 +69,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         ),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    World { file: text, runtime, accounts, tokens }
+    Fixture { file: text, runtime, accounts, tokens }
 });
 
 #[derive(Arbitrary, Debug)]
@@ -87,7 +87,7 @@ enum Part<'a> {
     Changed(u8, u16, u8),
     /// A token without its last bytes.
     Cut(u8, u16),
-    /// Bytes of a token before its base64, with one bit flipped.
+    /// A token with one bit flipped before the base64 encoding.
     Flipped(u8, u16),
     Raw(&'a [u8]),
 }
@@ -101,11 +101,11 @@ enum Authorization<'a> {
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let world = &*WORLD;
+    let fixture = &*FIXTURE;
     let mut request = Request::new(());
     let mut lines: Vec<Vec<u8>> = Vec::new();
     for parts in input.cookies.iter().take(4) {
-        let line: Vec<u8> = parts.iter().flat_map(|part| part.bytes(world)).collect();
+        let line: Vec<u8> = parts.iter().flat_map(|part| part.bytes(fixture)).collect();
         if let Ok(value) = HeaderValue::from_bytes(&line) {
             request.headers_mut().append(COOKIE, value);
             lines.push(line);
@@ -121,19 +121,20 @@ fuzz_target!(|input: Input<'_>| {
     }
     let head = request.into_parts().0;
     let identity = if credentials.is_empty() {
-        world.accounts.identify(&head).now_or_never().expect("a cookie needs no waiting").unwrap()
+        fixture.accounts.identify(&head).now_or_never().expect("cookies are identified immediately").unwrap()
     } else {
-        // New for each input, as wrong passwords make others wait.
+        // New for each input, because wrong passwords throttle later ones.
         let accounts =
-            Accounts::new(AccountsFile::parse(&world.file).unwrap(), AccountsOptions::default()).unwrap();
-        world.runtime.block_on(accounts.identify(&head)).unwrap()
+            Accounts::new(AccountsFile::parse(&fixture.file).unwrap(), AccountsOptions::default()).unwrap();
+        fixture.runtime.block_on(accounts.identify(&head)).unwrap()
     };
-    let expected = if credentials.is_empty() { by_cookie(&lines, world) } else { by_password(&credentials) };
+    let expected =
+        if credentials.is_empty() { by_cookie(&lines, fixture) } else { by_password(&credentials) };
     assert_eq!(identity.user().map(|user| user.id()), expected, "{:?}", head.headers);
 });
 
-/// The cookie counts if it is there once and is exactly a token that is in force.
-fn by_cookie(lines: &[Vec<u8>], world: &World) -> Option<&'static str> {
+/// Returns the user of a cookie that occurs exactly once, with a valid token.
+fn by_cookie(lines: &[Vec<u8>], fixture: &Fixture) -> Option<&'static str> {
     let pairs = lines.iter().flat_map(|line| line.split(|byte| *byte == b';'));
     let values: Vec<&[u8]> = pairs
         .filter_map(|pair| {
@@ -142,10 +143,10 @@ fn by_cookie(lines: &[Vec<u8>], world: &World) -> Option<&'static str> {
         })
         .collect();
     let [value] = values.as_slice() else { return None };
-    world.tokens.iter().find(|(token, _)| token.as_bytes() == *value)?.1
+    fixture.tokens.iter().find(|(token, _)| token.as_bytes() == *value)?.1
 }
 
-/// `Authorization` counts if it is there once and is a right name and password in HTTP Basic.
+/// Returns the user of an `Authorization` field that occurs exactly once, with a right name and password.
 fn by_password(fields: &[Vec<u8>]) -> Option<&'static str> {
     let [field] = fields else { return None };
     let (scheme, encoded) = std::str::from_utf8(field).ok()?.split_once(' ')?;
@@ -156,9 +157,9 @@ fn by_password(fields: &[Vec<u8>]) -> Option<&'static str> {
 }
 
 impl Part<'_> {
-    fn bytes(&self, world: &World) -> Vec<u8> {
+    fn bytes(&self, fixture: &Fixture) -> Vec<u8> {
         let token =
-            |number: u8| world.tokens[usize::from(number) % world.tokens.len()].0.clone().into_bytes();
+            |number: u8| fixture.tokens[usize::from(number) % fixture.tokens.len()].0.clone().into_bytes();
         match self {
             Self::Name => format!("{COOKIE_NAME}=").into_bytes(),
             Self::Token(number) => token(*number),

@@ -1,5 +1,5 @@
-//! Only a session that a secret key signed, with the user's current password hash, is somebody. The target signs by itself, so
-//! signing and checking are two implementations.
+//! Only a session that a secret key signed, with the current password hash of the user, identifies a user. The target has its own
+//! implementation of signing, independent of the verification.
 #![no_main]
 
 use std::io::Write;
@@ -54,8 +54,8 @@ enum Json<'a> {
         extra: Vec<(&'a str, &'a str)>,
     },
     Raw(&'a [u8]),
-    /// A right session, padded to about the longest that is read, or a bomb of 64 MiB. It takes as long as thousands of others, so
-    /// a magic number makes it rare.
+    /// A valid session, padded to about the maximum length, or a compressed bomb of 64 MiB. It takes as long as thousands of other inputs,
+    /// so a magic number makes it rare.
     Large {
         magic: u16,
         over: Option<i8>,
@@ -128,7 +128,7 @@ fuzz_target!(|input: Input<'_>| {
     };
     let signed = sign(salt, key, &format!("{}:{at}", pack(&input.json, &json, input.is_compressed)));
     let text = input.change.apply(&signed);
-    // In a cookie, `;` ends the value, and white space around it does not count.
+    // In a cookie, `;` ends the value, and surrounding white space is ignored.
     let text = if input.is_row { text } else { text.replace(';', "").trim_matches([' ', '\t']).to_owned() };
     let (value, engine) = match input.is_row {
         true => ("abcdefgh", SessionEngine::Database),
@@ -142,7 +142,11 @@ fuzz_target!(|input: Input<'_>| {
     let sessions = DjangoSessions::new(Source(SessionRow::new(text.clone(), expires)), keys, options);
     let mut request = Request::new(());
     request.headers_mut().insert(COOKIE, field);
-    let identity = sessions.identify(&request.into_parts().0).now_or_never().expect("nothing waits").unwrap();
+    let identity = sessions
+        .identify(&request.into_parts().0)
+        .now_or_never()
+        .expect("the source is ready immediately")
+        .unwrap();
     let user = identity.user().map(|user| user.id().to_owned());
 
     let is_authentic = text == signed && key != KEYS[2] && !input.has_other_salt;
@@ -162,7 +166,7 @@ fuzz_target!(|input: Input<'_>| {
     }
 });
 
-/// Who Django says it is; `None` where `serde_json` does not read what Python might.
+/// Returns the user that Django identifies; `None` if only Python's JSON parser may accept the text.
 fn expected(json: &[u8]) -> Option<Option<String>> {
     if json.len() > MAX_LENGTH {
         return Some(None);
@@ -172,8 +176,8 @@ fn expected(json: &[u8]) -> Option<Option<String>> {
     let text = |key: &str| session.get(key).and_then(Value::as_str).unwrap_or_default();
     let hash = text("_auth_user_hash");
     let is_current = [KEYS[0], KEYS[1]].iter().any(|key| hash == auth_hash(key, PASSWORD));
-    let is_somebody = text("_auth_user_id") == "7" && text("_auth_user_backend") == BACKEND && is_current;
-    Some(is_somebody.then(|| "7".into()))
+    let is_alice = text("_auth_user_id") == "7" && text("_auth_user_backend") == BACKEND && is_current;
+    Some(is_alice.then(|| "7".into()))
 }
 
 fn salted_hmac(salt: &str, key: &str, value: &str) -> Vec<u8> {
@@ -195,7 +199,7 @@ fn pack(json: &Json<'_>, text: &[u8], is_compressed: bool) -> String {
     static BOMB: LazyLock<String> = LazyLock::new(|| compress(&vec![b' '; 64 << 20]));
     match json {
         Json::Large { over: None, .. } => BOMB.clone(),
-        // Uncompressed, the text itself would be too long.
+        // Uncompressed, the value would be too long.
         Json::Large { .. } => compress(text),
         _ if is_compressed => compress(text),
         _ => URL_SAFE_NO_PAD.encode(text),
@@ -235,7 +239,7 @@ impl Json<'_> {
                 };
                 let hash = match hash {
                     Hash::Right { is_fallback } => auth_hash(KEYS[usize::from(*is_fallback)], PASSWORD),
-                    Hash::OfOldPassword => auth_hash(KEYS[0], "the old one"),
+                    Hash::OfOldPassword => auth_hash(KEYS[0], "an old password hash"),
                     Hash::Other(text) => (*text).to_owned(),
                 };
                 session.insert("_auth_user_id".into(), user);

@@ -1,4 +1,4 @@
-//! Grants are parsed without a panic, print as what they are, and decide as a naive matcher does.
+//! Grants print as their text, and decide like a naive matcher.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -39,7 +39,7 @@ fuzz_target!(|input: Input<'_>| {
     }
 });
 
-/// Whether the text of a grant allows the identity to read the path.
+/// Returns whether the text of a grant allows the identity to read the path.
 fn allows(grant: &str, identity: &Identity, path: &MediaPath) -> bool {
     let (template, grantees) = grant.rsplit_once('=').unwrap();
     let Some(owner) = matches(&template.split('/').collect::<Vec<_>>(), &path.segments().collect::<Vec<_>>())
@@ -60,7 +60,7 @@ fn allows(grant: &str, identity: &Identity, path: &MediaPath) -> bool {
     })
 }
 
-/// What `{owner}` stands for, if there is one: the outer `None` means that the path has another shape.
+/// Returns the value of `{owner}` in a matching path, if the template has it; the outer `None` means that the path does not match.
 fn matches(template: &[&str], path: &[&str]) -> Option<Option<String>> {
     match (template, path) {
         ([], []) => Some(None),

@@ -1,4 +1,4 @@
-//! A `MediaPath` is legal and canonical, whatever text it was parsed from. The oracle is a naive decoder and the standard library.
+//! A `MediaPath` is valid and canonical. The oracle is a naive decoder and the standard library.
 #![no_main]
 
 use std::path::{Component, Path};
@@ -11,23 +11,23 @@ fuzz_target!(|text: &str| {
     let plain = MediaPath::new(text);
     let from_url = MediaPath::from_url(text);
     for path in [&plain, &from_url].into_iter().flatten() {
-        check_legal(path);
+        check_valid(path);
         check_round_trips(path);
     }
     if let Ok(path) = &plain {
-        assert_eq!(path.as_str(), text, "a plain name is never rewritten");
+        assert_eq!(path.as_str(), text, "a path without encoding is not changed");
     }
     assert_eq!(from_url.ok(), expected(text), "from_url({text:?})");
-    // A file that a browser names in any way ends in the folder that was chosen.
+    // An upload is stored in the chosen folder, whatever its name is.
     if let Ok(path) = MediaPath::for_upload("cars/7", text) {
-        check_legal(&path);
+        check_valid(&path);
         assert_eq!(path.parent().unwrap().as_str(), "cars/7");
     }
 });
 
-fn check_legal(path: &MediaPath) {
+fn check_valid(path: &MediaPath) {
     let name = path.as_str();
-    assert!(is_legal(name), "{name:?}");
+    assert!(is_valid(name), "{name:?}");
     assert!(Path::new(name).components().all(|part| matches!(part, Component::Normal(_))), "{name:?}");
     assert_eq!(Path::new(name).components().count(), path.segments().count(), "{name:?}");
     assert_eq!(path.file_name(), name.split('/').next_back().unwrap());
@@ -38,7 +38,7 @@ fn check_round_trips(path: &MediaPath) {
     assert!(url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/%".contains(&byte)), "{url:?}");
     assert_eq!(MediaPath::from_url(&url).as_ref(), Ok(path));
     assert_eq!(MediaPath::from_url(&format!("/{url}")).as_ref(), Ok(path));
-    // Every other spelling gives the same path or none.
+    // Other encodings of a path are the same path or invalid.
     let encoded: String = path
         .as_str()
         .bytes()
@@ -51,15 +51,15 @@ fn check_round_trips(path: &MediaPath) {
     }
 }
 
-/// The rules of `MediaPath` as its documentation states them.
-fn is_legal(name: &str) -> bool {
-    let is_legal = |segment: &str| {
+/// The rules in the documentation of `MediaPath`.
+fn is_valid(name: &str) -> bool {
+    let is_valid = |segment: &str| {
         !segment.is_empty()
             && !segment.starts_with('.')
             && segment.len() <= MAX_SEGMENT
             && !segment.chars().any(|c| c.is_control() || c == '\\')
     };
-    name.len() <= MAX_PATH && name.split('/').all(is_legal) && name.split('/').next() != Some("-")
+    name.len() <= MAX_PATH && name.split('/').all(is_valid) && name.split('/').next() != Some("-")
 }
 
 fn expected(raw: &str) -> Option<MediaPath> {
@@ -72,7 +72,7 @@ fn expected(raw: &str) -> Option<MediaPath> {
         return None;
     }
     let name = segments.join("/");
-    is_legal(&name).then(|| MediaPath::new(&name).unwrap())
+    is_valid(&name).then(|| MediaPath::new(&name).unwrap())
 }
 
 fn decode(segment: &str) -> Option<String> {

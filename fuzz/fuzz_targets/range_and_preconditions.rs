@@ -1,4 +1,4 @@
-//! `Range` and the conditional headers, compared with a naive reading of RFC 9110 sections 13 and 14.
+//! `Range` and the conditional headers behave like a naive implementation of RFC 9110 sections 13 and 14.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -93,9 +93,9 @@ fn check_range(input: &Input<'_>) {
         assert_eq!(part.content_range(len), format!("bytes {}-{}/{len}", part.start(), part.end() - 1));
     }
     if sent.len() == wanted.len() {
-        assert_eq!(sent, wanted, "the order of the request is kept: {text:?} of {len}");
+        assert_eq!(sent, wanted, "the order of the request is unchanged: {text:?} of {len}");
     }
-    // What is sent is the union, and no two parts touch.
+    // The parts are the union of the ranges, and no two of them are adjacent.
     let mut sorted = sent.clone();
     sorted.sort_unstable();
     wanted.sort_unstable();
@@ -109,7 +109,7 @@ fn list<N: Copy + ToString>(specs: &[(Option<N>, Option<N>)]) -> String {
     format!("bytes={}", specs.join(", "))
 }
 
-/// The positions of each range as written; `None` if the field is to be ignored.
+/// Returns the positions of each range; `None` if the field is ignored.
 fn parse(text: &str) -> Option<Vec<(Option<u128>, Option<u128>)>> {
     if text.len() > 1024 {
         return None;
@@ -134,7 +134,7 @@ fn parse(text: &str) -> Option<Vec<(Option<u128>, Option<u128>)>> {
     (1..=16).contains(&specs.len()).then_some(specs)
 }
 
-/// Nothing, or digits. Positions above `u64::MAX` are behind the end of every file and count as `u64::MAX`.
+/// Parses digits, or nothing. Positions above `u64::MAX` are after the end of every file, like `u64::MAX`.
 fn number(digits: &str) -> Option<Option<u128>> {
     if digits.is_empty() {
         return Some(None);
@@ -206,7 +206,7 @@ fn check_preconditions(input: &Input<'_>) {
     if is_exact {
         assert_eq!(outcome, expected(input), "{headers:?}, modified {modified:?}, now {now:?}");
     }
-    // Whatever else the headers hold, none of these outcomes comes from nothing.
+    // Each outcome has a header as its reason, even for arbitrary values.
     let has = |name: &str| headers.contains_key(name);
     let names_own = |name: &str| {
         headers.get_all(name).iter().any(|value| {
@@ -219,7 +219,7 @@ fn check_preconditions(input: &Input<'_>) {
         }
         Outcome::Failed => assert!(has("if-match") || has("if-unmodified-since")),
         Outcome::Proceed { range } => {
-            assert!(!has("if-match") || names_own("if-match"), "a version was insisted on: {headers:?}");
+            assert!(!has("if-match") || names_own("if-match"), "the client required a version: {headers:?}");
             assert!(range || has("if-range"));
         }
         other => panic!("{other:?} is not in this target"),
@@ -260,8 +260,8 @@ fn expected(input: &Input<'_>) -> Outcome {
         [IfRange::Tag(tag)] => tag.is_own && !tag.is_weak,
         // A date is strong only if it is not in the second of the response (section 8.8.2.2).
         [IfRange::Date(DateField::Relative(seconds))] => *seconds == 0 && input.age > 0,
-        [IfRange::Date(DateField::Raw(_))] => unreachable!("not exact"),
-        // Which of them the client means is unknown, so the whole file is sent.
+        [IfRange::Date(DateField::Raw(_))] => unreachable!("the input is not exact"),
+        // The version of the client is unknown, so the whole file is sent.
         [_, _, ..] => false,
     };
     Outcome::Proceed { range }

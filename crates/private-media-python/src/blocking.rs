@@ -1,4 +1,4 @@
-//! Runs the library's futures in Python's threads.
+//! Runs futures of the library on Python threads.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,10 +11,10 @@ thread_local! {
     static RUNTIME: RefCell<Option<ThreadRuntime>> = const { RefCell::new(None) };
 }
 
-/// A thread's own runtime. It starts a thread only when a future waits for the disk.
+/// The runtime of a thread. It starts another thread only when a future waits for the disk.
 struct ThreadRuntime {
     process: u32,
-    // `None` only during drop.
+    /// `None` only during drop.
     runtime: Option<Runtime>,
 }
 
@@ -24,7 +24,7 @@ impl ThreadRuntime {
         Ok(Self { process: std::process::id(), runtime: Some(runtime) })
     }
 
-    /// False after a fork, which copies the runtime but not its threads.
+    /// Returns false after a fork, which copies the runtime but not its threads.
     fn is_of_this_process(&self) -> bool {
         self.process == std::process::id()
     }
@@ -40,7 +40,8 @@ impl Drop for ThreadRuntime {
     }
 }
 
-/// Returns `None` if this thread already runs a future: the content of a save comes from Python code, which may read another file.
+/// Calls `work` with the runtime of this thread. Returns `None` if the thread already runs a future: the content of a save comes from Python
+/// code, which may read another file.
 fn with_runtime<T>(work: impl FnOnce(&Runtime) -> T) -> Option<io::Result<T>> {
     RUNTIME.with(|own| {
         let mut own = own.try_borrow_mut().ok()?;
@@ -53,20 +54,20 @@ fn with_runtime<T>(work: impl FnOnce(&Runtime) -> T) -> Option<io::Result<T>> {
     })
 }
 
-/// Runs a future to its end, without the interpreter's lock.
+/// Runs a future to completion, without the lock of the interpreter.
 pub(crate) fn block_on<T: Send>(py: Python<'_>, future: impl Future<Output = T> + Send) -> PyResult<T> {
     let output = py.detach(|| {
         if RUNTIME.with(|own| own.try_borrow_mut().is_ok()) {
             return with_runtime(|runtime| runtime.block_on(future));
         }
-        // A runtime cannot block inside another one; another thread's can.
+        // A runtime cannot block inside another one, so another thread runs the future.
         let nested = || with_runtime(|runtime| runtime.block_on(future));
         std::thread::scope(|scope| scope.spawn(nested).join().ok().flatten())
     });
     Ok(output.unwrap_or_else(|| Err(io::Error::other("a thread that waited for the disk panicked")))?)
 }
 
-/// Polls once, for an event loop that must not block.
+/// Polls a future once, for an event loop that must not block.
 pub(crate) fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> PyResult<Poll<T>> {
     let polled = with_runtime(|runtime| {
         let _entered = runtime.enter();

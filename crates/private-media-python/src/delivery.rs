@@ -1,4 +1,4 @@
-//! Responses, and how their bytes are sent.
+//! Responses, and the delivery of files.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -96,7 +96,7 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Largest content, in bytes, that is not a stream: one chunk of a stream.
+    /// The maximum length of content that is not a stream, in bytes: one chunk.
     const MAX_BYTES: u64 = 32 << 10;
 
     pub(crate) async fn of(mut body: MediaBody) -> io::Result<Self> {
@@ -146,7 +146,7 @@ impl Response {
     }
 }
 
-/// Capitalizes a header name as Django's responses do.
+/// Capitalizes a header name like Django.
 fn title(name: &str) -> String {
     let mut is_first = true;
     let cased = |c: char| {
@@ -157,7 +157,7 @@ fn title(name: &str) -> String {
     if name == "etag" { "ETag".to_owned() } else { name.chars().map(cased).collect() }
 }
 
-/// Decodes a header value as WSGI and Django do: each byte becomes the character of the same number.
+/// Decodes a header value as Latin-1, like WSGI and Django.
 fn latin1(value: &HeaderValue) -> String {
     value.to_str().map_or_else(|_| value.as_bytes().iter().copied().map(char::from).collect(), str::to_owned)
 }
@@ -182,7 +182,7 @@ impl Body {
         Ok(PyBytes::new(py, &next?))
     }
 
-    /// Returns the next chunk if it is in memory, otherwise None: call `read()` then.
+    /// Returns the next chunk if it is in memory. Otherwise returns None, and `read()` has to be called.
     fn read_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         match poll_once(|context| self.poll(context))? {
             Poll::Pending => Ok(None),
@@ -190,20 +190,20 @@ impl Body {
         }
     }
 
-    /// Returns the file's descriptor if the content starts at the file's beginning, for servers that use sendfile(2).
+    /// Returns the descriptor of the file if the content begins at its start, for servers that use sendfile(2).
     fn fileno(&self) -> Option<RawFd> {
         let body = self.lock();
         let (file, offset, _) = body.as_file_range()?;
         if offset == 0 { file.as_file().map(AsRawFd::as_raw_fd) } else { None }
     }
 
-    /// The number of bytes left.
+    /// The number of remaining bytes.
     #[getter]
     fn remaining(&self) -> u64 {
         self.lock().remaining()
     }
 
-    /// Closes the file; nothing is left to read.
+    /// Closes the file, and discards the remaining content.
     fn close(&self) {
         *self.lock() = MediaBody::empty();
     }
@@ -219,7 +219,7 @@ impl Body {
 }
 
 impl Body {
-    // A panic leaves the body usable: it is between two chunks.
+    // The body is consistent between chunks, so a panic does not invalidate it.
     fn lock(&self) -> std::sync::MutexGuard<'_, MediaBody> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

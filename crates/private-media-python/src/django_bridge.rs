@@ -1,7 +1,7 @@
-//! Lets Django decide about the gateway's requests: who sends a request, and whether the project's own permission class allows it.
+//! Lets Django authenticate the requests of the gateway, and lets the project's permission class authorize them.
 //!
-//! An event loop puts a request into a [`RequestQueue`] and awaits the reply; it serves other requests meanwhile. A Python thread
-//! takes the [`QueuedRequest`] and replies.
+//! An event loop puts a request into a [`RequestQueue`] and awaits the reply. Meanwhile it serves other requests. A Python thread takes the
+//! [`QueuedRequest`] and replies.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,18 +23,18 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::oneshot;
 
-/// The queue's capacity. Requests beyond it are denied.
+/// The capacity of the queue. Further requests are denied.
 const QUEUE_CAPACITY: usize = 1024;
-/// How long a request waits for Django's reply.
+/// How long a request waits for the reply of Django.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Headers that select a part or version of a file. They do not affect the decision, so they are neither sent to Django nor part of
-/// the cache key.
+/// Headers that select a range or version of a file. They do not affect decisions, so they are neither sent to Django nor part of the cache
+/// key.
 const IGNORED_HEADERS: [HeaderName; 6] =
     [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE];
 
 type ReplyCache = Arc<DecisionCache<DjangoReply>>;
 
-/// Requests on their way from the gateway to Python's threads.
+/// The queue of requests from the gateway to Python threads.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct RequestQueue {
     receiver: Mutex<Receiver<PendingRequest>>,
@@ -44,8 +44,8 @@ pub(crate) struct RequestQueue {
 
 #[pymethods]
 impl RequestQueue {
-    /// Creates an empty queue whose replies are cached for `cache` seconds. With `by_path`, an identity is cached for its path only,
-    /// for projects with a middleware that decides by the path.
+    /// Creates an empty queue. Replies are cached for `cache` seconds. With `by_path`, an identity is cached only for its path, for projects
+    /// with a middleware that decides by the path.
     #[new]
     #[pyo3(signature = (cache, *, by_path=false))]
     fn new(cache: f64, by_path: bool) -> PyResult<Self> {
@@ -82,7 +82,7 @@ impl RequestQueue {
     }
 }
 
-/// A request that waits for Django's reply. It is denied if it is dropped without one.
+/// A request that waits for the reply of Django. Dropping it without a reply denies it.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct QueuedRequest {
     pending: Mutex<Option<PendingRequest>>,
@@ -91,13 +91,13 @@ pub(crate) struct QueuedRequest {
 
 #[pymethods]
 impl QueuedRequest {
-    /// The path to check the permission for; None if the request is to be authenticated.
+    /// The path to authorize. None if the request has to be authenticated.
     #[getter]
     fn path(&self) -> Option<String> {
         self.with(|pending| pending.path.as_ref().map(ToString::to_string)).flatten()
     }
 
-    /// Returns the request's part of a WSGI environ. `script` is the prefix that is removed from its path.
+    /// Returns the keys of a WSGI environ that depend on the request. `script` is the prefix that is removed from its path.
     fn environ<'py>(&self, py: Python<'py>, script: &str) -> PyResult<Bound<'py, PyDict>> {
         let environ = PyDict::new(py);
         let filled = self.with(|pending| pending.request.fill(&environ, script));
@@ -105,24 +105,24 @@ impl QueuedRequest {
         Ok(environ)
     }
 
-    /// Replies with the user who sends the request; None is an anonymous one.
+    /// Replies with the user of the request, or None for an anonymous client.
     #[pyo3(signature = (user, *, name="", staff=false, groups=None))]
     fn reply_identity(&self, user: Option<String>, name: &str, staff: bool, groups: Option<Vec<String>>) {
         let identity = user.map_or(Identity::Anonymous, |id| {
             let user = User::new(id).name(name).staff(staff);
             groups.unwrap_or_default().into_iter().fold(user, User::group).into()
         });
-        let is_favourable = identity.user().is_some();
-        self.reply(DjangoReply::Identity(identity), is_favourable);
+        let is_positive = identity.user().is_some();
+        self.reply(DjangoReply::Identity(identity), is_positive);
     }
 
-    /// Replies with the decision, and the reason for it.
+    /// Replies with a decision and its reason.
     fn reply_decision(&self, allowed: bool, reason: String) {
         let decision = if allowed { Decision::allow(reason) } else { Decision::deny(reason) };
         self.reply(DjangoReply::Decision(decision), allowed);
     }
 
-    /// Replies that Django failed, and why.
+    /// Replies that Django failed, with the reason.
     fn fail(&self, reason: String) {
         if let Some(pending) = self.take() {
             // The client may have given up.
@@ -132,17 +132,17 @@ impl QueuedRequest {
 }
 
 impl QueuedRequest {
-    fn with<T>(&self, look: impl FnOnce(&PendingRequest) -> T) -> Option<T> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    fn with<T>(&self, inspect: impl FnOnce(&PendingRequest) -> T) -> Option<T> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(inspect)
     }
 
     fn take(&self) -> Option<PendingRequest> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn reply(&self, reply: DjangoReply, is_favourable: bool) {
+    fn reply(&self, reply: DjangoReply, is_positive: bool) {
         if let Some(pending) = self.take() {
-            self.replies.insert(pending.key, reply.clone(), is_favourable, pending.received);
+            self.replies.insert(pending.key, reply.clone(), is_positive, pending.received);
             let _ = pending.reply.send(Ok(reply));
         }
     }
@@ -204,7 +204,7 @@ impl Identify for DjangoClient {
 }
 
 impl Permissions for DjangoClient {
-    /// Denies: the gateway always has a request, and calls `may_with_request`.
+    /// Denies, because the gateway always calls `may_with_request`.
     fn may_read<'a>(&'a self, _: &'a Identity, _: &'a MediaPath) -> BoxFuture<'a, Decision> {
         Box::pin(std::future::ready(Decision::deny("Django decides about requests only")))
     }
@@ -251,7 +251,7 @@ impl WsgiRequest {
         }
     }
 
-    /// Covers everything that Django's reply may depend on, so that no reply is used for another client's request.
+    /// Returns a key of everything on which the reply of Django may depend, so that no reply is used for another client's request.
     fn cache_key(&self, kind: &[u8], with_path: bool) -> CacheKey {
         let target: [&[u8]; 3] = if with_path {
             [self.method.as_bytes(), self.path.as_bytes(), self.query.as_bytes()]
@@ -263,7 +263,7 @@ impl WsgiRequest {
         CacheKey::of(parts.chain(headers))
     }
 
-    /// Fills a WSGI environ: PEP 3333 maps each byte to the character of the same number.
+    /// Fills a WSGI environ (PEP 3333), which decodes bytes as Latin-1.
     fn fill(&self, environ: &Bound<'_, PyDict>, script: &str) -> PyResult<()> {
         let path = percent_decode_str(self.path.strip_prefix(script).unwrap_or(&self.path));
         environ.set_item("REQUEST_METHOD", &self.method)?;
@@ -273,7 +273,7 @@ impl WsgiRequest {
         environ.set_item("REMOTE_ADDR", &self.remote_addr)?;
         environ.set_item("SERVER_PROTOCOL", "HTTP/1.1")?;
         for (name, value) in &self.headers {
-            // A name with `_` would collide with one with `-`. `Proxy` would set a proxy for this process (httpoxy).
+            // A name with `_` would be indistinguishable from one with `-`. `Proxy` would set a proxy for this process (httpoxy).
             if name.as_str().contains('_') || name.as_str() == "proxy" {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Conversion of the library's errors to Python exceptions.
+//! Converts errors of the library to Python exceptions.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(crate) fn path_error(path: &str, error: PathError) -> PyErr {
     IllegalPath::new_err(format!("{path:?}: {error}"))
 }
 
-/// Converts a storage error, with the name of the file.
+/// Converts a storage error. `name` is the file.
 pub(crate) fn storage_error(name: &Path, error: StorageError) -> PyErr {
     match error {
         StorageError::NotFound { reason, source: None } => {
@@ -50,7 +50,7 @@ fn errno(source: &io::Error) -> Option<i32> {
     })
 }
 
-/// Returns the error number of "not found". Links out of the root and special files count as missing.
+/// Returns the error number of a file that is not found. Links out of the root and special files count as missing.
 fn not_found_errno(source: Option<&io::Error>) -> i32 {
     match source.and_then(io::Error::raw_os_error) {
         None => Errno::NOENT.raw_os_error(),
@@ -59,7 +59,7 @@ fn not_found_errno(source: Option<&io::Error>) -> i32 {
     }
 }
 
-/// Creates the `OSError` of an error number: Python chooses the subclass, e.g. `PermissionError`.
+/// Creates the `OSError` of an error number. Python selects the subclass, e.g. `PermissionError`.
 fn os_error(name: &Path, errno: i32, doing: Option<&str>) -> PyErr {
     Python::attach(|py| {
         let text = || py.import("os")?.call_method1("strerror", (errno,))?.extract::<String>();

@@ -1,4 +1,4 @@
-//! Configuration of front servers for a Django project: `_core.FrontConfig`.
+//! Configuration of front servers for a Django project.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;

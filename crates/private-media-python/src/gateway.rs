@@ -17,7 +17,7 @@ use crate::delivery::Delivery;
 use crate::django_bridge::{RequestQueue, duration};
 use crate::permission::Grants;
 
-/// How long a changed file may go unnoticed.
+/// How long a cached file is used before it is re-checked.
 const REVALIDATE_AFTER: Duration = Duration::from_secs(1);
 
 /// Reads Django's sessions and users without Django.
@@ -30,8 +30,7 @@ pub(crate) struct Sessions {
 
 #[pymethods]
 impl Sessions {
-    /// Checks the options of session access. With `max_age`, the cookies themselves hold the sessions. Identities are cached for
-    /// `cache` seconds.
+    /// Validates the settings. With `max_age`, sessions are stored in cookies. Identities are cached for `cache` seconds.
     #[new]
     #[pyo3(signature = (database, keys, *, cookie, backends, cache, max_age=None))]
     fn new(
@@ -105,7 +104,7 @@ pub(crate) fn serve(
     let gateway = workers.into_iter().fold(gateway, GatewayBuilder::workers);
     private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
-    let django = queue.take_client().ok_or_else(|| PyValueError::new_err("this queue is in use already"))?;
+    let django = queue.take_client().ok_or_else(|| PyValueError::new_err("the queue is already in use"))?;
     let delivery = ForceDownload { delivery: delivery.shared(), download };
     let open = async || {
         let identify: Box<dyn Identify> = match sessions {
@@ -143,13 +142,13 @@ pub(crate) fn serve(
     Ok(shutdown == Shutdown::Forced)
 }
 
-/// Prints the first line of `manage.py serve_private_media`. A closed standard output is no reason to stop.
+/// Prints the first line of `manage.py serve_private_media`. A closed standard output is ignored.
 fn print_address(address: SocketAddr) {
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
 }
 
-/// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` says so.
+/// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` is set.
 #[derive(Debug, Clone)]
 struct ForceDownload {
     delivery: Arc<dyn private_media::Delivery>,

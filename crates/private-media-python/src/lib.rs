@@ -1,7 +1,7 @@
-//! The Python module `private_media._core`: the library, for the Django application in `python/private_media`.
+//! The Python module `private_media._core`, for the Django application in `python/private_media`.
 //!
-//! Each item calls the library and converts the result, or the error, to Python. Nothing is decided here. Calls that may wait for a
-//! disk run without the interpreter's lock.
+//! Each item calls the library, and converts the result or the error to Python. Nothing is decided here. Calls that may wait for the disk
+//! run without the lock of the interpreter.
 
 mod blocking;
 mod delivery;

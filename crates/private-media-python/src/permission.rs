@@ -1,4 +1,4 @@
-//! Grants: `_core.Grants`.
+//! Permissions by grants.
 
 use private_media::permission::{Grant, Grantee, Template};
 use private_media::{Identity, User};
@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::request::parse_path;
 
-/// Decides by grants: pairs of a path template and its grantees.
+/// Permissions by grants, which are pairs of a path template and its grantees.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Grants(private_media::Grants);
 
@@ -26,13 +26,13 @@ impl Grants {
         Self(private_media::Grants::default())
     }
 
-    /// Whether a grant names a group, so that decisions need the user's groups.
+    /// Whether a grant is for a group, so that decisions need the groups of the user.
     #[getter]
     fn names_groups(&self) -> bool {
         self.0.iter().flat_map(Grant::to).any(|to| matches!(to, Grantee::Group(_)))
     }
 
-    /// Returns the templates in order.
+    /// Returns the templates, in order.
     fn templates(&self) -> Vec<String> {
         self.0.iter().map(|grant| grant.template().to_string()).collect()
     }

@@ -1,4 +1,4 @@
-//! Parsing of paths and requests.
+//! Parses paths and requests.
 
 use http::Method;
 use http::header::{
@@ -26,13 +26,13 @@ pub(crate) fn parse_path(path: &str) -> PyResult<MediaPath> {
     MediaPath::new(path).map_err(|error| path_error(path, error))
 }
 
-/// Validates a path and returns it. Raises `IllegalPath`.
+/// Returns a path if it is valid. Raises `IllegalPath` otherwise.
 #[pyfunction]
 pub(crate) fn media_path(path: &str) -> PyResult<String> {
     Ok(parse_path(path)?.as_str().to_owned())
 }
 
-/// Decodes a URL, relative to `PRIVATE_MEDIA_URL`, to its path. Raises `IllegalPath`.
+/// Decodes a URL, relative to `PRIVATE_MEDIA_URL`, to its path. Raises `IllegalPath` if that is invalid.
 #[pyfunction]
 pub(crate) fn path_of_url(url: &str) -> PyResult<String> {
     let path = MediaPath::from_url(url).map_err(|error| path_error(url, error))?;
@@ -45,13 +45,13 @@ pub(crate) fn url_of_path(path: &str) -> PyResult<String> {
     Ok(parse_path(path)?.to_url())
 }
 
-/// Converts the file name of an upload to a valid one.
+/// Returns a valid file name for an upload with this name.
 #[pyfunction]
 pub(crate) fn safe_name(raw: &str) -> String {
     private_media::request::safe_name(raw)
 }
 
-/// Creates the library's request from Django's `request.META`.
+/// Creates a request of the library from Django's `request.META`.
 pub(crate) fn parse_request(
     method: &str,
     path: MediaPath,
@@ -78,7 +78,7 @@ fn text(meta: &Bound<'_, PyDict>, key: &str) -> PyResult<Option<String>> {
     Ok(Some(value.to_string_lossy().into_owned()))
 }
 
-/// Decodes a header value: WSGI maps each byte to the character of the same number.
+/// Encodes a header value, which WSGI decodes as Latin-1.
 fn header_value(text: &str) -> Option<HeaderValue> {
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
     HeaderValue::from_bytes(&bytes?).ok()

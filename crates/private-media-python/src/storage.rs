@@ -1,4 +1,4 @@
-//! The private root on the local disk: `_core.Root`.
+//! The private root on the local disk.
 
 use std::fs::File;
 use std::io;
@@ -19,7 +19,7 @@ use crate::delivery::{Content, Delivery, Response};
 use crate::errors::storage_error;
 use crate::request::{parse_path, parse_request};
 
-/// A local folder that holds private files. Files are opened relative to its handle, so none outside of it is reached.
+/// A local folder with private files. Files are opened relative to its handle, so none outside is reached.
 #[pyclass(frozen, module = "private_media._core")]
 pub(crate) struct Root {
     storage: LocalStorage,
@@ -28,7 +28,7 @@ pub(crate) struct Root {
 
 #[pymethods]
 impl Root {
-    /// Opens an existing folder. The umask does not apply to `file_mode` and `dir_mode`.
+    /// Opens an existing folder. The umask does not restrict `file_mode` and `dir_mode`.
     #[new]
     #[pyo3(signature = (location, *, file_mode=None, dir_mode=None, durable=true, follow_links=false))]
     fn new(
@@ -55,7 +55,7 @@ impl Root {
         Ok(Self { storage, location: PathBuf::from(location) })
     }
 
-    /// Responds to a permitted request. Raises `FileNotFoundError` if the file does not exist.
+    /// Responds to an authorized request. Raises `FileNotFoundError` if the file does not exist.
     #[pyo3(signature = (delivery, method, path, meta, *, download=false))]
     fn respond(
         &self,
@@ -71,7 +71,7 @@ impl Root {
         Response::new(py, response.map_err(|error| self.error(path, without_cause(error)))?)
     }
 
-    /// Opens a file, with a mode of Python's `open()`, and returns its descriptor. The caller closes it.
+    /// Opens a file with a mode of Python's `open()`. Returns its descriptor, which the caller has to close.
     fn open(&self, py: Python<'_>, path: &str, mode: &str) -> PyResult<RawFd> {
         let path = parse_path(path)?;
         let opened = match open_options(mode)? {
@@ -81,7 +81,7 @@ impl Root {
         Ok(opened.map_err(|error| self.error(path.as_str(), error))?.into_raw_fd())
     }
 
-    /// Stores an iterator's chunks atomically. Returns the path used: another one if the given path was taken.
+    /// Saves the chunks of an iterator atomically. Returns the path that was used, which is another one if the given path was taken.
     #[pyo3(signature = (path, content, *, replace=false, expected_len=None))]
     fn save(
         &self,
@@ -113,7 +113,7 @@ impl Root {
         py.detach(|| self.storage.remove_folder(&permit)).map_err(|error| self.error(path.as_str(), error))
     }
 
-    /// Lists the servable entries of a folder (None: the root), as pairs of a name and whether it is a folder.
+    /// Lists the entries of a folder (None: the root) that can be served, as pairs of a name and whether it is a folder.
     #[pyo3(signature = (folder=None))]
     fn list(&self, py: Python<'_>, folder: Option<&str>) -> PyResult<Vec<(String, bool)>> {
         let folder = folder.map(parse_path).transpose()?;
@@ -142,7 +142,7 @@ impl Root {
         Ok((found.is_dir(), found.len(), accessed, modified, changed))
     }
 
-    /// Removes a file, a link or an empty folder. The name need not be one that can be served.
+    /// Removes a file, a link or an empty folder. The name need not be a valid path.
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 extracts owned paths only")]
     fn remove(&self, py: Python<'_>, name: PathBuf) -> PyResult<()> {
         py.detach(|| self.storage.trusted_remove(&name)).map_err(|error| self.error(&name, error))
@@ -158,10 +158,10 @@ impl Root {
 }
 
 impl Root {
-    /// Converts an error, with the full path as in the errors of Django's storage.
+    /// Converts an error. Its file name is the full path, as in errors of Django's storage.
     fn error(&self, name: impl AsRef<Path>, error: StorageError) -> PyErr {
         let name = name.as_ref();
-        // Joining an empty name would append a slash to the location.
+        // Joining an empty name would append a slash.
         if name.as_os_str().is_empty() {
             storage_error(&self.location, error)
         } else {
@@ -174,7 +174,7 @@ impl Root {
         delivery: &Delivery,
         request: &MediaRequest,
     ) -> Result<http::Response<Content>, StorageError> {
-        // The view asked the project's permissions.
+        // The view has authorized the request.
         let permit = Permit::trusted(request.path.clone());
         let file = self.storage.open(&permit).await?;
         let (head, body) = delivery.deliver(request, &permit, file, SystemTime::now()).into_parts();
@@ -190,8 +190,7 @@ impl Root {
     }
 }
 
-/// Turns each way in which a file can be missing into `FileNotFoundError`, so that a request cannot tell them apart. The reason stays, for
-/// the log.
+/// Converts every kind of missing file to `FileNotFoundError`, so that a client cannot distinguish them. The reason remains for the log.
 fn without_cause(error: StorageError) -> StorageError {
     match error {
         StorageError::NotFound { source: Some(ref source), .. }
@@ -222,13 +221,13 @@ fn open_options(mode: &str) -> PyResult<Option<OpenOptions>> {
     })
 }
 
-/// Converts a time to seconds, as in Python's `os.stat_result`.
+/// Converts a time to seconds, like Python's `os.stat_result`.
 #[expect(clippy::cast_precision_loss, reason = "os.stat_result has the same precision")]
 fn seconds((seconds, nanoseconds): (i64, i64)) -> f64 {
     seconds as f64 + 1e-9 * nanoseconds as f64
 }
 
-/// Iterates over a Python iterator's chunks. Each is fetched under the interpreter's lock, in the thread that saves.
+/// Iterates over the chunks of a Python iterator, in the thread that saves. Each chunk is fetched with the lock of the interpreter.
 fn chunks(iterator: Py<PyIterator>) -> impl Iterator<Item = io::Result<Bytes>> + Send {
     std::iter::from_fn(move || {
         Python::attach(|py| {

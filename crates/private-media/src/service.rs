@@ -83,10 +83,13 @@ impl MediaService {
     }
 
     /// Strips a prefix, such as `/private/`, from the path of each request, for servers without a router. A path without the prefix is
-    /// not found.
+    /// not found. Missing slashes at the ends of the prefix are added.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
-        self.mount = url.trim_end_matches('/').into();
+        self.mount = match url.trim_matches('/') {
+            "" => "".into(),
+            prefix => format!("/{prefix}").into(),
+        };
         self
     }
 

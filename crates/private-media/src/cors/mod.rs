@@ -1,8 +1,8 @@
-//! Cross-origin requests: [`CorsOptions`] name the other origins whose pages may show and read files.
+//! Cross-origin requests: [`CorsOptions`] list the other origins whose pages may embed and read files.
 //!
-//! Without options, each response says `Cross-Origin-Resource-Policy: same-origin`, and browsers let no other origin use a file. With
-//! options, a page of a listed origin may embed files (`<img>`, `<video>`), and its scripts may read them (`fetch`). The permissions
-//! decide as before: an origin only gets what its user may read.
+//! By default, each response has `Cross-Origin-Resource-Policy: same-origin`, so browsers let no other origin use a file. With options, a
+//! page of a listed origin may embed files (`<img>`, `<video>`), and its scripts may read them (`fetch`). Permissions are not affected:
+//! a page gets only the files that its user may read.
 //!
 //! | request | `Cross-Origin-Resource-Policy` | `Access-Control-Allow-Origin` |
 //! |---|---|---|
@@ -11,8 +11,8 @@
 //! | no `Origin`; `Referer` is of a listed origin | `cross-origin` | – |
 //! | no `Origin`, and no such `Referer` | `same-origin` | – |
 //!
-//! A browser sends no `Origin` for an `<img>` or a `<video>` without the attribute `crossorigin`. It sends a `Referer`, which a page
-//! can leave out but not forge, unless the policy of the page forbids it.
+//! For an `<img>` or a `<video>` without the attribute `crossorigin`, a browser sends no `Origin`, but a `Referer`. A page can omit the
+//! `Referer`, but not forge it.
 
 mod headers;
 mod origin;
@@ -24,7 +24,7 @@ use http::header::{HeaderMap, ORIGIN, REFERER};
 pub(crate) use headers::CommonHeaders;
 pub use origin::{Origin, OriginError};
 
-/// The origins whose pages may use private files, and how. Set by [`Builder::cors`](crate::Builder::cors).
+/// The origins whose pages may use private files, for [`Builder::cors`](crate::Builder::cors).
 ///
 /// ```
 /// use private_media::cors::CorsOptions;
@@ -37,11 +37,11 @@ pub use origin::{Origin, OriginError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CorsOptions {
-    /// The origins that are allowed.
+    /// The allowed origins.
     pub origins: Vec<Origin>,
-    /// Whether scripts may read responses to requests with cookies: `fetch(url, {credentials: "include"})`. The default is no.
+    /// Whether scripts may read responses to requests with cookies: `fetch(url, {credentials: "include"})`. Default: `false`.
     pub credentials: bool,
-    /// How long a browser may cache the response to a preflight request. The default is an hour; browsers have limits of their own.
+    /// How long a browser may cache the response to a preflight request. Browsers have their own limits, too. Default: 1 h.
     pub max_age: Duration,
 }
 
@@ -66,7 +66,7 @@ impl CorsOptions {
         self
     }
 
-    /// Decides what the page that sent a request may do with the response.
+    /// Returns how the page that sent a request may use the response.
     fn access(&self, request: &HeaderMap) -> Access {
         let (mut origins, mut referers) = (request.get_all(ORIGIN).iter(), request.get_all(REFERER).iter());
         match (origins.next(), origins.next(), referers.next(), referers.next()) {
@@ -82,14 +82,14 @@ impl CorsOptions {
     }
 }
 
-/// What the page that sent a request may do with the response.
+/// How the page that sent a request may use the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// Nothing, unless its origin is that of the files.
+    /// Only if it has the origin of the files.
     SameOrigin,
-    /// Show it.
+    /// Embed it.
     Embed,
-    /// Show it, and read it by a script. The number is that of the origin.
+    /// Embed it, and read it in a script. The number is that of the origin.
     Read(usize),
 }
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Reads a file that contains secrets. It is an error, with the fix, if other users can read or change the file.
-pub fn read_secret_file(path: &Path) -> io::Result<String> {
+pub fn read_secret_file(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
     read_from(&mut File::open(path)?, path)
 }
 

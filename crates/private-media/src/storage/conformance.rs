@@ -134,12 +134,12 @@ async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
     let path = path("replace/photo.tar.gz");
     save(storage, &path, "one").await;
     let first = must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata");
-    let beside = save(storage, &path, "two").await;
-    assert_ne!(beside, path, "a taken name is not used");
-    assert_eq!(beside.parent(), path.parent(), "the other name is in the same folder");
-    assert!(beside.as_str().ends_with(".tar.gz"), "{beside} keeps its extension");
+    let other = save(storage, &path, "two").await;
+    assert_ne!(other, path, "a taken name is not used");
+    assert_eq!(other.parent(), path.parent(), "the other name is in the same folder");
+    assert!(other.as_str().ends_with(".tar.gz"), "{other} keeps its extension");
     assert_eq!(text(storage, &path).await, "one");
-    assert_eq!(text(storage, &beside).await, "two");
+    assert_eq!(text(storage, &other).await, "two");
     assert_eq!(
         must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata").etag,
         first.etag,
@@ -170,9 +170,9 @@ async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
 async fn the_longest_name_has_an_alternative(storage: &dyn Storage) {
     let path = path(&format!("longest/{}.jpg", "n".repeat(251)));
     save(storage, &path, "one").await;
-    let beside = save(storage, &path, "two").await;
-    assert!(beside != path && beside.as_str().contains(".jpg"), "{beside}");
-    assert_eq!(text(storage, &beside).await, "two");
+    let other = save(storage, &path, "two").await;
+    assert!(other != path && other.as_str().contains(".jpg"), "{other}");
+    assert_eq!(text(storage, &other).await, "two");
 }
 
 async fn files_and_folders_are_distinct(storage: &dyn Storage) {
