@@ -63,6 +63,7 @@ impl AccessEntry {
         let decision = if record.allowed_by.is_some() { "allowed" } else { "denied" };
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
-        tracing::info!(target: "access", id, user, method, path, decision, grant, refused, status, bytes, milliseconds);
+        let rejected = record.identity.rejection().map(tracing::field::display);
+        tracing::info!(target: "access", id, user, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
     }
 }

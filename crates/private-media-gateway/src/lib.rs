@@ -21,6 +21,7 @@ mod gateway;
 mod health;
 mod identity;
 mod log;
+mod login;
 mod open;
 mod output;
 mod request_id;

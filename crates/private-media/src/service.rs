@@ -66,6 +66,9 @@ pub struct AccessRecord {
     pub allowed_by: Option<Arc<str>>,
     /// Why the response does not contain the file, if it does not. Not for the client.
     pub refused: Option<Arc<str>>,
+    /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
+    /// send such a client to its sign-in page.
+    pub needs_sign_in: bool,
 }
 
 /// Serves private media: a [`tower_service::Service`] for any request body, for axum, hyper and other users of tower. Returned by
@@ -136,6 +139,7 @@ impl RespondRaw for MediaService {
         };
         let mut response = result.unwrap_or_else(|refusal| {
             record.refused = Some(refusal.reason().into());
+            record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });
         if head.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {

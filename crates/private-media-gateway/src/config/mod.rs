@@ -5,16 +5,21 @@ mod delivery;
 mod environment;
 mod error;
 mod identity;
+mod key;
 mod keys;
 mod layers;
 mod load;
 mod root;
+mod settings;
 mod show;
+mod suggest;
+mod tables;
+mod toml_file;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
-pub(crate) use identity::{Django, Source};
+pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
 pub(crate) use keys::Scope;

@@ -155,6 +155,72 @@ async fn cookies_that_do_not_count() {
     assert_eq!(who(&accounts, &[("cookie", &cookie), ("cookie", &cookie)]).await, None, "two lines");
 }
 
+/// The reason is for logs. A credential without one is not for the accounts, and another source may decide about it.
+#[tokio::test]
+async fn invalid_credentials_are_rejected_with_a_reason() {
+    let mut file = file();
+    file.add(new("bob", "8", PASSWORD)).unwrap();
+    let accounts = Accounts::new(again(&file), AccountsOptions::default()).unwrap();
+    let now = SystemTime::now();
+    let session = |name: &str, lasts: Duration, ago: Duration| {
+        let token = accounts.begin_session(&accounts.current().accounts[name], now + lasts - ago).unwrap();
+        format!("private_media_session={token}")
+    };
+    let (none, hour) = (Duration::ZERO, Duration::from_secs(3600));
+    let valid = session("carol", hour, none);
+    let ended = session("carol", hour, none);
+    let token = ended.split_once('=').unwrap().1;
+    accounts.end_session(token, now).await.unwrap();
+    let (removed, changed) = (session("bob", hour, none), session("alice", hour, none));
+    file.remove("bob").unwrap();
+    file.set_password("alice", "another password").unwrap();
+    accounts.replace(file);
+    let expired = session("carol", none, hour);
+    let basic = basic_header("carol:wrong");
+    let bearer = "Bearer eyJhbGciOiJub25lIn0.e30.";
+    for (headers, reason) in [
+        (&[("cookie", expired.as_str())][..], "the session expired 36"),
+        (&[("cookie", &ended)], "the session was signed out"),
+        (&[("cookie", &removed)], "the account was removed"),
+        (&[("cookie", &changed)], "the password was changed after the sign-in"),
+        (&[("cookie", "private_media_session=x")], "the session cookie is malformed, or signed with another"),
+        (&[("cookie", &format!("{valid}; {valid}"))], "the request has two session cookies"),
+        (&[("cookie", &format!("{valid}; private_media_session="))], "the request has two session cookies"),
+        (&[("authorization", &basic)], "the name or the password is wrong"),
+        (&[("authorization", &basic_header("nobody:x"))], "the name or the password is wrong"),
+        (&[("authorization", "Basic !")], "malformed HTTP Basic credentials"),
+        (&[("authorization", bearer), ("authorization", &basic)], "malformed HTTP Basic credentials"),
+        (&[("authorization", &basic), ("authorization", &basic)], "malformed HTTP Basic credentials"),
+        (&[("authorization", bearer)], ""),
+        (&[("authorization", bearer), ("cookie", &valid)], ""),
+        (&[("authorization", "")], ""),
+        (&[("cookie", "private_media_session=")], ""),
+        (&[("cookie", "sessionid=x")], ""),
+        (&[], ""),
+    ] {
+        let mut request = Request::new(());
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let head = request.into_parts().0;
+        let identity = accounts.identify(&head).await.unwrap();
+        assert_eq!(accounts.recognizes(&head), !reason.is_empty(), "{headers:?}");
+        match identity.rejection() {
+            Some(rejection) => {
+                let is_it = !reason.is_empty() && rejection.reason().starts_with(reason);
+                assert!(is_it && rejection.source() == "accounts", "{headers:?}: {rejection}");
+            }
+            None => assert_eq!((identity, reason), (Identity::Anonymous, ""), "{headers:?}"),
+        }
+    }
+    let mut request = Request::new(());
+    request.headers_mut().insert("cookie", valid.parse().unwrap());
+    let head = request.into_parts().0;
+    let identity = accounts.identify(&head).await.unwrap();
+    assert!(accounts.recognizes(&head));
+    assert_eq!(identity.user().and_then(User::identified_by), Some("accounts"));
+}
+
 #[tokio::test]
 async fn sessions_end() {
     let accounts = accounts();
@@ -162,8 +228,8 @@ async fn sessions_end() {
     let now = SystemTime::now();
     let lasts = accounts.0.options.session_lifetime;
     let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
-    assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_some());
-    assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_none(), "expired");
+    assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_ok());
+    assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_err(), "expired");
 
     let session = Session::parse(&token, &key).unwrap();
     assert_eq!(Session::parse(&token, &Key::new([8; 32])), None, "another secret");
@@ -172,20 +238,20 @@ async fn sessions_end() {
         Session { stamp: [0; 16], ..session.clone() },
         Session { expires: SystemTime::UNIX_EPOCH, ..session.clone() },
     ] {
-        assert!(accounts.session(forged.to_token(&key), now).is_none(), "{forged:?}");
+        assert!(accounts.session(forged.to_token(&key), now).is_err(), "{forged:?}");
     }
 
     let mut changed = file();
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
-    assert!(accounts.session(&token, now).is_none(), "another password");
+    assert!(accounts.session(&token, now).is_err(), "another password");
     let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
-    assert!(accounts.session(&token, now).is_some());
+    assert!(accounts.session(&token, now).is_ok());
     let mut without = file();
     without.remove("alice").unwrap();
     accounts.replace(without);
-    assert!(accounts.session(&token, now).is_none(), "no such account any more");
+    assert!(accounts.session(&token, now).is_err(), "no such account any more");
 }
 
 /// What is known of a token is right as long as it is kept, and only what was signed is kept.
@@ -197,14 +263,14 @@ async fn a_signature_is_computed_once() {
     let hour = Duration::from_secs(3600);
     let (one, other) = (token(hour), token(hour));
     for _ in 0..3 {
-        assert!(accounts.session(&one, now).is_some() && accounts.session(&other, now).is_some());
-        assert!(accounts.session(format!("{one}x"), now).is_none());
-        assert!(accounts.session(&one[..one.len() - 2], now).is_none());
+        assert!(accounts.session(&one, now).is_ok() && accounts.session(&other, now).is_ok());
+        assert!(accounts.session(format!("{one}x"), now).is_err());
+        assert!(accounts.session(&one[..one.len() - 2], now).is_err());
     }
     assert_eq!(accounts.current().known.len(), 2);
     accounts.end_session(&one, now).await.unwrap();
-    assert!(accounts.session(&one, now).is_none(), "it has ended");
-    assert!(accounts.session(&other, now + 2 * hour).is_none(), "it has expired");
+    assert!(accounts.session(&one, now).is_err(), "it has ended");
+    assert!(accounts.session(&other, now + 2 * hour).is_err(), "it has expired");
     for n in 0..102_000 {
         accounts.session(token(hour + Duration::from_secs(n)), now).unwrap();
     }
@@ -230,7 +296,7 @@ async fn a_password_that_changes_while_it_is_checked() {
     assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
     let now = SystemTime::now();
     let token = accounts.begin_session(&proven, now + accounts.0.options.session_lifetime).unwrap();
-    assert!(accounts.session(&token, now).is_none());
+    assert!(accounts.session(&token, now).is_err());
 }
 
 #[tokio::test]
@@ -767,8 +833,10 @@ proptest! {
             let mut request = Request::new(());
             *request.headers_mut() = headers.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let identity = runtime.block_on(accounts.identify(&request.into_parts().0)).unwrap();
-            prop_assert_eq!(identity, Identity::Anonymous);
+            let head = request.into_parts().0;
+            let identity = runtime.block_on(accounts.identify(&head)).unwrap();
+            prop_assert_eq!(identity.user(), None);
+            prop_assert_eq!(identity.rejection().is_some(), accounts.recognizes(&head));
         }
     }
 }
@@ -781,6 +849,6 @@ async fn a_session_without_a_password() {
     assert!(cookie.is_sensitive());
     assert_eq!(who(&accounts, &[("cookie", cookie.to_str().unwrap())]).await.as_deref(), Some("7"));
     let token = cookie.to_str().unwrap().split_once('=').unwrap().1;
-    assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_none());
+    assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_err());
     assert_eq!(accounts.session_of("mallory", Duration::from_secs(60)), None);
 }

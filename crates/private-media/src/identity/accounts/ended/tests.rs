@@ -72,24 +72,24 @@ async fn ten_thousand_sign_outs_of_one_account_change_nothing_for_another() {
         accounts.end_session(&token, now).await.unwrap();
         ended.push(token);
     }
-    assert!(accounts.session(&signed_out, now).is_none());
-    assert!(accounts.session(&signed_in, now).is_some());
-    assert!(ended.iter().all(|token| accounts.session(token, now).is_none()), "all of alice's are void");
-    assert!(accounts.session(&kept, now).is_none(), "as are those that she did not end");
+    assert!(accounts.session(&signed_out, now).is_err());
+    assert!(accounts.session(&signed_in, now).is_ok());
+    assert!(ended.iter().all(|token| accounts.session(token, now).is_err()), "all of alice's are void");
+    assert!(accounts.session(&kept, now).is_err(), "as are those that she did not end");
     let later = token(&accounts, "bob", now);
     accounts.end_session(&later, now).await.unwrap();
-    assert!(accounts.session(&later, now).is_none(), "bob can sign out after the flood");
-    assert!(accounts.session(token(&accounts, "alice", now), now).is_some(), "alice can sign in again");
+    assert!(accounts.session(&later, now).is_err(), "bob can sign out after the flood");
+    assert!(accounts.session(token(&accounts, "alice", now), now).is_ok(), "alice can sign in again");
     assert!(accounts.0.ended.read().sessions.len() <= MAX_PER_ACCOUNT + 2);
 
     // Another process that reads the store denies the same.
     let other = Accounts::new(again(&accounts), AccountsOptions::default()).unwrap();
-    assert!(other.session(&signed_out, now).is_some(), "without the store it would count");
+    assert!(other.session(&signed_out, now).is_ok(), "without the store it would count");
     other.apply_revocations(store.saved());
     for void in ended.iter().chain([&signed_out, &kept, &later]) {
-        assert!(other.session(void, now).is_none());
+        assert!(other.session(void, now).is_err());
     }
-    assert!(other.session(&signed_in, now).is_some());
+    assert!(other.session(&signed_in, now).is_ok());
 }
 
 /// The same accounts as another process has them, with the same password hashes.
@@ -113,7 +113,7 @@ async fn a_sign_out_that_cannot_be_stored_counts_here_and_is_stored_later() {
         let error = accounts.end_session(&token, now).await.unwrap_err();
         assert_eq!(error.to_string(), "disk full", "also when asked again");
     }
-    assert!(accounts.session(&token, now).is_none());
+    assert!(accounts.session(&token, now).is_err());
     assert!(accounts.store_revocations().await.is_err());
     store.fails.store(false, Ordering::SeqCst);
     accounts.store_revocations().await.unwrap();
@@ -135,7 +135,7 @@ async fn a_store_that_hangs_holds_up_a_sign_out_for_a_bounded_time() {
     let token = token(&accounts, "alice", now);
     assert!(accounts.end_session(&token, now).await.is_err());
     assert_eq!(begin.elapsed(), Duration::from_secs(5));
-    assert!(accounts.session(&token, now).is_none());
+    assert!(accounts.session(&token, now).is_err());
 }
 
 #[tokio::test]
@@ -166,9 +166,9 @@ async fn nothing_is_forgotten_because_of_a_wrong_clock() {
     accounts.end_session(&token, now).await.unwrap();
     let ended = &accounts.0.ended;
     ended.purge(now + 14 * DAY + DAY / 2);
-    assert!(accounts.session(&token, now).is_none(), "expired for less than a day");
+    assert!(accounts.session(&token, now).is_err(), "expired for less than a day");
     ended.purge(now + 16 * DAY);
-    assert!(accounts.session(&token, now).is_some(), "expired for more: forgotten");
+    assert!(accounts.session(&token, now).is_ok(), "expired for more: forgotten");
     assert!(ended.read().ids.is_empty());
 }
 

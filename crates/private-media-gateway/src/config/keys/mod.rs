@@ -1,62 +1,12 @@
 //! The table of settings: key, flag, kind, value name, default and help of each.
 
-/// A setting.
-#[derive(Debug)]
-pub(crate) struct Key {
-    /// The TOML key, with its table before the dot.
-    pub(crate) name: &'static str,
-    /// The flag, without its dashes. The environment variable is named after it.
-    pub(crate) flag: &'static str,
-    pub(crate) kind: Kind,
-    /// The placeholder of the value in help.
-    pub(crate) value_name: &'static str,
-    /// The heading in help.
-    pub(crate) heading: Heading,
-    pub(crate) default: &'static str,
-    pub(crate) help: &'static str,
-}
+pub(crate) mod identity;
 
-/// The type of a setting in TOML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    /// A text that may contain a password, which is not shown.
-    Url,
-    Number,
-    /// A number, or a text.
-    NumberOrText,
-    Boolean,
-    /// An array of texts; as a flag, repeated.
-    List,
-    /// `[[grant]]` tables.
-    Grants,
-}
-
-/// A group of settings in help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heading {
-    Server,
-    Storage,
-    Permissions,
-    Identity,
-    Delivery,
-    Limits,
-    Log,
-}
-
-impl Heading {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Server => "Server",
-            Self::Storage => "Storage",
-            Self::Permissions => "Permissions",
-            Self::Identity => "Identity",
-            Self::Delivery => "Delivery",
-            Self::Limits => "Limits",
-            Self::Log => "Log",
-        }
-    }
-}
+use super::key::{Heading, Key, Kind};
+use identity::{
+    ACCOUNTS, BACKENDS, CACHE_TTL, DATABASE, IDENTITY, SECRET_FILE, SESSION_COOKIE, SESSION_ENGINE,
+    SESSION_LIFETIME,
+};
 
 pub(crate) static LISTEN: Key = Key {
     name: "listen",
@@ -129,87 +79,6 @@ pub(crate) static STATE: Key = Key {
     heading: Heading::Identity,
     default: "sqlite:state.db",
     help: "Store of ended sessions: sqlite:PATH, postgres://… to share it between gateways, or memory",
-};
-pub(crate) static SOURCE: Key = Key {
-    name: "identity.source",
-    flag: "identity",
-    kind: Kind::Text,
-    value_name: "SOURCE",
-    heading: Heading::Identity,
-    default: "accounts",
-    help: "How users are identified: accounts, or django (its middleware does not run)",
-};
-pub(crate) static ACCOUNTS: Key = Key {
-    name: "identity.accounts",
-    flag: "accounts",
-    kind: Kind::Text,
-    value_name: "FILE",
-    heading: Heading::Identity,
-    default: "accounts.toml",
-    help: "File of the built-in accounts",
-};
-pub(crate) static CACHE_TTL: Key = Key {
-    name: "identity.cache_ttl",
-    flag: "cache-ttl",
-    kind: Kind::Text,
-    value_name: "DURATION",
-    heading: Heading::Identity,
-    default: "5s",
-    help: "How long an identity is cached; sign-outs take effect within this time",
-};
-pub(crate) static SESSION_LIFETIME: Key = Key {
-    name: "identity.session_lifetime",
-    flag: "session-lifetime",
-    kind: Kind::Text,
-    value_name: "DURATION",
-    heading: Heading::Identity,
-    default: "14d",
-    help: "How long a session lasts",
-};
-pub(crate) static DATABASE: Key = Key {
-    name: "identity.database",
-    flag: "database",
-    kind: Kind::Url,
-    value_name: "URL",
-    heading: Heading::Identity,
-    default: "sqlite:db.sqlite3",
-    help: "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
-};
-pub(crate) static SECRET_FILE: Key = Key {
-    name: "identity.secret_file",
-    flag: "secret-file",
-    kind: Kind::Text,
-    value_name: "FILE",
-    heading: Heading::Identity,
-    default: "secret.key",
-    help: "With django: file of SECRET_KEY, followed by SECRET_KEY_FALLBACKS, one per line",
-};
-pub(crate) static SESSION_ENGINE: Key = Key {
-    name: "identity.session_engine",
-    flag: "session-engine",
-    kind: Kind::Text,
-    value_name: "ENGINE",
-    heading: Heading::Identity,
-    default: "db",
-    help: "With django: the session engine, db, cached_db or signed_cookies",
-};
-pub(crate) static SESSION_COOKIE: Key = Key {
-    name: "identity.session_cookie",
-    flag: "session-cookie",
-    kind: Kind::Text,
-    value_name: "NAME",
-    heading: Heading::Identity,
-    default: "sessionid",
-    help: "With django: name of the session cookie",
-};
-pub(crate) static BACKENDS: Key = Key {
-    name: "identity.backends",
-    flag: "backend",
-    kind: Kind::List,
-    value_name: "CLASS",
-    heading: Heading::Identity,
-    default: "django.contrib.auth.backends.ModelBackend",
-    help: "With django: one of AUTHENTICATION_BACKENDS; may be repeated",
 };
 pub(crate) static GRANT: Key = Key {
     name: "grant",
@@ -312,7 +181,7 @@ pub(crate) static KEYS: [&Key; 27] = [
     &WORKERS,
     &LOG,
     &STATE,
-    &SOURCE,
+    &IDENTITY,
     &ACCOUNTS,
     &CACHE_TTL,
     &SESSION_LIFETIME,
@@ -338,7 +207,7 @@ static DECISION: [&Key; 12] = [
     &URL,
     &PUBLIC,
     &STATE,
-    &SOURCE,
+    &IDENTITY,
     &ACCOUNTS,
     &DATABASE,
     &SECRET_FILE,
@@ -355,7 +224,7 @@ static DEPLOYMENT: [&Key; 18] = [
     &DEBUG,
     &PUBLIC,
     &STATE,
-    &SOURCE,
+    &IDENTITY,
     &ACCOUNTS,
     &DATABASE,
     &SECRET_FILE,
@@ -369,11 +238,23 @@ static DEPLOYMENT: [&Key; 18] = [
     &SENDFILE_ENCODING,
 ];
 
+static IDENTITIES: [&Key; 9] = [
+    &URL,
+    &STATE,
+    &IDENTITY,
+    &ACCOUNTS,
+    &DATABASE,
+    &SECRET_FILE,
+    &SESSION_ENGINE,
+    &SESSION_COOKIE,
+    &BACKENDS,
+];
+
 static FRONT: [&Key; 7] = [&LISTEN, &ROOT, &URL, &MODE, &INTERNAL_URL, &SENDFILE_ENCODING, &HEADER_TIMEOUT];
 
 static ACCOUNTS_FILE: [&Key; 1] = [&ACCOUNTS];
 
-static ACCOUNT_CHANGE: [&Key; 4] = [&ACCOUNTS, &SOURCE, &CACHE_TTL, &STATE];
+static ACCOUNT_CHANGE: [&Key; 4] = [&ACCOUNTS, &IDENTITY, &CACHE_TTL, &STATE];
 
 /// The settings that a command has flags for. Settings in the environment and the TOML file are valid for every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -384,6 +265,8 @@ pub(crate) enum Scope {
     Decision,
     /// The settings that a deployment is checked for: `doctor`.
     Deployment,
+    /// The settings of the identity sources: `who`.
+    Identity,
     /// The settings of a front server's configuration: `config nginx`.
     Front,
     /// The accounts file: `account list`.
@@ -398,6 +281,7 @@ impl Scope {
             Self::All => &KEYS,
             Self::Decision => &DECISION,
             Self::Deployment => &DEPLOYMENT,
+            Self::Identity => &IDENTITIES,
             Self::Front => &FRONT,
             Self::AccountsFile => &ACCOUNTS_FILE,
             Self::AccountChange => &ACCOUNT_CHANGE,
@@ -405,10 +289,10 @@ impl Scope {
     }
 }
 
-impl Key {
-    pub(crate) fn environment(&self) -> String {
-        format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
-    }
+/// Returns whether a key belongs to `[[…]]` tables.
+pub(crate) fn is_in_tables(key: &Key) -> bool {
+    let table = key.name.split_once('.').map(|(table, _)| table);
+    KEYS.iter().any(|key| Some(key.name) == table)
 }
 
 #[cfg(test)]
@@ -417,21 +301,50 @@ mod tests {
 
     use super::*;
 
+    /// Returns how the row of a key begins in the reference.
+    fn row(key: &Key) -> String {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}` |", key.default) };
+        // A key without a flag of its own is set in a table.
+        if is_in_tables(key) && KEYS.iter().all(|other| !std::ptr::eq(*other, key)) {
+            return format!("| `{}` | | | {default}", key.column());
+        }
+        let flag = match key.kind {
+            Kind::Boolean => format!("--{}[={}]", key.flag, key.value_name),
+            _ => format!("--{} {}", key.flag, key.value_name),
+        };
+        format!(
+            "| `{}` | `{flag}` | `{}` | {default}",
+            if is_in_tables(key) { key.column() } else { key.name },
+            key.environment()
+        )
+    }
+
     #[test]
     fn the_reference_has_a_row_for_each_setting() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configuration.md");
         // The packaged crate has no documentation.
         let Ok(page) = std::fs::read_to_string(page) else { return };
+        let mut sections: Vec<(String, Vec<&Key>)> =
+            vec![("## Settings".into(), KEYS.into_iter().filter(|key| !is_in_tables(key)).collect())];
         for key in KEYS {
-            let flag = match key.kind {
-                Kind::Boolean => format!("--{}[={}]", key.flag, key.value_name),
-                _ => format!("--{} {}", key.flag, key.value_name),
-            };
-            let row = format!("| `{}` | `{flag}` | `{}` | ", key.name, key.environment());
-            let row = if key.default.is_empty() { row } else { format!("{row}`{}` |", key.default) };
-            assert!(page.contains(&row), "docs/reference/configuration.md: no row begins with {row}");
+            let Kind::Tables(tables) = key.kind else { continue };
+            for variant in tables.variants {
+                sections.push((format!("### `[[{}]]`: {}", key.name, variant.name), variant.keys.to_vec()));
+            }
         }
-        let rows = page.lines().filter(|line| line.contains(" | `--") && line.contains(" | `PRIVATE_MEDIA_"));
-        assert_eq!(rows.count(), KEYS.len());
+        for (heading, keys) in sections {
+            let from = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+            let section = &page[from + heading.len() + 1..];
+            let section = &section[..section.find("\n#").unwrap_or(section.len())];
+            for key in &keys {
+                let row = row(key);
+                assert!(
+                    section.contains(&row),
+                    "docs/reference/configuration.md, {heading}: no row begins with {row}"
+                );
+            }
+            let rows = section.lines().filter(|line| line.starts_with("| `"));
+            assert_eq!(rows.count(), keys.len(), "{heading}");
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! A row of the table of settings.
+
+/// A setting.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// The TOML key, with its table before the dot.
+    pub(crate) name: &'static str,
+    /// The flag, without its dashes. The environment variable is named after it. Most keys of `[[…]]` tables have no flag of their own,
+    /// but that of the tables.
+    pub(crate) flag: &'static str,
+    pub(crate) kind: Kind,
+    /// The placeholder of the value in help.
+    pub(crate) value_name: &'static str,
+    /// The heading in help.
+    pub(crate) heading: Heading,
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+}
+
+/// The type of a setting in TOML.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    /// A text that may contain a password, which is not shown.
+    Url,
+    Number,
+    /// A number, or a text.
+    NumberOrText,
+    Boolean,
+    /// An array of texts; as a flag, repeated.
+    List,
+    /// `[[grant]]` tables.
+    Grants,
+    /// `[[…]]` tables of other settings.
+    Tables(&'static Tables),
+}
+
+/// The tables of one name, such as `[[identity]]`.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// The key whose value is the name of the variant. Absent if there is one variant.
+    pub(crate) selector: Option<&'static str>,
+    pub(crate) variants: &'static [Variant],
+}
+
+/// The keys that a table may have.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [&'static Key],
+}
+
+/// A group of settings in help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heading {
+    Server,
+    Storage,
+    Permissions,
+    Identity,
+    Delivery,
+    Limits,
+    Log,
+}
+
+impl Heading {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Server => "Server",
+            Self::Storage => "Storage",
+            Self::Permissions => "Permissions",
+            Self::Identity => "Identity",
+            Self::Delivery => "Delivery",
+            Self::Limits => "Limits",
+            Self::Log => "Log",
+        }
+    }
+}
+
+impl Key {
+    /// Returns the name of the key in its table.
+    pub(crate) fn column(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(_, column)| column)
+    }
+
+    pub(crate) fn environment(&self) -> String {
+        format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
+    }
+}
