@@ -33,14 +33,12 @@ pub(crate) struct Site {
     /// Whether the identity of any request may depend on the address of its client.
     identity_needs_peer: bool,
     ids: Arc<RequestIds>,
-    common_headers: Arc<SerializedHeaders>,
     health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, url: &str) -> Self {
         let media = media.service().at(url);
-        let common_headers = Arc::new(SerializedHeaders::new(media.common_headers()));
         Self {
             media,
             accounts: None,
@@ -49,7 +47,6 @@ impl Site {
             login_pages: Arc::default(),
             identity_needs_peer: true,
             ids: Arc::default(),
-            common_headers,
             health: Health::default(),
         }
     }
@@ -134,7 +131,7 @@ impl Site {
         let location = self.login_pages.location(head, record, &self.url)?;
         let mut response = Response::new(Body::from(MediaBody::empty()));
         *response.status_mut() = StatusCode::SEE_OTHER;
-        *response.headers_mut() = self.common_headers.fields().clone();
+        *response.headers_mut() = self.media.common_headers(&head.headers).fields().clone();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(LOCATION, location);
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -191,7 +188,8 @@ impl Handler for Site {
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
-        let (status, id, common) = (response.status, context.id, Arc::clone(&self.common_headers));
+        let (status, id) = (response.status, context.id);
+        let common = Arc::clone(self.media.common_headers(&head.headers));
         context.log_at_end(status, &mut body, Some(record));
         RawResponse::new(status, Headers::File { response, common, id }, body)
     }

@@ -127,6 +127,8 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
+        // Small responses are not held back; long ones come in pieces that fill packets anyway. Accepted sockets inherit the option.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
         // A permit is acquired only for a connection that was accepted, so that a server that waits for clients holds none. Without a
@@ -139,8 +141,6 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    // Small responses are not held back; long ones come in pieces that fill packets anyway.
-                    let _ = stream.set_nodelay(true);
                     let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::request::Parts;
 
+use crate::cors::{CommonHeaders, CorsOptions};
 use crate::delivery::{Delivery, Direct};
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
 use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
@@ -35,8 +35,8 @@ pub(crate) struct Inner {
     pub(crate) permissions: Box<dyn Permissions>,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) delivery: Box<dyn Delivery>,
+    pub(crate) common: CommonHeaders,
     pub(crate) debug: bool,
-    pub(crate) vary: HeaderValue,
 }
 
 impl PrivateMedia {
@@ -48,6 +48,7 @@ impl PrivateMedia {
             permissions: Box::new(Grants::default()),
             storage: Box::new(storage),
             delivery: Box::new(Direct),
+            cors: None,
             debug: false,
         }
     }
@@ -131,6 +132,7 @@ pub struct Builder {
     permissions: Box<dyn Permissions>,
     storage: Box<dyn Storage>,
     delivery: Box<dyn Delivery>,
+    cors: Option<CorsOptions>,
     debug: bool,
 }
 
@@ -153,6 +155,12 @@ impl Builder {
         self
     }
 
+    /// Sets which other origins may use the files. By default, none may.
+    pub fn cors(mut self, options: CorsOptions) -> Self {
+        self.cors = Some(options);
+        self
+    }
+
     /// Sets whether a denied client gets 403 and the reason, instead of 404. For development: it discloses the permissions.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
@@ -162,14 +170,9 @@ impl Builder {
     /// Returns the [`PrivateMedia`].
     #[must_use]
     pub fn build(self) -> PrivateMedia {
-        let Self { identify, permissions, storage, delivery, debug } = self;
-        let names: Vec<_> = identify.vary().iter().map(|name| name.as_str().to_owned()).collect();
-        // If identification depends on other things than headers, no cache can tell clients apart: `*` stops it from trying.
-        let vary = match HeaderValue::try_from(names.join(", ")) {
-            Ok(vary) if !vary.is_empty() => vary,
-            _ => HeaderValue::from_static("*"),
-        };
-        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, debug, vary }))
+        let Self { identify, permissions, storage, delivery, cors, debug } = self;
+        let common = CommonHeaders::new(identify.vary(), cors);
+        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, common, debug }))
     }
 }
 

@@ -183,6 +183,7 @@ pub mod storage;
 pub mod delivery;
 
 mod builder;
+pub mod cors;
 pub mod decision_cache;
 mod error;
 #[cfg(feature = "listener")]

@@ -6,14 +6,13 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use futures_core::future::BoxFuture;
-use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
-use crate::delivery::headers::COMMON;
-use crate::delivery::{MediaBody, MediaResponse, common_headers};
+use crate::delivery::response::SerializedHeaders;
+use crate::delivery::{MediaBody, MediaResponse};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::permission::{Permit, Read};
@@ -99,10 +98,9 @@ impl MediaService {
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
-        for (name, value) in &COMMON {
+        for (name, value) in self.common_headers(&head.headers).fields() {
             response.headers_mut().insert(name, value.clone());
         }
-        response.headers_mut().insert(VARY, self.media.inner().vary.clone());
         (response, record)
     }
 }
@@ -112,17 +110,20 @@ pub trait RespondRaw {
     /// Like [`MediaService::respond`], without the headers that all responses have in common.
     fn respond_raw(&self, head: &Parts) -> impl Future<Output = (MediaResponse, AccessRecord)> + Send;
 
-    /// Returns the headers that all responses have in common, successful or not. They replace others of the same names.
+    /// Returns the headers that all responses to a request have in common, successful or not. They replace others of the same names.
+    /// They depend on the origin of the request if [`Builder::cors`](crate::Builder::cors) is set.
     ///
     /// ```
+    /// use http::HeaderMap;
     /// use private_media::raw::RespondRaw as _;
     /// use private_media::{PrivateMedia, storage::MemoryStorage};
     ///
     /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
-    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
-    /// assert!(service.common_headers().contains_key("vary"));
+    /// let common = service.common_headers(&HeaderMap::new());
+    /// assert_eq!(common.fields()["cache-control"], "private, no-cache");
+    /// assert!(common.fields().contains_key("vary"));
     /// ```
-    fn common_headers(&self) -> HeaderMap;
+    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders>;
 }
 
 impl RespondRaw for MediaService {
@@ -138,6 +139,10 @@ impl RespondRaw for MediaService {
             None => Err(RequestError::Method.into()),
         };
         let mut response = result.unwrap_or_else(|refusal| {
+            let preflight = path.and_then(|_| inner.common.preflight(head));
+            if let Some(preflight) = preflight {
+                return preflight;
+            }
             record.refused = Some(refusal.reason().into());
             record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
@@ -148,10 +153,8 @@ impl RespondRaw for MediaService {
         (response, record)
     }
 
-    fn common_headers(&self) -> HeaderMap {
-        let mut headers = common_headers();
-        headers.insert(VARY, self.media.inner().vary.clone());
-        headers
+    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders> {
+        self.media.inner().common.of(request)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use private_media::cors::CorsOptions;
 use private_media::permission::{Grant, Grants};
 use private_media_listener::Limits;
 
@@ -17,7 +18,7 @@ use super::keys::identity::IDENTITY;
 use super::layers::Layers;
 use super::settings::{Origin, Setting};
 use super::tables::{self, Section};
-use super::{delivery, root, show, values};
+use super::{cors, delivery, root, show, values};
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
 use crate::send_mode::SendMode;
@@ -41,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) revalidate_after: Duration,
     pub(crate) follow_links: bool,
     pub(crate) send_mode: SendMode,
+    /// `None` if no other origin is allowed.
+    pub(crate) cors: Option<CorsOptions>,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
@@ -65,6 +68,7 @@ impl Config {
             listen: settings.get(&keys::LISTEN).parse_with(addresses::resolve)?,
             root: settings.path(&keys::ROOT),
             send_mode: delivery::send_mode(settings, &url)?,
+            cors: cors::options(settings)?,
             url,
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
@@ -187,7 +191,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {limits:?} {public:?}"
+            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
         )
     }
 

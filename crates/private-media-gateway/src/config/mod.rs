@@ -1,6 +1,7 @@
 //! The configuration: flags, environment variables, a TOML file and defaults become a [`Config`], or a [`ConfigError`].
 
 mod args;
+mod cors;
 mod delivery;
 mod environment;
 mod error;
@@ -20,8 +21,8 @@ mod values;
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
+pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
-pub(crate) use keys::Scope;
 pub(crate) use load::Config;
 pub(crate) use values::positive_duration;

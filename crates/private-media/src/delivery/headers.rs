@@ -110,7 +110,7 @@ pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
 }
 
 /// The headers that all responses have in common. They forbid shared caches, content sniffing, and embedding by other sites.
-pub(crate) static COMMON: [(HeaderName, HeaderValue); 4] = [
+static COMMON: [(HeaderName, HeaderValue); 4] = [
     // A browser caches its copy and revalidates it each time: a cheap 304 that was authorized.
     (http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

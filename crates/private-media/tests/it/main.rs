@@ -3,6 +3,7 @@
 
 mod actions;
 mod crashes;
+mod cross_origin;
 mod escapes;
 mod frameworks;
 mod links;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use private_media::storage::{LocalStorage, MediaFile, Storage, StorageError};
-use private_media::{Grants, Identity, MediaPath, MediaService, Permit, PrivateMedia, User};
+use private_media::{Builder, Grants, Identity, MediaPath, MediaService, Permit, PrivateMedia, User};
 use tower_service::Service;
 
 /// Whether a test can run that needs something of the machine. What is left out is said, and is an error where
@@ -130,8 +130,12 @@ pub(crate) fn cars() -> (tempfile::TempDir, MediaService) {
 }
 
 pub(crate) fn media(root: &Path) -> PrivateMedia {
+    media_builder(root).build()
+}
+
+pub(crate) fn media_builder(root: &Path) -> Builder {
     let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
-    PrivateMedia::builder(LocalStorage::open_root(root).unwrap()).permissions(grants).build()
+    PrivateMedia::builder(LocalStorage::open_root(root).unwrap()).permissions(grants)
 }
 
 /// Alice owns the files, bob does not, carol is staff.

@@ -68,7 +68,7 @@ pub(super) fn edit(
         io::ErrorKind::AlreadyExists => io_error("making the file")(error),
         _ => resolver.refused(path.as_str().as_ref(), error),
     })?;
-    let file = regular(file)?;
+    let file = regular(file)?.file;
     if options.truncate {
         // O_TRUNC would act before the handle is known to be a regular file.
         file.set_len(0).map_err(io_error("emptying the file"))?;

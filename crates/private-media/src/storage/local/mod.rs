@@ -27,7 +27,7 @@ use blocking::blocking;
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
-use resolve::Resolver;
+use resolve::{Opened, Resolver};
 use root::{Accept, OpenRoot, Root};
 use write_options::WriteOptions;
 
@@ -207,14 +207,14 @@ impl LocalStorage {
     async fn open_with<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        inspect: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
+        inspect: fn(&Arc<OpenRoot>, Opened) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let resolver = self.resolver()?;
         if let Some(file) = resolver.open_cached(path) {
-            return file.and_then(|file| inspect(resolver.root(), file));
+            return file.and_then(|opened| inspect(resolver.root(), opened));
         }
         let path = path.clone();
-        blocking(move || resolver.open(&path).and_then(|file| inspect(resolver.root(), file))).await
+        blocking(move || resolver.open(&path).and_then(|opened| inspect(resolver.root(), opened))).await
     }
 }
 
@@ -260,7 +260,7 @@ impl Storage for LocalStorage {
     }
 
     fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.open_with(permit.path(), |_, file| read::metadata(&file)))
+        Box::pin(self.open_with(permit.path(), |_, opened| read::metadata(&opened.metadata)))
     }
 
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {

@@ -1,6 +1,6 @@
 //! Reads open files at a position, from the page cache without waiting if possible.
 
-use std::fs::File;
+use std::fs::{File, Metadata as FileMetadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
 use super::error::io_error;
+use super::resolve::Opened;
 use super::root::OpenRoot;
 
 /// The maximum length of one read, in bytes.
 const MAX_READ: usize = 1 << 20;
 
-/// Returns the metadata of an open file.
-pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
+/// Converts the metadata of a file.
+pub(super) fn metadata(metadata: &FileMetadata) -> Result<Metadata, StorageError> {
     use std::os::unix::fs::MetadataExt as _;
 
     let doing = io_error("reading the file's metadata");
-    let metadata = file.metadata().map_err(&doing)?;
     let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok(Metadata {
         len: metadata.len(),
@@ -34,8 +34,9 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 }
 
 /// Returns an open file as a [`MediaFile`].
-pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
-    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(file) })))
+pub(super) fn media_file(root: &Arc<OpenRoot>, opened: Opened) -> Result<MediaFile, StorageError> {
+    let metadata = metadata(&opened.metadata)?;
+    Ok(MediaFile::new(metadata, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(opened.file) })))
 }
 
 #[derive(Debug)]

@@ -58,7 +58,7 @@ impl Resolver {
 
     /// Opens a regular file if the kernel can do so without the disk; `None` if the disk may be needed.
     #[cfg(target_os = "linux")]
-    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         match self.openat2(path.as_str().as_ref(), READ, rustix::fs::ResolveFlags::CACHED) {
             Ok(file) => Some(regular(file)),
             // Only these are final. All others are tried again where waiting is allowed: an older kernel's EINVAL, and
@@ -72,12 +72,12 @@ impl Resolver {
 
     /// Other kernels cannot tell whether the disk is needed.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         None
     }
 
     /// Opens a regular file; may wait for the disk.
-    pub(super) fn open(&self, path: &MediaPath) -> Result<File, StorageError> {
+    pub(super) fn open(&self, path: &MediaPath) -> Result<Opened, StorageError> {
         regular(self.open_name(path.as_str().as_ref(), READ)?)
     }
 
@@ -241,11 +241,18 @@ pub(super) fn link_refused(link: &Path) -> StorageError {
 
 const READING_METADATA: &str = "reading the file's metadata";
 
+/// An open regular file, and its metadata at that time.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) metadata: Metadata,
+}
+
 /// Returns the file if its handle says that it is a regular one.
-pub(super) fn regular(file: File) -> Result<File, StorageError> {
+pub(super) fn regular(file: File) -> Result<Opened, StorageError> {
     let metadata = file.metadata().map_err(io_error(READING_METADATA))?;
     match kind(metadata.file_type()) {
-        _ if metadata.is_file() => Ok(file),
+        _ if metadata.is_file() => Ok(Opened { file, metadata }),
         kind if metadata.is_dir() => Err(StorageError::not_found_as(kind, Errno::ISDIR)),
         kind => Err(StorageError::not_found(kind)),
     }

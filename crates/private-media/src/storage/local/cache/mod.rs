@@ -5,16 +5,16 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::version::FileVersion;
 use super::error::io_error;
 use super::read;
+use super::resolve::Opened;
 use super::root::{OpenRoot, Root};
 use crate::request::MediaPath;
 use crate::storage::memory::InMemory;
@@ -178,10 +178,10 @@ impl Weigh for Entry {
 /// Returns an opened file and its version.
 pub(super) fn file_and_version(
     root: &Arc<OpenRoot>,
-    file: File,
+    opened: Opened,
 ) -> Result<(MediaFile, FileVersion), StorageError> {
-    let version = FileVersion::of(&file)?;
-    Ok((read::media_file(root, file)?, version))
+    let version = FileVersion::from(&opened.metadata);
+    Ok((read::media_file(root, opened)?, version))
 }
 
 /// Reads a whole file; `None` if it may be changing.
@@ -191,17 +191,19 @@ async fn read_settled(file: &MediaFile, version: FileVersion) -> Result<Option<B
     }
     let reading = io_error("reading the file");
     let len = usize::try_from(file.metadata().len).unwrap_or(usize::MAX);
-    let mut content = BytesMut::new();
+    let mut content = Bytes::new();
     while content.len() < len {
         let read = Arc::clone(file.bytes()).read_at(content.len() as u64, len - content.len()).await;
-        match read.map_err(&reading)? {
-            read if read.is_empty() => return Ok(None),
-            read => content.extend_from_slice(&read),
+        let read = read.map_err(&reading)?;
+        if read.is_empty() {
+            return Ok(None);
         }
+        // A small file is nearly always read at once.
+        content = if content.is_empty() { read } else { [content, read].concat().into() };
     }
     let is_same =
         file.bytes().as_file().is_some_and(|file| FileVersion::of(file).is_ok_and(|now| now == version));
-    Ok(is_same.then(|| content.freeze()))
+    Ok(is_same.then_some(content))
 }
 
 /// Returns a file with its bytes in memory. `cached` is the cached file of the same version.
