@@ -1,4 +1,4 @@
-//! [`PrivateMedia`]: the parts put together.
+//! [`PrivateMedia`], and its builder.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permission
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
-/// Private media: identification, permissions, a storage and a delivery. Cheap to clone.
+/// Combines identification, permissions, storage and delivery. Cheap to clone.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -53,18 +53,18 @@ impl PrivateMedia {
         }
     }
 
-    /// Identifies the client of a request. An error means that this was impossible, for example because a database is down: it does
-    /// not mean that the client is signed out.
+    /// Identifies the client of a request. An error means that identification failed, for example because a database is down. It does not
+    /// mean that the client is signed out.
     pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
         self.0.identify.identify(head).await
     }
 
-    /// Decides whether an identity may do something with a path, without doing it.
+    /// Decides whether an identity may perform an action on a path.
     pub async fn decide(&self, identity: &Identity, action: Action, path: &MediaPath) -> Decision {
         self.0.permissions.may(identity, action, path).await
     }
 
-    /// Returns the permit for an action of an identity, to be used with [`PrivateMedia::storage`].
+    /// Returns a permit for an action of an identity, for use with [`PrivateMedia::storage`].
     pub async fn permit<A: ActionType>(
         &self,
         identity: Identity,
@@ -103,8 +103,7 @@ impl PrivateMedia {
         self.0.storage.list(&permit).await
     }
 
-    /// Returns the storage, for permits that were obtained before, and for what the application does on its own behalf
-    /// ([`Permit::trusted`]).
+    /// Returns the storage, for use with a permit of [`PrivateMedia::permit`], or of the application itself ([`Permit::trusted`]).
     #[must_use]
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.storage

@@ -1,13 +1,14 @@
 //! Hooks for servers that write HTTP responses themselves.
 //!
-//! A [`MediaService`](crate::MediaService) is a tower service, and most applications need no more. A server that writes response
-//! heads and sends files by itself can save work with what is in this module:
+//! Most applications need only the tower service [`MediaService`](crate::MediaService). These hooks save work for a server that writes
+//! response heads and sends files itself:
 //!
-//! - [`RespondRaw::respond_raw`] leaves out the headers that all responses have in common. [`RespondRaw::common_headers`] has them
-//!   as [`SerializedHeaders`].
-//! - [`PreparedHeaders::prepared`] has the headers of a cached file as bytes that can be written as they are.
-//! - [`FileRanges`] tells which ranges of files a body consists of, so that the kernel can send them. Their files are those of
-//!   [`ReadAt::as_file`](crate::storage::ReadAt::as_file).
+//! - [`RespondRaw::respond_raw`] omits the headers that all responses have in common. [`RespondRaw::common_headers`] returns them as
+//!   [`SerializedHeaders`].
+//! - [`PreparedHeaders::prepared`] returns the serialized headers of a cached file.
+//! - [`FileRanges`] returns the ranges of files in a body, so that the kernel can send them. [`ReadAt::as_file`] returns the files.
+//!
+//! [`ReadAt::as_file`]: crate::storage::ReadAt::as_file
 //!
 //! ```
 //! use private_media::raw::{FileRanges as _, PreparedHeaders as _, RespondRaw as _};

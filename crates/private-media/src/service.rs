@@ -1,4 +1,4 @@
-//! The service: from a request to its response.
+//! The tower service that responds to requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::permission::{Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
 impl PrivateMedia {
-    /// Returns the tower service. It takes paths relative to where it is mounted, as axum's `nest_service` passes them on. Without
-    /// such a router, [`MediaService::at`] strips the prefix.
+    /// Returns the tower service. Paths are relative to the mount, as with axum's `nest_service`. Without such a router,
+    /// [`MediaService::at`] strips the prefix.
     #[must_use]
     pub fn service(&self) -> MediaService {
         MediaService { media: self.clone(), mount: "".into() }
@@ -28,7 +28,7 @@ impl PrivateMedia {
 }
 
 impl Inner {
-    /// Responds to a request in five steps, each of which is a module.
+    /// Responds to a request in five steps. Each step is a module.
     async fn process(
         &self,
         head: &Parts,
@@ -53,24 +53,24 @@ impl Inner {
     }
 }
 
-/// A record of what was decided about a request, for access logs and audits. It is in the extensions of every response.
+/// The decision about a request, for access logs and audits. It is in the extensions of every response.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct AccessRecord {
     /// The identity of the client.
     pub identity: Identity,
-    /// The path of the file; `None` if the request does not have a valid one.
+    /// The path of the file; `None` if the request has no valid one.
     pub path: Option<MediaPath>,
-    /// The reason why access was allowed; `None` if it was not.
+    /// The reason why access was allowed; `None` if it was denied.
     pub allowed_by: Option<Arc<str>>,
-    /// Why the response does not contain the file, if it does not. Not for the client.
+    /// The reason why the response does not contain the file; `None` if it does. Not for the client.
     pub refused: Option<Arc<str>>,
     /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
     /// send such a client to its sign-in page.
     pub needs_sign_in: bool,
 }
 
-/// Serves private media: a [`tower_service::Service`] for any request body, for axum, hyper and other users of tower. Returned by
+/// Serves private media: a [`tower_service::Service`] for axum, hyper and other tower servers, with any type of request body. Returned by
 /// [`PrivateMedia::service`].
 #[derive(Debug, Clone)]
 pub struct MediaService {
@@ -85,16 +85,16 @@ impl MediaService {
         path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
     }
 
-    /// Strips a prefix, such as `/private/`, from the path of each request. A path without it is not found. For servers without a
-    /// router that does so.
+    /// Strips a prefix, such as `/private/`, from the path of each request, for servers without a router. A path without the prefix is
+    /// not found.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
         self.mount = url.trim_end_matches('/').into();
         self
     }
 
-    /// Returns the response to a request, and the record of what was decided about it. When this is called as a service, the record
-    /// is in the extensions of the response.
+    /// Returns the response to a request, and the record of the decision. The tower service puts the record into the extensions of the
+    /// response.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
@@ -107,11 +107,11 @@ impl MediaService {
 
 /// The parts of [`MediaService::respond`], for servers that write response heads themselves.
 pub trait RespondRaw {
-    /// Like [`MediaService::respond`], without the headers that all responses have in common.
+    /// Like [`MediaService::respond`], without the [common headers](Self::common_headers).
     fn respond_raw(&self, head: &Parts) -> impl Future<Output = (MediaResponse, AccessRecord)> + Send;
 
-    /// Returns the headers that all responses to a request have in common, successful or not. They replace others of the same names.
-    /// They depend on the origin of the request if [`Builder::cors`](crate::Builder::cors) is set.
+    /// Returns the headers that all responses to a request have in common. They replace other headers with the same names. With
+    /// [`Builder::cors`](crate::Builder::cors), they depend on the origin of the request.
     ///
     /// ```
     /// use http::HeaderMap;

@@ -1,4 +1,4 @@
-//! The headers of CORS, serialized once for each outcome.
+//! The common headers of responses, with those of CORS, serialized once.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::delivery::response::SerializedHeaders;
 use crate::delivery::{MediaBody, MediaResponse, common_headers};
 
 static CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// The headers of a response that scripts need besides those that they may always read: for ranges, downloads and revalidation.
+/// The headers of a response that scripts may read in addition to the default ones: for ranges, downloads and revalidation.
 static EXPOSED: HeaderValue =
     HeaderValue::from_static("content-range, content-disposition, etag, accept-ranges, content-length");
-/// The headers that scripts may send besides those that they may always send.
+/// The headers that scripts may send in addition to the default ones.
 static ACCEPTED: HeaderValue = HeaderValue::from_static(
     "authorization, if-match, if-modified-since, if-none-match, if-range, if-unmodified-since, range",
 );
@@ -32,7 +32,7 @@ pub(crate) struct CommonHeaders {
 struct CorsHeaders {
     options: CorsOptions,
     embed: Arc<SerializedHeaders>,
-    /// One for each origin.
+    /// By the number of the origin.
     read: Vec<Arc<SerializedHeaders>>,
 }
 
@@ -45,7 +45,7 @@ impl CommonHeaders {
         }
         let names = vary.iter().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
         let mut headers = common_headers();
-        // If identification depends on other things than headers, no cache can tell clients apart: `*` stops it from trying.
+        // If identification does not depend on headers, a cache cannot distinguish clients. `*` disables caching.
         let vary = HeaderValue::try_from(names).ok().filter(|_| is_by_headers);
         headers.insert(VARY, vary.unwrap_or(HeaderValue::from_static("*")));
         let cors = cors.map(|options| CorsHeaders::new(options, headers.clone()));
@@ -89,7 +89,7 @@ impl CorsHeaders {
         Self { options, embed, read }
     }
 
-    /// Returns the headers of responses that another origin may use.
+    /// Returns the headers for a page of another, allowed origin.
     fn of(&self, request: &HeaderMap) -> Option<&Arc<SerializedHeaders>> {
         match self.options.access(request) {
             Access::SameOrigin => None,

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_embed_and_read() {
+    fn listed_origins_may_embed_and_read() {
         const APP: &str = "https://app.example";
         let origins = [APP, "http://localhost:3000"].map(|origin| origin.parse().unwrap());
         let options = CorsOptions::new(origins);
@@ -108,7 +108,7 @@ mod tests {
             (&[][..], Access::SameOrigin),
             (&[("origin", APP)], Access::Read(0)),
             (&[("origin", "http://localhost:3000")], Access::Read(1)),
-            // An origin is compared whole.
+            // An origin has to be equal.
             (&[("origin", "http://app.example")], Access::SameOrigin),
             (&[("origin", "https://app.example:443")], Access::SameOrigin),
             (&[("origin", "https://app.example/")], Access::SameOrigin),

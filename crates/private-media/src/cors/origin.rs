@@ -1,4 +1,4 @@
-//! Origins, as browsers write them.
+//! Origins, in the format of browsers.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -58,7 +58,7 @@ impl FromStr for Origin {
     }
 }
 
-/// Returns a URL's origin as browsers write it.
+/// Returns the origin of a URL in the format of browsers.
 fn parse(text: &str) -> Result<String, String> {
     match text {
         "*" => return Err("a wildcard would allow every page; list each origin".into()),
@@ -79,20 +79,20 @@ fn parse(text: &str) -> Result<String, String> {
         _ => (authority, None),
     };
     if !host.is_ascii() {
-        return Err("the host has other characters than ASCII; write it in Punycode (xn--…)".into());
+        return Err("the host is not ASCII; write it in Punycode (xn--…)".into());
     }
     if host.contains('*') {
         return Err("a wildcard is not supported; list each origin".into());
     }
     if !is_host(host) {
-        return Err(format!("{host:?} is no host; expected e.g. https://app.example"));
+        return Err(format!("{host:?} is not a host; expected e.g. https://app.example"));
     }
     let host = host.to_ascii_lowercase();
     let port = match port {
         None => None,
         Some(digits) => {
             let port = digits.parse::<u16>().ok().filter(|port| port.to_string() == digits && *port != 0);
-            Some(port.ok_or_else(|| format!("{digits:?} is no port; expected 1 to 65535"))?)
+            Some(port.ok_or_else(|| format!("{digits:?} is not a port; expected 1 to 65535"))?)
         }
     };
     match port.filter(|port| *port != default_port) {
@@ -115,7 +115,7 @@ fn after_authority(text: &str) -> Option<&str> {
     rest.find(['/', '?', '#']).and_then(|at| rest.get(at..))
 }
 
-/// The error of a text that is not an [`Origin`].
+/// The error of an invalid [`Origin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginError {
     origin: String,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused_with_the_fix() {
+    fn invalid_origins_are_rejected_with_the_fix() {
         for (text, problem) in [
             ("*", "a wildcard would allow every page; list each origin"),
             ("null", "sandboxed pages of every site have this origin; list each origin"),
@@ -162,7 +162,7 @@ mod tests {
             ("//app.example", "expected scheme and host, e.g. https://app.example"),
             ("ftp://app.example", "neither http nor https"),
             ("file:///", "neither http nor https"),
-            ("https://", "\"\" is no host"),
+            ("https://", "\"\" is not a host"),
             ("https://*.example", "a wildcard is not supported"),
             ("https://app.example/", "it has a path; expected https://app.example"),
             ("https://app.example/cars?x", "it has a path; expected https://app.example"),
@@ -171,21 +171,21 @@ mod tests {
             ("HTTPS://app.example", "upper-case letters; expected https://app.example"),
             ("https://app.example:443", "it has the default port; expected https://app.example"),
             ("http://app.example:80", "it has the default port; expected http://app.example"),
-            ("https://app.example:", "\"\" is no port"),
-            ("https://app.example:0", "\"0\" is no port"),
-            ("https://app.example:0443", "\"0443\" is no port"),
-            ("https://app.example:65536", "\"65536\" is no port"),
-            ("https://app.example:+443", "\"+443\" is no port"),
-            ("https://me@app.example", "\"me@app.example\" is no host"),
-            ("https://app..example", "is no host"),
-            ("https://app.example.", "is no host"),
-            ("https://app example", "is no host"),
-            ("https://[::1", "is no host"),
-            ("https://[x]", "is no host"),
+            ("https://app.example:", "\"\" is not a port"),
+            ("https://app.example:0", "\"0\" is not a port"),
+            ("https://app.example:0443", "\"0443\" is not a port"),
+            ("https://app.example:65536", "\"65536\" is not a port"),
+            ("https://app.example:+443", "\"+443\" is not a port"),
+            ("https://me@app.example", "\"me@app.example\" is not a host"),
+            ("https://app..example", "is not a host"),
+            ("https://app.example.", "is not a host"),
+            ("https://app example", "is not a host"),
+            ("https://[::1", "is not a host"),
+            ("https://[x]", "is not a host"),
             ("https://bücher.example", "Punycode"),
-            ("https://a.example https://b.example", "is no host"),
-            ("https://a.example,https://b.example", "is no host"),
-            ("https://a.example\r\nx: y", "is no host"),
+            ("https://a.example https://b.example", "is not a host"),
+            ("https://a.example,https://b.example", "is not a host"),
+            ("https://a.example\r\nx: y", "is not a host"),
         ] {
             let error = text.parse::<Origin>().unwrap_err().to_string();
             assert!(error.starts_with(&format!("invalid origin {text:?}: ")), "{error}");
@@ -194,16 +194,15 @@ mod tests {
     }
 
     proptest! {
-        /// Only a URL that continues with a path, or not at all, is of the origin.
         #[test]
-        fn the_origin_of_a_url_is_compared_whole(rest in "[:/@.?#a-z0-9]{0,8}") {
+        fn only_a_path_may_follow_the_origin_of_a_url(rest in "[:/@.?#a-z0-9]{0,8}") {
             let origin: Origin = "https://app.example".parse().unwrap();
             let url = HeaderValue::try_from(format!("https://app.example{rest}")).unwrap();
             prop_assert_eq!(origin.contains(&url), rest.is_empty() || rest.starts_with('/'));
         }
 
         #[test]
-        fn what_is_accepted_is_what_it_prints(text in "(https?|HTTP|x)://[a-zA-Z0-9.:\\[\\]@/*-]{0,12}") {
+        fn a_valid_origin_prints_as_its_text(text in "(https?|HTTP|x)://[a-zA-Z0-9.:\\[\\]@/*-]{0,12}") {
             if let Ok(origin) = text.parse::<Origin>() {
                 prop_assert_eq!(origin.to_string(), text);
             }

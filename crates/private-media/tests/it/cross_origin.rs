@@ -1,4 +1,4 @@
-//! Pages of listed origins may show and read files, and pages of other origins may not.
+//! Cross-origin requests: pages of listed origins may embed and read files, and pages of other origins may not.
 
 use axum::Router;
 use http::header::{ALLOW, HeaderMap, HeaderName};
@@ -7,7 +7,7 @@ use private_media::cors::CorsOptions;
 use private_media::{Identity, MediaService};
 use tower_service::Service;
 
-use crate::support::{Answer, alice, ask, bob, cars, media_builder, request};
+use crate::support::{Received, alice, bob, cars, media_builder, request, respond};
 
 const APP: &str = "https://app.example";
 const EVIL: &str = "https://evil.example";
@@ -20,20 +20,20 @@ fn with_cors(credentials: bool) -> (tempfile::TempDir, MediaService) {
     (root, media.service())
 }
 
-async fn ask_with(
+async fn respond_with(
     service: &MediaService,
     (method, uri, identity): (&str, &str, Identity),
     fields: &[(&str, &str)],
-) -> Answer {
+) -> Received {
     let mut request = request(method, uri, identity);
     for (name, value) in fields {
         let name: HeaderName = name.parse().unwrap();
         request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
     }
-    ask(service, request).await
+    respond(service, request).await
 }
 
-/// Returns the headers that browsers decide by: resource policy, origin, credentials, exposed headers.
+/// Returns the headers by which browsers decide: resource policy, origin, credentials, exposed headers.
 fn access(headers: &HeaderMap) -> [Option<&str>; 4] {
     [
         "cross-origin-resource-policy",
@@ -44,9 +44,9 @@ fn access(headers: &HeaderMap) -> [Option<&str>; 4] {
     .map(|name| headers.get(name).map(|value| value.to_str().unwrap()))
 }
 
-/// Every response, whatever its status, is as usable as the origin of the request allows.
+/// For every response, whatever its status.
 #[tokio::test]
-async fn the_origin_decides_about_every_response() {
+async fn the_origin_of_the_request_determines_the_access() {
     const EXPOSED: &str = "content-range, content-disposition, etag, accept-ranges, content-length";
     let read = |origin, credentials: bool| {
         [Some("cross-origin"), Some(origin), credentials.then_some("true"), Some(EXPOSED)]
@@ -54,7 +54,7 @@ async fn the_origin_decides_about_every_response() {
     for credentials in [false, true] {
         let (_root, service) = with_cors(credentials);
         let file = ("GET", "/cars/7/photo.jpg", alice());
-        let etag = ask_with(&service, file, &[]).await.headers["etag"].to_str().unwrap().to_owned();
+        let etag = respond_with(&service, file, &[]).await.headers["etag"].to_str().unwrap().to_owned();
         for (method, uri, identity, field, status) in [
             ("GET", "/cars/7/photo.jpg", alice(), ("x-nothing", "special"), 200),
             ("HEAD", "/cars/7/photo.jpg", alice(), ("x-nothing", "special"), 200),
@@ -79,11 +79,11 @@ async fn the_origin_decides_about_every_response() {
                 (&[("referer", "https://evil.example/")], [Some("same-origin"), None, None, None]),
             ] {
                 let fields = [fields, &[field]].concat();
-                let answer = ask_with(&service, (method, uri, identity.clone()), &fields).await;
-                assert_eq!(answer.status, status, "{method} {uri} {fields:?}");
-                assert_eq!(access(&answer.headers), expected, "{method} {uri} {fields:?}");
-                assert_eq!(answer.headers["vary"], "cookie, authorization, origin, referer");
-                assert_eq!(answer.headers["cache-control"], "private, no-cache");
+                let response = respond_with(&service, (method, uri, identity.clone()), &fields).await;
+                assert_eq!(response.status, status, "{method} {uri} {fields:?}");
+                assert_eq!(access(&response.headers), expected, "{method} {uri} {fields:?}");
+                assert_eq!(response.headers["vary"], "cookie, authorization, origin, referer");
+                assert_eq!(response.headers["cache-control"], "private, no-cache");
             }
         }
     }
@@ -91,9 +91,9 @@ async fn the_origin_decides_about_every_response() {
 
 /// A preflight request does not identify its client, so its response is the same for every path.
 #[tokio::test]
-async fn a_preflight_says_nothing_about_files() {
+async fn preflight_responses_do_not_depend_on_the_file() {
     let (_root, service) = with_cors(true);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (uri, identity) in [
         ("/cars/7/photo.jpg", alice()),
         ("/cars/7/photo.jpg", bob()),
@@ -105,10 +105,10 @@ async fn a_preflight_says_nothing_about_files() {
     ] {
         for method in ["GET", "HEAD", "PUT"] {
             let fields = [("origin", APP), ("access-control-request-method", method)];
-            answers.push(ask_with(&service, ("OPTIONS", uri, identity.clone()), &fields).await);
+            responses.push(respond_with(&service, ("OPTIONS", uri, identity.clone()), &fields).await);
         }
     }
-    let first = &answers[0];
+    let first = &responses[0];
     assert_eq!((first.status.as_u16(), first.body.len()), (204, 0));
     for (name, value) in [
         ("access-control-allow-origin", APP),
@@ -123,7 +123,7 @@ async fn a_preflight_says_nothing_about_files() {
     ] {
         assert_eq!(first.headers[name], value);
     }
-    assert!(answers.iter().all(|answer| answer == first), "{answers:#?}");
+    assert!(responses.iter().all(|response| response == first), "{responses:#?}");
 }
 
 #[tokio::test]
@@ -137,17 +137,21 @@ async fn preflights_of_other_origins_are_refused() {
         &[METHOD],
         &[("origin", APP)],
     ] {
-        let answer = ask_with(&service, ("OPTIONS", "/cars/7/photo.jpg", alice()), fields).await;
-        assert_eq!((answer.status.as_u16(), &answer.headers[ALLOW]), (405, &"GET, HEAD".parse().unwrap()));
-        assert!(!answer.headers.contains_key("access-control-allow-methods"), "{fields:?}");
+        let response = respond_with(&service, ("OPTIONS", "/cars/7/photo.jpg", alice()), fields).await;
+        assert_eq!(
+            (response.status.as_u16(), &response.headers[ALLOW]),
+            (405, &"GET, HEAD".parse().unwrap())
+        );
+        assert!(!response.headers.contains_key("access-control-allow-methods"), "{fields:?}");
     }
-    // A request with content is no preflight request, whatever its headers say.
-    let answer = ask_with(&service, ("POST", "/cars/7/photo.jpg", alice()), &[("origin", APP), METHOD]).await;
-    assert_eq!(answer.status, 405);
+    // Only OPTIONS is a preflight request.
+    let response =
+        respond_with(&service, ("POST", "/cars/7/photo.jpg", alice()), &[("origin", APP), METHOD]).await;
+    assert_eq!(response.status, 405);
 }
 
 #[tokio::test]
-async fn without_options_no_other_origin_is_allowed() {
+async fn by_default_no_other_origin_is_allowed() {
     let (_root, service) = cars();
     for (method, field) in [
         ("GET", ("origin", APP)),
@@ -156,23 +160,22 @@ async fn without_options_no_other_origin_is_allowed() {
         ("OPTIONS", ("origin", APP)),
     ] {
         let fields = [field, METHOD];
-        let answer = ask_with(&service, (method, "/cars/7/photo.jpg", alice()), &fields).await;
-        assert_eq!(access(&answer.headers), [Some("same-origin"), None, None, None]);
-        assert_eq!(answer.headers["vary"], "cookie, authorization");
-        assert_eq!(answer.status, if method == "GET" { 200 } else { 405 });
+        let response = respond_with(&service, (method, "/cars/7/photo.jpg", alice()), &fields).await;
+        assert_eq!(access(&response.headers), [Some("same-origin"), None, None, None]);
+        assert_eq!(response.headers["vary"], "cookie, authorization");
+        assert_eq!(response.status, if method == "GET" { 200 } else { 405 });
     }
 }
 
-/// If the identity depends on other things than headers, `Vary` stays `*`.
 #[tokio::test]
-async fn an_identity_that_depends_on_other_things_varies_by_all() {
+async fn an_identity_that_does_not_depend_on_headers_varies_by_all() {
     let nobody = |_: &http::request::Parts| Identity::Anonymous;
     let (root, _) = cars();
     for (is_by_headers, expected) in [(true, "cookie, authorization, origin, referer"), (false, "*")] {
         let builder = media_builder(root.path()).cors(CorsOptions::new([APP.parse().unwrap()]));
         let media = if is_by_headers { builder.identify(nobody) } else { builder.identify(ByAddress) };
-        let answer = ask(&media.build().service(), request("GET", "/x", alice())).await;
-        assert_eq!(answer.headers["vary"], expected);
+        let response = respond(&media.build().service(), request("GET", "/x", alice())).await;
+        assert_eq!(response.headers["vary"], expected);
     }
 }
 
@@ -191,9 +194,8 @@ impl private_media::Identify for ByAddress {
     }
 }
 
-/// axum's router passes every method to a nested service, and so preflight requests.
 #[tokio::test]
-async fn under_axum_too() {
+async fn an_axum_router_passes_preflights_to_the_service() {
     let (_root, service) = with_cors(false);
     let mut router: Router = Router::new().nest_service("/private", service);
     for (method, status, methods) in [("OPTIONS", 204, Some("GET, HEAD")), ("GET", 404, None)] {

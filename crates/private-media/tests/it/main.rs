@@ -1,5 +1,5 @@
-//! What the library promises, one module a promise.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do, by a panic")]
+//! Tests of the public API, by promise.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers fail by a panic, as tests do")]
 
 mod actions;
 mod crashes;

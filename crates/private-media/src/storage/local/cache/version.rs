@@ -1,4 +1,4 @@
-//! Detects changes of a file.
+//! Detects whether a file has changed.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,7 +12,7 @@ pub(in crate::storage::local) struct FileVersion {
     inode: u64,
     len: u64,
     modified: (i64, i64),
-    /// The time of the inode, which cannot be set back.
+    /// The change time of the inode, which programs cannot set.
     changed: (i64, i64),
 }
 
@@ -22,7 +22,7 @@ impl FileVersion {
         Ok(Self::from(&file.metadata()?))
     }
 
-    /// Whether another change would get another time. File times have a resolution of up to 10 ms, or of 1 to 2 s on file systems
+    /// Returns whether another change would have another time. The resolution of file times is up to 10 ms, or 1 to 2 s on file systems
     /// without fractions of a second.
     pub(super) fn is_settled(&self, now: SystemTime) -> bool {
         let (seconds, nanoseconds) = self.changed;
