@@ -32,10 +32,11 @@ mod site;
 mod startup;
 mod state;
 mod supervise;
+mod tls;
 mod urls;
 mod workers;
 
-pub use addresses::InvalidAddress;
+pub use addresses::{Endpoint, InvalidAddress};
 pub use cli::main;
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};

@@ -3,13 +3,11 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -18,16 +16,17 @@ use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
 use crate::limits::Limits;
-use crate::peer::PeerState;
+use crate::peer::{PeerAddr, PeerState};
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
 use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
+use crate::stream::{Listener, Stream};
 
 /// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
 ///
 /// Each request has a [`PeerState`] in its extensions.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits)
+pub async fn serve<S, B>(listener: impl Into<Listener>, service: S, limits: Limits)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -80,7 +79,7 @@ pub enum Drained {
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     limits: Limits,
     connection_limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -89,9 +88,9 @@ pub struct Server {
 impl Server {
     /// Returns a server with a connection limit of its own.
     #[must_use]
-    pub fn new(listener: TcpListener, limits: Limits) -> Self {
+    pub fn new(listener: impl Into<Listener>, limits: Limits) -> Self {
         let connection_limit = ConnectionLimit::new(limits.max_connections);
-        Self { listener, limits, connection_limit, stats: Arc::default() }
+        Self { listener: listener.into(), limits, connection_limit, stats: Arc::default() }
     }
 
     /// Shares a connection limit with other servers, instead of [`Limits::max_connections`].
@@ -139,8 +138,6 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    // Small responses are not held back; long ones come in pieces that fill packets anyway.
-                    let _ = stream.set_nodelay(true);
                     let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =
@@ -174,7 +171,7 @@ impl Server {
 }
 
 /// Accepts the next connection. Errors concern one connection, or are a shortage of file descriptors, which passes.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &Listener) -> (Stream, PeerAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,

@@ -30,6 +30,8 @@
 //! # }
 //! ```
 //!
+//! [`bind_unix`] listens at a path of the file system, for a proxy on the same machine.
+//!
 //! [`Server`] adds a graceful shutdown, a connection limit that several listeners share, and counters. [`Handler`] is the lower-level
 //! interface, for servers that write serialized headers. TLS, HTTP/2 and upgrades such as WebSocket are left to a proxy in front.
 //!
@@ -59,17 +61,21 @@ mod request_body;
 mod sendfile;
 mod sockets;
 mod stats;
+mod stream;
+mod unix_socket;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve};
 pub use handler::{Handler, RawResponse};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
-pub use peer::PeerState;
+pub use peer::{PeerAddr, PeerState};
 pub use piece::{FileSlice, Piece, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;
+pub use stream::Listener;
+pub use unix_socket::{SocketFile, bind_unix};
 
 /// Compares the listener with hyper, for the fuzz target `connection`.
 #[cfg(fuzzing)]

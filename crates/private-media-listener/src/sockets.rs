@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with, sockopt};
 
 /// How many clients may wait at each socket to be accepted.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// Listens on the first of these addresses that is available, with this many sockets and at least one. Each worker thread serves one of
 /// them; the kernel distributes the clients (`SO_REUSEPORT`). The sockets are non-blocking.

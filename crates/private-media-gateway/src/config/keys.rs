@@ -65,7 +65,7 @@ pub(crate) static LISTEN: Key = Key {
     value_name: "ADDR",
     heading: Heading::Server,
     default: "127.0.0.1:8000",
-    help: "Address to listen on, as HOST:PORT; port 0 picks a free one",
+    help: "Address to listen on, as HOST:PORT or unix:PATH; port 0 picks a free one",
 };
 pub(crate) static ROOT: Key = Key {
     name: "root",

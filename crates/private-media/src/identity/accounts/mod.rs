@@ -1,6 +1,5 @@
 //! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
 
-mod client_addr;
 mod device;
 mod ended;
 mod file;
@@ -28,8 +27,7 @@ use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
-use super::{Identify, IdentifyError, Identity};
-pub use client_addr::ClientAddr;
+use super::{ClientAddr, Identify, IdentifyError, Identity};
 use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
@@ -221,7 +219,7 @@ impl Accounts {
         password: &str,
         from: Option<ClientAddr>,
     ) -> Result<Identity, LoginError> {
-        let who = Guesser::new(name, from.map(|ClientAddr(ip)| ip), None);
+        let who = Guesser::new(name, from, None);
         let account = self.verify_account(name, password, who, ClientClosed::default()).await?;
         Ok(Identity::User(Arc::clone(&account.user)))
     }
@@ -308,8 +306,7 @@ impl Accounts {
         let device = current.accounts.get(name).and_then(|account| {
             device::known(&request.headers, account, &current.device_key, SystemTime::now())
         });
-        let address = request.extensions.get().map(|ClientAddr(ip)| *ip);
-        Guesser::new(name, address, device)
+        Guesser::new(name, request.extensions.get().copied(), device)
     }
 
     /// Returns the user of a session token.

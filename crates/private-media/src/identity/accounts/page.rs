@@ -20,7 +20,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
 use super::file::Account;
-use super::{Accounts, ClientAddr, LoginError, device, session};
+use super::{Accounts, LoginError, device, session};
+use crate::identity::ClientAddr;
 use crate::identity::{is_cross_site, whole_seconds};
 
 /// The largest form, in bytes, and the time that it may take to arrive.

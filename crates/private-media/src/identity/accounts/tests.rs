@@ -444,7 +444,7 @@ async fn many_requests_of_one_user_hash_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_guesses_are_not_hashed() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     let tasks = (0..200).map(|n| {
         let accounts = accounts.clone();
         tokio::spawn(async move { accounts.verify("alice", &format!("guess {n}"), from).await })
@@ -458,7 +458,9 @@ async fn many_guesses_are_not_hashed() {
     let page = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
     assert_eq!(page.status(), StatusCode::FORBIDDEN, "from elsewhere it is looked at");
     assert!(accounts.verify("alice", PASSWORD, from).await.is_err(), "even the right one has to wait");
-    assert!(accounts.verify("alice", PASSWORD, Some(ClientAddr("192.0.2.2".parse().unwrap()))).await.is_ok());
+    assert!(
+        accounts.verify("alice", PASSWORD, Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()))).await.is_ok()
+    );
 }
 
 #[tokio::test]
@@ -486,7 +488,7 @@ async fn who_has_to_wait_is_told_how_long() {
 /// Counts wrong passwords from everywhere, without hashing them.
 fn guess(accounts: &Accounts, name: &str, times: u32) {
     for n in 0..times {
-        let who = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes())), None);
+        let who = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes()).into()), None);
         let _ = locked(&accounts.0.throttle).begin(&who, Instant::now());
     }
 }
@@ -495,7 +497,7 @@ fn guess(accounts: &Accounts, name: &str, times: u32) {
 #[tokio::test]
 async fn a_remembered_password_gives_no_free_guesses() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, from).await.is_ok());
     for n in 0..5 {
         let guess = format!("guess {n}");
@@ -504,7 +506,7 @@ async fn a_remembered_password_gives_no_free_guesses() {
     }
     let refused = accounts.verify("alice", PASSWORD, from).await.unwrap_err();
     assert!(refused.wait.is_some(), "who has to wait is not told by the right one either");
-    let elsewhere = Some(ClientAddr("192.0.2.2".parse().unwrap()));
+    let elsewhere = Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, elsewhere).await.is_ok());
 }
 
@@ -601,7 +603,7 @@ async fn answers_do_not_say_which_names_exist() {
         for n in 0..60_u8 {
             let form = format!("name={name}&password=guess+{n}");
             let mut request = Request::post("/-/sign-in").body(Full::<Bytes>::from(form)).unwrap();
-            request.extensions_mut().insert(ClientAddr(IpAddr::from([192, 0, 2, n / 8])));
+            request.extensions_mut().insert(ClientAddr::from(IpAddr::from([192, 0, 2, n / 8])));
             let response = accounts.page(request).await.unwrap();
             let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().to_owned());
             seen.push((response.status(), retry.map(|retry| retry.parse::<u64>().unwrap())));

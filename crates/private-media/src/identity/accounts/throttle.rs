@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::device::DeviceId;
 use super::hashing::Lane;
+use crate::identity::ClientAddr;
 
 /// Wrong passwords for one account from one address, or from one known device: 5 are free, then each wait doubles, from 1 second to
 /// half an hour. One is forgotten each half hour. This allows 62 in the first 24 hours, and 48 a day after that.
@@ -38,9 +39,11 @@ pub(super) struct Guesser {
 
 impl Guesser {
     /// Returns the guesser at an address, on a device that has signed in to the account before if `device` is given.
-    pub(super) fn new(name: &str, address: Option<IpAddr>, device: Option<DeviceId>) -> Self {
+    pub(super) fn new(name: &str, address: Option<ClientAddr>, device: Option<DeviceId>) -> Self {
+        // The clients of a Unix socket count like those of a front server that connects by TCP.
+        let ip = |address: ClientAddr| address.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
         // One household has a /64 of IPv6.
-        let network = address.map(|address| match address.to_canonical() {
+        let network = address.map(|address| match ip(address).to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
         });
