@@ -1,4 +1,4 @@
-//! Accepts connections, within a limit, until the server shuts down.
+//! Accepts connections up to a limit, until the server shuts down.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -23,9 +23,9 @@ use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 use crate::stream::{Listener, Stream};
 
-/// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
+/// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
-/// Each request has a [`PeerState`] in its extensions.
+/// Each request has a [`PeerState`] in its extensions. The [crate documentation](crate) has an example.
 pub async fn serve<S, B>(listener: impl Into<Listener>, service: S, limits: Limits)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
@@ -36,12 +36,28 @@ where
     Server::new(listener, limits).serve(service, pending()).await;
 }
 
-/// The number of connections that there may be at a time. Clones share one limit, so that several servers of a process can.
+/// The maximum number of concurrent connections. Clones share one limit, for several servers of a process.
+///
+/// ```
+/// use private_media_listener::{ConnectionLimit, Limits, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let limit = ConnectionLimit::new(1000);
+/// for socket in private_media_listener::bind(&["127.0.0.1:0".parse().unwrap()], 2)? {
+///     let listener = tokio::net::TcpListener::from_std(socket)?;
+///     let server = Server::new(listener, Limits::default()).connection_limit(limit.clone());
+///     // Each worker thread runs one of the servers.
+/// #   drop(server);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Semaphore>);
 
 impl ConnectionLimit {
-    /// Returns a limit of this many connections.
+    /// Returns a limit of this number of connections.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         Self(Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))))
@@ -51,11 +67,11 @@ impl ConnectionLimit {
 /// How a shutdown ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// All responses were sent to their end.
+    /// All responses were completed.
     Completed,
-    /// [`Limits::shutdown_timeout`] was over, and responses were aborted.
+    /// [`Limits::shutdown_timeout`] passed, and the remaining responses were aborted.
     TimedOut,
-    /// The shutdown was forced, and responses were aborted.
+    /// The shutdown was forced, and the remaining responses were aborted.
     Forced,
 }
 
@@ -106,7 +122,7 @@ impl Server {
         Arc::clone(&self.stats)
     }
 
-    /// Serves a tower service until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`].
+    /// Serves a tower service until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete.
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> Drained
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
@@ -117,8 +133,8 @@ impl Server {
         self.serve_handler(TowerHandler(service), shutdown, pending()).await
     }
 
-    /// Serves a handler until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`] and until `forced`
-    /// is ready.
+    /// Serves a [`Handler`] until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete, or less if
+    /// `forced` is ready earlier.
     pub async fn serve_handler<H: Handler>(
         self,
         handler: H,
@@ -126,10 +142,11 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
+        listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
-        // A permit is acquired only for a connection that was accepted, so that a server that waits for clients holds none. Without a
-        // permit one accepted connection waits here, and the next ones wait in the kernel's queue.
+        // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
+        // waits here, and the next ones wait in the kernel's queue.
         let mut accepted = None;
         let mut shutdown = pin!(shutdown);
         loop {
@@ -164,13 +181,13 @@ impl Server {
             () = forced => Drained::Forced,
         };
         if end != Drained::Completed {
-            tracing::warn!(running, aborted = connections.len(), "responses were aborted at the shutdown");
+            tracing::warn!(running, aborted = connections.len(), "the shutdown aborted responses");
         }
         end
     }
 }
 
-/// Accepts the next connection. Errors concern one connection, or are a shortage of file descriptors, which passes.
+/// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.
 async fn accept(listener: &Listener) -> (Stream, PeerAddr) {
     loop {
         match listener.accept().await {

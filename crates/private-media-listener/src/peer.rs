@@ -1,8 +1,8 @@
-//! What is known of a client, and the watch over it while its response is prepared.
+//! The state of a client while its response is prepared.
 //!
-//! A client may send a request, shut down its sending side and wait for the response. A client that has closed its connection looks the
-//! same until something is sent to it, unless its system resets the connection. So a reset ends the work, and a closed sending side
-//! is only noted in [`PeerState`]: a service may do expensive work for other clients first.
+//! A client may send a request, shut down its sending side and wait for the response. A client that has closed the connection looks the
+//! same until the server sends something, unless its system resets the connection. So a reset aborts the request, and a closed sending
+//! side is only recorded in [`PeerState`]: a service may then prefer other clients for expensive work.
 
 use std::fmt;
 use std::future::Future;
@@ -48,7 +48,7 @@ impl fmt::Display for PeerAddr {
     }
 }
 
-/// The client of a connection. Clones share one state. Tower services find it in the extensions of each request.
+/// The client of a connection. Clones share one state. It is in the extensions of each request to a tower service.
 #[derive(Debug, Clone)]
 pub struct PeerState {
     addr: PeerAddr,
@@ -66,7 +66,7 @@ impl PeerState {
         self.addr
     }
 
-    /// Returns whether the client has closed its sending side. It may still wait for its response.
+    /// Returns whether the client has closed its sending side. It may still wait for the response.
     #[must_use]
     pub fn has_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -79,8 +79,8 @@ impl PeerState {
     }
 }
 
-/// Waits for a response. Fails if the client resets the connection first. `poll_closed` is that of the connection; it is called
-/// only when the response is not ready at once.
+/// Waits for a response; an error if the client resets the connection first. `poll_closed` is that of the connection. It is called
+/// only while the response is pending.
 pub(crate) async fn response_or_reset<T>(
     response: impl Future<Output = T>,
     peer: &PeerState,
@@ -122,19 +122,19 @@ mod tests {
         (Stream::Unix(client), Stream::Unix(stream))
     }
 
-    /// Each row is what a client does while its response is prepared, whether it gets the response, and whether it counts as closed.
+    /// Each row is an action of the client, whether the response completes, and whether the client counts as closed.
     #[tokio::test]
-    async fn closed_reset_and_still_there() {
-        type Act = fn(Stream) -> futures_util::future::BoxFuture<'static, Option<Stream>>;
-        let waits: Act = |client| Box::pin(async { Some(client) });
-        let shuts_down: Act = |mut client| {
+    async fn a_reset_aborts_the_response_and_a_close_is_recorded() {
+        type Action = fn(Stream) -> futures_util::future::BoxFuture<'static, Option<Stream>>;
+        let waits: Action = |client| Box::pin(async { Some(client) });
+        let shuts_down: Action = |mut client| {
             Box::pin(async {
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        let hangs_up: Act = |_| Box::pin(async { None });
-        let resets: Act = |client| {
+        let closes: Action = |_| Box::pin(async { None });
+        let resets: Action = |client| {
             Box::pin(async move {
                 if let Stream::Tcp(client) = client {
                     client.set_zero_linger().unwrap();
@@ -142,17 +142,17 @@ mod tests {
                 None
             })
         };
-        let sends_more: Act = |mut client| {
+        let sends_more: Action = |mut client| {
             Box::pin(async {
                 client.write_all(b"GET / HTTP/1.1").await.unwrap();
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        for (name, act, has_response, is_closed) in [
+        for (name, action, has_response, is_closed) in [
             ("waits", waits, true, false),
             ("shuts down", shuts_down, true, true),
-            ("closes", hangs_up, true, true),
+            ("closes", closes, true, true),
             ("resets", resets, false, false),
             ("sends more", sends_more, true, false),
         ] {
@@ -160,7 +160,7 @@ mod tests {
                 let is_unix = matches!(stream, Stream::Unix(_));
                 let peer = PeerState::new(PeerAddr::Unix);
                 let response = async {
-                    let client = act(client).await;
+                    let client = action(client).await;
                     tokio::time::sleep(Duration::from_millis(200)).await;
                     client
                 };

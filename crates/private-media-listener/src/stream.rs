@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, recv, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -34,13 +34,18 @@ impl From<UnixListener> for Listener {
 }
 
 impl Listener {
+    /// Sets `TCP_NODELAY`, which accepted sockets inherit: small responses leave immediately. Long ones fill packets anyway.
+    pub(crate) fn set_nodelay(&self) {
+        if let Self::Tcp(listener) = self {
+            let _ = sockopt::set_tcp_nodelay(listener, true);
+        }
+    }
+
     /// Accepts the next connection.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, PeerAddr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, addr) = listener.accept().await?;
-                // Small responses are not held back; long ones come in pieces that fill packets anyway.
-                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), addr.into()))
             }
             Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), PeerAddr::Unix)),

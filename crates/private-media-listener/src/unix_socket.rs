@@ -173,9 +173,9 @@ mod tests {
         UnixStream::connect(file.path()).unwrap();
         assert_eq!(kind(&place.socket()), ErrorKind::AddrInUse);
         // Also while more clients wait than the queue can hold.
-        let fill =
+        let connect_once =
             || connect(socket(SocketFlags::NONBLOCK).unwrap(), &SocketAddrUnix::new(file.path()).unwrap());
-        while fill().is_ok() {}
+        while connect_once().is_ok() {}
         assert_eq!(kind(&place.socket()), ErrorKind::AddrInUse);
         drop((listeners, file));
         assert!(!place.socket().exists());
