@@ -1,6 +1,7 @@
 //! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
 mod chain;
+mod client_addr;
 mod cookie;
 mod cross_site;
 mod extension;
@@ -23,6 +24,7 @@ use http::request::Parts;
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
 pub use chain::IdentityChain;
+pub use client_addr::ClientAddr;
 #[cfg(feature = "accounts")]
 use cookie::{Cookie, cookie};
 pub use cookie::{has_cookie, single_cookie};
@@ -106,6 +108,7 @@ impl Identify for Box<dyn Identify> {
 pub struct IdentifyError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     retry: Option<Retry>,
+    is_logged: bool,
 }
 
 /// The status and `Retry-After` of the response to a client that may try again.
@@ -118,7 +121,7 @@ pub(crate) struct Retry {
 impl IdentifyError {
     /// Creates an error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { cause: cause.into(), retry: None }
+        Self { cause: cause.into(), retry: None, is_logged: false }
     }
 
     /// Creates an error for credentials that were not checked because of too many wrong ones before. The response is 429 with
@@ -126,7 +129,7 @@ impl IdentifyError {
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
-        Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
+        Self { cause: "too many wrong credentials".into(), retry: Some(retry), is_logged: true }
     }
 
     /// Creates an error for credentials that were not checked because too many others are waiting. The response is 503 with
@@ -134,7 +137,29 @@ impl IdentifyError {
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
-        Self { cause: "too many credentials are waiting to be checked".into(), retry: Some(retry) }
+        Self {
+            cause: "too many credentials are waiting to be checked".into(),
+            retry: Some(retry),
+            is_logged: true,
+        }
+    }
+
+    /// Creates an error for credentials that were not checked because a service that checks them does not respond. The request is
+    /// denied; with `retry_after`, the response is 503 with `Retry-After`, for every path.
+    ///
+    /// The source logs the outage itself, so the library does not log each request during it as an error.
+    #[must_use]
+    pub fn unavailable(
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let retry = retry_after.map(|after| Retry { status: StatusCode::SERVICE_UNAVAILABLE, after });
+        Self { cause: cause.into(), retry, is_logged: true }
+    }
+
+    /// Returns whether the source has logged the cause.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
     }
 
     pub(crate) fn retry(&self) -> Option<Retry> {

@@ -19,8 +19,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
 use super::file::Account;
-use super::{Accounts, ClientAddr, LoginError, device, session};
-use crate::identity::{self, is_cross_site, whole_seconds};
+use super::{Accounts, LoginError, device, session};
+use crate::identity::{self, ClientAddr, is_cross_site, whole_seconds};
 
 /// The maximum length of a form, in bytes.
 const MAX_FORM: usize = 8 << 10;
