@@ -211,12 +211,18 @@ impl Inner {
 
     async fn session(&self, value: &str, now: SystemTime) -> Result<Result<Session, NoUser>, IdentifyError> {
         match self.options.engine {
-            SessionEngine::SignedCookies { max_age } => Ok(Session::from_cookie(value, &self.keys, max_age, now)),
-            SessionEngine::Database if is_session_key(value) => Ok(match self.source.session(value).await? {
-                None => Err(NoUser::Invalid("the session does not exist: it was signed out, or it expired")),
-                Some(row) if row.expires <= now => Err(NoUser::Invalid("the session expired")),
-                Some(row) => Session::from_row(&row.data, &self.keys),
-            }),
+            SessionEngine::SignedCookies { max_age } => {
+                Ok(Session::from_cookie(value, &self.keys, max_age, now))
+            }
+            SessionEngine::Database if is_session_key(value) => {
+                Ok(match self.source.session(value).await? {
+                    None => {
+                        Err(NoUser::Invalid("the session does not exist: it was signed out, or it expired"))
+                    }
+                    Some(row) if row.expires <= now => Err(NoUser::Invalid("the session expired")),
+                    Some(row) => Session::from_row(&row.data, &self.keys),
+                })
+            }
             SessionEngine::Database => Ok(Err(NoUser::Invalid("the cookie is not a session key"))),
         }
     }
