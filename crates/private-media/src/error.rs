@@ -52,6 +52,11 @@ impl Refusal {
         response
     }
 
+    /// Returns whether the client was identified, and the file was denied or is missing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Storage(StorageError::NotFound { .. }))
+    }
+
     /// Returns the reason and its causes, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {
@@ -64,7 +69,7 @@ impl Refusal {
 
     fn log(&self) {
         match self {
-            Self::Identity(error) if error.retry().is_some() => {
+            Self::Identity(error) if error.is_logged() => {
                 tracing::debug!(reason = self.reason(), "request refused");
             }
             Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {

@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
+use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
@@ -38,7 +40,11 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         let health = Health::default();
         root_watch::spawn(&media, &health, config.revalidate_after);
         open_state(config, &identities, &health).await?;
-        Ok(Site::new(&media, identities.accounts(), &config.url).health(health))
+        Ok(Site::new(&media, &config.url)
+            .health(health)
+            .accounts(identities.accounts())
+            .identity_needs_peer(identities.needs_peer())
+            .login_pages(config.login_pages()))
     };
     let options = workers::Options {
         listen: &config.listen,
@@ -74,15 +80,27 @@ async fn open_state(
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
-    state::start(url, identities.accounts(), name, config.cache_ttl, health.clone())
+    // Without accounts, the store only lists the running gateways.
+    let cache_ttl = config.accounts().map_or(Duration::from_secs(5), |accounts| accounts.cache_ttl);
+    state::start(url, identities.accounts(), name, cache_ttl, health.clone())
         .await
         .map_err(|error| config.state_error(&error))
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
-    let fix = "use another address, or port 0 for a free one";
+    let is_unix = matches!(config.listen, ListenAddr::Unix(_));
+    let fix = if is_unix { "use another path" } else { "use another address, or port 0 for a free one" };
     match error.kind() {
         ErrorKind::AddrInUse => config.listen_error("address already in use by another program", fix),
+        ErrorKind::AlreadyExists => config.listen_error(&error.to_string(), "remove it, or use another path"),
+        ErrorKind::InvalidFilename if is_unix => {
+            config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
+        }
+        ErrorKind::NotFound if is_unix => config.listen_error("no such directory", "create it"),
+        _ if is_unix => config.listen_error(
+            &format!("cannot listen at this path: {error}"),
+            "use a directory that this user can write to",
+        ),
         _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }
 }

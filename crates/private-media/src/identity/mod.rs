@@ -1,8 +1,11 @@
 //! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
+mod chain;
+mod client_addr;
 mod cookie;
 mod cross_site;
 mod extension;
+mod rejection;
 mod secret_file;
 mod user;
 
@@ -20,18 +23,22 @@ use http::request::Parts;
 
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
-pub use cookie::single_cookie;
+pub use chain::IdentityChain;
+pub use client_addr::ClientAddr;
 #[cfg(feature = "accounts")]
-use cookie::single_cookie_bytes;
+use cookie::{Cookie, cookie};
+pub use cookie::{has_cookie, single_cookie};
 pub use cross_site::is_cross_site;
 pub use extension::FromExtensions;
+pub use rejection::Rejection;
 pub use secret_file::read_secret_file;
 pub use user::{Identity, User};
 
 /// Identifies the client of a request.
 ///
-/// A client whose credentials are absent, malformed, expired or wrong is [`Identity::Anonymous`]. An error means that the client could
-/// not be identified, for example because a database is down. The request is then denied.
+/// A client without a credential is [`Identity::Anonymous`], and a client whose credential is malformed, expired or wrong is
+/// [`Identity::Rejected`]. An error means that the client could not be identified, for example because a database is down: the request
+/// is denied. [`IdentityChain`] combines several implementations.
 ///
 /// A closure that takes the head of a request implements it:
 ///
@@ -48,6 +55,13 @@ pub use user::{Identity, User};
 pub trait Identify: Send + Sync + 'static {
     /// Returns the identity of the client of a request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
+
+    /// Returns whether a request has a credential for this source, valid or not: an [`IdentityChain`] asks no other sources. It is
+    /// called for each request, so it must not wait for anything.
+    fn recognizes(&self, request: &Parts) -> bool {
+        let _ = request;
+        true
+    }
 
     /// Returns the request headers that the identity depends on, for `Vary` (RFC 9110 section 12.5.5). By default: `Cookie` and
     /// `Authorization`.
@@ -71,6 +85,10 @@ macro_rules! delegate {
             (**self).identify(request)
         }
 
+        fn recognizes(&self, request: &Parts) -> bool {
+            (**self).recognizes(request)
+        }
+
         fn vary(&self) -> Vec<HeaderName> {
             (**self).vary()
         }
@@ -90,6 +108,7 @@ impl Identify for Box<dyn Identify> {
 pub struct IdentifyError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     retry: Option<Retry>,
+    is_logged: bool,
 }
 
 /// The status and `Retry-After` of the response to a client that may try again.
@@ -102,7 +121,7 @@ pub(crate) struct Retry {
 impl IdentifyError {
     /// Creates an error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { cause: cause.into(), retry: None }
+        Self { cause: cause.into(), retry: None, is_logged: false }
     }
 
     /// Creates an error for credentials that were not checked because of too many wrong ones before. The response is 429 with
@@ -110,7 +129,7 @@ impl IdentifyError {
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
-        Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
+        Self { cause: "too many wrong credentials".into(), retry: Some(retry), is_logged: true }
     }
 
     /// Creates an error for credentials that were not checked because too many others are waiting. The response is 503 with
@@ -118,7 +137,29 @@ impl IdentifyError {
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
-        Self { cause: "too many credentials are waiting to be checked".into(), retry: Some(retry) }
+        Self {
+            cause: "too many credentials are waiting to be checked".into(),
+            retry: Some(retry),
+            is_logged: true,
+        }
+    }
+
+    /// Creates an error for credentials that were not checked because a service that checks them does not respond. The request is
+    /// denied; with `retry_after`, the response is 503 with `Retry-After`, for every path.
+    ///
+    /// The source logs the outage itself, so the library does not log each request during it as an error.
+    #[must_use]
+    pub fn unavailable(
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let retry = retry_after.map(|after| Retry { status: StatusCode::SERVICE_UNAVAILABLE, after });
+        Self { cause: cause.into(), retry, is_logged: true }
+    }
+
+    /// Returns whether the source has logged the cause.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
     }
 
     pub(crate) fn retry(&self) -> Option<Retry> {
