@@ -6,12 +6,14 @@ use http::HeaderValue;
 use http::request::Parts;
 
 use crate::delivery::{Delivery, Direct};
+use crate::error::with_sources;
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
-use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
+use crate::lookup::{Attributes, Lookup, LookupError};
+use crate::permission::{Action, ActionType, Context, Decision, Denied, Grants, Permissions, Permit};
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
-/// Private media: identification, permissions, a storage and a delivery. Cheap to clone.
+/// Private media: identification, lookups, permissions, a storage and a delivery. Cheap to clone.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -32,11 +34,34 @@ pub struct PrivateMedia(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) identify: Box<dyn Identify>,
+    pub(crate) lookups: Vec<Box<dyn Lookup>>,
     pub(crate) permissions: Box<dyn Permissions>,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) delivery: Box<dyn Delivery>,
     pub(crate) debug: bool,
     pub(crate) vary: HeaderValue,
+}
+
+impl Inner {
+    /// Returns the attributes of a file; `None` if no lookup covers its path.
+    pub(crate) async fn look_up(&self, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
+        match self.lookups.iter().find(|lookup| lookup.covers(path)) {
+            Some(lookup) => lookup.look_up(path).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the attributes for an action. Only files that exist have some: a folder has none, nor has a file before it is stored.
+    async fn look_up_for(
+        &self,
+        action: Action,
+        path: &MediaPath,
+    ) -> Result<Option<Attributes>, LookupError> {
+        match action {
+            Action::Read | Action::Delete | Action::Share => self.look_up(path).await,
+            Action::Write | Action::List => Ok(None),
+        }
+    }
 }
 
 impl PrivateMedia {
@@ -45,6 +70,7 @@ impl PrivateMedia {
     pub fn builder(storage: impl Storage) -> Builder {
         Builder {
             identify: Box::new(FromExtensions),
+            lookups: Vec::new(),
             permissions: Box::new(Grants::default()),
             storage: Box::new(storage),
             delivery: Box::new(Direct),
@@ -58,9 +84,23 @@ impl PrivateMedia {
         self.0.identify.identify(head).await
     }
 
+    /// Returns the attributes of a file; `None` if no lookup covers its path. A failure is not logged.
+    pub async fn look_up(&self, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
+        self.0.look_up(path).await
+    }
+
     /// Decides whether an identity may do something with a path, without doing it.
     pub async fn decide(&self, identity: &Identity, action: Action, path: &MediaPath) -> Decision {
-        self.0.permissions.may(identity, action, path).await
+        match self.0.look_up_for(action, path).await {
+            Ok(attributes) => {
+                let context = Context::new().with_attributes(attributes.as_ref());
+                match context.decision(action) {
+                    Some(decision) => decision,
+                    None => self.0.permissions.may_with(identity, action, path, context).await,
+                }
+            }
+            Err(error) => Decision::deny(with_sources(&error)),
+        }
     }
 
     /// Returns the permit for an action of an identity, to be used with [`PrivateMedia::storage`].
@@ -69,13 +109,22 @@ impl PrivateMedia {
         identity: Identity,
         path: MediaPath,
     ) -> Result<Permit<A>, Denied> {
-        Permit::authorize(&*self.0.permissions, identity, path).await
+        match self.0.look_up_for(A::ACTION, &path).await {
+            Ok(attributes) => {
+                let context = Context::new().with_attributes(attributes.as_ref());
+                Permit::authorize_with(&*self.0.permissions, identity, path, context).await
+            }
+            Err(error) => {
+                let decision = Decision::deny(with_sources(&error));
+                Err(Denied::new(identity, A::ACTION, path, decision))
+            }
+        }
     }
 
     /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
         let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
-        self.0.storage.open(&permit).await
+        Ok(self.0.storage.open(&permit).await?.presented_by(permit.attributes()))
     }
 
     /// Stores content if the identity may write to the path; see [`Storage::save`].
@@ -128,6 +177,7 @@ impl std::fmt::Debug for PrivateMedia {
 #[must_use]
 pub struct Builder {
     identify: Box<dyn Identify>,
+    lookups: Vec<Box<dyn Lookup>>,
     permissions: Box<dyn Permissions>,
     storage: Box<dyn Storage>,
     delivery: Box<dyn Delivery>,
@@ -138,6 +188,12 @@ impl Builder {
     /// Sets how clients are identified.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Box::new(identify);
+        self
+    }
+
+    /// Adds a lookup. The first one that covers a path decides about its attributes.
+    pub fn lookup(mut self, lookup: impl Lookup) -> Self {
+        self.lookups.push(Box::new(lookup));
         self
     }
 
@@ -162,14 +218,14 @@ impl Builder {
     /// Returns the [`PrivateMedia`].
     #[must_use]
     pub fn build(self) -> PrivateMedia {
-        let Self { identify, permissions, storage, delivery, debug } = self;
+        let Self { identify, lookups, permissions, storage, delivery, debug } = self;
         let names: Vec<_> = identify.vary().iter().map(|name| name.as_str().to_owned()).collect();
         // If identification depends on other things than headers, no cache can tell clients apart: `*` stops it from trying.
         let vary = match HeaderValue::try_from(names.join(", ")) {
             Ok(vary) if !vary.is_empty() => vary,
             _ => HeaderValue::from_static("*"),
         };
-        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, debug, vary }))
+        PrivateMedia(Arc::new(Inner { identify, lookups, permissions, storage, delivery, debug, vary }))
     }
 }
 

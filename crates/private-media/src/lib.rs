@@ -46,12 +46,13 @@
 //!
 //! # How it is laid out
 //!
-//! A request meets five questions. Each is a module with one trait or type, and you can replace each answer.
+//! A request meets these questions. Each is a module with one trait or type, and you can replace each answer.
 //!
 //! | question | module | type | provided |
 //! |---|---|---|---|
 //! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
 //! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
+//! | What is known of it? | [`lookup`] | [`Lookup`](lookup::Lookup) | nothing but the path, a closure, the crate `private-media-sql` |
 //! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
 //! | Where are the bytes? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
 //! | How are they sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
@@ -175,6 +176,8 @@
 pub mod request;
 
 pub mod identity;
+
+pub mod lookup;
 
 pub mod permission;
 

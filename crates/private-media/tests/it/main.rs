@@ -6,6 +6,7 @@ mod crashes;
 mod escapes;
 mod frameworks;
 mod links;
+mod lookups;
 mod refusals;
 mod saving;
 mod streaming;

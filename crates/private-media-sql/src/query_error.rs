@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 
-/// A failed query.
+/// Why a query failed. The text goes to the log.
 #[derive(Debug)]
-pub(super) enum QueryError {
+#[non_exhaustive]
+pub enum QueryError {
+    /// The database reports an error, or the connection is lost.
     Sql(sqlx::Error),
     /// The SQLite file cannot be read.
     File(io::Error),
     /// The query has timed out.
-    Late,
+    Timeout,
 }
 
 impl fmt::Display for QueryError {
@@ -19,9 +21,15 @@ impl fmt::Display for QueryError {
             Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
             Self::Sql(error) => error.fmt(f),
             Self::File(error) => write!(f, "the database's file cannot be read: {error}"),
-            Self::Late => f.write_str("it did not answer in time"),
+            Self::Timeout => f.write_str("it did not answer in time"),
         }
     }
 }
 
 impl std::error::Error for QueryError {}
+
+impl From<sqlx::Error> for QueryError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
