@@ -131,6 +131,7 @@ impl<L> fmt::Debug for CachedLookup<L> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures_util::future::{join, join_all};
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -193,7 +194,7 @@ mod tests {
     async fn without_a_ttl_each_request_is_a_query() {
         let (gated, lookup) = Gated::cached(9, Duration::ZERO);
         let path = path("7");
-        let (first, second) = futures_util::join!(lookup.look_up(&path), lookup.look_up(&path));
+        let (first, second) = join(lookup.look_up(&path), lookup.look_up(&path)).await;
         assert!(first.is_ok() && second.is_ok());
         assert_eq!(gated.queries(), 2);
     }
@@ -213,11 +214,12 @@ mod tests {
         let (same, other) = (path("7"), path("8"));
         let mut waiting: Vec<_> = (0..20).map(|_| lookup.look_up(&same)).collect();
         waiting.push(lookup.look_up(&other));
-        let all = futures_util::future::join_all(waiting);
-        let (results, ()) = futures_util::join!(all, async {
+        let all = join_all(waiting);
+        let release = async {
             tokio::task::yield_now().await;
             gated.gate.add_permits(2);
-        });
+        };
+        let (results, ()) = join(all, release).await;
         assert_eq!(gated.queries(), 2);
         let owners: Vec<_> =
             results.into_iter().map(|found| found.unwrap().owner_id().unwrap().to_owned()).collect();
