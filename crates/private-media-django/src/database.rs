@@ -1,4 +1,4 @@
-//! Django's tables, read by SQL.
+//! Reads Django's tables with SQL.
 
 mod statements;
 
@@ -54,7 +54,7 @@ impl DjangoSource for Database {
             let rows = self.0.rows::<SessionTuple>(&SESSION, key).await.map_err(IdentifyError::new)?;
             // MySQL ignores case and trailing spaces.
             let row = rows.into_iter().find(|(found, ..)| found == key);
-            Ok(row.map(|(_, data, expires)| SessionRow { data, expires: second(expires) }))
+            Ok(row.map(|(_, data, expires)| SessionRow::new(data, unix_time(expires))))
         })
     }
 
@@ -76,11 +76,12 @@ fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
     let mut user: Option<UserRow> = None;
     for (id, name, password, is_active, is_staff, is_superuser, group) in rows {
         let id = id.to_string();
-        let is_asked_for = match key {
-            UserKey::Id(asked) => asked == id,
-            UserKey::Name(asked) => asked == name,
+        // MySQL ignores case and trailing spaces.
+        let matches = match key {
+            UserKey::Id(wanted) => wanted == id,
+            UserKey::Name(wanted) => wanted == name,
         };
-        if is_asked_for {
+        if matches {
             let groups = vec![];
             let row = UserRow { id, name, password, is_active, is_staff, is_superuser, groups };
             user.get_or_insert(row).groups.extend(group);
@@ -89,14 +90,14 @@ fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
     user
 }
 
-fn second(seconds: i64) -> SystemTime {
+/// Returns the time of a Unix timestamp. One that `SystemTime` cannot represent is in the past, so the session has expired.
+fn unix_time(seconds: i64) -> SystemTime {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    // A time that `SystemTime` cannot represent is long ago.
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn no_table(tables: &str, error: &QueryError) -> DjangoError {
     DjangoError::new(format!(
-        "it has no {tables} that can be read ({error}); name the database that the Django project uses, and run its manage.py migrate"
+        "cannot read {tables}: {error}; use the database of the Django project, and run its manage.py migrate"
     ))
 }

@@ -10,13 +10,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
 
 use crate::error::DatabaseError;
-use crate::pool::{CONNECT, pool};
+use crate::pool::{CONNECT_TIMEOUT, pool};
 use crate::query_error::QueryError;
 use crate::sqlite::SqliteFile;
 use crate::url::{DatabaseUrl, Options};
 
-/// How long a query may take, with the wait for a connection.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a query may take, including the wait for a connection.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A database of an application: SQLite, PostgreSQL, or MySQL or MariaDB.
 ///
@@ -60,17 +60,17 @@ impl Database {
             Options::Sqlite(options) => {
                 let path = options.get_filename().to_owned();
                 let options = read_only(options);
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Connections::Sqlite(Arc::new(SqliteFile::new(path, options)))
             }
             Options::Postgres(options) => {
                 let options = postgres(options);
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Connections::Postgres(pool().connect_lazy_with(options))
             }
             Options::MySql(options) => {
                 let options = options.disable_statement_logging();
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Connections::MySql(mysql_pool().connect_lazy_with(options))
             }
         }))
@@ -123,18 +123,18 @@ impl fmt::Debug for Database {
 pub(crate) async fn with_timeout<T>(
     query: impl Future<Output = Result<T, QueryError>>,
 ) -> Result<T, QueryError> {
-    tokio::time::timeout(TIMEOUT, query).await.unwrap_or(Err(QueryError::Timeout))
+    tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or(Err(QueryError::TimedOut))
 }
 
 fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.read_only(true).busy_timeout(CONNECT).disable_statement_logging()
+    options.read_only(true).busy_timeout(CONNECT_TIMEOUT).disable_statement_logging()
 }
 
 fn postgres(options: PgConnectOptions) -> PgConnectOptions {
-    let limit = TIMEOUT.as_millis().to_string();
+    let timeout = QUERY_TIMEOUT.as_millis().to_string();
     options
         .application_name("private-media")
-        .options([("default_transaction_read_only", "on"), ("statement_timeout", &limit)])
+        .options([("default_transaction_read_only", "on"), ("statement_timeout", &timeout)])
         .disable_statement_logging()
 }
 
@@ -147,20 +147,20 @@ fn mysql_pool() -> MySqlPoolOptions {
     })
 }
 
-/// Connects once: the pool would retry until its timeout, and lose the error.
-async fn try_out<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DatabaseError> {
-    let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
+/// Connects once, for its error: a pool retries until its timeout and loses the error.
+async fn test_connection<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DatabaseError> {
+    let connected = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(connected) => connected.map_err(QueryError::Sql),
-        Err(_) => Err(QueryError::Timeout),
+        Err(_) => Err(QueryError::TimedOut),
     };
     match connected {
         Ok(connection) => {
-            // An error of closing does not matter.
+            // The connection was only a test, so an error while closing it does not matter.
             let _ = connection.close().await;
             Ok(())
         }
         Err(error) => Err(DatabaseError::new(format!(
-            "the database cannot be opened ({error}); see that it runs, and that this user may read it"
+            "cannot connect to the database: {error}; check that it runs and that its user may read it"
         ))),
     }
 }

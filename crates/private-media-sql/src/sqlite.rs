@@ -10,16 +10,16 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::pool::{CONNECT, CONNECTIONS};
+use crate::pool::{CONNECT_TIMEOUT, MAX_CONNECTIONS};
 use crate::query_error::QueryError;
 
 /// The file of a database and the connections to it.
 ///
-/// A connection reads the file that it has opened, even after a rename. So each query first checks that the path still leads to that
-/// file, unchanged; otherwise the connections are closed, and new ones are opened by the path.
+/// A connection reads the file that it opened, even after a rename. So each query first checks that the path still leads to the same
+/// unchanged file. Otherwise the connections are closed, and new ones are opened.
 ///
-/// The connections are no pool of sqlx: that one pings each connection before and after a query, and for SQLite each ping is a message to
-/// another thread and back.
+/// This replaces sqlx's pool, which pings a connection before and after each query. With SQLite, a ping is a message to another thread and
+/// back.
 pub(crate) struct SqliteFile {
     path: Arc<Path>,
     options: SqliteConnectOptions,
@@ -64,14 +64,14 @@ struct FileVersion {
 
 impl SqliteFile {
     pub(crate) fn new(path: PathBuf, options: SqliteConnectOptions) -> Self {
-        let limit = Semaphore::new(CONNECTIONS as usize);
+        let limit = Semaphore::new(MAX_CONNECTIONS as usize);
         Self { path: path.into(), options, state: Mutex::default(), limit }
     }
 
     /// Returns a connection to the present file; an error if it is missing.
     pub(crate) async fn connection(&self) -> Result<InUse<'_>, QueryError> {
-        let permit = tokio::time::timeout(CONNECT, self.limit.acquire()).await;
-        let permit = permit.map_err(|_| QueryError::Timeout)?.map_err(|_| QueryError::Timeout)?;
+        let permit = tokio::time::timeout(CONNECT_TIMEOUT, self.limit.acquire()).await;
+        let permit = permit.map_err(|_| QueryError::TimedOut)?.map_err(|_| QueryError::TimedOut)?;
         let version = match FileVersion::of(&self.path).await {
             Ok(version) => version,
             Err(error) => {
@@ -99,7 +99,7 @@ impl SqliteFile {
                 "the database was replaced; reading the new file"
             ),
             None if std::mem::take(&mut state.is_missing) => {
-                tracing::info!(database = %self.path.display(), "the database can be read");
+                tracing::info!(database = %self.path.display(), "the database can be read again");
             }
             _ => {}
         }
@@ -112,7 +112,7 @@ impl SqliteFile {
             state.is_missing = true;
             tracing::error!(
                 database = %self.path.display(), %error,
-                "the database cannot be read; requests that need it are denied until it can"
+                "cannot read the database; requests that need it are denied until it can be read"
             );
         }
     }

@@ -1,10 +1,10 @@
-//! All statements that are sent to the database.
+//! The SQL statements: every query that is sent to the database, except for the session settings.
 
 use private_media_sql::Statement;
 
 /// Key, data, and expiry in seconds since 1970.
 pub(super) type SessionTuple = (String, String, i64);
-/// Id, name, password, whether active, staff, superuser; and one group of the user, if there is one.
+/// Id, name, password, whether active, staff, superuser, and one group of the user, if there is one.
 pub(super) type UserTuple = (i64, String, String, bool, bool, bool, Option<String>);
 
 /// Times are truncated to seconds, so a session ends at most one second early.

@@ -4,7 +4,8 @@ use std::env;
 
 use super::args::{CONFIG_VARIABLE, LIST_DELIMITER};
 use super::error::ConfigError;
-use super::keys::{KEYS, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys::KEYS;
 
 const PREFIX: &str = "PRIVATE_MEDIA_";
 

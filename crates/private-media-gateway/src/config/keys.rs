@@ -1,62 +1,8 @@
-//! The table of settings: key, flag, kind, value name, default and help of each.
+//! The table of settings.
 
-/// A setting.
-#[derive(Debug)]
-pub(crate) struct Key {
-    /// The TOML key, with its table before the dot.
-    pub(crate) name: &'static str,
-    /// The flag, without its dashes. The environment variable is named after it.
-    pub(crate) flag: &'static str,
-    pub(crate) kind: Kind,
-    /// The placeholder of the value in help.
-    pub(crate) value_name: &'static str,
-    /// The heading in help.
-    pub(crate) heading: Heading,
-    pub(crate) default: &'static str,
-    pub(crate) help: &'static str,
-}
+pub(crate) mod cors;
 
-/// The type of a setting in TOML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    /// A text that may contain a password, which is not shown.
-    Url,
-    Number,
-    /// A number, or a text.
-    NumberOrText,
-    Boolean,
-    /// An array of texts; as a flag, repeated.
-    List,
-    /// `[[grant]]` tables.
-    Grants,
-}
-
-/// A group of settings in help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heading {
-    Server,
-    Storage,
-    Permissions,
-    Identity,
-    Delivery,
-    Limits,
-    Log,
-}
-
-impl Heading {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Self::Server => "Server",
-            Self::Storage => "Storage",
-            Self::Permissions => "Permissions",
-            Self::Identity => "Identity",
-            Self::Delivery => "Delivery",
-            Self::Limits => "Limits",
-            Self::Log => "Log",
-        }
-    }
-}
+use super::key::{Heading, Key, Kind, Scope};
 
 pub(crate) static LISTEN: Key = Key {
     name: "listen",
@@ -64,6 +10,7 @@ pub(crate) static LISTEN: Key = Key {
     kind: Kind::Text,
     value_name: "ADDR",
     heading: Heading::Server,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "127.0.0.1:8000",
     help: "Address to listen on, as HOST:PORT; port 0 picks a free one",
 };
@@ -73,6 +20,7 @@ pub(crate) static ROOT: Key = Key {
     kind: Kind::Text,
     value_name: "DIR",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "private",
     help: "Directory of the private files",
 };
@@ -82,6 +30,7 @@ pub(crate) static URL: Key = Key {
     kind: Kind::Text,
     value_name: "PREFIX",
     heading: Heading::Server,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "/private/",
     help: "URL prefix of the private files",
 };
@@ -91,6 +40,7 @@ pub(crate) static DEBUG: Key = Key {
     kind: Kind::Boolean,
     value_name: "BOOL",
     heading: Heading::Permissions,
+    scopes: &[Scope::Deployment],
     default: "false",
     help: "Respond to denied requests with 403 and the reason; for development",
 };
@@ -100,6 +50,7 @@ pub(crate) static PUBLIC: Key = Key {
     kind: Kind::List,
     value_name: "DIR",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
     help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
 };
@@ -109,6 +60,7 @@ pub(crate) static WORKERS: Key = Key {
     kind: Kind::NumberOrText,
     value_name: "COUNT",
     heading: Heading::Server,
+    scopes: &[],
     default: "auto",
     help: "Threads that serve requests; auto is one per core",
 };
@@ -118,6 +70,7 @@ pub(crate) static LOG: Key = Key {
     kind: Kind::Text,
     value_name: "LEVEL",
     heading: Heading::Log,
+    scopes: &[],
     default: "info",
     help: "Log level: error, warn, info, debug or trace",
 };
@@ -127,6 +80,7 @@ pub(crate) static STATE: Key = Key {
     kind: Kind::Url,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange],
     default: "sqlite:state.db",
     help: "Store of ended sessions: sqlite:PATH, postgres://… to share it between gateways, or memory",
 };
@@ -136,6 +90,7 @@ pub(crate) static SOURCE: Key = Key {
     kind: Kind::Text,
     value_name: "SOURCE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange],
     default: "accounts",
     help: "How users are identified: accounts, or django (its middleware does not run)",
 };
@@ -145,6 +100,7 @@ pub(crate) static ACCOUNTS: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountsFile, Scope::AccountChange],
     default: "accounts.toml",
     help: "File of the built-in accounts",
 };
@@ -154,6 +110,7 @@ pub(crate) static CACHE_TTL: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[Scope::AccountChange],
     default: "5s",
     help: "How long an identity is cached; sign-outs take effect within this time",
 };
@@ -163,6 +120,7 @@ pub(crate) static SESSION_LIFETIME: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[],
     default: "14d",
     help: "How long a session lasts",
 };
@@ -172,6 +130,7 @@ pub(crate) static DATABASE: Key = Key {
     kind: Kind::Url,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "sqlite:db.sqlite3",
     help: "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
 };
@@ -181,6 +140,7 @@ pub(crate) static SECRET_FILE: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "secret.key",
     help: "With django: file of SECRET_KEY, followed by SECRET_KEY_FALLBACKS, one per line",
 };
@@ -190,6 +150,7 @@ pub(crate) static SESSION_ENGINE: Key = Key {
     kind: Kind::Text,
     value_name: "ENGINE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "db",
     help: "With django: the session engine, db, cached_db or signed_cookies",
 };
@@ -199,6 +160,7 @@ pub(crate) static SESSION_COOKIE: Key = Key {
     kind: Kind::Text,
     value_name: "NAME",
     heading: Heading::Identity,
+    scopes: &[Scope::Deployment],
     default: "sessionid",
     help: "With django: name of the session cookie",
 };
@@ -208,6 +170,7 @@ pub(crate) static BACKENDS: Key = Key {
     kind: Kind::List,
     value_name: "CLASS",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "django.contrib.auth.backends.ModelBackend",
     help: "With django: one of AUTHENTICATION_BACKENDS; may be repeated",
 };
@@ -217,6 +180,7 @@ pub(crate) static GRANT: Key = Key {
     kind: Kind::Grants,
     value_name: "GRANT",
     heading: Heading::Permissions,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
     help: "Who may read which files, e.g. 'cars/{owner}/{*file}=owner,staff'; may be repeated",
 };
@@ -226,6 +190,7 @@ pub(crate) static REVALIDATE_AFTER: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Storage,
+    scopes: &[],
     default: "1s",
     help: "How long a cached file is used before it is re-checked; 0s checks every request",
 };
@@ -235,6 +200,7 @@ pub(crate) static FOLLOW_LINKS: Key = Key {
     kind: Kind::Boolean,
     value_name: "BOOL",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "false",
     help: "Follow symbolic links below the root, never out of it; a link gives a file a second path",
 };
@@ -244,6 +210,7 @@ pub(crate) static MODE: Key = Key {
     kind: Kind::Text,
     value_name: "MODE",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "direct",
     help: "Which server sends the files: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
 };
@@ -253,6 +220,7 @@ pub(crate) static INTERNAL_URL: Key = Key {
     kind: Kind::Text,
     value_name: "PREFIX",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "/private-media-internal/",
     help: "Internal location of nginx that serves the root; full-path uses absolute paths",
 };
@@ -262,6 +230,7 @@ pub(crate) static SENDFILE_ENCODING: Key = Key {
     kind: Kind::Text,
     value_name: "ENCODING",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "auto",
     help: "How X-Sendfile encodes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
 };
@@ -271,6 +240,7 @@ pub(crate) static MAX_CONNECTIONS: Key = Key {
     kind: Kind::Number,
     value_name: "COUNT",
     heading: Heading::Limits,
+    scopes: &[],
     default: "10000",
     help: "Maximum number of open connections",
 };
@@ -280,6 +250,7 @@ pub(crate) static HEADER_TIMEOUT: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Limits,
+    scopes: &[Scope::Front],
     default: "15s",
     help: "Timeout for the header of a request, and for idle connections",
 };
@@ -289,6 +260,7 @@ pub(crate) static MIN_RATE: Key = Key {
     kind: Kind::Number,
     value_name: "BYTES",
     heading: Heading::Limits,
+    scopes: &[],
     default: "512",
     help: "Minimum transfer rate of a client, in bytes per second",
 };
@@ -298,12 +270,13 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Limits,
+    scopes: &[],
     default: "30s",
     help: "How long running downloads may continue after a signal to stop",
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 27] = [
+pub(crate) static KEYS: [&Key; 30] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -327,89 +300,14 @@ pub(crate) static KEYS: [&Key; 27] = [
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
+    &cors::ORIGINS,
+    &cors::CREDENTIALS,
+    &cors::MAX_AGE,
     &MAX_CONNECTIONS,
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,
 ];
-
-static DECISION: [&Key; 12] = [
-    &ROOT,
-    &URL,
-    &PUBLIC,
-    &STATE,
-    &SOURCE,
-    &ACCOUNTS,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &BACKENDS,
-    &GRANT,
-    &FOLLOW_LINKS,
-];
-
-static DEPLOYMENT: [&Key; 18] = [
-    &LISTEN,
-    &ROOT,
-    &URL,
-    &DEBUG,
-    &PUBLIC,
-    &STATE,
-    &SOURCE,
-    &ACCOUNTS,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &SESSION_COOKIE,
-    &BACKENDS,
-    &GRANT,
-    &FOLLOW_LINKS,
-    &MODE,
-    &INTERNAL_URL,
-    &SENDFILE_ENCODING,
-];
-
-static FRONT: [&Key; 7] = [&LISTEN, &ROOT, &URL, &MODE, &INTERNAL_URL, &SENDFILE_ENCODING, &HEADER_TIMEOUT];
-
-static ACCOUNTS_FILE: [&Key; 1] = [&ACCOUNTS];
-
-static ACCOUNT_CHANGE: [&Key; 4] = [&ACCOUNTS, &SOURCE, &CACHE_TTL, &STATE];
-
-/// The settings that a command has flags for. Settings in the environment and the TOML file are valid for every command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// All settings: `serve`, `config show`.
-    All,
-    /// The settings that a permission depends on: `check`.
-    Decision,
-    /// The settings that a deployment is checked for: `doctor`.
-    Deployment,
-    /// The settings of a front server's configuration: `config nginx`.
-    Front,
-    /// The accounts file: `account list`.
-    AccountsFile,
-    /// The accounts file, and what `--wait` needs: `account add`.
-    AccountChange,
-}
-
-impl Scope {
-    pub(super) fn keys(self) -> &'static [&'static Key] {
-        match self {
-            Self::All => &KEYS,
-            Self::Decision => &DECISION,
-            Self::Deployment => &DEPLOYMENT,
-            Self::Front => &FRONT,
-            Self::AccountsFile => &ACCOUNTS_FILE,
-            Self::AccountChange => &ACCOUNT_CHANGE,
-        }
-    }
-}
-
-impl Key {
-    pub(crate) fn environment(&self) -> String {
-        format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,8 @@ use toml::{Table, Value};
 use super::args;
 use super::environment;
 use super::error::ConfigError;
-use super::keys::{GRANT, KEYS, Key, Kind};
+use super::key::{Key, Kind};
+use super::keys::{GRANT, KEYS};
 
 /// The file that is read without `--config`.
 const DEFAULT_FILE: &str = "private-media.toml";

@@ -1,10 +1,12 @@
 //! The configuration: flags, environment variables, a TOML file and defaults become a [`Config`], or a [`ConfigError`].
 
 mod args;
+mod cors;
 mod delivery;
 mod environment;
 mod error;
 mod identity;
+mod key;
 mod keys;
 mod layers;
 mod load;
@@ -15,8 +17,8 @@ mod values;
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{Django, Source};
+pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
-pub(crate) use keys::Scope;
 pub(crate) use load::Config;
 pub(crate) use values::positive_duration;

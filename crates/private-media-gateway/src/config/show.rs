@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::keys::{GRANT, KEYS, Kind};
+use super::key::Kind;
+use super::keys::{GRANT, KEYS};
 use super::layers::{Layers, Origin, Setting};
 
 pub(super) fn toml(layers: &Layers) -> String {

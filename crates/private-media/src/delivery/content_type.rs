@@ -25,10 +25,10 @@ pub struct ContentType(Cow<'static, str>);
 /// The longest media type that is accepted, in bytes.
 const MAX_LEN: usize = 255;
 const UNKNOWN: &str = "application/octet-stream";
-/// UTF-8 is the most likely encoding of plain text.
+/// UTF-8 is the most likely encoding.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Types that `mime_guess` lacks, or names differently than browsers do.
+/// Types that `mime_guess` lacks, or names differently than browsers.
 const TABLE: [(&str, &str); 11] = [
     ("apng", "image/apng"),
     ("avif", "image/avif"),
@@ -44,7 +44,7 @@ const TABLE: [(&str, &str); 11] = [
 ];
 
 impl ContentType {
-    /// Returns the type of a file of this name.
+    /// Returns the type of a file with this name.
     #[must_use]
     pub fn of(file_name: &str) -> Self {
         Self(Cow::Borrowed(of_name(file_name)))
@@ -90,7 +90,7 @@ impl ContentType {
         &self.0
     }
 
-    /// Returns whether a browser may display the type; else it is downloaded.
+    /// Returns whether a browser may display the type. Otherwise it is downloaded.
     #[must_use]
     pub fn is_inline(&self) -> bool {
         let essence = self.0.split(';').next().unwrap_or_default();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn types() {
+    fn file_names_determine_types() {
         for (name, content_type, inline) in [
             ("a.jpg", "image/jpeg", true),
             ("a.JPEG", "image/jpeg", true),
@@ -255,9 +255,8 @@ mod tests {
         }
     }
 
-    /// No name at all makes a browser execute something in place.
     #[test]
-    fn nothing_active_is_inline() {
+    fn active_types_are_never_inline() {
         for (extension, _) in
             TABLE.iter().chain(&[("html", ""), ("svg", ""), ("xml", ""), ("js", ""), ("xsl", "")])
         {
