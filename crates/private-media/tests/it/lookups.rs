@@ -14,17 +14,18 @@ use private_media::{
 };
 use tower_service::Service;
 
-use crate::support::{Answer, Root, alice, ask, bob, carol, path, request};
+use crate::support::{Received, Root, alice, bob, carol, path, request, respond};
 
 /// What a lookup returns next.
 type Row = Arc<Mutex<Result<Attributes, LookupError>>>;
 
-struct Scene {
+/// A root with one file, and its row.
+struct Blobs {
     root: Root,
     row: Row,
 }
 
-impl Scene {
+impl Blobs {
     fn new() -> Self {
         let root = Root::new();
         std::fs::create_dir(root.path.join("blobs")).unwrap();
@@ -35,12 +36,12 @@ impl Scene {
     fn media(&self, build: impl FnOnce(private_media::Builder) -> private_media::Builder) -> PrivateMedia {
         let row = Arc::clone(&self.row);
         let lookup = move |_: &MediaPath| row.lock().unwrap().clone();
-        let blobs: Template = "blobs/{key}".parse().unwrap();
+        let template: Template = "blobs/{key}".parse().unwrap();
         let storage = LocalStorage::open_root(&self.root.path).unwrap();
         let storage = storage.cache(CacheOptions::new(Duration::from_secs(60)));
         let media = PrivateMedia::builder(storage)
             .lookup(lookup)
-            .permissions(Grants::parse("blobs/{key}=owner,group,staff", &[blobs]).unwrap());
+            .permissions(Grants::parse("blobs/{key}=owner,group,staff", &[template]).unwrap());
         build(media).build()
     }
 
@@ -59,8 +60,8 @@ impl Scene {
 
 const BLOB: &str = "/blobs/x7Fq2Ab";
 
-async fn get(service: &MediaService, identity: Identity) -> Answer {
-    ask(service, request("GET", BLOB, identity)).await
+async fn get(service: &MediaService, identity: Identity) -> Received {
+    respond(service, request("GET", BLOB, identity)).await
 }
 
 fn dave() -> Identity {
@@ -69,9 +70,9 @@ fn dave() -> Identity {
 
 #[tokio::test]
 async fn attributes_decide_who_reads() {
-    let (scene, hour) = (Scene::new(), Duration::from_secs(3600));
+    let (blobs, hour) = (Blobs::new(), Duration::from_secs(3600));
     let (past, future) = (SystemTime::now() - hour, SystemTime::now() + hour);
-    let service = scene.service();
+    let service = blobs.service();
     let none = Attributes::new;
     for (attributes, readers) in [
         (none().owner("7"), "alice carol"),
@@ -83,7 +84,7 @@ async fn attributes_decide_who_reads() {
         (none().owner("7").not_before(future), ""),
         (none().owner("7").public(true).not_after(past), ""),
     ] {
-        scene.set(attributes.clone());
+        blobs.set(attributes.clone());
         let people = [
             ("alice", alice()),
             ("bob", bob()),
@@ -92,24 +93,24 @@ async fn attributes_decide_who_reads() {
             ("nobody", Identity::Anonymous),
         ];
         for (name, identity) in people {
-            let answer = get(&service, identity).await;
+            let response = get(&service, identity).await;
             let expected = if readers.split(' ').any(|reader| reader == name) { 200 } else { 404 };
-            assert_eq!(answer.status.as_u16(), expected, "{name} {attributes:?}");
+            assert_eq!(response.status.as_u16(), expected, "{name} {attributes:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn without_a_row_or_a_database_everything_is_not_found() {
-    let scene = Scene::new();
-    let (service, debugging) = (scene.service(), scene.media(|media| media.debug(true)).service());
-    scene.set(Attributes::new().owner("8"));
+    let blobs = Blobs::new();
+    let (service, debugging) = (blobs.service(), blobs.media(|media| media.debug(true)).service());
+    blobs.set(Attributes::new().owner("8"));
     let denied = get(&service, alice()).await;
     for (error, debug_status, reason) in [
         (LookupError::NotFound, StatusCode::NOT_FOUND, "the lookup has no such file"),
         (LookupError::failed("away"), StatusCode::FORBIDDEN, "the lookup failed: away"),
     ] {
-        scene.fail(error);
+        blobs.fail(error);
         for identity in [alice(), carol(), Identity::Anonymous] {
             assert_eq!(get(&service, identity).await, denied);
         }
@@ -122,9 +123,9 @@ async fn without_a_row_or_a_database_everything_is_not_found() {
 
 #[tokio::test]
 async fn the_first_lookup_that_covers_a_path_decides() {
-    struct Blobs;
+    struct First;
 
-    impl private_media::lookup::Lookup for Blobs {
+    impl private_media::lookup::Lookup for First {
         fn covers(&self, path: &MediaPath) -> bool {
             path.as_str().starts_with("blobs/")
         }
@@ -137,22 +138,22 @@ async fn the_first_lookup_that_covers_a_path_decides() {
         }
     }
 
-    let scene = Scene::new();
-    scene.set(Attributes::new().owner("8"));
-    std::fs::write(scene.root.path.join("other"), "x").unwrap();
-    let row = Arc::clone(&scene.row);
-    let storage = LocalStorage::open_root(&scene.root.path).unwrap();
+    let blobs = Blobs::new();
+    blobs.set(Attributes::new().owner("8"));
+    std::fs::write(blobs.root.path.join("other"), "x").unwrap();
+    let row = Arc::clone(&blobs.row);
+    let storage = LocalStorage::open_root(&blobs.root.path).unwrap();
     let all: Template = "{*file}".parse().unwrap();
     let media = PrivateMedia::builder(storage)
-        .lookup(Blobs)
+        .lookup(First)
         .lookup(move |_: &MediaPath| row.lock().unwrap().clone())
         .permissions(Grants::parse("{*file}=owner", &[all]).unwrap())
         .build();
     let service = media.service();
     for (uri, owner) in [(BLOB, "7"), ("/other", "8")] {
         for id in ["7", "8"] {
-            let answer = ask(&service, request("GET", uri, User::new(id).into())).await;
-            assert_eq!(answer.status == StatusCode::OK, id == owner, "{uri} {id}");
+            let response = respond(&service, request("GET", uri, User::new(id).into())).await;
+            assert_eq!(response.status == StatusCode::OK, id == owner, "{uri} {id}");
         }
     }
 }
@@ -160,8 +161,8 @@ async fn the_first_lookup_that_covers_a_path_decides() {
 /// Name and type of a row are headers of the response, whatever was prepared for the cached file before.
 #[tokio::test]
 async fn a_changed_name_or_type_is_sent_at_once() {
-    let scene = Scene::new();
-    let service = scene.service();
+    let blobs = Blobs::new();
+    let service = blobs.service();
     let png = || ContentType::parse("image/png").unwrap();
     let html = ContentType::parse("text/html").unwrap();
     let unknown = "application/octet-stream";
@@ -182,16 +183,16 @@ async fn a_changed_name_or_type_is_sent_at_once() {
         (own().name("a\r\nx-a: b\0.svg"), "image/svg+xml", "attachment; filename=\"ax-a: b.svg\"", true),
         (own().name("../../etc/passwd"), unknown, "attachment; filename=\"passwd\"", true),
     ] {
-        scene.set(attributes);
+        blobs.set(attributes);
         // The second response is made of what the first one has prepared.
         for _ in 0..2 {
-            let answer = get(&service, alice()).await;
-            assert_eq!(answer.body, "the content");
-            assert_eq!(answer.headers[CONTENT_TYPE], content_type);
-            assert_eq!(answer.headers[CONTENT_DISPOSITION], disposition);
-            assert_eq!(answer.headers.contains_key("content-security-policy"), sandboxed, "{disposition}");
-            assert!(!answer.headers.contains_key("x-a"));
-            etags.push(answer.headers[ETAG].clone());
+            let response = get(&service, alice()).await;
+            assert_eq!(response.body, "the content");
+            assert_eq!(response.headers[CONTENT_TYPE], content_type);
+            assert_eq!(response.headers[CONTENT_DISPOSITION], disposition);
+            assert_eq!(response.headers.contains_key("content-security-policy"), sandboxed, "{disposition}");
+            assert!(!response.headers.contains_key("x-a"));
+            etags.push(response.headers[ETAG].clone());
         }
     }
     for (index, etag) in etags.iter().enumerate() {
@@ -202,9 +203,9 @@ async fn a_changed_name_or_type_is_sent_at_once() {
 
 #[tokio::test]
 async fn conditions_and_ranges_are_about_the_present_name() {
-    let scene = Scene::new();
-    let service = scene.service();
-    scene.set(Attributes::new().owner("7").name("draft.pdf"));
+    let blobs = Blobs::new();
+    let service = blobs.service();
+    blobs.set(Attributes::new().owner("7").name("draft.pdf"));
     let old = get(&service, alice()).await.headers[ETAG].clone();
     let conditional = |name: http::HeaderName| {
         let mut request = request("GET", BLOB, alice());
@@ -212,27 +213,27 @@ async fn conditions_and_ranges_are_about_the_present_name() {
         request.headers_mut().insert(RANGE, "bytes=4-6".parse().unwrap());
         request
     };
-    let answer = ask(&service, conditional(IF_NONE_MATCH)).await;
-    assert_eq!((answer.status, &answer.headers[ETAG]), (StatusCode::NOT_MODIFIED, &old));
-    let answer = ask(&service, conditional(IF_RANGE)).await;
-    assert_eq!((answer.status, &*answer.body), (StatusCode::PARTIAL_CONTENT, &b"con"[..]));
-    scene.set(Attributes::new().owner("7").name("final.pdf"));
-    let answer = ask(&service, conditional(IF_NONE_MATCH)).await;
-    assert_eq!(answer.status, StatusCode::PARTIAL_CONTENT, "a 304 would leave the old name to the client");
-    assert_eq!(answer.headers[CONTENT_DISPOSITION], "inline; filename=\"final.pdf\"");
-    let answer = ask(&service, conditional(IF_RANGE)).await;
-    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, &b"the content"[..]));
-    scene.set(Attributes::new().owner("8").name("draft.pdf"));
-    let answer = ask(&service, conditional(IF_NONE_MATCH)).await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND, "conditions come after the permission");
+    let response = respond(&service, conditional(IF_NONE_MATCH)).await;
+    assert_eq!((response.status, &response.headers[ETAG]), (StatusCode::NOT_MODIFIED, &old));
+    let response = respond(&service, conditional(IF_RANGE)).await;
+    assert_eq!((response.status, &*response.body), (StatusCode::PARTIAL_CONTENT, &b"con"[..]));
+    blobs.set(Attributes::new().owner("7").name("final.pdf"));
+    let response = respond(&service, conditional(IF_NONE_MATCH)).await;
+    assert_eq!(response.status, StatusCode::PARTIAL_CONTENT, "a 304 would leave the old name to the client");
+    assert_eq!(response.headers[CONTENT_DISPOSITION], "inline; filename=\"final.pdf\"");
+    let response = respond(&service, conditional(IF_RANGE)).await;
+    assert_eq!((response.status, &*response.body), (StatusCode::OK, &b"the content"[..]));
+    blobs.set(Attributes::new().owner("8").name("draft.pdf"));
+    let response = respond(&service, conditional(IF_NONE_MATCH)).await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND, "conditions come after the permission");
 }
 
 #[tokio::test]
 async fn a_hand_off_has_the_name_and_type() {
-    let scene = Scene::new();
+    let blobs = Blobs::new();
     // Without a cache: bytes in memory have no name for a front server.
-    let storage = LocalStorage::open_root(&scene.root.path).unwrap();
-    let row = Arc::clone(&scene.row);
+    let storage = LocalStorage::open_root(&blobs.root.path).unwrap();
+    let row = Arc::clone(&blobs.row);
     let service = PrivateMedia::builder(storage)
         .lookup(move |_: &MediaPath| row.lock().unwrap().clone())
         .permissions(Grants::parse("{*file}=owner", &["{*file}".parse().unwrap()]).unwrap())
@@ -240,34 +241,34 @@ async fn a_hand_off_has_the_name_and_type() {
         .build()
         .service();
     for name in ["one.jpg", "two.html"] {
-        scene.set(Attributes::new().owner("7").name(name));
-        let answer = get(&service, alice()).await;
-        assert_eq!(answer.headers["x-accel-redirect"], "/internal/blobs/x7Fq2Ab");
-        assert!(answer.headers[CONTENT_DISPOSITION].to_str().unwrap().ends_with(&format!("\"{name}\"")));
-        assert_eq!(answer.headers.contains_key("content-security-policy"), name == "two.html");
+        blobs.set(Attributes::new().owner("7").name(name));
+        let response = get(&service, alice()).await;
+        assert_eq!(response.headers["x-accel-redirect"], "/internal/blobs/x7Fq2Ab");
+        assert!(response.headers[CONTENT_DISPOSITION].to_str().unwrap().ends_with(&format!("\"{name}\"")));
+        assert_eq!(response.headers.contains_key("content-security-policy"), name == "two.html");
     }
 }
 
 #[tokio::test]
 async fn permits_carry_the_attributes() {
-    let scene = Scene::new();
-    let media = scene.media(|media| media);
-    scene.set(Attributes::new().owner("7").name("photo.jpg"));
+    let blobs = Blobs::new();
+    let media = blobs.media(|media| media);
+    blobs.set(Attributes::new().owner("7").name("photo.jpg"));
     let permit: Permit<private_media::permission::Read> =
         media.permit(alice(), path("blobs/x7Fq2Ab")).await.unwrap();
     assert_eq!(permit.attributes().unwrap().file_name(), Some("photo.jpg"));
     assert_eq!(permit.decision().reason(), "owner, by grant blobs/{key}");
     assert!(media.open(bob(), path("blobs/x7Fq2Ab")).await.is_err());
     let denied = media.permit::<Delete>(alice(), path("blobs/x7Fq2Ab")).await.unwrap_err();
-    assert!(denied.decision().reason().contains("no permission to delete"), "{denied}");
-    scene.set(Attributes::new().public(true));
+    assert!(denied.decision().reason().contains("permission to delete is never granted"), "{denied}");
+    blobs.set(Attributes::new().public(true));
     let decision = media.decide(&Identity::Anonymous, Action::Read, &path("blobs/x7Fq2Ab")).await;
     assert_eq!(decision.to_string(), "allowed: public, by its lookup");
     assert!(
         media.permit::<Delete>(alice(), path("blobs/x7Fq2Ab")).await.is_err(),
         "public is about reading alone"
     );
-    scene.fail(LookupError::failed("away"));
+    blobs.fail(LookupError::failed("away"));
     let decision = media.decide(&carol(), Action::Read, &path("blobs/x7Fq2Ab")).await;
     assert_eq!(decision.to_string(), "denied: the lookup failed: away");
 }
