@@ -25,7 +25,7 @@ use crate::head::parse::{BUFFER, HeadParser, Parsed};
 use crate::limits::Limits;
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::FileKey;
-use crate::peer::PeerState;
+use crate::peer::{PeerAddr, PeerState};
 use crate::piece::FileSlice;
 use crate::request_body::RequestBody;
 use crate::sendfile::Transport;
@@ -60,7 +60,9 @@ pub(crate) fn check(pieces: &[&[u8]]) -> Result<(), String> {
             .is_some_and(|expected| expected.status == response.status && expected.body.is_empty())
             && matches!(response.status, 400 | 431)
             && response.closes;
-        if !(is_same || is_refused || is_error) {
+        // hyper may wait for the end of a head that has too many fields already.
+        let is_too_large = response.status == 431 && response.closes && expected.is_none();
+        if !(is_same || is_refused || is_error || is_too_large) {
             return Err(format!("response {at} is {response:?}, where hyper gives {expected:?}"));
         }
     }
@@ -148,7 +150,7 @@ impl Handler for Echo {
 
 async fn serve(pieces: &[&[u8]]) -> Vec<u8> {
     let (stream, written) = MemoryStream::new(pieces);
-    let peer = PeerState::new(([127, 0, 0, 1], 1).into());
+    let peer = PeerState::new(PeerAddr::Unix);
     let (_start, drain) = Drain::new();
     let connection =
         Connection::new(stream, peer, Echo, Limits::default(), drain, Arc::new(Stats::default()));
@@ -344,6 +346,15 @@ mod tests {
     ];
     const CONTENTS: [&str; 5] = ["", "", "hello", "5\r\nhello\r\n0\r\n\r\n", "x"];
 
+    /// The listener refuses such a head before its end, hyper with its end.
+    #[test]
+    fn a_head_with_too_many_fields_is_refused() {
+        let fields = "X: y\r\n".repeat(101);
+        for end in ["", "\r\n"] {
+            check(&[b"GET /a HTTP/1.1\r\nHost: x\r\n", fields.as_bytes(), end.as_bytes()]).unwrap();
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
@@ -392,7 +403,7 @@ mod tests {
                 let pieces: Vec<_> = bytes.as_bytes().chunks(cut).collect();
                 let (stream, written) = MemoryStream::new(&pieces);
                 let (stats, (_start, drain)) = (Arc::new(Stats::default()), Drain::new());
-                let peer = PeerState::new(([127, 0, 0, 1], 1).into());
+                let peer = PeerState::new(PeerAddr::Unix);
                 let connection =
                     Connection::new(stream, peer, Echo, Limits::default(), drain, Arc::clone(&stats));
                 connection.run().await.unwrap();
