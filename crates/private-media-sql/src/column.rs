@@ -67,7 +67,10 @@ impl Column {
             return Ok(Self::Variable(name.to_owned()));
         }
         let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).chain(path.variables()).collect();
-        Err(format!("unknown column {name:?}; expected one of {}: write e.g. {name} as owner", names.join(", ")))
+        Err(format!(
+            "unknown column {name:?}; expected one of {}: write e.g. {name} as owner",
+            names.join(", ")
+        ))
     }
 
     /// Returns whether the column can have values of this type.

@@ -93,7 +93,8 @@ impl Database {
             Ok(match &self.0 {
                 Connections::Sqlite(file) => {
                     let mut connection = file.connection().await?;
-                    let rows = sqlx::query_as(statement.sqlite).bind(value).fetch_all(connection.get()).await?;
+                    let rows =
+                        sqlx::query_as(statement.sqlite).bind(value).fetch_all(connection.get()).await?;
                     connection.keep();
                     rows
                 }

@@ -166,7 +166,11 @@ impl Lookup for SqlLookup {
 impl fmt::Debug for SqlLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { database, path, sql, .. } = self;
-        f.debug_struct("SqlLookup").field("database", database).field("path", path).field("sql", sql).finish_non_exhaustive()
+        f.debug_struct("SqlLookup")
+            .field("database", database)
+            .field("path", path)
+            .field("sql", sql)
+            .finish_non_exhaustive()
     }
 }
 
@@ -239,9 +243,7 @@ where
     S: Statement<Database = R::Database>,
 {
     let (parameter_count, parameter_types) = match statement.parameters() {
-        Some(Either::Left(types)) => {
-            (types.len(), types.iter().map(|own| own.name().to_owned()).collect())
-        }
+        Some(Either::Left(types)) => (types.len(), types.iter().map(|own| own.name().to_owned()).collect()),
         Some(Either::Right(count)) => (count, vec![]),
         None => (0, vec![]),
     };

@@ -61,7 +61,9 @@ impl Parser<'_> {
                 '[' if self.dialect == Dialect::Sqlite => self.quoted(rest, ']')?,
                 '-' if rest.starts_with("--") => self.copied(rest, rest.find('\n').unwrap_or(rest.len())),
                 '/' if rest.starts_with("/*") => self.comment(rest)?,
-                '#' if self.dialect == Dialect::MySql => return Err("a comment begins with #; write --".into()),
+                '#' if self.dialect == Dialect::MySql => {
+                    return Err("a comment begins with #; write --".into());
+                }
                 '$' => return Err("a $ outside of quotes; write variables as {key}, and texts in '…'".into()),
                 ';' => return Err("a second statement; a lookup is one query".into()),
                 '{' => self.variable(rest)?,
@@ -126,7 +128,10 @@ impl Parser<'_> {
         if self.words == 0 && !matches!(word.as_str(), "select" | "with") {
             return Err(format!("it begins with {word}; a lookup begins with select or with"));
         }
-        if self.dialect == Dialect::Postgres && word == "e" && rest.get(len..).is_some_and(|rest| rest.starts_with('\'')) {
+        if self.dialect == Dialect::Postgres
+            && word == "e"
+            && rest.get(len..).is_some_and(|rest| rest.starts_with('\''))
+        {
             return Err("a text with escapes, E'…'; write '…'".into());
         }
         if WRITING.contains(&word.as_str()) && !self.query.sql.ends_with('.') {
@@ -141,7 +146,11 @@ impl Parser<'_> {
         let name = rest.get(1..end).unwrap_or_default();
         if !self.path.has_variable(name) {
             let known: Vec<_> = self.path.variables().map(|name| format!("{{{name}}}")).collect();
-            let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            let known = if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            };
             return Err(format!("{{{name}}} is no variable of the path {}; {known}", self.path));
         }
         let parameters = &mut self.query.parameters;
@@ -199,7 +208,11 @@ mod tests {
             ("WITH x as (select 1) SELECT {key}", Sqlite, "WITH x as (select 1) SELECT  ?1 ", &["key"]),
         ] {
             let query = parse(source, dialect).unwrap();
-            assert_eq!((query.sql.as_str(), &query.parameters[..]), (sql, &parameters.iter().map(ToString::to_string).collect::<Vec<_>>()[..]), "{source}");
+            assert_eq!(
+                (query.sql.as_str(), &query.parameters[..]),
+                (sql, &parameters.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+                "{source}"
+            );
         }
     }
 
@@ -228,7 +241,8 @@ mod tests {
         ] {
             for dialect in dialects {
                 let source = format!("select {quoted} as x where y = {{key}}");
-                let query = parse(&source, *dialect).unwrap_or_else(|error| panic!("{quoted} {dialect:?}: {error}"));
+                let query =
+                    parse(&source, *dialect).unwrap_or_else(|error| panic!("{quoted} {dialect:?}: {error}"));
                 assert!(query.sql.contains(quoted), "{}", query.sql);
                 assert_eq!(query.parameters, ["key"], "{quoted}");
             }
@@ -241,7 +255,11 @@ mod tests {
             ("", &ALL[..], "empty"),
             (" ; ", &ALL, "empty"),
             ("select 1", &ALL, "uses no variable of the path"),
-            ("select {id}", &ALL, "{id} is no variable of the path blobs/{key}/{*rest}; it has {key}, {rest}"),
+            (
+                "select {id}",
+                &ALL,
+                "{id} is no variable of the path blobs/{key}/{*rest}; it has {key}, {rest}",
+            ),
             ("select {*rest}", &ALL, "{*rest} is no variable"),
             ("select {}", &ALL, "{} is no variable"),
             ("select {key", &ALL, "a { without }"),

@@ -40,9 +40,12 @@ pub(crate) fn attributes<'a>(
             (Column::Name, Value::Text(name)) => attributes.name(&bounded(column, name)?),
             (Column::ContentType, Value::Text(text)) => {
                 let content_type = ContentType::parse(&text);
-                attributes.content_type(content_type.map_err(|error| format!("the column {column}: {error}"))?)
+                attributes
+                    .content_type(content_type.map_err(|error| format!("the column {column}: {error}"))?)
             }
-            (Column::Public, Value::Null | Value::Boolean(false) | Value::Integer(0)) => attributes.public(false),
+            (Column::Public, Value::Null | Value::Boolean(false) | Value::Integer(0)) => {
+                attributes.public(false)
+            }
             (Column::Public, Value::Boolean(true) | Value::Integer(1)) => attributes.public(true),
             (Column::Public, Value::Integer(number)) => {
                 return Err(format!("the column {column} is {number}; expected a boolean, 0 or 1"));

@@ -47,7 +47,10 @@ pub(crate) fn from_mysql(bytes: &[u8]) -> Option<SystemTime> {
 /// time zone is an error.
 pub(crate) fn parse(text: &str) -> Option<SystemTime> {
     let text = text.trim();
-    let text = ["Z", "+00:00", "+0000", "+00", " UTC"].iter().find_map(|zone| text.strip_suffix(zone)).unwrap_or(text);
+    let text = ["Z", "+00:00", "+0000", "+00", " UTC"]
+        .iter()
+        .find_map(|zone| text.strip_suffix(zone))
+        .unwrap_or(text);
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
     let (time, fraction) = time.trim_end().split_once('.').unwrap_or((time.trim_end(), "0"));
     let date = numbers(date, '-')?;
@@ -154,7 +157,10 @@ mod tests {
         assert!(from_postgres_date(i32::MAX).is_some() && from_postgres_date(i32::MIN).is_some());
         assert_eq!(from_mysql(&[4, 0xEA, 7, 11, 29]), parse("2026-11-29"));
         assert_eq!(from_mysql(&[7, 0xEA, 7, 11, 29, 4, 46, 25]), parse("2026-11-29 04:46:25"));
-        assert_eq!(from_mysql(&[11, 0xEA, 7, 11, 29, 4, 46, 25, 0x20, 0xA1, 7, 0]), parse("2026-11-29 04:46:25.5"));
+        assert_eq!(
+            from_mysql(&[11, 0xEA, 7, 11, 29, 4, 46, 25, 0x20, 0xA1, 7, 0]),
+            parse("2026-11-29 04:46:25.5")
+        );
         assert_eq!(from_mysql(&[]), None);
         assert_eq!(from_mysql(&[4, 0xEA, 7, 13, 29]), None);
     }

@@ -63,8 +63,12 @@ impl ReadValue for PgRow {
             "INT8" => Value::Integer(self.try_get_unchecked::<i64, _>(index)?.into()),
             "BOOL" => Value::Boolean(self.try_get_unchecked(index)?),
             // `char(n)` is padded.
-            "CHAR" => Value::Text(raw.as_str().map_err(sqlx::Error::Decode)?.trim_end_matches(' ').to_owned()),
-            "TEXT" | "VARCHAR" | "NAME" | "citext" => Value::Text(raw.as_str().map_err(sqlx::Error::Decode)?.to_owned()),
+            "CHAR" => {
+                Value::Text(raw.as_str().map_err(sqlx::Error::Decode)?.trim_end_matches(' ').to_owned())
+            }
+            "TEXT" | "VARCHAR" | "NAME" | "citext" => {
+                Value::Text(raw.as_str().map_err(sqlx::Error::Decode)?.to_owned())
+            }
             "UUID" => Value::Text(uuid(&bytes(&raw)?)),
             "TIMESTAMP" | "TIMESTAMPTZ" => time(timestamp::from_postgres(i64::from_be_bytes(bytes(&raw)?)))?,
             "DATE" => time(timestamp::from_postgres_date(i32::from_be_bytes(bytes(&raw)?)))?,
@@ -121,7 +125,11 @@ fn time(time: Option<SystemTime>) -> Result<Value, sqlx::Error> {
 
 /// Returns the bytes of a value in the binary format.
 fn bytes<const N: usize>(raw: &PgValueRef<'_>) -> Result<[u8; N], sqlx::Error> {
-    Ok(raw.as_bytes().map_err(sqlx::Error::Decode)?.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
+    Ok(raw
+        .as_bytes()
+        .map_err(sqlx::Error::Decode)?
+        .try_into()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
 }
 
 /// Formats a UUID (RFC 9562 section 4).

@@ -52,11 +52,7 @@ impl Inner {
     }
 
     /// Returns the attributes for an action. Only files that exist have some: a folder has none, nor has a file before it is stored.
-    async fn look_up_for(
-        &self,
-        action: Action,
-        path: &MediaPath,
-    ) -> Result<Option<Attributes>, LookupError> {
+    async fn look_up_for(&self, action: Action, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
         match action {
             Action::Read | Action::Delete | Action::Share => self.look_up(path).await,
             Action::Write | Action::List => Ok(None),

@@ -46,8 +46,7 @@ impl Inner {
         // Authorize.
         let context = permission::Context::new().with_request(head).with_attributes(attributes.as_ref());
         let path = request.path.clone();
-        let permit =
-            Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
+        let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
         let file = self.storage.open(&permit).await?.presented_by(permit.attributes());

@@ -159,7 +159,10 @@ mod tests {
             (" IMAGE/PNG ", Some(("image/png", true))),
             ("text/plain", Some((PLAIN, true))),
             ("text/plain;charset=latin1", Some(("text/plain; charset=latin1", true))),
-            ("text/plain ; charset=utf-8; format=flowed", Some(("text/plain; charset=utf-8; format=flowed", true))),
+            (
+                "text/plain ; charset=utf-8; format=flowed",
+                Some(("text/plain; charset=utf-8; format=flowed", true)),
+            ),
             ("application/pdf", Some(("application/pdf", true))),
             ("application/pdf; x=y", Some(("application/pdf; x=y", true))),
             ("video/mp4; codecs=avc1", Some(("video/mp4; codecs=avc1", true))),
@@ -188,7 +191,11 @@ mod tests {
             ("image/pñg", None),
         ] {
             let parsed = ContentType::parse(text).ok();
-            assert_eq!(parsed.as_ref().map(|found| (found.as_str(), found.is_inline())), expected, "{text:?}");
+            assert_eq!(
+                parsed.as_ref().map(|found| (found.as_str(), found.is_inline())),
+                expected,
+                "{text:?}"
+            );
         }
         assert!(ContentType::parse(&format!("image/{}", "x".repeat(250))).is_err());
     }

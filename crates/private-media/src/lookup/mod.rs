@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-pub(crate) use attributes::Owner;
 pub use attributes::Attributes;
+pub(crate) use attributes::Owner;
 pub use cached::CachedLookup;
 pub use error::LookupError;
 

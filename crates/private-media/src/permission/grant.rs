@@ -97,7 +97,9 @@ impl Grants {
         let mut first_mismatch = None;
         for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
-            if let Some((_, reason)) = grant.to.iter().find(|(to, _)| to.names(identity, &captures, attributes)) {
+            if let Some((_, reason)) =
+                grant.to.iter().find(|(to, _)| to.names(identity, &captures, attributes))
+            {
                 return Decision::allow(Arc::clone(reason));
             }
             first_mismatch.get_or_insert(grant);
@@ -278,12 +280,7 @@ pub enum Grantee {
 }
 
 impl Grantee {
-    fn names(
-        &self,
-        identity: &Identity,
-        captures: &Captures<'_>,
-        attributes: Option<&Attributes>,
-    ) -> bool {
+    fn names(&self, identity: &Identity, captures: &Captures<'_>, attributes: Option<&Attributes>) -> bool {
         let user = |test: &dyn Fn(&User) -> bool| identity.user().is_some_and(test);
         match self {
             Self::Owner => user(&|user| match attributes.map(Attributes::owned_by) {

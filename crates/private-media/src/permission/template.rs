@@ -86,7 +86,9 @@ impl Template {
         let (mut own, mut others) = (self.parts.iter(), other.parts.iter());
         loop {
             match (own.next(), others.next()) {
-                (None, None) | (Some(Part::Rest(_)), Some(_)) | (Some(_), Some(Part::Rest(_))) => return true,
+                (None, None) | (Some(Part::Rest(_)), Some(_)) | (Some(_), Some(Part::Rest(_))) => {
+                    return true;
+                }
                 (None, Some(_)) | (Some(_), None) => return false,
                 (Some(Part::Literal(own)), Some(Part::Literal(other))) if own != other => return false,
                 (Some(_), Some(_)) => {}

@@ -57,17 +57,21 @@ mod tests {
     fn entity_tags_differ_by_name_and_type() {
         let bytes = Arc::new(InMemory("x".into()));
         let file = MediaFile::new(Metadata::new(1, SystemTime::UNIX_EPOCH, "a"), bytes);
-        let etag = |attributes: Option<&Attributes>| {
-            file.clone().presented_by(attributes).metadata().etag.clone()
-        };
+        let etag =
+            |attributes: Option<&Attributes>| file.clone().presented_by(attributes).metadata().etag.clone();
         let none = Attributes::new();
         let plain = none.clone().content_type(ContentType::parse("text/plain").unwrap());
-        let tags: Vec<_> = [none.clone().name("a.txt"), none.clone().name("b.txt"), plain.clone(), plain.name("a.txt")]
-            .iter()
-            .map(|attributes| etag(Some(attributes)))
-            .collect();
+        let tags: Vec<_> =
+            [none.clone().name("a.txt"), none.clone().name("b.txt"), plain.clone(), plain.name("a.txt")]
+                .iter()
+                .map(|attributes| etag(Some(attributes)))
+                .collect();
         assert_eq!(etag(None), "a");
-        assert_eq!(etag(Some(&none.clone().owner("7").public(true))), "a", "who may read it is no matter of the tag");
+        assert_eq!(
+            etag(Some(&none.clone().owner("7").public(true))),
+            "a",
+            "who may read it is no matter of the tag"
+        );
         for (index, tag) in tags.iter().enumerate() {
             assert!(tag.starts_with("a-") && !tags[..index].contains(tag), "{tags:?}");
         }

@@ -174,12 +174,7 @@ async fn a_changed_name_or_type_is_sent_at_once() {
         (own().name("other.jpg"), "image/jpeg", "inline; filename=\"other.jpg\"", false),
         (own().name("photo.jpg").content_type(png()), "image/png", "inline; filename=\"photo.jpg\"", false),
         (own().content_type(png()), "image/png", "inline; filename=\"x7Fq2Ab\"", false),
-        (
-            own().name("photo.jpg").content_type(html),
-            "text/html",
-            "attachment; filename=\"photo.jpg\"",
-            true,
-        ),
+        (own().name("photo.jpg").content_type(html), "text/html", "attachment; filename=\"photo.jpg\"", true),
         (own().name("a\r\nx-a: b\0.svg"), "image/svg+xml", "attachment; filename=\"ax-a: b.svg\"", true),
         (own().name("../../etc/passwd"), unknown, "attachment; filename=\"passwd\"", true),
     ] {
