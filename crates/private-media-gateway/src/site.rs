@@ -16,6 +16,7 @@ use tower_service::Service;
 use crate::access_log::RequestContext;
 use crate::body::{Body, text_response};
 use crate::health::Health;
+use crate::identity::forward::AllowedPath;
 use crate::login::LoginPages;
 use crate::request_id::{RequestId, RequestIds};
 
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     login_pages: Arc<LoginPages>,
     /// Whether the identity of any request may depend on the address of its client.
     identity_needs_peer: bool,
+    /// Whether the identity source may find that the client may read the path.
+    identity_allows_path: bool,
     ids: Arc<RequestIds>,
     health: Health,
 }
@@ -47,6 +50,7 @@ impl Site {
             pages: None,
             login_pages: Arc::default(),
             identity_needs_peer: true,
+            identity_allows_path: false,
             ids: Arc::default(),
             health: Health::default(),
         }
@@ -67,6 +71,12 @@ impl Site {
     /// Sets whether the identity of any request may depend on the address of its client; by default it may.
     pub(crate) fn identity_needs_peer(mut self, needs_peer: bool) -> Self {
         self.identity_needs_peer = needs_peer;
+        self
+    }
+
+    /// Sets whether an identity source also decides about paths, in [`AllowedPath`].
+    pub(crate) fn identity_allows_path(mut self, allows_path: bool) -> Self {
+        self.identity_allows_path = allows_path;
         self
     }
 
@@ -185,6 +195,9 @@ impl Handler for Site {
             head.extensions.insert(client_addr(peer));
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
+        if self.identity_allows_path {
+            head.extensions.insert(AllowedPath::default());
+        }
         let (mut response, record) = self.media.respond_raw(head).await;
         if let Some(mut page) = self.sign_in(head, &record) {
             page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
@@ -204,6 +217,9 @@ impl Handler for Site {
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(client_addr(peer));
+        }
+        if self.identity_allows_path {
+            request.extensions_mut().insert(AllowedPath::default());
         }
         let body = request.body().progress();
         let (mut response, record) = self.route_request(request).await;
