@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::task::Poll;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use private_media::raw::RespondRaw as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::canaries::Canaries;
@@ -168,6 +169,7 @@ async fn prepare<'a>(
             report.add("clock", vec![outside::clock_of_files(canaries.clock_difference)]);
             Ok(Probe {
                 config,
+                common_headers: media.service().common_headers(),
                 front,
                 gateway,
                 canaries,
