@@ -11,6 +11,7 @@ mod links;
 mod local;
 mod outside;
 mod probe_accounts;
+mod removal;
 mod report;
 mod target;
 
