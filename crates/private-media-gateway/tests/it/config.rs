@@ -1,4 +1,4 @@
-//! Flags over environment over TOML over defaults; what is wrong is one line that names the key, the value and the fix.
+//! Precedence of settings, and errors of one line that name key, value and fix.
 
 use crate::support::{Place, program, refusal};
 
@@ -9,7 +9,7 @@ fn shown(place: &Place, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_one_line() {
+fn invalid_settings_are_one_line_errors() {
     let place = Place::new();
     place.write("file", "x");
     std::fs::create_dir(place.path("media")).unwrap();
@@ -19,20 +19,20 @@ fn what_is_wrong_is_one_line() {
     for (arguments, parts) in [
         (
             &["--root", "nowhere"][..],
-            &["--root \"nowhere\"", "no such directory", "mkdir -p -m 750 nowhere"][..],
+            &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"][..],
         ),
-        (&["--root", "file"], &["--root \"file\"", "not a directory"]),
+        (&["--root", "file"], &["--root \"file\"", "not a folder"]),
         (
             &["--root", "media/private", "--public", "media"],
-            &["--root \"media/private\"", "inside the public directory", "move it"],
+            &["--root \"media/private\"", "inside the public folder", "move it"],
         ),
         (
             &["--root", "link/private", "--public", "media"],
-            &["--root \"link/private\"", "inside the public directory"],
+            &["--root \"link/private\"", "inside the public folder"],
         ),
-        (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public directory"]),
+        (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public folder"]),
         (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
-        (&["--public", "none"], &["--public \"none\"", "no such directory"]),
+        (&["--public", "none"], &["--public \"none\"", "no such folder"]),
         (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
         (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
         (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
@@ -73,7 +73,7 @@ fn what_is_wrong_is_one_line() {
         (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
         (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
         (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
-        (&["--root", "a\nb"], &["no such directory"]),
+        (&["--root", "a\nb"], &["no such folder"]),
     ] {
         let arguments = [&["serve"], arguments].concat();
         // A value that begins with a dash is given with its flag.
@@ -88,7 +88,7 @@ fn what_is_wrong_is_one_line() {
 }
 
 #[test]
-fn what_is_wrong_in_a_file_is_one_line() {
+fn invalid_files_are_one_line_errors() {
     let place = Place::new();
     for (text, parts) in [
         ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
@@ -96,7 +96,7 @@ fn what_is_wrong_in_a_file_is_one_line() {
         ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
         ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
         ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),
-        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such directory"]),
+        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
         (
             "[limits]\nmax_connections = \"many\"",
             &["invalid value \"many\" for limits.max_connections", "a number"],
@@ -122,7 +122,7 @@ fn what_is_wrong_in_a_file_is_one_line() {
 }
 
 #[test]
-fn accounts_that_others_can_read() {
+fn an_accounts_file_that_others_can_read_is_an_error() {
     let place = Place::new();
     let path = place.path("accounts.toml");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
@@ -136,23 +136,23 @@ fn accounts_that_others_can_read() {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_is_an_error() {
     let place = Place::new();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
     for command in ["serve", "demo"] {
         let line = place.refusal(&[command, "--listen", &address]);
         assert!(line.contains(&address) && line.contains("port 0"), "{line}");
     }
-    assert!(!place.path("private/cars/9").exists(), "nothing was begun");
-    // Another gateway of the same user is another program, too.
+    assert!(!place.path("private/cars/9").exists(), "the demo created files");
+    // A second gateway of the same user is an error, too.
     let gateway = place.serve(&[]);
     let line = place.refusal(&["serve", "--listen", &gateway.address.to_string()]);
     assert!(line.contains("another program"), "{line}");
 }
 
 #[test]
-fn the_nearest_wins() {
+fn flags_override_variables_which_override_the_file() {
     let place = Place::new();
     let url = |arguments: &[&str], variable: Option<&str>| {
         let mut command = program();
@@ -172,9 +172,8 @@ fn the_nearest_wins() {
     assert!(line.contains("invalid value \"nonsense\" for PRIVATE_MEDIA_URL"), "{line}");
 }
 
-/// What is shown is a file that says the same, whatever the settings are.
 #[test]
-fn what_is_shown_can_be_used() {
+fn config_show_prints_a_file_with_the_same_meaning() {
     let place = Place::new();
     std::fs::create_dir(place.path("media")).unwrap();
     let arguments = [
@@ -207,7 +206,6 @@ fn what_is_shown_can_be_used() {
     assert!(values(&shown_first).contains(&"to = [\"owner\", \"group:a b\"]".to_owned()), "{shown_first}");
 }
 
-/// A path in a file means the same wherever the program is started.
 #[test]
 fn paths_in_a_file_are_relative_to_it() {
     let place = Place::new();
@@ -234,21 +232,21 @@ fn help_names_every_setting() {
     }
 }
 
-/// Where nginx has the root is where the kernel finds it, whatever was typed.
+/// The paths are compared as the kernel resolves them.
 #[test]
-fn a_full_path_below_the_private_url() {
+fn a_full_path_must_not_overlap_the_private_url() {
     let place = Place::new();
     let full_path = ["serve", "--mode", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
-    for (root, says) in
-        [("/usr", "overlap"), ("/usr/lib/..", "overlap"), ("none/../private", "no such directory")]
+    for (root, problem) in
+        [("/usr", "overlap"), ("/usr/lib/..", "overlap"), ("none/../private", "no such folder")]
     {
         let line = place.refusal(&[&full_path[..], &["--root", root]].concat());
-        assert!(line.contains(says), "{root}: {line}");
+        assert!(line.contains(problem), "{root}: {line}");
     }
 }
 
 #[test]
-fn front_servers_that_make_no_sense() {
+fn invalid_front_server_settings_are_errors() {
     let place = Place::new();
     std::fs::create_dir(place.path("a$b")).unwrap();
     for (arguments, parts) in [
@@ -272,9 +270,8 @@ fn front_servers_that_make_no_sense() {
     }
 }
 
-/// What is printed says what is in force, and nothing that is not.
 #[test]
-fn front_servers_follow_the_settings() {
+fn front_server_configuration_follows_the_settings() {
     let place = Place::new();
     let printed = |arguments: &[&str]| {
         let output = place.run(&[&["config"], arguments].concat());
@@ -339,7 +336,7 @@ fn front_servers_follow_the_settings() {
 
 /// Found by the fuzz target `configuration`.
 #[test]
-fn numbers_are_shown_as_toml_writes_them() {
+fn config_show_prints_numbers_in_toml_syntax() {
     let place = Place::new();
     let text = shown(&place, &["--max-connections", "007", "--min-rate", "+5"]);
     assert!(text.contains("connections = 7  #") && text.contains("min_rate = 5  #"), "{text}");
@@ -363,7 +360,7 @@ fn settings_of_other_commands_are_valid_in_the_environment_and_the_file() {
     let output =
         list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "2"), ("PRIVATE_MEDIA_GRANT", "a=staff;b=staff")]);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    // They are checked all the same.
+    // Their values are checked, too.
     let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "none")]));
     assert!(line.contains("invalid value \"none\" for PRIVATE_MEDIA_WORKERS"), "{line}");
     let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_GRANT", "a=staff;b")]));
