@@ -24,7 +24,9 @@ pub(crate) const PROGRAMS: [Program; 9] = [
 /// Checks the links of all pages, and runs the commands of the tested ones.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
-    commands_of("docs/tutorial.md")?;
+    for page in ["docs/tutorial.md", "docs/how-to/cors.md"] {
+        commands_of(page)?;
+    }
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }

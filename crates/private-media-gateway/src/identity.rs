@@ -93,7 +93,7 @@ async fn open_django(config: &Config, django: &Django) -> Result<DjangoSessions,
     let keys = SecretKeys::load(&django.secret_file).map_err(|error| config.secret_file_error(&error))?;
     let database =
         Database::connect(&django.database).await.map_err(|error| config.database_error(&error))?;
-    if django.options.engine == SessionEngine::Rows {
+    if django.options.engine == SessionEngine::Database {
         database.check_sessions().await.map_err(|error| config.database_error(&error))?;
     }
     Ok(DjangoSessions::new(database, keys, django.options.clone()))

@@ -29,23 +29,13 @@ pub(crate) struct Site {
     /// The pages outside the private URL. Only the demo has some.
     pages: Option<axum::Router>,
     ids: Arc<RequestIds>,
-    common_headers: Arc<SerializedHeaders>,
     health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
         let media = media.service().at(url);
-        let common_headers = Arc::new(SerializedHeaders::new(media.common_headers()));
-        Self {
-            media,
-            accounts,
-            url: url.into(),
-            pages: None,
-            ids: Arc::default(),
-            common_headers,
-            health: Health::default(),
-        }
+        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default(), health: Health::default() }
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
@@ -145,7 +135,8 @@ impl Handler for Site {
         }
         let (mut response, record) = self.media.respond_raw(head).await;
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
-        let (status, id, common) = (response.status, context.id, Arc::clone(&self.common_headers));
+        let (status, id) = (response.status, context.id);
+        let common = Arc::clone(self.media.common_headers(&head.headers));
         context.log_at_end(status, &mut body, Some(record));
         RawResponse::new(status, Headers::File { response, common, id }, body)
     }

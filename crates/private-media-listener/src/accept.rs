@@ -1,4 +1,4 @@
-//! Accepts connections, within a limit, until the server shuts down.
+//! Accepts connections up to a limit, until the server shuts down.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -24,9 +24,9 @@ use crate::request_body::RequestBody;
 use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 
-/// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
+/// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
-/// Each request has a [`PeerState`] in its extensions.
+/// Each request has a [`PeerState`] in its extensions. The [crate documentation](crate) has an example.
 pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
@@ -37,12 +37,28 @@ where
     Server::new(listener, limits).serve(service, pending()).await;
 }
 
-/// The number of connections that there may be at a time. Clones share one limit, so that several servers of a process can.
+/// The maximum number of concurrent connections. Clones share one limit, for several servers of a process.
+///
+/// ```
+/// use private_media_listener::{ConnectionLimit, Limits, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let limit = ConnectionLimit::new(1000);
+/// for socket in private_media_listener::bind(&["127.0.0.1:0".parse().unwrap()], 2)? {
+///     let listener = tokio::net::TcpListener::from_std(socket)?;
+///     let server = Server::new(listener, Limits::default()).connection_limit(limit.clone());
+///     // Each worker thread runs one of the servers.
+/// #   drop(server);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Semaphore>);
 
 impl ConnectionLimit {
-    /// Returns a limit of this many connections.
+    /// Returns a limit of this number of connections.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         Self(Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))))
@@ -52,11 +68,11 @@ impl ConnectionLimit {
 /// How a shutdown ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// All responses were sent to their end.
+    /// All responses were completed.
     Completed,
-    /// [`Limits::shutdown_timeout`] was over, and responses were aborted.
+    /// [`Limits::shutdown_timeout`] passed, and the remaining responses were aborted.
     TimedOut,
-    /// The shutdown was forced, and responses were aborted.
+    /// The shutdown was forced, and the remaining responses were aborted.
     Forced,
 }
 
@@ -107,7 +123,7 @@ impl Server {
         Arc::clone(&self.stats)
     }
 
-    /// Serves a tower service until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`].
+    /// Serves a tower service until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete.
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> Drained
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
@@ -118,8 +134,8 @@ impl Server {
         self.serve_handler(TowerHandler(service), shutdown, pending()).await
     }
 
-    /// Serves a handler until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`] and until `forced`
-    /// is ready.
+    /// Serves a [`Handler`] until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete, or less if
+    /// `forced` is ready earlier.
     pub async fn serve_handler<H: Handler>(
         self,
         handler: H,
@@ -127,10 +143,12 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
+        // Small responses leave immediately. Long ones fill packets anyway. Accepted sockets inherit the option.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
-        // A permit is acquired only for a connection that was accepted, so that a server that waits for clients holds none. Without a
-        // permit one accepted connection waits here, and the next ones wait in the kernel's queue.
+        // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
+        // waits here, and the next ones wait in the kernel's queue.
         let mut accepted = None;
         let mut shutdown = pin!(shutdown);
         loop {
@@ -139,8 +157,6 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    // Small responses are not held back; long ones come in pieces that fill packets anyway.
-                    let _ = stream.set_nodelay(true);
                     let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =
@@ -167,13 +183,13 @@ impl Server {
             () = forced => Drained::Forced,
         };
         if end != Drained::Completed {
-            tracing::warn!(running, aborted = connections.len(), "responses were aborted at the shutdown");
+            tracing::warn!(running, aborted = connections.len(), "the shutdown aborted responses");
         }
         end
     }
 }
 
-/// Accepts the next connection. Errors concern one connection, or are a shortage of file descriptors, which passes.
+/// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {

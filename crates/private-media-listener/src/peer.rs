@@ -1,8 +1,8 @@
-//! What is known of a client, and the watch over it while its response is prepared.
+//! The state of a client while its response is prepared.
 //!
-//! A client may send a request, shut down its sending side and wait for the response. A client that has closed its connection looks the
-//! same until something is sent to it, unless its system resets the connection. So a reset ends the work, and a closed sending side
-//! is only noted in [`PeerState`]: a service may do expensive work for other clients first.
+//! A client may send a request, shut down its sending side and wait for the response. A client that has closed the connection looks the
+//! same until the server sends something, unless its system resets the connection. So a reset aborts the request, and a closed sending
+//! side is only recorded in [`PeerState`]: a service may then prefer other clients for expensive work.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
-/// The client of a connection. Clones share one state. Tower services find it in the extensions of each request.
+/// The client of a connection. Clones share one state. It is in the extensions of each request to a tower service.
 #[derive(Debug, Clone)]
 pub struct PeerState {
     addr: SocketAddr,
@@ -33,7 +33,7 @@ impl PeerState {
         self.addr
     }
 
-    /// Returns whether the client has closed its sending side. It may still wait for its response.
+    /// Returns whether the client has closed its sending side. It may still wait for the response.
     #[must_use]
     pub fn has_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -46,8 +46,8 @@ impl PeerState {
     }
 }
 
-/// Waits for a response. Fails if the client resets the connection first. `poll_closed` is [`poll_closed`] of the connection; it is
-/// called only when the response is not ready at once.
+/// Waits for a response; an error if the client resets the connection first. `poll_closed` is [`poll_closed`] of the connection. It is
+/// called only while the response is pending.
 pub(crate) async fn response_or_reset<T>(
     response: impl Future<Output = T>,
     peer: &PeerState,
@@ -68,8 +68,8 @@ pub(crate) async fn response_or_reset<T>(
     .await
 }
 
-/// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the connection:
-/// unread bytes hide what follows them.
+/// Ready when the client has closed its sending side; an error if it has reset the connection. Consumes no bytes, so unread bytes hide a
+/// later close.
 pub(crate) fn poll_closed(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
     let mut byte = [0];
     match stream.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
@@ -88,35 +88,35 @@ mod tests {
 
     use super::*;
 
-    /// Each row is what a client does while its response is prepared, whether it gets the response, and whether it counts as closed.
+    /// Each row is an action of the client, whether the response completes, and whether the client counts as closed.
     #[tokio::test]
-    async fn closed_reset_and_still_there() {
-        type Act = fn(TcpStream) -> futures_util::future::BoxFuture<'static, Option<TcpStream>>;
-        let waits: Act = |client| Box::pin(async { Some(client) });
-        let shuts_down: Act = |mut client| {
+    async fn a_reset_aborts_the_response_and_a_close_is_recorded() {
+        type Action = fn(TcpStream) -> futures_util::future::BoxFuture<'static, Option<TcpStream>>;
+        let waits: Action = |client| Box::pin(async { Some(client) });
+        let shuts_down: Action = |mut client| {
             Box::pin(async {
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        let hangs_up: Act = |_| Box::pin(async { None });
-        let resets: Act = |client| {
+        let closes: Action = |_| Box::pin(async { None });
+        let resets: Action = |client| {
             Box::pin(async move {
                 client.set_zero_linger().unwrap();
                 None
             })
         };
-        let sends_more: Act = |mut client| {
+        let sends_more: Action = |mut client| {
             Box::pin(async {
                 client.write_all(b"GET / HTTP/1.1").await.unwrap();
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        for (name, act, has_response, is_closed) in [
+        for (name, action, has_response, is_closed) in [
             ("waits", waits, true, false),
             ("shuts down", shuts_down, true, true),
-            ("closes", hangs_up, true, true),
+            ("closes", closes, true, true),
             ("resets", resets, false, false),
             ("sends more", sends_more, true, false),
         ] {
@@ -125,7 +125,7 @@ mod tests {
             let (mut stream, address) = listener.accept().await.unwrap();
             let peer = PeerState::new(address);
             let response = async {
-                let client = act(client).await;
+                let client = action(client).await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 client
             };

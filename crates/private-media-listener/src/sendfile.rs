@@ -17,31 +17,31 @@ use crate::peer;
 use crate::piece::FileSlice;
 use crate::stats::Stats;
 
-/// The longest slice that a body is asked for, in bytes. A body counts a slice as sent when it gives it.
+/// The longest slice that is requested from a body, in bytes. A body counts a slice as sent when it returns it.
 pub(crate) const MAX_SLICE: u64 = 1 << 20;
-/// How much one connection may send before others have their turn, in bytes.
+/// How many bytes one connection may send before the others get their turn.
 const TURN: usize = 1 << 20;
-/// The same while other clients get small responses: they would wait for each turn much longer than for their own response.
+/// The same while other clients receive small responses, which would wait much longer for such a turn than for their own bytes.
 const SHORT_TURN: usize = 64 << 10;
 
 thread_local! {
-    /// How many small responses this thread has sent.
+    /// The number of small responses that this thread has sent.
     static SMALL: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The stream of a connection. Tests have one in memory.
+/// The stream of a connection. Tests use one in memory.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send {
-    /// Reads what has arrived, and appends it to the buffer as far as that has capacity.
+    /// Reads available bytes, and appends them to the buffer within its capacity.
     fn poll_read_append(
         &mut self,
         context: &mut Context<'_>,
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Sends bytes. `more` says that the response continues, so that the next part can share a packet.
+    /// Sends bytes. With `more`, the response continues and the next part may share a packet.
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>>;
 
-    /// Sends the beginning of a slice, and takes that off the slice. The slice is not empty, and `key` is the key of its file.
+    /// Sends the beginning of a slice that is not empty, and removes it from the slice. `key` is the key of the file.
     fn poll_send_file(
         &mut self,
         context: &mut Context<'_>,
@@ -49,8 +49,8 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
         key: FileKey,
     ) -> Poll<io::Result<usize>>;
 
-    /// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the stream: unread
-    /// bytes hide what follows them.
+    /// Ready when the client has closed its sending side; an error if it has reset the connection. Consumes no bytes, so unread bytes hide
+    /// a later close.
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
@@ -59,12 +59,13 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
 pub(crate) struct SendfileStream {
     stream: TcpStream,
     stats: Arc<Stats>,
-    /// How much was sent in this turn, and how much the turn allows.
+    /// The number of bytes that were sent in this turn.
     sent: usize,
+    /// The number of bytes that this turn allows.
     turn: usize,
-    /// How many small responses there had been when the turn began.
+    /// The value of [`SMALL`] when the turn began.
     small: u64,
-    /// Reads a part of a file into the page cache.
+    /// The task that reads a part of a file into the page cache.
     reading: Option<JoinHandle<io::Result<usize>>>,
 }
 
@@ -73,8 +74,8 @@ impl SendfileStream {
         Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
     }
 
-    /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If there is none, they are read on the
-    /// blocking pool first.
+    /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If the first byte is not cached, the
+    /// blocking pool reads the slice first.
     fn poll_cached(
         &mut self,
         context: &mut Context<'_>,
@@ -87,7 +88,7 @@ impl SendfileStream {
                 let read = ready!(Pin::new(reading).poll(context));
                 self.reading = None;
                 if read.map_err(io::Error::other)?? == 0 {
-                    // The file shrank, as sending it will show.
+                    // The file shrank. Sending it will fail.
                     return Poll::Ready(Ok(len));
                 }
             }
@@ -125,7 +126,7 @@ impl Transport for SendfileStream {
         context: &mut Context<'_>,
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
-        // A connection that reads has sent a response to its end.
+        // Reading means that the previous response is complete.
         self.sent = 0;
         pin!(self.stream.read_buf(buffer)).poll(context)
     }
@@ -138,7 +139,7 @@ impl Transport for SendfileStream {
     ) -> Poll<io::Result<usize>> {
         if self.sent >= self.turn {
             self.sent = 0;
-            // The task is polled again after the others.
+            // This task is polled again after the others.
             let mut turn = pin!(tokio::task::yield_now());
             if turn.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -269,9 +270,9 @@ mod tests {
         (FileSlice::new(Arc::new(file), 0, LEN as u64), key)
     }
 
-    /// Sends a file once, after this many small responses. The file is returned: once it is closed, the next one could get its inode, and
-    /// with it what is known of its pages.
-    async fn sent_at_once(small: u64) -> (usize, FileSlice) {
+    /// Sends a file once, after this many small responses. Returns the number of bytes, and the open file, because a new file could get the
+    /// inode of a closed one, and with it the proofs of its pages.
+    async fn send_once(small: u64) -> (usize, FileSlice) {
         let (client, mut stream) = connection().await;
         let mut file = tempfile::tempfile().unwrap();
         // A file that was just written is in the page cache.
@@ -285,16 +286,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_is_short_while_others_get_small_responses() {
+    async fn turns_are_short_while_other_clients_receive_small_responses() {
         let mut files = Vec::new();
         for (small, is_short) in [(0, false), (1, true), (0, false)] {
-            let (count, file) = sent_at_once(small).await;
+            let (count, file) = send_once(small).await;
             assert_eq!(count <= SHORT_TURN, is_short, "{count} bytes after {small} small responses");
             files.push(file);
         }
     }
 
-    /// Otherwise the other clients of the worker would wait for the disk, too.
+    /// Otherwise all clients of the worker would wait for the disk.
     #[tokio::test]
     async fn a_file_is_read_into_the_page_cache_before_it_is_sent() {
         use tokio::io::AsyncReadExt as _;
@@ -302,11 +303,11 @@ mod tests {
         let (mut client, mut stream) = connection().await;
         let warm = (0..LEN as u64).step_by(256 << 10);
         let (mut slice, key) = slice(page_cache::tests::cold_file(LEN, warm));
-        // The first page is cached. Reading it has the kernel read those behind it, so only the first count is certain.
+        // Only the first page is cached. Reading it triggers readahead, so only the first count is certain.
         let first = poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
-        assert!(first < 64 << 10, "{first} bytes at once");
+        assert!(first < 64 << 10, "{first} bytes");
         match poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).now_or_never() {
-            // While the disk is waited for, the client is not.
+            // It waits for the disk, not for the client.
             None => assert!(!stream.waits_for_peer()),
             Some(count) => assert!(count.unwrap() > 0),
         }

@@ -43,13 +43,14 @@ impl Sessions {
         max_age: Option<f64>,
     ) -> PyResult<Self> {
         let engine = match max_age {
-            None => SessionEngine::Rows,
-            Some(age) => SessionEngine::Cookies { max_age: duration(age)? },
+            None => SessionEngine::Database,
+            Some(age) => SessionEngine::SignedCookies { max_age: duration(age)? },
         };
         let database =
             database.parse::<DatabaseUrl>().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let keys = SecretKeys::new(keys).ok_or_else(|| PyValueError::new_err("SECRET_KEY is empty"))?;
-        let options = DjangoOptions { engine, cookie, backends, cache: duration(cache)? };
+        let options =
+            DjangoOptions::new().engine(engine).cookie(cookie).backends(backends).cache_ttl(duration(cache)?);
         Ok(Self { database, keys, options })
     }
 }
@@ -57,7 +58,7 @@ impl Sessions {
 impl Sessions {
     async fn open(&self) -> Result<DjangoSessions, String> {
         let database = Database::connect(&self.database).await.map_err(|error| error.to_string())?;
-        if self.options.engine == SessionEngine::Rows {
+        if self.options.engine == SessionEngine::Database {
             database.check_sessions().await.map_err(|error| error.to_string())?;
         }
         Ok(DjangoSessions::new(database, self.keys.clone(), self.options.clone()))

@@ -36,12 +36,11 @@ pub(super) fn source(
     let database = database.parse_with(|value| {
         Ok::<_, <DatabaseUrl as std::str::FromStr>::Err>(value.parse::<DatabaseUrl>()?.relative_to(&folder))
     })?;
-    let options = DjangoOptions {
-        engine: layers.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?,
-        cookie: layers.get(&keys::SESSION_COOKIE).parse_with(cookie_name)?,
-        backends: layers.get(&keys::BACKENDS).values().to_vec(),
-        cache: cache_ttl,
-    };
+    let options = DjangoOptions::new()
+        .engine(layers.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?)
+        .cookie(layers.get(&keys::SESSION_COOKIE).parse_with(cookie_name)?)
+        .backends(layers.get(&keys::BACKENDS).values())
+        .cache_ttl(cache_ttl);
     let django = Django { database, secret_file: layers.path(&keys::SECRET_FILE), options };
     layers.get(&keys::SOURCE).parse_with(|value| match value {
         "accounts" => Ok(Source::Accounts),
@@ -53,8 +52,8 @@ pub(super) fn source(
 /// Parses a session engine. Django's own module path is accepted, too.
 fn engine(value: &str, session_lifetime: Duration) -> Result<SessionEngine, &'static str> {
     match value.strip_prefix("django.contrib.sessions.backends.").unwrap_or(value) {
-        "db" | "cached_db" => Ok(SessionEngine::Rows),
-        "signed_cookies" => Ok(SessionEngine::Cookies { max_age: session_lifetime }),
+        "db" | "cached_db" => Ok(SessionEngine::Database),
+        "signed_cookies" => Ok(SessionEngine::SignedCookies { max_age: session_lifetime }),
         "cache" | "file" => {
             Err("only Django can read these sessions; set SESSION_ENGINE to cached_db or db in the project")
         }

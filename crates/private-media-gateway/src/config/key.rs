@@ -42,6 +42,7 @@ pub(crate) enum Heading {
     Permissions,
     Identity,
     Delivery,
+    Cors,
     Limits,
     Log,
 }
@@ -54,6 +55,7 @@ impl Heading {
             Self::Permissions => "Permissions",
             Self::Identity => "Identity",
             Self::Delivery => "Delivery",
+            Self::Cors => "Cross-origin requests",
             Self::Limits => "Limits",
             Self::Log => "Log",
         }

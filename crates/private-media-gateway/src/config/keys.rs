@@ -1,5 +1,7 @@
 //! The table of settings.
 
+pub(crate) mod cors;
+
 use super::key::{Heading, Key, Kind, Scope};
 
 pub(crate) static LISTEN: Key = Key {
@@ -274,7 +276,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 27] = [
+pub(crate) static KEYS: [&Key; 30] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -298,6 +300,9 @@ pub(crate) static KEYS: [&Key; 27] = [
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
+    &cors::ORIGINS,
+    &cors::CREDENTIALS,
+    &cors::MAX_AGE,
     &MAX_CONNECTIONS,
     &HEADER_TIMEOUT,
     &MIN_RATE,

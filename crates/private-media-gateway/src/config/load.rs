@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use private_media::cors::CorsOptions;
 use private_media::permission::{Grant, Grants};
 use private_media_listener::Limits;
 
@@ -15,7 +16,7 @@ use super::identity::{self, Source};
 use super::key::Key;
 use super::keys;
 use super::layers::{Layers, Origin, Setting};
-use super::{delivery, root, show, values};
+use super::{cors, delivery, root, show, values};
 use crate::front::{FrontError, FrontField};
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
@@ -40,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) revalidate_after: Duration,
     pub(crate) follow_links: bool,
     pub(crate) send_mode: SendMode,
+    /// `None` if no other origin is allowed.
+    pub(crate) cors: Option<CorsOptions>,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
@@ -63,6 +66,7 @@ impl Config {
             listen: layers.get(&keys::LISTEN).parse_with(addresses::resolve)?,
             root: layers.path(&keys::ROOT),
             send_mode: delivery::send_mode(&layers, &url)?,
+            cors: cors::options(&layers)?,
             url,
             debug: layers.get(&keys::DEBUG).parse("true or false")?,
             workers: layers.get(&keys::WORKERS).parse_with(values::workers)?,
@@ -193,6 +197,7 @@ impl Config {
             revalidate_after,
             follow_links,
             send_mode,
+            cors,
             limits,
             ..
         } = self;
@@ -201,7 +206,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {limits:?} {public:?}"
+            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
         )
     }
 

@@ -112,7 +112,10 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
 /// Returns the `map` block before the server, and the internal location from which nginx sends files.
 fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
     /// Headers that nginx drops from an `X-Accel-Redirect` response.
-    const DROPPED: [&str; 6] = [
+    const DROPPED: [&str; 9] = [
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Expose-Headers",
         "Vary",
         "X-Content-Type-Options",
         "Content-Security-Policy",

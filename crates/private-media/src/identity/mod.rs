@@ -31,9 +31,10 @@ pub use user::{Identity, User};
 /// Identifies the client of a request.
 ///
 /// A client whose credentials are absent, malformed, expired or wrong is [`Identity::Anonymous`]. An error means that the client could
-/// not be identified, for example because a database is down: the request is denied.
+/// not be identified, for example because a database is down. The request is then denied.
 ///
-/// Closures that take the head of the request implement it:
+/// A closure that takes the head of a request implements it:
+///
 /// ```
 /// use private_media::{Identity, User};
 ///
@@ -45,10 +46,11 @@ pub use user::{Identity, User};
 /// # check(by_header);
 /// ```
 pub trait Identify: Send + Sync + 'static {
-    /// Returns the identity of the client that sent this request.
+    /// Returns the identity of the client of a request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
 
-    /// Returns the request headers that the identity depends on. Each response lists them in `Vary` (RFC 9110 section 12.5.5).
+    /// Returns the request headers that the identity depends on, for `Vary` (RFC 9110 section 12.5.5). By default: `Cookie` and
+    /// `Authorization`.
     fn vary(&self) -> Vec<HeaderName> {
         vec![http::header::COOKIE, http::header::AUTHORIZATION]
     }
@@ -83,14 +85,14 @@ impl Identify for Box<dyn Identify> {
     delegate!();
 }
 
-/// The client could not be identified. The text goes to the log, never to the client.
+/// The error of a client that could not be identified. It is logged, and never sent to the client.
 #[derive(Debug)]
 pub struct IdentifyError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     retry: Option<Retry>,
 }
 
-/// The status and `Retry-After` of a response to a client that may try again.
+/// The status and `Retry-After` of the response to a client that may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) status: StatusCode,
@@ -103,7 +105,7 @@ impl IdentifyError {
         Self { cause: cause.into(), retry: None }
     }
 
-    /// Creates an error for credentials that were not checked, because too many wrong ones came before. The response is 429 with
+    /// Creates an error for credentials that were not checked because of too many wrong ones before. The response is 429 with
     /// `Retry-After`, for every path.
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
@@ -111,12 +113,12 @@ impl IdentifyError {
         Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
     }
 
-    /// Creates an error for credentials that were not checked, because too many others wait. The response is 503 with `Retry-After`,
-    /// for every path.
+    /// Creates an error for credentials that were not checked because too many others are waiting. The response is 503 with
+    /// `Retry-After`, for every path.
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
-        Self { cause: "too many credentials wait to be checked".into(), retry: Some(retry) }
+        Self { cause: "too many credentials are waiting to be checked".into(), retry: Some(retry) }
     }
 
     pub(crate) fn retry(&self) -> Option<Retry> {
@@ -131,7 +133,7 @@ pub(crate) fn whole_seconds(duration: Duration) -> u64 {
 
 impl fmt::Display for IdentifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it could not be found out who asks")
+        f.write_str("could not identify the client")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// An authenticated user: all that a permission can depend on.
+/// An authenticated user, with the properties that permissions can depend on.
 ///
 /// ```
 /// use private_media::User;
@@ -20,7 +20,7 @@ pub struct User {
 }
 
 impl User {
-    /// Creates a user with this id. Grants compare it with `{owner}` in a path. The name is the id, unless it is set.
+    /// Creates a user with this id, which grants compare with `{owner}`. The name is the id until it is set.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
@@ -48,7 +48,7 @@ impl User {
         self
     }
 
-    /// Returns the id, which paths and logs contain.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::task::Poll;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use http::HeaderMap;
 use private_media::raw::RespondRaw as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -170,7 +171,7 @@ async fn prepare<'a>(
             report.add("clock", vec![outside::clock_of_files(canaries.clock_difference)]);
             Ok(Probe {
                 config,
-                common_headers: media.service().common_headers(),
+                common_headers: media.service().common_headers(&HeaderMap::new()).fields().clone(),
                 front,
                 gateway,
                 canaries,

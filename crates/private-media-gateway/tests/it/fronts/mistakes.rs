@@ -19,6 +19,7 @@ struct Mistake {
 
 const NGINX: &[&str] = &["--mode", "nginx"];
 const APACHE: &[&str] = &["--mode", "apache"];
+const CORS: &[&str] = &["--mode", "nginx", "--cors-origin", "https://app.example", "--cors-credentials"];
 
 type Found = (&'static str, &'static str, &'static str);
 
@@ -30,7 +31,7 @@ const fn apache(name: &'static str, change: fn(&str, &Place) -> String, found: F
     Mistake { name, kind: FrontServer::Apache, arguments: APACHE, change, found }
 }
 
-static MISTAKES: [Mistake; 20] = [
+static MISTAKES: [Mistake; 21] = [
     nginx(
         "internal is missing",
         |block, _| without(block, "        internal;\n"),
@@ -181,6 +182,21 @@ static MISTAKES: [Mistake; 20] = [
             "add_header X-Content-Type-Options $upstream_http_x_content_type_options always;",
         ),
     ),
+    Mistake {
+        arguments: CORS,
+        ..nginx(
+            "the origin is not added back",
+            |block, _| {
+                let is_other = |line: &&str| !line.contains("Access-Control-Allow-Origin");
+                block.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
+            },
+            (
+                "cors",
+                "Access-Control-Allow-Origin of a picture for https://app.example is missing",
+                "add_header Access-Control-Allow-Origin $upstream_http_access_control_allow_origin always;",
+            ),
+        )
+    },
     nginx(
         "the 404 page is replaced",
         |block, _| {
@@ -333,6 +349,7 @@ fn the_printed_configuration_has_no_problem() {
         (FrontServer::Nginx, NGINX),
         (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
         (FrontServer::Nginx, &[]),
+        (FrontServer::Nginx, CORS),
         (FrontServer::Apache, APACHE),
         (FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
         (FrontServer::Apache, &[]),
