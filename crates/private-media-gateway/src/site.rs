@@ -6,7 +6,8 @@ use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::delivery::MediaResponse;
-use private_media::identity::accounts::{ClientAddr, ClientClosed};
+use private_media::identity::ClientAddr;
+use private_media::identity::accounts::ClientClosed;
 use private_media::raw::{PreparedHeaders as _, RespondRaw as _, SerializedHeaders};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
@@ -110,6 +111,10 @@ enum Route<'a> {
     Outside,
 }
 
+fn client_addr(peer: &PeerState) -> ClientAddr {
+    peer.addr().ip().map_or(ClientAddr::Unix, ClientAddr::Ip)
+}
+
 /// Returns the URI of a relative path.
 fn absolute(path: &str, query: Option<&str>) -> Option<Uri> {
     match query {
@@ -130,7 +135,7 @@ impl Handler for Site {
         }
         let context = RequestContext::new(self.ids.next(), &head.method, &head.uri);
         if self.needs_peer_addr(&head.method, &head.headers) {
-            head.extensions.insert(ClientAddr(peer.addr().ip()));
+            head.extensions.insert(client_addr(peer));
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
         let (mut response, record) = self.media.respond_raw(head).await;
@@ -145,7 +150,7 @@ impl Handler for Site {
         let context = RequestContext::new(self.ids.next(), request.method(), request.uri());
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
-            request.extensions_mut().insert(ClientAddr(peer.addr().ip()));
+            request.extensions_mut().insert(client_addr(peer));
         }
         let body = request.body().progress();
         let (mut response, record) = self.route_request(request).await;

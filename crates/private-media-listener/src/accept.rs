@@ -3,13 +3,11 @@
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -18,16 +16,17 @@ use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
 use crate::limits::Limits;
-use crate::peer::PeerState;
+use crate::peer::{PeerAddr, PeerState};
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
 use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
+use crate::stream::{Listener, Stream};
 
 /// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
 /// Each request has a [`PeerState`] in its extensions. The [crate documentation](crate) has an example.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits)
+pub async fn serve<S, B>(listener: impl Into<Listener>, service: S, limits: Limits)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -96,7 +95,7 @@ pub enum Drained {
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     limits: Limits,
     connection_limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -105,9 +104,9 @@ pub struct Server {
 impl Server {
     /// Returns a server with a connection limit of its own.
     #[must_use]
-    pub fn new(listener: TcpListener, limits: Limits) -> Self {
+    pub fn new(listener: impl Into<Listener>, limits: Limits) -> Self {
         let connection_limit = ConnectionLimit::new(limits.max_connections);
-        Self { listener, limits, connection_limit, stats: Arc::default() }
+        Self { listener: listener.into(), limits, connection_limit, stats: Arc::default() }
     }
 
     /// Shares a connection limit with other servers, instead of [`Limits::max_connections`].
@@ -143,8 +142,7 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
-        // Small responses leave immediately. Long ones fill packets anyway. Accepted sockets inherit the option.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(&listener, true);
+        listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
         // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
@@ -190,7 +188,7 @@ impl Server {
 }
 
 /// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &Listener) -> (Stream, PeerAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,

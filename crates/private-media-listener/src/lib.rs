@@ -38,6 +38,8 @@
 //! # }
 //! ```
 //!
+//! [`bind_unix`] listens at a path of the file system, for a front server on the same machine.
+//!
 //! [`Server`] adds a graceful shutdown, a [`ConnectionLimit`] that several listeners share, and [`Stats`]. [`Handler`] is the
 //! lower-level interface, for servers that write serialized headers. TLS, HTTP/2 and upgrades such as WebSocket are left to a front
 //! server.
@@ -118,17 +120,21 @@ mod request_body;
 mod sendfile;
 mod sockets;
 mod stats;
+mod stream;
+mod unix_socket;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve};
 pub use handler::{Handler, RawResponse};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
-pub use peer::PeerState;
+pub use peer::{PeerAddr, PeerState};
 pub use piece::{FileSlice, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;
+pub use stream::Listener;
+pub use unix_socket::{SocketFile, bind_unix};
 
 /// Compares the listener with hyper, for the fuzz target `connection`.
 #[cfg(fuzzing)]

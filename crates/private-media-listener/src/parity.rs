@@ -25,7 +25,7 @@ use crate::head::parse::{BUFFER, HeadParser, Parsed};
 use crate::limits::Limits;
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::FileKey;
-use crate::peer::PeerState;
+use crate::peer::{PeerAddr, PeerState};
 use crate::piece::FileSlice;
 use crate::request_body::RequestBody;
 use crate::sendfile::Transport;
@@ -148,7 +148,7 @@ impl Handler for Echo {
 
 async fn serve(pieces: &[&[u8]]) -> Vec<u8> {
     let (stream, written) = MemoryStream::new(pieces);
-    let peer = PeerState::new(([127, 0, 0, 1], 1).into());
+    let peer = PeerState::new(PeerAddr::Unix);
     let (_start, drain) = Drain::new();
     let connection =
         Connection::new(stream, peer, Echo, Limits::default(), drain, Arc::new(Stats::default()));
@@ -392,7 +392,7 @@ mod tests {
                 let pieces: Vec<_> = bytes.as_bytes().chunks(cut).collect();
                 let (stream, written) = MemoryStream::new(&pieces);
                 let (stats, (_start, drain)) = (Arc::new(Stats::default()), Drain::new());
-                let peer = PeerState::new(([127, 0, 0, 1], 1).into());
+                let peer = PeerState::new(PeerAddr::Unix);
                 let connection =
                     Connection::new(stream, peer, Echo, Limits::default(), drain, Arc::clone(&stats));
                 connection.run().await.unwrap();

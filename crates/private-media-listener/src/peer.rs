@@ -4,32 +4,65 @@
 //! same until the server sends something, unless its system resets the connection. So a reset aborts the request, and a closed sending
 //! side is only recorded in [`PeerState`]: a service may then prefer other clients for expensive work.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
+/// The address of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerAddr {
+    /// The address of a TCP client.
+    Tcp(SocketAddr),
+    /// A client on this machine that connected to a Unix socket.
+    Unix,
+}
+
+impl PeerAddr {
+    /// Returns the IP address; `None` for a client of a Unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(addr) => Some(addr.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Tcp(addr)
+    }
+}
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
 
 /// The client of a connection. Clones share one state. It is in the extensions of each request to a tower service.
 #[derive(Debug, Clone)]
 pub struct PeerState {
-    addr: SocketAddr,
+    addr: PeerAddr,
     closed: Arc<AtomicBool>,
 }
 
 impl PeerState {
-    pub(crate) fn new(addr: SocketAddr) -> Self {
+    pub(crate) fn new(addr: PeerAddr) -> Self {
         Self { addr, closed: Arc::default() }
     }
 
     /// Returns the client's address.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> PeerAddr {
         self.addr
     }
 
@@ -46,8 +79,8 @@ impl PeerState {
     }
 }
 
-/// Waits for a response; an error if the client resets the connection first. `poll_closed` is [`poll_closed`] of the connection. It is
-/// called only while the response is pending.
+/// Waits for a response; an error if the client resets the connection first. `poll_closed` is that of the connection. It is called
+/// only while the response is pending.
 pub(crate) async fn response_or_reset<T>(
     response: impl Future<Output = T>,
     peer: &PeerState,
@@ -68,30 +101,31 @@ pub(crate) async fn response_or_reset<T>(
     .await
 }
 
-/// Ready when the client has closed its sending side; an error if it has reset the connection. Consumes no bytes, so unread bytes hide a
-/// later close.
-pub(crate) fn poll_closed(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-    let mut byte = [0];
-    match stream.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
-        Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
-        Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
+    use crate::stream::Stream;
+
+    async fn tcp() -> (Stream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Tcp(client), Stream::Tcp(listener.accept().await.unwrap().0))
+    }
+
+    fn unix() -> (Stream, Stream) {
+        let (client, stream) = UnixStream::pair().unwrap();
+        (Stream::Unix(client), Stream::Unix(stream))
+    }
 
     /// Each row is an action of the client, whether the response completes, and whether the client counts as closed.
     #[tokio::test]
     async fn a_reset_aborts_the_response_and_a_close_is_recorded() {
-        type Action = fn(TcpStream) -> futures_util::future::BoxFuture<'static, Option<TcpStream>>;
+        type Action = fn(Stream) -> futures_util::future::BoxFuture<'static, Option<Stream>>;
         let waits: Action = |client| Box::pin(async { Some(client) });
         let shuts_down: Action = |mut client| {
             Box::pin(async {
@@ -102,7 +136,9 @@ mod tests {
         let closes: Action = |_| Box::pin(async { None });
         let resets: Action = |client| {
             Box::pin(async move {
-                client.set_zero_linger().unwrap();
+                if let Stream::Tcp(client) = client {
+                    client.set_zero_linger().unwrap();
+                }
                 None
             })
         };
@@ -120,23 +156,26 @@ mod tests {
             ("resets", resets, false, false),
             ("sends more", sends_more, true, false),
         ] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut stream, address) = listener.accept().await.unwrap();
-            let peer = PeerState::new(address);
-            let response = async {
-                let client = action(client).await;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                client
-            };
-            let poll = |context: &mut Context<'_>| poll_closed(&stream, context);
-            let response = response_or_reset(response, &peer, poll).await;
-            assert_eq!((response.is_ok(), peer.has_closed()), (has_response, is_closed), "{name}");
-            // The bytes are still unread.
-            if name == "sends more" {
-                let mut bytes = Vec::new();
-                stream.read_to_end(&mut bytes).await.unwrap();
-                assert_eq!(bytes, b"GET / HTTP/1.1");
+            for (client, mut stream) in [tcp().await, unix()] {
+                let is_unix = matches!(stream, Stream::Unix(_));
+                let peer = PeerState::new(PeerAddr::Unix);
+                let response = async {
+                    let client = action(client).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    client
+                };
+                let poll = |context: &mut Context<'_>| stream.poll_closed(context);
+                let response = response_or_reset(response, &peer, poll).await;
+                // A Unix socket has no reset.
+                let expected =
+                    if is_unix && name == "resets" { (true, true) } else { (has_response, is_closed) };
+                assert_eq!((response.is_ok(), peer.has_closed()), expected, "{name} {is_unix}");
+                // The bytes are still unread.
+                if name == "sends more" {
+                    let mut bytes = Vec::new();
+                    stream.read_to_end(&mut bytes).await.unwrap();
+                    assert_eq!(bytes, b"GET / HTTP/1.1");
+                }
             }
         }
     }

@@ -7,15 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::{self, FileKey};
-use crate::peer;
 use crate::piece::FileSlice;
 use crate::stats::Stats;
+use crate::stream::Stream;
 
 /// The longest slice that is requested from a body, in bytes. A body counts a slice as sent when it returns it.
 pub(crate) const MAX_SLICE: u64 = 1 << 20;
@@ -54,10 +53,10 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A TCP stream that can send slices of files.
+/// A connection that can send slices of files.
 #[derive(Debug)]
 pub(crate) struct SendfileStream {
-    stream: TcpStream,
+    stream: Stream,
     stats: Arc<Stats>,
     /// The number of bytes that were sent in this turn.
     sent: usize,
@@ -70,7 +69,7 @@ pub(crate) struct SendfileStream {
 }
 
 impl SendfileStream {
-    pub(crate) fn new(stream: TcpStream, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(stream: Stream, stats: Arc<Stats>) -> Self {
         Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
     }
 
@@ -101,22 +100,6 @@ impl SendfileStream {
             let read_in = move || page_cache::read_in(&file, key, offset, len);
             self.reading = Some(tokio::task::spawn_blocking(read_in));
         }
-    }
-
-    /// Tries to send immediately; on `WouldBlock`, waits until the socket is writable.
-    fn poll_writable(
-        &self,
-        context: &mut Context<'_>,
-        send: impl Fn() -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let mut result = send();
-        while let Err(error) = &result
-            && error.kind() == io::ErrorKind::WouldBlock
-        {
-            ready!(self.stream.poll_write_ready(context))?;
-            result = self.stream.try_io(Interest::WRITABLE, &send);
-        }
-        Poll::Ready(result)
     }
 }
 
@@ -151,7 +134,7 @@ impl Transport for SendfileStream {
         }
         let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
         let cached = ready!(self.poll_cached(context, slice, key, len))?;
-        let count = ready!(self.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
+        let count = ready!(self.stream.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
         if count == 0 {
             return Poll::Ready(Err(file_shrank()));
         }
@@ -163,11 +146,11 @@ impl Transport for SendfileStream {
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>> {
         SMALL.set(SMALL.get() + u64::from(!more));
-        self.poll_writable(context, || send_bytes(&self.stream, bytes, more))
+        self.stream.poll_writable(context, || send_bytes(&self.stream, bytes, more))
     }
 
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        peer::poll_closed(&self.stream, context)
+        self.stream.poll_closed(context)
     }
 }
 
@@ -223,13 +206,13 @@ impl AsyncRead for SendfileStream {
 }
 
 #[cfg(target_os = "linux")]
-fn send_file(stream: &TcpStream, slice: &FileSlice, len: usize) -> io::Result<usize> {
+fn send_file(stream: &Stream, slice: &FileSlice, len: usize) -> io::Result<usize> {
     let mut offset = slice.offset;
     Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(stream, &*slice.file, Some(&mut offset), len))?)
 }
 
 #[cfg(target_os = "linux")]
-fn send_bytes(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize> {
+fn send_bytes(stream: &Stream, bytes: &[u8], more: bool) -> io::Result<usize> {
     use rustix::net::{SendFlags, send};
 
     let flags = if more { SendFlags::MORE | SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL };
@@ -237,13 +220,13 @@ fn send_bytes(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize>
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_file(_: &TcpStream, _: &FileSlice, _: usize) -> io::Result<usize> {
+fn send_file(_: &Stream, _: &FileSlice, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_bytes(stream: &TcpStream, bytes: &[u8], _: bool) -> io::Result<usize> {
-    stream.try_write(bytes)
+fn send_bytes(stream: &Stream, bytes: &[u8], _: bool) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(stream, bytes, rustix::net::SendFlags::empty()))?)
 }
 
 #[cfg(test)]
@@ -253,7 +236,7 @@ mod tests {
     use std::future::poll_fn;
 
     use futures_util::FutureExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -262,7 +245,7 @@ mod tests {
     async fn connection() -> (TcpStream, SendfileStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, SendfileStream::new(listener.accept().await.unwrap().0, Arc::default()))
+        (client, SendfileStream::new(Stream::Tcp(listener.accept().await.unwrap().0), Arc::default()))
     }
 
     fn slice(file: File) -> (FileSlice, FileKey) {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with, sockopt};
 
 /// The number of connections that may wait at each socket to be accepted.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// Listens on the first available address, with `count` sockets and at least one. Each worker thread serves one of them, and the kernel
 /// distributes the clients (`SO_REUSEPORT`). The sockets are non-blocking.

@@ -66,11 +66,24 @@ impl<T: Clone> DecisionCache<T> {
 
     /// Caches a decision. Its lifetime starts at `requested`, the time of the request that caused it. A positive decision grants access.
     pub fn insert(&self, key: CacheKey, value: T, is_positive: bool, requested: Instant) {
-        if self.ttl.is_zero() {
+        self.insert_for(key, value, is_positive, requested, self.ttl);
+    }
+
+    /// Like [`insert`](Self::insert), for at most this time: for decisions with a lifetime of their own.
+    pub fn insert_for(
+        &self,
+        key: CacheKey,
+        value: T,
+        is_positive: bool,
+        requested: Instant,
+        at_most: Duration,
+    ) {
+        let ttl = self.ttl.min(at_most);
+        if ttl.is_zero() {
             return;
         }
         let recent = if is_positive { &self.positive } else { &self.negative };
-        let entry = Expiring { value, until: requested + self.ttl };
+        let entry = Expiring { value, until: requested + ttl };
         recent.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
     }
 }
@@ -102,6 +115,18 @@ mod tests {
         let none = DecisionCache::new(Duration::ZERO);
         none.insert(key, "alice", true, now);
         assert_eq!(none.get(key, now), None);
+    }
+
+    #[test]
+    fn a_lifetime_of_its_own_only_shortens() {
+        let now = Instant::now();
+        let key = CacheKey::of(["a"]);
+        for (at_most, lasts) in [(0, 0), (3, 3), (5, 5), (u64::MAX, 5)] {
+            let cache = DecisionCache::new(Duration::from_secs(5));
+            cache.insert_for(key, "alice", true, now, Duration::from_secs(at_most));
+            let is_cached = |second| cache.get(key, now + Duration::from_secs(second)).is_some();
+            assert_eq!((0..10).filter(|second| is_cached(*second)).count() as u64, lasts, "{at_most}");
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Refusal {
 
     fn log(&self) {
         match self {
-            Self::Identity(error) if error.retry().is_some() => {
+            Self::Identity(error) if error.is_logged() => {
                 tracing::debug!(reason = self.reason(), "request refused");
             }
             Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {

@@ -12,7 +12,7 @@ pub(crate) static LISTEN: Key = Key {
     heading: Heading::Server,
     scopes: &[Scope::Deployment, Scope::Front],
     default: "127.0.0.1:8000",
-    help: "Address to listen on, as HOST:PORT; port 0 picks a free one",
+    help: "Address to listen on, as HOST:PORT or unix:PATH; port 0 picks a free one",
 };
 pub(crate) static ROOT: Key = Key {
     name: "root",

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,15 +16,16 @@ use super::key::Key;
 use super::keys;
 use super::layers::{Layers, Origin, Setting};
 use super::{cors, delivery, root, show, values};
+use crate::addresses::ListenAddr;
 use crate::front::{FrontError, FrontField};
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
-use crate::{addresses, folders, log, urls};
+use crate::{folders, log, urls};
 
 /// The configuration of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: ListenAddr,
     pub(crate) root: PathBuf,
     pub(crate) url: String,
     pub(crate) debug: bool,
@@ -61,9 +61,9 @@ impl Config {
         let cache_ttl = layers.get(&keys::CACHE_TTL).parse_with(values::duration)?;
         let session_lifetime = layers.get(&keys::SESSION_LIFETIME).parse_with(values::positive_duration)?;
         let source = identity::source(&layers, cache_ttl, session_lifetime)?;
-        let max_connections = layers.get(&keys::MAX_CONNECTIONS);
+        let (listen, max_connections) = (layers.get(&keys::LISTEN), layers.get(&keys::MAX_CONNECTIONS));
         Ok(Self {
-            listen: layers.get(&keys::LISTEN).parse_with(addresses::resolve)?,
+            listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
             root: layers.path(&keys::ROOT),
             send_mode: delivery::send_mode(&layers, &url)?,
             cors: cors::options(&layers)?,
@@ -182,7 +182,9 @@ impl Config {
             Ok(layers) => layers,
             Err(error) => return Some(Err(error)),
         };
-        let is_literal = layers.get(&keys::LISTEN).parse::<SocketAddr>("").is_ok();
+        let listen = layers.get(&keys::LISTEN);
+        let is_literal = listen.parse::<std::net::SocketAddr>("").is_ok()
+            || listen.values().iter().any(|value| value.starts_with("unix:"));
         is_literal.then(|| Self::new(layers))
     }
 

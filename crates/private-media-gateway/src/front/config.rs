@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use private_media_listener::Limits;
 
+use crate::addresses::Endpoint;
 use crate::send_mode::SendMode;
 
 /// The values that a front server's configuration is printed from.
 ///
 /// ```
+/// use std::net::SocketAddr;
+///
 /// use private_media_gateway::front::{FrontConfig, FrontServer};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let config = FrontConfig::new("example.org:80", "127.0.0.1:8000".parse()?, "/private/", "/srv/private");
+/// let gateway: SocketAddr = "127.0.0.1:8000".parse()?;
+/// let config = FrontConfig::new("example.org:80", gateway, "/private/", "/srv/private");
 /// let block = FrontServer::Caddy.block(&config)?;
 /// assert!(block.contains("handle /private/* {"));
 /// # Ok(())
@@ -26,7 +30,7 @@ pub struct FrontConfig {
     /// The address that the front server listens on, as `HOST:PORT`: a name, an IP address, or `*` for any.
     pub front: String,
     /// The upstream of the private URL: the gateway, or the application if it serves private media itself.
-    pub gateway: SocketAddr,
+    pub gateway: Endpoint,
     /// The private URL prefix, with a slash on both sides.
     pub url: String,
     /// The absolute path of the root.
@@ -48,13 +52,13 @@ impl FrontConfig {
     #[must_use]
     pub fn new(
         front: impl Into<String>,
-        gateway: SocketAddr,
+        gateway: impl Into<Endpoint>,
         url: impl Into<String>,
         root: impl Into<PathBuf>,
     ) -> Self {
         Self {
             front: front.into(),
-            gateway,
+            gateway: gateway.into(),
             url: url.into(),
             root: root.into(),
             send_mode: SendMode::Direct,

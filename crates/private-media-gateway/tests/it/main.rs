@@ -32,3 +32,4 @@ mod sign_in;
 mod slow_disk;
 mod state;
 mod support;
+mod unix_socket;

@@ -1,5 +1,6 @@
 //! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
+mod client_addr;
 mod cookie;
 mod cross_site;
 mod extension;
@@ -20,6 +21,7 @@ use http::request::Parts;
 
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
+pub use client_addr::ClientAddr;
 pub use cookie::single_cookie;
 #[cfg(feature = "accounts")]
 use cookie::single_cookie_bytes;
@@ -90,6 +92,7 @@ impl Identify for Box<dyn Identify> {
 pub struct IdentifyError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     retry: Option<Retry>,
+    is_logged: bool,
 }
 
 /// The status and `Retry-After` of the response to a client that may try again.
@@ -102,7 +105,7 @@ pub(crate) struct Retry {
 impl IdentifyError {
     /// Creates an error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { cause: cause.into(), retry: None }
+        Self { cause: cause.into(), retry: None, is_logged: false }
     }
 
     /// Creates an error for credentials that were not checked because of too many wrong ones before. The response is 429 with
@@ -110,7 +113,7 @@ impl IdentifyError {
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
-        Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
+        Self { cause: "too many wrong credentials".into(), retry: Some(retry), is_logged: true }
     }
 
     /// Creates an error for credentials that were not checked because too many others are waiting. The response is 503 with
@@ -118,7 +121,29 @@ impl IdentifyError {
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
-        Self { cause: "too many credentials are waiting to be checked".into(), retry: Some(retry) }
+        Self {
+            cause: "too many credentials are waiting to be checked".into(),
+            retry: Some(retry),
+            is_logged: true,
+        }
+    }
+
+    /// Creates an error for credentials that were not checked because a service that checks them does not respond. The request is
+    /// denied; with `retry_after`, the response is 503 with `Retry-After`, for every path.
+    ///
+    /// The source logs the outage itself, so the library does not log each request during it as an error.
+    #[must_use]
+    pub fn unavailable(
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let retry = retry_after.map(|after| Retry { status: StatusCode::SERVICE_UNAVAILABLE, after });
+        Self { cause: cause.into(), retry, is_logged: true }
+    }
+
+    /// Returns whether the source has logged the cause.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
     }
 
     pub(crate) fn retry(&self) -> Option<Retry> {

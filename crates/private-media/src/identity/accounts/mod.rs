@@ -1,6 +1,5 @@
 //! Built-in accounts: a file of names and password hashes, HTTP Basic, and a sign-in page.
 
-mod client_addr;
 mod device;
 mod ended;
 mod file;
@@ -28,8 +27,7 @@ use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
-use super::{Identify, IdentifyError, Identity};
-pub use client_addr::ClientAddr;
+use super::{ClientAddr, Identify, IdentifyError, Identity};
 use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
@@ -222,7 +220,7 @@ impl Accounts {
         password: &str,
         from: Option<ClientAddr>,
     ) -> Result<Identity, LoginError> {
-        let guesser = Guesser::new(name, from.map(|ClientAddr(ip)| ip), None);
+        let guesser = Guesser::new(name, from, None);
         let account = self.verify_account(name, password, guesser, ClientClosed::default()).await?;
         Ok(Identity::User(Arc::clone(&account.user)))
     }
@@ -309,8 +307,7 @@ impl Accounts {
         let device = current.accounts.get(name).and_then(|account| {
             device::known(&request.headers, account, &current.device_key, SystemTime::now())
         });
-        let address = request.extensions.get().map(|ClientAddr(ip)| *ip);
-        Guesser::new(name, address, device)
+        Guesser::new(name, request.extensions.get().copied(), device)
     }
 
     /// Returns the session of a token, and its user, if it has neither ended nor expired.

@@ -19,7 +19,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
 use super::file::Account;
-use super::{Accounts, ClientAddr, LoginError, device, session};
+use super::{Accounts, LoginError, device, session};
+use crate::identity::ClientAddr;
 use crate::identity::{is_cross_site, whole_seconds};
 
 /// The maximum length of a form, in bytes.

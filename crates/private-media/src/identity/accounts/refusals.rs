@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client_addr::ClientAddr;
 use super::lock::locked;
 use super::login_error::LoginError;
+use crate::identity::ClientAddr;
 
 /// The maximum number of refusals that are logged in a window. Further ones are counted.
 const BURST: usize = 10;
@@ -33,7 +33,7 @@ impl Refusals {
         if !self.admit() {
             return;
         }
-        let from = from.map(|ClientAddr(ip)| tracing::field::display(ip));
+        let from = from.map(tracing::field::display);
         if is_account {
             tracing::warn!(account = shown(name), from, %refused, "a sign-in was refused");
         } else {

@@ -453,7 +453,7 @@ async fn concurrent_requests_with_one_password_hash_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn throttled_guesses_are_not_hashed() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     let tasks = (0..200).map(|n| {
         let accounts = accounts.clone();
         tokio::spawn(async move { accounts.verify("alice", &format!("guess {n}"), from).await })
@@ -467,7 +467,9 @@ async fn throttled_guesses_are_not_hashed() {
     let page = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
     assert_eq!(page.status(), StatusCode::FORBIDDEN, "an attempt from another address is checked");
     assert!(accounts.verify("alice", PASSWORD, from).await.is_err(), "even the right password is throttled");
-    assert!(accounts.verify("alice", PASSWORD, Some(ClientAddr("192.0.2.2".parse().unwrap()))).await.is_ok());
+    assert!(
+        accounts.verify("alice", PASSWORD, Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()))).await.is_ok()
+    );
 }
 
 #[tokio::test]
@@ -495,7 +497,7 @@ async fn throttled_clients_get_a_retry_after() {
 /// Counts wrong passwords from different addresses, without hashing them.
 fn guess(accounts: &Accounts, name: &str, times: u32) {
     for n in 0..times {
-        let guesser = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes())), None);
+        let guesser = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes()).into()), None);
         let _ = locked(&accounts.0.throttle).begin(&guesser, Instant::now());
     }
 }
@@ -504,7 +506,7 @@ fn guess(accounts: &Accounts, name: &str, times: u32) {
 #[tokio::test]
 async fn a_cached_password_allows_no_uncounted_guesses() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, from).await.is_ok());
     for n in 0..5 {
         let guess = format!("guess {n}");
@@ -513,7 +515,7 @@ async fn a_cached_password_allows_no_uncounted_guesses() {
     }
     let refused = accounts.verify("alice", PASSWORD, from).await.unwrap_err();
     assert!(refused.wait.is_some(), "a throttled client learns nothing about the right password");
-    let elsewhere = Some(ClientAddr("192.0.2.2".parse().unwrap()));
+    let elsewhere = Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, elsewhere).await.is_ok());
 }
 
@@ -610,7 +612,7 @@ async fn responses_do_not_reveal_which_accounts_exist() {
         for n in 0..60_u8 {
             let form = format!("name={name}&password=guess+{n}");
             let mut request = Request::post("/-/sign-in").body(Full::<Bytes>::from(form)).unwrap();
-            request.extensions_mut().insert(ClientAddr(IpAddr::from([192, 0, 2, n / 8])));
+            request.extensions_mut().insert(ClientAddr::from(IpAddr::from([192, 0, 2, n / 8])));
             let response = accounts.page(request).await.unwrap();
             let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().to_owned());
             seen.push((response.status(), retry.map(|retry| retry.parse::<u64>().unwrap())));

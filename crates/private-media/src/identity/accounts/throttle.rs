@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::device::DeviceId;
 use super::hashing::Lane;
+use crate::identity::ClientAddr;
 
 /// Wrong passwords for one account from one address or known device: after 5, each wait doubles, from 1 second to half an hour. One is
 /// forgotten each half hour. This allows 62 in the first 24 hours, and then 48 per day.
@@ -38,9 +39,11 @@ pub(super) struct Guesser {
 
 impl Guesser {
     /// Returns the source of an attempt. `device` has signed in to the account before.
-    pub(super) fn new(name: &str, address: Option<IpAddr>, device: Option<DeviceId>) -> Self {
+    pub(super) fn new(name: &str, address: Option<ClientAddr>, device: Option<DeviceId>) -> Self {
+        // Clients of a Unix socket are counted like those of a front server that connects over TCP.
+        let ip = |address: ClientAddr| address.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
         // An IPv6 /64 is one network, such as a household.
-        let network = address.map(|address| match address.to_canonical() {
+        let network = address.map(|address| match ip(address).to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
         });

@@ -3,15 +3,15 @@
 use super::*;
 
 fn stranger(name: &str, address: &str) -> Guesser {
-    Guesser::new(name, Some(address.parse().unwrap()), None)
+    Guesser::new(name, Some(ClientAddr::Ip(address.parse().unwrap())), None)
 }
 
 fn at(name: &str, address: u32) -> Guesser {
-    Guesser::new(name, Some(IpAddr::from(address.to_be_bytes())), None)
+    Guesser::new(name, Some(IpAddr::from(address.to_be_bytes()).into()), None)
 }
 
 fn device(name: &str, id: u8) -> Guesser {
-    Guesser::new(name, Some(IpAddr::from([192, 0, 2, 1])), Some([id; 16]))
+    Guesser::new(name, Some(IpAddr::from([192, 0, 2, 1]).into()), Some([id; 16]))
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -263,4 +263,14 @@ fn without_addresses_only_the_account_limit_applies() {
         assert_eq!(throttle.begin(&guesser, now).is_ok(), n < 20);
     }
     assert_eq!(throttle.wait(&guesser, now), Some(secs(1080)));
+}
+
+/// Otherwise nobody would be throttled who comes through a Unix socket.
+#[test]
+fn clients_of_a_unix_socket_share_an_address() {
+    let (mut throttle, now) = (Throttle::default(), Instant::now());
+    let who = Guesser::new("alice", Some(ClientAddr::Unix), None);
+    let free = std::iter::repeat_with(|| throttle.begin(&who, now)).take_while(Result::is_ok).count();
+    assert_eq!(free, FREE as usize);
+    assert!(throttle.begin(&stranger("alice", "192.0.2.1"), now).is_ok());
 }
