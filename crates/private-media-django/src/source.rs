@@ -144,7 +144,8 @@ impl UserRow {
 
     /// Returns the user that permissions see.
     pub(crate) fn user(&self) -> User {
-        let user = User::new(&self.id).name(&self.name).staff(self.is_staff || self.is_superuser);
+        let is_staff = self.is_staff || self.is_superuser;
+        let user = User::new(&self.id).name(&self.name).staff(is_staff).source(crate::SOURCE);
         self.groups.iter().fold(user, User::group)
     }
 }

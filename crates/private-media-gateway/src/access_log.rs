@@ -68,6 +68,7 @@ impl AccessEntry {
         };
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
-        tracing::info!(target: "access", id, user, method, path, decision, grant, refused, status, bytes, milliseconds);
+        let rejected = record.identity.rejection().map(tracing::field::display);
+        tracing::info!(target: "access", id, user, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
     }
 }

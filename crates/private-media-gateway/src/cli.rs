@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 #[cfg(feature = "demo")]
 use crate::commands::demo;
-use crate::commands::{account, check, config, doctor, serve};
+use crate::commands::{account, check, config, doctor, serve, who};
 use crate::config::ConfigError;
 use crate::log;
 
@@ -30,6 +30,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(check::command())
+        .subcommand(who::command())
         .subcommand(doctor::command())
         .subcommand(account::command())
         .subcommand(config::command());
@@ -44,6 +45,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         #[cfg(feature = "demo")]
         Some(("demo", matches)) => demo::run(matches),
         Some(("check", matches)) => check::run(matches),
+        Some(("who", matches)) => who::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("account", matches)) => account::run(matches),
         Some(("config", matches)) => config::run(matches),
@@ -91,6 +93,11 @@ mod tests {
                 "doctor",
                 &check.replace("--url <PREFIX>", "--private-url <PREFIX> --url <URL>"),
                 "--log --workers --min-rate",
+            ),
+            (
+                "who",
+                &format!("--url <PREFIX> --state <URL> {IDENTITY} --session-cookie <NAME> --format <FORMAT>"),
+                "--root --grant --listen",
             ),
             ("account add", change, "--root --listen --grant --mode --log"),
             ("account passwd", change, "--root --group"),

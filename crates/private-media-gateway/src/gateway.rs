@@ -209,7 +209,7 @@ impl Gateway {
     fn site(&self) -> (Site, AbortHandle) {
         let health = Health::default();
         let watch = root_watch::spawn(&self.media, &health, Duration::from_secs(1));
-        let site = Site::new(&self.media, None, &self.url).health(health);
+        let site = Site::new(&self.media, &self.url).health(health);
         let site = match &self.pages {
             Some(pages) => site.pages(pages.clone()),
             None => site,

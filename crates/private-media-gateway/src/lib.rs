@@ -71,6 +71,7 @@ mod health;
 mod http_client;
 mod identity;
 mod log;
+mod login;
 mod open;
 mod output;
 mod request_id;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::delivery::MediaResponse;
@@ -16,6 +16,7 @@ use tower_service::Service;
 use crate::access_log::RequestContext;
 use crate::body::{Body, text_response};
 use crate::health::Health;
+use crate::login::LoginPages;
 use crate::request_id::{RequestId, RequestIds};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -29,14 +30,44 @@ pub(crate) struct Site {
     url: Arc<str>,
     /// The pages outside the private URL. Only the demo has some.
     pages: Option<axum::Router>,
+    login_pages: Arc<LoginPages>,
+    /// Whether the identity of any request may depend on the address of its client.
+    identity_needs_peer: bool,
     ids: Arc<RequestIds>,
     health: Health,
 }
 
 impl Site {
-    pub(crate) fn new(media: &PrivateMedia, accounts: Option<Accounts>, url: &str) -> Self {
+    pub(crate) fn new(media: &PrivateMedia, url: &str) -> Self {
         let media = media.service().at(url);
-        Self { media, accounts, url: url.into(), pages: None, ids: Arc::default(), health: Health::default() }
+        Self {
+            media,
+            accounts: None,
+            url: url.into(),
+            pages: None,
+            login_pages: Arc::default(),
+            identity_needs_peer: true,
+            ids: Arc::default(),
+            health: Health::default(),
+        }
+    }
+
+    /// Sets the accounts, whose pages the site serves.
+    pub(crate) fn accounts(mut self, accounts: Option<Accounts>) -> Self {
+        self.accounts = accounts;
+        self
+    }
+
+    /// Sets the pages that signed-out browsers are sent to.
+    pub(crate) fn login_pages(mut self, pages: LoginPages) -> Self {
+        self.login_pages = Arc::new(pages);
+        self
+    }
+
+    /// Sets whether the identity of any request may depend on the address of its client; by default it may.
+    pub(crate) fn identity_needs_peer(mut self, needs_peer: bool) -> Self {
+        self.identity_needs_peer = needs_peer;
+        self
     }
 
     pub(crate) fn pages(mut self, pages: axum::Router) -> Self {
@@ -69,7 +100,8 @@ impl Site {
             Route::File => {
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
-                return (response.map(Body::from), Some(record));
+                let response = self.sign_in(&head, &record).unwrap_or_else(|| response.map(Body::from));
+                return (response, Some(record));
             }
             Route::Health => Some(self.health.respond(request.method())),
             Route::Accounts(path) => match &self.accounts {
@@ -92,12 +124,27 @@ impl Site {
         (page.unwrap_or_else(|| text_response(StatusCode::NOT_FOUND, "not found\n")), None)
     }
 
+    /// Returns the redirect of a signed-out browser to a sign-in page, in place of a denial.
+    fn sign_in(&self, head: &Parts, record: &AccessRecord) -> Option<Response<Body>> {
+        if !record.needs_sign_in {
+            return None;
+        }
+        let location = self.login_pages.location(head, record, &self.url)?;
+        let mut response = Response::new(Body::from(MediaBody::empty()));
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        *response.headers_mut() = self.media.common_headers(&head.headers).fields().clone();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(LOCATION, location);
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        Some(response)
+    }
+
     /// Returns whether the identity of a request may depend on the address of its client. Accounts use the address to limit password
-    /// attempts, not for cookies. Other identity sources and the demo may always use it.
+    /// attempts, not for cookies. The demo always uses it.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
         let has_cookie_alone = matches!(*method, Method::GET | Method::HEAD)
             && !headers.contains_key(http::header::AUTHORIZATION);
-        !has_cookie_alone || self.accounts.is_none() || self.pages.is_some()
+        !has_cookie_alone || self.identity_needs_peer || self.pages.is_some()
     }
 }
 
@@ -139,6 +186,12 @@ impl Handler for Site {
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
         let (mut response, record) = self.media.respond_raw(head).await;
+        if let Some(mut page) = self.sign_in(head, &record) {
+            page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
+            context.log_at_end(page.status(), page.body_mut(), Some(record));
+            let (page, body) = page.into_parts();
+            return RawResponse::new(page.status, Headers::Page(page.headers), body);
+        }
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
         let (status, id) = (response.status, context.id);
         let common = Arc::clone(self.media.common_headers(&head.headers));

@@ -60,7 +60,9 @@ pub(crate) fn check(pieces: &[&[u8]]) -> Result<(), String> {
             .is_some_and(|expected| expected.status == response.status && expected.body.is_empty())
             && matches!(response.status, 400 | 431)
             && response.closes;
-        if !(is_same || is_refused || is_error) {
+        // hyper may wait for the end of a head that has too many fields already.
+        let is_too_large = response.status == 431 && response.closes && expected.is_none();
+        if !(is_same || is_refused || is_error || is_too_large) {
             return Err(format!("response {at} is {response:?}, where hyper gives {expected:?}"));
         }
     }
@@ -343,6 +345,15 @@ mod tests {
         "X-Empty:",
     ];
     const CONTENTS: [&str; 5] = ["", "", "hello", "5\r\nhello\r\n0\r\n\r\n", "x"];
+
+    /// The listener refuses such a head before its end, hyper with its end.
+    #[test]
+    fn a_head_with_too_many_fields_is_refused() {
+        let fields = "X: y\r\n".repeat(101);
+        for end in ["", "\r\n"] {
+            check(&[b"GET /a HTTP/1.1\r\nHost: x\r\n", fields.as_bytes(), end.as_bytes()]).unwrap();
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]

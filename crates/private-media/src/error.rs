@@ -51,6 +51,11 @@ impl Refusal {
         response
     }
 
+    /// Returns whether the client was identified, and the file was denied or is missing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Storage(StorageError::NotFound { .. }))
+    }
+
     /// Returns the reason and its causes, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {

@@ -65,6 +65,9 @@ pub struct AccessRecord {
     pub allowed_by: Option<Arc<str>>,
     /// The reason why the response does not contain the file; `None` if it does. Not for the client.
     pub refused: Option<Arc<str>>,
+    /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
+    /// send such a client to its sign-in page.
+    pub needs_sign_in: bool,
 }
 
 /// Serves private media: a [`tower_service::Service`] for axum, hyper and other tower servers, with any type of request body. Returned by
@@ -141,6 +144,7 @@ impl RespondRaw for MediaService {
                 return preflight;
             }
             record.refused = Some(refusal.reason().into());
+            record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });
         if head.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
@@ -39,7 +40,11 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         let health = Health::default();
         root_watch::spawn(&media, &health, config.revalidate_after);
         open_state(config, &identities, &health).await?;
-        Ok(Site::new(&media, identities.accounts(), &config.url).health(health))
+        Ok(Site::new(&media, &config.url)
+            .health(health)
+            .accounts(identities.accounts())
+            .identity_needs_peer(identities.needs_peer())
+            .login_pages(config.login_pages()))
     };
     let options = workers::Options {
         listen: &config.listen,
@@ -75,7 +80,9 @@ async fn open_state(
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
-    state::start(url, identities.accounts(), name, config.cache_ttl, health.clone())
+    // Without accounts, the store only lists the running gateways.
+    let cache_ttl = config.accounts().map_or(Duration::from_secs(5), |accounts| accounts.cache_ttl);
+    state::start(url, identities.accounts(), name, cache_ttl, health.clone())
         .await
         .map_err(|error| config.state_error(&error))
 }

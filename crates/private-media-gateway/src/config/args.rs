@@ -40,6 +40,8 @@ fn arg(key: &Key) -> Arg {
         Kind::Text | Kind::Url | Kind::Number | Kind::NumberOrText => arg,
         Kind::Boolean => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::List | Kind::Grants => arg.action(ArgAction::Append).value_delimiter(LIST_DELIMITER),
+        // A table may contain the delimiter.
+        Kind::Tables(_) => arg.action(ArgAction::Append),
     }
 }
 

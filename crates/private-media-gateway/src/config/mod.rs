@@ -11,12 +11,16 @@ mod keys;
 mod layers;
 mod load;
 mod root;
+mod settings;
 mod show;
+mod suggest;
+mod tables;
+mod toml_file;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
-pub(crate) use identity::{Django, Source};
+pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
 pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::keys;
-use super::layers::{Layers, Setting};
+use super::settings::{Setting, Settings};
 use crate::folders::{ancestors, dev_ino, parent};
 
 /// Checks that the root is a readable folder, that no public folder contains or is inside it, and that it contains none of the
 /// gateway's own files.
-pub(super) fn check(layers: &Layers, own_files: Vec<(Setting, PathBuf)>) -> Result<(), ConfigError> {
-    let (setting, path) = (layers.get(&keys::ROOT), layers.path(&keys::ROOT));
+pub(super) fn check(settings: &Settings, own_files: Vec<(Setting, PathBuf)>) -> Result<(), ConfigError> {
+    let (setting, path) = (settings.get(&keys::ROOT), settings.path(&keys::ROOT));
     let root = check_folder(&setting, &path)?;
     for (setting, file) in own_files {
         if ancestors(parent(&file)).any(|id| id == root) {
@@ -20,8 +20,8 @@ pub(super) fn check(layers: &Layers, own_files: Vec<(Setting, PathBuf)>) -> Resu
             );
         }
     }
-    for folder in layers.paths(&keys::PUBLIC) {
-        let public = layers.get(&keys::PUBLIC).with_value(&folder.display().to_string());
+    for folder in settings.paths(&keys::PUBLIC) {
+        let public = settings.get(&keys::PUBLIC).with_value(&folder.display().to_string());
         let Ok(Some(shared)) = dev_ino(&folder) else {
             let fix = "name folders that the application serves publicly";
             return Err(public.error("no such folder", fix));

@@ -8,6 +8,116 @@ fn shown(place: &Place, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Invalid arguments of `serve`, and parts of the error.
+const INVALID: &[(&[&str], &[&str])] = &[
+    (&["--root", "nowhere"], &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"]),
+    (&["--root", "file"], &["--root \"file\"", "not a folder"]),
+    (
+        &["--root", "media/private", "--public", "media"],
+        &["--root \"media/private\"", "inside the public folder", "move it"],
+    ),
+    (
+        &["--root", "link/private", "--public", "media"],
+        &["--root \"link/private\"", "inside the public folder"],
+    ),
+    (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public folder"]),
+    (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
+    (&["--public", "none"], &["--public \"none\"", "no such folder"]),
+    (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
+    (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
+    (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "cannot listen on this address"]),
+    (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
+    (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
+    (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
+    (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=GRANTEES"]),
+    (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
+    (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
+    (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),
+    (&["--log", "verbose"], &["\"verbose\" for --log", "info"]),
+    (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "longer than a year"]),
+    (&["--cache-ttl", "5"], &["\"5\" for --cache-ttl", "missing unit, e.g. 5s"]),
+    (&["--session-lifetime", "0s"], &["\"0s\" for --session-lifetime", "greater than zero"]),
+    (&["--session-lifetime", "2y"], &["\"2y\" for --session-lifetime", "longer than a year"]),
+    (&["--workers", "0"], &["\"0\" for --workers", "at least 1"]),
+    (&["--max-connections", "none"], &["\"none\" for --max-connections", "at least 1"]),
+    (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
+    (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
+    (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
+    (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
+    (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
+    (
+        &["--internal-url", "internal"],
+        &["\"internal\" for --internal-url", "slash on both sides", "full-path"],
+    ),
+    (&["--internal-url", "/a/../"], &["\"/a/../\" for --internal-url", "slash on both sides"]),
+    (&["--mode", "nginx", "--internal-url", "/private/"], &["overlap", "/private/-/files/"]),
+    (&["--mode", "nginx", "--internal-url", "/private/x/"], &["overlap", "/private/-/files/"]),
+    (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["overlap"]),
+    (&["--mode", "nginx", "--url", "/"], &["overlap", "/-/files/"]),
+    (
+        &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
+        &["--internal-url \"full-path\"", "overlap"],
+    ),
+    (&["--identity", "ldap"], &["--identity: unknown source \"ldap\"", "accounts, django"]),
+    (&["--identity", "djano"], &["--identity: unknown source \"djano\"", "did you mean \"django\""]),
+    (&["--identity", "{"], &["--identity: invalid TOML"]),
+    (&["--identity", "[1]"], &["--identity: expected a TOML table"]),
+    (&["--identity", "{}"], &["--identity: missing key \"source\"", "accounts, django"]),
+    (&["--identity", "{source = 1}"], &["--identity: invalid value 1 for source", "accounts, django"]),
+    (
+        &["--identity", "{source = \"accounts\", acounts = \"x\"}"],
+        &["--identity: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
+    ),
+    (
+        &["--identity", "{source = \"accounts\", database = \"sqlite:x\"}"],
+        &["--identity: unknown key \"database\" with source \"accounts\"", "belongs to django"],
+    ),
+    (
+        &["--identity", "{source = \"accounts\", cache_ttl = 5}"],
+        &["--identity: invalid value 5 for cache_ttl", "in quotes"],
+    ),
+    (
+        &["--identity", "{source = \"accounts\", cache_ttl = \"5\"}"],
+        &["invalid value \"5\" for cache_ttl in --identity", "missing unit, e.g. 5s"],
+    ),
+    (
+        &["--identity", "{source = \"accounts\", accounts = \"none.toml\"}"],
+        &["accounts in --identity \"none.toml\"", "no such file"],
+    ),
+    (&["--identity", "accounts", "--identity", "accounts"], &["--identity: an earlier source", "remove one"]),
+    (&["--identity", "django;django", "--database", "sqlite:x"], &["--identity: an earlier source"]),
+    (&["--secret-file", "x"], &["--secret-file \"x\": no [[identity]] table has this key", "\"django\""]),
+    (
+        &["--identity", "{source = \"accounts\", login_url = \"//evil.example\"}"],
+        &["invalid value \"//evil.example\" for login_url in --identity", "a path such as /login/"],
+    ),
+    (
+        &["--identity", "{source = \"django\", login_url = \"-/sign-in\"}"],
+        &["invalid value \"-/sign-in\" for login_url in --identity", "a path such as /login/"],
+    ),
+    (
+        &["--identity", "{source = \"django\", login_return = \"a=b\"}"],
+        &["invalid value \"a=b\" for login_return", "next or rd"],
+    ),
+    (
+        &["--identity", "{source = \"django\", login_origin = \"example.org\"}"],
+        &["invalid value \"example.org\" for login_origin", "https://media.example.org"],
+    ),
+    (&["--cors-origin", "*"], &["\"*\" for --cors-origin", "a wildcard", "list each origin"]),
+    (
+        &["--cors-origin", "https://app.example/"],
+        &["--cors-origin", "it has a path; expected https://app.example"],
+    ),
+    (&["--cors-origin", "https://a.example;null"], &["\"null\" for --cors-origin", "list each origin"]),
+    (&["--cors-credentials"], &["--cors-credentials \"true\"", "no origin is allowed", "cors.origins"]),
+    (&["--cors-max-age", "60"], &["\"60\" for --cors-max-age", "missing unit"]),
+    (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
+    (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
+    (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
+    (&["--root", "a\nb"], &["no such folder"]),
+];
+
 #[test]
 fn invalid_settings_are_one_line_errors() {
     let place = Place::new();
@@ -16,74 +126,8 @@ fn invalid_settings_are_one_line_errors() {
     std::fs::create_dir(place.path("media/private")).unwrap();
     std::fs::create_dir(place.path("private/media")).unwrap();
     std::os::unix::fs::symlink("media", place.path("link")).unwrap();
-    for (arguments, parts) in [
-        (
-            &["--root", "nowhere"][..],
-            &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"][..],
-        ),
-        (&["--root", "file"], &["--root \"file\"", "not a folder"]),
-        (
-            &["--root", "media/private", "--public", "media"],
-            &["--root \"media/private\"", "inside the public folder", "move it"],
-        ),
-        (
-            &["--root", "link/private", "--public", "media"],
-            &["--root \"link/private\"", "inside the public folder"],
-        ),
-        (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public folder"]),
-        (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
-        (&["--public", "none"], &["--public \"none\"", "no such folder"]),
-        (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
-        (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
-        (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
-        (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "cannot listen on this address"]),
-        (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
-        (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
-        (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
-        (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=GRANTEES"]),
-        (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
-        (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
-        (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),
-        (&["--log", "verbose"], &["\"verbose\" for --log", "info"]),
-        (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "longer than a year"]),
-        (&["--cache-ttl", "5"], &["\"5\" for --cache-ttl", "missing unit, e.g. 5s"]),
-        (&["--session-lifetime", "0s"], &["\"0s\" for --session-lifetime", "greater than zero"]),
-        (&["--session-lifetime", "2y"], &["\"2y\" for --session-lifetime", "longer than a year"]),
-        (&["--workers", "0"], &["\"0\" for --workers", "at least 1"]),
-        (&["--max-connections", "none"], &["\"none\" for --max-connections", "at least 1"]),
-        (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
-        (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
-        (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
-        (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
-        (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
-        (
-            &["--internal-url", "internal"],
-            &["\"internal\" for --internal-url", "slash on both sides", "full-path"],
-        ),
-        (&["--internal-url", "/a/../"], &["\"/a/../\" for --internal-url", "slash on both sides"]),
-        (&["--mode", "nginx", "--internal-url", "/private/"], &["overlap", "/private/-/files/"]),
-        (&["--mode", "nginx", "--internal-url", "/private/x/"], &["overlap", "/private/-/files/"]),
-        (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["overlap"]),
-        (&["--mode", "nginx", "--url", "/"], &["overlap", "/-/files/"]),
-        (
-            &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
-            &["--internal-url \"full-path\"", "overlap"],
-        ),
-        (&["--identity", "jwt"], &["\"jwt\" for --identity", "accounts"]),
-        (&["--cors-origin", "*"], &["\"*\" for --cors-origin", "a wildcard", "list each origin"]),
-        (
-            &["--cors-origin", "https://app.example/"],
-            &["--cors-origin", "it has a path; expected https://app.example"],
-        ),
-        (&["--cors-origin", "https://a.example;null"], &["\"null\" for --cors-origin", "list each origin"]),
-        (&["--cors-credentials"], &["--cors-credentials \"true\"", "no origin is allowed", "cors.origins"]),
-        (&["--cors-max-age", "60"], &["\"60\" for --cors-max-age", "missing unit"]),
-        (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
-        (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
-        (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
-        (&["--root", "a\nb"], &["no such folder"]),
-    ] {
-        let arguments = [&["serve"], arguments].concat();
+    for (arguments, parts) in INVALID {
+        let arguments = [&["serve"], *arguments].concat();
         // A value that begins with a dash is given with its flag.
         let arguments: Vec<_> = arguments
             .iter()
@@ -100,7 +144,31 @@ fn invalid_files_are_one_line_errors() {
     let place = Place::new();
     for (text, parts) in [
         ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
-        ("[identity]\nacounts = \"x\"", &["unknown key \"identity.acounts\"", "identity.accounts"]),
+        ("[identity]\nsource = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
+        ("identity = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
+        ("\"identity.accounts\" = \"x\"", &["unknown key \"identity.accounts\""]),
+        ("[[identity]]", &["[[identity]]: missing key \"source\"", "accounts, django"]),
+        ("[[identity]]\nsource = \"ldap\"", &["[[identity]]: unknown source \"ldap\"", "accounts, django"]),
+        (
+            "[[identity]]\nsource = \"accounts\"\nacounts = \"x\"",
+            &["[[identity]]: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
+        ),
+        (
+            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\naccounts = \"x\"",
+            &["[[identity]] table 2: unknown key \"accounts\" with source \"django\"", "belongs to accounts"],
+        ),
+        (
+            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\ncache_ttl = \"5\"",
+            &["invalid value \"5\" for cache_ttl in [[identity]] table 2", "missing unit, e.g. 5s"],
+        ),
+        (
+            "[[identity]]\nsource = \"accounts\"\ncache_ttl = \"5\"",
+            &["invalid value \"5\" for identity.cache_ttl", "missing unit, e.g. 5s"],
+        ),
+        (
+            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"accounts\"",
+            &["[[identity]] table 2: an earlier source decides", "remove one"],
+        ),
         ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
         ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
         ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),
@@ -218,7 +286,10 @@ fn config_show_prints_a_file_with_the_same_meaning() {
 fn paths_in_a_file_are_relative_to_it() {
     let place = Place::new();
     place.write("elsewhere/x", "");
-    place.write("private-media.toml", "root = \"private\"\n[identity]\naccounts = \"accounts.toml\"");
+    place.write(
+        "private-media.toml",
+        "root = \"private\"\n[[identity]]\nsource = \"accounts\"\naccounts = \"accounts.toml\"",
+    );
     let mut command = program();
     command.args(["check", "carol", "cars/7/photo.jpg", "--config", "../private-media.toml"]);
     let output = command.current_dir(place.path("elsewhere")).output().unwrap();
@@ -357,7 +428,7 @@ fn config_show_prints_numbers_in_toml_syntax() {
 #[test]
 fn settings_of_other_commands_are_valid_in_the_environment_and_the_file() {
     let place = Place::new();
-    let text = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[limits]\nmin_rate = 5\n[identity]\naccounts = \"none.toml\"\n";
+    let text = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[limits]\nmin_rate = 5\n[[identity]]\nsource = \"accounts\"\naccounts = \"none.toml\"\n";
     place.write("private-media.toml", text);
     let list = |variables: &[(&str, &str)]| {
         let mut command = program();

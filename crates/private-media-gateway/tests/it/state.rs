@@ -301,7 +301,7 @@ fn only_serve_creates_the_file_and_it_is_private() {
 fn the_default_store_is_next_to_the_configuration() {
     let place = Place::new();
     place.write("elsewhere/x", "");
-    let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[identity]\naccounts = \"accounts.toml\"\n";
+    let settings = "root = \"private\"\nlisten = \"127.0.0.1:0\"\n[[identity]]\nsource = \"accounts\"\naccounts = \"accounts.toml\"\n";
     place.write("private-media.toml", settings);
     drop(Gateway::start(&place.path("elsewhere"), &["serve", "--config", "../private-media.toml"]));
     assert!(place.path("state.db").exists() && !place.path("elsewhere/state.db").exists());
@@ -402,7 +402,7 @@ fn django_needs_no_store() {
         .unwrap();
     let output = place.run(&["account", "remove", "alice", "--wait", "--identity", "django"]);
     let line = refusal(&output);
-    assert!(line.contains("--wait") && line.contains("django"), "{line}");
+    assert!(line.contains("identity") && line.contains("source = \"accounts\""), "{line}");
     // A default state file would be inside the root.
     let line = place.refusal(&["serve", "--identity", "django", "--database", "sqlite:none.db"]);
     assert!(line.contains("--database"), "{line}");

@@ -28,4 +28,8 @@ impl Identify for FromExtensions {
         let identity = request.extensions.get::<Identity>().cloned().unwrap_or_default();
         Box::pin(std::future::ready(Ok(identity)))
     }
+
+    fn recognizes(&self, request: &Parts) -> bool {
+        request.extensions.get::<Identity>().is_some()
+    }
 }

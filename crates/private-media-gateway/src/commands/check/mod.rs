@@ -35,7 +35,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
     let decision = runtime::block_on(async {
         let (media, identities) = open::open(config).await?;
-        let identity = identities.find(config, user).await?;
+        let identity = identities.find(user).await?;
         if identity.user().is_none() && user != "anonymous" {
             log::print(format_args!("note: {user} is not active; requests are anonymous"));
         }

@@ -64,7 +64,8 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
             .await
             .map_err(|e| error(&e))?;
-        Ok(Site::new(&media, Some(accounts), URL).health(health).pages(routes::router(media)))
+        let site = Site::new(&media, URL).accounts(Some(accounts)).health(health);
+        Ok(site.pages(routes::router(media)))
     };
     let on_bound = |endpoint: &Endpoint| {
         output::listening(endpoint);

@@ -9,7 +9,7 @@ use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
 use crate::addresses::ListenAddr;
-use crate::config::{Config, Django, Source};
+use crate::config::{AccountsConfig, Config, DjangoConfig, Source};
 use crate::folders::is_inside;
 use crate::send_mode::SendMode;
 
@@ -181,12 +181,18 @@ pub(super) fn public_folders(config: &Config) -> Findings {
     or_ok(problems, format!("the root and {} do not overlap", all.join(", ")))
 }
 
-/// Checks that the accounts file is private to its owner and holds a session secret.
+/// Checks the files of each identity source.
 pub(super) fn accounts(config: &Config) -> Findings {
-    if let Source::Django(django) = &config.source {
-        return secret_keys(config, django);
-    }
-    let path = &config.accounts;
+    let sources = config.identity.iter().map(|source| match &source.source {
+        Source::Accounts(accounts) => accounts_file(config, accounts),
+        Source::Django(django) => secret_keys(config, django),
+    });
+    sources.flatten().collect()
+}
+
+/// Checks that the accounts file is private to its owner and holds a session secret.
+fn accounts_file(config: &Config, accounts: &AccountsConfig) -> Findings {
+    let path = &accounts.file.path;
     let shown = path.display();
     let mut problems = misplaced(config, path, "the accounts file");
     match std::fs::metadata(path) {
@@ -217,8 +223,8 @@ pub(super) fn accounts(config: &Config) -> Findings {
 }
 
 /// Checks that Django's secret keys are private to their owner, and that they and the database cannot be downloaded.
-fn secret_keys(config: &Config, django: &Django) -> Findings {
-    let path = &django.secret_file;
+fn secret_keys(config: &Config, django: &DjangoConfig) -> Findings {
+    let path = &django.secret_file.path;
     let shown = path.display();
     let mut problems = misplaced(config, path, "the file of Django's secret keys");
     if let Some(database) = django.database.file() {

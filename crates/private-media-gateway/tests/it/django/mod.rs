@@ -4,7 +4,7 @@ mod embedded;
 mod page;
 mod refusals;
 pub(crate) mod servers;
-mod shop;
+pub(crate) mod shop;
 
 use servers::Server;
 use shop::{SECRET, Shop, ends_session, get};

@@ -22,9 +22,9 @@ pub(super) fn python(django: &str) -> Option<PathBuf> {
 }
 
 /// A Django project with users, and its database. Both are stopped when the test ends.
-pub(super) struct Shop {
-    pub(super) place: Place,
-    pub(super) url: String,
+pub(crate) struct Shop {
+    pub(crate) place: Place,
+    pub(crate) url: String,
     project: Project,
     process: Child,
     commands: ChildStdin,
@@ -34,7 +34,7 @@ pub(super) struct Shop {
 }
 
 impl Shop {
-    pub(super) fn open(django: &str, server: Option<Server>, engine: &str) -> Option<Self> {
+    pub(crate) fn open(django: &str, server: Option<Server>, engine: &str) -> Option<Self> {
         Self::open_with(django, server, engine, &json!({}))
     }
 
@@ -72,7 +72,7 @@ impl Shop {
     }
 
     /// Runs a command of `tests/django-site/shop.py`, and returns its reply.
-    pub(super) fn run(&mut self, command: &str) -> String {
+    pub(crate) fn run(&mut self, command: &str) -> String {
         writeln!(self.commands, "{command}").unwrap();
         let mut reply = String::new();
         self.replies.read_line(&mut reply).unwrap();
@@ -80,7 +80,7 @@ impl Shop {
         reply.trim_end().to_owned()
     }
 
-    pub(super) fn serve(&self, cache: &str, arguments: &[&str]) -> Gateway {
+    pub(crate) fn serve(&self, cache: &str, arguments: &[&str]) -> Gateway {
         let all = [&["serve", "--listen", "127.0.0.1:0", "--cache-ttl", cache], &*self.settings(), arguments];
         Gateway::start(&self.place.path(""), &all.concat())
     }

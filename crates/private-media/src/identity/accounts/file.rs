@@ -237,7 +237,7 @@ impl<'a> Others<'a> {
 
 impl Entry {
     fn user(&self) -> User {
-        let user = User::new(&self.id).name(&self.name).staff(self.staff);
+        let user = User::new(&self.id).name(&self.name).staff(self.staff).source(super::SOURCE);
         self.groups.iter().fold(user, User::group)
     }
 
