@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 use crate::fronts::server::{Front, FrontServer, Installed, free_address, open_to_all};
-use crate::support::{Answer, Gateway, Place, send};
+use crate::support::{Gateway, Place, Response, send};
 use crate::unix_socket::UnixGateway;
 
 const GRANTS: [&str; 4] = [
@@ -41,7 +41,7 @@ fn source(from: &str) -> String {
     )
 }
 
-fn arguments<'a>(source: &'a str) -> Vec<&'a str> {
+fn arguments(source: &str) -> Vec<&str> {
     let grants = GRANTS.iter().flat_map(|grant| ["--grant", grant]);
     ["--identity", source].into_iter().chain(grants).collect()
 }
@@ -50,8 +50,10 @@ fn serve(place: &Place, source: &str, listen: &str) -> Gateway {
     Gateway::start(&place.path(""), &[&["serve", "--listen", listen], &*arguments(source)].concat())
 }
 
+type Field = (&'static str, &'static str);
+
 /// Headers of a request, and the files that they allow: those of the id, of signed-in users, of sales, and of staff.
-fn headers() -> Vec<(Vec<(&'static str, &'static str)>, &'static [&'static str])> {
+fn headers() -> Vec<(Vec<Field>, &'static [&'static str])> {
     const NOBODY: &[&str] = &["public/photo.jpg"];
     const SEVEN: &[&str] = &["cars/7/photo.jpg", "shared/photo.jpg", "public/photo.jpg"];
     const OTHER: &[&str] = &["shared/photo.jpg", "public/photo.jpg"];
@@ -94,7 +96,7 @@ fn headers() -> Vec<(Vec<(&'static str, &'static str)>, &'static [&'static str])
     ]
 }
 
-fn check(ask: impl Fn(&str, &[(&str, &str)]) -> Answer, is_trusted: bool) -> usize {
+fn check(ask: impl Fn(&str, &[(&str, &str)]) -> Response, is_trusted: bool) -> usize {
     let mut cases = 0;
     for (fields, allowed) in headers() {
         for file in FILES {
@@ -111,9 +113,9 @@ fn check(ask: impl Fn(&str, &[(&str, &str)]) -> Answer, is_trusted: bool) -> usi
 fn a_trusted_peer_names_the_user() {
     let place = place();
     let gateway = serve(&place, &source("\"127.0.0.1\""), "127.0.0.1:0");
-    assert!(check(|line, fields| gateway.ask(line, fields), true) >= 150);
-    let answer = gateway.ask("GET /private/cars/7/photo.jpg", &[("remote-user", "7")]);
-    assert_eq!(answer.field("vary"), Some("remote-user, remote-name, remote-groups"));
+    assert!(check(|line, fields| gateway.fetch(line, fields), true) >= 150);
+    let answer = gateway.fetch("GET /private/cars/7/photo.jpg", &[("remote-user", "7")]);
+    assert_eq!(answer.header("vary"), Some("remote-user, remote-name, remote-groups"));
     let log = gateway.access_log();
     assert!(log.iter().any(|line| line["user"] == "a@example.org" && line["decision"] == "allowed"));
 }
@@ -122,7 +124,7 @@ fn a_trusted_peer_names_the_user() {
 fn nobody_else_names_a_user() {
     let place = place();
     let gateway = serve(&place, &source("\"10.0.0.0/8\", \"::1\", \"unix\""), "127.0.0.1:0");
-    check(|line, fields| gateway.ask(line, fields), false);
+    check(|line, fields| gateway.fetch(line, fields), false);
     let log = gateway.log();
     let warned = log.lines().filter(|line| line.contains("ignored a header that names a user")).count();
     assert_eq!(warned, 1, "{log}");
@@ -148,7 +150,7 @@ fn another_address_of_the_same_machine_is_another_peer() {
     }
 }
 
-fn ask_from(peer: Ipv4Addr, to: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Answer {
+fn ask_from(peer: Ipv4Addr, to: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Response {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::new(IpAddr::V4(peer), 0)).unwrap();
     connect(&socket, &to).unwrap();
@@ -157,7 +159,7 @@ fn ask_from(peer: Ipv4Addr, to: SocketAddr, line: &str, fields: &[(&str, &str)])
     write!(stream, "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    Answer::parse(&bytes)
+    Response::parse(&bytes)
 }
 
 /// On an address for both versions of IP, a client of version 4 has another form.
@@ -172,7 +174,7 @@ fn an_address_of_version_4_is_the_same_on_a_socket_of_version_6() {
         let ask = |line: &str, fields: &[(&str, &str)]| {
             let mut bytes = Vec::new();
             send(address, line, fields, b"").read_to_end(&mut bytes).unwrap();
-            Answer::parse(&bytes)
+            Response::parse(&bytes)
         };
         check(ask, is_trusted);
     }
@@ -183,14 +185,14 @@ fn a_unix_socket_is_a_peer_of_its_own() {
     let place = place();
     for (from, is_trusted) in [("\"unix\"", true), ("\"127.0.0.1\", \"::1\", \"10.0.0.0/8\"", false)] {
         let gateway = UnixGateway::start_with(&place, &arguments(&source(from)));
-        check(|line, fields| gateway.ask(line, fields), is_trusted);
+        check(|line, fields| gateway.fetch(line, fields), is_trusted);
     }
 }
 
 /// The client's own header does not get past nginx, which knows who has signed in.
 #[test]
 fn a_spoofed_header_does_not_pass_the_front_server() {
-    if !FrontServer::Nginx.is_here() {
+    if !FrontServer::Nginx.is_installed() {
         return;
     }
     let place = place();
@@ -232,7 +234,7 @@ fn a_spoofed_header_does_not_pass_the_front_server() {
         let fields = [&[("authorization", &*authorization)], spoofed].concat();
         let mut bytes = Vec::new();
         send(address, &format!("GET /private/{file}"), &fields, b"").read_to_end(&mut bytes).unwrap();
-        assert_eq!(Answer::parse(&bytes).status, expected, "{user} {spoofed:?} {file}");
+        assert_eq!(Response::parse(&bytes).status, expected, "{user} {spoofed:?} {file}");
     }
 }
 
@@ -245,7 +247,7 @@ fn a_sign_out_is_noticed_at_once() {
         for (fields, expected) in
             [(&[("remote-user", "7")][..], 200), (&[], 404), (&[("remote-user", "")], 404)]
         {
-            assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", fields).status, expected);
+            assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", fields).status, expected);
         }
     }
 }

@@ -94,7 +94,7 @@ impl Forward {
         })?;
         if answer.is_yes
             && let Some(path) = question.path
-            && let Some(allowed) = request.extensions.get::<AllowedPath>()
+            && let Some(allowed) = AllowedPath::of(request)
         {
             allowed.set(path);
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 use http::request::Parts;
-use private_media::permission::Decision;
+use private_media::permission::{Context, Decision};
 use private_media::{Action, Grants, Identity, MediaPath, Permissions};
 
 /// The reason of a decision by the application.
@@ -16,6 +16,10 @@ const REASON: &str = "the application, by grant forward";
 pub(crate) struct AllowedPath(Arc<OnceLock<MediaPath>>);
 
 impl AllowedPath {
+    pub(super) fn of(request: &Parts) -> Option<&Self> {
+        request.extensions.get()
+    }
+
     pub(super) fn set(&self, path: MediaPath) {
         // A request is identified once.
         let _ = self.0.set(path);
@@ -40,31 +44,33 @@ impl ForwardPermissions {
 
 impl Permissions for ForwardPermissions {
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
-        Box::pin(async {
-            let decision = self.grants.decide(identity, path);
-            if decision.is_allowed() {
-                return decision;
-            }
-            let reason = decision.reason();
-            Decision::deny(format!("{reason}; the application was not asked, which needs a credential"))
-        })
+        self.may_with(identity, Action::Read, path, Context::new())
     }
 
-    fn may_with_request<'a>(
+    fn may_with<'a>(
         &'a self,
         identity: &'a Identity,
         action: Action,
         path: &'a MediaPath,
-        request: &'a Parts,
+        context: Context<'a>,
     ) -> BoxFuture<'a, Decision> {
-        if action != Action::Read {
-            return self.may(identity, action, path);
-        }
-        Box::pin(async {
-            let decision = self.grants.decide(identity, path);
-            let is_allowed =
-                || request.extensions.get::<AllowedPath>().is_some_and(|allowed| allowed.is(path));
-            if !decision.is_allowed() && is_allowed() { Decision::allow(REASON) } else { decision }
+        Box::pin(async move {
+            let decision = self.grants.may_with(identity, action, path, context).await;
+            if decision.is_allowed() || action != Action::Read {
+                return decision;
+            }
+            match context.request() {
+                Some(request) if AllowedPath::of(request).is_some_and(|allowed| allowed.is(path)) => {
+                    Decision::allow(REASON)
+                }
+                Some(_) => decision,
+                None => {
+                    let reason = decision.reason();
+                    Decision::deny(format!(
+                        "{reason}; the application was not asked, which needs a credential"
+                    ))
+                }
+            }
         })
     }
 }
@@ -85,7 +91,8 @@ mod tests {
         head.extensions.insert(slot);
         let permissions = ForwardPermissions::new("shared/{*file}=everyone".parse().unwrap());
         let path = MediaPath::new(path).unwrap();
-        permissions.may_with_request(&Identity::Anonymous, action, &path, &head).now_or_never().unwrap()
+        let context = Context::new().with_request(&head);
+        permissions.may_with(&Identity::Anonymous, action, &path, context).now_or_never().unwrap()
     }
 
     #[test]

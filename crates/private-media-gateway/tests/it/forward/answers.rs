@@ -22,7 +22,7 @@ fn the_application_gets_the_credential_and_nothing_that_a_client_says_about_itse
         ("te", "trailers"),
         ("range", "bytes=0-1"),
     ];
-    assert_eq!(gateway.ask(&line, &fields).status, 206);
+    assert_eq!(gateway.fetch(&line, &fields).status, 206);
     let questions = app.take_questions();
     let [question] = &*questions else { panic!("{questions:?}") };
     let mut lines: Vec<_> = question
@@ -73,7 +73,7 @@ fn the_path_that_is_asked_about_is_the_path_that_is_opened() {
         ("/private//cars/8/photo.jpg", None),
         ("/private/shared/;/cars/8/photo.jpg", Some("/private/shared/%3B/cars/8/photo.jpg")),
     ] {
-        let answer = gateway.ask(&format!("GET {path}"), &[("cookie", "session=alice-1")]);
+        let answer = gateway.fetch(&format!("GET {path}"), &[("cookie", "session=alice-1")]);
         assert_eq!(answer.status, if path.contains("%252e") { 200 } else { 404 }, "{path}");
         let questions = app.take_questions();
         let asked: Vec<_> = questions.iter().map(|question| field(question, "x-original-uri")).collect();
@@ -138,9 +138,9 @@ fn names_of_headers_can_be_set() {
     let gateway = serve(&place, &app.source("/whoami", more), &[]);
     for (file, expected) in [("cars/8/photo.jpg", 200), ("sales/photo.jpg", 200), ("cars/7/photo.jpg", 404)] {
         let line = format!("GET {}", url(file));
-        assert_eq!(gateway.ask(&line, &[("x-api-key", "1")]).status, expected, "{file}");
-        assert_eq!(gateway.ask(&line, &[("cookie", "session=bob")]).status, 404, "it does not go along");
-        assert_eq!(gateway.ask(&line, &[("x-api-key", "1")]).field("vary"), Some("x-api-key"));
+        assert_eq!(gateway.fetch(&line, &[("x-api-key", "1")]).status, expected, "{file}");
+        assert_eq!(gateway.fetch(&line, &[("cookie", "session=bob")]).status, 404, "it does not go along");
+        assert_eq!(gateway.fetch(&line, &[("x-api-key", "1")]).header("vary"), Some("x-api-key"));
     }
 }
 
@@ -199,7 +199,7 @@ fn clients_of_a_unix_socket_have_no_address() {
     let (place, app) = (place(), App::start());
     let source = app.source("/whoami", "");
     let gateway = UnixGateway::start_with(&place, &["--identity", &source, "--grant", GRANTS[0]]);
-    let answer = gateway.ask(&format!("GET {}", url("cars/7/photo.jpg")), &[("cookie", "session=alice-1")]);
+    let answer = gateway.fetch(&format!("GET {}", url("cars/7/photo.jpg")), &[("cookie", "session=alice-1")]);
     assert_eq!(answer.status, 200);
     let questions = app.take_questions();
     assert!(questions.len() == 1 && field(&questions[0], "x-forwarded-for").is_none(), "{questions:?}");

@@ -149,7 +149,7 @@ impl App {
             status
         };
         if let Some(value) = *self.state.cache_control.lock().unwrap() {
-            user += &format!("Cache-Control: {value}\r\n");
+            user = format!("{user}Cache-Control: {value}\r\n");
         }
         let len = if status == 204 { "" } else { "Content-Length: 2\r\n" };
         let body = if status == 204 { "" } else { "{}" };
@@ -184,8 +184,8 @@ pub(super) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// The session token of a request: a cookie, or a bearer token.
 fn token(head: &str) -> Option<String> {
-    let cookies = field(head, "cookie").unwrap_or_default().split("; ");
-    let cookie = cookies.filter_map(|pair| pair.strip_prefix("session=")).next();
+    let mut cookies = field(head, "cookie").unwrap_or_default().split("; ");
+    let cookie = cookies.find_map(|pair| pair.strip_prefix("session="));
     let bearer = field(head, "authorization").and_then(|value| value.strip_prefix("Bearer "));
     cookie.or(bearer).map(str::to_owned)
 }

@@ -8,7 +8,7 @@ mod sharing;
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Gateway, Place};
+use crate::support::{Gateway, Place, Response};
 use app::GRANTS;
 
 /// Files of several owners, and others.
@@ -51,8 +51,8 @@ fn serve_permission(place: &Place, source: &str, arguments: &[&str]) -> Gateway 
     )
 }
 
-fn get(gateway: &Gateway, file: &str, cookie: &str) -> Answer {
-    gateway.ask(&format!("GET {}", url(file)), &[("cookie", cookie)])
+fn get(gateway: &Gateway, file: &str, cookie: &str) -> Response {
+    gateway.fetch(&format!("GET {}", url(file)), &[("cookie", cookie)])
 }
 
 fn status(gateway: &Gateway, file: &str, cookie: &str) -> u16 {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::app::{App, SESSIONS};
 use super::{FILES, place, serve, serve_permission, url};
 use crate::fronts::server::{Front, FrontServer, Installed, free_address, open_to_all};
-use crate::support::{Answer, Gateway, Place, send};
+use crate::support::{Gateway, Place, Response, send};
 
 /// nginx as an application has it today: it asks about each request, and sends the file.
 fn nginx(place: &Place, app: &App) -> Front {
@@ -40,10 +40,10 @@ fn nginx(place: &Place, app: &App) -> Front {
     Front::start(FrontServer::Nginx, address, &block)
 }
 
-fn ask(address: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Answer {
+fn ask(address: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Response {
     let mut bytes = Vec::new();
     send(address, line, fields, b"").read_to_end(&mut bytes).unwrap();
-    Answer::parse(&bytes)
+    Response::parse(&bytes)
 }
 
 /// The credentials of a client, as the header fields that it sends.
@@ -105,7 +105,7 @@ fn decides_as_nginx(place: &Place, app: &App, gateway: &Gateway) {
 
 #[test]
 fn permission_decides_as_auth_request() {
-    if FrontServer::Nginx.is_here() {
+    if FrontServer::Nginx.is_installed() {
         let (place, app) = (place(), App::start());
         let gateway = serve_permission(&place, &app.source("/permission", ", permission=true"), &[]);
         decides_as_nginx(&place, &app, &gateway);
@@ -115,7 +115,7 @@ fn permission_decides_as_auth_request() {
 /// The grants say what the application does, and the application says who asks.
 #[test]
 fn identity_with_grants_decides_as_auth_request() {
-    if FrontServer::Nginx.is_here() {
+    if FrontServer::Nginx.is_installed() {
         let (place, app) = (place(), App::start());
         let gateway = serve(&place, &app.source("/whoami", ""), &[]);
         decides_as_nginx(&place, &app, &gateway);
@@ -125,7 +125,7 @@ fn identity_with_grants_decides_as_auth_request() {
 /// Nothing is kept, so each request is a question to the application.
 #[test]
 fn without_a_cache_it_is_the_same() {
-    if FrontServer::Nginx.is_here() {
+    if FrontServer::Nginx.is_installed() {
         let (place, app) = (place(), App::start());
         app.set_cache_control(Some("no-store"));
         let source = app.source("/permission", ", permission=true, cache_ttl=\"0s\"");

@@ -56,16 +56,16 @@ fn nonsense_is_a_denial() {
     let busy = serve(&place, &app.source("/whoami", &format!("{more}, unavailable=\"503\"")), &[]);
     let permission =
         serve_permission(&place, &app.source("/permission", &format!("{more}, permission=true")), &[]);
-    let missing = get(&denying, "cars/7/none.jpg", ALICE).lasting();
+    let missing = get(&denying, "cars/7/none.jpg", ALICE).normalized();
     for (name, response) in NONSENSE {
         app.set_response(Some(response.replace("MUCH", &"x".repeat(2 << 20)).as_bytes()));
         for gateway in [&denying, &permission] {
-            assert_eq!(get(gateway, ALICES, ALICE).lasting(), missing, "{name}");
+            assert_eq!(get(gateway, ALICES, ALICE).normalized(), missing, "{name}");
         }
         let answer = get(&busy, ALICES, ALICE);
-        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("5")), "{name}");
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{name}");
         // Whether there is a file makes no difference.
-        assert_eq!(answer.lasting(), get(&busy, "cars/7/none.jpg", ALICE).lasting(), "{name}");
+        assert_eq!(answer.normalized(), get(&busy, "cars/7/none.jpg", ALICE).normalized(), "{name}");
         // Clients without a credential have nothing to do with it.
         assert_eq!(busy.get("/private/cars/7/photo.jpg", "nobody").status, 404, "{name}");
         app.set_response(None);
@@ -199,7 +199,7 @@ fn a_split_response_is_no_answer_for_another_user() {
 /// Each row is what is trusted, the host of the URL, and the problem if there is one.
 #[test]
 fn https_needs_a_certificate_that_is_trusted() {
-    if !FrontServer::Nginx.is_here() || !tls::has_openssl() {
+    if !FrontServer::Nginx.is_installed() || !tls::has_openssl() {
         return;
     }
     let (place, app, address) = (place(), App::start(), free_address());

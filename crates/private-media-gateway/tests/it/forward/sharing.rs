@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use super::app::App;
 use super::{get, place, serve, serve_permission, status, until, url};
-use crate::support::{Answer, Gateway};
+use crate::support::{Gateway, Response};
 
 const ALICES: &str = "cars/7/photo.jpg";
 const BOBS: &str = "cars/8/photo.jpg";
 
+/// The header fields of a request.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// Sends requests on one connection, and returns the status of each response.
-fn on_one_connection(gateway: &Gateway, requests: &[(&str, &[(&str, &str)])]) -> Vec<u16> {
+fn on_one_connection(gateway: &Gateway, requests: &[(&str, Fields<'_>)]) -> Vec<u16> {
     let mut stream = gateway.connect();
     let mut bytes = Vec::new();
     for (number, (file, fields)) in (1..).zip(requests) {
@@ -35,7 +38,7 @@ fn no_user_gets_the_answer_of_another() {
         } else {
             serve(&place, &app.source("/whoami", ""), &[])
         };
-        let credentials: [(&[(&str, &str)], bool, bool); 12] = [
+        let credentials: [(Fields<'_>, bool, bool); 12] = [
             (&[("cookie", "session=alice-1")], true, false),
             (&[("cookie", "session=bob")], false, true),
             // A prefix, a suffix and another case of a token.
@@ -87,13 +90,13 @@ fn an_answer_is_for_one_host_and_address() {
         &[("x-tenant", "a"), ("x-forwarded-for", "192.0.2.1")],
     ] {
         for _ in 0..3 {
-            assert_eq!(gateway.ask(&line, &[&base, more].concat()).status, 200);
+            assert_eq!(gateway.fetch(&line, &[&base, more].concat()).status, 200);
         }
         assert_eq!(app.take_questions().len(), 1, "{more:?}");
     }
     // What does not go along makes no difference.
     for more in [("user-agent", "a"), ("x-tenants", "a"), ("range", "bytes=0-1"), ("accept", "image/png")] {
-        gateway.ask(&line, &[&base[..], &[more]].concat());
+        gateway.fetch(&line, &[&base[..], &[more]].concat());
     }
     assert_eq!(app.take_questions().len(), 0);
 }
@@ -172,10 +175,10 @@ fn a_sign_out_is_noticed_within_the_cache_time() {
 fn a_sign_out_ends_ranges_and_revalidations() {
     let (place, app) = (place(), App::start());
     let gateway = serve(&place, &app.source("/whoami", ", cache_ttl=\"0s\""), &[]);
-    let etag = get(&gateway, ALICES, "session=alice-1").field("etag").unwrap().to_owned();
+    let etag = get(&gateway, ALICES, "session=alice-1").header("etag").unwrap().to_owned();
     let line = format!("GET {}", url(ALICES));
     for (field, before) in [(("range", "bytes=0-3"), 206), (("if-none-match", &*etag), 304)] {
-        let ask = || gateway.ask(&line, &[("cookie", "session=alice-1"), field]).status;
+        let ask = || gateway.fetch(&line, &[("cookie", "session=alice-1"), field]).status;
         assert_eq!(ask(), before);
         app.sign_out("alice-1");
         assert_eq!(ask(), 404);
@@ -232,11 +235,11 @@ fn without_a_credential_nothing_is_asked() {
         &[("proxy-authorization", "Bearer alice-1")],
         &[("user-agent", "session=alice-1")],
     ] {
-        assert_eq!(gateway.ask(&line, fields).status, 404, "{fields:?}");
+        assert_eq!(gateway.fetch(&line, fields).status, 404, "{fields:?}");
     }
     assert_eq!(app.take_questions(), Vec::<String>::new());
     // Nor for paths that no file can have.
-    let answer: Answer = gateway.ask("GET /private/../x", &[("cookie", "session=alice-1")]);
+    let answer: Response = gateway.fetch("GET /private/../x", &[("cookie", "session=alice-1")]);
     assert_eq!((answer.status, app.take_questions().len()), (404, 0));
     // Cookies of others do not go along, so they make no difference either.
     for n in 0..3 {
