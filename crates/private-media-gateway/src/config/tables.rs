@@ -126,12 +126,10 @@ fn unknown(name: &str, variant: &Variant, kind: &Tables) -> String {
     if !others.is_empty() {
         return format!("unknown key {name:?}{of}; it belongs to {}", others.join(", "));
     }
-    match nearest(name, variant.keys.iter().map(|key| key.column())) {
+    let all = || variant.keys.iter().map(|key| key.column());
+    match nearest(name, all()) {
         Some(near) => format!("unknown key {name:?}{of}; did you mean {near:?}?"),
-        None => {
-            let all: Vec<_> = variant.keys.iter().map(|key| key.column()).collect();
-            format!("unknown key {name:?}{of}; expected one of {}", all.join(", "))
-        }
+        None => format!("unknown key {name:?}{of}; expected one of {}", all().collect::<Vec<_>>().join(", ")),
     }
 }
 
