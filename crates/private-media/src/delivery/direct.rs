@@ -27,11 +27,11 @@ impl Delivery for Direct {
         let plan = Plan::new(request, file.metadata(), now);
         let mut response = match &plan {
             Plan::Whole | Plan::Part(_) | Plan::Parts(_) => {
-                let mut response = with_content_headers(permit.path(), &file, request.download, now);
+                let mut response = with_content_headers(permit, &file, request.download, now);
                 add_content(&plan, &file, &mut response);
                 response
             }
-            Plan::NotModified => with_validators(permit.path(), &file, now),
+            Plan::NotModified => with_validators(permit, &file, now),
             Plan::PreconditionFailed => text(plan.status(), "precondition failed\n").into(),
             Plan::RangeNotSatisfiable => {
                 let mut response = MediaResponse::from(text(plan.status(), "range not satisfiable\n"));

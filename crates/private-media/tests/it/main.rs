@@ -7,6 +7,7 @@ mod cross_origin;
 mod escapes;
 mod frameworks;
 mod links;
+mod lookups;
 mod refusals;
 mod saving;
 mod streaming;
