@@ -242,7 +242,7 @@ fn while_a_sqlite_file_is_missing_nobody_gets_in() {
         }
         assert!(!database.exists(), "it is not made");
         let count = |text: &str| gateway.log().lines().filter(|line| line.contains(text)).count();
-        assert_eq!(count("cannot read the database"), round, "{}", gateway.log());
+        assert_eq!(count("cannot read the database;"), round, "{}", gateway.log());
         std::fs::rename(&away, &database).unwrap();
         assert_eq!(status(), 200);
         assert_eq!(count("the database can be read"), round, "{}", gateway.log());
