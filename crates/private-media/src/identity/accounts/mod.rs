@@ -29,7 +29,7 @@ use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use ended::EndedSessions;
-use file::Account;
+use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
@@ -39,9 +39,6 @@ pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
 use throttle::{Guesser, Throttle};
-
-/// The name of this source in users and rejections.
-const SOURCE: &str = "accounts";
 
 /// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
 /// state.
