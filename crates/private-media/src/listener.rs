@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_core::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::Either;
-use private_media_listener::{FileSlice, ResponseBody};
+use private_media_listener::{FileSlice, Piece, ResponseBody};
 use tower_service::Service;
 
 use crate::delivery::MediaBody;
@@ -14,11 +14,14 @@ use crate::raw::FileRanges as _;
 use crate::service::MediaService;
 
 impl ResponseBody for MediaBody {
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
+        if let Some(bytes) = self.take_bytes() {
+            return Some(Piece::Bytes(bytes));
+        }
         let (file, offset, len) = self.next_file_range()?;
         let (file, len) = (Arc::clone(file.as_file()?), len.min(max_len));
         self.advance(len);
-        Some(FileSlice::new(file, offset, len))
+        Some(Piece::File(FileSlice::new(file, offset, len)))
     }
 }
 
