@@ -7,7 +7,7 @@ use http::request::Parts;
 use crate::cors::{CommonHeaders, CorsOptions};
 use crate::delivery::{Delivery, Direct};
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
-use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
+use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit, Read};
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
@@ -56,7 +56,7 @@ impl PrivateMedia {
     /// Identifies the client of a request. An error means that identification failed, for example because a database is down. It does not
     /// mean that the client is signed out.
     pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
-        self.0.identify.identify(head).await
+        self.0.identify(head).await
     }
 
     /// Decides whether an identity may perform an action on a path.
@@ -76,7 +76,7 @@ impl PrivateMedia {
     /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
         let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
-        self.0.storage.open(&permit).await
+        self.0.open(&permit).await
     }
 
     /// Stores content if the identity may write to the path; see [`Storage::save`].
@@ -111,6 +111,22 @@ impl PrivateMedia {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
+    }
+}
+
+impl Inner {
+    pub(crate) async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
+        match self.identify.identify_now(head) {
+            Some(identity) => identity,
+            None => self.identify.identify(head).await,
+        }
+    }
+
+    pub(crate) async fn open(&self, permit: &Permit<Read>) -> Result<MediaFile, StorageError> {
+        match self.storage.open_now(permit) {
+            Some(file) => file,
+            None => self.storage.open(permit).await,
+        }
     }
 }
 

@@ -39,7 +39,7 @@ impl Inner {
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Authenticate.
-        let identity = self.identify.identify(head).await?;
+        let identity = self.identify(head).await?;
         record.identity = identity.clone();
         // Authorize.
         let permit =
@@ -47,7 +47,7 @@ impl Inner {
                 .await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.storage.open(&permit).await?;
+        let file = self.open(&permit).await?;
         // Deliver it.
         Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
     }
