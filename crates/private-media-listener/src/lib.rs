@@ -123,8 +123,8 @@ mod stats;
 mod stream;
 mod unix_socket;
 
-pub use accept::{ConnectionLimit, Drained, Server, serve};
-pub use handler::{Handler, RawResponse};
+pub use accept::{ConnectionLimit, Drained, Server, serve, serve_handler};
+pub use handler::{Handler, RawResponse, TowerHandler};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
