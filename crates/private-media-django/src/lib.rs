@@ -52,8 +52,9 @@ use http::request::Parts;
 use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::{Identify, IdentifyError, Identity, Rejection, has_cookie, single_cookie};
 
-pub use database::{Database, DatabaseUrl};
+pub use database::Database;
 pub use error::DjangoError;
+pub use private_media_sql::DatabaseUrl;
 pub use secret::SecretKeys;
 use session::{NoUser, Session};
 pub use source::{DjangoSource, SessionRow, UserKey, UserRow};

@@ -46,12 +46,13 @@
 //!
 //! # Structure
 //!
-//! A request passes five steps. Each step is a module with one trait or type, and each can be replaced.
+//! A request passes these steps. Each step is a module with one trait or type, and each can be replaced.
 //!
 //! | step | module | type | implementations |
 //! |---|---|---|---|
 //! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
 //! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
+//! | What is known of it? | [`lookup`] | [`Lookup`](lookup::Lookup) | nothing but the path, a closure, the crate `private-media-sql` |
 //! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
 //! | Where is the file? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
 //! | How is it sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
@@ -181,6 +182,8 @@
 pub mod request;
 
 pub mod identity;
+
+pub mod lookup;
 
 pub mod permission;
 

@@ -17,18 +17,17 @@ fn serve(shop: &Shop, identities: &[&str]) -> Gateway {
 fn each_credential_is_decided_by_its_source() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let django = format!("{{source = \"django\", database = \"{}\"}}", shop.url);
-    let session =
-        |name: &str, shop: &mut Shop| format!("sessionid={}", shop.tell(&format!("sign-in {name}")));
+    let session = |name: &str, shop: &mut Shop| format!("sessionid={}", shop.run(&format!("sign-in {name}")));
     let (alice, bob, erin) =
         (session("alice", &mut shop), session("bob", &mut shop), session("erin", &mut shop));
-    let visitor = format!("sessionid={}", shop.tell("visit"));
+    let visitor = format!("sessionid={}", shop.run("visit"));
     let ended = session("alice", &mut shop);
-    assert_eq!(shop.tell(&format!("sign-out {}", ended.split_once('=').unwrap().1)), "ok");
+    assert_eq!(shop.run(&format!("sign-out {}", ended.split_once('=').unwrap().1)), "ok");
     for order in [[django.as_str(), ACCOUNTS], [ACCOUNTS, django.as_str()]] {
         let gateway = serve(&shop, &order);
         let form = format!("name=alice&password={}", PASSWORD.replace(' ', "+"));
         let signed_in = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
-        let account = signed_in.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let account = signed_in.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let forged = "private_media_session=forged";
         let basic = format!("Basic {}", base64(&format!("alice:{PASSWORD}")));
         let is_django_first = order[0] == django;
@@ -55,13 +54,13 @@ fn each_credential_is_decided_by_its_source() {
             let cookies = cookies.join("; ");
             let mut fields = vec![("cookie", cookies.as_str())];
             fields.extend(authorization.map(|value| ("authorization", value)));
-            let answer = gateway.ask("GET /private/cars/7/photo.jpg", &fields);
+            let response = gateway.fetch("GET /private/cars/7/photo.jpg", &fields);
             let expected = if is_django_first { django_first } else { accounts_first };
-            assert_eq!(answer.status, expected, "django first: {is_django_first}, {fields:?}");
-            assert_eq!(answer.field("vary"), Some("cookie, authorization"));
+            assert_eq!(response.status, expected, "django first: {is_django_first}, {fields:?}");
+            assert_eq!(response.header("vary"), Some("cookie, authorization"));
         }
         let prices =
-            |cookie: &str| gateway.ask("GET /private/sales/prices.txt", &[("cookie", cookie)]).status;
+            |cookie: &str| gateway.fetch("GET /private/sales/prices.txt", &[("cookie", cookie)]).status;
         assert_eq!((prices(&erin), prices(&account)), (200, 404));
         let rejected: Vec<_> = gateway
             .access_log()
@@ -86,10 +85,10 @@ fn each_credential_is_decided_by_its_source() {
 fn an_error_of_the_deciding_source_denies() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let django = format!("{{source = \"django\", database = \"{}\"}}", shop.url);
-    let alice = format!("sessionid={}", shop.tell("sign-in alice"));
+    let alice = format!("sessionid={}", shop.run("sign-in alice"));
     let gateway = serve(&shop, &[&django, ACCOUNTS]);
     let basic = format!("Basic {}", base64(&format!("alice:{PASSWORD}")));
-    let status = |fields: &[(&str, &str)]| gateway.ask("GET /private/cars/7/photo.jpg", fields).status;
+    let status = |fields: &[(&str, &str)]| gateway.fetch("GET /private/cars/7/photo.jpg", fields).status;
     std::fs::rename(shop.place.path("db.sqlite3"), shop.place.path("away.sqlite3")).unwrap();
     assert_eq!(status(&[("cookie", &alice), ("authorization", &basic)]), 404);
     assert_eq!(status(&[("authorization", &basic)]), 200, "the source that failed is not asked");

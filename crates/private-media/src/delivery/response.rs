@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
 use http::{Extensions, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -37,6 +38,21 @@ pub struct MediaResponse {
 impl MediaResponse {
     pub(crate) fn new(status: StatusCode, headers: HeaderMap, body: MediaBody) -> Self {
         Self { status, headers, extensions: Extensions::new(), body, prepared: None }
+    }
+
+    /// Returns a response with plain text, such as an error.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use private_media::delivery::MediaResponse;
+    ///
+    /// let response = MediaResponse::text(StatusCode::NOT_FOUND, "not found\n");
+    /// assert_eq!(response.headers["content-type"], "text/plain; charset=utf-8");
+    /// assert_eq!(response.body.remaining(), 10);
+    /// ```
+    #[must_use]
+    pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        crate::text::text(status, text).into()
     }
 
     /// Returns a response with prepared headers. Only their [`CONTENT_LENGTH`] may be replaced.

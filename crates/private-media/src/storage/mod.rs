@@ -3,6 +3,7 @@
 #[cfg(feature = "local")]
 mod local;
 mod memory;
+mod presented;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use futures_core::stream::BoxStream;
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 
+use crate::lookup::Attributes;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
@@ -223,13 +225,21 @@ pub struct MediaFile {
 struct Shared {
     metadata: Metadata,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// The same file under the name and media type of its last lookup.
+    presented: Mutex<Option<(Attributes, Arc<Self>)>>,
+}
+
+impl Shared {
+    fn new(metadata: Metadata) -> Self {
+        Self { metadata, memo: OnceLock::new(), presented: Mutex::default() }
+    }
 }
 
 impl MediaFile {
     /// Returns a file with these bytes, for implementations of [`Storage`].
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { shared: Arc::new(Shared { metadata, memo: OnceLock::new() }), bytes }
+        Self { shared: Arc::new(Shared::new(metadata)), bytes }
     }
 
     /// Returns the same file with another source of its bytes.

@@ -9,6 +9,7 @@ mod frameworks;
 mod links;
 #[cfg(feature = "listener")]
 mod listener;
+mod lookups;
 mod refusals;
 mod saving;
 mod streaming;
