@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either};
 use private_media::MediaBody;
 use private_media::delivery::MediaResponse;
-use private_media_listener::{FileSlice, ResponseBody};
+use private_media_listener::{Piece, ResponseBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -70,10 +70,10 @@ impl http_body::Body for Body {
 }
 
 impl ResponseBody for Body {
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
-        let slice = self.content.next_file(max_len)?;
-        self.taken = self.taken.saturating_add(slice.len());
-        Some(slice)
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
+        let piece = self.content.next_piece(max_len)?;
+        self.taken = self.taken.saturating_add(piece.len());
+        Some(piece)
     }
 }
 

@@ -18,7 +18,7 @@ use private_media::{
     Grants, Identify, IdentifyError, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions,
     StorageError, User,
 };
-use private_media_listener::{Limits, serve};
+use private_media_listener::{Limits, serve_handler};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_state(media.clone())
         .route("/sign-in", get(sign_in_form).post(sign_in).with_state(sessions));
     // The listener sends private files itself, and passes all other requests to the application.
-    serve(listener, media.service().at("/private/").or(app), Limits::default()).await;
+    serve_handler(listener, media.service().at("/private/").or(app), Limits::default()).await;
     Ok(())
 }
 

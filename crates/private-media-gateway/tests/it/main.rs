@@ -18,6 +18,7 @@ mod faults;
 mod forward;
 mod fronts;
 mod identities;
+mod identity_settings;
 mod lifecycle;
 mod links;
 mod load;

@@ -62,6 +62,12 @@ impl MediaResponse {
         response
     }
 
+    /// Takes the prepared headers out.
+    #[cfg(feature = "listener")]
+    pub(crate) fn take_prepared(&mut self) -> Option<Arc<SerializedHeaders>> {
+        self.prepared.take()
+    }
+
     /// Merges the prepared headers into the others, and returns all of them.
     pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
         if let Some(prepared) = self.prepared.take() {

@@ -248,7 +248,7 @@ fn a_missing_sqlite_file_denies_access() {
         }
         assert!(!database.exists(), "the file was created");
         let count = |text: &str| gateway.log().lines().filter(|line| line.contains(text)).count();
-        assert_eq!(count("cannot read the database"), round, "{}", gateway.log());
+        assert_eq!(count("cannot read the database;"), round, "{}", gateway.log());
         std::fs::rename(&away, &database).unwrap();
         assert_eq!(status(), 200);
         assert_eq!(count("the database can be read"), round, "{}", gateway.log());
