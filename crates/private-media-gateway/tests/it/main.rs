@@ -12,6 +12,7 @@ mod accounts;
 mod check;
 mod config;
 mod contents;
+mod cross_origin;
 mod django;
 mod doctor;
 mod faults;

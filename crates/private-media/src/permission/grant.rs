@@ -1,6 +1,6 @@
 //! Grants: path templates, and the users who may read the matching paths.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use foldhash::HashMapExt as _;
 use futures_core::future::BoxFuture;
 
 use super::decision::Decision;
+use super::explanation::Explanation;
 use super::permissions::Permissions;
 use super::template::{Captures, Template, TemplateError};
+use crate::identity::display::Printable;
 use crate::identity::{Identity, User};
 use crate::request::MediaPath;
 
@@ -55,20 +57,29 @@ impl Grants {
     /// Decides whether an identity may read a path.
     #[must_use]
     pub fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
-        let mut first_mismatch = None;
         for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
             if let Some((_, reason)) = grant.to.iter().find(|(to, _)| to.names(identity, &captures)) {
                 return Decision::allow(Arc::clone(reason));
             }
-            first_mismatch.get_or_insert(grant);
         }
-        let Some(grant) = first_mismatch else { return Decision::deny("no grant matches the path") };
-        let who = match identity.user() {
-            Some(user) => format!("user {} is not granted access", user.id()),
-            None => "not signed in".to_owned(),
+        Decision::deny(Explanation::of(|text| self.explain_denial(identity, path, text)))
+    }
+
+    /// Writes who the client is, and what each grant that matches the path requires.
+    fn explain_denial(&self, identity: &Identity, path: &MediaPath, text: &mut Explanation) -> fmt::Result {
+        let mut matching =
+            self.candidates(path).filter_map(|grant| Some((grant, grant.template.captures(path)?)));
+        let Some((grant, captures)) = matching.next() else {
+            return text.write_str("no grant matches the path");
         };
-        Decision::deny(format!("{who}; grant {} is for {}", grant.template, grant.grantees()))
+        write!(text, "{identity} is ")?;
+        grant.explain_denial(&captures, text)?;
+        for (grant, captures) in matching {
+            text.write_str("; ")?;
+            grant.explain_denial(&captures, text)?;
+        }
+        Ok(())
     }
 
     /// Returns the grants that may match a path, in order. Grants with another first segment are not evaluated.
@@ -160,6 +171,25 @@ impl Grant {
     /// Returns the grantees.
     pub fn to(&self) -> impl Iterator<Item = &Grantee> {
         self.to.iter().map(|(to, _)| to)
+    }
+
+    /// Writes which grantees a client is not: `neither owner (7) nor staff, by grant cars/{owner}/{*file}`.
+    fn explain_denial(&self, captures: &Captures<'_>, text: &mut Explanation) -> fmt::Result {
+        text.write_str(if self.to.len() == 1 { "not " } else { "neither " })?;
+        for (number, to) in self.to().enumerate() {
+            match number {
+                0 => {}
+                _ if number + 1 == self.to.len() => text.write_str(" nor ")?,
+                _ => text.write_str(", ")?,
+            }
+            write!(text, "{to}")?;
+            if *to == Grantee::Owner
+                && let Some(owner) = captures.get("owner")
+            {
+                write!(text, " ({})", Printable(owner))?;
+            }
+        }
+        write!(text, ", by grant {}", self.template)
     }
 
     fn grantees(&self) -> String {
@@ -301,6 +331,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::Rejection;
 
     fn people() -> [(&'static str, Identity); 5] {
         [
@@ -381,21 +412,73 @@ mod tests {
 
     #[test]
     fn decisions_have_a_reason() {
-        let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
         let [(_, alice), (_, bob), .., (_, nobody)] = people();
-        let (car, other) = (MediaPath::new("cars/7/a").unwrap(), MediaPath::new("x").unwrap());
-        for (who, path, text) in [
-            (&alice, &car, "allowed: owner, by grant cars/{owner}/{*file}"),
+        let by_jwt = User::new("8").name("bob").source("jwt").into();
+        let expired = Rejection::new("jwt", "the token expired 12 s ago").into();
+        let car = "cars/{owner}/{*file}=owner,staff";
+        let cars = "cars/{owner}/{*file}=owner; cars/{*file}=group:sales; {*file}=staff,user:10";
+        let many = "cars/{owner}/{*file}=owner,staff,group:sales,user:10";
+        for (grants, identity, path, text) in [
+            (car, &alice, "cars/7/a", "allowed: owner, by grant cars/{owner}/{*file}"),
             (
+                car,
                 &bob,
-                &car,
-                "denied: user 8 is not granted access; grant cars/{owner}/{*file} is for owner,staff",
+                "cars/7/a",
+                "denied: bob (id 8) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
             ),
-            (&nobody, &car, "denied: not signed in; grant cars/{owner}/{*file} is for owner,staff"),
-            (&alice, &other, "denied: no grant matches the path"),
+            (
+                car,
+                &by_jwt,
+                "cars/7/a",
+                "denied: bob (id 8, by jwt) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (
+                car,
+                &nobody,
+                "cars/7/a",
+                "denied: anonymous is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (
+                car,
+                &expired,
+                "cars/7/a",
+                "denied: anonymous (jwt: the token expired 12 s ago) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (car, &alice, "x", "denied: no grant matches the path"),
+            ("{*file}=staff", &bob, "x", "denied: bob (id 8) is not staff, by grant {*file}"),
+            (
+                cars,
+                &bob,
+                "cars/7/a",
+                "denied: bob (id 8) is not owner (7), by grant cars/{owner}/{*file}; not group:sales, by grant cars/{*file}; \
+                 neither staff nor user:10, by grant {*file}",
+            ),
+            (
+                many,
+                &bob,
+                "cars/7/a",
+                "denied: bob (id 8) is neither owner (7), staff, group:sales nor user:10, by grant cars/{owner}/{*file}",
+            ),
         ] {
-            assert_eq!(grants.decide(who, path).to_string(), text);
+            let (grants, path): (Grants, _) = (grants.parse().unwrap(), MediaPath::new(path).unwrap());
+            assert_eq!(grants.decide(identity, &path).to_string(), text);
         }
+    }
+
+    /// Neither a made-up path nor a long list of grants makes a long line in the log.
+    #[test]
+    fn explanations_are_bounded() {
+        let [_, (_, bob), ..] = people();
+        let owner = "é".repeat(127);
+        let path = MediaPath::new(&format!("cars/{owner}/a")).unwrap();
+        let shown = "é".repeat(100);
+        let grants: Grants = "cars/{owner}/{*file}=owner".parse().unwrap();
+        let text = format!("bob (id 8) is not owner ({shown}…), by grant cars/{{owner}}/{{*file}}");
+        assert_eq!(grants.decide(&bob, &path).reason(), text);
+        let users = (100..10_000).map(|id| Grantee::User(id.to_string()));
+        let grants = Grants::new([Grant::new("{*file}".parse().unwrap(), users).unwrap()]);
+        let decision = grants.decide(&bob, &path);
+        assert!(decision.reason().ends_with('…') && decision.reason().len() < 510, "{decision}");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 mod action;
 mod decision;
+mod explanation;
 mod grant;
 mod permissions;
 mod permit;
 mod template;
 
-pub use action::{Action, ActionType, Delete, List, Read, Share, Write};
+pub use action::{Action, ActionType, Delete, List, Read, Share, UnknownAction, Write};
 pub use decision::Decision;
 pub use grant::{Grant, GrantError, Grantee, GranteeError, Grants};
 pub use permissions::{ByAction, Permissions, by_action};
