@@ -1,4 +1,4 @@
-//! `check` says what `serve` does.
+//! The command `check` decides like `serve`.
 
 use private_media::identity::accounts::{AccountsFile, NewAccount};
 
@@ -11,7 +11,7 @@ fn check(place: &Place, user: &str, path: &str, grants: &[&str]) -> (Option<i32>
 }
 
 #[test]
-fn says_what_decided() {
+fn prints_the_deciding_grant() {
     const OWNER: &str = "allowed: owner, by grant cars/{owner}/{*file}\n";
     const BOB: &str =
         "denied: bob (id 8, by accounts) is neither owner (7) nor staff, by grant cars/{owner}/{*file}\n";
@@ -44,12 +44,16 @@ fn says_what_decided() {
     ] {
         assert_eq!(check(&place, user, path, &[GRANT]), (Some(code), line.to_owned()), "{user} {path}");
     }
-    assert_eq!(check(&place, "alice", "cars/7/photo.jpg", &[]).0, Some(1), "without grants, to staff alone");
+    assert_eq!(
+        check(&place, "alice", "cars/7/photo.jpg", &[]).0,
+        Some(1),
+        "the default grant is for staff only"
+    );
     assert_eq!(check(&place, "carol", "cars/7/photo.jpg", &[]).0, Some(0));
 }
 
 #[test]
-fn says_that_a_file_is_missing() {
+fn prints_a_note_about_a_missing_file() {
     let place = Place::new();
     let output = place.run(&["check", "alice", "cars/7/none.jpg", "--grant", GRANT]);
     let note = String::from_utf8(output.stderr).unwrap();
@@ -57,7 +61,7 @@ fn says_that_a_file_is_missing() {
 }
 
 #[test]
-fn refuses_what_it_does_not_know() {
+fn rejects_unknown_users_and_values() {
     let place = Place::new();
     // The name of one account is the id of another.
     AccountsFile::update(&place.path("accounts.toml"), |file| file.add(NewAccount::new("7", "11", PASSWORD)))
@@ -198,9 +202,9 @@ fn an_invalid_table_is_one_line() {
     assert!(line.contains("none.toml: cannot be read") && line.contains("[[case]]"), "{line}");
 }
 
-/// Over users, paths and grants of every kind, the exit code is the status of the served file.
+/// For each user, path and grant, the exit code agrees with the status of the response.
 #[test]
-fn never_disagrees_with_serve() {
+fn decides_like_serve() {
     let place = Place::new();
     let grants = [
         "cars/{owner}/{*file}=owner,staff",
@@ -233,7 +237,7 @@ fn never_disagrees_with_serve() {
         {
             let status = gateway.get(&url, user).status;
             let (code, line) = check(&place, name, path, &grants);
-            // A folder is nothing to serve, whoever may read what is in it.
+            // A folder is not served, even with permission.
             if path != "cars/7" {
                 assert_eq!(status == 200, code == Some(0), "{user} {path}: {status}, {line}");
             }

@@ -29,12 +29,12 @@ fn files_are_for_listed_origins_and_pages_are_not() {
         ("GET /private/-/health".into(), &[APP], 200, None),
         ("GET /elsewhere".into(), &[APP], 404, None),
     ] {
-        let answer = gateway.ask(&line, &[fields, &credentials("alice")].concat());
-        assert_eq!(answer.status, status, "{line}: {answer:?}");
-        assert_eq!(answer.field("access-control-allow-origin"), origin, "{line}: {answer:?}");
-        let credentials = answer.field("access-control-allow-credentials");
-        assert_eq!(credentials, origin.map(|_| "true"), "{line}: {answer:?}");
-        assert_eq!(answer.field("access-control-max-age"), (status == 204).then_some("600"), "{line}");
+        let response = gateway.fetch(&line, &[fields, &credentials("alice")].concat());
+        assert_eq!(response.status, status, "{line}: {response:?}");
+        assert_eq!(response.header("access-control-allow-origin"), origin, "{line}: {response:?}");
+        let credentials = response.header("access-control-allow-credentials");
+        assert_eq!(credentials, origin.map(|_| "true"), "{line}: {response:?}");
+        assert_eq!(response.header("access-control-max-age"), (status == 204).then_some("600"), "{line}");
     }
     // A preflight request is about no file, so nothing was decided.
     let log = gateway.access_log();
