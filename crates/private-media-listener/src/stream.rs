@@ -87,8 +87,8 @@ impl Stream {
         Poll::Ready(result)
     }
 
-    /// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the connection:
-    /// unread bytes hide what follows them.
+    /// Ready when the client has closed its sending side; an error if it has reset the connection. Reads nothing from the connection,
+    /// so unread bytes hide a close after them.
     pub(crate) fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let peek = || Ok(recv(self, &mut [0_u8; 1], RecvFlags::PEEK)?.1);
         loop {

@@ -142,7 +142,7 @@ mod tests {
             self.0.path().join("app.sock")
         }
 
-        /// Leaves a socket behind that nobody listens at.
+        /// Leaves a socket that no process listens at.
         fn leave_stale(&self) {
             drop(UnixListener::bind(self.socket()).unwrap());
             assert_eq!(UnixStream::connect(self.socket()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_socket_is_replaced_and_nothing_else_is() {
+    fn only_a_stale_socket_is_replaced() {
         let place = Place::new();
         place.leave_stale();
         let (listeners, file) = bind_unix(&place.socket(), 1).unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_no_socket_can_have() {
+    fn invalid_paths_are_errors() {
         let place = Place::new();
         let long = place.0.path().join("x".repeat(110));
         let missing = place.0.path().join("missing/app.sock");
@@ -217,7 +217,7 @@ mod tests {
 
     /// Two processes that start at once both find the stale socket; one of them gets the path.
     #[test]
-    fn of_several_that_bind_at_once_one_listens() {
+    fn of_several_concurrent_binds_one_succeeds() {
         for _ in 0..20 {
             let place = Place::new();
             place.leave_stale();

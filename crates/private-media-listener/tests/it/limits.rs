@@ -34,7 +34,7 @@ async fn read_response(stream: &mut TcpStream, within: Duration) -> bool {
         let Ok(len) = timeout(within, stream.read(&mut buffer)).await else { return false };
         let len = len.unwrap();
         assert!(len > 0, "the connection was closed");
-        received.extend_from_slice(&buffer[..len]);
+        received.extend(buffer.iter().take(len));
     }
     true
 }

@@ -12,7 +12,7 @@ use super::{Identify, IdentifyError, Identity};
 /// Identity sources in order: the first source that recognizes the credential of a request decides.
 ///
 /// A user, a [rejected](Identity::Rejected) credential and an error end the search, so an invalid credential is never tried on the
-/// next source. A source that returns [`Identity::Anonymous`] found no credential, and the next one is asked.
+/// next source. A source that returns [`Identity::Anonymous`] found no credential, and the next one is tried.
 ///
 /// ```
 /// use http::request::Parts;
@@ -119,16 +119,16 @@ mod tests {
     }
     use Outcome::{Anonymous, Error, Rejected, User as Known};
 
-    /// A source that recognizes the cookie with its name, and records that it was asked.
+    /// A source that recognizes the cookie with its name, and records that it was called.
     struct Source {
         name: &'static str,
         outcome: Outcome,
-        asked: Arc<Mutex<Vec<&'static str>>>,
+        called: Arc<Mutex<Vec<&'static str>>>,
     }
 
     impl Identify for Source {
         fn identify<'a>(&'a self, _: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-            self.asked.lock().unwrap().push(self.name);
+            self.called.lock().unwrap().push(self.name);
             Box::pin(ready(match self.outcome {
                 Known => Ok(User::new(self.name).into()),
                 Anonymous => Ok(Identity::Anonymous),
@@ -146,11 +146,11 @@ mod tests {
         Request::get("/").header(COOKIE, cookie).body(()).unwrap().into_parts().0
     }
 
-    /// Returns how a chain identifies a request, and the sources that it asked.
+    /// Returns how a chain identifies a request, and the sources that it called.
     fn identify(sources: &[(&'static str, Outcome)], cookie: &str) -> (String, Vec<&'static str>) {
-        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let called = Arc::<Mutex<Vec<_>>>::default();
         let source = |(name, outcome): &(&'static str, Outcome)| -> Box<dyn Identify> {
-            Box::new(Source { name, outcome: *outcome, asked: Arc::clone(&asked) })
+            Box::new(Source { name, outcome: *outcome, called: Arc::clone(&called) })
         };
         let chain = IdentityChain::new(sources.iter().map(source).collect());
         let head = head(cookie);
@@ -162,13 +162,13 @@ mod tests {
             Ok(Identity::Rejected(rejection)) => format!("no, {rejection}"),
             Err(error) => format!("error, {}", std::error::Error::source(&error).unwrap()),
         };
-        let asked = asked.lock().unwrap().clone();
-        (text, asked)
+        let called = called.lock().unwrap().clone();
+        (text, called)
     }
 
     #[test]
     fn the_first_source_that_recognizes_the_credential_decides() {
-        for (sources, cookie, expected, asked) in [
+        for (sources, cookie, expected, called) in [
             (&[][..], "a", "-", &[][..]),
             (&[("a", Known)], "", "-", &[]),
             (&[("a", Known)], "a", "a", &["a"]),
@@ -194,14 +194,14 @@ mod tests {
             (&[("a", Anonymous), ("b", Anonymous)], "a b", "-", &["a", "b"]),
         ] {
             let (text, order) = identify(sources, cookie);
-            assert_eq!((text.as_str(), order.as_slice()), (expected, asked), "{sources:?} {cookie:?}");
+            assert_eq!((text.as_str(), order.as_slice()), (expected, called), "{sources:?} {cookie:?}");
         }
     }
 
     #[test]
     fn one_recognized_credential_is_identified_without_a_future() {
         let known = |_: &Parts| Identity::from(User::new("7"));
-        let waits = || Box::new(Source { name: "a", outcome: Known, asked: Arc::default() });
+        let waits = || Box::new(Source { name: "a", outcome: Known, called: Arc::default() });
         for (sources, cookie, expected) in [
             (vec![], "a", Some("-")),
             (vec![Box::new(known) as Box<dyn Identify>], "", Some("7")),

@@ -64,7 +64,7 @@ pub trait Identify: Send + Sync + 'static {
         None
     }
 
-    /// Returns whether a request has a credential for this source, valid or not: an [`IdentityChain`] asks no other sources. It is
+    /// Returns whether a request has a credential for this source, valid or not. An [`IdentityChain`] then tries no other sources. It is
     /// called for each request, so it must not wait for anything.
     fn recognizes(&self, request: &Parts) -> bool {
         let _ = request;

@@ -62,7 +62,7 @@ impl User {
         self
     }
 
-    /// Adds a claim of the user's credential. A value that is no text is its JSON.
+    /// Adds a claim of the user's credential. A value that is not a text is JSON.
     #[must_use]
     pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.claims.insert(name.into(), value.into());

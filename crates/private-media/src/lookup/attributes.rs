@@ -29,7 +29,7 @@ struct Inner {
     not_after: Option<SystemTime>,
 }
 
-/// Whose file it is.
+/// The owner of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Owner {
     /// The user whose id is at `{owner}` in the path.
@@ -68,7 +68,7 @@ impl Attributes {
     }
 
     /// Sets the name under which browsers save the file, made safe by [`safe_name`]. It also decides the media type, unless
-    /// [`content_type`](Self::content_type) is set. Unless told, the name is that of the path.
+    /// [`content_type`](Self::content_type) is set. By default, the name is that of the path.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         self.inner().name = Some(safe_name(name));

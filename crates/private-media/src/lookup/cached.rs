@@ -13,8 +13,8 @@ use super::{Attributes, Lookup, LookupError};
 use crate::decision_cache::{CacheKey, DecisionCache};
 use crate::request::MediaPath;
 
-/// Caches what a [`Lookup`] returns, in bounded memory, and that it has no such file. Failures are not cached. Requests for a path that is
-/// being looked up wait for that result. Cheap to clone; all clones share their state.
+/// Caches the results of a [`Lookup`], including that there is no such file, in bounded memory. Failures are not cached. Requests for a
+/// path that is being looked up wait for that result. Cheap to clone; all clones share their state.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +86,7 @@ impl<L> Inner<L> {
     }
 }
 
-/// The entry of a running query. It goes when the query has ended, also if all its clients have disconnected.
+/// The entry of a running query. Dropping it removes the entry: when the query has ended, or when all its clients have disconnected.
 struct RunningQuery<L> {
     of: Arc<Inner<L>>,
     path: MediaPath,
@@ -178,7 +178,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn rows_and_missing_rows_are_cached_and_failures_are_not() {
+    async fn results_are_cached_and_failures_are_not() {
         for (name, expected) in [("7", 1), ("none", 1), ("failing", 3)] {
             let (gated, lookup) = Gated::cached(9, LONG);
             for _ in 0..3 {
@@ -227,7 +227,7 @@ mod tests {
         assert!(lookup.0.running().is_empty());
     }
 
-    /// A client that disconnects may be the one whose task drives the query.
+    /// The client that disconnects may be the one whose task drives the query.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_query_outlives_the_client_that_started_it() {
         let (gated, lookup) = Gated::cached(0, LONG);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LookupError {
-    /// The application has no such file: the response is 404, also if the storage has one.
+    /// The application has no such file: the response is 404, even if the storage has one.
     NotFound,
     /// The lookup failed, for example because a database is down. Access is denied. The cause goes to the log, never to the client.
     Failed(Arc<dyn Error + Send + Sync>),

@@ -1,4 +1,4 @@
-//! Lookups: a [`Lookup`] returns the [`Attributes`] of a file that its path does not tell, such as its owner.
+//! Lookups: a [`Lookup`] returns [`Attributes`] of a file that are not in its path, such as its owner.
 
 mod attributes;
 mod cached;
@@ -17,7 +17,7 @@ use crate::request::MediaPath;
 
 /// Looks up the attributes of files, for applications that give files random names and store owner, name and type in a table.
 ///
-/// The service asks for them before it asks the permissions. The first lookup that [covers](Self::covers) a path decides: a file that
+/// The service looks them up before it checks the permissions. The first lookup that [covers](Self::covers) a path decides: a file that
 /// it does not know is not found, and a failure denies access. Files that no lookup covers have no attributes.
 ///
 /// The crate `private-media-sql` has a lookup in the tables of an application. A closure is a lookup that covers every path:

@@ -5,15 +5,16 @@ use std::fmt;
 /// The longest explanation, in bytes. Clients choose parts of it, such as the path, and each denial is logged.
 const MAX_LEN: usize = 500;
 
-/// A text that ends at [`MAX_LEN`] with an ellipsis. Writing more is an error, which ends the formatting.
+/// A text that is cut after [`MAX_LEN`] bytes, and then ends with an ellipsis. The write that is cut is an error, which ends the
+/// formatting.
 #[derive(Default)]
 pub(super) struct Explanation(String);
 
 impl Explanation {
-    /// Returns the text that a function writes, or the beginning of it.
+    /// Returns the text that a function writes, or its beginning.
     pub(super) fn of(write: impl FnOnce(&mut Self) -> fmt::Result) -> String {
         let mut explanation = Self::default();
-        // The only error is the end of the room.
+        // The only error is that the text is cut.
         let _ = write(&mut explanation);
         explanation.0
     }

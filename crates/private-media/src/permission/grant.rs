@@ -57,7 +57,8 @@ impl Grants {
         Self { all, by_first, open }
     }
 
-    /// Parses grants like [`FromStr`]. The grantees `owner` and `group` may name whom these templates of lookups find.
+    /// Parses grants like [`FromStr`]. These are the path templates of the lookups: there, the grantees `owner` and `group` may
+    /// be those that a lookup returns.
     ///
     /// ```
     /// use private_media::lookup::Attributes;
@@ -107,7 +108,7 @@ impl Grants {
         Decision::deny(Explanation::of(|text| self.explain_denial(identity, path, attributes, text)))
     }
 
-    /// Writes who the client is, and what each grant that matches the path requires.
+    /// Writes the client, and what each grant that matches the path requires.
     fn explain_denial(
         &self,
         identity: &Identity,
@@ -257,7 +258,7 @@ impl Grant {
         self.to.iter().map(|(to, _)| to)
     }
 
-    /// Writes which grantees a client is not: `neither owner (7) nor staff, by grant cars/{owner}/{*file}`.
+    /// Writes the grantees, none of which the client is: `neither owner (7) nor staff, by grant cars/{owner}/{*file}`.
     fn explain_denial(
         &self,
         captures: &Captures<'_>,
@@ -647,7 +648,7 @@ mod tests {
         }
     }
 
-    /// Neither a made-up path nor a long list of grants makes a long line in the log.
+    /// Neither a long path nor a long list of grants makes a long line in the log.
     #[test]
     fn explanations_are_bounded() {
         let [_, (_, bob), ..] = people();

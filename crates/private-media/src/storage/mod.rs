@@ -225,7 +225,7 @@ pub struct MediaFile {
 struct Shared {
     metadata: Metadata,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
-    /// The same file under the name and media type of its last lookup.
+    /// The same file with the name and media type of its last lookup.
     presented: Mutex<Option<(Attributes, Arc<Self>)>>,
 }
 

@@ -1,4 +1,4 @@
-//! Files under the name and media type of a lookup.
+//! Files with the name and media type of a lookup.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,10 +8,10 @@ use super::{MediaFile, Metadata, Shared};
 use crate::lookup::Attributes;
 
 impl MediaFile {
-    /// Returns the file under the name and media type of its attributes, if they have some.
+    /// Returns the file with the name and media type of its attributes, if they have some.
     ///
-    /// It has an entity tag of its own, because a client that has the file under another name or type must get the new headers, and a
-    /// 304 contains none of them.
+    /// It has an entity tag of its own, because a client that has the file with another name or type needs the new headers, and a 304
+    /// contains none of them.
     pub(crate) fn presented_by(self, attributes: Option<&Attributes>) -> Self {
         match attributes.filter(|attributes| attributes.has_presentation()) {
             Some(attributes) => Self { shared: self.shared.presented_by(attributes), bytes: self.bytes },
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(
             etag(Some(&none.clone().owner("7").public(true))),
             "a",
-            "who may read it is no matter of the tag"
+            "permissions do not change the tag"
         );
         for (index, tag) in tags.iter().enumerate() {
             assert!(tag.starts_with("a-") && !tags[..index].contains(tag), "{tags:?}");

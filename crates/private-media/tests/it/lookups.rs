@@ -1,4 +1,4 @@
-//! Lookups decide whose file it is, and under which name and type it is sent.
+//! Lookups determine the owner of a file, and the name and media type of the response.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -101,7 +101,7 @@ async fn attributes_decide_who_reads() {
 }
 
 #[tokio::test]
-async fn without_a_row_or_a_database_everything_is_not_found() {
+async fn without_a_row_or_a_database_files_are_not_found() {
     let blobs = Blobs::new();
     let (service, debugging) = (blobs.service(), blobs.media(|media| media.debug(true)).service());
     blobs.set(Attributes::new().owner("8"));
@@ -158,7 +158,7 @@ async fn the_first_lookup_that_covers_a_path_decides() {
     }
 }
 
-/// Name and type of a row are headers of the response, whatever was prepared for the cached file before.
+/// The headers have the name and type of the row, even if headers were prepared for the cached file before.
 #[tokio::test]
 async fn a_changed_name_or_type_is_sent_at_once() {
     let blobs = Blobs::new();
@@ -197,7 +197,7 @@ async fn a_changed_name_or_type_is_sent_at_once() {
 }
 
 #[tokio::test]
-async fn conditions_and_ranges_are_about_the_present_name() {
+async fn conditions_and_ranges_apply_to_the_current_name() {
     let blobs = Blobs::new();
     let service = blobs.service();
     blobs.set(Attributes::new().owner("7").name("draft.pdf"));
@@ -214,7 +214,11 @@ async fn conditions_and_ranges_are_about_the_present_name() {
     assert_eq!((response.status, &*response.body), (StatusCode::PARTIAL_CONTENT, &b"con"[..]));
     blobs.set(Attributes::new().owner("7").name("final.pdf"));
     let response = respond(&service, conditional(IF_NONE_MATCH)).await;
-    assert_eq!(response.status, StatusCode::PARTIAL_CONTENT, "a 304 would leave the old name to the client");
+    assert_eq!(
+        response.status,
+        StatusCode::PARTIAL_CONTENT,
+        "after a 304 the client would keep the old name"
+    );
     assert_eq!(response.headers[CONTENT_DISPOSITION], "inline; filename=\"final.pdf\"");
     let response = respond(&service, conditional(IF_RANGE)).await;
     assert_eq!((response.status, &*response.body), (StatusCode::OK, &b"the content"[..]));
@@ -261,7 +265,7 @@ async fn permits_carry_the_attributes() {
     assert_eq!(decision.to_string(), "allowed: public, by its lookup");
     assert!(
         media.permit::<Delete>(alice(), path("blobs/x7Fq2Ab")).await.is_err(),
-        "public is about reading alone"
+        "everyone may read a public file, and no more"
     );
     blobs.fail(LookupError::failed("away"));
     let decision = media.decide(&carol(), Action::Read, &path("blobs/x7Fq2Ab")).await;

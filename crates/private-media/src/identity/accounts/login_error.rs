@@ -9,34 +9,53 @@ use crate::identity::whole_seconds;
 /// The error of a name and a password that were not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LoginError {
-    /// How long to wait before the next attempt. If it is set, the password was not checked.
-    pub wait: Option<Duration>,
-    /// Whether the reason for `wait` is that too many passwords were waiting to be checked. Otherwise it is too many wrong ones.
-    pub overloaded: bool,
+pub enum LoginError {
+    /// The name or the password is wrong.
+    Wrong,
+    /// The password was not checked, because there were too many wrong ones.
+    #[non_exhaustive]
+    Throttled {
+        /// How long to wait before the next attempt.
+        retry_after: Duration,
+    },
+    /// The password was not checked, because too many passwords are waiting to be checked.
+    #[non_exhaustive]
+    Overloaded {
+        /// How long to wait before the next attempt.
+        retry_after: Duration,
+    },
 }
 
 impl LoginError {
-    pub(super) fn wrong() -> Self {
-        Self { wait: None, overloaded: false }
-    }
-
-    pub(super) fn wait(wait: Duration) -> Self {
-        Self { wait: Some(wait), overloaded: false }
+    pub(super) fn throttled(retry_after: Duration) -> Self {
+        Self::Throttled { retry_after }
     }
 
     pub(super) fn overloaded() -> Self {
-        Self { wait: Some(hashing::RETRY_AFTER), overloaded: true }
+        Self::Overloaded { retry_after: hashing::RETRY_AFTER }
+    }
+
+    /// Returns how long to wait before the next attempt; `None` if the password was checked.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Wrong => None,
+            Self::Throttled { retry_after } | Self::Overloaded { retry_after } => Some(*retry_after),
+        }
     }
 }
 
 impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(wait) = self.wait else { return f.write_str("the name or the password is wrong") };
-        f.write_str(if self.overloaded { "too many sign-ins at the moment" } else { "too many attempts" })?;
-        match whole_seconds(wait) {
-            seconds @ 0..120 => write!(f, "; try again in {seconds} s"),
-            seconds => write!(f, "; try again in {} minutes", seconds.div_ceil(60)),
+        f.write_str(match self {
+            Self::Wrong => "the name or the password is wrong",
+            Self::Throttled { .. } => "too many attempts",
+            Self::Overloaded { .. } => "too many sign-ins at the moment",
+        })?;
+        match self.retry_after().map(whole_seconds) {
+            None => Ok(()),
+            Some(seconds @ 0..120) => write!(f, "; try again in {seconds} s"),
+            Some(seconds) => write!(f, "; try again in {} minutes", seconds.div_ceil(60)),
         }
     }
 }

@@ -44,8 +44,8 @@ use throttle::{Guesser, Throttle};
 /// state.
 ///
 /// A request with an `Authorization` header is identified by HTTP Basic (RFC 7617), other requests by the session cookie that a sign-in
-/// sets. Wrong, malformed and expired credentials are [rejected](Identity::Rejected). Another scheme than Basic is no
-/// credential for the accounts, and such a request is anonymous.
+/// sets. Wrong, malformed and expired credentials are [rejected](Identity::Rejected). With another scheme than
+/// Basic, the request is anonymous.
 ///
 /// Attempts are throttled by account, by client address, and by both. A browser that has signed in to the account before has its own
 /// counter. One password is hashed at a time, because each takes 19 MiB and 20 ms of CPU. Client addresses take turns, and a full queue
@@ -244,14 +244,14 @@ impl Accounts {
         let now = Instant::now();
         // Checked first, so that a throttled client learns nothing, not even about a cached password.
         if let Some(wait) = locked(&self.0.throttle).wait(&guesser, now) {
-            return Err(LoginError::wait(wait));
+            return Err(LoginError::throttled(wait));
         }
         let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
         let is_counted = match self.remembered(name, &digest) {
             Remembered::Right(account) => return Ok(account),
             // Known to be wrong, so it counts even if the client disconnects now. It is still hashed, so that it takes the same time.
             Remembered::Wrong => {
-                locked(&self.0.throttle).begin(&guesser, now).map_err(LoginError::wait)?;
+                locked(&self.0.throttle).begin(&guesser, now).map_err(LoginError::throttled)?;
                 true
             }
             Remembered::Nothing => false,
@@ -271,14 +271,14 @@ impl Accounts {
             if let Remembered::Right(account) = self.remembered(name, digest) {
                 return Ok(account);
             }
-            locked(&self.0.throttle).begin(guesser, Instant::now()).map_err(LoginError::wait)?;
+            locked(&self.0.throttle).begin(guesser, Instant::now()).map_err(LoginError::throttled)?;
         }
         let account = self.current().accounts.get(name).cloned();
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // An unknown name takes the same time, so the time does not reveal which names exist.
         let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
-        let account = account.filter(|_| is_right).ok_or(LoginError::wrong())?;
+        let account = account.filter(|_| is_right).ok_or(LoginError::Wrong)?;
         locked(&self.0.throttle).succeeded(guesser, Instant::now());
         self.remember(*digest, &account);
         Ok(account)
@@ -410,15 +410,9 @@ impl Identify for Accounts {
             let closed = request.extensions.get().cloned().unwrap_or_default();
             match self.verify_account(&name, &password, guesser, closed).await {
                 Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
-                Err(LoginError { wait: None, .. }) => {
-                    Ok(rejection("the name or the password is wrong").into())
-                }
-                Err(LoginError { wait: Some(wait), overloaded: false }) => {
-                    Err(IdentifyError::throttled(wait))
-                }
-                Err(LoginError { wait: Some(wait), overloaded: true }) => {
-                    Err(IdentifyError::overloaded(wait))
-                }
+                Err(LoginError::Wrong) => Ok(rejection("the name or the password is wrong").into()),
+                Err(LoginError::Throttled { retry_after }) => Err(IdentifyError::throttled(retry_after)),
+                Err(LoginError::Overloaded { retry_after }) => Err(IdentifyError::overloaded(retry_after)),
             }
         })
     }

@@ -99,32 +99,25 @@ impl Accounts {
                 }
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot create a session\n"),
             },
-            Err(refused) if refused.overloaded => {
-                self.refuse(page, StatusCode::SERVICE_UNAVAILABLE, &next, refused)
-            }
             Err(refused) => {
-                let is_account = self.current().accounts.contains_key(&name);
-                self.0.refusals.log(&name, is_account, from, &refused);
-                // 401 needs a challenge (RFC 9110 section 15.5.2), for which a browser opens its own dialog.
-                let status = if refused.wait.is_some() {
-                    StatusCode::TOO_MANY_REQUESTS
-                } else {
-                    StatusCode::FORBIDDEN
-                };
-                self.refuse(page, status, &next, refused)
+                if !matches!(refused, LoginError::Overloaded { .. }) {
+                    let is_account = self.current().accounts.contains_key(&name);
+                    self.0.refusals.log(&name, is_account, from, &refused);
+                }
+                self.refuse(page, &next, refused)
             }
         }
     }
 
-    fn refuse(
-        &self,
-        page: Page,
-        status: StatusCode,
-        next: &str,
-        refused: LoginError,
-    ) -> Response<Full<Bytes>> {
+    fn refuse(&self, page: Page, next: &str, refused: LoginError) -> Response<Full<Bytes>> {
+        let status = match refused {
+            // 401 needs a challenge (RFC 9110 section 15.5.2), for which a browser opens its own dialog.
+            LoginError::Wrong => StatusCode::FORBIDDEN,
+            LoginError::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            LoginError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        };
         let mut response = self.form(page, status, next, Some(refused));
-        if let Some(wait) = refused.wait {
+        if let Some(wait) = refused.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
         }
         response

@@ -531,7 +531,7 @@ async fn throttled_guesses_are_not_hashed() {
     });
     let mut waits = 0;
     for task in tasks.collect::<Vec<_>>() {
-        waits += usize::from(task.await.unwrap().unwrap_err().wait.is_some());
+        waits += usize::from(task.await.unwrap().unwrap_err().retry_after().is_some());
     }
     let hashed = accounts.0.hashed.load(Ordering::Relaxed);
     assert!(hashed == 5 && waits == 195, "{hashed} were hashed, {waits} were throttled");
@@ -585,7 +585,7 @@ async fn a_cached_password_allows_no_uncounted_guesses() {
         assert!(tokio::time::timeout(Duration::ZERO, dropped).await.is_err(), "it waits to be hashed");
     }
     let refused = accounts.verify("alice", PASSWORD, from).await.unwrap_err();
-    assert!(refused.wait.is_some(), "a throttled client learns nothing about the right password");
+    assert!(refused.retry_after().is_some(), "a throttled client learns nothing about the right password");
     let elsewhere = Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, elsewhere).await.is_ok());
 }
@@ -711,7 +711,7 @@ async fn a_full_queue_is_503_for_every_path() {
         let lane = hashing::Lane::Network(IpAddr::from(n.to_be_bytes()));
         let work = move || {
             may_end.map(|may_end| may_end.recv());
-            Err(LoginError::wrong())
+            Err(LoginError::Wrong)
         };
         let job = queue.clone();
         jobs.push(tokio::spawn(async move { job.run(lane, [0; 32], ClientClosed::default(), work).await }));
@@ -742,7 +742,7 @@ async fn a_full_queue_is_503_for_every_path() {
     assert_eq!(responses[0], responses[1]);
     end.send(()).unwrap();
     for job in jobs {
-        assert!(matches!(job.await.unwrap(), Ok(Err(LoginError { wait: None, .. }))));
+        assert!(matches!(job.await.unwrap(), Ok(Err(LoginError::Wrong))));
     }
 }
 
