@@ -9,7 +9,7 @@ use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 9] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -18,6 +18,7 @@ pub(crate) const PROGRAMS: [Program; 9] = [
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("unshare", "util-linux"),
 ];
 
@@ -25,6 +26,7 @@ pub(crate) const PROGRAMS: [Program; 9] = [
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
     commands_of("docs/tutorial.md")?;
+    commands_of("docs/how-to/identity-jwt.md")?;
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }

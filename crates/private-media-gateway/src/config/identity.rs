@@ -6,6 +6,7 @@ use std::time::Duration;
 use private_media_django::{DatabaseUrl, DjangoOptions, SessionEngine};
 
 use super::error::ConfigError;
+use super::jwt::{self, JwtConfig};
 use super::key::Key;
 use super::keys::identity as keys;
 use super::settings::{Setting, Settings};
@@ -27,6 +28,8 @@ pub(crate) enum Source {
     Accounts(AccountsConfig),
     /// The sessions of a Django project.
     Django(Box<DjangoConfig>),
+    /// The tokens of an issuer.
+    Jwt(Box<JwtConfig>),
 }
 
 /// The settings of the built-in accounts.
@@ -66,7 +69,7 @@ pub(super) fn sources(tables: &[Section], url: &str) -> Result<Vec<IdentitySourc
         let source = source(table)?;
         if sources.iter().any(|before| before.source.shadows(&source)) {
             return Err(table.error(
-                "an earlier source decides about the same cookie, so this one is never asked; remove one of the two",
+                "an earlier source decides about the same cookie or issuer, so this one is never asked; remove one of the two",
             ));
         }
         let login = login(table, url, &source)?;
@@ -81,6 +84,7 @@ impl Source {
         match self {
             Self::Accounts(_) => "accounts",
             Self::Django(_) => "django",
+            Self::Jwt(_) => "jwt",
         }
     }
 
@@ -94,6 +98,10 @@ impl Source {
                     django.database.file().map(|path| (django.database_setting.clone(), path.into()));
                 database.into_iter().chain([file(&django.secret_file)]).collect()
             }
+            Self::Jwt(jwt) => {
+                let file = jwt.options.keys.file();
+                file.map(|file| (jwt.keys_setting.clone(), file.path.clone())).into_iter().collect()
+            }
         }
     }
 
@@ -102,7 +110,11 @@ impl Source {
         match (self, other) {
             (Self::Accounts(_), Self::Accounts(_)) => true,
             (Self::Django(one), Self::Django(other)) => one.options.cookie == other.options.cookie,
-            (Self::Accounts(_), Self::Django(_)) | (Self::Django(_), Self::Accounts(_)) => false,
+            (Self::Jwt(one), Self::Jwt(other)) => one.options.issuer == other.options.issuer,
+            (Self::Django(django), Self::Jwt(jwt)) | (Self::Jwt(jwt), Self::Django(django)) => {
+                jwt.options.cookie.as_ref() == Some(&django.options.cookie)
+            }
+            (Self::Accounts(_), _) | (_, Self::Accounts(_)) => false,
         }
     }
 }
@@ -117,6 +129,7 @@ fn source(table: &Section) -> Result<Source, ConfigError> {
             Ok(Source::Accounts(AccountsConfig { file, cache_ttl, session_lifetime }))
         }
         "django" => Ok(Source::Django(Box::new(django(settings, cache_ttl, session_lifetime)?))),
+        "jwt" => Ok(Source::Jwt(Box::new(jwt::config(table, cache_ttl)?))),
         name => Err(table.error(&format!("source {name:?} is not part of this program"))),
     }
 }
@@ -133,7 +146,7 @@ fn django(
     })?;
     let options = DjangoOptions {
         engine: settings.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?,
-        cookie: settings.get(&keys::SESSION_COOKIE).parse_with(cookie_name)?,
+        cookie: settings.get(&keys::SESSION_COOKIE).parse_with(values::cookie_name)?,
         backends: settings.get(&keys::BACKENDS).values().to_vec(),
         cache: cache_ttl,
     };
@@ -153,21 +166,12 @@ fn engine(value: &str, session_lifetime: Duration) -> Result<SessionEngine, &'st
     }
 }
 
-fn cookie_name(value: &str) -> Result<String, &'static str> {
-    let is_legal = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
-    if !value.is_empty() && value.chars().all(is_legal) {
-        Ok(value.into())
-    } else {
-        Err("not a cookie name; expected the project's SESSION_COOKIE_NAME, e.g. sessionid")
-    }
-}
-
 /// Parses the sign-in page of a source; `None` if browsers are not sent to one.
 fn login(table: &Section, url: &str, source: &Source) -> Result<Option<LoginPage>, ConfigError> {
     let settings = &table.settings;
     let (key, is_built_in) = match source {
         Source::Accounts(_) => (&keys::ACCOUNTS_LOGIN_URL, true),
-        Source::Django(_) => (&keys::LOGIN_URL, false),
+        Source::Django(_) | Source::Jwt(_) => (&keys::LOGIN_URL, false),
     };
     let parameter = settings.get(&keys::LOGIN_RETURN).parse_with(LoginPage::parameter)?;
     let origin = settings.get(&keys::LOGIN_ORIGIN).parse_with(LoginPage::origin)?;

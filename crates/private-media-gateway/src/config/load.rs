@@ -11,6 +11,7 @@ use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
 use super::keys::identity::IDENTITY;
@@ -105,8 +106,17 @@ impl Config {
     pub(crate) fn accounts(&self) -> Option<&AccountsConfig> {
         self.identity.iter().find_map(|source| match &source.source {
             Source::Accounts(accounts) => Some(accounts),
-            Source::Django(_) => None,
+            Source::Django(_) | Source::Jwt(_) => None,
         })
+    }
+
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            Source::Accounts(_) | Source::Django(_) => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
     }
 
     /// Returns the sign-in pages. With `debug` there are none, as clients get the reason.
@@ -226,6 +236,5 @@ fn grants(setting: &Setting) -> Result<Grants, ConfigError> {
     if setting.values().is_empty() {
         return Ok(Grants::default());
     }
-    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    Ok(Grants::new(setting.parse_each(Grant::from_str)?))
 }

@@ -5,6 +5,7 @@ mod delivery;
 mod environment;
 mod error;
 mod identity;
+mod jwt;
 mod key;
 mod keys;
 mod layers;
@@ -20,6 +21,7 @@ mod values;
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
+pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
 pub(crate) use keys::Scope;

@@ -44,6 +44,15 @@ pub(crate) fn positive_duration(value: &str) -> Result<Duration, String> {
     if time.is_zero() { Err("must be greater than zero, e.g. 10s".into()) } else { Ok(time) }
 }
 
+pub(super) fn cookie_name(value: &str) -> Result<String, &'static str> {
+    let is_legal = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
+    if !value.is_empty() && value.chars().all(is_legal) {
+        Ok(value.into())
+    } else {
+        Err("not a cookie name; expected e.g. sessionid")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod django;
+mod jwt;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use private_media_django::DjangoSessions;
 
 use crate::config::{Config, ConfigError, DjangoConfig, Source};
 pub(crate) use accounts::{load as load_accounts, reload_interval};
+use jwt::JwtIdentity;
+pub(crate) use jwt::check_key_file;
 
 /// The identity sources of a configuration, in order. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +28,7 @@ enum OpenSource {
     /// The accounts, and their file.
     Accounts(Accounts, PathBuf),
     Django(DjangoSessions, Box<DjangoConfig>),
+    Jwt(JwtIdentity),
 }
 
 impl IdentityBackend {
@@ -37,6 +41,7 @@ impl IdentityBackend {
                     OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
+                Source::Jwt(jwt) => OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt)).await?),
             });
         }
         Ok(Self(sources))
@@ -69,14 +74,14 @@ impl IdentityBackend {
     pub(crate) fn accounts(&self) -> Option<Accounts> {
         self.0.iter().find_map(|source| match source {
             OpenSource::Accounts(accounts, _) => Some(accounts.clone()),
-            OpenSource::Django(..) => None,
+            OpenSource::Django(..) | OpenSource::Jwt(_) => None,
         })
     }
 
     /// Returns whether a source depends on the address of the client for requests without an `Authorization` header.
     pub(crate) fn needs_peer(&self) -> bool {
         self.0.iter().any(|source| match source {
-            OpenSource::Accounts(..) | OpenSource::Django(..) => false,
+            OpenSource::Accounts(..) | OpenSource::Django(..) | OpenSource::Jwt(_) => false,
         })
     }
 
@@ -109,6 +114,7 @@ impl OpenSource {
         match self {
             Self::Accounts(..) => "accounts",
             Self::Django(..) => "django",
+            Self::Jwt(_) => "jwt",
         }
     }
 
@@ -116,6 +122,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => accounts,
             Self::Django(sessions, _) => sessions,
+            Self::Jwt(tokens) => tokens,
         }
     }
 
@@ -123,6 +130,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Box::new(accounts.clone()),
             Self::Django(sessions, _) => Box::new(sessions.clone()),
+            Self::Jwt(tokens) => Box::new(tokens.clone()),
         }
     }
 
@@ -130,6 +138,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Ok(accounts.find(name)),
             Self::Django(sessions, config) => django::find(sessions, config, name).await,
+            Self::Jwt(_) => Ok(None),
         }
     }
 
@@ -141,6 +150,10 @@ impl OpenSource {
                 file.display()
             ),
             Self::Django(..) => "no such user in Django's database; use a username".to_owned(),
+            Self::Jwt(_) => {
+                "users of tokens cannot be looked up by name; check a token with private-media who --token"
+                    .to_owned()
+            }
         }
     }
 }

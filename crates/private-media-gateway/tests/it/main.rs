@@ -17,6 +17,7 @@ mod doctor;
 mod faults;
 mod fronts;
 mod identities;
+mod jwt;
 mod kernel;
 mod lifecycle;
 mod links;

@@ -1,5 +1,6 @@
 //! The settings of `[[identity]]` tables.
 
+use super::jwt;
 use crate::config::key::{Heading, Key, Kind, Tables, Variant};
 
 pub(crate) static IDENTITY: Key = Key {
@@ -34,12 +35,35 @@ pub(crate) static IDENTITY: Key = Key {
                     &LOGIN_ORIGIN,
                 ],
             },
+            Variant {
+                name: "jwt",
+                keys: &[
+                    &jwt::JWKS,
+                    &jwt::KEY,
+                    &jwt::SECRET_FILE,
+                    &jwt::ALGORITHMS,
+                    &jwt::ISSUER,
+                    &jwt::AUDIENCE,
+                    &jwt::COOKIE,
+                    &jwt::CLAIMS_ID,
+                    &jwt::CLAIMS_NAME,
+                    &jwt::CLAIMS_STAFF,
+                    &jwt::CLAIMS_GROUPS,
+                    &jwt::LEEWAY,
+                    &jwt::MAX_AGE,
+                    &jwt::MAX_STALE,
+                    &CACHE_TTL,
+                    &LOGIN_URL,
+                    &LOGIN_RETURN,
+                    &LOGIN_ORIGIN,
+                ],
+            },
         ],
     }),
     value_name: "SOURCE",
     heading: Heading::Identity,
     default: "accounts",
-    help: "Identity source: accounts, django (its middleware does not run), or a TOML table with its settings; may be repeated",
+    help: "Identity source: accounts, django (its middleware does not run), jwt, or a TOML table with its settings; may be repeated",
 };
 pub(crate) static ACCOUNTS: Key = Key {
     name: "identity.accounts",

@@ -1,6 +1,7 @@
 //! The table of settings: key, flag, kind, value name, default and help of each.
 
 pub(crate) mod identity;
+pub(crate) mod jwt;
 
 use super::key::{Heading, Key, Kind};
 use identity::{

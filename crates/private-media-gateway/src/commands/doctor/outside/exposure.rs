@@ -120,6 +120,9 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestErro
             Some(&*django.secret_file.path),
             "give the project a new SECRET_KEY",
         ),
+        Source::Jwt(jwt) => {
+            ("file of the issuer's secret", jwt.options.keys.secret_file(), "give the issuer a new secret")
+        }
     });
     let known: Vec<_> = known.collect();
     let configuration = ("configuration", probe.config.file(), "change the passwords in it");
