@@ -103,14 +103,8 @@ impl DjangoSource for Source {
     }
 
     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
-        let user = |id: &str| UserRow {
-            id: id.into(),
-            password: PASSWORD.into(),
-            is_active: id == "7",
-            ..UserRow::default()
-        };
         let user = match key {
-            UserKey::Id(id @ ("7" | "8")) => Some(user(id)),
+            UserKey::Id(id @ ("7" | "8")) => Some(UserRow::new(id, "").password(PASSWORD).active(id == "7")),
             _ => None,
         };
         Box::pin(ready(Ok(user)))
@@ -137,15 +131,15 @@ fuzz_target!(|input: Input<'_>| {
     // In a cookie, `;` ends the value, and white space around it does not count.
     let text = if input.is_row { text } else { text.replace(';', "").trim_matches([' ', '\t']).to_owned() };
     let (value, engine) = match input.is_row {
-        true => ("abcdefgh", SessionEngine::Rows),
-        false => (text.as_str(), SessionEngine::Cookies { max_age: MAX_AGE }),
+        true => ("abcdefgh", SessionEngine::Database),
+        false => (text.as_str(), SessionEngine::SignedCookies { max_age: MAX_AGE }),
     };
     let Ok(field) = HeaderValue::from_bytes(format!("sessionid={value}").as_bytes()) else { return };
     let expires = SystemTime::now() + Duration::from_secs(60)
         - Duration::from_secs(if input.row_has_expired { 120 } else { 0 });
     let keys = SecretKeys::new([KEYS[0].to_owned(), KEYS[1].to_owned()]).unwrap();
-    let options = DjangoOptions { engine, cache: Duration::ZERO, ..DjangoOptions::default() };
-    let sessions = DjangoSessions::new(Source(SessionRow { data: text.clone(), expires }), keys, options);
+    let options = DjangoOptions::new().engine(engine).cache_ttl(Duration::ZERO);
+    let sessions = DjangoSessions::new(Source(SessionRow::new(text.clone(), expires)), keys, options);
     let mut request = Request::new(());
     request.headers_mut().insert(COOKIE, field);
     let identity = sessions.identify(&request.into_parts().0).now_or_never().expect("nothing waits").unwrap();

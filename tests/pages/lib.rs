@@ -10,3 +10,6 @@ struct Contributing;
 
 #[doc = include_str!("../../docs/how-to/axum.md")]
 struct Axum;
+
+#[doc = include_str!("../../docs/how-to/cors.md")]
+struct Cors;

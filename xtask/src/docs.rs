@@ -25,8 +25,9 @@ pub(crate) const PROGRAMS: [Program; 10] = [
 /// Checks the links of all pages, and runs the commands of those that have a test.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
-    commands_of("docs/tutorial.md")?;
-    commands_of("docs/how-to/identity-jwt.md")?;
+    for page in ["docs/tutorial.md", "docs/how-to/cors.md", "docs/how-to/identity-jwt.md"] {
+        commands_of(page)?;
+    }
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }

@@ -125,7 +125,7 @@ pub(super) fn axum(bed: &Testbed) -> Result<RunningPeer> {
         command.env("TOKIO_WORKER_THREADS", bed.workers().to_string());
         command.arg(program).arg(address.to_string()).arg(bed.root());
     })?;
-    Ok(RunningPeer::private(address, vec![server], ("X-User", "7".into())))
+    Ok(RunningPeer::private(address, vec![server], ("Cookie", "user=7".into())))
 }
 
 /// Starts a gateway with more grants than the owner's, and returns its address.

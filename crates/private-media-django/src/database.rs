@@ -1,4 +1,4 @@
-//! Django's tables, read by SQL.
+//! Reads Django's tables with SQL.
 
 mod pool;
 mod query_error;
@@ -19,15 +19,15 @@ use sqlx::{ConnectOptions, Connection, FromRow, MySqlPool, PgPool};
 
 use crate::error::DjangoError;
 use crate::source::{DjangoSource, SessionRow, UserKey, UserRow};
-use pool::{CONNECT, pool};
+use pool::{CONNECT_TIMEOUT, pool};
 use query_error::QueryError;
 use sqlite::SqliteFile;
 use statements::{SESSION, SessionTuple, Statement, USER_BY_ID, USER_BY_NAME, UserTuple};
 pub use url::DatabaseUrl;
 use url::Options;
 
-/// How long a query may take, with the wait for a connection.
-const ANSWER: Duration = Duration::from_secs(5);
+/// How long a query may take, including the wait for a connection.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database of a Django project: its tables `django_session`, `auth_user`, `auth_user_groups` and `auth_group`, in SQLite,
 /// PostgreSQL, or MySQL or MariaDB.
@@ -62,17 +62,17 @@ impl Database {
             Options::Sqlite(options) => {
                 let path = options.get_filename().to_owned();
                 let options = read_only(options);
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Pool::Sqlite(Arc::new(SqliteFile::new(path, options)))
             }
             Options::Postgres(options) => {
                 let options = postgres(options);
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Pool::Postgres(pool().connect_lazy_with(options))
             }
             Options::MySql(options) => {
                 let options = options.disable_statement_logging();
-                try_out(&options).await?;
+                test_connection(&options).await?;
                 Pool::MySql(mysql_pool().connect_lazy_with(options))
             }
         };
@@ -97,7 +97,7 @@ impl Database {
             + Send
             + Unpin,
     {
-        let answer = async {
+        let query = async {
             match &self.0 {
                 Pool::Sqlite(file) => {
                     let pool = file.pool().await?;
@@ -108,7 +108,7 @@ impl Database {
             }
             .map_err(QueryError::Sql)
         };
-        tokio::time::timeout(ANSWER, answer).await.unwrap_or(Err(QueryError::Late))
+        tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or(Err(QueryError::TimedOut))
     }
 }
 
@@ -118,7 +118,7 @@ impl DjangoSource for Database {
             let rows = self.rows::<SessionTuple>(&SESSION, key).await.map_err(IdentifyError::new)?;
             // MySQL ignores case and trailing spaces.
             let row = rows.into_iter().find(|(found, ..)| found == key);
-            Ok(row.map(|(_, data, expires)| SessionRow { data, expires: second(expires) }))
+            Ok(row.map(|(_, data, expires)| SessionRow::new(data, unix_time(expires))))
         })
     }
 
@@ -150,11 +150,12 @@ fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
     let mut user: Option<UserRow> = None;
     for (id, name, password, is_active, is_staff, is_superuser, group) in rows {
         let id = id.to_string();
-        let is_asked_for = match key {
-            UserKey::Id(asked) => asked == id,
-            UserKey::Name(asked) => asked == name,
+        // MySQL ignores case and trailing spaces.
+        let matches = match key {
+            UserKey::Id(wanted) => wanted == id,
+            UserKey::Name(wanted) => wanted == name,
         };
-        if is_asked_for {
+        if matches {
             let groups = vec![];
             let row = UserRow { id, name, password, is_active, is_staff, is_superuser, groups };
             user.get_or_insert(row).groups.extend(group);
@@ -163,21 +164,21 @@ fn user(rows: Vec<UserTuple>, key: UserKey<'_>) -> Option<UserRow> {
     user
 }
 
-fn second(seconds: i64) -> SystemTime {
+/// Returns the time of a Unix timestamp. One that `SystemTime` cannot represent is in the past, so the session has expired.
+fn unix_time(seconds: i64) -> SystemTime {
     let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    // A time that `SystemTime` cannot represent is long ago.
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn read_only(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options.read_only(true).busy_timeout(CONNECT).disable_statement_logging()
+    options.read_only(true).busy_timeout(CONNECT_TIMEOUT).disable_statement_logging()
 }
 
 fn postgres(options: PgConnectOptions) -> PgConnectOptions {
-    let limit = ANSWER.as_millis().to_string();
+    let timeout = QUERY_TIMEOUT.as_millis().to_string();
     options
         .application_name("private-media")
-        .options([("default_transaction_read_only", "on"), ("statement_timeout", &limit)])
+        .options([("default_transaction_read_only", "on"), ("statement_timeout", &timeout)])
         .disable_statement_logging()
 }
 
@@ -190,26 +191,26 @@ fn mysql_pool() -> MySqlPoolOptions {
     })
 }
 
-/// Connects once: the pool would retry until its timeout, and lose the error.
-async fn try_out<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DjangoError> {
-    let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
+/// Connects once, for its error: a pool retries until its timeout and loses the error.
+async fn test_connection<O: ConnectOptions<Connection: Sized>>(options: &O) -> Result<(), DjangoError> {
+    let connected = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(connected) => connected.map_err(QueryError::Sql),
-        Err(_) => Err(QueryError::Late),
+        Err(_) => Err(QueryError::TimedOut),
     };
     match connected {
         Ok(connection) => {
-            // An error of closing does not matter.
+            // The connection was only a test, so an error while closing it does not matter.
             let _ = connection.close().await;
             Ok(())
         }
         Err(error) => Err(DjangoError::new(format!(
-            "the database cannot be opened ({error}); see that it runs, and that this user may read it"
+            "cannot connect to the database: {error}; check that it runs and that its user may read it"
         ))),
     }
 }
 
 fn no_table(tables: &str, error: &QueryError) -> DjangoError {
     DjangoError::new(format!(
-        "it has no {tables} that can be read ({error}); name the database that the Django project uses, and run its manage.py migrate"
+        "cannot read {tables}: {error}; use the database of the Django project, and run its manage.py migrate"
     ))
 }

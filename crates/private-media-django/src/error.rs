@@ -1,8 +1,8 @@
-//! Errors of the setup.
+//! The error of an invalid setup.
 
 use std::fmt;
 
-/// An error in the secret keys or the database, and how to fix it. It contains neither a key nor a password.
+/// A problem with the secret keys or the database, and its fix, in one line. It contains neither a key nor a password.
 #[derive(Debug)]
 pub struct DjangoError(String);
 

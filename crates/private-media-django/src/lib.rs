@@ -1,8 +1,7 @@
 //! Identifies users of [`private_media`] by their Django session, without running Django.
 //!
-//! A user who is signed in to a Django project is known here by the same session cookie. [`DjangoSessions`] verifies the cookie as
-//! Django's session middleware and `get_user` do; whoever is anonymous to Django is anonymous here. It reads the project's
-//! database and never writes to it.
+//! [`DjangoSessions`] verifies the session cookie of a Django project as Django's session middleware and `get_user` do. A client that is
+//! anonymous to Django is anonymous here. The crate reads the project's database and never writes to it.
 //!
 //! ```toml
 //! [dependencies]
@@ -20,15 +19,15 @@
 //! // The file holds the project's SECRET_KEY. Only its owner may read it.
 //! let keys = SecretKeys::load("secret.key")?;
 //! let media = PrivateMedia::builder(LocalStorage::open_root("private")?)
-//!     .identify(DjangoSessions::new(database, keys, DjangoOptions::default()))
+//!     .identify(DjangoSessions::new(database, keys, DjangoOptions::new()))
 //!     .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
 //!     .build();
 //! # Ok(media)
 //! # }
 //! ```
 //!
-//! Only projects with Django's own `User` model are supported: another user model or authentication backend may decide by more
-//! than what is read here.
+//! Only projects with Django's own `User` model are supported. Another user model or authentication backend may depend on data that this
+//! crate does not read.
 //!
 //! [`Database`] reads SQLite, PostgreSQL, MySQL and MariaDB, and needs a Tokio runtime. For another source of sessions and users,
 //! implement [`DjangoSource`].
@@ -86,52 +85,91 @@ struct Inner {
 /// ```
 /// use private_media_django::DjangoOptions;
 ///
-/// let options = DjangoOptions { cookie: "shop_session".into(), ..DjangoOptions::default() };
+/// let options = DjangoOptions::new().cookie("shop_session");
+/// assert_eq!(options.cookie, "shop_session");
 /// assert_eq!(options.backends, ["django.contrib.auth.backends.ModelBackend"]);
 /// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DjangoOptions {
-    /// Where sessions are: `SESSION_ENGINE`.
+    /// `SESSION_ENGINE`: where sessions are stored.
     pub engine: SessionEngine,
     /// `SESSION_COOKIE_NAME`.
     pub cookie: String,
     /// `AUTHENTICATION_BACKENDS`.
     pub backends: Vec<String>,
     /// How long an identity is cached. Sign-outs take effect within this time.
-    pub cache: Duration,
+    pub cache_ttl: Duration,
+}
+
+impl DjangoOptions {
+    /// Returns the default options.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`DjangoOptions::engine`].
+    #[must_use]
+    pub fn engine(mut self, engine: SessionEngine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Sets [`DjangoOptions::cookie`].
+    #[must_use]
+    pub fn cookie(mut self, name: impl Into<String>) -> Self {
+        self.cookie = name.into();
+        self
+    }
+
+    /// Sets [`DjangoOptions::backends`].
+    #[must_use]
+    pub fn backends(mut self, backends: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.backends = backends.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets [`DjangoOptions::cache_ttl`].
+    #[must_use]
+    pub fn cache_ttl(mut self, ttl: Duration) -> Self {
+        self.cache_ttl = ttl;
+        self
+    }
 }
 
 impl Default for DjangoOptions {
     fn default() -> Self {
         Self {
-            engine: SessionEngine::Rows,
+            engine: SessionEngine::Database,
             cookie: "sessionid".into(),
             backends: vec!["django.contrib.auth.backends.ModelBackend".into()],
-            cache: Duration::from_secs(5),
+            cache_ttl: Duration::from_secs(5),
         }
     }
 }
 
-/// Where Django stores the data of a session.
+/// Where Django stores the content of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionEngine {
     /// In the database: the engines `db` and `cached_db`.
-    Rows,
-    /// In the cookie itself: the engine `signed_cookies`.
-    Cookies {
-        /// `SESSION_COOKIE_AGE`.
+    Database,
+    /// In the cookie: the engine `signed_cookies`.
+    SignedCookies {
+        /// `SESSION_COOKIE_AGE`: how long a signature is valid.
         max_age: Duration,
     },
 }
 
 impl DjangoSessions {
-    /// Accepts the sessions of a source that one of these keys has signed.
+    /// Returns an identity source that accepts the sessions of a source that one of these keys signed.
     pub fn new(source: impl DjangoSource, keys: SecretKeys, options: DjangoOptions) -> Self {
-        let cache = DecisionCache::new(options.cache);
+        let cache = DecisionCache::new(options.cache_ttl);
         Self(Arc::new(Inner { source: Box::new(source), keys, options, cache }))
     }
 
-    /// Returns the identity of the user with this name, without a session: for administration. An inactive user is rejected; `None`
+    /// Returns the identity of the user with this name, without a session: for administration. An inactive user is rejected. `None`
     /// means that the user does not exist.
     pub async fn find(&self, name: &str) -> Result<Option<Identity>, IdentifyError> {
         let user = self.0.source.user(UserKey::Name(name)).await?;
@@ -164,7 +202,7 @@ impl Inner {
         Ok(match user {
             None => rejected("the user does not exist"),
             Some(user) if !user.is_active => rejected(NOT_ACTIVE),
-            Some(user) if !session.is_of(&user.password, &self.keys) => {
+            Some(user) if !session.matches(&user.password, &self.keys) => {
                 rejected("the password or the secret key was changed after the sign-in")
             }
             Some(user) => user.user().into(),
@@ -173,13 +211,19 @@ impl Inner {
 
     async fn session(&self, value: &str, now: SystemTime) -> Result<Result<Session, NoUser>, IdentifyError> {
         match self.options.engine {
-            SessionEngine::Cookies { max_age } => Ok(Session::from_cookie(value, &self.keys, max_age, now)),
-            SessionEngine::Rows if is_session_key(value) => Ok(match self.source.session(value).await? {
-                None => Err(NoUser::Invalid("the session does not exist: it was signed out, or it expired")),
-                Some(row) if row.expires <= now => Err(NoUser::Invalid("the session expired")),
-                Some(row) => Session::from_row(&row.data, &self.keys),
-            }),
-            SessionEngine::Rows => Ok(Err(NoUser::Invalid("the cookie is not a session key"))),
+            SessionEngine::SignedCookies { max_age } => {
+                Ok(Session::from_cookie(value, &self.keys, max_age, now))
+            }
+            SessionEngine::Database if is_session_key(value) => {
+                Ok(match self.source.session(value).await? {
+                    None => {
+                        Err(NoUser::Invalid("the session does not exist: it was signed out, or it expired"))
+                    }
+                    Some(row) if row.expires <= now => Err(NoUser::Invalid("the session expired")),
+                    Some(row) => Session::from_row(&row.data, &self.keys),
+                })
+            }
+            SessionEngine::Database => Ok(Err(NoUser::Invalid("the cookie is not a session key"))),
         }
     }
 }
@@ -188,7 +232,7 @@ fn rejected(reason: &'static str) -> Identity {
     Rejection::new(SOURCE, reason).into()
 }
 
-/// Returns whether Django can have generated this key. Other keys are not looked up.
+/// Returns whether Django may have generated this session key. Other keys are not looked up.
 fn is_session_key(value: &str) -> bool {
     (8..=40).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }

@@ -27,7 +27,7 @@ impl SecretKeys {
     /// Parses a text with one key per line, the `SECRET_KEY` first. Spaces belong to a key; empty lines are ignored.
     pub fn parse(text: &str) -> Result<Self, DjangoError> {
         Self::new(text.lines().map(str::to_owned)).ok_or_else(|| {
-            DjangoError::new("there is no key in it; write the project's SECRET_KEY on its first line")
+            DjangoError::new("no secret key; write the project's SECRET_KEY on the first line")
         })
     }
 
@@ -42,25 +42,25 @@ impl SecretKeys {
         let path = path.as_ref();
         let text = read_secret_file(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => DjangoError::new(
-                "there is no such file; write the project's SECRET_KEY into it, readable by its owner alone",
+                "no such file; write the project's SECRET_KEY into it, readable by its owner only",
             ),
             std::io::ErrorKind::Other => DjangoError::new(error.to_string()),
-            _ => DjangoError::new(format!("it cannot be read ({error}); let this user read it")),
+            _ => DjangoError::new(format!("cannot read the file: {error}; let this user read it")),
         })?;
         Self::parse(&text)
     }
 
-    /// Returns whether one of the keys produces this code for these bytes, encoded by `present`. Django's `salted_hmac` with SHA-256.
-    pub(crate) fn sign_any(
+    /// Returns whether a signature of these bytes, in the given encoding, is by one of the keys. Each key is tried in constant time.
+    pub(crate) fn verify(
         &self,
         salt: &str,
         signed: &[u8],
-        code: &str,
-        present: fn(&[u8; 32]) -> String,
+        signature: &str,
+        encode: fn(&[u8; 32]) -> String,
     ) -> bool {
         self.0.iter().any(|key| {
-            let right = present(&salted_hmac(salt, key, signed));
-            bool::from(right.as_bytes().ct_eq(code.as_bytes()))
+            let expected = encode(&salted_hmac(salt, key, signed));
+            bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
         })
     }
 }
@@ -71,6 +71,7 @@ impl fmt::Debug for SecretKeys {
     }
 }
 
+/// Django's `salted_hmac` with SHA-256.
 fn salted_hmac(salt: &str, key: &str, signed: &[u8]) -> [u8; 32] {
     let derived = Sha256::new().chain_update(salt).chain_update(key).finalize();
     // Padded to the block size of the hash (RFC 2104).

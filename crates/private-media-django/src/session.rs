@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::secret::SecretKeys;
 use crate::signing::Signed;
 
-/// The salt of the rows: the class of the session store. A project with a store class of its own has another salt.
-const ROWS: &str = "django.contrib.sessions.SessionStore";
-const COOKIES: &str = "django.contrib.sessions.backends.signed_cookies";
-const AUTH_HASH: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
+/// The salt of sessions in the database: the class of the session store. A project with its own store class has another salt.
+const DATABASE_SALT: &str = "django.contrib.sessions.SessionStore";
+const COOKIE_SALT: &str = "django.contrib.sessions.backends.signed_cookies";
+const AUTH_HASH_SALT: &str = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash";
 
-/// The user of a session. It is valid while the user has the password of the sign-in.
+/// The user of a session. It is valid until the user's password changes.
 #[derive(Default)]
 pub(crate) struct Session {
     pub(crate) user_id: String,
@@ -35,26 +35,26 @@ pub(crate) enum NoUser {
 const NOT_SIGNED: NoUser = NoUser::Invalid("the session is malformed, or no secret key signed it");
 
 impl Session {
-    /// Decodes the session of a row. The row has its own expiry.
+    /// Decodes a session of the database. The caller checks its expiry.
     pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Result<Self, NoUser> {
-        Self::from_json(&Signed::parse(data, ROWS, keys).ok_or(NOT_SIGNED)?.json)
+        Self::from_json(&Signed::parse(data, DATABASE_SALT, keys).ok_or(NOT_SIGNED)?.json)
     }
 
-    /// Decodes the session of a cookie that contains all of it, and is valid for `max_age`.
+    /// Decodes a session that is stored in its cookie; `None` if it is older than `max_age`.
     pub(crate) fn from_cookie(
         value: &str,
         keys: &SecretKeys,
         max_age: Duration,
         now: SystemTime,
     ) -> Result<Self, NoUser> {
-        let signed = Signed::parse(value, COOKIES, keys).ok_or(NOT_SIGNED)?;
+        let signed = Signed::parse(value, COOKIE_SALT, keys).ok_or(NOT_SIGNED)?;
         if signed.is_older_than(max_age, now) {
             return Err(NoUser::Invalid("the session expired"));
         }
         Self::from_json(&signed.json)
     }
 
-    /// Django reads its JSON as Latin-1, and writes it in ASCII.
+    /// Parses the JSON of a session. Django decodes it as Latin-1 and writes it in ASCII.
     pub(crate) fn from_json(json: &[u8]) -> Result<Self, NoUser> {
         let text: String = json.iter().copied().map(char::from).collect();
         let session: Self =
@@ -67,22 +67,22 @@ impl Session {
         }
     }
 
-    /// Returns whether the session belongs to the user whose password has this hash.
-    pub(crate) fn is_of(&self, password: &str, keys: &SecretKeys) -> bool {
-        keys.sign_any(AUTH_HASH, password.as_bytes(), &self.auth_hash, hexadecimal)
+    /// Returns whether the session was created with the password of this hash.
+    pub(crate) fn matches(&self, password: &str, keys: &SecretKeys) -> bool {
+        keys.verify(AUTH_HASH_SALT, password.as_bytes(), &self.auth_hash, hexadecimal)
     }
 }
 
-/// The three texts that Django's sign-in stores in a session.
+/// Reads the three values that Django's `login` stores in a session.
 impl<'de> Deserialize<'de> for Session {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Keys)
+        deserializer.deserialize_map(SessionVisitor)
     }
 }
 
-struct Keys;
+struct SessionVisitor;
 
-impl<'de> Visitor<'de> for Keys {
+impl<'de> Visitor<'de> for SessionVisitor {
     type Value = Session;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for Keys {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Session, A::Error> {
         let mut session = Session::default();
         while let Some(key) = map.next_key::<String>()? {
-            let place = match &*key {
+            let field = match &*key {
                 "_auth_user_id" => &mut session.user_id,
                 "_auth_user_backend" => &mut session.backend,
                 "_auth_user_hash" => &mut session.auth_hash,
@@ -101,8 +101,8 @@ impl<'de> Visitor<'de> for Keys {
                     continue;
                 }
             };
-            // The last value of a name applies, as in Python. Other types than text are ignored.
-            *place = match map.next_value()? {
+            // The last value of a key applies, as in Python. Values other than text are ignored.
+            *field = match map.next_value()? {
                 Value::String(text) => text,
                 _ => String::new(),
             };

@@ -1,4 +1,6 @@
-//! Values in the format of `django.core.signing`: base64url of JSON (of zlib after a dot), the time in base62, a signature.
+//! Values in the format of `django.core.signing`: `PAYLOAD:TIME:SIGNATURE`.
+//!
+//! The payload is JSON in base64url, or a dot and compressed JSON in base64url. The time is in base62.
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
@@ -21,15 +23,15 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
-    /// Verifies that one of these keys signed a text with this salt, and returns its value. Nothing is decompressed before that.
+    /// Returns the value of a text that one of these keys signed with this salt. Nothing is decompressed before the signature is verified.
     pub(crate) fn parse(text: &str, salt: &str, keys: &SecretKeys) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;
         }
         let (signed, signature) = text.rsplit_once(':')?;
-        // `Signer` appends this to the salt, so that no two uses of a key give the same codes.
+        // As Django's `Signer` does.
         let salt = format!("{salt}signer");
-        if !keys.sign_any(&salt, signed.as_bytes(), signature, |code| URL_SAFE_NO_PAD.encode(code)) {
+        if !keys.verify(&salt, signed.as_bytes(), signature, |mac| URL_SAFE_NO_PAD.encode(mac)) {
             return None;
         }
         let (packed, at) = signed.rsplit_once(':')?;

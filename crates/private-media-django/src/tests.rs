@@ -1,4 +1,4 @@
-//! What Django's sessions promise: whoever is nobody to Django is nobody here.
+//! Sessions identify the same users as in Django.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What `tests/vectors/ask.py` has asked Django.
+/// Sessions, and the users that Django identifies by them: written by `tests/vectors/ask.py`.
 #[derive(serde::Deserialize)]
 struct Vectors {
     now: u64,
@@ -57,18 +57,18 @@ struct Expected {
     groups: Vec<String>,
 }
 
-/// What Django takes for somebody's and we do not, on purpose.
+/// Sessions that Django accepts and this crate rejects on purpose.
 const STRICTER: [&str; 15] = [
-    // For us whoever is not active is nobody, whatever a backend says of it.
+    // Inactive users are anonymous, whatever the backend allows.
     "user: inactive, for a backend that allows it",
-    // What is unpacked is bounded.
+    // The decompressed length is limited.
     "zlib: eight megabytes of spaces",
-    // Django reads more than it writes. Only who has the secret key could make these, and they have no right to be read.
-    "JSON: NaN beside it",
+    // Django accepts more than it writes. Only a holder of the secret key could create these, so nothing is lost.
+    "JSON: an additional NaN",
     "base64: a colon in it",
     "base64: a newline in it",
     "base64: padded",
-    "base64: signs that are none",
+    "base64: characters outside the alphabet",
     "id: a float",
     "id: a number",
     "id: in Arabic digits",
@@ -76,7 +76,7 @@ const STRICTER: [&str; 15] = [
     "id: with a sign",
     "id: with a space",
     "id: with an underscore",
-    "id: with zeros before it",
+    "id: with leading zeros",
 ];
 
 fn vectors() -> Vectors {
@@ -84,34 +84,34 @@ fn vectors() -> Vectors {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn second(seconds: u64) -> SystemTime {
+fn unix_time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// Rows in memory.
+/// A source in memory.
 #[derive(Default)]
-struct Rows {
+struct TestSource {
     sessions: Mutex<HashMap<String, SessionRow>>,
     users: Mutex<Vec<UserRow>>,
-    asked: AtomicUsize,
-    is_away: AtomicBool,
+    queries: AtomicUsize,
+    is_down: AtomicBool,
 }
 
-impl Rows {
-    fn ask<T>(&self, answer: Option<T>) -> BoxFuture<'_, Result<Option<T>, IdentifyError>>
+impl TestSource {
+    fn query<T>(&self, row: Option<T>) -> BoxFuture<'_, Result<Option<T>, IdentifyError>>
     where
         T: Send + 'static,
     {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let is_away = self.is_away.load(Ordering::Relaxed);
-        let answer = if is_away { Err(IdentifyError::new("away")) } else { Ok(answer) };
-        Box::pin(std::future::ready(answer))
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        let is_down = self.is_down.load(Ordering::Relaxed);
+        let result = if is_down { Err(IdentifyError::new("the database is down")) } else { Ok(row) };
+        Box::pin(std::future::ready(result))
     }
 }
 
-impl DjangoSource for Arc<Rows> {
+impl DjangoSource for Arc<TestSource> {
     fn session<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<SessionRow>, IdentifyError>> {
-        self.ask(self.sessions.lock().unwrap().get(key).cloned())
+        self.query(self.sessions.lock().unwrap().get(key).cloned())
     }
 
     fn user<'a>(&'a self, key: UserKey<'a>) -> BoxFuture<'a, Result<Option<UserRow>, IdentifyError>> {
@@ -120,44 +120,44 @@ impl DjangoSource for Arc<Rows> {
             UserKey::Id(id) => user.id == id,
             UserKey::Name(name) => user.name == name,
         });
-        self.ask(found.cloned())
+        self.query(found.cloned())
     }
 }
 
 impl Case {
-    fn rows(&self) -> Arc<Rows> {
-        let rows = Rows::default();
+    fn source(&self) -> Arc<TestSource> {
+        let source = TestSource::default();
         if let Some(row) = &self.row {
-            let stored = SessionRow { data: row.data.clone(), expires: second(row.expires) };
-            rows.sessions.lock().unwrap().insert(row.key.clone(), stored);
+            let stored = SessionRow::new(&row.data, unix_time(row.expires));
+            source.sessions.lock().unwrap().insert(row.key.clone(), stored);
         }
         if let Some(user) = &self.user {
-            rows.users.lock().unwrap().push(UserRow {
-                id: user.id.to_string(),
-                name: user.username.clone(),
-                password: user.password.clone(),
-                is_active: user.is_active,
-                is_staff: user.is_staff,
-                is_superuser: user.is_superuser,
-                groups: user.groups.clone(),
-            });
+            let row = UserRow::new(user.id.to_string(), &user.username)
+                .password(&user.password)
+                .active(user.is_active)
+                .staff(user.is_staff)
+                .superuser(user.is_superuser)
+                .groups(&user.groups);
+            source.users.lock().unwrap().push(row);
         }
-        Arc::new(rows)
+        Arc::new(source)
     }
 
-    fn sessions(&self, rows: Arc<Rows>, cache: Duration) -> DjangoSessions {
-        let keys = [std::slice::from_ref(&self.secret), &self.fallbacks].concat().join("\n");
+    fn options(&self, cache_ttl: Duration) -> DjangoOptions {
         let engine = match &*self.engine {
-            "signed_cookies" => SessionEngine::Cookies { max_age: Duration::from_secs(self.max_age) },
-            _ => SessionEngine::Rows,
+            "signed_cookies" => SessionEngine::SignedCookies { max_age: Duration::from_secs(self.max_age) },
+            _ => SessionEngine::Database,
         };
-        let options =
-            DjangoOptions { engine, backends: self.backends.clone(), cache, ..DjangoOptions::default() };
-        DjangoSessions::new(rows, SecretKeys::parse(&keys).unwrap(), options)
+        DjangoOptions::new().engine(engine).backends(&self.backends).cache_ttl(cache_ttl)
     }
 
-    fn answer(&self, now: SystemTime) -> Option<Expected> {
-        let sessions = self.sessions(self.rows(), Duration::ZERO);
+    fn sessions(&self, source: Arc<TestSource>, options: DjangoOptions) -> DjangoSessions {
+        let keys = [std::slice::from_ref(&self.secret), &self.fallbacks].concat().join("\n");
+        DjangoSessions::new(source, SecretKeys::parse(&keys).unwrap(), options)
+    }
+
+    fn identified(&self, now: SystemTime) -> Option<Expected> {
+        let sessions = self.sessions(self.source(), self.options(Duration::ZERO));
         let identity = sessions.0.identity(&self.cookie, now).now_or_never().unwrap().unwrap();
         identity.user().map(|user| {
             let mut groups = user.groups().to_vec();
@@ -173,39 +173,41 @@ impl Case {
 }
 
 #[test]
-fn django_says_the_same() {
+fn sessions_identify_the_same_users_as_in_django() {
     let Vectors { now, cases } = vectors();
     assert!(cases.len() > 200, "{}", cases.len());
     let mut stricter = vec![];
     for case in &cases {
-        let answer = case.answer(second(now));
-        if answer.is_none() && case.expected.is_some() {
+        let identified = case.identified(unix_time(now));
+        if identified.is_none() && case.expected.is_some() {
             stricter.push(&*case.name);
         } else {
-            assert_eq!(answer, case.expected, "{}", case.name);
+            assert_eq!(identified, case.expected, "{}", case.name);
         }
     }
-    let mut known = STRICTER;
-    known.sort_unstable();
+    let mut expected = STRICTER;
+    expected.sort_unstable();
     stricter.sort_unstable();
-    assert_eq!(stricter, known);
+    assert_eq!(stricter, expected);
 }
 
 fn case(name: &str) -> (Case, SystemTime) {
     let Vectors { now, cases } = vectors();
-    (cases.into_iter().find(|case| case.name == name).unwrap(), second(now))
+    (cases.into_iter().find(|case| case.name == name).unwrap(), unix_time(now))
 }
 
-/// A case that is somebody's, with its session good for another hour from now, and what it is made of.
-fn signed_in(cache: Duration) -> (DjangoSessions, Arc<Rows>, String) {
+/// Returns sessions with one valid session of alice (id 7), their source, and the cookie of that session.
+fn signed_in(cache_ttl: Duration) -> (DjangoSessions, Arc<TestSource>, String) {
     let (case, _) = case("db: signed in");
-    let rows = case.rows();
+    let source = case.source();
     let expires = SystemTime::now() + Duration::from_secs(3600);
-    rows.sessions.lock().unwrap().values_mut().for_each(|row| row.expires = expires);
-    (case.sessions(Arc::clone(&rows), cache), rows, format!("sessionid={}", case.cookie))
+    source.sessions.lock().unwrap().values_mut().for_each(|row| row.expires = expires);
+    let cookie = format!("sessionid={}", case.cookie);
+    (case.sessions(Arc::clone(&source), case.options(cache_ttl)), source, cookie)
 }
 
-fn ask(sessions: &DjangoSessions, cookie: &str) -> Result<Option<String>, IdentifyError> {
+/// Returns the id of the user that a `Cookie` header identifies.
+fn identify(sessions: &DjangoSessions, cookie: &str) -> Result<Option<String>, IdentifyError> {
     let (head, ()) = Request::get("/").header(COOKIE, cookie).body(()).unwrap().into_parts();
     let identity = sessions.identify(&head).now_or_never().unwrap()?;
     Ok(identity.user().map(|user| user.id().to_owned()))
@@ -237,7 +239,7 @@ fn invalid_sessions_are_rejected_with_a_reason() {
         ("hash: of another secret", Some("the password or the secret key was changed after the sign-in")),
     ] {
         let (case, now) = case(name);
-        let sessions = case.sessions(case.rows(), Duration::ZERO);
+        let sessions = case.sessions(case.source(), case.options(Duration::ZERO));
         let identity = sessions.0.identity(&case.cookie, now).now_or_never().unwrap().unwrap();
         let rejection = identity.rejection().map(|rejection| (rejection.source(), rejection.reason()));
         assert_eq!(rejection, reason.map(|reason| ("django", reason)), "{name}");
@@ -272,8 +274,8 @@ fn a_cookie_is_recognized_by_its_name() {
 }
 
 #[test]
-fn the_cookie_is_the_one_of_the_project() {
-    let (sessions, rows, cookie) = signed_in(Duration::ZERO);
+fn only_a_single_cookie_with_the_configured_name_counts() {
+    let (sessions, source, cookie) = signed_in(Duration::ZERO);
     for (fields, user) in [
         (cookie.clone(), Some("7")),
         (format!("csrftoken=x; {cookie}; theme=dark"), Some("7")),
@@ -283,62 +285,60 @@ fn the_cookie_is_the_one_of_the_project() {
         (cookie.replace('=', "=\"") + "\"", None),
         (String::new(), None),
     ] {
-        assert_eq!(ask(&sessions, &fields).unwrap().as_deref(), user, "{fields}");
+        assert_eq!(identify(&sessions, &fields).unwrap().as_deref(), user, "{fields}");
     }
     let (case, _) = case("db: signed in");
-    let DjangoOptions { engine, backends, .. } = sessions.0.options.clone();
-    let options = DjangoOptions { engine, backends, cookie: "shop".into(), cache: Duration::ZERO };
-    let renamed = DjangoSessions::new(rows, SecretKeys::parse(&case.secret).unwrap(), options);
-    assert_eq!(ask(&renamed, &cookie).unwrap(), None);
-    assert_eq!(ask(&renamed, &cookie.replace("sessionid", "shop")).unwrap().as_deref(), Some("7"));
+    let renamed = case.sessions(source, case.options(Duration::ZERO).cookie("shop"));
+    assert_eq!(identify(&renamed, &cookie).unwrap(), None);
+    assert_eq!(identify(&renamed, &cookie.replace("sessionid", "shop")).unwrap().as_deref(), Some("7"));
     assert_eq!(renamed.vary(), [COOKIE]);
 }
 
 #[test]
-fn answers_are_asked_again_when_their_time_is_over() {
-    let (sessions, rows, cookie) = signed_in(Duration::from_millis(50));
-    let asked = || rows.asked.load(Ordering::Relaxed);
-    assert_eq!(ask(&sessions, &cookie).unwrap().as_deref(), Some("7"));
-    let first = asked();
-    rows.users.lock().unwrap().clear();
-    while ask(&sessions, &cookie).unwrap().is_some() {
-        assert_eq!(asked(), first, "an answer that is kept asks nobody");
+fn identities_are_cached_for_the_ttl() {
+    let (sessions, source, cookie) = signed_in(Duration::from_millis(50));
+    let queries = || source.queries.load(Ordering::Relaxed);
+    assert_eq!(identify(&sessions, &cookie).unwrap().as_deref(), Some("7"));
+    let first = queries();
+    source.users.lock().unwrap().clear();
+    while identify(&sessions, &cookie).unwrap().is_some() {
+        assert_eq!(queries(), first, "a cached identity needs no query");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(asked() > first);
+    assert!(queries() > first);
 
-    let (sessions, rows, cookie) = signed_in(Duration::ZERO);
-    assert_eq!(ask(&sessions, &cookie).unwrap().as_deref(), Some("7"));
-    rows.sessions.lock().unwrap().clear();
-    assert_eq!(ask(&sessions, &cookie).unwrap(), None, "without a time to keep, each is asked");
+    let (sessions, source, cookie) = signed_in(Duration::ZERO);
+    assert_eq!(identify(&sessions, &cookie).unwrap().as_deref(), Some("7"));
+    source.sessions.lock().unwrap().clear();
+    assert_eq!(identify(&sessions, &cookie).unwrap(), None, "zero disables the cache");
 }
 
 #[test]
-fn what_cannot_be_found_out_is_an_error_and_is_not_kept() {
-    let (sessions, rows, cookie) = signed_in(Duration::from_secs(60));
-    rows.is_away.store(true, Ordering::Relaxed);
-    assert!(ask(&sessions, &cookie).is_err());
-    assert_eq!(ask(&sessions, "sessionid=short").unwrap(), None, "what can be no key asks nobody");
-    rows.is_away.store(false, Ordering::Relaxed);
-    assert_eq!(ask(&sessions, &cookie).unwrap().as_deref(), Some("7"));
+fn a_failed_query_is_an_error_and_is_not_cached() {
+    let (sessions, source, cookie) = signed_in(Duration::from_secs(60));
+    source.is_down.store(true, Ordering::Relaxed);
+    assert!(identify(&sessions, &cookie).is_err());
+    assert_eq!(identify(&sessions, "sessionid=short").unwrap(), None, "an impossible key is not looked up");
+    source.is_down.store(false, Ordering::Relaxed);
+    assert_eq!(identify(&sessions, &cookie).unwrap().as_deref(), Some("7"));
 }
 
 #[test]
 fn users_are_found_by_name() {
-    let (sessions, rows, _) = signed_in(Duration::ZERO);
+    let (sessions, source, _) = signed_in(Duration::ZERO);
     let find = |name| sessions.find(name).now_or_never().unwrap().unwrap();
     assert_eq!(find("alice").unwrap().user().map(private_media::User::id), Some("7"));
     assert_eq!(find("7"), None);
-    rows.users.lock().unwrap()[0].is_active = false;
+    source.users.lock().unwrap()[0].is_active = false;
     assert_eq!(find("alice").unwrap().rejection().unwrap().to_string(), "django: the user is not active");
 }
 
 #[test]
-fn nothing_that_is_secret_is_shown() {
-    let (sessions, rows, cookie) = signed_in(Duration::ZERO);
+fn debug_shows_no_secret() {
+    let (sessions, source, cookie) = signed_in(Duration::ZERO);
     let (case, _) = case("db: signed in");
-    let row = rows.sessions.lock().unwrap().values().next().cloned().unwrap();
-    let user = rows.users.lock().unwrap()[0].clone();
+    let row = source.sessions.lock().unwrap().values().next().cloned().unwrap();
+    let user = source.users.lock().unwrap()[0].clone();
     let shown = format!("{sessions:?} {row:?} {user:?} {:?}", sessions.0.keys);
     for secret in [&case.secret, &row.data, &user.password, &cookie] {
         assert!(!shown.contains(secret.as_str()), "{shown}");
@@ -346,7 +346,7 @@ fn nothing_that_is_secret_is_shown() {
 }
 
 #[test]
-fn files_of_keys() {
+fn secret_keys_are_loaded_from_a_private_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret.key");
     let load = |text: &str, mode: u32| {
@@ -367,9 +367,9 @@ fn files_of_keys() {
 }
 
 proptest! {
-    /// No text is anybody, in a row or as a cookie.
+    /// Neither in the database nor in a cookie.
     #[test]
-    fn no_text_is_anybody(text in any::<String>(), parts in prop::collection::vec("[A-Za-z0-9_-]{0,50}", 0..5)) {
+    fn unsigned_text_identifies_nobody(text in any::<String>(), parts in prop::collection::vec("[A-Za-z0-9_-]{0,50}", 0..5)) {
         let (case, now) = case("db: signed in");
         let keys = SecretKeys::parse(&case.secret).unwrap();
         for text in [text, parts.join(":"), format!(".{}", parts.join(":"))] {
@@ -378,9 +378,8 @@ proptest! {
         }
     }
 
-    /// A session that was changed anywhere is nobody's.
     #[test]
-    fn no_change_goes_unseen(at in any::<prop::sample::Index>(), byte in any::<char>()) {
+    fn a_changed_session_is_rejected(at in any::<prop::sample::Index>(), byte in any::<char>()) {
         let (case, _) = case("db: signed in");
         let keys = SecretKeys::parse(&case.secret).unwrap();
         let data = case.row.unwrap().data;
@@ -390,9 +389,9 @@ proptest! {
         prop_assert_eq!(Session::from_row(&changed, &keys).is_ok(), changed == data);
     }
 
-    /// Whatever is signed, it is read without a panic, and is somebody's only if it says whose.
+    /// Signed content is parsed without a panic, and identifies a user only by the keys of Django's `login`.
     #[test]
-    fn no_bytes_are_anybody(bytes in any::<Vec<u8>>()) {
+    fn arbitrary_content_identifies_nobody(bytes in any::<Vec<u8>>()) {
         prop_assert!(Session::from_json(&bytes).is_err());
     }
 }

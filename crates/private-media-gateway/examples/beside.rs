@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let grants: Grants = "cars/{owner}/{*file}=owner".parse()?;
     let app = Router::new().route("/", get(|| async { "all cars\n" }));
-    let gateway = Gateway::builder().pages(app).on_bound(|address| println!("listening on http://{address}"));
+    let gateway = Gateway::builder().pages(app).on_bound(|endpoint| println!("listening on {endpoint}"));
     gateway.run(&address, async || {
         let storage = LocalStorage::open_root(root)?.cache(Gateway::default_cache(Duration::from_secs(1)));
         Ok::<_, StorageError>(

@@ -60,7 +60,12 @@ impl AccessEntry {
             return;
         };
         let user = record.identity.user().map_or("-", |user| user.id());
-        let decision = if record.allowed_by.is_some() { "allowed" } else { "denied" };
+        let decision = match (&record.allowed_by, &record.refused) {
+            (Some(_), _) => "allowed",
+            (None, Some(_)) => "denied",
+            // A preflight request, which is about no file.
+            (None, None) => "-",
+        };
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
         let rejected = record.identity.rejection().map(tracing::field::display);

@@ -3,24 +3,97 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
 
-/// A text that is no `HOST:PORT`, or whose host is unknown.
+/// A text that is neither `HOST:PORT` with a known host nor `unix:PATH`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidAddress;
 
 impl fmt::Display for InvalidAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected HOST:PORT, e.g. 127.0.0.1:8000")
+        f.write_str("expected HOST:PORT, e.g. 127.0.0.1:8000, or unix:PATH")
     }
 }
 
 impl Error for InvalidAddress {}
 
-/// Returns the addresses of `HOST:PORT`, at least one.
-pub(crate) fn resolve(value: &str) -> Result<Vec<SocketAddr>, InvalidAddress> {
-    match value.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
-        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        _ => Err(InvalidAddress),
+/// The address of a listener. Its text is `http://HOST:PORT` or `unix:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// The absolute path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What to listen on: the first of these TCP addresses that is available, or a Unix socket at an absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListenAddr {
+    Tcp(Vec<SocketAddr>),
+    Unix(PathBuf),
+}
+
+impl ListenAddr {
+    /// Returns the addresses of `HOST:PORT`, at least one, or the path of `unix:PATH`, which is relative to a folder.
+    pub(crate) fn parse(value: &str, folder: &Path) -> Result<Self, InvalidAddress> {
+        if let Some(path) = value.strip_prefix("unix:") {
+            let path = Some(path).filter(|path| !path.is_empty()).map(|path| folder.join(path));
+            return path
+                .and_then(|path| std::path::absolute(path).ok())
+                .map(Self::Unix)
+                .ok_or(InvalidAddress);
+        }
+        match value.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+            Ok(addresses) if !addresses.is_empty() => Ok(Self::Tcp(addresses)),
+            _ => Err(InvalidAddress),
+        }
+    }
+
+    /// Returns the preferred address.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        match self {
+            Self::Tcp(addresses) => addresses.first().copied().map(Endpoint::Tcp),
+            Self::Unix(path) => Some(Endpoint::Unix(path.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (value, expected) in [
+            ("127.0.0.1:8000", Some("http://127.0.0.1:8000")),
+            ("[::1]:0", Some("http://[::1]:0")),
+            ("unix:/run/x.sock", Some("unix:/run/x.sock")),
+            ("unix:run/x.sock", Some("unix:/etc/run/x.sock")),
+            ("unix:", None),
+            ("", None),
+            ("8000", None),
+            ("127.0.0.1:99999", None),
+            ("/run/x.sock", None),
+        ] {
+            let endpoint =
+                ListenAddr::parse(value, Path::new("/etc")).ok().and_then(|listen| listen.endpoint());
+            assert_eq!(endpoint.map(|endpoint| endpoint.to_string()).as_deref(), expected, "{value:?}");
+        }
     }
 }

@@ -124,7 +124,16 @@ mod tests {
     #[test]
     fn help_is_grouped() {
         let help = help("serve");
-        let headings = ["Server:", "Storage:", "Permissions:", "Identity:", "Delivery:", "Limits:", "Log:"];
+        let headings = [
+            "Server:",
+            "Storage:",
+            "Permissions:",
+            "Identity:",
+            "Delivery:",
+            "Cross-origin requests:",
+            "Limits:",
+            "Log:",
+        ];
         for heading in headings {
             assert_eq!(help.lines().filter(|line| *line == heading).count(), 1, "{heading}");
         }

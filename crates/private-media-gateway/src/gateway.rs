@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::future::pending;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
-use private_media_listener::{Drained, Limits, Server};
-use tokio::net::TcpListener;
+use private_media_listener::{Drained, Limits, Listener, Server};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::addresses;
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::open;
@@ -35,7 +34,7 @@ use crate::workers;
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// Gateway::builder()
 ///     .url("/media/private/")?
-///     .on_bound(|address| println!("listening on http://{address}"))
+///     .on_bound(|endpoint| println!("listening on {endpoint}"))
 ///     .run("127.0.0.1:8001", async || {
 ///         Ok::<_, StorageError>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
 ///     })?;
@@ -48,7 +47,7 @@ pub struct GatewayBuilder {
     workers: usize,
     limits: Limits,
     pages: Option<axum::Router>,
-    on_bound: Arc<dyn Fn(SocketAddr) + Send + Sync>,
+    on_bound: Arc<dyn Fn(&Endpoint) + Send + Sync>,
 }
 
 impl GatewayBuilder {
@@ -100,12 +99,12 @@ impl GatewayBuilder {
 
     /// Sets a function that [`run`](Self::run) calls with the address, once clients can connect.
     #[must_use]
-    pub fn on_bound(mut self, on_bound: impl Fn(SocketAddr) + Send + Sync + 'static) -> Self {
+    pub fn on_bound(mut self, on_bound: impl Fn(&Endpoint) + Send + Sync + 'static) -> Self {
         self.on_bound = Arc::new(on_bound);
         self
     }
 
-    /// Serves on `HOST:PORT` until ctrl-c or SIGTERM; port 0 picks a free port. Running downloads may then end within the
+    /// Serves on `HOST:PORT` or `unix:PATH` until ctrl-c or SIGTERM; port 0 picks a free port. Running downloads may then end within the
     /// [shutdown timeout](Limits::shutdown_timeout).
     ///
     /// `open` is called in the runtime of the first worker. In a Tokio runtime this is [`GatewayError::InsideRuntime`]; use
@@ -118,7 +117,7 @@ impl GatewayBuilder {
         if Handle::try_current().is_ok() {
             return Err(GatewayError::InsideRuntime);
         }
-        let listen = addresses::resolve(address).map_err(GatewayError::Address)?;
+        let listen = ListenAddr::parse(address, Path::new("")).map_err(GatewayError::Address)?;
         let options = workers::Options {
             listen: &listen,
             workers: self.workers,
@@ -127,7 +126,7 @@ impl GatewayBuilder {
         };
         let on_bound = Arc::clone(&self.on_bound);
         let site = async || Ok(self.build(open().await?).site().0);
-        workers::serve(&options, site, |address| on_bound(address))
+        workers::serve(&options, site, |endpoint| on_bound(endpoint))
     }
 
     /// Returns a gateway for [`Gateway::serve`].
@@ -190,13 +189,17 @@ impl Gateway {
     /// Serves a listener. Drop the future to stop at once.
     ///
     /// Neither threads are started nor signals handled. The limit of open files is not raised.
-    pub async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: impl Into<Listener>) {
         self.serve_until(listener, pending()).await;
     }
 
     /// Serves a listener until `shutdown` is ready. Running downloads may then end within the
     /// [shutdown timeout](Limits::shutdown_timeout). Returns whether they did.
-    pub async fn serve_until(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Drained {
+    pub async fn serve_until(
+        self,
+        listener: impl Into<Listener>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Drained {
         let (site, root_watch) = self.site();
         let _end = AbortOnDrop(root_watch);
         Server::new(listener, self.limits).serve_handler(site, shutdown, pending()).await
@@ -226,9 +229,11 @@ impl Drop for AbortOnDrop {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use private_media::{MemoryStorage, StorageError};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::oneshot;
 
     use super::*;

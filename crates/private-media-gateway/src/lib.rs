@@ -19,6 +19,7 @@ pub mod front;
 pub mod fuzzing;
 mod gateway;
 mod health;
+mod http_client;
 mod identity;
 mod log;
 mod login;
@@ -29,14 +30,17 @@ mod root_watch;
 mod runtime;
 mod send_mode;
 mod signals;
+#[cfg_attr(not(test), expect(dead_code, reason = "the identity source forward uses it"))]
+mod single_flight;
 mod site;
 mod startup;
 mod state;
 mod supervise;
+mod tls;
 mod urls;
 mod workers;
 
-pub use addresses::InvalidAddress;
+pub use addresses::{Endpoint, InvalidAddress};
 pub use cli::main;
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};

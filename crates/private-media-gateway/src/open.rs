@@ -33,6 +33,10 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBacke
         .identify(identities.to_identify())
         .permissions(config.grants.clone())
         .debug(config.debug);
+    let media = match &config.cors {
+        Some(cors) => media.cors(cors.clone()),
+        None => media,
+    };
     let media = match &config.send_mode {
         SendMode::Direct => media,
         SendMode::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),

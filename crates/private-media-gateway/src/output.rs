@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
-use std::net::SocketAddr;
 
+use crate::addresses::Endpoint;
 use crate::config::ConfigError;
 
 /// Prints the address of the server as the first line. Errors are ignored, because the server runs without standard output, too.
-pub(crate) fn listening(address: SocketAddr) {
+pub(crate) fn listening(endpoint: &Endpoint) {
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on {endpoint}").and_then(|()| stdout.flush());
 }
 
 /// Prints a line to standard output. A broken pipe, as with `head`, is ignored; a full disk is an error.

@@ -6,7 +6,8 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATI
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::delivery::MediaResponse;
-use private_media::identity::accounts::{ClientAddr, ClientClosed};
+use private_media::identity::ClientAddr;
+use private_media::identity::accounts::ClientClosed;
 use private_media::raw::{PreparedHeaders as _, RespondRaw as _, SerializedHeaders};
 use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
@@ -33,14 +34,12 @@ pub(crate) struct Site {
     /// Whether the identity of any request may depend on the address of its client.
     identity_needs_peer: bool,
     ids: Arc<RequestIds>,
-    common_headers: Arc<SerializedHeaders>,
     health: Health,
 }
 
 impl Site {
     pub(crate) fn new(media: &PrivateMedia, url: &str) -> Self {
         let media = media.service().at(url);
-        let common_headers = Arc::new(SerializedHeaders::new(media.common_headers()));
         Self {
             media,
             accounts: None,
@@ -49,7 +48,6 @@ impl Site {
             login_pages: Arc::default(),
             identity_needs_peer: true,
             ids: Arc::default(),
-            common_headers,
             health: Health::default(),
         }
     }
@@ -134,7 +132,7 @@ impl Site {
         let location = self.login_pages.location(head, record, &self.url)?;
         let mut response = Response::new(Body::from(MediaBody::empty()));
         *response.status_mut() = StatusCode::SEE_OTHER;
-        *response.headers_mut() = self.common_headers.fields().clone();
+        *response.headers_mut() = self.media.common_headers(&head.headers).fields().clone();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(LOCATION, location);
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -160,6 +158,10 @@ enum Route<'a> {
     Outside,
 }
 
+fn client_addr(peer: &PeerState) -> ClientAddr {
+    peer.addr().ip().map_or(ClientAddr::Unix, ClientAddr::Ip)
+}
+
 /// Returns the URI of a relative path.
 fn absolute(path: &str, query: Option<&str>) -> Option<Uri> {
     match query {
@@ -180,7 +182,7 @@ impl Handler for Site {
         }
         let context = RequestContext::new(self.ids.next(), &head.method, &head.uri);
         if self.needs_peer_addr(&head.method, &head.headers) {
-            head.extensions.insert(ClientAddr(peer.addr().ip()));
+            head.extensions.insert(client_addr(peer));
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
         let (mut response, record) = self.media.respond_raw(head).await;
@@ -191,7 +193,8 @@ impl Handler for Site {
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
         let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
-        let (status, id, common) = (response.status, context.id, Arc::clone(&self.common_headers));
+        let (status, id) = (response.status, context.id);
+        let common = Arc::clone(self.media.common_headers(&head.headers));
         context.log_at_end(status, &mut body, Some(record));
         RawResponse::new(status, Headers::File { response, common, id }, body)
     }
@@ -200,7 +203,7 @@ impl Handler for Site {
         let context = RequestContext::new(self.ids.next(), request.method(), request.uri());
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
-            request.extensions_mut().insert(ClientAddr(peer.addr().ip()));
+            request.extensions_mut().insert(client_addr(peer));
         }
         let body = request.body().progress();
         let (mut response, record) = self.route_request(request).await;

@@ -1,16 +1,18 @@
 //! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use private_media_listener::{ConnectionLimit, Drained, Limits, OpenFiles, Server};
+use private_media_listener::{ConnectionLimit, Drained, Limits, Listener, OpenFiles, Server, SocketFile};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
 use crate::log;
 use crate::open::cached_handles;
@@ -28,7 +30,7 @@ const FORCED_FLUSH: Duration = Duration::from_millis(100);
 
 /// The settings of the workers.
 pub(crate) struct Options<'a> {
-    pub(crate) listen: &'a [SocketAddr],
+    pub(crate) listen: &'a ListenAddr,
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
@@ -42,7 +44,7 @@ pub(crate) struct Options<'a> {
 pub(crate) fn serve<E>(
     options: &Options<'_>,
     open: impl AsyncFnOnce() -> Result<Site, E>,
-    on_bound: impl FnOnce(SocketAddr),
+    on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
     let own_files = OWN_FILES + cached_handles() as u64;
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
@@ -62,7 +64,7 @@ fn run<E>(
     runtime: &Runtime,
     stop: &Stop,
     open: impl AsyncFnOnce() -> Result<Site, E>,
-    on_bound: impl FnOnce(SocketAddr),
+    on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
     let Options { listen, workers, limits, max_connections_is_set } = *options;
     let opened = runtime.block_on(async {
@@ -89,12 +91,12 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
-        let mut listeners =
-            private_media_listener::bind(listen, workers).map_err(GatewayError::Bind)?.into_iter();
+        let Bound { listeners, endpoint, socket_file: _file } =
+            bind(listen, workers).map_err(GatewayError::Bind)?;
+        let mut listeners = listeners.into_iter();
         let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
-        let address = listener.local_addr().map_err(GatewayError::Bind)?;
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
-        on_bound(address);
+        on_bound(&endpoint);
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
         let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
@@ -111,9 +113,49 @@ fn run<E>(
     })
 }
 
+/// A listening socket of one worker.
+enum StdListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl StdListener {
+    /// Returns the listener in the current runtime.
+    fn register(self) -> io::Result<Listener> {
+        Ok(match self {
+            Self::Tcp(listener) => tokio::net::TcpListener::from_std(listener)?.into(),
+            Self::Unix(listener) => tokio::net::UnixListener::from_std(listener)?.into(),
+        })
+    }
+}
+
+/// The listening sockets of all workers.
+struct Bound {
+    listeners: Vec<StdListener>,
+    endpoint: Endpoint,
+    /// Removes the file of a Unix socket at the end.
+    socket_file: Option<SocketFile>,
+}
+
+fn bind(listen: &ListenAddr, workers: usize) -> io::Result<Bound> {
+    match listen {
+        ListenAddr::Tcp(addresses) => {
+            let listeners = private_media_listener::bind(addresses, workers)?;
+            let address = listeners.first().ok_or(ErrorKind::NotFound)?.local_addr()?;
+            let listeners = listeners.into_iter().map(StdListener::Tcp).collect();
+            Ok(Bound { listeners, endpoint: Endpoint::Tcp(address), socket_file: None })
+        }
+        ListenAddr::Unix(path) => {
+            let (listeners, file) = private_media_listener::bind_unix(path, workers)?;
+            let listeners = listeners.into_iter().map(StdListener::Unix).collect();
+            Ok(Bound { listeners, endpoint: Endpoint::Unix(path.clone()), socket_file: Some(file) })
+        }
+    }
+}
+
 /// One worker, ready to serve.
 struct Worker {
-    listener: TcpListener,
+    listener: StdListener,
     connections: ConnectionLimit,
     site: Site,
     limits: Limits,
@@ -126,7 +168,7 @@ struct Worker {
 struct WorkerFailed;
 
 impl Worker {
-    fn with_listener(&self, listener: TcpListener) -> Self {
+    fn with_listener(&self, listener: StdListener) -> Self {
         Self {
             listener,
             connections: self.connections.clone(),
@@ -150,14 +192,13 @@ impl Worker {
 
 /// Serves until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
-    listener: TcpListener,
+    listener: StdListener,
     connections: ConnectionLimit,
     site: Site,
     limits: Limits,
     stop: &Stop,
 ) -> io::Result<bool> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let server = Server::new(listener, limits).connection_limit(connections);
+    let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let stats = server.stats();
     let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
     tracing::debug!(

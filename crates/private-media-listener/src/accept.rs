@@ -1,15 +1,13 @@
-//! Accepts connections, within a limit, until the server shuts down.
+//! Accepts connections up to a limit, until the server shuts down.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
@@ -18,16 +16,17 @@ use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
 use crate::limits::Limits;
-use crate::peer::PeerState;
+use crate::peer::{PeerAddr, PeerState};
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
 use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
+use crate::stream::{Listener, Stream};
 
-/// Serves a tower service on a listener. It runs until the future is dropped; [`Server::serve`] shuts down gracefully.
+/// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
-/// Each request has a [`PeerState`] in its extensions.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits)
+/// Each request has a [`PeerState`] in its extensions. The [crate documentation](crate) has an example.
+pub async fn serve<S, B>(listener: impl Into<Listener>, service: S, limits: Limits)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
@@ -37,12 +36,28 @@ where
     Server::new(listener, limits).serve(service, pending()).await;
 }
 
-/// The number of connections that there may be at a time. Clones share one limit, so that several servers of a process can.
+/// The maximum number of concurrent connections. Clones share one limit, for several servers of a process.
+///
+/// ```
+/// use private_media_listener::{ConnectionLimit, Limits, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let limit = ConnectionLimit::new(1000);
+/// for socket in private_media_listener::bind(&["127.0.0.1:0".parse().unwrap()], 2)? {
+///     let listener = tokio::net::TcpListener::from_std(socket)?;
+///     let server = Server::new(listener, Limits::default()).connection_limit(limit.clone());
+///     // Each worker thread runs one of the servers.
+/// #   drop(server);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ConnectionLimit(Arc<Semaphore>);
 
 impl ConnectionLimit {
-    /// Returns a limit of this many connections.
+    /// Returns a limit of this number of connections.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         Self(Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))))
@@ -52,11 +67,11 @@ impl ConnectionLimit {
 /// How a shutdown ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// All responses were sent to their end.
+    /// All responses were completed.
     Completed,
-    /// [`Limits::shutdown_timeout`] was over, and responses were aborted.
+    /// [`Limits::shutdown_timeout`] passed, and the remaining responses were aborted.
     TimedOut,
-    /// The shutdown was forced, and responses were aborted.
+    /// The shutdown was forced, and the remaining responses were aborted.
     Forced,
 }
 
@@ -80,7 +95,7 @@ pub enum Drained {
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
     limits: Limits,
     connection_limit: ConnectionLimit,
     stats: Arc<Stats>,
@@ -89,9 +104,9 @@ pub struct Server {
 impl Server {
     /// Returns a server with a connection limit of its own.
     #[must_use]
-    pub fn new(listener: TcpListener, limits: Limits) -> Self {
+    pub fn new(listener: impl Into<Listener>, limits: Limits) -> Self {
         let connection_limit = ConnectionLimit::new(limits.max_connections);
-        Self { listener, limits, connection_limit, stats: Arc::default() }
+        Self { listener: listener.into(), limits, connection_limit, stats: Arc::default() }
     }
 
     /// Shares a connection limit with other servers, instead of [`Limits::max_connections`].
@@ -107,7 +122,7 @@ impl Server {
         Arc::clone(&self.stats)
     }
 
-    /// Serves a tower service until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`].
+    /// Serves a tower service until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete.
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> Drained
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
@@ -118,8 +133,8 @@ impl Server {
         self.serve_handler(TowerHandler(service), shutdown, pending()).await
     }
 
-    /// Serves a handler until `shutdown` is ready. Then running responses may end within [`Limits::shutdown_timeout`] and until `forced`
-    /// is ready.
+    /// Serves a [`Handler`] until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete, or less if
+    /// `forced` is ready earlier.
     pub async fn serve_handler<H: Handler>(
         self,
         handler: H,
@@ -127,10 +142,11 @@ impl Server {
         forced: impl Future<Output = ()>,
     ) -> Drained {
         let Self { listener, limits, connection_limit, stats } = self;
+        listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
-        // A permit is acquired only for a connection that was accepted, so that a server that waits for clients holds none. Without a
-        // permit one accepted connection waits here, and the next ones wait in the kernel's queue.
+        // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
+        // waits here, and the next ones wait in the kernel's queue.
         let mut accepted = None;
         let mut shutdown = pin!(shutdown);
         loop {
@@ -139,8 +155,6 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    // Small responses are not held back; long ones come in pieces that fill packets anyway.
-                    let _ = stream.set_nodelay(true);
                     let stream = SendfileStream::new(stream, Arc::clone(&stats));
                     let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
                     let connection =
@@ -167,14 +181,14 @@ impl Server {
             () = forced => Drained::Forced,
         };
         if end != Drained::Completed {
-            tracing::warn!(running, aborted = connections.len(), "responses were aborted at the shutdown");
+            tracing::warn!(running, aborted = connections.len(), "the shutdown aborted responses");
         }
         end
     }
 }
 
-/// Accepts the next connection. Errors concern one connection, or are a shortage of file descriptors, which passes.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.
+async fn accept(listener: &Listener) -> (Stream, PeerAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,

@@ -1,7 +1,7 @@
-//! One connection, from its first byte to its last.
+//! The loop that serves a connection.
 //!
-//! [`Connection::run`] is the whole of it: read a head, answer it, and read the next. A request that the loop does not answer is served by
-//! `fallback.rs`, and then the loop goes on.
+//! [`Connection::run`] reads a head, responds, and reads the next head. `fallback.rs` serves each request that the loop does not serve
+//! itself. Afterwards the loop continues.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::drain::Drain;
 use crate::fallback;
-use crate::handler::Handler;
+use crate::handler::{Handler, final_status};
 use crate::head::parse::{BUFFER, HeadParser, Message, Parsed};
 use crate::head::write::{self, Framing};
 use crate::limits::Limits;
@@ -29,46 +29,45 @@ use crate::piece::{FileSlice, Piece, ResponseBody, poll_piece};
 use crate::sendfile::{self, MAX_SLICE, Transport};
 use crate::stats::Stats;
 
-/// A head and content that are not longer than this are sent in one piece, in bytes. The kernel takes one piece faster than several, by
-/// more than the copy costs. A shorter slice of a file is read for that: this is cheaper than sendfile(2).
+/// The longest response that is sent from one buffer, in bytes. One send(2) is cheaper than several, even with the copy. For the same
+/// reason, shorter slices of files are read instead of sent with sendfile(2).
 const JOINED: usize = 16 << 10;
-/// How much is read at a time of a slice that the kernel cannot send, in bytes.
+/// The length of one read of a slice that sendfile(2) cannot send, in bytes.
 const CHUNK: u64 = 64 << 10;
-/// How long a client that still sends may go on after the last response. A connection that is closed with unread bytes is reset, and its
-/// client may lose the response.
+/// How long bytes that the client still sends are read after the last response. The kernel resets a connection that is closed with unread
+/// bytes, and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Memory that requests are read into, and memory that responses are written into. A connection that waits for its client holds
-    /// neither, unless it waits within a response.
+    /// The buffers of requests and responses. Connections of a thread share them, so an idle connection holds no buffer.
     static READ_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static WRITE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What comes next on a connection.
+/// The next event on a connection.
 enum Next {
-    /// A request whose head the parser holds.
+    /// A request that the loop serves. The parser has its head.
     Request,
     /// A request for the fallback.
     Fallback(Message),
-    /// A head that is refused with this status.
+    /// An invalid head, and the status of the response.
     Refused(StatusCode),
-    /// Nothing: the client or a timeout has ended the connection, or the server drains.
+    /// The end: the client has closed, the head timed out, or the server is draining.
     Closed,
 }
 
-/// A connection that is served.
+/// A connection, and everything that is needed to serve it.
 pub(crate) struct Connection<H, T> {
     stream: MinRateStream<T>,
     peer: PeerState,
     handler: H,
     limits: Limits,
     drain: Drain,
-    /// What has arrived and belongs to no request yet.
+    /// Bytes that were received and not parsed yet.
     unread: Vec<u8>,
     stats: Arc<Stats>,
     parser: HeadParser,
-    /// Whether `unread` is the beginning of a head, and nothing else has arrived since it was parsed.
+    /// Whether `unread` is an incomplete head that was parsed already.
     is_partial: bool,
     deadline: Deadline,
 }
@@ -107,7 +106,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 }
                 Next::Fallback(message) => {
                     self.stats.count_fallback_request();
-                    // The fallback is rare, so its state is not part of each connection's.
+                    // Boxed, so that the large and rare future takes no space in the state of each connection.
                     Box::pin(self.serve_by_fallback(message)).await?
                 }
                 Next::Refused(status) => {
@@ -122,7 +121,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         }
     }
 
-    /// Serves a request with hyper. Returns whether another may follow.
+    /// Serves a request with hyper. Returns whether the connection stays open.
     async fn serve_by_fallback(&mut self, message: Message) -> io::Result<bool> {
         let unread = std::mem::take(&mut self.unread);
         let context = fallback::ConnectionContext {
@@ -140,10 +139,10 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         served.result.map(|()| served.is_complete)
     }
 
-    /// Waits for the next request, for as long as its head may take.
+    /// Waits for the next request, until its head times out.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Next>> {
         loop {
-            // More than one request may have arrived at once.
+            // Clients may pipeline requests.
             if !self.unread.is_empty() && !self.is_partial {
                 let bytes = std::mem::take(&mut self.unread);
                 if let Some(next) = self.parse(&bytes) {
@@ -170,7 +169,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         }
     }
 
-    /// Parses the head that these bytes begin with, and keeps the rest unread. `None` if the head is incomplete.
+    /// Parses the head at the beginning of these bytes, and stores the rest in `unread`. Returns `None` if the head is incomplete.
     fn parse(&mut self, bytes: &[u8]) -> Option<Next> {
         let (next, taken) = match self.parser.parse(bytes) {
             Parsed::Fast(len) => (Some(Next::Request), len),
@@ -184,7 +183,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         next
     }
 
-    /// Ready when the head has taken too long, or when the server drains and no request has begun.
+    /// Ready when the head has timed out, or when the server is draining and no request has begun.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.drain.register(context);
         if self.unread.is_empty() && self.drain.has_started() {
@@ -193,11 +192,11 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         self.deadline.poll(context)
     }
 
-    /// Answers the request whose head the parser holds. Returns whether another may follow.
+    /// Responds to the request whose head the parser has. Returns whether the connection stays open.
     async fn respond(&mut self) -> io::Result<bool> {
         let mut response = {
             let mut response = pin!(self.handler.respond_to_head(&mut self.parser.head, &self.peer));
-            // Nearly every response is ready at once; the client is watched only while one is waited for.
+            // Most responses are ready immediately. The client is watched only while a response is pending.
             match poll_fn(|context| Poll::Ready(response.as_mut().poll(context))).await {
                 Poll::Ready(response) => response,
                 Poll::Pending => {
@@ -206,10 +205,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 }
             }
         };
-        if response.status.is_informational() {
-            tracing::error!(status = %response.status, "the service returned an informational response");
-            response.status = StatusCode::INTERNAL_SERVER_ERROR;
-        }
+        response.status = final_status(response.status);
         let mut is_last = self.parser.is_last || self.drain.has_started();
         let mut buffer = WRITE_BUFFER.take();
         buffer.clear();
@@ -219,7 +215,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         sent.map(|()| !is_last)
     }
 
-    /// Refuses a malformed request, and ends the connection.
+    /// Responds to an invalid head, and closes the connection.
     async fn refuse(&mut self, status: StatusCode) -> io::Result<()> {
         let mut response = Vec::new();
         write::write_text(&mut response, status);
@@ -227,7 +223,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         self.close(true).await
     }
 
-    /// Closes the connection. If the client may still be sending, what it sends is read and dropped for a while.
+    /// Closes the connection. With `lingers`, bytes that the client still sends are read and dropped for a while.
     async fn close(&mut self, lingers: bool) -> io::Result<()> {
         self.stream.shutdown().await?;
         if lingers {
@@ -237,7 +233,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
     }
 }
 
-/// Reads and drops what a client sends, until it closes the connection or [`LINGER`] is over.
+/// Reads and drops bytes until the client closes the connection or [`LINGER`] has passed.
 async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let read_all = poll_fn(|context| {
         loop {
@@ -252,7 +248,7 @@ async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     tokio::time::timeout(LINGER, read_all).await.unwrap_or(Ok(()))
 }
 
-/// Sends the content of a response behind what is in the buffer, and leaves the buffer empty.
+/// Sends the buffer, which contains the head, and the content of a response. Empties the buffer.
 async fn send(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -263,14 +259,14 @@ async fn send(
         let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut body, context, MAX_SLICE))).await {
             Poll::Ready(piece) => piece,
             Poll::Pending => {
-                // What is there already may be all for a while.
+                // The next piece may take a while.
                 flush(stream, buffer, false).await?;
                 poll_fn(|context| poll_piece(&mut body, context, MAX_SLICE)).await
             }
         };
         let Some(piece) = piece.transpose().map_err(io::Error::other)? else {
             match framing {
-                // The client is not sent padding: the connection ends.
+                // The content is shorter than announced. Padding would falsify it, so the connection ends.
                 Framing::Length(_) => return Err(ErrorKind::UnexpectedEof.into()),
                 Framing::Chunked => buffer.extend_from_slice(b"0\r\n\r\n"),
             }
@@ -297,7 +293,7 @@ async fn send(
     flush(stream, buffer, false).await
 }
 
-/// Sends bytes, or puts them into the buffer if they fit.
+/// Appends bytes to the buffer if they fit, or else sends the buffer and the bytes.
 async fn send_bytes(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -311,7 +307,7 @@ async fn send_bytes(
     send_all(stream, bytes, false).await
 }
 
-/// Sends a slice of a file: a short one through the buffer, a long one with sendfile(2).
+/// Sends a slice of a file: a short one from the buffer, a long one with sendfile(2).
 async fn send_file(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -350,7 +346,7 @@ async fn read(slice: &FileSlice) -> io::Result<Bytes> {
     if bytes.is_empty() { Err(sendfile::file_shrank()) } else { Ok(bytes) }
 }
 
-/// Sends what is in the buffer, and empties it.
+/// Sends the buffer, and empties it. `more` says that more bytes of the response follow.
 async fn flush(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -377,7 +373,7 @@ async fn send_all(
     .await
 }
 
-/// The time by which a head has to be complete. Its timer is set again only when it rings, not at each request.
+/// The deadline of a request head. Its timer is reset only when it fires, not for each request.
 struct Deadline {
     timeout: Duration,
     at: Instant,
@@ -410,11 +406,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_deadline_is_met_by_one_timer() {
+    async fn one_timer_serves_every_deadline() {
         let begin = Instant::now();
         let second = Duration::from_secs(1);
         let mut deadline = Deadline::new(15 * second);
-        // Some that end before the timer rings, and one that is met while the timer rings for another.
+        // Heads that arrive in time, although the timer fires for an earlier deadline meanwhile.
         for _ in 0..100 {
             deadline.restart();
             let waiting = poll_fn(|context| deadline.poll(context));
@@ -428,9 +424,9 @@ mod tests {
         assert_eq!(begin.elapsed().as_secs(), 130);
     }
 
-    /// A client that still sends can read the whole response, and is let go after a while.
+    /// So that a client that still sends can read the whole response.
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_still_sends_is_drained_for_a_while() {
+    async fn a_closing_connection_reads_what_the_client_still_sends() {
         let (mut near, mut far) = tokio::io::duplex(1 << 10);
         let sending = tokio::spawn(async move {
             while near.write_all(&[b'x'; 100]).await.is_ok() {

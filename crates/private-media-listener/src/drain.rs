@@ -1,4 +1,4 @@
-//! The state of a shutdown, as connections see it.
+//! Tells connections that the server is draining.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,10 +6,10 @@ use std::task::Context;
 
 use tokio::sync::watch;
 
-/// Starts a drain. Dropping it starts one too.
+/// Starts the drain when it is dropped.
 pub(crate) type StartDrain = watch::Sender<()>;
 
-/// Tells a connection whether the server is draining.
+/// A connection's view of the drain.
 pub(crate) struct Drain {
     started: watch::Receiver<()>,
     /// Wakes the connection's task when a drain starts; registered when the connection first becomes idle.
@@ -26,7 +26,7 @@ impl Drain {
         self.started.has_changed().unwrap_or(true)
     }
 
-    /// Has this task woken when a drain starts.
+    /// Registers the current task to be woken when the drain starts.
     pub(crate) fn register(&mut self, context: &mut Context<'_>) {
         if self.wakeup.is_none() {
             let mut started = self.started.clone();

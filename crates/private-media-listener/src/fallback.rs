@@ -1,16 +1,16 @@
-//! Serves one request with hyper: content, HTTP/1.0, other methods than GET and HEAD, and unusual heads.
+//! Serves one request with hyper: requests with content, HTTP/1.0, methods other than GET and HEAD, and unusual heads.
 //!
-//! The loop has found where the request's head ends and what content follows. hyper reads exactly that from a [`RequestStream`], and then
-//! the end of the stream. If hyper waits for another request at that point, the response is complete and the connection stays open: the
-//! loop goes on with it. If hyper ends the connection instead, it is closed.
+//! The loop knows the lengths of the request's head and content. A [`RequestStream`] lets hyper read exactly these bytes, and then the
+//! end of the stream. If hyper reads on to that end, the response is complete and the connection returns to the loop. If hyper stops
+//! earlier, the connection is closed.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use http::Request;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,14 +19,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::drain::Drain;
-use crate::handler::Handler;
+use crate::handler::{Handler, final_status};
 use crate::head::parse::{BUFFER, Content, Message};
 use crate::min_rate::MinRateStream;
 use crate::peer::{self, PeerState};
 use crate::request_body::RequestBody;
 use crate::sendfile::Transport;
 
-/// The parts of a connection that serve its request.
+/// The parts of a connection that the fallback needs.
 pub(crate) struct ConnectionContext<'a, H> {
     pub(crate) handler: &'a H,
     pub(crate) peer: &'a PeerState,
@@ -34,18 +34,18 @@ pub(crate) struct ConnectionContext<'a, H> {
     pub(crate) min_rate: u64,
 }
 
-/// The end of a request.
+/// The outcome of a request.
 pub(crate) struct Served {
     /// The bytes that follow the request.
     pub(crate) unread: Vec<u8>,
-    /// Whether the response is complete and another request may follow.
+    /// Whether the response is complete and the connection can serve another request.
     pub(crate) is_complete: bool,
     /// Whether the client may still be sending this request.
     pub(crate) may_be_sending: bool,
     pub(crate) result: io::Result<()>,
 }
 
-/// Serves the request that the unread bytes begin with.
+/// Serves the request at the beginning of the unread bytes.
 pub(crate) async fn serve<H: Handler, T: Transport>(
     stream: &mut MinRateStream<T>,
     unread: Vec<u8>,
@@ -56,48 +56,45 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
     let shared = SharedStream(&stream);
     let ConnectionContext { handler, peer, drain, min_rate } = context;
     let service = service_fn(|mut request: Request<Incoming>| async move {
-        // A service that is offered an upgrade would answer 101, and then wait for it.
+        // Otherwise a service may respond with 101, and wait for an upgrade that never comes.
         request.extensions_mut().remove::<OnUpgrade>();
         let request = request.map(|content| RequestBody::new(content, min_rate));
         let progress = request.body().progress();
         let poll_closed = |context: &mut Context<'_>| shared.lock().stream.io().poll_closed(context);
         let response = handler.respond(request, peer);
         let mut response = peer::response_or_reset(response, peer, poll_closed).await?;
-        if response.status().is_informational() {
-            tracing::error!(status = %response.status(), "the service returned an informational response");
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        }
-        // Unread content cannot be told from the next request. The client is told that the connection ends (RFC 9112 section 9.6), or
-        // it would send the next request into it.
+        *response.status_mut() = final_status(response.status());
+        // Unread content would be parsed as the next request, so the connection ends. The response announces that (RFC 9112 section
+        // 9.6), or the client might send its next request on this connection.
         if message.content == Content::Chunked || !progress.is_read() || drain.has_started() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok::<_, io::Error>(response)
     });
     let served = http1::Builder::new()
-        // The head is complete.
+        // The loop has received the whole head.
         .header_read_timeout(None)
         .max_buf_size(BUFFER)
-        // A client that has closed its sending side still gets its response.
+        // A client that has shut down its sending side still receives its response.
         .half_close(true)
         .serve_connection(TokioIo::new(shared), service)
         .await;
     let RequestStream { unread, left, is_complete, .. } =
         stream.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // hyper may have sent an error response, which the client can read only if the connection lingers.
+    // If hyper has sent an error response, the client can read it only if the connection lingers.
     let may_be_sending = left != Some(0) || !unread.is_empty();
     Served { unread, is_complete, may_be_sending, result: served.map_err(io::Error::other) }
 }
 
-/// A stream that ends after one request.
+/// A stream that ends after one request of the connection.
 #[derive(Debug)]
 struct RequestStream<'a, T> {
     stream: &'a mut MinRateStream<T>,
-    /// What was read from the stream before.
+    /// Bytes that the loop has read from the stream.
     unread: Vec<u8>,
-    /// How many bytes of the request hyper has not read; `None` if that is unknown, and nothing follows the request.
+    /// The number of bytes of the request that hyper has not read. `None` for chunked content, after which the connection ends.
     left: Option<u64>,
-    /// Whether hyper has asked for more than the request.
+    /// Whether hyper has read to the end of the request, and on.
     is_complete: bool,
 }
 
@@ -141,7 +138,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for RequestStream<'_, T> {
     }
 }
 
-/// A stream that hyper reads and writes, and that the service looks at. One task polls both, so the lock is always free.
+/// The stream of hyper and of the check for closed clients. One task polls both, so the lock is never contended.
 struct SharedStream<'a, 'b, T>(&'a Mutex<RequestStream<'b, T>>);
 
 impl<T> Clone for SharedStream<'_, '_, T> {
@@ -189,7 +186,7 @@ impl<T: Transport> AsyncWrite for SharedStream<'_, '_, T> {
         Pin::new(&mut *self.lock().stream).poll_flush(context)
     }
 
-    /// Does nothing: the connection decides whether it is closed.
+    /// Does nothing: [`Connection`](crate::connection::Connection) closes the stream.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

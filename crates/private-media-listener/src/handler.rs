@@ -1,4 +1,4 @@
-//! Who answers requests: a [`Handler`], or a tower service by way of [`TowerHandler`].
+//! Produces responses: a [`Handler`], or a tower service in a [`TowerHandler`].
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -12,19 +12,45 @@ use crate::peer::PeerState;
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
 
-/// Answers requests. [`serve`](crate::serve) takes any tower service instead; implement this trait to save the costs of one `Request`
-/// and one `Response` per file.
+/// Responds to requests. A lower-level alternative to a tower service, which saves the costs of a `Request` and a `Response` per file.
+/// [`Server::serve_handler`](crate::Server::serve_handler) serves it.
 ///
-/// Most requests are a GET or HEAD without content, with the same header fields as the request before. The loop passes the head of
-/// these by reference to [`Handler::respond_to_head`], so that it need not be made again. All other requests go to
+/// Most requests are a GET or HEAD without content, with the same header fields as the previous request of the connection. The loop
+/// passes their head to [`Handler::respond_to_head`] by reference, so it is not built again. All other requests go to
 /// [`Handler::respond`].
+///
+/// ```
+/// use http::request::Parts;
+/// use http::{HeaderMap, Request, Response, StatusCode};
+/// use http_body_util::Full;
+/// use private_media_listener::{Handler, PeerState, RawResponse, RequestBody};
+///
+/// #[derive(Clone)]
+/// struct Hello;
+///
+/// impl Handler for Hello {
+///     type Body = Full<bytes::Bytes>;
+///     type Headers = HeaderMap;
+///
+///     async fn respond_to_head(&self, head: &mut Parts, _: &PeerState) -> RawResponse<Self::Body> {
+///         let text = format!("hello from {}", head.uri.path());
+///         RawResponse::new(StatusCode::OK, HeaderMap::new(), Full::from(text))
+///     }
+///
+///     async fn respond(&self, _: Request<RequestBody>, _: &PeerState) -> Response<Self::Body> {
+///         let mut response = Response::new(Full::default());
+///         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+///         response
+///     }
+/// }
+/// ```
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of a response.
     type Body: ResponseBody;
     /// The headers of a response to [`Handler::respond_to_head`].
     type Headers: WriteHeaders + Send;
 
-    /// Responds to a GET or HEAD request without content. The head belongs to the connection, and only its extensions may be changed.
+    /// Responds to a GET or HEAD request without content. The connection reuses the head: change nothing but its extensions.
     fn respond_to_head(
         &self,
         head: &mut Parts,
@@ -39,21 +65,21 @@ pub trait Handler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// A response whose headers are written by a [`WriteHeaders`].
+/// A response whose headers are a [`WriteHeaders`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RawResponse<B, H = HeaderMap> {
     /// The status code.
     pub status: StatusCode,
-    /// The headers, without those that frame the message: the listener writes `Content-Length`, `Transfer-Encoding`, `Connection` and
-    /// `Date`.
+    /// The headers. The listener itself writes `Content-Length`, `Transfer-Encoding`, `Connection` and `Date`; see
+    /// [`HeaderWriter::field`](crate::HeaderWriter::field).
     pub headers: H,
     /// The content.
     pub body: B,
 }
 
 impl<B, H> RawResponse<B, H> {
-    /// Returns a response of these parts.
+    /// Returns a response with these parts.
     #[must_use]
     pub fn new(status: StatusCode, headers: H, body: B) -> Self {
         Self { status, headers, body }
@@ -67,7 +93,16 @@ impl<B> From<Response<B>> for RawResponse<B> {
     }
 }
 
-/// A tower service as a handler. The [`PeerState`] of the client is among the extensions of each request.
+/// Returns the status of a final response. A service cannot send an informational (1xx) one, so that is a 500.
+pub(crate) fn final_status(status: StatusCode) -> StatusCode {
+    if status.is_informational() {
+        tracing::error!(%status, "the service returned an informational response");
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    status
+}
+
+/// Adapts a tower service to [`Handler`]. Adds a [`PeerState`] to the extensions of each request.
 #[derive(Debug, Clone)]
 pub(crate) struct TowerHandler<S>(pub(crate) S);
 

@@ -1,15 +1,23 @@
 //! An HTTP/1.1 listener for tower services that sends files with sendfile(2).
 //!
-//! [`serve`] answers requests with any [`tower_service::Service`], such as an axum router. It is made for services that send files:
+//! [`serve`] runs any [`tower_service::Service`], such as an axum router. It is made for services that send files:
 //!
-//! - A body that continues with a slice of an open file ([`ResponseBody::next_file`]) is sent by the kernel, without a copy in this
-//!   process. Before that the listener proves that the slice is in the page cache, so one slow disk does not stop the event loop.
-//! - GET and HEAD requests are parsed and answered by a small loop. [hyper](https://docs.rs/hyper) serves all others, such as uploads,
-//!   HTTP/1.0 and unusual heads; afterwards the connection returns to the loop.
-//! - A response head and a small body leave in one send(2).
-//! - [`Limits`] bound what one client can take: connections, time for a request head, and a minimum transfer rate.
+//! - The kernel sends slices of open files ([`ResponseBody::next_file`]) without a copy in this process. The listener first makes sure
+//!   that the slice is in the page cache, so a slow disk does not block the event loop.
+//! - A small loop serves GET and HEAD requests. [hyper](https://docs.rs/hyper) serves all others, such as uploads, HTTP/1.0 and unusual
+//!   heads. Afterwards the connection returns to the loop.
+//! - A response head and a small body are sent with one send(2).
+//! - [`Limits`] bound the resources of a client: connections, time for a request head, and a minimum transfer rate.
 //!
+//! ```toml
+//! [dependencies]
+//! axum = { version = "0.8", default-features = false }
+//! private-media-listener = { version = "0.1", features = ["axum"] }
+//! tokio = { version = "1", features = ["full"] }
 //! ```
+//!
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
 //! use axum::{Router, routing::get};
 //! use private_media_listener::{Limits, serve};
 //!
@@ -30,8 +38,61 @@
 //! # }
 //! ```
 //!
-//! [`Server`] adds a graceful shutdown, a connection limit that several listeners share, and counters. [`Handler`] is the lower-level
-//! interface, for servers that write serialized headers. TLS, HTTP/2 and upgrades such as WebSocket are left to a proxy in front.
+//! [`bind_unix`] listens at a path of the file system, for a front server on the same machine.
+//!
+//! [`Server`] adds a graceful shutdown, a [`ConnectionLimit`] that several listeners share, and [`Stats`]. [`Handler`] is the
+//! lower-level interface, for servers that write serialized headers. TLS, HTTP/2 and upgrades such as WebSocket are left to a front
+//! server.
+//!
+//! # Sending a file
+//!
+//! A body returns its slices of files from [`ResponseBody::next_file`], and as bytes from [`Body::poll_frame`](http_body::Body) where the
+//! listener needs bytes. `private_media::MediaBody` is such a body, with the feature `listener` of that crate.
+//!
+//! ```
+//! use std::fs::File;
+//! use std::io;
+//! use std::os::unix::fs::FileExt;
+//! use std::pin::Pin;
+//! use std::sync::Arc;
+//! use std::task::{Context, Poll};
+//!
+//! use bytes::Bytes;
+//! use http_body::{Body, Frame, SizeHint};
+//! use private_media_listener::{FileSlice, ResponseBody};
+//!
+//! struct FileBody {
+//!     file: Arc<File>,
+//!     offset: u64,
+//!     len: u64,
+//! }
+//!
+//! impl ResponseBody for FileBody {
+//!     fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+//!         let len = self.len.min(max_len);
+//!         let slice = FileSlice::new(Arc::clone(&self.file), self.offset, len);
+//!         (self.offset, self.len) = (self.offset + len, self.len - len);
+//!         (len > 0).then_some(slice)
+//!     }
+//! }
+//!
+//! impl Body for FileBody {
+//!     type Data = Bytes;
+//!     type Error = io::Error;
+//!
+//!     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+//!         // A real body reads on a thread that may block.
+//!         let Some(slice) = self.next_file(32 << 10) else { return Poll::Ready(None) };
+//!         let mut bytes = vec![0; slice.len() as usize];
+//!         let read = slice.file().read_exact_at(&mut bytes, slice.offset());
+//!         Poll::Ready(Some(read.map(|()| Frame::data(bytes.into()))))
+//!     }
+//!
+//!     fn size_hint(&self) -> SizeHint {
+//!         SizeHint::with_exact(self.len)
+//!     }
+//! }
+//! ```
 //!
 //! # Features
 //!
@@ -59,17 +120,21 @@ mod request_body;
 mod sendfile;
 mod sockets;
 mod stats;
+mod stream;
+mod unix_socket;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve};
 pub use handler::{Handler, RawResponse};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
-pub use peer::PeerState;
-pub use piece::{FileSlice, Piece, ResponseBody};
+pub use peer::{PeerAddr, PeerState};
+pub use piece::{FileSlice, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;
+pub use stream::Listener;
+pub use unix_socket::{SocketFile, bind_unix};
 
 /// Compares the listener with hyper, for the fuzz target `connection`.
 #[cfg(fuzzing)]

@@ -1,8 +1,8 @@
-//! What one client may take of a server.
+//! The limits of a server.
 
 use std::time::Duration;
 
-/// Limits of a server. Set them from the defaults:
+/// Limits of a server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -16,14 +16,14 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at a time. Further clients wait in the kernel's queue. Default: 10,000.
+    /// The maximum number of concurrent connections. Further clients wait in the kernel's queue. Default: 10,000.
     pub max_connections: usize,
-    /// How long a request head may take to arrive, and how long a connection may be idle. Default: 15 s.
+    /// How long the head of a request may take to arrive, and how long a connection may be idle. Default: 15 s.
     pub header_timeout: Duration,
-    /// The lowest rate at which a client may receive a response or send content, in bytes per second, averaged over 30 seconds.
+    /// The minimum rate at which a client has to receive a response or send content, in bytes per second, averaged over 30 seconds.
     /// Default: 512.
     pub min_rate: u64,
-    /// How long running responses may continue after a shutdown begins. Default: 30 s.
+    /// How long running responses have to complete after the shutdown begins. Default: 30 s.
     pub shutdown_timeout: Duration,
 }
 
@@ -39,28 +39,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the number of connections at a time.
+    /// Sets [`Limits::max_connections`].
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
         self
     }
 
-    /// Sets how long a request head may take to arrive, and how long a connection may be idle.
+    /// Sets [`Limits::header_timeout`].
     #[must_use]
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.header_timeout = timeout;
         self
     }
 
-    /// Sets the lowest rate at which a client may receive or send, in bytes per second.
+    /// Sets [`Limits::min_rate`].
     #[must_use]
     pub fn min_rate(mut self, bytes_per_second: u64) -> Self {
         self.min_rate = bytes_per_second;
         self
     }
 
-    /// Sets how long running responses may continue after a shutdown begins.
+    /// Sets [`Limits::shutdown_timeout`].
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;

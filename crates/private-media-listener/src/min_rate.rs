@@ -1,4 +1,4 @@
-//! Disconnects clients that receive a response, or send content, too slowly.
+//! Disconnects clients that receive a response or send content too slowly.
 
 use std::io;
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// The time over which the rate is averaged: longer than a short loss of connectivity, such as in a tunnel.
+/// The time over which the rate is averaged. It is longer than a typical loss of connectivity, such as in a tunnel.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Measures whether a client transfers a minimum number of bytes per second, averaged over [`WINDOW`], while the server waits for it. A
-/// window counts only if the server is waiting when it ends.
+/// Measures whether a client transfers a minimum number of bytes per second, averaged over [`WINDOW`]. A window counts only if the server
+/// is waiting for the client when it ends.
 #[derive(Debug)]
 pub(crate) struct MinRate {
     bytes_per_second: u64,
@@ -33,7 +33,7 @@ impl MinRate {
     pub(crate) fn count(&mut self, bytes: usize) {
         let was_waiting = std::mem::take(&mut self.is_waiting);
         if self.end.take_if(|end| end.deadline() <= Instant::now()).is_some() {
-            // Bytes that come just as a window ends do not make up for it.
+            // Bytes that arrive after the end of a window do not count for it.
             self.is_too_slow |= was_waiting && self.is_below();
         }
         self.count = self.count.saturating_add(bytes as u64);
@@ -72,14 +72,14 @@ impl MinRate {
     }
 }
 
-/// A stream whose writes may wait for the disk as well as for the peer.
+/// A stream whose writes may wait for the peer or for the disk.
 pub(crate) trait WaitsForPeer {
     /// Returns whether a pending write waits for the peer.
     fn waits_for_peer(&self) -> bool;
 }
 
-/// A stream that fails if its peer takes less than a minimum rate while writes wait for it. Reads are not limited here: a head has a
-/// deadline, and [`RequestBody`](crate::RequestBody) limits content.
+/// A stream whose writes fail if the peer receives below a minimum rate. Reads are limited elsewhere: heads by a deadline, content by
+/// [`RequestBody`](crate::RequestBody).
 #[derive(Debug)]
 pub(crate) struct MinRateStream<T> {
     io: T,
@@ -101,7 +101,7 @@ impl<T> MinRateStream<T> {
 }
 
 impl<T: WaitsForPeer> MinRateStream<T> {
-    /// Polls a write that [`AsyncWrite`] does not have, such as sendfile(2).
+    /// Polls another kind of write than those of [`AsyncWrite`], such as sendfile(2).
     pub(crate) fn poll_with(
         &mut self,
         context: &mut Context<'_>,
@@ -125,7 +125,7 @@ impl<T: WaitsForPeer> MinRateStream<T> {
             return Poll::Pending;
         }
         ready!(self.rate.poll_too_slow(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client receives too slowly")))
     }
 }
 
@@ -183,8 +183,8 @@ mod tests {
         }
     }
 
-    /// Writes one mebibyte to a reader that reads `bytes` every `pause`. Returns the result and its time.
-    async fn lasts(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
+    /// Writes one mebibyte to a client that reads `bytes` every `pause`. Returns the result and the elapsed time.
+    async fn write_to_client(bytes: usize, pause: Duration) -> (io::Result<()>, Duration) {
         let (near, mut far) = tokio::io::duplex(1024);
         let mut near = MinRateStream::new(near, 100);
         let begin = Instant::now();
@@ -201,31 +201,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_takes_nothing_is_left() {
-        let (result, after) = lasts(0, Duration::ZERO).await;
+    async fn a_stalled_client_is_disconnected() {
+        let (result, after) = write_to_client(0, Duration::ZERO).await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(after <= Duration::from_secs(31), "{after:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_dribbles_is_left() {
-        let (result, after) = lasts(10, Duration::from_secs(1)).await;
+    async fn a_client_below_the_minimum_rate_is_disconnected() {
+        let (result, after) = write_to_client(10, Duration::from_secs(1)).await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(after <= Duration::from_secs(62), "{after:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_who_takes_some_just_as_a_window_ends_is_left() {
+    async fn a_few_bytes_at_the_end_of_each_window_are_too_slow() {
         for pause in [WINDOW, WINDOW / 2, WINDOW / 30] {
-            let (result, after) = lasts(10, pause).await;
+            let (result, after) = write_to_client(10, pause).await;
             assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
             assert!(after <= 2 * WINDOW, "{pause:?} {after:?}");
         }
     }
 
-    /// Time in which the server writes nothing does not count.
     #[tokio::test(start_paused = true)]
-    async fn a_client_is_not_left_for_what_happened_while_nobody_waited_for_it() {
+    async fn time_without_a_pending_write_does_not_count() {
         let (near, mut far) = tokio::io::duplex(10);
         let mut near = MinRateStream::new(near, 100);
         for _ in 0..10 {
@@ -239,8 +238,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_client_is_served() {
-        let (result, after) = lasts(512, Duration::from_secs(2)).await;
+    async fn a_client_above_the_minimum_rate_is_served() {
+        let (result, after) = write_to_client(512, Duration::from_secs(2)).await;
         result.unwrap();
         assert!(after > Duration::from_secs(60 * 60), "{after:?}");
     }

@@ -1,18 +1,18 @@
-//! The limit of open files, and the connections that fit below it.
+//! Computes how many connections the limit of open files allows.
 
 use std::fmt;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What each worker opens: a listening socket, two descriptors of an epoll, an eventfd, the pipe of signals, and a client that it has
-/// accepted and that waits for a permit.
+/// The descriptors of a worker: a listening socket, two of an epoll, an eventfd, the signal pipe, and an accepted connection that waits
+/// for a permit.
 const PER_WORKER: u64 = 6;
-/// What each connection opens: its socket and the file that it is sent.
+/// The descriptors of a connection: its socket, and the file that is being sent.
 const PER_CONNECTION: u64 = 2;
-/// The fewest connections that are worth a start.
-const FEWEST: usize = 4;
+/// The minimum number of connections. With fewer, a server does not start.
+const MIN_CONNECTIONS: usize = 4;
 
-/// The connections that fit below the process's limit of open files.
+/// The number of connections that the process's limit of open files allows.
 ///
 /// ```
 /// let files = private_media_listener::OpenFiles::reserve(100, 1, 64)?;
@@ -23,20 +23,20 @@ const FEWEST: usize = 4;
 pub struct OpenFiles {
     connections: usize,
     wanted: usize,
-    /// The open files that all wanted connections need.
+    /// The number of open files that all wanted connections need.
     needed: u64,
     limit: u64,
 }
 
 impl OpenFiles {
-    /// Raises the limit of open files as far as this process may, for so many connections and workers (threads with a listening socket
-    /// each) and for `others`, the files that the process is still going to open for itself. Fails if hardly any connection fits.
+    /// Raises the limit of open files as far as needed and allowed. `workers` are threads with a listening socket each, and `others` is
+    /// the number of files that the process will open besides. Fails if fewer than four connections fit.
     pub fn reserve(connections: usize, workers: usize, others: u64) -> Result<Self, TooFewOpenFiles> {
         let wanted = connections;
         let others = open_files().saturating_add(others) + PER_WORKER * workers as u64;
         let need =
             |connections: usize| others.saturating_add(PER_CONNECTION.saturating_mul(connections as u64));
-        let (needed, fewest) = (need(wanted), FEWEST.min(wanted));
+        let (needed, fewest) = (need(wanted), MIN_CONNECTIONS.min(wanted));
         let limit = raise(needed);
         let fit = usize::try_from(limit.saturating_sub(others) / PER_CONNECTION).unwrap_or(usize::MAX);
         if fit < fewest {
@@ -45,26 +45,26 @@ impl OpenFiles {
         Ok(Self { connections: fit.min(wanted), wanted, needed, limit })
     }
 
-    /// Returns the number of connections that can be served at a time.
+    /// Returns the number of concurrent connections that fit, at most the wanted number.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.connections
     }
 
-    /// Returns the limit of open files, after it was raised.
+    /// Returns the raised limit of open files.
     #[must_use]
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Returns the number of open files that all the wanted connections need, if they do not fit.
+    /// Returns the number of open files that the wanted connections need, if not all of them fit.
     #[must_use]
     pub fn shortage(&self) -> Option<u64> {
         (self.connections < self.wanted).then_some(self.needed)
     }
 }
 
-/// Raises the limit of open files to what is needed, or as far as this process may, and returns it.
+/// Raises the limit of open files to `needed`, or as far as allowed, and returns it.
 fn raise(needed: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
@@ -78,13 +78,13 @@ fn raise(needed: u64) -> u64 {
     }
 }
 
-/// The number of files that this process has open now.
+/// Returns the number of files that this process has open.
 fn open_files() -> u64 {
-    // Without /proc: standard input, output and error, and as many again.
+    // A guess for systems without /proc: standard input, output and error, and as many again.
     std::fs::read_dir("/proc/self/fd").map_or(6, |entries| entries.count() as u64)
 }
 
-/// The error when the limit of open files leaves no room for connections.
+/// The error of [`OpenFiles::reserve`]: the limit of open files is too low for any useful number of connections.
 #[derive(Debug)]
 pub struct TooFewOpenFiles {
     limit: u64,
@@ -98,7 +98,7 @@ impl fmt::Display for TooFewOpenFiles {
         let Self { limit, needed, workers, connections } = self;
         write!(
             f,
-            "{workers} workers and {connections} connections need {needed} open files, and the limit is {limit}; \
+            "{workers} workers and {connections} connections need {needed} open files, but the limit is {limit}; \
              raise it (ulimit -n, or LimitNOFILE= in a systemd unit) or use fewer workers"
         )
     }

@@ -1,8 +1,7 @@
-//! Tells which parts of a file are in the page cache, so that sendfile(2) on the event loop does not wait for the disk.
+//! Finds out which parts of a file are in the page cache, so that sendfile(2) does not block the event loop.
 //!
 //! The kernel has no cheap query for this: mincore(2) needs a mapping, and cachestat(2) counts pages that are still being read. A read with
-//! `RWF_NOWAIT` returns only bytes that are in the page cache. It costs a copy, so its result is cached for [`VALID`]: a file that is sent
-//! often is read this way once in that time.
+//! `RWF_NOWAIT` returns only bytes that are in the page cache. It costs a copy, so its result (a proof) is cached for [`VALID`] ticks.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -25,8 +24,8 @@ const TICK: u128 = 250;
 /// The number of bits of an entry that hold the tick; the others hold the tag.
 const TICK_BITS: u32 = 28;
 
-/// The time at which each grain was last read from the page cache, for a gigabyte of files. All workers share it. Two grains with the same
-/// slot replace each other.
+/// The time at which each grain was last read from the page cache, for a gigabyte of files. All workers share the table. Two grains with
+/// the same slot replace each other.
 static PROOFS: [AtomicU64; 1 << 14] = [const { AtomicU64::new(0) }; 1 << 14];
 
 thread_local! {
@@ -44,7 +43,7 @@ pub(crate) struct FileKey {
 impl FileKey {
     pub(crate) fn of(file: &File) -> io::Result<Self> {
         let stat = rustix::fs::fstat(file)?;
-        // An inode's number may be another file's a moment later, which has another time then.
+        // Inode numbers are reused. The time distinguishes the files.
         let changed = i128::from(stat.st_ctime) * 1_000_000_000 + i128::from(stat.st_ctime_nsec);
         let hash = [stat.st_dev, stat.st_ino, u64::try_from(changed).unwrap_or(0)]
             .into_iter()
@@ -73,7 +72,7 @@ fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// The entry of one grain.
+/// The table entry of one grain.
 struct Proof {
     slot: Option<&'static AtomicU64>,
     tag: u64,
@@ -98,7 +97,7 @@ const MAX_TICK: u64 = (1 << TICK_BITS) - 1;
 /// Returns the present tick. It wraps around after two years.
 fn now() -> u64 {
     static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    // Never the tick of an entry that was never made.
+    // The initial value of an entry, zero, is never valid.
     let ticks = BEGIN.elapsed().as_millis() / TICK + u128::from(VALID) + 1;
     u64::try_from(ticks).unwrap_or(0) & MAX_TICK
 }
@@ -118,8 +117,8 @@ pub(crate) fn can_tell(_: &File, _: FileKey, _: u64) -> bool {
     false
 }
 
-/// Returns how many of the next `len` bytes are in the page cache without a gap, each page of them read there less than a second ago.
-/// The result may be too small, but is zero only if the first byte is missing.
+/// Returns how many of the next `len` bytes are in the page cache without a gap, by proofs of the last second. The result may be too small,
+/// but is zero only if the first byte is not cached.
 #[cfg(target_os = "linux")]
 pub(crate) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> usize {
     let now = now();
@@ -137,7 +136,7 @@ pub(crate) fn cached_len(file: &File, key: FileKey, offset: u64, len: usize) -> 
     usize::try_from(at.min(end) - offset).unwrap_or(0)
 }
 
-/// Reads grains from the page cache, remembers those that are there, and returns where the first gap is.
+/// Reads grains from the page cache, renews their proofs, and returns the position of the first gap.
 #[cfg(target_os = "linux")]
 fn read_grains(file: &File, key: FileKey, offset: u64, end: u64, now: u64) -> u64 {
     let mut buffer = SCRATCH.take();
@@ -167,7 +166,7 @@ fn read_now(file: &File, buffer: &mut [u8], at: u64) -> rustix::io::Result<usize
     preadv2(file, &mut [io::IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT)
 }
 
-/// Reads at most `len` bytes without waiting for the disk, and at least one; `None` if the first one is not in the page cache.
+/// Reads between one and `len` bytes without waiting for the disk; `None` if the first one is not in the page cache.
 #[cfg(target_os = "linux")]
 pub(crate) fn read_cached(file: &File, offset: u64, len: usize) -> Option<Bytes> {
     let mut buffer = vec![0; len];
@@ -181,7 +180,7 @@ pub(crate) fn read_cached(_: &File, _: u64, _: usize) -> Option<Bytes> {
     None
 }
 
-/// Reads at most `len` bytes, and may wait for the disk. Returns none if the file ends at `offset`.
+/// Reads at most `len` bytes, and may wait for the disk. The result is empty if the file ends at `offset`.
 pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     use std::os::unix::fs::FileExt;
 
@@ -202,7 +201,7 @@ pub(crate) fn read_in(file: &File, key: FileKey, offset: u64, len: usize) -> io:
 
     let mut buffer = vec![0; GRAIN_LEN.min(len)];
     let end = offset.saturating_add(len as u64);
-    // Where the grain begins all of which has been read since.
+    // The start of a grain that has been read completely so far, and the time before it was read.
     let (mut at, mut whole_from) = (offset, offset.is_multiple_of(GRAIN).then_some((offset, now())));
     while at < end {
         let next = key.end_of_grain(at);
@@ -234,15 +233,15 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Creates a file of which only the pages at these positions are in the page cache. It is on the disk of the build, because `/tmp` may be
-    /// in memory.
+    /// Creates a file with only the pages at these positions in the page cache. It is on the disk of the build, because `/tmp` may be in
+    /// memory.
     pub(crate) fn cold_file(len: usize, warm: impl Iterator<Item = u64>) -> File {
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let mut file = tempfile::tempfile_in(folder).unwrap();
         file.write_all(&vec![b'x'; len]).unwrap();
         file.sync_all().unwrap();
-        forget(&file);
-        // Otherwise a read of one page reads those behind it too.
+        evict(&file);
+        // Disables readahead.
         fadvise(&file, 0, None, Advice::Random).unwrap();
         for at in warm {
             file.read_exact_at(&mut [0], at).unwrap();
@@ -250,15 +249,15 @@ pub(crate) mod tests {
         file
     }
 
-    /// Evicts a file from the page cache. The kernel keeps pages that are in use, so this repeats until none is left. fincore(1) checks
-    /// that with a mapping, because a read would start to read the missing pages.
-    fn forget(file: &File) {
+    /// Evicts a file from the page cache. The kernel keeps pages that are in use, so this is repeated until none is left. fincore(1) checks
+    /// with a mapping, because a read would load the missing pages.
+    fn evict(file: &File) {
         let name = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         for _ in 0..500 {
             fadvise(file, 0, None, Advice::DontNeed).unwrap();
             let fincore = Command::new("fincore").args(["--noheadings", "--output", "PAGES", &name]).output();
             let Ok(fincore) = fincore else {
-                // Without the program the first time has to do.
+                // Without fincore, one attempt has to do.
                 assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no fincore");
                 return;
             };
@@ -267,7 +266,7 @@ pub(crate) mod tests {
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        panic!("the page cache does not forget {name}");
+        panic!("{name} stays in the page cache");
     }
 
     fn cached(file: &File, offset: u64, len: usize) -> usize {
@@ -275,18 +274,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_byte_here_and_there_does_not_stand_for_the_pages_between() {
+    fn a_cached_page_proves_nothing_about_the_pages_after_it() {
         let step = 64 << 10;
         let file = cold_file(2 << 20, (0..2 << 20).step_by(step));
         let first = cached(&file, 0, 1 << 20);
         assert!((1..step).contains(&first), "{first}");
-        // What was seen before does not count for what has not been looked at.
+        // The first proof does not extend the second one.
         assert!(cached(&file, 0, 1 << 20) < 2 * step);
     }
 
     #[test]
-    fn what_was_read_in_is_cached() {
-        // They are kept, as a new file could get the inode of the one before.
+    fn parts_that_were_read_in_are_cached() {
+        // The files stay open, because a new file could get the inode of a closed one.
         let mut files = Vec::new();
         for (len, offset, wanted) in [
             (1, 0, 1),
@@ -311,13 +310,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// A proof is cached, but not for long.
     #[test]
-    fn a_proof_counts_for_less_than_a_second() {
+    fn a_proof_is_valid_for_less_than_a_second() {
         let file = cold_file(GRAIN_LEN, std::iter::empty());
         let key = FileKey::of(&file).unwrap();
         read_in(&file, key, 0, GRAIN_LEN).unwrap();
-        forget(&file);
+        evict(&file);
         assert_eq!(cached(&file, 0, GRAIN_LEN), GRAIN_LEN);
         assert_eq!(cached(&file, 10_000, 1000), 1000);
         std::thread::sleep(std::time::Duration::from_secs(1));
@@ -325,7 +323,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_shrank_has_nothing_behind_its_end() {
+    fn nothing_is_cached_after_the_end_of_a_file_that_shrank() {
         let file = cold_file(GRAIN_LEN, std::iter::empty());
         let key = FileKey::of(&file).unwrap();
         file.set_len(10).unwrap();
@@ -336,13 +334,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn other_files_and_grains_have_other_entries() {
+    fn files_and_grains_have_separate_entries() {
         let key = |hash| FileKey { hash: mix(hash), len: 1 << 40 };
         let now = now();
         key(1).proof(5).renew(now);
         assert!(key(1).proof(5).is_valid(now) && key(1).proof(5).is_valid(now + VALID));
         assert!(!key(1).proof(5).is_valid(now + VALID + 1));
-        // Not valid before it was made either, as after two years.
+        // Nor before it was made: ticks wrap around after two years.
         assert!(!key(1).proof(5).is_valid(now - 1));
         for n in 0..100_000 {
             assert!(!key(1).proof(6 + n).is_valid(now) && !key(2 + n).proof(5).is_valid(now));

@@ -1,39 +1,72 @@
-//! What is known of a client, and the watch over it while its response is prepared.
+//! The state of a client while its response is prepared.
 //!
-//! A client may send a request, shut down its sending side and wait for the response. A client that has closed its connection looks the
-//! same until something is sent to it, unless its system resets the connection. So a reset ends the work, and a closed sending side
-//! is only noted in [`PeerState`]: a service may do expensive work for other clients first.
+//! A client may send a request, shut down its sending side and wait for the response. A client that has closed the connection looks the
+//! same until the server sends something, unless its system resets the connection. So a reset aborts the request, and a closed sending
+//! side is only recorded in [`PeerState`]: a service may then prefer other clients for expensive work.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
+/// The address of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerAddr {
+    /// The address of a TCP client.
+    Tcp(SocketAddr),
+    /// A client on this machine that connected to a Unix socket.
+    Unix,
+}
 
-/// The client of a connection. Clones share one state. Tower services find it in the extensions of each request.
+impl PeerAddr {
+    /// Returns the IP address; `None` for a client of a Unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(addr) => Some(addr.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Tcp(addr)
+    }
+}
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// The client of a connection. Clones share one state. It is in the extensions of each request to a tower service.
 #[derive(Debug, Clone)]
 pub struct PeerState {
-    addr: SocketAddr,
+    addr: PeerAddr,
     closed: Arc<AtomicBool>,
 }
 
 impl PeerState {
-    pub(crate) fn new(addr: SocketAddr) -> Self {
+    pub(crate) fn new(addr: PeerAddr) -> Self {
         Self { addr, closed: Arc::default() }
     }
 
     /// Returns the client's address.
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> PeerAddr {
         self.addr
     }
 
-    /// Returns whether the client has closed its sending side. It may still wait for its response.
+    /// Returns whether the client has closed its sending side. It may still wait for the response.
     #[must_use]
     pub fn has_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
@@ -46,8 +79,8 @@ impl PeerState {
     }
 }
 
-/// Waits for a response. Fails if the client resets the connection first. `poll_closed` is [`poll_closed`] of the connection; it is
-/// called only when the response is not ready at once.
+/// Waits for a response; an error if the client resets the connection first. `poll_closed` is that of the connection. It is called
+/// only while the response is pending.
 pub(crate) async fn response_or_reset<T>(
     response: impl Future<Output = T>,
     peer: &PeerState,
@@ -68,75 +101,81 @@ pub(crate) async fn response_or_reset<T>(
     .await
 }
 
-/// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the connection:
-/// unread bytes hide what follows them.
-pub(crate) fn poll_closed(stream: &TcpStream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-    let mut byte = [0];
-    match stream.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
-        Poll::Ready(Ok(0)) => Poll::Ready(Ok(())),
-        Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream, UnixStream};
 
     use super::*;
+    use crate::stream::Stream;
 
-    /// Each row is what a client does while its response is prepared, whether it gets the response, and whether it counts as closed.
+    async fn tcp() -> (Stream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream::Tcp(client), Stream::Tcp(listener.accept().await.unwrap().0))
+    }
+
+    fn unix() -> (Stream, Stream) {
+        let (client, stream) = UnixStream::pair().unwrap();
+        (Stream::Unix(client), Stream::Unix(stream))
+    }
+
+    /// Each row is an action of the client, whether the response completes, and whether the client counts as closed.
     #[tokio::test]
-    async fn closed_reset_and_still_there() {
-        type Act = fn(TcpStream) -> futures_util::future::BoxFuture<'static, Option<TcpStream>>;
-        let waits: Act = |client| Box::pin(async { Some(client) });
-        let shuts_down: Act = |mut client| {
+    async fn a_reset_aborts_the_response_and_a_close_is_recorded() {
+        type Action = fn(Stream) -> futures_util::future::BoxFuture<'static, Option<Stream>>;
+        let waits: Action = |client| Box::pin(async { Some(client) });
+        let shuts_down: Action = |mut client| {
             Box::pin(async {
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        let hangs_up: Act = |_| Box::pin(async { None });
-        let resets: Act = |client| {
+        let closes: Action = |_| Box::pin(async { None });
+        let resets: Action = |client| {
             Box::pin(async move {
-                client.set_zero_linger().unwrap();
+                if let Stream::Tcp(client) = client {
+                    client.set_zero_linger().unwrap();
+                }
                 None
             })
         };
-        let sends_more: Act = |mut client| {
+        let sends_more: Action = |mut client| {
             Box::pin(async {
                 client.write_all(b"GET / HTTP/1.1").await.unwrap();
                 client.shutdown().await.unwrap();
                 Some(client)
             })
         };
-        for (name, act, has_response, is_closed) in [
+        for (name, action, has_response, is_closed) in [
             ("waits", waits, true, false),
             ("shuts down", shuts_down, true, true),
-            ("closes", hangs_up, true, true),
+            ("closes", closes, true, true),
             ("resets", resets, false, false),
             ("sends more", sends_more, true, false),
         ] {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut stream, address) = listener.accept().await.unwrap();
-            let peer = PeerState::new(address);
-            let response = async {
-                let client = act(client).await;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                client
-            };
-            let poll = |context: &mut Context<'_>| poll_closed(&stream, context);
-            let response = response_or_reset(response, &peer, poll).await;
-            assert_eq!((response.is_ok(), peer.has_closed()), (has_response, is_closed), "{name}");
-            // The bytes are still unread.
-            if name == "sends more" {
-                let mut bytes = Vec::new();
-                stream.read_to_end(&mut bytes).await.unwrap();
-                assert_eq!(bytes, b"GET / HTTP/1.1");
+            for (client, mut stream) in [tcp().await, unix()] {
+                let is_unix = matches!(stream, Stream::Unix(_));
+                let peer = PeerState::new(PeerAddr::Unix);
+                let response = async {
+                    let client = action(client).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    client
+                };
+                let poll = |context: &mut Context<'_>| stream.poll_closed(context);
+                let response = response_or_reset(response, &peer, poll).await;
+                // A Unix socket has no reset.
+                let expected =
+                    if is_unix && name == "resets" { (true, true) } else { (has_response, is_closed) };
+                assert_eq!((response.is_ok(), peer.has_closed()), expected, "{name} {is_unix}");
+                // The bytes are still unread.
+                if name == "sends more" {
+                    let mut bytes = Vec::new();
+                    stream.read_to_end(&mut bytes).await.unwrap();
+                    assert_eq!(bytes, b"GET / HTTP/1.1");
+                }
             }
         }
     }

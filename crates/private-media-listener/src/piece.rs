@@ -1,4 +1,4 @@
-//! What a response body consists of: bytes in memory and slices of files.
+//! The pieces of a response body: bytes in memory and slices of files.
 
 use std::fs::File;
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use crate::error::BoxError;
 
 /// A part of a response body.
 #[derive(Debug, Clone)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A slice of an open file.
     File(FileSlice),
 }
 
-/// A slice of an open file. The file's own position is neither used nor changed.
+/// A slice of an open file. It is read at explicit offsets: the position of the file is neither used nor changed.
 #[derive(Debug, Clone)]
 pub struct FileSlice {
     pub(crate) file: Arc<File>,
@@ -29,7 +29,7 @@ pub struct FileSlice {
 }
 
 impl FileSlice {
-    /// Returns the slice of `len` bytes that begins at `offset`.
+    /// Returns the slice of `len` bytes from `offset` on.
     #[must_use]
     pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
         Self { file, offset, len }
@@ -41,7 +41,7 @@ impl FileSlice {
         &self.file
     }
 
-    /// Returns where in the file the slice begins.
+    /// Returns the position of the first byte in the file.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
@@ -65,9 +65,9 @@ impl FileSlice {
     }
 }
 
-/// A response body that may contain slices of files.
+/// A response body that may contain slices of files. The [crate documentation](crate#sending-a-file) has an example.
 ///
-/// A body of bytes alone implements it without a method:
+/// A body of bytes needs no method:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -96,11 +96,11 @@ impl FileSlice {
 /// impl ResponseBody for Ticks {}
 /// ```
 pub trait ResponseBody: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static {
-    /// Takes the next slice of a file from the body, at most `max_len` bytes of it, if the body continues with one. The listener then
-    /// sends the slice, and asks again.
+    /// Removes the next slice of a file from the body, at most `max_len` bytes of it. `None` if the next part is bytes, or the end. The
+    /// listener sends the slice and calls this again.
     ///
-    /// Where the listener needs bytes, such as under HTTP/1.0, it calls [`Body::poll_frame`] only. So a body gives each byte through
-    /// either method.
+    /// Where the listener needs bytes, such as for HTTP/1.0, it calls only [`Body::poll_frame`]. So each byte has to be available from
+    /// both methods.
     fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
         let _ = max_len;
         None
@@ -127,7 +127,7 @@ impl<L: ResponseBody, R: ResponseBody> ResponseBody for Either<L, R> {
     }
 }
 
-/// Polls the next piece of a body, with at most `max_len` bytes of a file. Trailers are left out: they need a request for them.
+/// Polls the next piece of a body, with at most `max_len` bytes of a file. Trailers are dropped: a client has to request them.
 pub(crate) fn poll_piece(
     body: &mut impl ResponseBody,
     context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The content of requests, limited as it arrives.
+//! Request bodies with a minimum transfer rate.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,16 @@ use hyper::body::Incoming;
 use crate::error::BoxError;
 use crate::min_rate::MinRate;
 
-/// The content of a request. Reading it fails if the client sends less than [`Limits::min_rate`](crate::Limits::min_rate).
+/// The content of a request. Reading it fails if the client sends below [`Limits::min_rate`](crate::Limits::min_rate).
+///
+/// ```
+/// use private_media_listener::RequestBody;
+///
+/// let body = RequestBody::empty();
+/// let progress = body.progress();
+/// drop(body);
+/// assert!(progress.is_read() && !progress.is_too_slow());
+/// ```
 #[derive(Debug)]
 pub struct RequestBody(Option<MinRateBody<Incoming>>);
 
@@ -28,14 +37,14 @@ impl RequestBody {
         Self((!content.is_end_stream()).then(|| MinRateBody::new(content, min_rate)))
     }
 
-    /// Returns a handle that tells how far the content has been read, also after the body was consumed.
+    /// Returns a handle to the state of reading, for use after the body was consumed.
     #[must_use]
     pub fn progress(&self) -> Progress {
         Progress(self.0.as_ref().map(|body| Arc::clone(&body.flags)))
     }
 }
 
-/// How far the content of a request has been read.
+/// The state of reading a [`RequestBody`].
 #[derive(Debug, Clone)]
 pub struct Progress(Option<Arc<Flags>>);
 
@@ -46,13 +55,13 @@ struct Flags {
 }
 
 impl Progress {
-    /// Returns whether all content has been read. A request without content is read from the start.
+    /// Returns whether all content has been read. It is true from the start for a request without content.
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.0.as_ref().is_none_or(|flags| flags.is_read.load(Ordering::Relaxed))
     }
 
-    /// Returns whether reading failed because the client was too slow. The suitable response is 408.
+    /// Returns whether reading failed because the client was too slow. The suitable response status is 408.
     #[must_use]
     pub fn is_too_slow(&self) -> bool {
         self.0.as_ref().is_some_and(|flags| flags.is_too_slow.load(Ordering::Relaxed))
@@ -82,7 +91,7 @@ impl Body for RequestBody {
     }
 }
 
-/// A body that fails if it is read at less than a minimum rate.
+/// A body that fails if its content arrives below a minimum rate.
 #[derive(Debug)]
 struct MinRateBody<B> {
     content: B,
@@ -140,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Content that comes in pieces of so many bytes, one each time so many seconds are over, and how its reading ends.
+    /// Reads content that arrives in pieces of `len` bytes every `pause` seconds. Returns the length, the progress, and the elapsed seconds.
     async fn read(pieces: usize, len: usize, pause: u64) -> (Result<usize, BoxError>, Progress, u64) {
         let pieces = stream::unfold(0, move |n| async move {
             sleep(Duration::from_secs(pause)).await;
@@ -154,12 +163,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_has_to_send_at_a_minimum_rate() {
+    async fn content_below_the_minimum_rate_is_an_error() {
         for (pieces, len, pause, expected, latest) in [
             (10, 1000, 1, Some(10_000), 11),
-            // Slow, and as fast as it has to be.
+            // Slow, but above the minimum.
             (1000, 1000, 9, Some(1_000_000), 9100),
-            // It stalls, or drips.
+            // Stalled, and too slow.
             (10, 1000, 3600, None, 31),
             (1000, 10, 1, None, 31),
         ] {
@@ -174,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_content_has_been_read() {
+    fn an_empty_body_is_read_from_the_start() {
         assert!(RequestBody::empty().progress().is_read() && RequestBody::empty().is_end_stream());
     }
 }

@@ -7,41 +7,40 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
 
 use crate::min_rate::WaitsForPeer;
 use crate::page_cache::{self, FileKey};
-use crate::peer;
 use crate::piece::FileSlice;
 use crate::stats::Stats;
+use crate::stream::Stream;
 
-/// The longest slice that a body is asked for, in bytes. A body counts a slice as sent when it gives it.
+/// The longest slice that is requested from a body, in bytes. A body counts a slice as sent when it returns it.
 pub(crate) const MAX_SLICE: u64 = 1 << 20;
-/// How much one connection may send before others have their turn, in bytes.
+/// How many bytes one connection may send before the others get their turn.
 const TURN: usize = 1 << 20;
-/// The same while other clients get small responses: they would wait for each turn much longer than for their own response.
+/// The same while other clients receive small responses, which would wait much longer for such a turn than for their own bytes.
 const SHORT_TURN: usize = 64 << 10;
 
 thread_local! {
-    /// How many small responses this thread has sent.
+    /// The number of small responses that this thread has sent.
     static SMALL: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The stream of a connection. Tests have one in memory.
+/// The stream of a connection. Tests use one in memory.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send {
-    /// Reads what has arrived, and appends it to the buffer as far as that has capacity.
+    /// Reads available bytes, and appends them to the buffer within its capacity.
     fn poll_read_append(
         &mut self,
         context: &mut Context<'_>,
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>>;
 
-    /// Sends bytes. `more` says that the response continues, so that the next part can share a packet.
+    /// Sends bytes. With `more`, the response continues and the next part may share a packet.
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>>;
 
-    /// Sends the beginning of a slice, and takes that off the slice. The slice is not empty, and `key` is the key of its file.
+    /// Sends the beginning of a slice that is not empty, and removes it from the slice. `key` is the key of the file.
     fn poll_send_file(
         &mut self,
         context: &mut Context<'_>,
@@ -49,32 +48,33 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
         key: FileKey,
     ) -> Poll<io::Result<usize>>;
 
-    /// Ready when the client has closed its sending side; an error if it has reset the connection. Takes nothing from the stream: unread
-    /// bytes hide what follows them.
+    /// Ready when the client has closed its sending side; an error if it has reset the connection. Consumes no bytes, so unread bytes hide
+    /// a later close.
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// A TCP stream that can send slices of files.
+/// A connection that can send slices of files.
 #[derive(Debug)]
 pub(crate) struct SendfileStream {
-    stream: TcpStream,
+    stream: Stream,
     stats: Arc<Stats>,
-    /// How much was sent in this turn, and how much the turn allows.
+    /// The number of bytes that were sent in this turn.
     sent: usize,
+    /// The number of bytes that this turn allows.
     turn: usize,
-    /// How many small responses there had been when the turn began.
+    /// The value of [`SMALL`] when the turn began.
     small: u64,
-    /// Reads a part of a file into the page cache.
+    /// The task that reads a part of a file into the page cache.
     reading: Option<JoinHandle<io::Result<usize>>>,
 }
 
 impl SendfileStream {
-    pub(crate) fn new(stream: TcpStream, stats: Arc<Stats>) -> Self {
+    pub(crate) fn new(stream: Stream, stats: Arc<Stats>) -> Self {
         Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
     }
 
-    /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If there is none, they are read on the
-    /// blocking pool first.
+    /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If the first byte is not cached, the
+    /// blocking pool reads the slice first.
     fn poll_cached(
         &mut self,
         context: &mut Context<'_>,
@@ -87,7 +87,7 @@ impl SendfileStream {
                 let read = ready!(Pin::new(reading).poll(context));
                 self.reading = None;
                 if read.map_err(io::Error::other)?? == 0 {
-                    // The file shrank, as sending it will show.
+                    // The file shrank. Sending it will fail.
                     return Poll::Ready(Ok(len));
                 }
             }
@@ -101,22 +101,6 @@ impl SendfileStream {
             self.reading = Some(tokio::task::spawn_blocking(read_in));
         }
     }
-
-    /// Tries to send immediately; on `WouldBlock`, waits until the socket is writable.
-    fn poll_writable(
-        &self,
-        context: &mut Context<'_>,
-        send: impl Fn() -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        let mut result = send();
-        while let Err(error) = &result
-            && error.kind() == io::ErrorKind::WouldBlock
-        {
-            ready!(self.stream.poll_write_ready(context))?;
-            result = self.stream.try_io(Interest::WRITABLE, &send);
-        }
-        Poll::Ready(result)
-    }
 }
 
 impl Transport for SendfileStream {
@@ -125,7 +109,7 @@ impl Transport for SendfileStream {
         context: &mut Context<'_>,
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
-        // A connection that reads has sent a response to its end.
+        // Reading means that the previous response is complete.
         self.sent = 0;
         pin!(self.stream.read_buf(buffer)).poll(context)
     }
@@ -138,7 +122,7 @@ impl Transport for SendfileStream {
     ) -> Poll<io::Result<usize>> {
         if self.sent >= self.turn {
             self.sent = 0;
-            // The task is polled again after the others.
+            // This task is polled again after the others.
             let mut turn = pin!(tokio::task::yield_now());
             if turn.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
@@ -150,7 +134,7 @@ impl Transport for SendfileStream {
         }
         let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
         let cached = ready!(self.poll_cached(context, slice, key, len))?;
-        let count = ready!(self.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
+        let count = ready!(self.stream.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
         if count == 0 {
             return Poll::Ready(Err(file_shrank()));
         }
@@ -162,11 +146,11 @@ impl Transport for SendfileStream {
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>> {
         SMALL.set(SMALL.get() + u64::from(!more));
-        self.poll_writable(context, || send_bytes(&self.stream, bytes, more))
+        self.stream.poll_writable(context, || send_bytes(&self.stream, bytes, more))
     }
 
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        peer::poll_closed(&self.stream, context)
+        self.stream.poll_closed(context)
     }
 }
 
@@ -222,13 +206,13 @@ impl AsyncRead for SendfileStream {
 }
 
 #[cfg(target_os = "linux")]
-fn send_file(stream: &TcpStream, slice: &FileSlice, len: usize) -> io::Result<usize> {
+fn send_file(stream: &Stream, slice: &FileSlice, len: usize) -> io::Result<usize> {
     let mut offset = slice.offset;
     Ok(rustix::io::retry_on_intr(|| rustix::fs::sendfile(stream, &*slice.file, Some(&mut offset), len))?)
 }
 
 #[cfg(target_os = "linux")]
-fn send_bytes(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize> {
+fn send_bytes(stream: &Stream, bytes: &[u8], more: bool) -> io::Result<usize> {
     use rustix::net::{SendFlags, send};
 
     let flags = if more { SendFlags::MORE | SendFlags::NOSIGNAL } else { SendFlags::NOSIGNAL };
@@ -236,13 +220,13 @@ fn send_bytes(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize>
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_file(_: &TcpStream, _: &FileSlice, _: usize) -> io::Result<usize> {
+fn send_file(_: &Stream, _: &FileSlice, _: usize) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send_bytes(stream: &TcpStream, bytes: &[u8], _: bool) -> io::Result<usize> {
-    stream.try_write(bytes)
+fn send_bytes(stream: &Stream, bytes: &[u8], _: bool) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::net::send(stream, bytes, rustix::net::SendFlags::empty()))?)
 }
 
 #[cfg(test)]
@@ -252,7 +236,7 @@ mod tests {
     use std::future::poll_fn;
 
     use futures_util::FutureExt;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -261,7 +245,7 @@ mod tests {
     async fn connection() -> (TcpStream, SendfileStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, SendfileStream::new(listener.accept().await.unwrap().0, Arc::default()))
+        (client, SendfileStream::new(Stream::Tcp(listener.accept().await.unwrap().0), Arc::default()))
     }
 
     fn slice(file: File) -> (FileSlice, FileKey) {
@@ -269,9 +253,9 @@ mod tests {
         (FileSlice::new(Arc::new(file), 0, LEN as u64), key)
     }
 
-    /// Sends a file once, after this many small responses. The file is returned: once it is closed, the next one could get its inode, and
-    /// with it what is known of its pages.
-    async fn sent_at_once(small: u64) -> (usize, FileSlice) {
+    /// Sends a file once, after this many small responses. Returns the number of bytes, and the open file, because a new file could get the
+    /// inode of a closed one, and with it the proofs of its pages.
+    async fn send_once(small: u64) -> (usize, FileSlice) {
         let (client, mut stream) = connection().await;
         let mut file = tempfile::tempfile().unwrap();
         // A file that was just written is in the page cache.
@@ -285,16 +269,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_is_short_while_others_get_small_responses() {
+    async fn turns_are_short_while_other_clients_receive_small_responses() {
         let mut files = Vec::new();
         for (small, is_short) in [(0, false), (1, true), (0, false)] {
-            let (count, file) = sent_at_once(small).await;
+            let (count, file) = send_once(small).await;
             assert_eq!(count <= SHORT_TURN, is_short, "{count} bytes after {small} small responses");
             files.push(file);
         }
     }
 
-    /// Otherwise the other clients of the worker would wait for the disk, too.
+    /// Otherwise all clients of the worker would wait for the disk.
     #[tokio::test]
     async fn a_file_is_read_into_the_page_cache_before_it_is_sent() {
         use tokio::io::AsyncReadExt as _;
@@ -302,11 +286,11 @@ mod tests {
         let (mut client, mut stream) = connection().await;
         let warm = (0..LEN as u64).step_by(256 << 10);
         let (mut slice, key) = slice(page_cache::tests::cold_file(LEN, warm));
-        // The first page is cached. Reading it has the kernel read those behind it, so only the first count is certain.
+        // Only the first page is cached. Reading it triggers readahead, so only the first count is certain.
         let first = poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
-        assert!(first < 64 << 10, "{first} bytes at once");
+        assert!(first < 64 << 10, "{first} bytes");
         match poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).now_or_never() {
-            // While the disk is waited for, the client is not.
+            // It waits for the disk, not for the client.
             None => assert!(!stream.waits_for_peer()),
             Some(count) => assert!(count.unwrap() > 0),
         }

@@ -1,15 +1,15 @@
-//! Several sockets that listen on one address: the kernel distributes the clients among them.
+//! Several sockets that listen on one address. The kernel distributes the clients among them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socket_with, sockopt};
 
-/// How many clients may wait at each socket to be accepted.
-const BACKLOG: i32 = 1024;
+/// The number of connections that may wait at each socket to be accepted.
+pub(crate) const BACKLOG: i32 = 1024;
 
-/// Listens on the first of these addresses that is available, with this many sockets and at least one. Each worker thread serves one of
-/// them; the kernel distributes the clients (`SO_REUSEPORT`). The sockets are non-blocking.
+/// Listens on the first available address, with `count` sockets and at least one. Each worker thread serves one of them, and the kernel
+/// distributes the clients (`SO_REUSEPORT`). The sockets are non-blocking.
 ///
 /// ```
 /// let sockets = private_media_listener::bind(&["127.0.0.1:0".parse().unwrap()], 2)?;
@@ -28,8 +28,7 @@ pub fn bind(addresses: &[SocketAddr], count: usize) -> io::Result<Vec<TcpListene
 }
 
 fn share(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
-    // The first one does not share while it is bound: where another program listens, even one of the same user, that is an
-    // error. It shares from then on, with those that ask for the same, which are ours.
+    // The first socket sets SO_REUSEPORT after bind(2). So it is an error if another program listens there, even one of the same user.
     let first = socket(address)?;
     rustix::net::bind(&first, &address)?;
     sockopt::set_socket_reuseport(&first, true)?;
@@ -50,7 +49,7 @@ fn share(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Makes a socket that can be bound while connections of the last program linger there.
+/// Creates a socket that can be bound while connections of a previous process are in `TIME_WAIT`.
 fn socket(address: SocketAddr) -> io::Result<rustix::fd::OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -65,8 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn several_sockets_share_a_port_and_nobody_else_does() {
-        // An address of its own, so that no other test of this process gets the port when it is released.
+    fn sockets_share_a_port_and_exclude_other_programs() {
+        // No other test uses this address, so none gets the released port.
         let listeners = bind(&["127.9.8.7:0".parse().unwrap()], 4).unwrap();
         let address = listeners[0].local_addr().unwrap();
         assert!(address.port() != 0 && listeners.iter().all(|own| own.local_addr().unwrap() == address));

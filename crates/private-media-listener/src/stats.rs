@@ -1,10 +1,20 @@
-//! Counters that show which way requests take.
+//! Counters of a server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of a [`Server`](crate::Server). Each server has its own unless it is given one, so counting costs no contention.
+/// Counters of a [`Server`](crate::Server): they show whether the loop serves the requests, and whether the kernel sends the files.
 ///
-/// A benchmark or a test reads them to make sure that requests take the fast loop and that files are sent by the kernel.
+/// ```
+/// use private_media_listener::{Limits, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let stats = Server::new(listener, Limits::default()).stats();
+/// assert_eq!(stats.fast_requests() + stats.fallback_requests(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Stats {
     fast_requests: AtomicU64,
@@ -13,13 +23,13 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Returns the number of requests that the loop answered.
+    /// Returns the number of requests that the loop served.
     #[must_use]
     pub fn fast_requests(&self) -> u64 {
         self.fast_requests.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of requests that hyper answered.
+    /// Returns the number of requests that hyper served.
     #[must_use]
     pub fn fallback_requests(&self) -> u64 {
         self.fallback_requests.load(Ordering::Relaxed)

@@ -15,7 +15,7 @@ use http::header::{
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use private_media::decision_cache::{CacheKey, DecisionCache};
-use private_media::identity::accounts::ClientAddr;
+use private_media::identity::ClientAddr;
 use private_media::permission::Decision;
 use private_media::{Action, Identify, IdentifyError, Identity, MediaPath, Permissions, User};
 use pyo3::exceptions::PyValueError;
@@ -241,12 +241,12 @@ struct WsgiRequest {
 impl WsgiRequest {
     fn new(head: &Parts) -> Self {
         let headers = head.headers.iter().filter(|(name, _)| !IGNORED_HEADERS.contains(name));
-        let client = head.extensions.get::<ClientAddr>();
+        let client = head.extensions.get::<ClientAddr>().and_then(ClientAddr::ip);
         Self {
             method: head.method.as_str().to_owned(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().unwrap_or_default().to_owned(),
-            remote_addr: client.map(|client| client.0.to_string()).unwrap_or_default(),
+            remote_addr: client.map(|ip| ip.to_string()).unwrap_or_default(),
             headers: headers.map(|(name, value)| (name.clone(), value.as_bytes().to_owned())).collect(),
         }
     }

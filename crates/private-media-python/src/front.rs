@@ -44,7 +44,7 @@ impl FrontConfig {
             url: url.to_owned(),
             root,
             send_mode: SendMode::Direct,
-            gateway,
+            gateway: gateway.into(),
             keep_alive: Duration::from_secs(keep_alive),
             application: Some(application),
             public: None,

@@ -1,7 +1,6 @@
 //! The gateway inside a Django process: `manage.py serve_private_media`.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +8,7 @@ use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
 use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
-use private_media_gateway::{Gateway, GatewayBuilder, GatewayError, Shutdown};
+use private_media_gateway::{Endpoint, Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
@@ -43,13 +42,14 @@ impl Sessions {
         max_age: Option<f64>,
     ) -> PyResult<Self> {
         let engine = match max_age {
-            None => SessionEngine::Rows,
-            Some(age) => SessionEngine::Cookies { max_age: duration(age)? },
+            None => SessionEngine::Database,
+            Some(age) => SessionEngine::SignedCookies { max_age: duration(age)? },
         };
         let database =
             database.parse::<DatabaseUrl>().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let keys = SecretKeys::new(keys).ok_or_else(|| PyValueError::new_err("SECRET_KEY is empty"))?;
-        let options = DjangoOptions { engine, cookie, backends, cache: duration(cache)? };
+        let options =
+            DjangoOptions::new().engine(engine).cookie(cookie).backends(backends).cache_ttl(duration(cache)?);
         Ok(Self { database, keys, options })
     }
 }
@@ -57,7 +57,7 @@ impl Sessions {
 impl Sessions {
     async fn open(&self) -> Result<DjangoSessions, String> {
         let database = Database::connect(&self.database).await.map_err(|error| error.to_string())?;
-        if self.options.engine == SessionEngine::Rows {
+        if self.options.engine == SessionEngine::Database {
             database.check_sessions().await.map_err(|error| error.to_string())?;
         }
         Ok(DjangoSessions::new(database, self.keys.clone(), self.options.clone()))
@@ -143,9 +143,9 @@ pub(crate) fn serve(
 }
 
 /// Prints the first line of `manage.py serve_private_media`. A closed standard output is no reason to stop.
-fn print_address(address: SocketAddr) {
+fn print_address(endpoint: &Endpoint) {
     let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "listening on http://{address}").and_then(|()| stdout.flush());
+    let _ = writeln!(stdout, "listening on {endpoint}").and_then(|()| stdout.flush());
 }
 
 /// Sends files as attachments if `PRIVATE_MEDIA_FORCE_DOWNLOAD` says so.

@@ -1,12 +1,11 @@
-//! Saves what comes in on the standard input, and prints the path that it got:
+//! Saves the standard input as a file, and prints its path:
 //!
 //! ```text
 //! cargo run --example save -- ROOT cars/7/photo.jpg < photo.jpg
 //! ```
 //!
-//! `--named-temporary` writes to a hidden name first, as on file systems that have no unnamed files; `--blocking` saves in
-//! the main thread; `--not-durable` does not wait for the disk. The tests kill this program at any moment and look at what
-//! is left.
+//! `--named-temporary` uses a named temporary file, as on file systems without unnamed ones. `--blocking` saves on the main thread.
+//! `--not-durable` does not call fsync(2). The tests kill this program at any time and check the remaining files.
 
 use std::error::Error;
 use std::io::Read as _;
@@ -18,7 +17,7 @@ use private_media::storage::{LocalStorage, SaveOptions, Storage as _};
 use private_media::{MediaPath, Permit};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A single thread waits for the disk: the tests have strace fail the nth call of a thread.
+    // A single blocking thread, because the tests let strace fail the nth call of a thread.
     tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build()?.block_on(save())
 }
 
@@ -49,7 +48,7 @@ async fn save() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The standard input in pieces, until it ends or fails.
+/// Returns the standard input in pieces.
 fn standard_input() -> impl Iterator<Item = std::io::Result<Bytes>> {
     std::iter::from_fn(|| {
         let mut piece = vec![0; 64 << 10];

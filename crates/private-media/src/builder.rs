@@ -1,17 +1,17 @@
-//! [`PrivateMedia`]: the parts put together.
+//! [`PrivateMedia`], and its builder.
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::request::Parts;
 
+use crate::cors::{CommonHeaders, CorsOptions};
 use crate::delivery::{Delivery, Direct};
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
 use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
-/// Private media: identification, permissions, a storage and a delivery. Cheap to clone.
+/// Combines identification, permissions, storage and delivery. Cheap to clone.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -35,8 +35,8 @@ pub(crate) struct Inner {
     pub(crate) permissions: Box<dyn Permissions>,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) delivery: Box<dyn Delivery>,
+    pub(crate) common: CommonHeaders,
     pub(crate) debug: bool,
-    pub(crate) vary: HeaderValue,
 }
 
 impl PrivateMedia {
@@ -48,22 +48,23 @@ impl PrivateMedia {
             permissions: Box::new(Grants::default()),
             storage: Box::new(storage),
             delivery: Box::new(Direct),
+            cors: None,
             debug: false,
         }
     }
 
-    /// Identifies the client of a request. An error means that this was impossible, for example because a database is down: it does
-    /// not mean that the client is signed out.
+    /// Identifies the client of a request. An error means that identification failed, for example because a database is down. It does not
+    /// mean that the client is signed out.
     pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
         self.0.identify.identify(head).await
     }
 
-    /// Decides whether an identity may do something with a path, without doing it.
+    /// Decides whether an identity may perform an action on a path.
     pub async fn decide(&self, identity: &Identity, action: Action, path: &MediaPath) -> Decision {
         self.0.permissions.may(identity, action, path).await
     }
 
-    /// Returns the permit for an action of an identity, to be used with [`PrivateMedia::storage`].
+    /// Returns a permit for an action of an identity, for use with [`PrivateMedia::storage`].
     pub async fn permit<A: ActionType>(
         &self,
         identity: Identity,
@@ -102,8 +103,7 @@ impl PrivateMedia {
         self.0.storage.list(&permit).await
     }
 
-    /// Returns the storage, for permits that were obtained before, and for what the application does on its own behalf
-    /// ([`Permit::trusted`]).
+    /// Returns the storage, for use with a permit of [`PrivateMedia::permit`], or of the application itself ([`Permit::trusted`]).
     #[must_use]
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.storage
@@ -131,6 +131,7 @@ pub struct Builder {
     permissions: Box<dyn Permissions>,
     storage: Box<dyn Storage>,
     delivery: Box<dyn Delivery>,
+    cors: Option<CorsOptions>,
     debug: bool,
 }
 
@@ -153,6 +154,12 @@ impl Builder {
         self
     }
 
+    /// Sets which other origins may use the files. By default, none may.
+    pub fn cors(mut self, options: CorsOptions) -> Self {
+        self.cors = Some(options);
+        self
+    }
+
     /// Sets whether a denied client gets 403 and the reason, instead of 404. For development: it discloses the permissions.
     pub fn debug(mut self, debug: bool) -> Self {
         self.debug = debug;
@@ -162,14 +169,9 @@ impl Builder {
     /// Returns the [`PrivateMedia`].
     #[must_use]
     pub fn build(self) -> PrivateMedia {
-        let Self { identify, permissions, storage, delivery, debug } = self;
-        let names: Vec<_> = identify.vary().iter().map(|name| name.as_str().to_owned()).collect();
-        // If identification depends on other things than headers, no cache can tell clients apart: `*` stops it from trying.
-        let vary = match HeaderValue::try_from(names.join(", ")) {
-            Ok(vary) if !vary.is_empty() => vary,
-            _ => HeaderValue::from_static("*"),
-        };
-        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, debug, vary }))
+        let Self { identify, permissions, storage, delivery, cors, debug } = self;
+        let common = CommonHeaders::new(identify.vary(), cors);
+        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, common, debug }))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A cache of decisions.
+//! A cache for identities and permissions.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
-/// The most entries of one generation. There are two generations of positive decisions, and two of negative ones.
+/// The maximum number of entries of one generation. There are two generations of positive decisions, and two of negative ones.
 const GENERATION: usize = 5_000;
 
-/// Caches decisions for some time, in bounded memory: for identification and permissions that have to ask a database or an
-/// application.
+/// Caches decisions for a limited time, in bounded memory. For implementations of [`Identify`](crate::Identify) and
+/// [`Permissions`](crate::Permissions) that query a database or an application.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -28,16 +28,16 @@ const GENERATION: usize = 5_000;
 pub struct DecisionCache<T> {
     ttl: Duration,
     positive: Mutex<Recent<T>>,
-    /// Separate, so that made-up credentials do not evict the decisions about signed-in users.
+    /// Separate, so that invalid credentials do not evict the decisions about signed-in users.
     negative: Mutex<Recent<T>>,
 }
 
-/// The key of a cached decision. It is a hash, so that the memory of the process does not hold session keys.
+/// The key of a cached decision: a SHA-256 hash, so that no session keys stay in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// Returns the key of these parts. The same bytes in other parts have another key.
+    /// Returns the key of a list of parts. The same bytes in a different list of parts have a different key.
     pub fn of<B: AsRef<[u8]>>(parts: impl IntoIterator<Item = B>) -> Self {
         let hash = parts.into_iter().fold(Sha256::new(), |hash, part| {
             let part = part.as_ref();
@@ -64,13 +64,26 @@ impl<T: Clone> DecisionCache<T> {
         of(&self.positive).or_else(|| of(&self.negative))
     }
 
-    /// Caches a decision that was requested at this time, from which its lifetime counts. A positive decision grants access.
+    /// Caches a decision. Its lifetime starts at `requested`, the time of the request that caused it. A positive decision grants access.
     pub fn insert(&self, key: CacheKey, value: T, is_positive: bool, requested: Instant) {
-        if self.ttl.is_zero() {
+        self.insert_for(key, value, is_positive, requested, self.ttl);
+    }
+
+    /// Like [`insert`](Self::insert), for at most this time: for decisions with a lifetime of their own.
+    pub fn insert_for(
+        &self,
+        key: CacheKey,
+        value: T,
+        is_positive: bool,
+        requested: Instant,
+        at_most: Duration,
+    ) {
+        let ttl = self.ttl.min(at_most);
+        if ttl.is_zero() {
             return;
         }
         let recent = if is_positive { &self.positive } else { &self.negative };
-        let entry = Expiring { value, until: requested + self.ttl };
+        let entry = Expiring { value, until: requested + ttl };
         recent.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
     }
 }
@@ -105,13 +118,25 @@ mod tests {
     }
 
     #[test]
-    fn other_parts_have_another_key() {
+    fn a_lifetime_of_its_own_only_shortens() {
+        let now = Instant::now();
+        let key = CacheKey::of(["a"]);
+        for (at_most, lasts) in [(0, 0), (3, 3), (5, 5), (u64::MAX, 5)] {
+            let cache = DecisionCache::new(Duration::from_secs(5));
+            cache.insert_for(key, "alice", true, now, Duration::from_secs(at_most));
+            let is_cached = |second| cache.get(key, now + Duration::from_secs(second)).is_some();
+            assert_eq!((0..10).filter(|second| is_cached(*second)).count() as u64, lasts, "{at_most}");
+        }
+    }
+
+    #[test]
+    fn different_lists_of_parts_have_different_keys() {
         assert_ne!(CacheKey::of(["ab", "c"]), CacheKey::of(["a", "bc"]));
         assert_ne!(CacheKey::of(["abc"]), CacheKey::of(["abc", ""]));
     }
 
     #[test]
-    fn made_up_keys_use_bounded_memory_and_evict_no_positive_decision() {
+    fn negative_decisions_use_bounded_memory_and_evict_no_positive_one() {
         let now = Instant::now();
         let cache = DecisionCache::new(Duration::from_secs(60));
         cache.insert(CacheKey::of(["alice"]), true, true, now);

@@ -1,4 +1,4 @@
-//! Failed requests: a short line for the client, and the reason for the log.
+//! Failed requests: a short text for the client, and the reason for the log.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use crate::request::RequestError;
 use crate::storage::StorageError;
 use crate::text::text;
 
-/// Why a request gets no file, by the step at which it failed.
+/// The reason why a request gets no file, by the step that failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Request(RequestError),
@@ -23,12 +23,12 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Returns the response. Denied, missing and undecided look the same, unless `debug` is set.
+    /// Returns the response. Unless `debug` is set, it is the same for denied, missing and unidentified.
     pub(crate) fn into_response(self, debug: bool) -> MediaResponse {
         self.log();
         let retry = if let Self::Identity(error) = &self { error.retry() } else { None };
         let (status, line) = match &self {
-            // It depends on the credentials only, so it does not disclose whether the file exists.
+            // This depends only on the credentials, so it does not disclose whether the file exists.
             Self::Identity(error) if error.retry().is_some() => {
                 (retry.map_or(StatusCode::SERVICE_UNAVAILABLE, |retry| retry.status), "try again later")
             }
@@ -38,7 +38,7 @@ impl Refusal {
             | Self::Identity(_)
             | Self::Denied(_)
             | Self::Storage(StorageError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not found"),
-            // Only a client with permission gets this far, so it discloses nothing to others.
+            // Only a client with permission gets this response, so it discloses nothing to others.
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
@@ -57,7 +57,7 @@ impl Refusal {
         matches!(self, Self::Denied(_) | Self::Storage(StorageError::NotFound { .. }))
     }
 
-    /// Returns the reason, with its causes, for the log.
+    /// Returns the reason and its causes, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Request(error) => error.to_string(),
@@ -69,18 +69,18 @@ impl Refusal {
 
     fn log(&self) {
         match self {
-            Self::Identity(error) if error.retry().is_some() => {
-                tracing::debug!(reason = self.reason(), "refused");
+            Self::Identity(error) if error.is_logged() => {
+                tracing::debug!(reason = self.reason(), "request refused");
             }
             Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {
-                tracing::error!(reason = self.reason(), "a request failed");
+                tracing::error!(reason = self.reason(), "request failed");
             }
-            _ => tracing::debug!(reason = self.reason(), "refused"),
+            _ => tracing::debug!(reason = self.reason(), "request refused"),
         }
     }
 }
 
-/// An error and what caused it, in one line.
+/// Returns an error and its causes in one line.
 fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

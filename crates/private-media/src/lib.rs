@@ -44,25 +44,25 @@
 //! `/private/cars/7/photo.jpg` is the file `private/cars/7/photo.jpg` to alice and to staff, and a 404 to everyone else. Ranges,
 //! conditional requests and `HEAD` follow RFC 9110; active content such as HTML is sent as a download.
 //!
-//! # How it is laid out
+//! # Structure
 //!
-//! A request meets five questions. Each is a module with one trait or type, and you can replace each answer.
+//! A request passes five steps. Each step is a module with one trait or type, and each can be replaced.
 //!
-//! | question | module | type | provided |
+//! | step | module | type | implementations |
 //! |---|---|---|---|
 //! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
 //! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
 //! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
-//! | Where are the bytes? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
-//! | How are they sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
+//! | Where is the file? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
+//! | How is it sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
 //!
-//! Storage opens a file only for a [`Permit`], and only a decision creates one. A failure to identify the client or to decide is a
-//! denial.
+//! Storage opens a file only for a [`Permit`], and only a decision creates one. If the client cannot be identified, or permissions cannot
+//! be decided, access is denied.
 //!
 //! # Your own authentication
 //!
-//! By default, [`FromExtensions`] takes the [`Identity`] that your middleware inserted. To look a session up here, implement
-//! [`Identify`]. An error means that the client could not be identified, for example because the database is down:
+//! By default, [`FromExtensions`] takes the [`Identity`] that your middleware inserted. To look up sessions here, implement [`Identify`].
+//! An error means that the client could not be identified, for example because the database is down:
 //!
 //! ```
 //! use futures_util::future::BoxFuture;
@@ -100,7 +100,7 @@
 //!
 //! # Permissions in code
 //!
-//! [`Grants`] covers most projects. A closure decides about reading; [`permission::by_action`] takes one for every
+//! [`Grants`] covers most projects. A closure decides about reading. [`permission::by_action`] takes a closure that decides about every
 //! [`Action`].
 //!
 //! ```
@@ -114,8 +114,8 @@
 //!
 //! # Storing an upload
 //!
-//! [`MediaPath::for_upload`] turns the name that a browser sent into a safe one. [`Storage::save`] never replaces a file unless
-//! [`SaveOptions`] say so, and returns the path that it used.
+//! [`MediaPath::for_upload`] makes a safe path from the name that a browser sent. [`Storage::save`] replaces a file only if
+//! [`SaveOptions::replace`] is set, and returns the path that it used.
 //!
 //! ```
 //! use axum::Router;
@@ -163,15 +163,21 @@
 //! |---|---|---|
 //! | `local` | yes | `LocalStorage`: files of a local folder |
 //! | `accounts` | yes | `Accounts`: an accounts file, HTTP Basic and a sign-in page |
-//! | `conformance` | no | `storage::conformance`: the tests that every [`Storage`] has to pass |
+//! | `conformance` | no | `storage::conformance`: a test suite for implementations of [`Storage`] |
+//! | `listener` | no | [`MediaBody`] for `private-media-listener`, which sends files with sendfile(2), and `MediaService::or` |
 //!
-//! `LocalStorage` and `Accounts` need a Tokio runtime; the rest of the crate needs none. The crate `private-media-django` identifies
-//! the users of a Django project by their session. The crate `private-media-gateway` is a ready program.
+//! `LocalStorage` and `Accounts` need a Tokio runtime. The rest of the crate does not.
+//!
+//! # Related crates
+//!
+//! - `private-media-django` identifies users by their Django session.
+//! - `private-media-gateway` is a program that serves private files next to any web application.
+//! - `private-media-listener` is the HTTP listener of that program, for axum and other tower services.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// In the order in which a request meets the questions.
+// In the order of a request.
 pub mod request;
 
 pub mod identity;
@@ -183,6 +189,7 @@ pub mod storage;
 pub mod delivery;
 
 mod builder;
+pub mod cors;
 pub mod decision_cache;
 mod error;
 #[cfg(feature = "listener")]

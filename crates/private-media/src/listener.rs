@@ -1,4 +1,4 @@
-//! Private media on the listener of [`private_media_listener`].
+//! Support for [`private_media_listener`].
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,7 +22,7 @@ impl ResponseBody for MediaBody {
     }
 }
 
-/// Serves private media below a prefix, and all other requests with another service. Made by [`MediaService::or`].
+/// Serves private media below a prefix, and all other requests with another service. Returned by [`MediaService::or`].
 #[derive(Debug, Clone)]
 pub struct MediaOr<S> {
     media: MediaService,
@@ -30,7 +30,7 @@ pub struct MediaOr<S> {
 }
 
 impl MediaService {
-    /// Serves all requests outside the prefix of [`MediaService::at`] with another service, so that media and pages share one address.
+    /// Serves requests outside the prefix of [`MediaService::at`] with another service, so that media and pages share one address.
     ///
     /// ```
     /// use axum::{Router, routing::get};

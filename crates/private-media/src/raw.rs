@@ -1,16 +1,17 @@
 //! Hooks for servers that write HTTP responses themselves.
 //!
-//! A [`MediaService`](crate::MediaService) is a tower service, and most applications need no more. A server that writes response
-//! heads and sends files by itself can save work with what is in this module:
+//! Most applications need only the tower service [`MediaService`](crate::MediaService). These hooks save work for a server that writes
+//! response heads and sends files itself:
 //!
-//! - [`RespondRaw::respond_raw`] leaves out the headers that all responses have in common. The server serializes those of
-//!   [`RespondRaw::common_headers`] once, as [`SerializedHeaders`].
-//! - [`PreparedHeaders::prepared`] has the headers of a cached file as bytes that can be written as they are.
-//! - [`FileRanges`] tells which ranges of files a body consists of, so that the kernel can send them. Their files are those of
-//!   [`ReadAt::as_file`](crate::storage::ReadAt::as_file).
+//! - [`RespondRaw::respond_raw`] omits the headers that all responses have in common. [`RespondRaw::common_headers`] returns them as
+//!   [`SerializedHeaders`].
+//! - [`PreparedHeaders::prepared`] returns the serialized headers of a cached file.
+//! - [`FileRanges`] returns the ranges of files in a body, so that the kernel can send them. [`ReadAt::as_file`] returns the files.
+//!
+//! [`ReadAt::as_file`]: crate::storage::ReadAt::as_file
 //!
 //! ```
-//! use private_media::raw::{FileRanges as _, PreparedHeaders as _, RespondRaw as _, SerializedHeaders};
+//! use private_media::raw::{FileRanges as _, PreparedHeaders as _, RespondRaw as _};
 //! use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
 //! use private_media::{Identity, MediaPath, Permit, PrivateMedia};
 //!
@@ -21,14 +22,10 @@
 //! let everyone = |_: &Identity, _: &MediaPath| true;
 //! let service = PrivateMedia::builder(storage).permissions(everyone).build().service();
 //!
-//! // Once:
-//! let common = SerializedHeaders::new(service.common_headers());
-//!
-//! // For each request:
 //! let (head, ()) = http::Request::get("/hello.txt").body(()).unwrap().into_parts();
 //! let (response, _record) = service.respond_raw(&head).await;
 //! let mut written = format!("HTTP/1.1 {}\r\n", response.status).into_bytes();
-//! written.extend_from_slice(common.lines());
+//! written.extend_from_slice(service.common_headers(&head.headers).lines());
 //! written.extend_from_slice(response.prepared().unwrap().lines());
 //! written.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body.remaining()).as_bytes());
 //! assert!(response.body.next_file_range().is_none(), "this file is in memory");

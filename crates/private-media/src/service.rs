@@ -1,4 +1,4 @@
-//! The service: from a request to its response.
+//! The tower service that responds to requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,22 +6,21 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use futures_core::future::BoxFuture;
-use http::header::VARY;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
-use crate::delivery::headers::COMMON;
-use crate::delivery::{MediaBody, MediaResponse, common_headers};
+use crate::delivery::response::SerializedHeaders;
+use crate::delivery::{MediaBody, MediaResponse};
 use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::permission::{Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
 impl PrivateMedia {
-    /// Returns the tower service. It takes paths relative to where it is mounted, as axum's `nest_service` passes them on. Without
-    /// such a router, [`MediaService::at`] strips the prefix.
+    /// Returns the tower service. Paths are relative to the mount, as with axum's `nest_service`. Without such a router,
+    /// [`MediaService::at`] strips the prefix.
     #[must_use]
     pub fn service(&self) -> MediaService {
         MediaService { media: self.clone(), mount: "".into() }
@@ -29,7 +28,7 @@ impl PrivateMedia {
 }
 
 impl Inner {
-    /// Responds to a request in five steps, each of which is a module.
+    /// Responds to a request in five steps. Each step is a module.
     async fn process(
         &self,
         head: &Parts,
@@ -54,24 +53,24 @@ impl Inner {
     }
 }
 
-/// A record of what was decided about a request, for access logs and audits. It is in the extensions of every response.
+/// The decision about a request, for access logs and audits. It is in the extensions of every response.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct AccessRecord {
     /// The identity of the client.
     pub identity: Identity,
-    /// The path of the file; `None` if the request does not have a valid one.
+    /// The path of the file; `None` if the request has no valid one.
     pub path: Option<MediaPath>,
-    /// The reason why access was allowed; `None` if it was not.
+    /// The reason why access was allowed; `None` if it was denied.
     pub allowed_by: Option<Arc<str>>,
-    /// Why the response does not contain the file, if it does not. Not for the client.
+    /// The reason why the response does not contain the file; `None` if it does. Not for the client.
     pub refused: Option<Arc<str>>,
     /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
     /// send such a client to its sign-in page.
     pub needs_sign_in: bool,
 }
 
-/// Serves private media: a [`tower_service::Service`] for any request body, for axum, hyper and other users of tower. Returned by
+/// Serves private media: a [`tower_service::Service`] for axum, hyper and other tower servers, with any type of request body. Returned by
 /// [`PrivateMedia::service`].
 #[derive(Debug, Clone)]
 pub struct MediaService {
@@ -86,43 +85,45 @@ impl MediaService {
         path.strip_prefix(&*self.mount).filter(|path| path.starts_with('/'))
     }
 
-    /// Strips a prefix, such as `/private/`, from the path of each request. A path without it is not found. For servers without a
-    /// router that does so.
+    /// Strips a prefix, such as `/private/`, from the path of each request, for servers without a router. A path without the prefix is
+    /// not found.
     #[must_use]
     pub fn at(mut self, url: &str) -> Self {
         self.mount = url.trim_end_matches('/').into();
         self
     }
 
-    /// Returns the response to a request, and the record of what was decided about it. When this is called as a service, the record
-    /// is in the extensions of the response.
+    /// Returns the response to a request, and the record of the decision. The tower service puts the record into the extensions of the
+    /// response.
     pub async fn respond(&self, head: &Parts) -> (Response<MediaBody>, AccessRecord) {
         let (response, record) = self.respond_raw(head).await;
         let mut response = Response::from(response);
-        for (name, value) in &COMMON {
+        for (name, value) in self.common_headers(&head.headers).fields() {
             response.headers_mut().insert(name, value.clone());
         }
-        response.headers_mut().insert(VARY, self.media.inner().vary.clone());
         (response, record)
     }
 }
 
 /// The parts of [`MediaService::respond`], for servers that write response heads themselves.
 pub trait RespondRaw {
-    /// Like [`MediaService::respond`], without the headers that all responses have in common.
+    /// Like [`MediaService::respond`], without the [common headers](Self::common_headers).
     fn respond_raw(&self, head: &Parts) -> impl Future<Output = (MediaResponse, AccessRecord)> + Send;
 
-    /// Returns the headers that all responses have in common, successful or not. They replace others of the same names.
+    /// Returns the headers that all responses to a request have in common. They replace other headers with the same names. With
+    /// [`Builder::cors`](crate::Builder::cors), they depend on the origin of the request.
     ///
     /// ```
+    /// use http::HeaderMap;
     /// use private_media::raw::RespondRaw as _;
     /// use private_media::{PrivateMedia, storage::MemoryStorage};
     ///
     /// let service = PrivateMedia::builder(MemoryStorage::new()).build().service();
-    /// assert_eq!(service.common_headers()["cache-control"], "private, no-cache");
-    /// assert!(service.common_headers().contains_key("vary"));
+    /// let common = service.common_headers(&HeaderMap::new());
+    /// assert_eq!(common.fields()["cache-control"], "private, no-cache");
+    /// assert!(common.fields().contains_key("vary"));
     /// ```
-    fn common_headers(&self) -> HeaderMap;
+    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders>;
 }
 
 impl RespondRaw for MediaService {
@@ -138,6 +139,10 @@ impl RespondRaw for MediaService {
             None => Err(RequestError::Method.into()),
         };
         let mut response = result.unwrap_or_else(|refusal| {
+            let preflight = path.and_then(|_| inner.common.preflight(head));
+            if let Some(preflight) = preflight {
+                return preflight;
+            }
             record.refused = Some(refusal.reason().into());
             record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
@@ -148,10 +153,8 @@ impl RespondRaw for MediaService {
         (response, record)
     }
 
-    fn common_headers(&self) -> HeaderMap {
-        let mut headers = common_headers();
-        headers.insert(VARY, self.media.inner().vary.clone());
-        headers
+    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders> {
+        self.media.inner().common.of(request)
     }
 }
 

@@ -1,10 +1,10 @@
-//! Responses of one line of text.
+//! Plain-text responses.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
-/// Returns a response of plain text.
+/// Returns a plain-text response.
 pub(crate) fn text<B: From<Bytes>>(status: StatusCode, text: impl Into<Bytes>) -> Response<B> {
     let text = text.into();
     let len = text.len();

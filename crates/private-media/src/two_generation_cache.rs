@@ -1,4 +1,4 @@
-//! The cache that the other caches of this crate are made of.
+//! The cache behind the other caches of this crate.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,25 +6,25 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-/// A cache in bounded memory. When the young generation is full, it becomes the old one, and the old one is evicted. So both a lookup
-/// and an insertion cost one or two operations of a hash map, without a list of recent use.
+/// A cache in bounded memory. When the young generation is full, it becomes the old one, and the old one is evicted. A lookup or an
+/// insertion costs one or two operations of a hash map, without a list of recent use.
 #[derive(Debug)]
 pub(crate) struct TwoGenerationCache<K, V> {
     young: Generation<K, V>,
     old: Generation<K, V>,
-    /// The sum of the young generation.
+    /// The weight of the young generation.
     weight: Weight,
     /// The limit of each generation.
     limit: Weight,
 }
 
-/// Entries that were cached at about the same time.
+/// Entries that were inserted at about the same time.
 pub(crate) type Generation<K, V> = HashMap<K, V, RandomState>;
 
 /// Two quantities that are limited independently, such as bytes and open files.
 pub(crate) type Weight = [usize; 2];
 
-/// A value that knows its weight.
+/// A value with a weight.
 pub(crate) trait Weigh {
     fn weight(&self) -> Weight {
         [1, 0]
@@ -32,7 +32,7 @@ pub(crate) trait Weigh {
 }
 
 impl<K: Hash + Eq, V: Weigh> TwoGenerationCache<K, V> {
-    /// Returns an empty cache whose two generations have this limit each.
+    /// Returns an empty cache. The limit is that of each of the two generations.
     pub(crate) fn new(limit: Weight) -> Self {
         Self { young: HashMap::default(), old: HashMap::default(), weight: [0, 0], limit }
     }
@@ -44,7 +44,7 @@ impl<K: Hash + Eq, V: Weigh> TwoGenerationCache<K, V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
 
-    /// Caches a value, unless it is over the limit of a generation. Returns what this evicts, so that a caller can drop it after
+    /// Inserts a value, unless it exceeds the limit of a generation. Returns the evicted entries, so that the caller can drop them after
     /// unlocking the cache.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Generation<K, V> {
         self.remove(&key);
@@ -75,7 +75,7 @@ impl<K: Hash + Eq, V: Weigh> TwoGenerationCache<K, V> {
         }
     }
 
-    /// Empties the cache, and returns what was in it.
+    /// Empties the cache, and returns its content.
     #[cfg(any(test, feature = "local"))]
     pub(crate) fn clear(&mut self) -> Self {
         let empty = Self::new(self.limit);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_or_removed_value_has_no_weight() {
+    fn replaced_and_removed_values_have_no_weight() {
         let mut cache = TwoGenerationCache::new([10, 10]);
         for _ in 0..100 {
             assert!(cache.insert("a", Item([6, 6])).is_empty());

@@ -9,8 +9,8 @@ pub(super) enum QueryError {
     Sql(sqlx::Error),
     /// The SQLite file cannot be read.
     File(io::Error),
-    /// The query has timed out.
-    Late,
+    /// The query timed out.
+    TimedOut,
 }
 
 impl fmt::Display for QueryError {
@@ -18,10 +18,11 @@ impl fmt::Display for QueryError {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => f.write_str(error.message()),
             Self::Sql(error) => error.fmt(f),
-            Self::File(error) => write!(f, "the database's file cannot be read: {error}"),
-            Self::Late => f.write_str("it did not answer in time"),
+            Self::File(error) => write!(f, "cannot read the database file: {error}"),
+            Self::TimedOut => f.write_str("timed out"),
         }
     }
 }
 
+/// The text includes the cause, so there is no source.
 impl std::error::Error for QueryError {}

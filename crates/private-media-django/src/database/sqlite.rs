@@ -13,8 +13,8 @@ use super::query_error::QueryError;
 
 /// The file of a database and the connections to it.
 ///
-/// A connection reads the file that it has opened, even after a rename. So each query first checks that the path still leads to that
-/// file, unchanged; otherwise the connections are closed, and new ones are opened by the path.
+/// A connection reads the file that it opened, even after a rename. So each query first checks that the path still leads to the same
+/// unchanged file. Otherwise the connections are closed, and new ones are opened.
 pub(super) struct SqliteFile {
     path: Arc<Path>,
     options: SqliteConnectOptions,
@@ -53,12 +53,12 @@ impl SqliteFile {
         Self { path: path.into(), options, state: Mutex::default() }
     }
 
-    /// Returns the connections to the present file; an error if it is missing.
+    /// Returns the connections to the file that the path leads to now; an error if it is missing.
     pub(super) async fn pool(&self) -> Result<SqlitePool, QueryError> {
         let path = Arc::clone(&self.path);
-        let looked = tokio::task::spawn_blocking(move || FileVersion::at(&path)).await;
-        match looked.map_err(io::Error::other).flatten() {
-            Ok(version) => Ok(self.pool_of(version)),
+        let version = tokio::task::spawn_blocking(move || FileVersion::at(&path)).await;
+        match version.map_err(io::Error::other).flatten() {
+            Ok(version) => Ok(self.pool_for(version)),
             Err(error) => {
                 self.close(&error);
                 Err(QueryError::File(error))
@@ -66,7 +66,7 @@ impl SqliteFile {
         }
     }
 
-    fn pool_of(&self, version: FileVersion) -> SqlitePool {
+    fn pool_for(&self, version: FileVersion) -> SqlitePool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = state.open.as_ref().filter(|open| open.version == version) {
             return open.pool.clone();
@@ -79,7 +79,7 @@ impl SqliteFile {
                 "the database was replaced; reading the new file"
             ),
             None if std::mem::take(&mut state.is_missing) => {
-                tracing::info!(database = %self.path.display(), "the database can be read");
+                tracing::info!(database = %self.path.display(), "the database can be read again");
             }
             _ => {}
         }
@@ -93,14 +93,15 @@ impl SqliteFile {
             state.is_missing = true;
             tracing::error!(
                 database = %self.path.display(), %error,
-                "the database cannot be read; requests with a session are denied until it can"
+                "cannot read the database; requests with a session are denied until it can be read"
             );
         }
     }
 }
 
 impl FileVersion {
-    /// Waits for the disk. The file is not opened, because closing it would release the locks of SQLite's own handles (fcntl(2)).
+    /// Returns the version of the file at a path; may wait for the disk. The file is not opened, because closing it would release the
+    /// locks of SQLite's own handles (fcntl(2)).
     fn at(path: &Path) -> io::Result<Self> {
         let found = std::fs::metadata(path)?;
         Ok(Self {

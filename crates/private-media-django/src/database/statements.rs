@@ -1,8 +1,8 @@
-//! All statements that are sent to the database.
+//! The SQL statements: every query that is sent to the database, except for the session settings.
 
 /// Key, data, and expiry in seconds since 1970.
 pub(super) type SessionTuple = (String, String, i64);
-/// Id, name, password, whether active, staff, superuser; and one group of the user, if there is one.
+/// Id, name, password, whether active, staff, superuser, and one group of the user, if there is one.
 pub(super) type UserTuple = (i64, String, String, bool, bool, bool, Option<String>);
 
 /// A statement in the dialect of each database.

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::error::DjangoError;
 
-/// The URL of a database: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. Its
-/// password is not shown.
+/// The URL of a database: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. `Display`
+/// and `Debug` hide the password.
 ///
 /// ```
 /// use private_media_django::DatabaseUrl;
@@ -66,7 +66,7 @@ impl DatabaseUrl {
         // The query may contain a password, too.
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
         let Some((user, place)) = rest.rsplit_once('@') else {
-            // Without a user there can be no password but one that stands where none belongs.
+            // Without a user, a password can only be in the wrong place.
             let is_plain = rest.chars().all(|c| c.is_ascii_alphanumeric() || "/.-_".contains(c));
             return format!("{scheme}:{}{query}", if is_plain { rest } else { "//…" });
         };
@@ -86,24 +86,24 @@ impl FromStr for DatabaseUrl {
     type Err = DjangoError;
 
     fn from_str(url: &str) -> Result<Self, DjangoError> {
-        let wrong = |problem: &dyn fmt::Display| {
+        let invalid = |problem: &dyn fmt::Display| {
             DjangoError::new(format!(
-                "{problem}; write sqlite:PATH, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME"
+                "{problem}; expected sqlite:PATH, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME"
             ))
         };
-        let parsed = |error: sqlx::Error| wrong(&format_args!("it is no URL of a database ({error})"));
+        let parsed = |error: sqlx::Error| invalid(&format_args!("not a database URL ({error})"));
         let shown = Self::redacted(url);
         let (options, file) = match url.split_once(':') {
             Some(("sqlite", path)) => {
                 let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
                 if path.as_os_str().is_empty() {
-                    return Err(wrong(&"it names no file"));
+                    return Err(invalid(&"no file name"));
                 }
                 (Options::Sqlite(SqliteConnectOptions::new().filename(&path)), Some(path))
             }
             Some(("postgres" | "postgresql", _)) => (Options::Postgres(url.parse().map_err(parsed)?), None),
             Some(("mysql" | "mariadb", _)) => (Options::MySql(url.parse().map_err(parsed)?), None),
-            _ => return Err(wrong(&"it is no database that this version knows")),
+            _ => return Err(invalid(&"unknown database scheme")),
         };
         Ok(Self { options, shown, file })
     }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_relative_to_a_folder() {
+    fn a_relative_sqlite_path_is_relative_to_the_folder() {
         for (url, file) in [
             ("sqlite:db.sqlite3", "/srv/shop/db.sqlite3"),
             ("sqlite://db.sqlite3", "/srv/shop/db.sqlite3"),

@@ -1,4 +1,4 @@
-"""Writes vectors.json, or checks it: who is signed in is what this Django says, by its session store and auth.get_user.
+"""Writes or checks vectors.json: sessions, and the user that this Django identifies by each (auth.get_user).
 
 usage: ask.py write vectors.json
        ask.py check vectors.json
@@ -23,14 +23,14 @@ settings.configure(
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
     LOGGING_CONFIG=None,
-    SECRET_KEY="asked for by each case",
+    SECRET_KEY="overridden by each case",
     SESSION_FILE_PATH=FILES.name,
     USE_TZ=True,
 )
 logging.disable()
 django.setup()
 
-from cases import NOW, cases  # noqa: E402  (Django wants its settings first)
+from cases import NOW, cases  # noqa: E402  (Django needs its settings first)
 from django.contrib import auth  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.contrib.sessions.models import Session  # noqa: E402
@@ -45,8 +45,8 @@ def moment(seconds):
     return datetime.fromtimestamp(seconds, tz=timezone.utc)
 
 
-def ask(case):
-    """Whom Django takes this for; an exception serves nobody either."""
+def identify(case):
+    """Returns the user of a session. An exception means that nobody is signed in."""
     changed = override_settings(
         AUTHENTICATION_BACKENDS=case["backends"],
         SECRET_KEY=case["secret"],
@@ -106,24 +106,24 @@ def described(user):
 
 
 def write(path):
-    asked = [{**case, "expected": ask(case)} for case in cases()]
-    names = [case["name"] for case in asked]
-    assert len(set(names)) == len(names), "two cases have one name"
-    path.write_text(json.dumps({"now": NOW, "cases": asked}, indent=1) + "\n")
-    return asked
+    identified = [{**case, "expected": identify(case)} for case in cases()]
+    names = [case["name"] for case in identified]
+    assert len(set(names)) == len(names), "two cases have the same name"
+    path.write_text(json.dumps({"now": NOW, "cases": identified}, indent=1) + "\n")
+    return identified
 
 
 def check(path):
-    asked = json.loads(path.read_text())["cases"]
-    wrong = [case["name"] for case in asked if ask(case) != case["expected"]]
-    if wrong:
-        sys.exit(f"Django {django.__version__} says something else of: {', '.join(wrong)}")
-    return asked
+    expected = json.loads(path.read_text())["cases"]
+    differing = [case["name"] for case in expected if identify(case) != case["expected"]]
+    if differing:
+        sys.exit(f"Django {django.__version__} identifies another user by: {', '.join(differing)}")
+    return expected
 
 
 call_command("migrate", verbosity=0)
 action, path = sys.argv[1:]
 with transaction.atomic():
-    asked = {"write": write, "check": check}[action](Path(path))
-somebody = sum(case["expected"] is not None for case in asked)
-print(f"Django {django.__version__}: {len(asked)} sessions, {somebody} of them somebody's")
+    checked = {"write": write, "check": check}[action](Path(path))
+signed_in = sum(case["expected"] is not None for case in checked)
+print(f"Django {django.__version__}: {len(checked)} sessions, {signed_in} of them signed in")

@@ -1,4 +1,4 @@
-"""The sessions that Django is asked about. Signing is Django's own code; who is signed in is for ask.py to find out."""
+"""The sessions of vectors.json. Django's own code signs them; ask.py adds the user that Django identifies."""
 
 import base64
 import json
@@ -38,20 +38,20 @@ def auth_hash(password=PASSWORD, secret=SECRET, algorithm="sha256"):
 
 
 def signed_in(**changes):
-    """What a session of alice holds; a value of None leaves the key out."""
+    """Returns the content of a session of alice. A value of None omits the key."""
     data = {"_auth_user_id": "7", "_auth_user_backend": MODEL, "_auth_user_hash": auth_hash(), **changes}
     return {key: value for key, value in data.items() if value is not None}
 
 
 class Bytes:
-    """Writes bytes as they are where Django would write JSON."""
+    """A serializer that returns bytes unchanged."""
 
     def dumps(self, data):
         return data
 
 
 def sign(data=None, *, secret=SECRET, salt=ROWS, at=NOW, compress=True):
-    """A session as Django writes it; bytes are signed as they are."""
+    """Returns a session as Django writes it. Bytes are signed unchanged."""
     data = signed_in() if data is None else data
     serializer = Bytes if isinstance(data, bytes) else signing.JSONSerializer
     signer = signing.TimestampSigner(key=secret, salt=salt, fallback_keys=[])
@@ -60,13 +60,13 @@ def sign(data=None, *, secret=SECRET, salt=ROWS, at=NOW, compress=True):
 
 
 def sign_text(text, *, salt=ROWS, at=NOW):
-    """Text in the place of the base64, with a signature that is right."""
+    """Returns a validly signed session whose payload is this text."""
     with mock.patch("time.time", return_value=at):
         return signing.TimestampSigner(key=SECRET, salt=salt, fallback_keys=[]).sign(text)
 
 
 def sign_stamp(stamp):
-    """Text in the place of the time, with a signature that is right."""
+    """Returns a validly signed session whose time is this text."""
     body = sign().rsplit(":", 2)[0]
     return signing.Signer(key=SECRET, salt=ROWS, fallback_keys=[]).sign(f"{body}:{stamp}")
 
@@ -80,13 +80,13 @@ def b64(data):
 
 
 def change(text, at):
-    """Another letter at one place."""
+    """Replaces one character."""
     at %= len(text)
     return text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
 
 
 def case(name, data=None, **rest):
-    """A case whose session is in a row, unless it says otherwise."""
+    """Returns a case, by default with the session in the database."""
     engine = rest.pop("engine", "db")
     row = None if data is None else {"key": rest.pop("key", KEY), "data": data, "expires": NOW + AGE}
     if "expires" in rest:
@@ -128,14 +128,14 @@ def cases():
 def stores():
     for engine in ["db", "cached_db", "file"]:
         yield case(f"{engine}: signed in", sign(), engine=engine)
-        yield case(f"{engine}: nobody signed in", sign({"cart": [1, 2]}), engine=engine)
+        yield case(f"{engine}: not signed in", sign({"cart": [1, 2]}), engine=engine)
         yield case(f"{engine}: tampered", change(sign(), 9), engine=engine)
         yield case(f"{engine}: expired", sign(), engine=engine, expires=NOW - 1)
         yield case(f"{engine}: another secret", sign(secret=OTHER), engine=engine)
         yield case(f"{engine}: no such session", engine=engine)
     fresh = sign(salt=COOKIES)
     yield cookie("signed_cookies: signed in", fresh)
-    yield cookie("signed_cookies: nobody signed in", sign({}, salt=COOKIES))
+    yield cookie("signed_cookies: not signed in", sign({}, salt=COOKIES))
     yield cookie("signed_cookies: tampered payload", change(fresh, 9))
     yield cookie("signed_cookies: tampered signature", change(fresh, -3))
     yield cookie("signed_cookies: salt of the rows", sign())
@@ -168,14 +168,14 @@ def keys():
 def signatures():
     whole = sign()
     body, stamp, signature = whole.split(":")
-    yield case("signature: tampered at its begin", f"{body}:{stamp}:{change(signature, 0)}")
-    yield case("signature: tampered at its end", f"{body}:{stamp}:{change(signature, -1)}")
+    yield case("signature: tampered at the start", f"{body}:{stamp}:{change(signature, 0)}")
+    yield case("signature: tampered at the end", f"{body}:{stamp}:{change(signature, -1)}")
     yield case("signature: empty", f"{body}:{stamp}:")
     yield case("signature: missing", f"{body}:{stamp}")
     yield case("signature: cut", whole[:-1])
     yield case("signature: padded", whole + "=")
-    yield case("signature: a newline behind it", whole + "\n")
-    yield case("signature: a space before it", f"{body}:{stamp}: {signature}")
+    yield case("signature: followed by a newline", whole + "\n")
+    yield case("signature: preceded by a space", f"{body}:{stamp}: {signature}")
     yield case(
         "signature: in the other alphabet",
         f"{body}:{stamp}:{signature.translate(str.maketrans('-_', '+/'))}=",
@@ -189,20 +189,20 @@ def signatures():
     )
     yield case("signature: of another session", f"{body}:{stamp}:{sign({'a': 1}).split(':')[2]}")
     yield case("signature: with an equals sign for the time", f"{body}={stamp}:{signature}")
-    yield case("payload: tampered at its begin", f"{change(body, 1)}:{stamp}:{signature}")
-    yield case("payload: tampered at its end", f"{change(body, -1)}:{stamp}:{signature}")
+    yield case("payload: tampered at the start", f"{change(body, 1)}:{stamp}:{signature}")
+    yield case("payload: tampered at the end", f"{change(body, -1)}:{stamp}:{signature}")
     yield case("payload: cut", f"{body[:-1]}:{stamp}:{signature}")
-    yield case("payload: without its dot", f"{body[1:]}:{stamp}:{signature}")
+    yield case("payload: without the dot", f"{body[1:]}:{stamp}:{signature}")
     yield case("time: tampered", f"{body}:{change(stamp, -1)}:{signature}")
     yield case("time: missing", f"{body}:{signature}")
-    yield case("colons: one more before", f":{whole}")
-    yield case("colons: one more behind", f"{whole}:")
-    yield case("colons: one more between", f"{body}::{stamp}:{signature}")
-    yield case("colons: a text before", f"x:{whole}")
+    yield case("colons: an extra one at the start", f":{whole}")
+    yield case("colons: an extra one at the end", f"{whole}:")
+    yield case("colons: an extra one in the middle", f"{body}::{stamp}:{signature}")
+    yield case("colons: text before the first one", f"x:{whole}")
     yield case("secret: fallback", sign(secret=OLD), fallbacks=[OLD])
     yield case("secret: the second fallback", sign(secret=OLD), fallbacks=[OTHER, OLD])
     yield case("secret: no such fallback", sign(secret=OLD), fallbacks=[OTHER])
-    yield case("secret: replaced and not kept", sign(secret=OLD))
+    yield case("secret: replaced without a fallback", sign(secret=OLD))
     both = signed_in(_auth_user_hash=auth_hash(secret=OLD))
     yield case("secret: fallback for session and hash", sign(both, secret=OLD), fallbacks=[OLD])
     yield case("secret: fallback for the hash alone", sign(both), fallbacks=[OLD])
@@ -217,50 +217,50 @@ def times():
     yield case("time: signed years ago, in a row", sign(at=1_000_000_000))
     yield case("time: signed in the future, in a row", sign(at=NOW + 86_400))
     yield case("time: negative", sign_stamp("-5"))
-    yield case("time: a sign alone", sign_stamp("-"))
+    yield case("time: only a sign", sign_stamp("-"))
     yield case("time: empty", sign_stamp(""))
     yield case("time: zero", sign_stamp("0"))
-    yield case("time: no base62", sign_stamp("1-2"))
+    yield case("time: not base62", sign_stamp("1-2"))
     yield case("time: not ASCII", sign_stamp("é"))
     yield case("time: too large for any clock", sign_stamp("z" * 40))
     for name, at in [
-        ("as old as may be", NOW - AGE),
+        ("exactly as old as allowed", NOW - AGE),
         ("a second too old", NOW - AGE - 1),
         ("years old", 1_000_000_000),
-        ("not yet", NOW + 86_400),
-        ("of 1970", 0),
+        ("signed in the future", NOW + 86_400),
+        ("signed in 1970", 0),
     ]:
         yield cookie(f"signed_cookies: {name}", sign(salt=COOKIES, at=at))
-    yield cookie("signed_cookies: a short age, kept", sign(salt=COOKIES, at=NOW - 60), max_age=60)
-    yield cookie("signed_cookies: a short age, over", sign(salt=COOKIES, at=NOW - 61), max_age=60)
+    yield cookie("signed_cookies: within a short maximum age", sign(salt=COOKIES, at=NOW - 60), max_age=60)
+    yield cookie("signed_cookies: beyond a short maximum age", sign(salt=COOKIES, at=NOW - 61), max_age=60)
 
 
 def payloads():
-    """What a signature that is right may stand under: only whoever has the secret can make these."""
+    """Validly signed payloads, which only a holder of the secret can create."""
     plain = dumps(signed_in())
     squeezed = zlib.compress(plain)
     yield case("base64: not compressed", sign(compress=False))
     yield case("base64: empty", sign_text(""))
     yield case("base64: padded", sign_text(base64.urlsafe_b64encode(dumps(signed_in(x=""))).decode()))
-    yield case("base64: of one letter more", sign_text(b64(plain) + "A" * (5 - len(b64(plain)) % 4)))
-    yield case("base64: signs that are none", sign_text(b64(plain) + "!!"))
-    yield case("base64: nothing but signs that are none", sign_text("!!!!"))
+    yield case("base64: with an extra letter", sign_text(b64(plain) + "A" * (5 - len(b64(plain)) % 4)))
+    yield case("base64: characters outside the alphabet", sign_text(b64(plain) + "!!"))
+    yield case("base64: only characters outside the alphabet", sign_text("!!!!"))
     yield case("base64: the other alphabet", sign_text(base64.b64encode(zlib.compress(plain, 1)).decode()))
     yield case("base64: a newline in it", sign_text(b64(plain)[:40] + "\n" + b64(plain)[40:]))
     yield case("base64: a colon in it", sign_text(b64(plain)[:40] + ":" + b64(plain)[40:]))
     yield case("zlib: compressed", sign_text("." + b64(squeezed)))
     yield case("zlib: stored, not compressed", sign_text("." + b64(zlib.compress(plain, 0))))
     yield case("zlib: empty", sign_text("."))
-    yield case("zlib: of nothing", sign_text("." + b64(zlib.compress(b""))))
+    yield case("zlib: of empty content", sign_text("." + b64(zlib.compress(b""))))
     yield case("zlib: cut", sign_text("." + b64(squeezed[:-8])))
     yield case("zlib: without its checksum", sign_text("." + b64(squeezed[:-4])))
     yield case("zlib: with a wrong checksum", sign_text("." + b64(squeezed[:-1] + bytes([squeezed[-1] ^ 1]))))
-    yield case("zlib: something behind it", sign_text("." + b64(squeezed + b"more")))
+    yield case("zlib: with trailing bytes", sign_text("." + b64(squeezed + b"more")))
     yield case("zlib: raw deflate", sign_text("." + b64(squeezed[2:-4])))
     yield case("zlib: gzip", sign_text("." + b64(zlib.compress(plain, wbits=31))))
     yield case("zlib: twice", sign_text("." + b64(zlib.compress(squeezed))))
-    yield case("zlib: a dot and no zlib", sign_text("." + b64(plain)))
-    yield case("zlib: no dot", sign_text(b64(squeezed)))
+    yield case("zlib: a dot before uncompressed content", sign_text("." + b64(plain)))
+    yield case("zlib: compressed content without a dot", sign_text(b64(squeezed)))
     yield case("zlib: two dots", sign_text(".." + b64(squeezed)))
     yield case("zlib: a hundred kilobytes", sign({**signed_in(), "cart": ["é" * 10] * 1500}))
     yield case("zlib: eight megabytes of spaces", sign(plain[:-1] + b" " * 8_000_000 + b"}"))
@@ -278,7 +278,7 @@ def texts():
     yield case("text: two colons", "::")
     yield case("text: three dots and two colons", ".:.:.")
     yield case("text: JSON, not signed", json.dumps(signed_in()))
-    yield case("text: no ASCII", "é:é:é")
+    yield case("text: not ASCII", "é:é:é")
     yield case("text: ten thousand letters", "A" * 10_000)
 
 
@@ -294,24 +294,24 @@ def contents():
         ("an empty object", b"{}"),
         ("an object in a list", b"[" + plain + b"]"),
         ("an object in an object", b'{"session":' + plain + b"}"),
-        ("something behind it", plain + b"x"),
-        ("white space around it", b" \n\t" + plain + b"\r\n "),
+        ("trailing text", plain + b"x"),
+        ("surrounding white space", b" \n\t" + plain + b"\r\n "),
         ("a byte order mark", b"\xef\xbb\xbf" + plain),
         ("cut", plain[:-1]),
         ("single quotes", plain.replace(b'"', b"'")),
-        ("a comma too many", plain[:-1] + b",}"),
+        ("a trailing comma", plain[:-1] + b",}"),
         ("a key twice, the last right", b'{"_auth_user_id":"8",' + plain[1:]),
         ("a key twice, the last wrong", plain[:-1] + b',"_auth_user_id":"8"}'),
         ("a key twice, the last null", plain[:-1] + b',"_auth_user_hash":null}'),
         ("escaped keys", plain.replace(b"_auth_user_id", b"\\u005fauth_user_id")),
         ("escaped values", plain.replace(b'"7"', b'"\\u0037"')),
-        ("raw UTF-8 beside it", plain[:-1] + ',"name":"Zoë 😀"}'.encode()),
-        ("bytes that are no UTF-8 beside it", plain[:-1] + b',"name":"\xff\xfe"}'),
-        ("NaN beside it", plain[:-1] + b',"price":NaN}'),
-        ("a number beyond all bounds", plain[:-1] + b',"price":1e999}'),
+        ("additional raw UTF-8", plain[:-1] + ',"name":"Zoë 😀"}'.encode()),
+        ("additional invalid UTF-8", plain[:-1] + b',"name":"\xff\xfe"}'),
+        ("an additional NaN", plain[:-1] + b',"price":NaN}'),
+        ("an infinite number", plain[:-1] + b',"price":1e999}'),
         ("a number of a hundred digits", plain[:-1] + b',"price":' + b"9" * 100 + b"}"),
-        ("half a surrogate pair beside it", plain[:-1] + b',"name":"\\ud83d"}'),
-        ("two hundred lists in one another", plain[:-1] + b',"deep":' + b"[" * 200 + b"]" * 200 + b"}"),
+        ("an additional lone surrogate", plain[:-1] + b',"name":"\\ud83d"}'),
+        ("two hundred nested lists", plain[:-1] + b',"deep":' + b"[" * 200 + b"]" * 200 + b"}"),
         ("a control character in a text", plain[:-1] + b',"name":"a\nb"}'),
     ]:
         yield case(f"JSON: {name}", sign(text, compress=False))
@@ -330,7 +330,7 @@ def contents():
         ("zero", b'"0"'),
         ("negative", b'"-7"'),
         ("with a sign", b'"+7"'),
-        ("with zeros before it", b'"007"'),
+        ("with leading zeros", b'"007"'),
         ("with a space", b'" 7"'),
         ("with a newline", b'"7\\n"'),
         ("with a point", b'"7.0"'),
@@ -338,8 +338,8 @@ def contents():
         ("in Arabic digits", b'"\\u0667"'),
         ("too large", b'"99999999999999999999"'),
         ("in hexadecimal", b'"0x7"'),
-        ("with SQL behind it", b'"7 OR 1=1"'),
-        ("with a zero byte behind it", b'"7\\u0000"'),
+        ("followed by SQL", b'"7 OR 1=1"'),
+        ("followed by NUL", b'"7\\u0000"'),
     ]:
         rest = dumps(signed_in(_auth_user_id=None))
         text = rest if id is None else b'{"_auth_user_id":' + id + b"," + rest[1:]
@@ -349,7 +349,7 @@ def contents():
         ("empty", ""),
         ("not in the list", "shop.auth.Backend"),
         ("with a space", MODEL + " "),
-        ("only its begin", "django.contrib.auth.backends"),
+        ("only a prefix", "django.contrib.auth.backends"),
         ("a number", 5),
     ]:
         yield case(f"backend: {name}", sign(signed_in(_auth_user_backend=backend)))
@@ -372,7 +372,7 @@ def contents():
         ("of another password", auth_hash(password="pbkdf2_sha256$1$x$y=")),
         ("of no password", auth_hash(password="")),
         ("of SHA-1", auth_hash(algorithm="sha1")),
-        ("the password's own", PASSWORD),
+        ("the password hash itself", PASSWORD),
         ("not ASCII", "é" * 32),
     ]:
         yield case(f"hash: {name}", sign(signed_in(_auth_user_hash=value)))
@@ -380,7 +380,7 @@ def contents():
 
 
 def users():
-    yield case("user: none any more", sign(), user=None)
+    yield case("user: deleted", sign(), user=None)
     yield case("user: inactive", sign(), user=alice(is_active=False))
     yield case("user: inactive, and superuser", sign(), user=alice(is_active=False, is_superuser=True))
     every = signed_in(_auth_user_backend=ALLOW_ALL)

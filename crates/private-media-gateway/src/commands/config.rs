@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 
+use crate::addresses::Endpoint;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::front::{FrontConfig, FrontServer};
 use crate::output;
@@ -51,7 +52,7 @@ fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<Fro
         url: config.url.clone(),
         root: config.absolute_root()?,
         send_mode: config.send_mode.clone(),
-        gateway: config.listen.first().copied().unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+        gateway: config.listen.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into())),
         keep_alive: config.limits.header_timeout,
         application: None,
         public: None,

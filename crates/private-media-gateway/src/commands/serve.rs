@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
+use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
@@ -87,9 +88,19 @@ async fn open_state(
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
-    let fix = "use another address, or port 0 for a free one";
+    let is_unix = matches!(config.listen, ListenAddr::Unix(_));
+    let fix = if is_unix { "use another path" } else { "use another address, or port 0 for a free one" };
     match error.kind() {
         ErrorKind::AddrInUse => config.listen_error("address already in use by another program", fix),
+        ErrorKind::AlreadyExists => config.listen_error(&error.to_string(), "remove it, or use another path"),
+        ErrorKind::InvalidFilename if is_unix => {
+            config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
+        }
+        ErrorKind::NotFound if is_unix => config.listen_error("no such directory", "create it"),
+        _ if is_unix => config.listen_error(
+            &format!("cannot listen at this path: {error}"),
+            "use a directory that this user can write to",
+        ),
         _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::{Arg, ArgAction, ArgMatches};
 
-use super::key::{Key, Kind};
-use super::keys::{Scope, URL};
+use super::key::{Key, Kind, Scope};
+use super::keys::{KEYS, URL};
 
 /// The flag `--url` of `doctor` is the public URL.
 pub(crate) const PUBLIC_URL: &str = "public-url";
@@ -16,7 +16,7 @@ pub(super) const LIST_DELIMITER: char = ';';
 
 /// Returns the flags of the settings that a command uses, and `--config`.
 pub(crate) fn args(scope: Scope) -> impl Iterator<Item = Arg> {
-    let settings = scope.keys().iter().map(move |key| match (scope, key.flag) {
+    let settings = KEYS.iter().filter(move |key| key.is_in(scope)).map(move |key| match (scope, key.flag) {
         (Scope::Deployment, flag) if flag == URL.flag => arg(key).long(PRIVATE_URL),
         _ => arg(key),
     });

@@ -144,12 +144,11 @@ fn django(
     let database = database_setting.parse_with(|value| {
         Ok::<_, <DatabaseUrl as std::str::FromStr>::Err>(value.parse::<DatabaseUrl>()?.relative_to(folder))
     })?;
-    let options = DjangoOptions {
-        engine: settings.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?,
-        cookie: settings.get(&keys::SESSION_COOKIE).parse_with(values::cookie_name)?,
-        backends: settings.get(&keys::BACKENDS).values().to_vec(),
-        cache: cache_ttl,
-    };
+    let options = DjangoOptions::new()
+        .engine(settings.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?)
+        .cookie(settings.get(&keys::SESSION_COOKIE).parse_with(values::cookie_name)?)
+        .backends(settings.get(&keys::BACKENDS).values())
+        .cache_ttl(cache_ttl);
     let secret_file = FileSetting::new(settings, &keys::SECRET_FILE);
     Ok(DjangoConfig { database, database_setting, secret_file, options })
 }
@@ -157,8 +156,8 @@ fn django(
 /// Parses a session engine. Django's own module path is accepted, too.
 fn engine(value: &str, session_lifetime: Duration) -> Result<SessionEngine, &'static str> {
     match value.strip_prefix("django.contrib.sessions.backends.").unwrap_or(value) {
-        "db" | "cached_db" => Ok(SessionEngine::Rows),
-        "signed_cookies" => Ok(SessionEngine::Cookies { max_age: session_lifetime }),
+        "db" | "cached_db" => Ok(SessionEngine::Database),
+        "signed_cookies" => Ok(SessionEngine::SignedCookies { max_age: session_lifetime }),
         "cache" | "file" => {
             Err("only Django can read these sessions; set SESSION_ENGINE to cached_db or db in the project")
         }

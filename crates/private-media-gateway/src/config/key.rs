@@ -1,4 +1,4 @@
-//! A row of the table of settings.
+//! The parts of a setting: name, type, and the commands that have it.
 
 /// A setting.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub(crate) struct Key {
     pub(crate) value_name: &'static str,
     /// The heading in help.
     pub(crate) heading: Heading,
+    /// The commands that have the flag, besides those with [`Scope::All`].
+    pub(crate) scopes: &'static [Scope],
     pub(crate) default: &'static str,
     pub(crate) help: &'static str,
 }
@@ -60,6 +62,7 @@ pub(crate) enum Heading {
     Permissions,
     Identity,
     Delivery,
+    Cors,
     Limits,
     Log,
 }
@@ -72,10 +75,30 @@ impl Heading {
             Self::Permissions => "Permissions",
             Self::Identity => "Identity",
             Self::Delivery => "Delivery",
+            Self::Cors => "Cross-origin requests",
             Self::Limits => "Limits",
             Self::Log => "Log",
         }
     }
+}
+
+/// The settings that a command has flags for. Settings in the environment and the TOML file are valid for every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All settings: `serve`, `config show`.
+    All,
+    /// The settings that a permission depends on: `check`.
+    Decision,
+    /// The settings that a deployment is checked for: `doctor`.
+    Deployment,
+    /// The settings of the identity sources: `who`.
+    Identity,
+    /// The settings of a front server's configuration: `config nginx`.
+    Front,
+    /// The accounts file: `account list`.
+    AccountsFile,
+    /// The accounts file, and what `--wait` needs: `account add`.
+    AccountChange,
 }
 
 impl Key {
@@ -86,5 +109,9 @@ impl Key {
 
     pub(crate) fn environment(&self) -> String {
         format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
+    }
+
+    pub(super) fn is_in(&self, scope: Scope) -> bool {
+        scope == Scope::All || self.scopes.contains(&scope)
     }
 }

@@ -1,11 +1,11 @@
 //! The configuration of the gateway, parsed and checked.
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use private_media::cors::CorsOptions;
 use private_media::permission::{Grant, Grants};
 use private_media_listener::Limits;
 
@@ -18,17 +18,18 @@ use super::keys::identity::IDENTITY;
 use super::layers::Layers;
 use super::settings::{Origin, Setting};
 use super::tables::{self, Section};
-use super::{delivery, root, show, values};
+use super::{cors, delivery, root, show, values};
+use crate::addresses::ListenAddr;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
-use crate::{addresses, folders, log, urls};
+use crate::{folders, log, urls};
 
 /// The configuration of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: ListenAddr,
     pub(crate) root: PathBuf,
     pub(crate) url: String,
     pub(crate) debug: bool,
@@ -42,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) revalidate_after: Duration,
     pub(crate) follow_links: bool,
     pub(crate) send_mode: SendMode,
+    /// `None` if no other origin is allowed.
+    pub(crate) cors: Option<CorsOptions>,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
@@ -61,11 +64,12 @@ impl Config {
         let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
         let identity_tables = tables::sections(settings, &IDENTITY)?;
         let identity = identity::sources(&identity_tables, &url)?;
-        let max_connections = settings.get(&keys::MAX_CONNECTIONS);
+        let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         Ok(Self {
-            listen: settings.get(&keys::LISTEN).parse_with(addresses::resolve)?,
+            listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
             root: settings.path(&keys::ROOT),
             send_mode: delivery::send_mode(settings, &url)?,
+            cors: cors::options(settings)?,
             url,
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
@@ -184,7 +188,9 @@ impl Config {
             Ok(layers) => layers,
             Err(error) => return Some(Err(error)),
         };
-        let is_literal = layers.settings.get(&keys::LISTEN).parse::<SocketAddr>("").is_ok();
+        let listen = layers.settings.get(&keys::LISTEN);
+        let is_literal = listen.parse::<std::net::SocketAddr>("").is_ok()
+            || listen.values().iter().any(|value| value.starts_with("unix:"));
         is_literal.then(|| Self::new(layers))
     }
 
@@ -197,7 +203,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {limits:?} {public:?}"
+            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
         )
     }
 

@@ -1,6 +1,7 @@
 //! The configuration: flags, environment variables, a TOML file and defaults become a [`Config`], or a [`ConfigError`].
 
 mod args;
+mod cors;
 mod delivery;
 mod environment;
 mod error;
@@ -22,8 +23,8 @@ pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
 pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};
+pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
-pub(crate) use keys::Scope;
 pub(crate) use load::Config;
 pub(crate) use values::positive_duration;

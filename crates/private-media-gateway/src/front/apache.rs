@@ -15,7 +15,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
             ));
         }
     };
-    let Checked { front, gateway, url, root, keep_alive, printed_by, .. } = config;
+    let Checked { front, url, root, keep_alive, printed_by, .. } = config;
+    let gateway = config.gateway.apache(url);
     let (address, port, upstream_name) = (front.address(), front.port, config.upstream_name());
     let name = front.name().map_or_else(String::new, |name| format!("    ServerName {name}\n"));
     let mut modules = vec!["proxy", "proxy_http", "env"];
@@ -32,7 +33,7 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
 
 <VirtualHost {address}:{port}>
 {name}{slashes}    # The {upstream_name} authenticates and authorizes each request.
-    ProxyPass \"{url}\" \"http://{gateway}{url}\" nocanon ttl={keep_alive}
+    ProxyPass \"{url}\" \"{gateway}\" nocanon ttl={keep_alive}
 {application}    # The sign-in form is accepted only from this host.
     ProxyPreserveHost On
 

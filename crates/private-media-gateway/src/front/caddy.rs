@@ -13,7 +13,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
             &["direct"],
         ));
     }
-    let Checked { front, gateway, url, printed_by, .. } = config;
+    let Checked { front, url, printed_by, .. } = config;
+    let gateway = config.gateway.caddy();
     // Caddy requests a certificate for a host name, except on plain HTTP.
     let (address, bind) = match &front.host {
         Host::Name(name) if front.port == 443 => (name.clone(), String::new()),

@@ -1,11 +1,12 @@
 //! Checks a [`FrontConfig`] before any of it is written into a configuration file.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::address::Front;
 use super::config::{FrontConfig, FrontField};
 use super::error::FrontError;
+use super::upstream::{Upstream, local};
 use crate::folders::is_inside;
 use crate::send_mode::{InternalUrl, SendMode};
 use crate::urls::{self, InvalidUrl};
@@ -14,7 +15,7 @@ use crate::urls::{self, InvalidUrl};
 pub(super) struct Checked<'a> {
     pub(super) front: Front,
     /// The upstream of the private URL, as seen from this machine.
-    pub(super) gateway: SocketAddr,
+    pub(super) gateway: Upstream,
     pub(super) url: &'a str,
     /// Without a trailing slash.
     pub(super) root: String,
@@ -53,7 +54,7 @@ impl<'a> Checked<'a> {
         let application = config.application.map(|address| local(FrontField::Application, address));
         Ok(Self {
             front,
-            gateway: local(FrontField::Gateway, config.gateway)?,
+            gateway: Upstream::new(&config.gateway)?,
             url,
             root,
             send_mode: &config.send_mode,
@@ -75,7 +76,7 @@ impl<'a> Checked<'a> {
 
     /// Returns whether the application itself is the upstream of the private URL.
     pub(super) fn is_served_by_application(&self) -> bool {
-        self.application == Some(self.gateway)
+        self.application.is_some_and(|application| self.gateway == Upstream::Tcp(application))
     }
 
     /// Returns the name of the upstream of the private URL, for comments.
@@ -103,21 +104,6 @@ fn public_folder<'a>(
 
 fn url_error(field: FrontField) -> FrontError {
     FrontError::new(field, InvalidUrl::PROBLEM, InvalidUrl::FIX)
-}
-
-/// Returns the address at which a local client reaches a listener.
-fn local(field: FrontField, mut address: SocketAddr) -> Result<SocketAddr, FrontError> {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    if address.port() > 0 {
-        Ok(address)
-    } else {
-        let fix = "set a fixed port, e.g. 127.0.0.1:8000";
-        Err(FrontError::new(field, "the front server cannot know port 0", fix))
-    }
 }
 
 /// Returns a directory's path without a trailing slash. It can be quoted with `"` in the configuration of every server.

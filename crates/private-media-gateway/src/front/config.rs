@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::addresses::Endpoint;
 use crate::send_mode::SendMode;
 
 /// The values that a front server's configuration is printed from.
@@ -18,7 +19,7 @@ pub struct FrontConfig {
     /// The server that sends the bytes.
     pub send_mode: SendMode,
     /// The upstream of the private URL: the gateway, or the application if it serves private media itself.
-    pub gateway: SocketAddr,
+    pub gateway: Endpoint,
     /// How long that upstream keeps an idle connection open.
     pub keep_alive: Duration,
     /// The upstream of all other URLs, for nginx and Apache.

@@ -24,7 +24,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
             ));
         }
     };
-    let Checked { front, gateway, url, root, printed_by, .. } = config;
+    let Checked { front, url, root, printed_by, .. } = config;
+    let gateway = config.gateway.lighttpd();
     let (sendfile, links) = if sends { (sendfile(root), links(root)) } else { Default::default() };
     // lighttpd listens on one address; the host name is a condition inside it.
     let (begin, end) = match front.name() {
@@ -49,8 +50,7 @@ server.stat-cache-engine = \"disable\"
 {begin}$HTTP[\"url\"] =~ \"^{expression}\" {{
     # The gateway authenticates and authorizes each request.
     proxy.server = ( \"\" => ( (
-        \"host\" => \"{host}\",
-        \"port\" => {gateway_port},
+        {gateway},
 {sendfile}    ) ) )
     # Slow downloads are not buffered on disk.
     server.stream-response-body = 2
@@ -61,8 +61,6 @@ server.stat-cache-engine = \"disable\"
 {links}}}
 {end}",
         port = front.port,
-        host = gateway.ip(),
-        gateway_port = gateway.port(),
     ))
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod lighttpd;
 mod nginx;
 mod server;
+mod upstream;
 
 pub use config::{FrontConfig, FrontField};
 pub use error::FrontError;

@@ -15,8 +15,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
         }
     };
     let (map, internal) = location.map_or_else(Default::default, |location| internal(config, &location));
-    let Checked { front, gateway, url, root, keep_alive, printed_by, .. } = config;
-    let upstream_name = config.upstream_name();
+    let Checked { front, url, root, keep_alive, printed_by, .. } = config;
+    let (gateway, upstream_name) = (config.gateway.nginx(), config.upstream_name());
     let listen = match front.host {
         Host::Any | Host::Name(_) => front.port.to_string(),
         Host::Address(_) => format!("{}:{}", front.address(), front.port),
@@ -68,7 +68,7 @@ server {{
 }
 
 fn upstream(config: &Checked<'_>) -> String {
-    format!("private_media_{}", config.gateway.port())
+    format!("private_media_{}", config.gateway.label())
 }
 
 /// Returns the locations of the application, and the headers that it may trust.
@@ -89,7 +89,7 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
 ";
         return (example.into(), "");
     };
-    let to = if address == config.gateway { upstream(config) } else { address.to_string() };
+    let to = if config.is_served_by_application() { upstream(config) } else { address.to_string() };
     let public = config.public.as_ref().map_or_else(String::new, |(url, folder)| {
         format!("    # Public files.\n    location ^~ {url} {{\n        alias \"{folder}/\";\n    }}\n\n")
     });
@@ -112,7 +112,10 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
 /// Returns the `map` block before the server, and the internal location from which nginx sends files.
 fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
     /// Headers that nginx drops from an `X-Accel-Redirect` response.
-    const DROPPED: [&str; 6] = [
+    const DROPPED: [&str; 9] = [
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Expose-Headers",
         "Vary",
         "X-Content-Type-Options",
         "Content-Security-Policy",
@@ -134,7 +137,7 @@ fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
         })
         .collect();
     let root = &config.root;
-    let variable = format!("private_media_{}_cache_control", config.gateway.port());
+    let variable = format!("{}_cache_control", upstream(config));
     let map = format!(
         "\
 # nginx drops Cache-Control from 412 responses; restore it.

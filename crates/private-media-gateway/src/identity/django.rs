@@ -15,7 +15,7 @@ pub(super) async fn open(config: &DjangoConfig) -> Result<DjangoSessions, Config
         SecretKeys::load(&secret.path).map_err(|error| secret.setting.error_with(&error.to_string()))?;
     let database_error = |error: &dyn Display| config.database_setting.error_with(&error.to_string());
     let database = Database::connect(&config.database).await.map_err(|error| database_error(&error))?;
-    if config.options.engine == SessionEngine::Rows {
+    if config.options.engine == SessionEngine::Database {
         database.check_sessions().await.map_err(|error| database_error(&error))?;
     }
     Ok(DjangoSessions::new(database, keys, config.options.clone()))

@@ -209,7 +209,7 @@ fn owner_group_and_mode_stay() {
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
     let add = begin(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
     let line = refusal(&add.wait_with_output().unwrap());
-    assert!(line.contains("cannot keep its owner 12345:23456"), "{line}");
+    assert!(line.contains("cannot preserve its owner 12345:23456"), "{line}");
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
     assert_eq!(files(&place).len(), 1);
 }
@@ -224,7 +224,7 @@ fn a_folder_that_cannot_be_written_to_is_said() {
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
     let add = begin(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
     let line = refusal(&add.wait_with_output().unwrap());
-    assert!(line.contains("accounts.toml: cannot write beside it"), "{line}");
+    assert!(line.contains("accounts.toml: cannot create a file next to it"), "{line}");
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
 }
 

@@ -40,8 +40,8 @@ fn what_is_refused_changes_nothing() {
     let place = Place::new();
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
     for (arguments, password, part) in [
-        (&["alice"][..], "long enough", "one of that name already"),
-        (&["dave", "--id", "7"], "long enough", "\"7\" is that of alice"),
+        (&["alice"][..], "long enough", "the name is already taken"),
+        (&["dave", "--id", "7"], "long enough", "id \"7\" already belongs to alice"),
         (&["dave", "--id", "a/b"], "long enough", "\"a/b\""),
         (&["da:ve"], "long enough", "without colons"),
         (&["dave"], "short", "too short"),

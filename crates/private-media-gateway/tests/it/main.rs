@@ -36,4 +36,5 @@ mod sign_outs;
 mod slow_disk;
 mod state;
 mod support;
+mod unix_socket;
 mod who;

@@ -254,9 +254,7 @@ fn an_unmounted_root_is_served_again_after_a_remount() {
     assert!(mounted.place.path("private/cars/7/photo.jpg").exists());
     mounted.run("umount --lazy private");
     wait(gateway, "unmounted", || health(gateway) == 503);
-    wait(gateway, "why", || {
-        gateway.log().contains("is now a folder of the file system that the root's own was mounted on")
-    });
+    wait(gateway, "why", || gateway.log().contains("is now the mount point of an unmounted file system"));
     assert_eq!(mounted.body().0, 500);
     let output = doctor(&mounted);
     assert!(output.contains("problem  gateway: ") && output.contains("is not ready"), "{output}");

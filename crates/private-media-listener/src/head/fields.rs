@@ -4,6 +4,27 @@ use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODIN
 use http::{HeaderName, HeaderValue};
 
 /// Headers that can be written to a response head.
+///
+/// ```
+/// use http::HeaderValue;
+/// use http::header::ETAG;
+/// use private_media_listener::{HeaderWriter, WriteHeaders};
+///
+/// /// Headers of which most are serialized once, at the start.
+/// struct FileHeaders {
+///     etag: HeaderValue,
+///     common: &'static [u8],
+/// }
+///
+/// impl WriteHeaders for FileHeaders {
+///     fn write(&self, to: &mut HeaderWriter<'_>) {
+///         to.field(&ETAG, &self.etag);
+///         to.lines(self.common);
+///     }
+/// }
+///
+/// # let _ = FileHeaders { etag: HeaderValue::from_static("\"x\""), common: b"cache-control: no-store\r\n" };
+/// ```
 pub trait WriteHeaders {
     /// Writes all headers.
     fn write(&self, to: &mut HeaderWriter<'_>);
@@ -27,8 +48,9 @@ pub struct HeaderWriter<'a> {
 }
 
 impl HeaderWriter<'_> {
-    /// Writes a field. The listener writes those that frame the message itself: `Content-Length` counts only where the body does not
-    /// know its length, as for HEAD; `Connection` can only close; `Date` and `Transfer-Encoding` are left out.
+    /// Writes a field, except for those that frame the message, which the listener writes itself. `Content-Length` is used only if the
+    /// length of the body is unknown, as for HEAD. `Connection: close` closes the connection, and other values are ignored. `Date` and
+    /// `Transfer-Encoding` are ignored.
     pub fn field(&mut self, name: &HeaderName, value: &HeaderValue) {
         match *name {
             CONTENT_LENGTH => self.content_length = value.to_str().ok().and_then(|text| text.parse().ok()),
@@ -38,15 +60,14 @@ impl HeaderWriter<'_> {
         }
     }
 
-    /// Returns whether the response needs a `Content-Length` from its headers, as a response to HEAD does. In all other responses the
-    /// length of the body is written, so that looking one up would be for nothing.
+    /// Returns whether a `Content-Length` field would be used, as in a response to HEAD. Otherwise the length of the body is written.
     #[must_use]
     pub fn needs_content_length(&self) -> bool {
         self.needs_content_length
     }
 
-    /// Writes fields that are serialized already: lines of `name: value` that each end in CRLF, whole or in parts. None of them may
-    /// frame the message.
+    /// Writes serialized fields: lines of `name: value` that each end in CRLF. A line may be written in several calls. The fields must
+    /// not include `Content-Length`, `Transfer-Encoding`, `Connection` or `Date`.
     pub fn lines(&mut self, lines: &[u8]) {
         self.to.extend_from_slice(lines);
     }

@@ -1,4 +1,4 @@
-//! Heads: of requests, parsed, and of responses, written.
+//! Parses request heads and writes response heads.
 
 pub(crate) mod fields;
 pub(crate) mod parse;

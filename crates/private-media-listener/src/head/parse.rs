@@ -1,7 +1,7 @@
-//! Parses request heads, and decides how each request is served.
+//! Parses request heads, and decides whether the loop or the fallback serves the request.
 //!
-//! httparse reads each head, as it does for hyper, so the loop and the fallback cannot read one differently. A head whose field lines
-//! are those of the connection's previous request, byte for byte, is not parsed again: only its request line is.
+//! Both use the parser of hyper, httparse, so they cannot interpret a head differently. If the field lines equal those of the previous
+//! request of the connection, byte for byte, only the request line is parsed.
 
 use http::header::{CONNECTION, EXPECT, HeaderMap, UPGRADE};
 use http::request::Parts;
@@ -9,24 +9,24 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use httparse::Status;
 use memchr::memchr;
 
-/// How many bytes of a request head one connection buffers.
+/// The longest request head, in bytes.
 pub(crate) const BUFFER: usize = 16 << 10;
 
-/// The most fields of a head, as hyper has it.
+/// The maximum number of fields of a head, as in hyper.
 pub(crate) const MAX_FIELDS: usize = 100;
-/// The longest field lines that a connection remembers, in bytes.
+/// The maximum length of the field lines that a connection remembers, in bytes.
 const MAX_REMEMBERED: usize = 4 << 10;
 
-/// What a buffer begins with.
+/// The result of parsing the beginning of a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Parsed {
-    /// The head, of this length, of a request that the loop answers.
+    /// A request that the loop serves, and the length of its head.
     Fast(usize),
-    /// The head of a request for the fallback.
+    /// A request for the fallback.
     Fallback(Message),
     /// An incomplete head.
     Partial,
-    /// A head that is refused with this status.
+    /// An invalid head, and the status of the response.
     Refused(StatusCode),
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Message {
 pub(crate) enum Content {
     /// This many bytes.
     Length(u64),
-    /// Chunks. Only hyper knows where they end, so the connection ends after them.
+    /// Chunks. Only hyper knows where they end, so the connection is closed afterwards.
     Chunked,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct HeadParser {
     pub(crate) head: Parts,
     /// Whether that request asks to close the connection.
     pub(crate) is_last: bool,
-    /// The field lines of that head, with the empty line; empty if they are not remembered.
+    /// The field lines of that head, including the empty line; empty if they are not remembered.
     field_lines: Vec<u8>,
 }
 
@@ -89,7 +89,7 @@ impl HeadParser {
         }
     }
 
-    /// Parses a head whose fields are those of the previous request, and returns its length.
+    /// Parses a head with the same field lines as the previous one, and returns its length.
     fn parse_repeated(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.field_lines.is_empty() {
             return None;
@@ -108,8 +108,8 @@ impl HeadParser {
         Some(line.len() + self.field_lines.len())
     }
 
-    /// Takes a head over if the loop answers its request: a GET or HEAD of a path in HTTP/1.1, without content, expectation or upgrade.
-    /// The caller has checked what content follows.
+    /// Stores a head if the loop serves its request: a GET or HEAD of a path in HTTP/1.1, without expectation or upgrade. The caller has
+    /// checked that no content follows.
     fn take(&mut self, head: &httparse::Request<'_, '_>) -> bool {
         let method = match head.method {
             Some("GET") => Method::GET,
@@ -129,10 +129,10 @@ impl HeadParser {
         self.head.extensions.clear();
     }
 
-    /// Remembers the field lines of a head that was taken over.
+    /// Remembers the field lines of a head that was stored.
     fn remember(&mut self, head: &[u8]) {
         self.field_lines.clear();
-        // httparse skips empty lines in front of a head.
+        // httparse skips empty lines before a head.
         let begin = head.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
         let head = head.get(begin..).unwrap_or_default();
         let lines = memchr(b'\n', head).and_then(|end| head.get(end + 1..)).unwrap_or_default();
@@ -142,12 +142,12 @@ impl HeadParser {
     }
 }
 
-/// Returns the target of a request if it is a path. One with a fragment is none (RFC 9112 section 3.2).
+/// Returns the target of a request if it is a path. A target has no fragment (RFC 9112 section 3.2).
 fn path(target: &[u8]) -> Option<Uri> {
     (target.starts_with(b"/") && memchr(b'#', target).is_none()).then(|| Uri::try_from(target).ok())?
 }
 
-/// Returns the headers of a request that wants nothing but a response, and whether that is the last one of its connection.
+/// Returns the headers of a request without expectation or upgrade, and whether it asks to close the connection.
 fn fields(fields: &[httparse::Header<'_>]) -> Option<(HeaderMap, bool)> {
     let mut headers = HeaderMap::with_capacity(fields.len());
     let mut is_last = None;
@@ -169,8 +169,8 @@ fn fields(fields: &[httparse::Header<'_>]) -> Option<(HeaderMap, bool)> {
     Some((headers, is_last.unwrap_or(false)))
 }
 
-/// Returns what content follows a head; `None` if the head is malformed. These are the rules that hyper does not check, or forgets before
-/// a service could check them. They hold for the loop and for the fallback.
+/// Returns the content that follows a head; `None` if the head is invalid. Checks the rules that hyper does not check, for the loop and for
+/// the fallback.
 fn check(head: &httparse::Request<'_, '_>) -> Option<Content> {
     let named = |name: &'static str| {
         head.headers
@@ -190,7 +190,7 @@ fn check(head: &httparse::Request<'_, '_>) -> Option<Content> {
         (Some(length), None, None) if length.iter().all(u8::is_ascii_digit) => {
             std::str::from_utf8(length).ok()?.parse().ok().map(Content::Length)
         }
-        // Two lengths, or no number (RFC 9112 section 6.3).
+        // Two lengths, or not a number (RFC 9112 section 6.3).
         _ => None,
     }
 }
@@ -205,9 +205,9 @@ mod tests {
         HeadParser::new().parse(bytes)
     }
 
-    /// Each row is bytes and how the request is served: `fast`, `partial`, a status, or the content that the fallback reads.
+    /// Each row is the bytes and the result: `fast`, `partial`, a status, or the content that the fallback reads.
     #[test]
-    fn heads() {
+    fn heads_are_classified() {
         let get = |fields: &str| format!("GET /a HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
         let many = |count: usize| get(&(1..count).map(|n| format!("X-{n}: {n}\r\n")).collect::<String>());
         for (bytes, expected) in [
@@ -239,7 +239,7 @@ mod tests {
             (get("Connection: close\r\nConnection: close\r\n"), "0"),
             (get("Content-Length: 12\r\n"), "12"),
             (get("Transfer-Encoding: chunked\r\n"), "chunked"),
-            // hyper refuses this one.
+            // hyper rejects this one.
             (get("Transfer-Encoding: gzip\r\n"), "chunked"),
             (get("Host: x\r\n"), "400"),
             (get("hOST: y\r\n"), "400"),
@@ -280,13 +280,13 @@ mod tests {
             };
             assert_eq!(parsed, expected, "{bytes:?}");
         }
-        // An incomplete head waits, up to a length.
+        // An incomplete head is limited.
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(BUFFER));
         assert_eq!(parse(&long.as_bytes()[..BUFFER - 1]), Parsed::Partial);
     }
 
     #[test]
-    fn a_head_ends_where_the_next_begins() {
+    fn pipelined_heads_are_parsed_one_by_one() {
         let get = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
         let mut parser = HeadParser::new();
         let bytes = format!("{get}GET /b HTTP/1.1\r\nHost: x\r\n\r\nGET /");
@@ -326,9 +326,9 @@ mod tests {
     ];
 
     proptest! {
-        /// The loop answers the very request that httparse reads, also after another one with the same fields.
+        /// Also after another request with the same fields.
         #[test]
-        fn a_fast_request_is_read_as_httparse_reads_it(
+        fn a_fast_request_equals_that_of_httparse(
             before in prop::option::of(prop::collection::vec(prop::sample::select(&PIECES[..]), 0..8)),
             pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12),
         ) {

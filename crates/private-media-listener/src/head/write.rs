@@ -18,8 +18,8 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Writes the head of a response in HTTP/1.1, and returns how its content is delimited. Sets `is_last` if the response ends the
-/// connection.
+/// Writes the head of a response in HTTP/1.1, and returns how its content is delimited. Sets `is_last` if the response has
+/// `Connection: close`.
 pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
     to: &mut Vec<u8>,
     response: &RawResponse<B, H>,
@@ -36,9 +36,9 @@ pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
     let HeaderWriter { to, content_length, closes, .. } = writer;
     *is_last |= closes;
     let framing = match (status, exact) {
-        // A 204 has no content, and says no length (RFC 9110 section 8.6).
+        // A 204 has neither content nor a length (RFC 9110 section 8.6).
         (StatusCode::NO_CONTENT, _) => Framing::Length(0),
-        // Without content, a HEAD and a 304 have the length of what they leave out, if it is known.
+        // Responses to HEAD and 304 have the length of the omitted content, if it is known.
         (StatusCode::NOT_MODIFIED, _) => write_length(to, content_length, 0),
         (_, exact) if *method == Method::HEAD => {
             write_length(to, content_length.or(exact.filter(|len| *len > 0)), 0)
@@ -71,7 +71,7 @@ fn write_length(to: &mut Vec<u8>, announced: Option<u64>, sent: u64) -> Framing 
     Framing::Length(sent)
 }
 
-/// Writes a whole response of one line of text, which ends the connection. The listener answers malformed requests with it.
+/// Writes a complete response of one line of text, with `Connection: close`: the response to an invalid head.
 pub(crate) fn write_text(to: &mut Vec<u8>, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
     let len = reason.len() + 1;
@@ -84,7 +84,7 @@ pub(crate) fn write_text(to: &mut Vec<u8>, status: StatusCode) {
     to.push(b'\n');
 }
 
-/// Returns the time as HTTP writes it. It is made once a second.
+/// Returns the value of `Date`. It is formatted once per second.
 fn date() -> [u8; 29] {
     thread_local! {
         static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [b' '; 29])) };
@@ -111,7 +111,7 @@ mod tests {
 
     /// Each row is a method, a status, headers, content (`None` for a stream of unknown length), and the head without its date.
     #[test]
-    fn heads() {
+    fn heads_announce_what_is_sent() {
         for (method, status, headers, content, expected) in [
             ("GET", 200, vec![("etag", "\"x\"")], Some("hello"), "200 OK|etag: \"x\"|content-length: 5"),
             ("HEAD", 200, vec![("content-length", "5")], Some(""), "200 OK|content-length: 5"),
@@ -133,7 +133,7 @@ mod tests {
             ("GET", 200, vec![], None, "200 OK|transfer-encoding: chunked"),
             ("GET", 200, vec![("content-length", "5")], None, "200 OK|content-length: 5"),
             ("GET", 200, vec![("content-length", "x")], None, "200 OK|transfer-encoding: chunked"),
-            // Only what is true is announced.
+            // Framing headers of the service are replaced.
             (
                 "GET",
                 200,
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_response_is_whole() {
+    fn a_text_response_has_its_length_and_closes() {
         let mut written = Vec::new();
         write_text(&mut written, StatusCode::BAD_REQUEST);
         let text = String::from_utf8(written).unwrap();

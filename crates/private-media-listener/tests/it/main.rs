@@ -1,5 +1,5 @@
-//! Promises of the listener, over real connections.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do, by a panic")]
+//! Tests of the listener over real connections.
+#![expect(clippy::unwrap_used, reason = "test helpers fail by a panic, as tests do")]
 
 mod serving;
 mod support;

@@ -1,4 +1,4 @@
-//! Which way requests take, and what comes back.
+//! Requests, the way in which they are served, and their responses.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -20,7 +20,7 @@ use tower_service::Service;
 
 use crate::support::{FileThenBytes, start};
 
-/// Sends the file of a path: its length, and then `end`.
+/// Responds to `/LEN` with that many bytes of the file, followed by `the end`.
 #[derive(Clone)]
 struct Files(Arc<File>);
 
@@ -49,9 +49,9 @@ fn files(len: usize) -> Files {
     Files(Arc::new(file))
 }
 
-/// A benchmark alone would notice if every request went to hyper, or if no file was sent by the kernel.
+/// Without the loop or sendfile(2), everything would work, only slower. So the counters are checked.
 #[tokio::test]
-async fn requests_take_the_loop_and_files_take_sendfile() {
+async fn requests_are_served_by_the_loop_and_files_by_sendfile() {
     const LEN: usize = 3 << 20;
     let server = start!(files(LEN + 3), Limits::default());
     let get = |len: usize| format!("GET /{len} HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\n\r\n");
@@ -69,18 +69,18 @@ async fn requests_take_the_loop_and_files_take_sendfile() {
         let before = (stats.fast_requests(), stats.fallback_requests(), stats.sendfile_bytes());
         let received = server.send(&requests).await;
         let after = (stats.fast_requests(), stats.fallback_requests(), stats.sendfile_bytes());
-        let taken = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+        let counted = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
         let sendfile = if cfg!(target_os = "linux") { sendfile as u64 } else { 0 };
-        assert_eq!(taken, (fast, fallback, sendfile), "{requests}");
+        assert_eq!(counted, (fast, fallback, sendfile), "{requests}");
         assert_eq!(received.matches("200 OK\r\n").count() as u64, fast + fallback, "{requests}");
         let ends = received.matches("the end").count() as u64;
         assert_eq!(ends, if requests.starts_with("HEAD") { 0 } else { fast + fallback }, "{requests}");
     }
 }
 
-/// The bytes are those of the slice, of each length around the limits at which the way of sending changes.
+/// At the lengths at which the way of sending changes.
 #[tokio::test]
-async fn slices_arrive_whole() {
+async fn file_slices_of_every_length_arrive_unchanged() {
     let server = start!(files((2 << 20) + 10), Limits::default());
     let content = content((2 << 20) + 10);
     for around in [1, 16 << 10, 64 << 10, 1 << 20, 2 << 20] {
@@ -95,9 +95,8 @@ async fn slices_arrive_whole() {
     }
 }
 
-/// A file that is shorter than its slice ends the connection, and nothing is made up for it.
 #[tokio::test]
-async fn a_short_file_ends_the_connection() {
+async fn a_file_shorter_than_its_slice_ends_the_connection_without_padding() {
     let server = start!(files(20_000), Limits::default());
     for len in [20_000, 1_000_000] {
         let request = format!("GET /{len} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(2);
@@ -128,9 +127,9 @@ fn app() -> Router {
         )
 }
 
-/// Each row is a request to an axum application, and what the response begins and ends with.
+/// Each row is a request, and the beginning and the end of the response.
 #[tokio::test]
-async fn an_axum_application() {
+async fn an_axum_router_is_served() {
     let server = start!(app(), Limits::default());
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     for (request, begin, end) in [
@@ -159,17 +158,16 @@ async fn an_axum_application() {
         );
         assert!(received.ends_with(end), "{request}: {received}");
     }
-    // A response of the service may end the connection.
+    // The service can close the connection.
     let received = server.send([get("/close"), get("/")].concat()).await;
     assert!(received.ends_with("bye") && received.contains("connection: close\r\n"), "{received}");
-    // A streamed response does not.
+    // A streamed response leaves it open.
     let received = server.send([get("/stream"), get("/")].concat()).await;
     assert!(received.ends_with("hello"), "{received}");
 }
 
-/// A piece of a stream leaves before the next one is there.
 #[tokio::test]
-async fn a_stream_is_not_held_back() {
+async fn streamed_chunks_are_sent_immediately() {
     let (pieces_in, pieces_out) = tokio::sync::mpsc::unbounded_channel::<Result<&str, Infallible>>();
     let pieces_out = Arc::new(std::sync::Mutex::new(Some(pieces_out)));
     let body = move || {
@@ -195,7 +193,7 @@ async fn a_stream_is_not_held_back() {
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_responses_end() {
+async fn a_shutdown_waits_for_running_responses() {
     let server = start!(app(), Limits::default());
     let (mut idle, mut slow) = (server.connect().await, server.connect().await);
     slow.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();

@@ -1,4 +1,4 @@
-//! A server on a port of its own, and clients that send exactly what they are told.
+//! A server on its own port, and clients that send raw bytes.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A server that is running.
+/// A running server.
 pub(crate) struct Running {
     pub(crate) addr: SocketAddr,
     pub(crate) stats: Arc<Stats>,
@@ -65,13 +65,13 @@ impl Running {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
-    /// Sends requests on one connection, ends them, and returns all that is received.
+    /// Sends requests on one connection, closes the sending side, and returns everything that is received.
     pub(crate) async fn send(&self, requests: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         stream.write_all(requests.as_ref()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut received = Vec::new();
-        // A reset is as good an end as a close.
+        // The connection may end with a reset.
         let _ = stream.read_to_end(&mut received).await;
         String::from_utf8_lossy(&received).into_owned()
     }
@@ -82,7 +82,7 @@ impl Running {
     }
 }
 
-/// A file, and then bytes.
+/// A body of a file slice followed by bytes.
 pub(crate) struct FileThenBytes {
     pub(crate) file: Option<FileSlice>,
     pub(crate) bytes: Bytes,

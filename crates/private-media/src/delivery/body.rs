@@ -1,4 +1,4 @@
-//! The content of a response, read as the client receives it.
+//! Response bodies. Files are read at the pace of the client.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,13 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::storage::ReadAt;
 
-/// The size of one read, in bytes. Together with the buffers of the connection, it is the memory that a download needs.
+/// The length of one read, in bytes. With the buffers of the connection, it is the memory of a download.
 const CHUNK: usize = 32 << 10;
 
 /// The content of a response: bytes in memory and ranges of files, in order.
 ///
-/// Its length is known from the start. A file that shrinks while it is sent is an error, which ends the connection: the client never
-/// gets padding, or the beginning of the next response.
+/// Its length is known from the start. If a file shrinks while it is sent, the body ends with an error, which ends the connection. The
+/// client receives neither padding nor the next response as content.
 pub struct MediaBody {
     pieces: Pieces,
     remaining: u64,
@@ -89,7 +89,7 @@ impl MediaBody {
                     if bytes.is_empty() {
                         return Poll::Ready(Err(io::Error::new(
                             io::ErrorKind::UnexpectedEof,
-                            format!("the file ended {len} bytes early: it shrank while it was sent"),
+                            format!("the file shrank while it was sent: {len} bytes are missing"),
                         )));
                     }
                     *offset = offset.saturating_add(bytes.len() as u64);
@@ -101,7 +101,7 @@ impl MediaBody {
     }
 }
 
-/// The ranges of files that a [`MediaBody`] consists of, for servers that have the kernel send them.
+/// The ranges of files in a [`MediaBody`], for servers that let the kernel send them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -131,13 +131,13 @@ impl MediaBody {
 /// assert_eq!(body.remaining(), 7);
 /// ```
 pub trait FileRanges {
-    /// Returns the file, offset and length of what remains, if it is one range of one file.
+    /// Returns the file, offset and length of the rest of the body, if it is a single range.
     fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)>;
 
-    /// Returns the file, offset and length of the next range, unless bytes are next.
+    /// Returns the file, offset and length of the next range; `None` if the next piece is bytes, or the end.
     fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)>;
 
-    /// Removes bytes that were sent from the beginning of the next range, at most to its end.
+    /// Removes the first `count` bytes of the next range, which were sent.
     fn advance(&mut self, count: u64);
 }
 
@@ -174,7 +174,7 @@ impl From<Bytes> for MediaBody {
     }
 }
 
-/// Pieces in order. Most bodies have a single one, which needs no list.
+/// Pieces in order. Most bodies have one, which needs no allocation.
 #[derive(Debug, Default)]
 struct Pieces {
     first: Option<Piece>,
@@ -202,7 +202,7 @@ impl Pieces {
     }
 }
 
-/// Returns a range of a file that is in memory.
+/// Returns a range of a file whose bytes are in memory.
 fn in_memory(file: &Arc<dyn ReadAt>, offset: u64, len: u64) -> Option<Bytes> {
     let bytes = file.as_bytes()?;
     let start = usize::try_from(offset).ok()?;
@@ -225,9 +225,9 @@ impl Body for MediaBody {
             }
             Ok(None) => None,
             Err(error) => {
-                // The body ends here, also if it is polled again.
+                // The body has ended, even if it is polled again.
                 self.pieces = Pieces::default();
-                tracing::error!(%error, "a download was broken off");
+                tracing::error!(%error, "download aborted");
                 Some(Err(error))
             }
         })
@@ -260,12 +260,12 @@ mod tests {
 
     /// A file that returns at most `step` bytes at a time.
     #[derive(Debug)]
-    struct Sluggish {
+    struct SlowFile {
         bytes: Bytes,
         step: usize,
     }
 
-    impl ReadAt for Sluggish {
+    impl ReadAt for SlowFile {
         fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
             Box::pin(async move {
                 tokio::task::yield_now().await;
@@ -276,9 +276,9 @@ mod tests {
         }
     }
 
-    fn sluggish(len: usize, step: usize) -> (Bytes, Arc<dyn ReadAt>) {
+    fn slow_file(len: usize, step: usize) -> (Bytes, Arc<dyn ReadAt>) {
         let bytes: Bytes = (0..len).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        (bytes.clone(), Arc::new(Sluggish { bytes, step }))
+        (bytes.clone(), Arc::new(SlowFile { bytes, step }))
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -287,12 +287,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_announced_bytes_are_sent(
+        fn the_body_contains_exactly_the_announced_bytes(
             len in 0_usize..100_000,
             step in 1_usize..70_000,
             parts in prop::collection::vec((0_usize..100_000, 0_usize..100_000), 0..4),
         ) {
-            let (bytes, file) = sluggish(len, step);
+            let (bytes, file) = slow_file(len, step);
             let mut body = MediaBody::empty();
             let mut expected = Vec::new();
             for (a, b) in parts {
@@ -308,20 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_shrank_is_an_error_and_no_padding() {
-        let (bytes, file) = sluggish(1000, 300);
+    fn a_file_that_shrank_is_an_error_without_padding() {
+        let (bytes, file) = slow_file(1000, 300);
         let mut body = MediaBody::empty().push_file(&file, 0, 1001).push_bytes("the next");
-        let (taken, error) = run(async {
-            let mut taken = Vec::new();
+        let (received, error) = run(async {
+            let mut received = Vec::new();
             loop {
                 match body.frame().await.unwrap() {
-                    Ok(frame) => taken.extend_from_slice(&frame.into_data().unwrap()),
-                    Err(error) => return (taken, error),
+                    Ok(frame) => received.extend_from_slice(&frame.into_data().unwrap()),
+                    Err(error) => return (received, error),
                 }
             }
         });
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(taken, bytes);
+        assert_eq!(received, bytes);
         assert!(run(body.frame()).is_none());
     }
 }

@@ -5,8 +5,8 @@ use http::header::{HeaderMap, HeaderName};
 
 /// The media type of a file, and whether a browser may display it.
 ///
-/// It depends on the file name only, not on what the uploading client claimed. Passive types (images, audio, video, plain text, PDF)
-/// are inline. Active types (HTML, SVG, XML, JavaScript) and unknown ones are sent as an attachment in a sandbox.
+/// It depends only on the file name, not on the type that the uploading client sent. Passive types (images, audio, video, plain text,
+/// PDF) are inline. Active types (HTML, SVG, XML, JavaScript) and unknown ones are attachments in a sandbox.
 ///
 /// ```
 /// use private_media::delivery::ContentType;
@@ -19,10 +19,10 @@ use http::header::{HeaderMap, HeaderName};
 pub struct ContentType(&'static str);
 
 const UNKNOWN: &str = "application/octet-stream";
-/// UTF-8 is the most likely encoding of plain text.
+/// UTF-8 is the most likely encoding.
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Types that `mime_guess` lacks, or names differently than browsers do.
+/// Types that `mime_guess` lacks, or names differently than browsers.
 const TABLE: [(&str, &str); 11] = [
     ("apng", "image/apng"),
     ("avif", "image/avif"),
@@ -38,7 +38,7 @@ const TABLE: [(&str, &str); 11] = [
 ];
 
 impl ContentType {
-    /// Returns the type of a file of this name.
+    /// Returns the type of a file with this name.
     #[must_use]
     pub fn of(file_name: &str) -> Self {
         let Some((_, extension)) = file_name.rsplit_once('.') else { return Self(UNKNOWN) };
@@ -58,7 +58,7 @@ impl ContentType {
         self.0
     }
 
-    /// Returns whether a browser may display the type; else it is downloaded.
+    /// Returns whether a browser may display the type. Otherwise it is downloaded.
     #[must_use]
     pub fn is_inline(self) -> bool {
         match self.0.split_once('/') {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types() {
+    fn file_names_determine_types() {
         for (name, content_type, inline) in [
             ("a.jpg", "image/jpeg", true),
             ("a.JPEG", "image/jpeg", true),
@@ -132,9 +132,8 @@ mod tests {
         }
     }
 
-    /// No name at all makes a browser execute something in place.
     #[test]
-    fn nothing_active_is_inline() {
+    fn active_types_are_never_inline() {
         for (extension, _) in
             TABLE.iter().chain(&[("html", ""), ("svg", ""), ("xml", ""), ("js", ""), ("xsl", "")])
         {

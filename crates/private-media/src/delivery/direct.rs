@@ -1,4 +1,4 @@
-//! Delivery by this process.
+//! Sends files from this process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
 use crate::text::text;
 
-/// Sends files from this process, whole or in parts, in bounded memory.
+/// Sends files from this process, whole or in ranges, in bounded memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Direct;
 
@@ -57,7 +57,7 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
             insert(&mut response.headers, CONTENT_RANGE, part.content_range(len));
             MediaBody::empty().push_file(bytes, part.start(), part.len())
         }
-        // RFC 9110 section 14.6: each part has the type and its range.
+        // RFC 9110 section 14.6: each part has its type and range.
         Plan::Parts(parts) => {
             let boundary = boundary();
             let inner = response.headers_mut().insert(CONTENT_TYPE, multipart(&boundary));
@@ -81,7 +81,7 @@ fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {
     }
 }
 
-/// Returns a random boundary, so that an uploaded file cannot contain it.
+/// Returns a random boundary, which no uploaded file can contain.
 fn boundary() -> String {
     let random = RandomState::new();
     format!("{:016x}{:016x}", random.hash_one(0), random.hash_one(1))

@@ -1,4 +1,4 @@
-//! Delivery by a front server: the response names the file, and the server sends it.
+//! Lets a front server send files: the response contains the name of the file.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -16,12 +16,11 @@ use crate::storage::MediaFile;
 
 /// Lets nginx send files: `X-Accel-Redirect` names a file below an `internal` location.
 ///
-/// nginx decodes the value once, so it is percent-encoded and decodes to exactly the file's name. nginx preserves `Content-Type`,
-/// `Content-Disposition` and `Cache-Control`, and evaluates ranges and conditions with its own entity tag. The location has to add
-/// the other headers; `private-media config nginx` prints one that does.
+/// nginx percent-decodes the value once, so it is encoded. nginx preserves `Content-Type`, `Content-Disposition` and `Cache-Control`, and
+/// evaluates ranges and conditions with its own entity tag. The location has to add the other headers, as the one that
+/// `private-media config nginx` prints.
 ///
-/// The name is that of the file that the storage opened, without symbolic links. A file without such a name, for example in memory,
-/// is sent by [`Direct`].
+/// The value is the name of the open file, without symbolic links. [`Direct`] sends a file without such a name, for example one in memory.
 ///
 /// ```
 /// use private_media::delivery::NginxXAccelRedirect;
@@ -38,14 +37,14 @@ pub struct NginxXAccelRedirect {
 }
 
 impl NginxXAccelRedirect {
-    /// Returns a delivery below an internal URL, as it is written after `location`. Missing slashes at its ends are added.
+    /// Returns a delivery below an internal URL, as written after `location`. Missing slashes at its ends are added.
     #[must_use]
     pub fn new(internal_url: &str) -> Self {
         Self { prefix: encoded(&with_slashes(internal_url.as_bytes())) }
     }
 
     /// Returns a delivery below the path of the root, as in older configurations: `location /srv/private/ { internal; root /; }`. A
-    /// relative path is relative to the working directory; it is an error if there is none.
+    /// relative path is resolved against the working directory, which is an error if there is none.
     pub fn full_path(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = std::path::absolute(root)?;
         Ok(Self { prefix: encoded(&with_slashes(root.as_os_str().as_bytes())) })
@@ -72,14 +71,14 @@ impl Delivery for NginxXAccelRedirect {
     }
 }
 
-/// Lets Apache with `mod_xsendfile`, or lighttpd, send files: `X-Sendfile` names the full path of a file.
+/// Lets Apache with `mod_xsendfile`, or lighttpd, send files: `X-Sendfile` contains the full path of the file.
 ///
-/// Both preserve the headers and the entity tag of the response, and apply a single range themselves. A response without content,
-/// such as a 304, is that of [`Direct`]. `private-media config apache` and `private-media
-/// config lighttpd` print what they need.
+/// Both preserve the headers and the entity tag of the response, and apply a single range themselves. [`Direct`] makes responses without
+/// content, such as a 304, and those with several ranges. `private-media config apache` and `private-media config lighttpd` print
+/// configurations of the servers.
 ///
-/// The name is that of the file that the storage opened, without symbolic links. A file without such a name, or whose name the
-/// [`SendfileEncoding`] cannot express, is sent by [`Direct`].
+/// The path is that of the open file, without symbolic links. [`Direct`] sends a file without such a path, and one whose path the
+/// [`SendfileEncoding`] cannot express.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -101,28 +100,27 @@ pub struct ApacheXSendfile {
     encoding: SendfileEncoding,
 }
 
-/// How names are encoded in `X-Sendfile`. `mod_xsendfile` 1.0 and lighttpd decode them; `mod_xsendfile` 0.12, as in Debian, does not.
+/// The encoding of paths in `X-Sendfile`. `mod_xsendfile` 1.0 and lighttpd decode them, `mod_xsendfile` 0.12 (Debian) does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum SendfileEncoding {
-    /// Names without `%` are not encoded, so that they mean the same to all servers. A file whose name contains `%` is sent by
-    /// [`Direct`], as some server would open another file.
+    /// Not encoded, for every server. [`Direct`] sends files whose path contains `%`, because some servers would decode it.
     #[default]
     Auto,
-    /// Names are not encoded: for `mod_xsendfile` up to 0.12.
+    /// Not encoded, for `mod_xsendfile` up to 0.12.
     Plain,
-    /// Names are percent-encoded: for `mod_xsendfile` 1.0 and lighttpd.
+    /// Percent-encoded, for `mod_xsendfile` 1.0 and lighttpd.
     Encoded,
 }
 
 impl ApacheXSendfile {
-    /// Returns a delivery for a root at this path, as the server sees it. A relative path is relative to the working directory; it is an
-    /// error if there is none.
+    /// Returns a delivery for a root at this path, as the server sees it. A relative path is resolved against the working directory, which
+    /// is an error if there is none.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self { root: std::path::absolute(root)?, encoding: SendfileEncoding::default() })
     }
 
-    /// Sets the encoding of names. The default is [`SendfileEncoding::Auto`].
+    /// Sets the encoding of paths. The default is [`SendfileEncoding::Auto`].
     #[must_use]
     pub fn encoding(mut self, encoding: SendfileEncoding) -> Self {
         self.encoding = encoding;
@@ -135,10 +133,10 @@ impl ApacheXSendfile {
         if self.encoding == SendfileEncoding::Encoded {
             return HeaderValue::try_from(encoded(path)).ok();
         }
-        // Trailing white space is not part of a field value (RFC 9110 section 5.5): without it, the value names another file.
+        // Trailing white space is not part of a field value (RFC 9110 section 5.5), so the server would open another file.
         let is_literal = !matches!(path.last(), Some(b' ' | b'\t'))
             && (self.encoding == SendfileEncoding::Plain || !path.contains(&b'%'));
-        // A name that no field can contain, such as one with a line break, is an error here.
+        // This fails for a name that no field value can contain, such as one with a line break.
         is_literal.then(|| HeaderValue::from_bytes(path).ok())?
     }
 }
@@ -151,8 +149,8 @@ impl Delivery for ApacheXSendfile {
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
-        // The server preserves the entity tag of this response. So responses without content, and several ranges, which the servers
-        // implement differently, are made here.
+        // The server preserves the entity tag of this response, so conditions are evaluated here. So are several ranges, which the servers
+        // implement differently.
         let plan = Plan::new(request, file.metadata(), now);
         let is_for_server = !request.is_head && matches!(plan, Plan::Whole | Plan::Part(_));
         let name = if is_for_server { file.local_name() } else { None };
@@ -212,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn values_for_nginx() {
+    fn values_for_nginx_are_encoded_once() {
         for (prefix, name, value) in [
             ("/internal/", "cars/7/photo.jpg", "/internal/cars/7/photo.jpg"),
             ("internal", "a", "/internal/a"),
@@ -234,9 +232,9 @@ mod tests {
         assert_eq!(NginxXAccelRedirect::full_path("/").unwrap().prefix, "/");
     }
 
-    /// The default never writes a value that two servers read differently.
+    /// The default writes no value that two servers interpret differently.
     #[test]
-    fn values_for_apache() {
+    fn values_for_apache_are_unambiguous() {
         use SendfileEncoding::{Auto, Encoded, Plain};
         for (name, auto, plain, encoded) in [
             ("a/photo.jpg", Some("a/photo.jpg"), Some("a/photo.jpg"), "a/photo.jpg"),
@@ -254,13 +252,12 @@ mod tests {
             assert_eq!(apache(Encoded, name), bytes(Some(encoded)), "{name:?}");
         }
         let percent = ApacheXSendfile::new("/srv/100%/").unwrap();
-        assert_eq!(percent.value(Path::new("photo.jpg")), None, "the root's own name counts");
+        assert_eq!(percent.value(Path::new("photo.jpg")), None, "the path of the root has a %");
     }
 
     proptest! {
-        /// Every server reads the name from the value, whatever the name is.
         #[test]
-        fn every_server_reads_the_name(
+        fn every_server_decodes_the_value_to_the_name(
             name in prop::collection::vec(prop_oneof![9 => b' '..=b'~', 1 => 1..=255_u8], 1..20)
                 .prop_filter("no root", |name| name[0] != b'/'),
             end in prop::sample::select(&["", "", " ", "\t", "%20"][..]),
@@ -275,20 +272,20 @@ mod tests {
             let apache = ApacheXSendfile::new("/srv/private").unwrap();
             let encoded = apache.clone().encoding(SendfileEncoding::Encoded).value(path).unwrap();
             prop_assert_eq!(decoded(&encoded), whole.clone());
-            // As a field arrives, with the white space around it gone.
-            let arrived = |value: HeaderValue| value.as_bytes().trim_ascii().to_vec();
+            // The server trims the field value.
+            let received = |value: HeaderValue| value.as_bytes().trim_ascii().to_vec();
             if let Some(plain) = apache.clone().encoding(SendfileEncoding::Plain).value(path) {
-                prop_assert_eq!(arrived(plain), whole.clone());
+                prop_assert_eq!(received(plain), whole.clone());
             }
             if let Some(auto) = apache.value(path) {
                 prop_assert_eq!(decoded(&auto), whole.clone());
-                prop_assert_eq!(arrived(auto), whole);
+                prop_assert_eq!(received(auto), whole);
             }
         }
     }
 
     #[test]
-    fn every_legal_name_is_delivered() {
+    fn every_legal_name_has_a_value_for_nginx() {
         for name in NAMES {
             assert_eq!(
                 percent_decode(nginx("/", name).as_bytes()).collect::<Vec<u8>>(),

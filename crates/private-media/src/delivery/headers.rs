@@ -1,4 +1,4 @@
-//! The headers of responses.
+//! Response headers.
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use super::response::{MediaResponse, SerializedHeaders};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
-/// The headers of a file that all its responses have in common. They are cached with the file.
+/// The headers that the responses for a file have in common. They are cached with the file.
 #[derive(Debug)]
 pub(crate) struct CachedHeaders {
     file_name: String,
@@ -32,8 +32,8 @@ impl CachedHeaders {
         Self { file_name, at, validators: OnceLock::new(), content: OnceLock::new() }
     }
 
-    /// Returns the headers of a file, if they are valid for the name and the time of a request. They are not if the file is dated in
-    /// the future, as the date in its headers would depend on the time.
+    /// Returns the cached headers of a file, if they are valid for the name and the time of a request. They are not if the modification
+    /// time is in the future, because then `Last-Modified` depends on the time of the request.
     fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
         let prepared = file.memo(|| Self::new(path, now))?;
         let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
@@ -41,13 +41,13 @@ impl CachedHeaders {
     }
 }
 
-/// Returns a response with the validators of a file, which a 304 contains, too (RFC 9110 section 15.4.5).
+/// Returns a response with the validators of a file, for a 304 (RFC 9110 section 15.4.5).
 pub(super) fn with_validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> MediaResponse {
     let make = || make_validators(file.metadata(), now);
     begin(CachedHeaders::of(path, file, now).map(|prepared| &prepared.validators), make)
 }
 
-/// Returns a response with the headers of a file or a part of it. The length is that of the whole file.
+/// Returns a response with the headers of a file. The length is that of the whole file.
 pub(super) fn with_content_headers(
     path: &MediaPath,
     file: &MediaFile,
@@ -72,7 +72,7 @@ fn begin(
     }
 }
 
-/// Returns a map with room for the headers that all responses have in common.
+/// Returns a map with the capacity for all headers of a response.
 fn room() -> HeaderMap {
     HeaderMap::with_capacity(20)
 }
@@ -97,7 +97,7 @@ fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: 
     headers
 }
 
-/// Returns the headers that tell a browser how to treat a file: `Content-Type`, `Content-Disposition`, and a sandbox for active
+/// Returns the headers that make a browser display or download a file: `Content-Type`, `Content-Disposition`, and a sandbox for active
 /// content.
 #[must_use]
 pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
@@ -110,16 +110,16 @@ pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
 }
 
 /// The headers that all responses have in common. They forbid shared caches, content sniffing, and embedding by other sites.
-pub(crate) static COMMON: [(HeaderName, HeaderValue); 4] = [
-    // A browser caches its copy and revalidates it each time: a cheap 304 that was authorized.
+static COMMON: [(HeaderName, HeaderValue); 4] = [
+    // A browser caches the file and revalidates it each time, so each use is authorized, with a cheap 304.
     (http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (http::header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// Returns the headers that [`MediaService`](crate::MediaService) adds to every response, for applications that respond themselves.
-/// They forbid shared caches, content sniffing, and embedding by other sites. `Vary` is not among them.
+/// Returns the headers that [`MediaService`](crate::MediaService) adds to every response except `Vary`, for applications that respond
+/// themselves. They forbid shared caches, content sniffing, and embedding by other sites.
 ///
 /// ```
 /// let headers = private_media::delivery::common_headers();
@@ -131,8 +131,8 @@ pub fn common_headers() -> HeaderMap {
     COMMON.iter().cloned().collect()
 }
 
-/// Returns the value of `Content-Disposition` (RFC 6266). A name that is not plain ASCII is in `filename*` (RFC 8187), with an ASCII
-/// fallback in `filename`.
+/// Returns the value of `Content-Disposition` (RFC 6266). For a name that is not plain ASCII, `filename*` (RFC 8187) contains it and
+/// `filename` an ASCII fallback.
 ///
 /// ```
 /// use private_media::delivery::content_disposition;
@@ -159,7 +159,7 @@ pub fn content_disposition(file_name: &str, attachment: bool) -> HeaderValue {
         .remove(b'`')
         .remove(b'|')
         .remove(b'~');
-    // `%` is plain ASCII, but some browsers decode it here; `"` and `\` are escaped in more ways than one (RFC 6266 appendix D).
+    // Some browsers decode `%` in `filename`, and browsers disagree on how to escape `"` and `\` (RFC 6266 appendix D).
     let is_plain = |c: char| (c == ' ' || c.is_ascii_graphic()) && !matches!(c, '"' | '\\' | '%');
     let ascii_fallback: String = file_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     let mut value =
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dispositions() {
+    fn dispositions_contain_the_name() {
         for (name, value) in [
             ("photo.jpg", r#"inline; filename="photo.jpg""#),
             ("my photo (1).jpg", r#"inline; filename="my photo (1).jpg""#),
@@ -200,9 +200,9 @@ mod tests {
         }
     }
 
-    /// A server that writes the prepared and the common headers writes no field twice.
+    /// Otherwise a server that writes prepared and common headers would write a field twice.
     #[test]
-    fn a_file_has_no_common_header() {
+    fn file_headers_and_common_headers_are_disjoint() {
         for name in ["a.jpg", "a.svg", "a.html", "a.pdf", "a"] {
             let path = MediaPath::new(name).unwrap();
             for download in [false, true] {
@@ -222,9 +222,9 @@ mod tests {
     }
 
     proptest! {
-        /// No name ends the header or begins another one, and every name can be parsed from it.
+        /// And every name can be parsed from the header.
         #[test]
-        fn names_cannot_inject(name in "\\PC{0,60}|[\u{0}-\u{ff}]{0,20}", attachment: bool) {
+        fn names_cannot_inject_headers(name in "\\PC{0,60}|[\u{0}-\u{ff}]{0,20}", attachment: bool) {
             let value = content_disposition(&name, attachment);
             let text = value.to_str().unwrap();
             prop_assert!(!text.contains(['\r', '\n', '\0']));

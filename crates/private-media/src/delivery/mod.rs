@@ -24,8 +24,8 @@ use crate::permission::{Permit, Read};
 use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
-/// Makes the response that sends a file. [`Direct`] sends the bytes itself; [`NginxXAccelRedirect`] and [`ApacheXSendfile`] let a
-/// front server send them.
+/// Makes the response for an open file. [`Direct`] sends the bytes itself. [`NginxXAccelRedirect`] and [`ApacheXSendfile`] let a front
+/// server send them.
 ///
 /// The service adds the headers that all responses have in common: `Cache-Control`, `Vary`, `X-Content-Type-Options`,
 /// `Cross-Origin-Resource-Policy` and `Referrer-Policy`.

@@ -1,4 +1,4 @@
-//! Plans: what a response contains, decided before a byte is read.
+//! Decides what a response contains, before the file is read.
 
 use std::time::SystemTime;
 
@@ -13,20 +13,20 @@ use crate::storage::Metadata;
 pub enum Plan {
     /// 200: the whole file.
     Whole,
-    /// 206: one part of it (RFC 9110 section 15.3.7.1).
+    /// 206: one range (RFC 9110 section 15.3.7.1).
     Part(ByteRange),
-    /// 206: several, as `multipart/byteranges` (RFC 9110 section 15.3.7.2).
+    /// 206: several ranges, as `multipart/byteranges` (RFC 9110 section 15.3.7.2).
     Parts(Vec<ByteRange>),
-    /// 304: the client's copy is current (RFC 9110 section 15.4.5).
+    /// 304: the client has the current version (RFC 9110 section 15.4.5).
     NotModified,
-    /// 412: the file is not the version that the client demands (RFC 9110 section 15.5.13).
+    /// 412: the file is not the version that the client requires (RFC 9110 section 15.5.13).
     PreconditionFailed,
     /// 416: all ranges are after the end of the file (RFC 9110 section 15.5.17).
     RangeNotSatisfiable,
 }
 
 impl Plan {
-    /// Plans the response, in the order of RFC 9110 section 13.2.2.
+    /// Returns the plan of the response to a request, in the order of RFC 9110 section 13.2.2.
     #[must_use]
     pub fn new(request: &MediaRequest, file: &Metadata, now: SystemTime) -> Self {
         let validators = Validators { etag: &file.etag, modified: file.modified };
@@ -64,9 +64,9 @@ mod tests {
 
     use super::*;
 
-    /// Each row is a request's head after the request line, and what is planned for a file of 1,000 bytes.
+    /// Each row is a request and the plan for a file of 1,000 bytes.
     #[test]
-    fn plans() {
+    fn plans_follow_the_conditions_and_ranges() {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
         let file = Metadata { len: 1000, modified, created: None, accessed: None, etag: "x".into() };
@@ -92,7 +92,7 @@ mod tests {
             ("GET", vec![("if-match", "\"x\""), ("range", "bytes=2000-")], "416"),
             ("GET", vec![("if-range", "\"x\""), ("range", "bytes=0-1")], "206 0+2"),
             ("GET", vec![("if-range", "\"y\""), ("range", "bytes=0-1")], "200 1000"),
-            // Section 13.1.5: what does not match has the range ignored, also one that cannot be satisfied.
+            // Section 13.1.5: if the condition does not match, the range is ignored, even an unsatisfiable one.
             ("GET", vec![("if-range", "\"y\""), ("range", "bytes=2000-")], "200 1000"),
             ("GET", vec![("if-range", date), ("range", "bytes=0-1")], "206 0+2"),
         ] {

@@ -1,4 +1,4 @@
-//! Responses whose headers may be serialized already.
+//! Responses with serialized headers.
 
 use std::sync::Arc;
 
@@ -7,9 +7,8 @@ use http::{Extensions, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::MediaBody;
 
-/// The response of a [`Delivery`](super::Delivery). Some of its headers may be [serialized](crate::raw) already.
-///
-/// It converts from and into a [`Response`].
+/// The response of a [`Delivery`](super::Delivery). It converts from and into a [`Response`]. Some of its headers may be
+/// [prepared](crate::raw), which means serialized.
 ///
 /// ```
 /// use http::Response;
@@ -26,7 +25,7 @@ use super::body::MediaBody;
 pub struct MediaResponse {
     /// The status code.
     pub status: StatusCode,
-    /// The headers of this response. They replace prepared headers of the same names.
+    /// The headers of this response. They replace prepared headers with the same names.
     pub headers: HeaderMap,
     /// The extensions of the response.
     pub extensions: Extensions,
@@ -40,14 +39,14 @@ impl MediaResponse {
         Self { status, headers, extensions: Extensions::new(), body, prepared: None }
     }
 
-    /// Returns a response with prepared headers. Of those, only [`CONTENT_LENGTH`] may be replaced.
+    /// Returns a response with prepared headers. Only their [`CONTENT_LENGTH`] may be replaced.
     pub(super) fn prepared_by(prepared: Arc<SerializedHeaders>) -> Self {
         let mut response = Self::new(StatusCode::OK, HeaderMap::new(), MediaBody::empty());
         response.prepared = Some(prepared);
         response
     }
 
-    /// Merges the prepared headers into the others, so that they can be changed.
+    /// Merges the prepared headers into the others, and returns all of them.
     pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
         if let Some(prepared) = self.prepared.take() {
             let own = std::mem::replace(&mut self.headers, prepared.fields.clone());
@@ -63,10 +62,9 @@ impl MediaResponse {
     }
 }
 
-/// The headers of a [`MediaResponse`] that are serialized already, for servers that write response heads themselves.
+/// The prepared headers of a [`MediaResponse`], for servers that write response heads themselves.
 pub trait PreparedHeaders {
-    /// Returns the headers that many responses for the same file have in common. Those of [`MediaResponse::headers`] are to be written,
-    /// too.
+    /// Returns the headers that the responses for a file have in common. Write [`MediaResponse::headers`], too.
     fn prepared(&self) -> Option<&SerializedHeaders>;
 }
 
@@ -94,7 +92,7 @@ impl From<MediaResponse> for Response<MediaBody> {
     }
 }
 
-/// Header fields together with their serialized lines (RFC 9112 section 5), for headers that are sent often.
+/// Headers and their serialized lines (RFC 9112 section 5), for headers that are sent often.
 ///
 /// ```
 /// use private_media::delivery::common_headers;
@@ -110,7 +108,7 @@ pub struct SerializedHeaders {
 }
 
 impl SerializedHeaders {
-    /// Serializes header fields.
+    /// Serializes headers.
     #[must_use]
     pub fn new(fields: HeaderMap) -> Self {
         let mut lines = Vec::new();
@@ -122,20 +120,20 @@ impl SerializedHeaders {
         Self { fields, lines }
     }
 
-    /// Returns whether a field belongs to the framing of a message: its date, its length, or its connection (RFC 9112 sections 6
-    /// and 9). The server writes these itself, so they are not among the lines.
+    /// Returns whether the server writes a field itself, because it frames the message: date, length, encoding and connection (RFC 9112
+    /// sections 6 and 9).
     #[must_use]
     pub fn is_framing(name: &HeaderName) -> bool {
         matches!(*name, CONNECTION | CONTENT_LENGTH | DATE | TRANSFER_ENCODING)
     }
 
-    /// Returns the fields.
+    /// Returns the headers.
     #[must_use]
     pub fn fields(&self) -> &HeaderMap {
         &self.fields
     }
 
-    /// Returns the serialized lines of all fields but those of the [framing](Self::is_framing).
+    /// Returns the serialized lines of all fields except those of the [framing](Self::is_framing).
     #[must_use]
     pub fn lines(&self) -> &[u8] {
         &self.lines

@@ -1,10 +1,10 @@
-//! Cookies of a request.
+//! Reads cookies of a request.
 
 use http::HeaderMap;
 use http::header::COOKIE;
 
-/// Returns the value of the cookie with this name, if it is ASCII. Two cookies with the name count as none: they may come from different
-/// sites, and their order does not say which one the browser prefers.
+/// Returns the value of the cookie with this name, if there is exactly one and it is ASCII. Two cookies with one name may have been set by
+/// different sites, and their order does not tell which one the browser prefers.
 ///
 /// ```
 /// use http::header::{COOKIE, HeaderMap, HeaderValue};
@@ -48,7 +48,7 @@ impl<'a> Cookie<'a> {
 /// Finds a cookie by its name.
 pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Cookie<'a> {
     let mut found = Cookie::None;
-    // A scan of the few headers is cheaper than hashing the name.
+    // A scan of a few headers is cheaper than hashing a name.
     for (_, line) in headers.iter().filter(|(header, _)| *header == COOKIE) {
         let mut rest = Some(line.as_bytes());
         while let Some(line) = rest {
@@ -67,7 +67,7 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Cookie<'a> {
     found
 }
 
-/// What is before this byte, and what is behind it if it is there.
+/// Splits a text at the first occurrence of a byte.
 fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
     match memchr::memchr(byte, text).and_then(|at| text.split_at_checked(at)) {
         Some((before, after)) => (before, after.get(1..)),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_one_and_two_are_none() {
+    fn only_a_single_cookie_with_the_exact_name_counts() {
         for (lines, value, is_there) in [
             (&["sessionid=abc"][..], Some("abc"), true),
             (&["a=b; sessionid=abc; c=d"], Some("abc"), true),

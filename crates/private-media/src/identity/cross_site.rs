@@ -1,12 +1,13 @@
-//! Detects requests that other sites make a browser send.
+//! Detects cross-site requests (CSRF).
 
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request::Parts;
 
-/// Returns whether a browser sent this request for another site (CSRF). Check it before a request with a cookie changes anything.
+/// Returns whether a browser sent this request on behalf of another site (CSRF). Check this before a request with a cookie changes
+/// anything.
 ///
-/// `Sec-Fetch-Site` (Fetch Metadata) decides. Browsers send it to secure origins only; without it, `Origin` must equal `Host`. A
-/// request with neither header does not come from a browser, and carries no cookie of one.
+/// `Sec-Fetch-Site` (Fetch Metadata) decides. Browsers send it only to secure origins. Without it, `Origin` must equal `Host`. A request
+/// with neither header is not from a browser, so it has no cookie of a browser.
 ///
 /// ```
 /// use private_media::identity::is_cross_site;

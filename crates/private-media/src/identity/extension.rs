@@ -1,12 +1,12 @@
-//! The identity that the application's own authentication provides.
+//! The identity from the application's own authentication.
 
 use futures_core::future::BoxFuture;
 use http::request::Parts;
 
 use super::{Identify, IdentifyError, Identity};
 
-/// Takes the [`Identity`] that the application's authentication middleware inserted into the request extensions. A request without
-/// one is anonymous.
+/// Returns the [`Identity`] that the application's authentication middleware inserted into the request extensions. A request without one
+/// is anonymous.
 ///
 /// ```
 /// use private_media::{FromExtensions, Identify, Identity, User};

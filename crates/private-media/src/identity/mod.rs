@@ -1,6 +1,7 @@
 //! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
 mod chain;
+mod client_addr;
 mod cookie;
 mod cross_site;
 mod extension;
@@ -23,6 +24,7 @@ use http::request::Parts;
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
 pub use chain::IdentityChain;
+pub use client_addr::ClientAddr;
 #[cfg(feature = "accounts")]
 use cookie::{Cookie, cookie};
 pub use cookie::{has_cookie, single_cookie};
@@ -38,7 +40,8 @@ pub use user::{Identity, User};
 /// [`Identity::Rejected`]. An error means that the client could not be identified, for example because a database is down: the request
 /// is denied. [`IdentityChain`] combines several implementations.
 ///
-/// Closures that take the head of the request implement it:
+/// A closure that takes the head of a request implements it:
+///
 /// ```
 /// use private_media::{Identity, User};
 ///
@@ -50,7 +53,7 @@ pub use user::{Identity, User};
 /// # check(by_header);
 /// ```
 pub trait Identify: Send + Sync + 'static {
-    /// Returns the identity of the client that sent this request.
+    /// Returns the identity of the client of a request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
 
     /// Returns whether a request has a credential for this source, valid or not: an [`IdentityChain`] asks no other sources. It is
@@ -60,7 +63,8 @@ pub trait Identify: Send + Sync + 'static {
         true
     }
 
-    /// Returns the request headers that the identity depends on. Each response lists them in `Vary` (RFC 9110 section 12.5.5).
+    /// Returns the request headers that the identity depends on, for `Vary` (RFC 9110 section 12.5.5). By default: `Cookie` and
+    /// `Authorization`.
     fn vary(&self) -> Vec<HeaderName> {
         vec![http::header::COOKIE, http::header::AUTHORIZATION]
     }
@@ -99,14 +103,15 @@ impl Identify for Box<dyn Identify> {
     delegate!();
 }
 
-/// The client could not be identified. The text goes to the log, never to the client.
+/// The error of a client that could not be identified. It is logged, and never sent to the client.
 #[derive(Debug)]
 pub struct IdentifyError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     retry: Option<Retry>,
+    is_logged: bool,
 }
 
-/// The status and `Retry-After` of a response to a client that may try again.
+/// The status and `Retry-After` of the response to a client that may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) status: StatusCode,
@@ -116,23 +121,45 @@ pub(crate) struct Retry {
 impl IdentifyError {
     /// Creates an error with this cause. The request is denied.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { cause: cause.into(), retry: None }
+        Self { cause: cause.into(), retry: None, is_logged: false }
     }
 
-    /// Creates an error for credentials that were not checked, because too many wrong ones came before. The response is 429 with
+    /// Creates an error for credentials that were not checked because of too many wrong ones before. The response is 429 with
     /// `Retry-After`, for every path.
     #[must_use]
     pub fn throttled(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::TOO_MANY_REQUESTS, after: retry_after };
-        Self { cause: "too many wrong credentials".into(), retry: Some(retry) }
+        Self { cause: "too many wrong credentials".into(), retry: Some(retry), is_logged: true }
     }
 
-    /// Creates an error for credentials that were not checked, because too many others wait. The response is 503 with `Retry-After`,
-    /// for every path.
+    /// Creates an error for credentials that were not checked because too many others are waiting. The response is 503 with
+    /// `Retry-After`, for every path.
     #[must_use]
     pub fn overloaded(retry_after: Duration) -> Self {
         let retry = Retry { status: StatusCode::SERVICE_UNAVAILABLE, after: retry_after };
-        Self { cause: "too many credentials wait to be checked".into(), retry: Some(retry) }
+        Self {
+            cause: "too many credentials are waiting to be checked".into(),
+            retry: Some(retry),
+            is_logged: true,
+        }
+    }
+
+    /// Creates an error for credentials that were not checked because a service that checks them does not respond. The request is
+    /// denied; with `retry_after`, the response is 503 with `Retry-After`, for every path.
+    ///
+    /// The source logs the outage itself, so the library does not log each request during it as an error.
+    #[must_use]
+    pub fn unavailable(
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let retry = retry_after.map(|after| Retry { status: StatusCode::SERVICE_UNAVAILABLE, after });
+        Self { cause: cause.into(), retry, is_logged: true }
+    }
+
+    /// Returns whether the source has logged the cause.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.is_logged
     }
 
     pub(crate) fn retry(&self) -> Option<Retry> {
@@ -147,7 +174,7 @@ pub(crate) fn whole_seconds(duration: Duration) -> u64 {
 
 impl fmt::Display for IdentifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it could not be found out who asks")
+        f.write_str("could not identify the client")
     }
 }
 

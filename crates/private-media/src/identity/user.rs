@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Rejection;
 
-/// An authenticated user: all that a permission can depend on.
+/// An authenticated user, with the properties that permissions can depend on.
 ///
 /// ```
 /// use private_media::User;
@@ -26,7 +26,7 @@ pub struct User {
 }
 
 impl User {
-    /// Creates a user with this id. Grants compare it with `{owner}` in a path. The name is the id, unless it is set.
+    /// Creates a user with this id, which grants compare with `{owner}`. The name is the id until it is set.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
@@ -69,7 +69,7 @@ impl User {
         self
     }
 
-    /// Returns the id, which paths and logs contain.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id

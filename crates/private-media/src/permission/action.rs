@@ -1,18 +1,18 @@
-//! Actions: what permissions decide about.
+//! The actions that permissions decide about.
 
 use std::fmt;
 
 use crate::request::MediaPath;
 
-/// What an identity wants to do with a path.
+/// An action of an identity on a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Action {
     /// Read the content and the metadata of a file.
     Read,
-    /// Store a file, or replace or edit one.
+    /// Store, replace or edit a file.
     Write,
-    /// Delete a file, or a folder that is empty.
+    /// Delete a file or an empty folder.
     Delete,
     /// List the entries of a folder.
     List,
@@ -32,12 +32,12 @@ impl fmt::Display for Action {
     }
 }
 
-/// An [`Action`] as a type: the parameter of [`Permit`](super::Permit). Implemented by [`Read`], [`Write`], [`Delete`],
-/// [`List`] and [`Share`], and by no type outside this crate.
+/// An [`Action`] as a type: the parameter of [`Permit`](super::Permit). It is sealed: only [`Read`], [`Write`], [`Delete`], [`List`] and
+/// [`Share`] implement it.
 pub trait ActionType: sealed::Sealed + Send + Sync + 'static {
     /// The action.
     const ACTION: Action;
-    /// The target of the action: a [`MediaPath`], or for [`List`] an `Option<MediaPath>`, of which `None` is the root.
+    /// The target of the action: a [`MediaPath`], or for [`List`] an `Option<MediaPath>`, where `None` is the root.
     type Target: From<MediaPath> + fmt::Debug + Clone + Send + Sync;
 }
 

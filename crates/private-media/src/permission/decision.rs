@@ -1,9 +1,9 @@
-//! The result of asking permissions.
+//! The decision of permissions.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Allowed or denied, with the reason, for logs and `private-media check`. Cheap to clone.
+/// Allowed or denied, with the reason for logs. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     allowed: bool,

@@ -1,4 +1,4 @@
-//! Grants: path templates, and who may read what they match.
+//! Grants: path templates, and the users who may read the matching paths.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use crate::request::MediaPath;
 ///
 /// [`Grants::default`] has one grant: staff may read everything.
 ///
-/// Grants are parsed from a list, separated by `;` or line breaks, or made of [`Grant`]s by [`Grants::new`]:
+/// Grants are parsed from a list that is separated by `;` or line breaks, or created from [`Grant`]s by [`Grants::new`]:
 /// ```
 /// use private_media::{Grants, Identity, MediaPath, User};
 ///
@@ -32,14 +32,14 @@ use crate::request::MediaPath;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grants {
     all: Vec<Grant>,
-    /// The grants whose template begins with this segment: only they are evaluated.
+    /// The grants whose template begins with this segment.
     by_first: HashMap<String, Vec<usize>>,
     /// The grants whose template begins with a variable.
     open: Vec<usize>,
 }
 
 impl Grants {
-    /// Returns permissions of these grants. Without a grant, everything is denied.
+    /// Returns permissions with these grants. Without a grant, everything is denied.
     pub fn new(grants: impl IntoIterator<Item = Grant>) -> Self {
         let all: Vec<_> = grants.into_iter().collect();
         let (mut by_first, mut open) = (HashMap::<_, Vec<_>>::new(), vec![]);
@@ -71,7 +71,7 @@ impl Grants {
         Decision::deny(format!("{who}; grant {} is for {}", grant.template, grant.grantees()))
     }
 
-    /// Returns the grants that may match, in order.
+    /// Returns the grants that may match a path, in order. Grants with another first segment are not evaluated.
     fn candidates(&self, path: &MediaPath) -> impl Iterator<Item = &Grant> {
         let path = path.as_str();
         let first =
@@ -113,7 +113,7 @@ impl Permissions for Grants {
 impl FromStr for Grants {
     type Err = GrantError;
 
-    /// Parses grants that are separated by `;` or line breaks. Empty ones are skipped, but there has to be one.
+    /// Parses grants that are separated by `;` or line breaks. Empty ones are skipped. At least one is required.
     fn from_str(text: &str) -> Result<Self, GrantError> {
         let grants = text.split([';', '\n']).map(str::trim).filter(|grant| !grant.is_empty());
         let grants = grants.map(str::parse).collect::<Result<Vec<Grant>, _>>()?;
@@ -128,12 +128,12 @@ impl FromStr for Grants {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     template: Template,
-    /// Each with the reason of a decision by it, so that a request makes none.
+    /// The grantees, with the reason of their decisions, so that no request formats it.
     to: Vec<(Grantee, Arc<str>)>,
 }
 
 impl Grant {
-    /// Returns a grant to read what the template matches. [`Grantee::Owner`] needs the variable `{owner}` in the template.
+    /// Returns a grant to read the paths that a template matches. [`Grantee::Owner`] needs the variable `{owner}` in the template.
     pub fn new(template: Template, to: impl IntoIterator<Item = Grantee>) -> Result<Self, GrantError> {
         let to: Vec<_> = to
             .into_iter()
@@ -190,7 +190,7 @@ impl FromStr for Grant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Grantee {
-    /// The user whose id is at `{owner}` in the path.
+    /// The user whose id is the value of `{owner}`.
     Owner,
     /// Users who are staff.
     Staff,
@@ -249,7 +249,7 @@ impl FromStr for Grantee {
     }
 }
 
-/// The error of an invalid [`Grant`]. It names the grant.
+/// The error of an invalid [`Grant`]. It contains the grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantError {
     grant: String,
@@ -278,7 +278,7 @@ impl fmt::Display for GrantError {
     }
 }
 
-/// The error of a text that is not a [`Grantee`].
+/// The error of an invalid [`Grantee`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GranteeError(String);
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_a_grant_names() {
+    fn grants_allow_only_their_grantees() {
         for (grant, path, allowed) in [
             ("cars/{owner}/{*file}=owner", "cars/7/a.jpg", &["alice"][..]),
             ("cars/{owner}/{*file}=owner,staff", "cars/7/a.jpg", &["alice", "carol"]),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn any_grant_allows_and_nothing_else_does() {
+    fn any_matching_grant_allows_access() {
         let grants = Grants::new(["a/{*f}=user:7".parse().unwrap(), "{*f}=user:8".parse().unwrap()]);
         let path = MediaPath::new("a/b").unwrap();
         let names: Vec<_> = people()
@@ -355,9 +355,9 @@ mod tests {
     }
 
     proptest! {
-        /// Those that are not looked at would not have matched, and the order stays.
+        /// Grants that are skipped by their first segment do not match.
         #[test]
-        fn the_first_that_matches_is_found(
+        fn the_first_matching_grant_decides(
             templates in prop::collection::vec("(cars|a|\\{x\\})(/(b|\\{y\\}))?(/\\{\\*z\\})?", 0..8),
             path in "(cars|a|c)(/(b|c)){0,3}",
         ) {
@@ -374,13 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_everything_to_staff() {
+    fn by_default_staff_may_read_everything() {
         let grants = Grants::default();
         assert_eq!(grants.iter().map(Grant::to_string).collect::<Vec<_>>(), ["{*file}=staff"]);
     }
 
     #[test]
-    fn decisions_say_why() {
+    fn decisions_have_a_reason() {
         let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
         let [(_, alice), (_, bob), .., (_, nobody)] = people();
         let (car, other) = (MediaPath::new("cars/7/a").unwrap(), MediaPath::new("x").unwrap());
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_grants_are_named() {
+    fn errors_contain_the_invalid_grant() {
         for (text, part) in [
             ("cars", "expected TEMPLATE=GRANTEES"),
             ("cars/{owner}=", "unknown grantee \"\""),
@@ -411,7 +411,7 @@ mod tests {
         ] {
             let error = text.parse::<Grant>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
-            // The one that is wrong is named among others.
+            // Also as one of several.
             let error = format!("a/{{*b}}=staff; {text}\nc=staff").parse::<Grants>().unwrap_err();
             assert!(error.to_string().contains(part), "{text}: {error}");
         }
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_parsed() {
+    fn lists_are_separated_by_semicolons_or_line_breaks() {
         for (text, expected) in [
             ("a=staff", &["a=staff"][..]),
             ("a=staff;b=everyone", &["a=staff", "b=everyone"]),
@@ -431,7 +431,7 @@ mod tests {
             assert_eq!(grants.iter().map(Grant::to_string).collect::<Vec<_>>(), expected, "{text:?}");
         }
         for empty in ["", " ", ";", "\n;\n"] {
-            assert!(empty.parse::<Grants>().is_err(), "{empty:?} would deny everything by mistake");
+            assert!(empty.parse::<Grants>().is_err(), "{empty:?} would deny everything");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The trait that decides.
+//! The trait that decides about access.
 
 use std::sync::Arc;
 
@@ -10,12 +10,11 @@ use super::decision::Decision;
 use crate::identity::Identity;
 use crate::request::MediaPath;
 
-/// Decides who may do what with which path. A failure to decide is a denial.
+/// Decides which identities may perform which actions on which paths. If that is not possible, the decision is a denial.
 ///
-/// Only reading can be allowed by implementing [`may_read`](Self::may_read) alone: every other [`Action`] is denied unless
-/// [`may`](Self::may) is implemented, too.
+/// [`may_read`](Self::may_read) decides about reading. Every other [`Action`] is denied unless [`may`](Self::may) is implemented, too.
 ///
-/// [`Grants`](super::Grants) covers most projects. A closure implements the rest:
+/// [`Grants`](super::Grants) covers most projects. A closure of an identity and a path decides about reading:
 /// ```
 /// use private_media::{Identity, MediaPath};
 ///
@@ -25,13 +24,13 @@ use crate::request::MediaPath;
 /// # fn check(_: impl private_media::Permissions) {}
 /// # check(own_folder);
 /// ```
-/// A closure of an identity and a path decides about reading. [`by_action`] takes one that decides about every action.
+/// [`by_action`] takes a closure that decides about every action.
 pub trait Permissions: Send + Sync + 'static {
     /// Decides whether an identity may read a path.
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision>;
 
-    /// Decides whether an identity may do something with a path. Without an implementation every action but [`Action::Read`] is
-    /// denied.
+    /// Decides whether an identity may perform an action on a path. The default implementation denies every action except
+    /// [`Action::Read`].
     fn may<'a>(
         &'a self,
         identity: &'a Identity,
@@ -41,13 +40,13 @@ pub trait Permissions: Send + Sync + 'static {
         match action {
             Action::Read => self.may_read(identity, path),
             other => {
-                Box::pin(async move { Decision::deny(format!("no permission to {other} is ever granted")) })
+                Box::pin(async move { Decision::deny(format!("permission to {other} is never granted")) })
             }
         }
     }
 
-    /// Like [`may`](Self::may), with the head of the request: for permissions that depend on more than the identity and the path.
-    /// The service decides about every request by this method. Without an implementation it is [`may`](Self::may).
+    /// Like [`may`](Self::may), for permissions that also depend on the head of the request. The service calls this method for every
+    /// request. The default implementation calls [`may`](Self::may).
     fn may_with_request<'a>(
         &'a self,
         identity: &'a Identity,
@@ -103,7 +102,7 @@ impl Permissions for Box<dyn Permissions> {
     delegate!();
 }
 
-/// Returns permissions that a closure decides about every [`Action`].
+/// Returns permissions by a closure that decides about every [`Action`].
 ///
 /// ```
 /// use private_media::permission::{Action, by_action};

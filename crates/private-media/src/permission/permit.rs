@@ -10,11 +10,11 @@ use super::permissions::Permissions;
 use crate::identity::Identity;
 use crate::request::MediaPath;
 
-/// The proof that an identity may do something with a path. Each operation of a [`Storage`](crate::Storage) takes the permit of its
+/// The proof that an identity may perform an action on a path. Each operation of a [`Storage`](crate::Storage) takes the permit of its
 /// action.
 ///
-/// [`Permit::authorize`] asks permissions, and [`Permit::trusted`] is for what the application does on its own behalf. Nothing else
-/// makes a permit.
+/// [`Permit::authorize`] asks [`Permissions`]. [`Permit::trusted`] is for operations of the application itself. There is no other way to
+/// get a permit.
 ///
 /// ```
 /// use private_media::permission::{Read, Write};
@@ -26,7 +26,7 @@ use crate::request::MediaPath;
 /// let path = MediaPath::new("cars/7/photo.jpg").unwrap();
 /// let permit = Permit::<Read>::authorize(&grants, alice.clone(), path.clone()).await.unwrap();
 /// assert_eq!(permit.decision().reason(), "owner, by grant cars/{owner}/{*file}");
-/// // Grants are about reading.
+/// // Grants never allow writing.
 /// assert!(Permit::<Write>::authorize(&grants, alice, path).await.is_err());
 /// # }).unwrap();
 /// ```
@@ -76,7 +76,7 @@ pub struct Permit<A: ActionType> {
 }
 
 impl<A: ActionType> Permit<A> {
-    /// Asks permissions whether an identity may do this with a path.
+    /// Returns a permit if the permissions allow the action on a path.
     pub async fn authorize(
         permissions: &dyn Permissions,
         identity: Identity,
@@ -86,7 +86,7 @@ impl<A: ActionType> Permit<A> {
         Self::from_decision(decision, identity, path)
     }
 
-    /// Asks permissions whether an identity may do this with a path, by the head of its request.
+    /// Like [`Permit::authorize`], with the head of the request ([`Permissions::may_with_request`]).
     pub async fn authorize_request(
         permissions: &dyn Permissions,
         identity: Identity,
@@ -97,9 +97,9 @@ impl<A: ActionType> Permit<A> {
         Self::from_decision(decision, identity, path)
     }
 
-    /// Returns a permit without asking permissions, for what the application does on its own behalf, or has decided itself.
+    /// Returns a permit without asking permissions: for operations of the application itself, or that it has authorized itself.
     ///
-    /// Search a code base for `Permit::trusted` to find every access that no permission decides about.
+    /// Search a code base for `Permit::trusted` to find every operation that permissions do not decide about.
     ///
     /// ```
     /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
@@ -130,13 +130,13 @@ impl<A: ActionType> Permit<A> {
         }
     }
 
-    /// Returns the identity that the permissions were asked about; anonymous in a trusted permit.
+    /// Returns the identity that was authorized; anonymous in a trusted permit.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Returns the path that the action is permitted on. For [`List`](super::List) it is a folder, or `None` for the root.
+    /// Returns the path of the action. For [`List`](super::List) it is a folder, or `None` for the root.
     #[must_use]
     pub fn path(&self) -> &A::Target {
         &self.target

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use crate::request::{MAX_PATH, MediaPath};
 
-/// A path template in matchit's syntax: `{name}` stands for one segment, `{*name}` at the end for the rest (one segment or
-/// more), `{{` and `}}` for the braces themselves. A variable is a whole segment.
+/// A path template in the syntax of axum and matchit: `{name}` matches one segment, `{*name}` at the end matches one or more segments, and
+/// `{{` and `}}` are literal braces. A variable is a whole segment.
 ///
 /// ```
 /// use private_media::{MediaPath, permission::Template};
@@ -32,7 +32,7 @@ enum Part {
 }
 
 impl Template {
-    /// Matches a path. Returns the values of the variables, or `None` if the path does not match.
+    /// Returns the values of the variables in a path; `None` if the path does not match.
     #[must_use]
     pub fn captures<'a>(&'a self, path: &'a MediaPath) -> Option<Captures<'a>> {
         let captures = Captures { parts: &self.parts, path: path.as_str() };
@@ -55,8 +55,8 @@ impl Template {
         }
     }
 
-    /// Returns a segment that looks like a variable or wildcard of another syntax, such as `*` or `<owner>`. Here it stands for
-    /// itself, so the template matches only files that are literally named so.
+    /// Returns a segment that looks like a variable or wildcard of another syntax, such as `*` or `<owner>`. It is literal here, so the
+    /// template matches only files with that name.
     ///
     /// ```
     /// # use private_media::permission::Template;
@@ -111,11 +111,11 @@ impl<'a> Captures<'a> {
 }
 
 impl Part {
-    /// Splits a text into the value of this part and the rest, which the next parts match.
+    /// Splits a text into the value of this part and the rest.
     fn split<'a>(&self, text: &'a str) -> (&'a str, Option<&'a str>) {
         let end = match self {
             Self::Rest(_) => None,
-            // Segments are short: a loop is cheaper than the set-up of a vectorized search.
+            // Segments are short, so a loop is cheaper than a vectorized search.
             Self::Literal(_) | Self::One(_) => text.bytes().position(|byte| byte == b'/'),
         };
         match end.and_then(|end| text.split_at_checked(end)) {
@@ -147,7 +147,7 @@ impl FromStr for Template {
         let mut parts: Vec<Part> = Vec::new();
         for segment in source.split('/') {
             if matches!(parts.last(), Some(Part::Rest(_))) {
-                return Err(error("{*…} has to be the last segment"));
+                return Err(error("{*…} must be the last segment"));
             }
             let part = parse_part(segment, parts.is_empty()).map_err(error)?;
             if let Some(name) = part.variable()
@@ -159,7 +159,7 @@ impl FromStr for Template {
         }
         let template = Self { source: source.to_owned(), parts };
         if template.min_len() > MAX_PATH {
-            return Err(error("no path can match, as it would be longer than 1024 bytes"));
+            return Err(error("no path can match: it would be longer than 1024 bytes"));
         }
         Ok(template)
     }
@@ -177,16 +177,16 @@ fn is_suspicious(literal: &str) -> bool {
 }
 
 fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
-    // `{{` is a brace, and so no variable begins there.
+    // `{{` is a literal brace, not the beginning of a variable.
     if let Some(variable) = segment.strip_prefix('{').filter(|rest| !rest.starts_with('{')) {
         let variable =
-            variable.strip_suffix('}').ok_or("a variable has to be a whole segment, e.g. {owner}")?;
+            variable.strip_suffix('}').ok_or("a variable must be a whole segment, e.g. {owner}")?;
         let (name, rest) = match variable.strip_prefix('*') {
             Some(name) => (name, true),
             None => (variable, false),
         };
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
-            return Err("the name of a variable consists of letters, digits, '_' and '-'");
+            return Err("the name of a variable may contain only letters, digits, '_' and '-'");
         }
         return Ok(if rest { Part::Rest(name.into()) } else { Part::One(name.into()) });
     }
@@ -194,16 +194,16 @@ fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
     let mut characters = segment.chars();
     while let Some(character) = characters.next() {
         if matches!(character, '{' | '}') && characters.next() != Some(character) {
-            return Err("a variable has to be a whole segment, e.g. {owner}; write {{ for a brace");
+            return Err("a variable must be a whole segment, e.g. {owner}; write {{ for a literal brace");
         }
         literal.push(character);
     }
-    // A segment that is reserved at the beginning of a path is legal after it.
+    // A segment may be reserved only at the beginning of a path.
     let path = if is_first { literal.clone() } else { format!("first/{literal}") };
     match MediaPath::new(&path) {
         Ok(_) => Ok(Part::Literal(literal)),
         Err(_) if literal.is_empty() => Err("a segment is empty; remove the extra '/'"),
-        Err(_) => Err("no path can match, as a segment is not legal in a path"),
+        Err(_) => Err("no path can match: a segment is not valid in a path"),
     }
 }
 
@@ -213,7 +213,7 @@ impl fmt::Display for Template {
     }
 }
 
-/// Why a text is not a [`Template`].
+/// The error of an invalid [`Template`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
     template: String,
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matches() {
+    fn templates_capture_segments() {
         for (template, path, captured) in [
             ("cars/{owner}/{file}", "cars/7/photo.jpg", Some(vec![("owner", "7"), ("file", "photo.jpg")])),
             ("cars/{owner}/{file}", "cars/7/a/photo.jpg", None),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_templates_are_rejected() {
         for source in [
             "", "/", "/cars", "cars/", "a//b", "..", "a/../b", ".git", "-", "-/x", "{", "}", "{}", "{*}",
             "{a", "a}", "{a}b", "a{b}", "{*a}/b", "{a}/{a}", "{a}/{*a}", "{a b}", "{a}.jpg", "a{{b}",
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn longer_than_any_path_is_refused() {
+    fn templates_longer_than_any_path_are_rejected() {
         let long = |segments: usize| vec!["x".repeat(200); segments].join("/");
         assert!(long(5).parse::<Template>().is_ok());
         let error = long(6).parse::<Template>().unwrap_err().to_string();
@@ -303,13 +303,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn captures_stand_in_the_path(
+        fn a_template_filled_with_its_captures_is_the_path(
             template in "(cars|\\{a\\}|\\{b\\})(/(cars|\\{c\\}|\\{d\\})){0,2}(/\\{\\*e\\})?",
             path in "(cars|7|x)(/(cars|7|x)){0,5}",
         ) {
             let (Ok(template), Ok(path)) = (template.parse::<Template>(), MediaPath::new(&path)) else { return Ok(()) };
             if let Some(captures) = template.captures(&path) {
-                // Put back into the template, what was captured gives the path again.
                 let mut filled = template.to_string();
                 for (name, value) in captures.iter() {
                     filled = filled.replace(&format!("{{*{name}}}"), value).replace(&format!("{{{name}}}"), value);

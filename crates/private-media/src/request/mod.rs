@@ -1,4 +1,4 @@
-//! Requests: a [`MediaRequest`] is a [`MediaPath`] with [`Preconditions`] and a [`Range`].
+//! Parses requests: a [`MediaRequest`] is a [`MediaPath`] with [`Preconditions`] and a [`Range`].
 
 mod name;
 mod path;
@@ -28,26 +28,26 @@ pub struct MediaRequest {
     pub is_head: bool,
     /// The conditions (RFC 9110 section 13).
     pub preconditions: Preconditions,
-    /// The ranges (RFC 9110 section 14). `None` for a HEAD, as section 14.2 defines ranges for GET, and for two `Range` fields.
+    /// The ranges (RFC 9110 section 14). `None` for HEAD, because section 14.2 defines ranges for GET only, and for two `Range` fields.
     pub range: Option<Range>,
-    /// Whether the query asks for a download instead of inline display: `?download`.
+    /// Whether the file is downloaded instead of displayed, as the query `?download` requests.
     pub download: bool,
 }
 
 impl MediaRequest {
-    /// Parses the head of a request, whose path is relative to where private media is mounted.
+    /// Parses the head of a request, whose path is relative to the mount.
     pub fn parse(head: &Parts) -> Result<Self, RequestError> {
         Self::parse_at(head, head.uri.path())
     }
 
-    /// Parses the head of a request. `path` is its path without the mount, beginning with a slash.
+    /// Parses the head of a request. `path` is its path relative to the mount, with a leading slash.
     pub(crate) fn parse_at(head: &Parts, path: &str) -> Result<Self, RequestError> {
         let path = || MediaPath::from_url(path).map_err(RequestError::Path);
         Self::from_parts(&head.method, path, head.uri.query().unwrap_or_default(), &head.headers)
     }
 
-    /// Returns a request for a path that is known already, for example from the router of a framework. The query is the part after
-    /// the `?`.
+    /// Returns a request for a path that was parsed already, for example by the router of a framework. The query is the part of the URL
+    /// after `?`.
     ///
     /// ```
     /// use http::{HeaderMap, Method};
@@ -90,7 +90,7 @@ impl MediaRequest {
     }
 }
 
-/// Why a request does not name a file.
+/// The error of a request that does not name a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestError {

@@ -1,22 +1,21 @@
-//! File names: safe names for uploads, and alternatives to a name that is taken.
+//! Safe file names for uploads, and alternatives to a taken name.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 
-/// The name of a file whose own name has no usable character.
+/// The name of an upload whose own name has no usable character.
 const UNNAMED: &str = "file";
-/// The longest extension that shortening preserves, in bytes.
+/// The maximum length of an extension that shortening preserves, in bytes.
 const MAX_EXTENSION: usize = 16;
 /// The number of random characters in an alternative name: 62^7 is about 3.5e12.
 const RANDOM_LEN: usize = 7;
 
 /// Returns a safe file name for the name that a browser sends.
 ///
-/// It is the last component after `/` or `\`, with its Unicode unchanged, but without misleading characters: control characters,
-/// line separators, bidirectional overrides and isolates (which make `gpj.exe` read `exe.jpg`), leading dots and surrounding white
-/// space. It is never empty or `-`, has at most [`MAX_SEGMENT`] bytes, and is shortened before its extension. It is always a valid
-/// [`MediaPath`].
+/// It is the last component after `/` or `\`, without misleading characters: control characters, line separators, bidirectional
+/// overrides and isolates (which display `gpj.exe` as `exe.jpg`), leading dots, and surrounding white space. Other Unicode is unchanged. A
+/// long name is shortened before its extension, to at most [`MAX_SEGMENT`] bytes. The result is always a valid [`MediaPath`].
 ///
 /// ```
 /// use private_media::request::safe_name;
@@ -37,7 +36,7 @@ pub fn safe_name(raw: &str) -> String {
 }
 
 impl MediaPath {
-    /// Returns the path below a folder for a file of any name, such as a browser sends, made safe by [`safe_name`].
+    /// Returns the path of an upload in a folder. `file_name` is the name that the browser sent; [`safe_name`] makes it safe.
     ///
     /// ```
     /// # use private_media::MediaPath;
@@ -51,11 +50,11 @@ impl MediaPath {
     }
 }
 
-/// Returns an alternative to a name that is taken: with seven random letters and digits before the extension, as in Django.
-/// `photo.jpg` becomes `photo_x7Fq2Ab.jpg`.
+/// Returns an alternative to a taken name, with seven random letters and digits before the extension, as in Django: `photo.jpg` becomes
+/// `photo_x7Fq2Ab.jpg`.
 ///
-/// The extension begins at the last dot, or at a `.tar` before it (`archive_x7Fq2Ab.tar.gz`). Other dots belong to the name: `report v1.2.pdf` becomes `report v1.2_x7Fq2Ab.pdf`. The result has at most [`MAX_SEGMENT`] bytes, and is
-/// shortened before the random part.
+/// The extension begins at the last dot, or at a `.tar` before it (`archive_x7Fq2Ab.tar.gz`). Other dots belong to the name:
+/// `report v1.2.pdf` becomes `report v1.2_x7Fq2Ab.pdf`. A long name is shortened before the random part, to at most [`MAX_SEGMENT`] bytes.
 ///
 /// ```
 /// let name = private_media::request::alternative_name("photo.jpg");
@@ -66,12 +65,12 @@ pub fn alternative_name(name: &str) -> String {
     alternative_within(name, MAX_SEGMENT)
 }
 
-/// Like [`alternative_name`], with at most `max` bytes: less than a segment may fit into a deep folder.
+/// Like [`alternative_name`], with at most `max` bytes, because a deep folder leaves less than a segment.
 pub(crate) fn alternative_within(name: &str, max: usize) -> String {
     shortened(name, &format!("_{}", random_characters(RANDOM_LEN)), max)
 }
 
-/// Returns alternatives to a path that is taken. There are enough of them that one is free.
+/// Returns alternatives to a taken path. There are enough for one to be free.
 pub(crate) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
     const TRIES: usize = 32;
     let folder = path.parent().map_or(0, |folder| folder.as_str().len() + 1);
@@ -85,7 +84,7 @@ pub(crate) fn random_characters(count: usize) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut characters = String::with_capacity(count);
     while characters.len() < count {
-        // Names need to be unique, not secret: the keys of a hasher are a good enough fallback.
+        // Names need to be unique, not secret, so the keys of a hasher are a sufficient fallback.
         let mut random = getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish());
         // One number yields seven characters: 62^7 is below 2^42, so the remainders are nearly uniform.
         for _ in 0..RANDOM_LEN.min(count - characters.len()) {
@@ -97,14 +96,14 @@ pub(crate) fn random_characters(count: usize) -> String {
     characters
 }
 
-/// Returns whether a character can make a name look like another one, or breaks a line.
+/// Returns whether a character can make a name look like another, or breaks a line.
 fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// Returns the name with an insertion before its extension, and with its stem cut so that the result has at most `max` bytes.
+/// Inserts text before the extension of a name, and shortens the stem so that the result has at most `max` bytes.
 fn shortened(name: &str, insertion: &str, max: usize) -> String {
     let (stem, extension) = split_extension(name);
     let room = max.saturating_sub(insertion.len() + extension.len());
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_as_browsers_send_them() {
+    fn browser_names_become_safe() {
         let long_extension = "a".repeat(300) + "." + &"b".repeat(17);
         for (raw, name) in [
             ("photo.jpg", "photo.jpg"),
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives_stand_before_the_extension() {
+    fn alternatives_keep_stem_and_extension() {
         for (name, stem, extension) in [
             ("photo.jpg", "photo", ".jpg"),
             ("photo", "photo", ""),
@@ -203,7 +202,7 @@ mod tests {
             assert!(random.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{alternative:?}");
         }
         let alternative = alternative_name(&("é".repeat(125) + "x.jpg"));
-        assert_eq!(alternative.len(), 254, "cut at a character: {alternative:?}");
+        assert_eq!(alternative.len(), 254, "shortened at a character boundary: {alternative:?}");
         assert_eq!(split_extension(&alternative).1, ".jpg");
     }
 
@@ -225,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_becomes_a_legal_name(
+        fn every_text_becomes_a_valid_name(
             raw in "(\\PC|[./\\\\ \\-\u{0}\u{85}\u{202e}\u{2069}\u{ffff}\t]){0,12}|[aé🚗. ]{0,300}|\\PC{0,300}",
         ) {
             let name = safe_name(&raw);

@@ -1,4 +1,4 @@
-//! The path of a file: the path that is authorized is the path that is opened.
+//! The path of a file. The path that is authorized is the path that is opened.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,23 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The longest segment, in bytes: the limit of common file systems.
+/// The maximum length of a segment, in bytes: the limit of common file systems.
 pub const MAX_SEGMENT: usize = 255;
-/// The longest path, in bytes.
+/// The maximum length of a path, in bytes.
 pub const MAX_PATH: usize = 1024;
-/// The bytes that are percent-encoded in the path of a URL: all but the unreserved characters (RFC 3986 section 2.3) and `/`.
+/// The bytes that are percent-encoded in the path of a URL: all except the unreserved characters (RFC 3986 section 2.3) and `/`.
 pub(crate) const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// The path of a private file below the root. Every value is valid and canonical.
 ///
-/// Segments are joined by `/`. None is empty, `.` or `..`, begins with `.` (hidden), holds `/`, `\`, NUL or another
-/// control character, or is longer than [`MAX_SEGMENT`]; the first is not `-`, below which a gateway's own pages
-/// live; the whole is at most [`MAX_PATH`] bytes of UTF-8.
+/// It is UTF-8 of at most [`MAX_PATH`] bytes, in segments that are separated by `/`. No segment
+///
+/// - is empty, `.` or `..`, or longer than [`MAX_SEGMENT`] bytes,
+/// - begins with `.` (hidden files),
+/// - contains `\`, NUL or another control character.
+///
+/// The first segment is not `-`, which is reserved for pages of the gateway.
 ///
 /// ```
 /// use private_media::MediaPath;
@@ -33,7 +37,7 @@ pub(crate) const ENCODED: &AsciiSet =
 pub struct MediaPath(Arc<str>);
 
 impl MediaPath {
-    /// Parses a path without percent-encoding, for example from a command line.
+    /// Parses a path that is not percent-encoded, for example from a command line.
     pub fn new(name: &str) -> Result<Self, PathError> {
         if name.len() > MAX_PATH {
             return Err(PathError::TooLong);
@@ -52,13 +56,13 @@ impl MediaPath {
         Ok(Self(name.into()))
     }
 
-    /// Parses the path of a URL, relative to where private media is mounted. One leading `/` is ignored.
+    /// Parses the path of a URL, relative to the mount. One leading `/` is ignored.
     ///
-    /// The raw path is split on `/` first and each segment is percent-decoded exactly once and strictly
-    /// (RFC 3986 section 2.1), so an encoded separator can never become one.
+    /// The raw path is first split at `/`, and then each segment is percent-decoded once and strictly (RFC 3986 section 2.1). So an
+    /// encoded separator never becomes a separator.
     pub fn from_url(raw: &str) -> Result<Self, PathError> {
         let raw = raw.strip_prefix('/').unwrap_or(raw);
-        // An encoded byte takes three, so nothing longer than this can decode to a legal path.
+        // An encoded byte takes three, so nothing longer decodes to a valid path.
         if raw.len() > 3 * MAX_PATH {
             return Err(PathError::TooLong);
         }
@@ -85,7 +89,7 @@ impl MediaPath {
         &self.0
     }
 
-    /// Returns the path for a URL, relative to the mount. All but unreserved characters (RFC 3986 section 2.3) and `/` are
+    /// Returns the path of a URL, relative to the mount. All characters except the unreserved ones (RFC 3986 section 2.3) and `/` are
     /// percent-encoded. [`MediaPath::from_url`] is the inverse.
     #[must_use]
     pub fn to_url(&self) -> String {
@@ -104,13 +108,13 @@ impl MediaPath {
         self.0.rsplit_once('/').map_or(&*self.0, |(_, name)| name)
     }
 
-    /// Returns the path of the folder that contains the file; `None` at the root.
+    /// Returns the path of the folder that contains the file; `None` if that is the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(folder, _)| Self(folder.into()))
     }
 
-    /// Returns this path with another file name.
+    /// Returns the path of another file in the same folder.
     pub fn with_file_name(&self, file_name: &str) -> Result<Self, PathError> {
         check(file_name)?;
         match self.0.rsplit_once('/') {
@@ -120,13 +124,13 @@ impl MediaPath {
     }
 }
 
-/// Returns whether a raw path is legal and decodes to itself, as nearly all do. One pass over its bytes is cheaper than the full rules.
+/// Returns whether a raw path is valid and decodes to itself, as nearly all do. One pass over the bytes is cheaper than the full rules.
 fn is_plain(raw: &str) -> bool {
     let (mut previous, mut segment_len) = (b'/', 0);
     for byte in raw.bytes() {
         match byte {
             b'/' if previous != b'/' => segment_len = 0,
-            // A segment that is empty, hidden or reserved, and an escape.
+            // An empty, hidden or reserved segment, or an escape.
             b'/' | b'%' | b'?' | b'#' | b'\\' => return false,
             b'.' | b'-' if previous == b'/' => return false,
             b'!'..=b'~' => segment_len += 1,
@@ -152,7 +156,7 @@ fn check(segment: &str) -> Result<(), PathError> {
     if segment.starts_with('.') {
         return Err(PathError::Hidden);
     }
-    // Fast path: nearly all names consist of these characters.
+    // Fast path for nearly all names.
     if segment.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
         return Ok(());
     }
@@ -204,7 +208,7 @@ impl fmt::Debug for MediaPath {
     }
 }
 
-/// Why a text is not a [`MediaPath`]. To a client, each of these is "not found".
+/// The error of an invalid [`MediaPath`]. A client gets "not found" for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathError {
@@ -315,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_at_their_limits() {
+    fn lengths_are_limited() {
         let segment = "é".repeat(127) + "x";
         assert_eq!(segment.len(), MAX_SEGMENT);
         assert!(MediaPath::new(&segment).is_ok());
@@ -330,9 +334,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_leaves_the_root(raw in "(%2[eEfF]|%5[cC]|%00|%25|[./\\\\%a-c\u{0}é]){0,24}|\\PC{0,40}") {
+        fn no_path_leads_out_of_the_root(raw in "(%2[eEfF]|%5[cC]|%00|%25|[./\\\\%a-c\u{0}é]){0,24}|\\PC{0,40}") {
             for path in [MediaPath::from_url(&raw), MediaPath::new(&raw)].into_iter().flatten() {
-                // What the operating system would make of it, asked of the standard library rather than of our rules.
+                // The standard library interprets the path as the operating system does.
                 for part in std::path::Path::new(path.as_str()).components() {
                     prop_assert!(matches!(part, std::path::Component::Normal(_)), "{raw:?}: {part:?}");
                 }
@@ -341,7 +345,7 @@ mod tests {
         }
 
         #[test]
-        fn plain_paths_are_legal_and_decode_to_themselves(raw in "[a-z./%\\\\#?\u{0}é-]{0,12}|[a-z./]{1,300}|(/?[a-z-]{240,260}){1,5}") {
+        fn plain_paths_are_valid_and_decode_to_themselves(raw in "[a-z./%\\\\#?\u{0}é-]{0,12}|[a-z./]{1,300}|(/?[a-z-]{240,260}){1,5}") {
             if is_plain(&raw) {
                 prop_assert_eq!(MediaPath::new(&raw).map(|path| path.as_str().to_owned()), Ok(raw.clone()));
                 prop_assert!(!raw.contains(['%', '?', '#']));
@@ -349,7 +353,7 @@ mod tests {
         }
 
         #[test]
-        fn print_and_parse_are_inverse(name in "\\PC{1,40}(/\\PC{1,40}){0,3}") {
+        fn formatting_and_parsing_are_inverse(name in "\\PC{1,40}(/\\PC{1,40}){0,3}") {
             if let Ok(path) = MediaPath::new(&name) {
                 prop_assert_eq!(path.as_str(), &name);
                 prop_assert!(path.to_url().is_ascii());

@@ -7,9 +7,8 @@ use http::header::{
     IF_UNMODIFIED_SINCE,
 };
 
-/// The conditions of a request. A malformed condition fails safely: the client gets the current file, or nothing if it demands a
-/// version.
-#[expect(clippy::struct_field_names, reason = "the fields are called as RFC 9110 calls them")]
+/// The conditions of a request. A malformed condition fails safely: the client gets the current file, or 412 if it requires a version.
+#[expect(clippy::struct_field_names, reason = "RFC 9110 has these names")]
 #[derive(Debug, Clone, Default)]
 pub struct Preconditions {
     if_match: Option<Tags>,
@@ -39,7 +38,7 @@ pub enum Outcome {
     },
     /// The client has the current version: 304.
     NotModified,
-    /// The client demands another version: 412.
+    /// The client requires another version: 412.
     Failed,
 }
 
@@ -47,7 +46,7 @@ impl Preconditions {
     /// Parses the conditions of a request.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        // Fast path: most requests have no conditions, and one pass over their few names is cheaper than five lookups.
+        // Fast path: most requests have no conditions, and one pass over the names is cheaper than five lookups.
         if !headers.keys().any(|name| name.as_str().starts_with("if-")) {
             return Self::default();
         }
@@ -64,7 +63,7 @@ impl Preconditions {
     #[must_use]
     pub fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {
         let modified = Seconds::of(file.modified);
-        // Step 1, section 13.1.1; and only without it step 2, section 13.1.4.
+        // Step 1, section 13.1.1. Step 2, section 13.1.4, only without If-Match.
         let wanted = match (&self.if_match, self.if_unmodified_since) {
             (Some(tags), _) => tags.any(|tag| tag.is_strongly(file.etag)),
             (None, Some(since)) => modified <= since,
@@ -73,7 +72,7 @@ impl Preconditions {
         if !wanted {
             return Outcome::Failed;
         }
-        // Step 3, section 13.1.2; and only without it step 4, section 13.1.3.
+        // Step 3, section 13.1.2. Step 4, section 13.1.3, only without If-None-Match.
         let known = match (&self.if_none_match, self.if_modified_since) {
             (Some(tags), _) => tags.any(|tag| tag.is_weakly(file.etag)),
             (None, Some(since)) => modified <= since,
@@ -86,7 +85,7 @@ impl Preconditions {
         let range = match &self.if_range {
             None => true,
             Some(IfRange::Tag(tag)) => tag.is_strongly(file.etag),
-            // Section 8.8.2.2: within the second of the last change there may have been another version with this date.
+            // Section 8.8.2.2: another version may have the same date if it was changed in the second of the request.
             Some(IfRange::Date(date)) => *date == modified && modified < Seconds::of(now),
             Some(IfRange::Malformed) => false,
         };
@@ -94,7 +93,7 @@ impl Preconditions {
     }
 }
 
-/// `*`, or the entity tags in all lines of a field. A malformed list ends before the error.
+/// `*`, or the entity tags in all lines of a field. The list ends at the first error.
 #[derive(Debug, Clone)]
 enum Tags {
     Any,
@@ -113,7 +112,7 @@ impl Tags {
 
     fn any(&self, matches: impl Fn(&Tag) -> bool) -> bool {
         match self {
-            // The file exists: conditions are evaluated for existing files only.
+            // Conditions are evaluated only for existing files.
             Self::Any => true,
             Self::These(tags) => tags.iter().any(matches),
         }
@@ -128,12 +127,12 @@ struct Tag {
 }
 
 impl Tag {
-    /// Compares strongly with our own, strong tag (section 8.8.3.2).
+    /// Strong comparison with a strong tag (section 8.8.3.2).
     fn is_strongly(&self, etag: &str) -> bool {
         !self.weak && self.is_weakly(etag)
     }
 
-    /// Compares weakly (section 8.8.3.2).
+    /// Weak comparison (section 8.8.3.2).
     fn is_weakly(&self, etag: &str) -> bool {
         self.opaque == etag.as_bytes()
     }
@@ -165,7 +164,7 @@ impl Iterator for TagList<'_> {
         let begin = self.0.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
         let (tag, rest) = Tag::parse(self.0.get(begin..)?)?;
         let rest = rest.trim_ascii_start();
-        // A tag that is not followed by a comma or the end is the last one that is used.
+        // A tag that is followed by neither a comma nor the end is the last one.
         self.0 = if rest.starts_with(b",") { rest } else { b"" };
         Some(tag)
     }
@@ -183,7 +182,7 @@ impl IfRange {
         if !headers.contains_key(IF_RANGE) {
             return None;
         }
-        // Two fields leave the client's version unknown, so a range could not be appended to it.
+        // With two fields, the version of the client is unknown.
         let Some(value) = single(headers, &IF_RANGE) else { return Some(Self::Malformed) };
         if let Some((tag, b"")) = Tag::parse(value.as_bytes()) {
             return Some(Self::Tag(tag));
@@ -210,7 +209,7 @@ impl Seconds {
         let whole = |duration: Duration| i128::from(duration.as_secs());
         Self(match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since) => whole(since),
-            // Round down, so that a time belongs to the second that it is in.
+            // Round down, as for times after 1970.
             Err(before) => {
                 let before = before.duration();
                 -whole(before) - i128::from(before.subsec_nanos() > 0)
@@ -250,9 +249,9 @@ mod tests {
         Preconditions::from_headers(&headers).evaluate(file, now)
     }
 
-    /// The file is version "x", of `DATE` and half a second; it is asked for a minute later.
+    /// The file is version "x" of `DATE` plus half a second. The request comes a minute later.
     #[test]
-    fn each_condition_alone_and_in_combination() {
+    fn conditions_are_evaluated_alone_and_in_combination() {
         let file = Validators { etag: "x", modified: at(784_111_777, 500_000_000) };
         for (lines, outcome) in [
             (vec![], YES),
@@ -267,7 +266,7 @@ mod tests {
             (vec![("if-match", "")], Failed),
             (vec![("if-match", "\"y\" \"x\"")], Failed),
             (vec![("if-match", "\"a,\", \"x\"")], YES),
-            // 13.1.4 If-Unmodified-Since, by whole seconds; ignored if no date, twice, or beside If-Match.
+            // 13.1.4 If-Unmodified-Since, in whole seconds; ignored if invalid, repeated, or with If-Match.
             (vec![("if-unmodified-since", DATE)], YES),
             (vec![("if-unmodified-since", AFTER)], YES),
             (vec![("if-unmodified-since", BEFORE)], Failed),
@@ -287,7 +286,7 @@ mod tests {
             (vec![("if-none-match", "\"x")], YES),
             (vec![("if-none-match", "\"X\"")], YES),
             (vec![("if-none-match", "*, \"y\"")], YES),
-            // 13.1.3 If-Modified-Since; ignored if no date, or beside If-None-Match.
+            // 13.1.3 If-Modified-Since; ignored if invalid, or with If-None-Match.
             (vec![("if-modified-since", DATE)], NotModified),
             (vec![("if-modified-since", AFTER)], NotModified),
             (vec![("if-modified-since", BEFORE)], YES),
@@ -309,7 +308,7 @@ mod tests {
             (vec![("if-range", "today")], WHOLE),
             (vec![("if-range", "\"y\""), ("if-range", "\"z\"")], WHOLE),
             (vec![("if-range", "\"x\""), ("if-range", "\"x\"")], WHOLE),
-            // 13.2.2: the order, whatever the order of the lines.
+            // 13.2.2: the order is independent of the order of the lines.
             (vec![("if-none-match", "\"x\""), ("if-match", "\"y\"")], Failed),
             (vec![("if-none-match", "\"x\""), ("if-match", "\"x\"")], NotModified),
             (vec![("if-modified-since", DATE), ("if-unmodified-since", BEFORE)], Failed),
@@ -320,9 +319,9 @@ mod tests {
         }
     }
 
-    /// Section 8.8.2.2: in the second of the last change, a date is no strong validator.
+    /// Section 8.8.2.2.
     #[test]
-    fn a_date_is_weak_in_its_own_second() {
+    fn a_date_is_a_weak_validator_in_its_own_second() {
         let file = Validators { etag: "x", modified: at(784_111_777, 0) };
         for (now, outcome) in
             [(at(784_111_777, 900), WHOLE), (at(784_111_776, 0), WHOLE), (at(784_111_778, 0), YES)]
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn files_from_before_1970() {
+    fn times_before_1970_are_compared() {
         let modified = SystemTime::UNIX_EPOCH - Duration::from_millis(1500);
         assert_eq!(Seconds::of(modified), Seconds(-2));
         let file = Validators { etag: "x", modified };
@@ -342,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_values_never_match_by_accident(
+        fn only_the_tag_or_a_star_matches(
             name in prop::sample::select(vec!["if-match", "if-none-match", "if-range", "if-modified-since", "if-unmodified-since"]),
             values in prop::collection::vec(prop::collection::vec(prop_oneof![Just(b'"'), Just(b','), Just(b'W'), Just(b'/'), Just(b'x'), 0x20_u8..0x7f, 0x80_u8..], 0..24), 1..3),
         ) {
@@ -353,7 +352,6 @@ mod tests {
             let file = Validators { etag: "x", modified: at(784_111_777, 0) };
             let outcome = Preconditions::from_headers(&headers).evaluate(&file, at(784_111_837, 0));
             let all = values.concat();
-            // Only our own tag or `*` matches.
             if name == "if-none-match" && outcome == NotModified || name == "if-match" && outcome == YES {
                 prop_assert!(values == [b"*"] || all.windows(3).any(|window| window == b"\"x\""));
             }

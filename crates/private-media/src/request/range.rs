@@ -1,8 +1,8 @@
-//! Ranges: the `Range` field of RFC 9110 section 14.2.
+//! The `Range` field (RFC 9110 section 14.2).
 
 /// The maximum number of ranges in a request. A longer list is ignored, as section 14.2 allows.
 const MAX_RANGES: usize = 16;
-/// The longest field value that is parsed, in bytes.
+/// The maximum length of a field value, in bytes.
 const MAX_VALUE: usize = 1024;
 
 /// The ranges of a request, before they are applied to a file.
@@ -17,7 +17,7 @@ const MAX_VALUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range(Vec<Spec>);
 
-/// One `range-spec` of section 14.1.1. A number that exceeds `u64` is `u64::MAX`.
+/// A `range-spec` (section 14.1.1). A number that exceeds `u64` is `u64::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spec {
     /// From one position to another, both inclusive: `0-499`, `500-`.
@@ -27,8 +27,8 @@ enum Spec {
 }
 
 impl Range {
-    /// Parses the value of the field. Returns `None` if the field is to be ignored (section 14.2): for another unit, malformed ranges or
-    /// too many.
+    /// Parses the value of the field. `None` means that the field is ignored (section 14.2): the unit is unknown, or the ranges are
+    /// malformed or too many.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         if value.len() > MAX_VALUE {
@@ -48,7 +48,7 @@ impl Range {
 
     /// Applies the ranges to a file of `len` bytes.
     ///
-    /// Overlapping and adjacent ranges are merged. An empty file is always whole, as 206 cannot express an empty range.
+    /// Overlapping and adjacent ranges are merged. An empty file is always sent whole, because 206 cannot express an empty range.
     #[must_use]
     pub fn select(&self, len: u64) -> Selected {
         if len == 0 {
@@ -63,10 +63,10 @@ impl Range {
     }
 }
 
-/// The part of a file that a request selects.
+/// The parts of a file that a request selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selected {
-    /// The whole file, as without a `Range`.
+    /// The whole file.
     Whole,
     /// One part of the file.
     One(ByteRange),
@@ -76,7 +76,7 @@ pub enum Selected {
     Unsatisfiable,
 }
 
-/// A part of a file: at least one byte, and none after its end.
+/// A part of a file, of at least one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     start: u64,
@@ -139,13 +139,13 @@ impl Spec {
     }
 }
 
-/// Parses digits. A number that exceeds `u64` is after the end of every file, like `u64::MAX`.
+/// Parses digits. A number that exceeds `u64` is `u64::MAX`, which is after the end of every file.
 fn number(digits: &str) -> Option<u64> {
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Merges overlapping and adjacent parts. If there are none, the order is unchanged (section 15.3.7.2).
+/// Merges overlapping and adjacent parts. Without any, the order is unchanged (section 15.3.7.2).
 fn coalesce(parts: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut sorted = parts.clone();
     sorted.sort_by_key(|part| part.start);
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(selected: &Selected) -> String {
+    fn format_selected(selected: &Selected) -> String {
         let part = |part: &ByteRange| format!("{}-{}", part.start(), part.end() - 1);
         match selected {
             Selected::Whole => "whole".into(),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_ten_thousand_bytes() {
+    fn ranges_select_parts_of_ten_thousand_bytes() {
         for (value, expected) in [
             // The examples of section 14.1.2.
             ("bytes=0-499", "0-499"),
@@ -187,30 +187,30 @@ mod tests {
             ("bytes= 0-999, 4500-5499, -1000", "0-999 4500-5499 9000-9999"),
             ("bytes=500-600,601-999", "500-999"),
             ("bytes=500-700,601-999", "500-999"),
-            // Section 14.1.2: a last position behind the end is the end; a suffix over the length is the whole.
+            // Section 14.1.2: a position after the end is the end. A suffix longer than the file is the whole file.
             ("bytes=9999-20000", "9999-9999"),
             ("bytes=-20000", "0-9999"),
             ("bytes=0-", "0-9999"),
-            // Nothing there; with something there it is dropped.
+            // Ranges after the end are dropped, unless there is no other.
             ("bytes=10000-", "416"),
             ("bytes=-0", "416"),
             ("bytes=20000-30000,-0", "416"),
             ("bytes=20000-30000,5-6", "5-6"),
-            // Order is kept, unless something is joined.
+            // The order is unchanged unless parts are merged.
             ("bytes=5000-5001,0-1", "5000-5001 0-1"),
             ("bytes=5000-5001,0-1,1-2", "0-2 5000-5001"),
             ("bytes=0-1,0-1,0-1", "0-1"),
             // Section 5.6.1: empty elements and white space.
             ("bytes=,, 0-1 ,\t3-4 ,", "0-1 3-4"),
             ("Bytes=0-1", "0-1"),
-            // Over a u64.
+            // Numbers that exceed u64.
             ("bytes=0-99999999999999999999999999", "0-9999"),
             ("bytes=99999999999999999999999999-", "416"),
             ("bytes=-99999999999999999999999999", "0-9999"),
             ("bytes=18446744073709551615-18446744073709551615", "416"),
         ] {
             let range = Range::parse(value).unwrap_or_else(|| panic!("{value}"));
-            assert_eq!(shown(&range.select(10_000)), expected, "{value}");
+            assert_eq!(format_selected(&range.select(10_000)), expected, "{value}");
             assert_eq!(range.select(0), Selected::Whole, "{value}");
         }
     }
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_selects_valid_parts(value in "(bytes=)?[0-9,\\- \t=a]{0,60}|\\PC{0,40}", len: u64) {
+        fn every_selected_part_is_inside_the_file(value in "(bytes=)?[0-9,\\- \t=a]{0,60}|\\PC{0,40}", len: u64) {
             if let Some(range) = Range::parse(&value) {
                 check(&range.select(len), len)?;
             }
@@ -262,14 +262,14 @@ mod tests {
 
         /// Every requested byte is selected exactly once, and no other.
         #[test]
-        fn the_bytes_asked_for(
+        fn the_selected_bytes_are_the_requested_ones(
             specs in prop::collection::vec((prop::option::of(0_u64..40), prop::option::of(0_u64..40)), 1..8),
             len in 1_u64..32,
         ) {
             let text = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
             let value = specs.iter().map(|(a, b)| format!("{}-{}", text(*a), text(*b))).collect::<Vec<_>>().join(",");
             let Some(range) = Range::parse(&format!("bytes={value}")) else { return Ok(()) };
-            let asked = |at: u64| specs.iter().any(|spec| match spec {
+            let is_requested = |at: u64| specs.iter().any(|spec| match spec {
                 (Some(first), Some(last)) => (*first..=*last).contains(&at),
                 (Some(first), None) => at >= *first,
                 (None, Some(count)) => at + count >= len,
@@ -285,7 +285,7 @@ mod tests {
             };
             let mut sorted = sent;
             sorted.sort_unstable();
-            prop_assert_eq!(sorted, (0..len).filter(|at| asked(*at)).collect::<Vec<_>>());
+            prop_assert_eq!(sorted, (0..len).filter(|at| is_requested(*at)).collect::<Vec<_>>());
         }
     }
 

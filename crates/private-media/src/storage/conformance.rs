@@ -1,4 +1,4 @@
-//! A suite of tests that every implementation of [`Storage`] should pass.
+//! A test suite for implementations of [`Storage`].
 //!
 //! ```no_run
 //! # async fn doc() {
@@ -23,7 +23,7 @@ use super::{Content, MediaFile, SaveOptions, Storage, StorageError, content};
 use crate::permission::Permit;
 use crate::request::MediaPath;
 
-/// File names that have broken similar software.
+/// File names that are handled incorrectly by some software.
 pub const NAMES: [&str; 25] = [
     "photo.jpg",
     "café naïve Ångström.jpg",
@@ -52,53 +52,53 @@ pub const NAMES: [&str; 25] = [
     "{a,b}",
 ];
 
-/// Asserts that a storage satisfies the contract of [`Storage`]. The storage has to be empty, and to have room for some 10 MiB; the
-/// files of the suite remain in it. Run it in a multi-threaded Tokio runtime, so that concurrent saves really race.
+/// Asserts that a storage satisfies the contract of [`Storage`]. The storage has to be empty and needs 10 MiB of free space. The files of
+/// the suite remain in it. Run it in a multi-threaded Tokio runtime, so that concurrent saves race.
 ///
 /// # Panics
-/// Panics at the first violation, and names it.
+/// Panics at the first violation, with a description.
 pub async fn conformance(storage: Arc<dyn Storage>) {
-    nothing_is_there(&*storage).await;
-    what_is_saved_is_read(&*storage).await;
-    every_legal_name_is_kept(&*storage).await;
+    an_empty_storage_has_no_files(&*storage).await;
+    saved_content_is_read_back(&*storage).await;
+    valid_names_are_used_unchanged(&*storage).await;
     nothing_is_replaced_by_default(&*storage).await;
-    the_longest_name_finds_an_alternative(&*storage).await;
-    files_and_folders_do_not_mix(&*storage).await;
-    limits_refuse_and_leave_nothing(&*storage).await;
-    broken_content_leaves_nothing(&*storage).await;
-    a_big_file_comes_in_pieces(&*storage).await;
-    an_open_file_stays_what_it_is(&*storage).await;
+    the_longest_name_has_an_alternative(&*storage).await;
+    files_and_folders_are_distinct(&*storage).await;
+    content_over_the_limit_is_rejected(&*storage).await;
+    a_failed_save_leaves_nothing(&*storage).await;
+    large_files_are_saved_in_pieces(&*storage).await;
+    open_files_are_not_affected_by_changes(&*storage).await;
     lists_are_sorted_and_shallow(&*storage).await;
-    deleted_is_gone(&*storage).await;
+    deleted_files_do_not_exist(&*storage).await;
     racing_saves_all_succeed(storage).await;
 }
 
-async fn nothing_is_there(storage: &dyn Storage) {
+async fn an_empty_storage_has_no_files(storage: &dyn Storage) {
     assert_eq!(
         must(storage.list(&Permit::trusted(None)).await, "list an empty root"),
         [],
-        "an empty storage is needed"
+        "the storage is empty"
     );
     let path = path("missing/file");
-    assert_not_found(&open(storage, &path).await, "open what is missing");
-    assert_not_found(&storage.metadata(&Permit::trusted(path.clone())).await, "metadata of what is missing");
-    assert_not_found(&storage.delete(&Permit::trusted(path.clone())).await, "delete what is missing");
-    assert_not_found(&storage.list(&Permit::trusted(path.clone())).await, "list what is missing");
-    assert!(!must(storage.exists(&Permit::trusted(path.clone())).await, "ask for what is missing"));
+    assert_not_found(&open(storage, &path).await, "open a missing file");
+    assert_not_found(&storage.metadata(&Permit::trusted(path.clone())).await, "metadata of a missing file");
+    assert_not_found(&storage.delete(&Permit::trusted(path.clone())).await, "delete a missing file");
+    assert_not_found(&storage.list(&Permit::trusted(path.clone())).await, "list a missing folder");
+    assert!(!must(storage.exists(&Permit::trusted(path.clone())).await, "whether a missing file exists"));
 }
 
-async fn what_is_saved_is_read(storage: &dyn Storage) {
+async fn saved_content_is_read_back(storage: &dyn Storage) {
     for (name, bytes) in
         [("read/empty", Bytes::new()), ("read/small", "hello".into()), ("read/byte", "\0".into())]
     {
         let path = path(name);
-        assert_eq!(save(storage, &path, bytes.clone()).await, path, "a free name is the one used");
+        assert_eq!(save(storage, &path, bytes.clone()).await, path, "a free name is used");
         let file = must(open(storage, &path).await, name);
-        assert_eq!(read(&file, 3).await, bytes, "{name} reads as saved");
+        assert_eq!(read(&file, 3).await, bytes, "{name}: its content");
         let metadata = must(storage.metadata(&Permit::trusted(path.clone())).await, name);
         assert_eq!(metadata.len, bytes.len() as u64, "{name}: its length");
-        assert_eq!(metadata.etag, file.metadata().etag, "{name}: one entity tag, opened or not");
-        assert_eq!(metadata.modified, file.metadata().modified, "{name}: one time, opened or not");
+        assert_eq!(metadata.etag, file.metadata().etag, "{name}: the entity tag of the open file");
+        assert_eq!(metadata.modified, file.metadata().modified, "{name}: the time of the open file");
         assert!(must(storage.exists(&Permit::trusted(path.clone())).await, name), "{name} exists");
         let legal = |byte: u8| byte == b'!' || (b'#'..=b'~').contains(&byte);
         assert!(
@@ -108,30 +108,26 @@ async fn what_is_saved_is_read(storage: &dyn Storage) {
         );
         for offset in [metadata.len, metadata.len + 1, u64::from(u32::MAX), i64::MAX.unsigned_abs(), u64::MAX]
         {
-            let past = must(file.bytes().clone().read_at(offset, 10).await, "read past the end");
+            let past = must(file.bytes().clone().read_at(offset, 10).await, "read after the end");
             assert!(past.is_empty(), "{name} has {past:?} at {offset}");
         }
     }
     let age =
         must(storage.metadata(&Permit::trusted(path("read/small"))).await, "metadata").modified.elapsed();
-    assert!(age.is_ok_and(|age| age.as_secs() < 600), "modified just now");
+    assert!(age.is_ok_and(|age| age.as_secs() < 600), "the modification time is now");
 }
 
-async fn every_legal_name_is_kept(storage: &dyn Storage) {
+async fn valid_names_are_used_unchanged(storage: &dyn Storage) {
     let longest = "é".repeat(125) + "x.jpg";
     for name in NAMES.into_iter().chain([&*longest]) {
         let path = path(&format!("names/{name}"));
-        assert_eq!(save(storage, &path, name.to_owned()).await, path, "{name:?} is kept");
+        assert_eq!(save(storage, &path, name.to_owned()).await, path, "{name:?} is used unchanged");
         let file = must(open(storage, &path).await, name);
-        assert_eq!(read(&file, 1000).await, name.as_bytes(), "{name:?} reads as saved");
+        assert_eq!(read(&file, 1000).await, name.as_bytes(), "{name:?}: its content");
     }
     let listed = must(storage.list(&Permit::trusted(path("names"))).await, "list the names");
     let listed: HashSet<&str> = listed.iter().map(|entry| entry.path.file_name()).collect();
-    assert_eq!(
-        listed,
-        NAMES.into_iter().chain([&*longest]).collect(),
-        "every name is listed as it was saved"
-    );
+    assert_eq!(listed, NAMES.into_iter().chain([&*longest]).collect(), "every name is listed unchanged");
 }
 
 async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
@@ -147,7 +143,7 @@ async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
     assert_eq!(
         must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata").etag,
         first.etag,
-        "the same bytes, the same tag"
+        "the same content has the same entity tag"
     );
 
     let replace = SaveOptions::new().replace(true);
@@ -155,20 +151,23 @@ async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
     for bytes in ["six", "ten", "a longer one", ""] {
         let used =
             must(storage.save(&Permit::trusted(path.clone()), content(bytes), &replace).await, "replace");
-        assert_eq!(used, path, "replaced under its own name");
+        assert_eq!(used, path, "a replacement has the same name");
         assert_eq!(text(storage, &path).await, bytes);
         let tag = must(storage.metadata(&Permit::trusted(path.clone())).await, "metadata").etag;
-        assert!(tags.insert(tag), "other bytes have another entity tag: {bytes:?}");
+        assert!(tags.insert(tag), "different content has a different entity tag: {bytes:?}");
     }
     let fresh = self::path("replace/fresh");
     assert_eq!(
-        must(storage.save(&Permit::trusted(fresh.clone()), content("x"), &replace).await, "replace nothing"),
+        must(
+            storage.save(&Permit::trusted(fresh.clone()), content("x"), &replace).await,
+            "replace a missing file"
+        ),
         fresh
     );
-    assert_eq!(names(storage, "replace").await.len(), 3, "nothing else is there");
+    assert_eq!(names(storage, "replace").await.len(), 3, "no other file exists");
 }
 
-async fn the_longest_name_finds_an_alternative(storage: &dyn Storage) {
+async fn the_longest_name_has_an_alternative(storage: &dyn Storage) {
     let path = path(&format!("longest/{}.jpg", "n".repeat(251)));
     save(storage, &path, "one").await;
     let beside = save(storage, &path, "two").await;
@@ -176,17 +175,17 @@ async fn the_longest_name_finds_an_alternative(storage: &dyn Storage) {
     assert_eq!(text(storage, &beside).await, "two");
 }
 
-async fn files_and_folders_do_not_mix(storage: &dyn Storage) {
+async fn files_and_folders_are_distinct(storage: &dyn Storage) {
     save(storage, &path("mix/folder/file"), "x").await;
     let folder = path("mix/folder");
     assert_not_found(&open(storage, &folder).await, "open a folder");
     assert_not_found(&storage.metadata(&Permit::trusted(folder.clone())).await, "metadata of a folder");
     assert_not_found(&storage.delete(&Permit::trusted(folder.clone())).await, "delete a folder");
     assert!(
-        !must(storage.exists(&Permit::trusted(folder.clone())).await, "ask for a folder"),
-        "a folder is no file"
+        !must(storage.exists(&Permit::trusted(folder.clone())).await, "whether a folder exists as a file"),
+        "a folder is not a file"
     );
-    assert_ne!(save(storage, &folder, "y").await, folder, "a folder's name is taken");
+    assert_ne!(save(storage, &folder, "y").await, folder, "the name of a folder is taken");
     let replace = SaveOptions::new().replace(true);
     assert!(
         storage.save(&Permit::trusted(folder.clone()), content("y"), &replace).await.is_err(),
@@ -199,10 +198,10 @@ async fn files_and_folders_do_not_mix(storage: &dyn Storage) {
         "save below a file"
     );
     assert_not_found(&storage.list(&Permit::trusted(path("mix/folder/file"))).await, "list a file");
-    assert_eq!(text(storage, &path("mix/folder/file")).await, "x", "it is still there");
+    assert_eq!(text(storage, &path("mix/folder/file")).await, "x", "the file still exists");
 }
 
-async fn limits_refuse_and_leave_nothing(storage: &dyn Storage) {
+async fn content_over_the_limit_is_rejected(storage: &dyn Storage) {
     let path = path("limits/deep/file");
     for (len, options, fits) in [
         (10, SaveOptions::new().max_len(9), false),
@@ -220,33 +219,33 @@ async fn limits_refuse_and_leave_nothing(storage: &dyn Storage) {
             (_, result) => panic!("{len} bytes by {options:?}: {result:?}"),
         }
         assert!(
-            !must(storage.exists(&Permit::trusted(path.clone())).await, "ask"),
-            "nothing is left of {options:?}"
+            !must(storage.exists(&Permit::trusted(path.clone())).await, "whether it exists"),
+            "no file remains with {options:?}"
         );
     }
 }
 
-async fn broken_content_leaves_nothing(storage: &dyn Storage) {
+async fn a_failed_save_leaves_nothing(storage: &dyn Storage) {
     for good in [0, 1, 100] {
         let piece = Bytes::from(vec![1; 10_000]);
         let broken = (0..good).map(|_| Ok(piece.clone())).chain([Err(io::ErrorKind::ConnectionReset.into())]);
         let broken = Box::pin(stream::iter(broken.collect::<Vec<_>>()));
         match storage.save(&Permit::trusted(path("broken/file")), broken, &SaveOptions::default()).await {
             Err(StorageError::Content(error)) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
-            result => panic!("content that breaks off after {good} pieces: {result:?}"),
+            result => panic!("content with an error after {good} pieces: {result:?}"),
         }
         assert!(
-            !must(storage.exists(&Permit::trusted(path("broken/file"))).await, "ask"),
-            "nothing is left after {good} pieces"
+            !must(storage.exists(&Permit::trusted(path("broken/file"))).await, "whether it exists"),
+            "no file remains after {good} pieces"
         );
         assert_not_found(
             &storage.list(&Permit::trusted(path("broken"))).await,
-            "the folder of a save that failed",
+            "the folder of a failed save",
         );
     }
 }
 
-async fn a_big_file_comes_in_pieces(storage: &dyn Storage) {
+async fn large_files_are_saved_in_pieces(storage: &dyn Storage) {
     let bytes: Vec<u8> = (0..1_100_000_u32).flat_map(u32::to_le_bytes).collect();
     let path = path("big/file.bin");
     for size in [1000, 65_536, 300_000, 5_000_000] {
@@ -256,27 +255,30 @@ async fn a_big_file_comes_in_pieces(storage: &dyn Storage) {
             "save in pieces",
         );
         let file = must(open(storage, &path).await, "open");
-        assert!(read(&file, 77_777).await == bytes, "saved in pieces of {size}, the bytes are the same");
+        assert!(read(&file, 77_777).await == bytes, "content saved in pieces of {size} is unchanged");
     }
     let file = must(open(storage, &path).await, "open");
     for (offset, len) in [(0, 1), (4_399_999, 10), (4_000_001, 4), (1, 65_537), (12, 0)] {
         let start = usize::try_from(offset).unwrap_or_default();
         let wanted = bytes.get(start..(start + len).min(bytes.len())).unwrap_or_default();
         let part = must(file.bytes().clone().read_at(offset, len).await, "read a part");
-        assert!(wanted.starts_with(&part), "{len} bytes at {offset} are those");
-        assert!(part.is_empty() == wanted.is_empty(), "{len} bytes at {offset} are some");
+        assert!(wanted.starts_with(&part), "{len} bytes at {offset}: the content");
+        assert!(
+            part.is_empty() == wanted.is_empty(),
+            "{len} bytes at {offset}: at least one byte before the end"
+        );
     }
 }
 
-async fn an_open_file_stays_what_it_is(storage: &dyn Storage) {
+async fn open_files_are_not_affected_by_changes(storage: &dyn Storage) {
     let path = path("stays/file");
     save(storage, &path, "before").await;
     let file = must(open(storage, &path).await, "open");
     let replace = SaveOptions::new().replace(true);
     must(storage.save(&Permit::trusted(path.clone()), content("afterwards"), &replace).await, "replace");
-    assert_eq!(read(&file, 4).await, b"before", "an open file is not touched by a replacement");
+    assert_eq!(read(&file, 4).await, b"before", "an open file is not affected by a replacement");
     must(storage.delete(&Permit::trusted(path.clone())).await, "delete");
-    assert_eq!(read(&file, 4).await, b"before", "nor by a deletion");
+    assert_eq!(read(&file, 4).await, b"before", "an open file is not affected by a deletion");
 }
 
 async fn lists_are_sorted_and_shallow(storage: &dyn Storage) {
@@ -296,14 +298,14 @@ async fn lists_are_sorted_and_shallow(storage: &dyn Storage) {
     assert!(root.is_sorted_by_key(|entry| entry.path.clone()), "the root is sorted");
 }
 
-async fn deleted_is_gone(storage: &dyn Storage) {
+async fn deleted_files_do_not_exist(storage: &dyn Storage) {
     let path = path("deleted/file");
     save(storage, &path, "x").await;
     must(storage.delete(&Permit::trusted(path.clone())).await, "delete");
-    assert!(!must(storage.exists(&Permit::trusted(path.clone())).await, "ask"));
-    assert_not_found(&open(storage, &path).await, "open what was deleted");
+    assert!(!must(storage.exists(&Permit::trusted(path.clone())).await, "whether it exists"));
+    assert_not_found(&open(storage, &path).await, "open a deleted file");
     assert_not_found(&storage.delete(&Permit::trusted(path.clone())).await, "delete twice");
-    assert_eq!(save(storage, &path, "y").await, path, "its name is free again");
+    assert_eq!(save(storage, &path, "y").await, path, "the name of a deleted file is free");
 }
 
 async fn racing_saves_all_succeed(storage: Arc<dyn Storage>) {
@@ -328,19 +330,19 @@ async fn racing_saves_all_succeed(storage: Arc<dyn Storage>) {
     let mut used = HashSet::new();
     for task in tasks {
         let (path, bytes) = must(task.await, "a racer");
-        let file = must(open(&*storage, &path).await, "open what a racer saved");
-        assert!(read(&file, 9999).await == bytes, "{path} holds its racer's bytes");
+        let file = must(open(&*storage, &path).await, "open the file of a racer");
+        assert!(read(&file, 9999).await == bytes, "{path} has the content of its racer");
         assert!(used.insert(path.clone()), "{path} was given to two racers");
     }
-    assert!(used.contains(&path("race/new/folder/photo.jpg")), "one of them gets the name itself");
-    assert_eq!(names(&*storage, "race/new/folder").await.len(), RACERS, "and nothing else is there");
+    assert!(used.contains(&path("race/new/folder/photo.jpg")), "one racer gets the requested name");
+    assert_eq!(names(&*storage, "race/new/folder").await.len(), RACERS, "no other file exists in the folder");
 }
 
 fn path(name: &str) -> MediaPath {
     must(MediaPath::new(name), name)
 }
 
-/// A stream of pieces that waits between them, as a network does.
+/// Returns content in pieces, with a wait before each, as from a network.
 fn pieces(bytes: Vec<u8>, size: usize) -> Content<'static> {
     let bytes = Bytes::from(bytes);
     let starts = (0..bytes.len()).step_by(size);
@@ -362,14 +364,14 @@ async fn open(storage: &dyn Storage, path: &MediaPath) -> Result<MediaFile, Stor
     storage.open(&Permit::trusted(path.clone())).await
 }
 
-/// The whole file, read in pieces of at most `step` bytes.
+/// Reads a whole file, at most `step` bytes at a time.
 async fn read(file: &MediaFile, step: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let piece = must(file.bytes().clone().read_at(bytes.len() as u64, step).await, "read");
-        assert!(piece.len() <= step, "{} bytes read where {step} were asked for", piece.len());
+        assert!(piece.len() <= step, "{} bytes were read, but {step} requested", piece.len());
         if piece.is_empty() {
-            assert_eq!(bytes.len() as u64, file.metadata().len, "a file ends where its length says");
+            assert_eq!(bytes.len() as u64, file.metadata().len, "the length is that of the metadata");
             return bytes;
         }
         bytes.extend_from_slice(&piece);

@@ -1,4 +1,4 @@
-//! A storage in memory, for tests.
+//! Stores files in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,8 +15,8 @@ use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, S
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::{MediaPath, alternatives};
 
-/// Stores files in memory. Tests of an application can use it instead of [`LocalStorage`](super::LocalStorage): it behaves the same,
-/// but nothing is durable, and it is never [`StorageError::Full`].
+/// Stores files in memory. Tests of an application can use it instead of `LocalStorage`. It behaves the same, except that nothing is durable
+/// and it is never [`StorageError::Full`].
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
@@ -33,7 +33,7 @@ use crate::request::{MediaPath, alternatives};
 #[derive(Debug, Default)]
 pub struct MemoryStorage {
     files: RwLock<BTreeMap<MediaPath, MediaFile>>,
-    /// The number of files stored so far, which makes entity tags unique.
+    /// The number of saves so far, which makes entity tags unique.
     stored: AtomicU64,
 }
 
@@ -45,7 +45,7 @@ impl MemoryStorage {
     }
 
     fn find(&self, path: &MediaPath) -> Result<MediaFile, StorageError> {
-        self.read().get(path).cloned().ok_or_else(|| StorageError::not_found("there is no such file"))
+        self.read().get(path).cloned().ok_or_else(|| StorageError::not_found("no such file"))
     }
 
     fn put(&self, path: &MediaPath, content: Bytes, replace: bool) -> Result<MediaPath, StorageError> {
@@ -102,7 +102,7 @@ impl Storage for MemoryStorage {
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
         Box::pin(async move {
-            options.check_announced()?;
+            options.check_expected_len()?;
             let mut bytes = BytesMut::new();
             while let Some(piece) = content.next().await {
                 let piece = piece.map_err(StorageError::Content)?;
@@ -115,7 +115,7 @@ impl Storage for MemoryStorage {
 
     fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
         let removed = self.write().remove(permit.path());
-        let result = removed.map(drop).ok_or_else(|| StorageError::not_found("there is no such file"));
+        let result = removed.map(drop).ok_or_else(|| StorageError::not_found("no such file"));
         Box::pin(std::future::ready(result))
     }
 
@@ -131,13 +131,13 @@ impl Storage for MemoryStorage {
         for path in files.keys() {
             let Some(rest) = path.as_str().strip_prefix(&prefix) else { continue };
             let (name, is_folder) = rest.split_once('/').map_or((rest, false), |(name, _)| (name, true));
-            // The part of a path before a separator is a valid path, too.
+            // A path up to a separator is a valid path.
             if let Ok(path) = MediaPath::new(&format!("{prefix}{name}")) {
                 entries.insert(path, is_folder);
             }
         }
         let result = if entries.is_empty() && folder.is_some() {
-            Err(StorageError::not_found("there is no such folder"))
+            Err(StorageError::not_found("no such folder"))
         } else {
             Ok(entries.into_iter().map(|(path, is_folder)| Entry { path, is_folder }).collect())
         };
@@ -145,7 +145,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// Returns whether the path is a folder: another path is below it.
+/// Returns whether a path is a folder, which means that another path is below it.
 fn is_folder(files: &BTreeMap<MediaPath, MediaFile>, path: &MediaPath) -> bool {
     // Names such as `a-b` sort between `a` and `a/b`.
     let prefix = format!("{path}/");
@@ -157,10 +157,10 @@ fn is_folder(files: &BTreeMap<MediaPath, MediaFile>, path: &MediaPath) -> bool {
 }
 
 fn failed(kind: io::ErrorKind) -> StorageError {
-    StorageError::Io { doing: "giving the file its name", source: kind.into() }
+    StorageError::Io { doing: "naming the file", source: kind.into() }
 }
 
-/// Content in memory.
+/// The content of a file in memory.
 #[derive(Debug)]
 pub(super) struct InMemory(pub(super) Bytes);
 

@@ -1,4 +1,4 @@
-//! Storage: a [`Storage`] opens, stores, deletes and lists files for a [`Permit`].
+//! Storage: a [`Storage`] opens, saves, deletes and lists files, for a [`Permit`].
 
 #[cfg(feature = "local")]
 mod local;
@@ -26,16 +26,16 @@ pub use memory::MemoryStorage;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
-/// Opens, stores, deletes and lists files below a private root, for those who have a [`Permit`].
+/// Opens, saves, deletes and lists files below a private root.
 ///
-/// Every operation takes the permit of its action, which decides the path. What the application does on its own behalf has a
-/// [`Permit::trusted`]. An implementation should pass the `conformance` suite, a feature of this crate.
+/// Every operation takes the [`Permit`] of its action, which contains the path. Operations of the application itself use
+/// [`Permit::trusted`]. An implementation should pass the test suite of the feature `conformance`.
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
-    /// Opens a file. Anything but a regular file below the root is [`StorageError::NotFound`].
+    /// Opens a file. Anything except a regular file below the root is [`StorageError::NotFound`].
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
 
-    /// Stores content at the path of the permit or, if that name is taken, under a free name next to it. Returns the path that was
-    /// used. The file appears whole or not at all, and is durable when this returns.
+    /// Saves content at the path of the permit or, if the name is taken, with a free name in the same folder. Returns the path that was
+    /// used. The file appears complete or not at all, and is durable when this returns.
     fn save<'a>(
         &'a self,
         permit: &'a Permit<Write>,
@@ -49,11 +49,10 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Returns the metadata of a file.
     fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>>;
 
-    /// Returns the entries of a folder, sorted by name. Those that cannot be served, such as hidden files and sockets, are left
-    /// out.
+    /// Returns the entries of a folder, sorted by name, without those that cannot be served, such as hidden files and sockets.
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>>;
 
-    /// Checks whether files can be served now, for health checks. A storage that can lose its root reopens it here.
+    /// Checks whether files can be served, for health checks. A storage that can lose its root reopens it here.
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -111,10 +110,10 @@ macro_rules! delegate {
 
 delegate!(Arc Box);
 
-/// The content that [`Storage::save`] stores: pieces in order. An error among them ends the save, and nothing is stored.
+/// The content for [`Storage::save`], in pieces. An error ends the save, and nothing is stored.
 pub type Content<'a> = BoxStream<'a, io::Result<Bytes>>;
 
-/// Returns content that is in memory.
+/// Returns content from memory.
 ///
 /// ```
 /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, content};
@@ -141,19 +140,19 @@ pub fn content<'a>(bytes: impl Into<Bytes>) -> Content<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct SaveOptions {
-    /// Whether a file of the same name is replaced, atomically. The default is to find a free name.
+    /// Whether a file with the same name is replaced, atomically. By default, a free name is used.
     pub replace: bool,
     /// The maximum length of the content, in bytes. More is [`StorageError::TooLarge`].
     pub max_len: Option<u64>,
-    /// The announced length of the content, in bytes, so that content that cannot fit is refused before it is read. It is a hint: the
-    /// content may have any other length.
+    /// The expected length of the content, in bytes, so that content that does not fit is rejected before it is read. The actual length
+    /// may differ.
     pub expected_len: Option<u64>,
-    /// The space that has to remain free on the device after the save, in bytes. Less is [`StorageError::Full`].
+    /// The space that must remain free on the device after the save, in bytes. Less is [`StorageError::Full`].
     pub min_free: u64,
 }
 
 impl SaveOptions {
-    /// Returns the default options: no limits, and nothing is replaced.
+    /// Returns the default options: no limits, and no replacement.
     #[must_use]
     pub const fn new() -> Self {
         Self { replace: false, max_len: None, expected_len: None, min_free: 0 }
@@ -187,8 +186,8 @@ impl SaveOptions {
         self
     }
 
-    /// Checks the announced length against the limit.
-    fn check_announced(&self) -> Result<(), StorageError> {
+    /// Checks the expected length against the limit.
+    fn check_expected_len(&self) -> Result<(), StorageError> {
         self.check_len(self.expected_len.unwrap_or(0))
     }
 
@@ -201,7 +200,7 @@ impl SaveOptions {
     }
 }
 
-/// An open file: its metadata, as its handle has it, and its bytes. Cheap to clone.
+/// An open file: its metadata, which is that of the handle, and its bytes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct MediaFile {
     shared: Arc<Shared>,
@@ -216,13 +215,13 @@ struct Shared {
 }
 
 impl MediaFile {
-    /// Returns a file of these bytes, for implementations of [`Storage`].
+    /// Returns a file with these bytes, for implementations of [`Storage`].
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
         Self { shared: Arc::new(Shared { metadata, memo: OnceLock::new() }), bytes }
     }
 
-    /// Returns the same file with another way to read its bytes.
+    /// Returns the same file with another source of its bytes.
     #[cfg(feature = "local")]
     fn with_bytes(&self, bytes: Arc<dyn ReadAt>) -> Self {
         Self { shared: Arc::clone(&self.shared), bytes }
@@ -240,13 +239,12 @@ impl MediaFile {
         &self.bytes
     }
 
-    /// Returns what the delivery has computed of this file before, or computes it. It lives as long as the file is cached. `None` if
-    /// a value of another type is in the one slot.
+    /// Returns the value that the delivery has cached with this file, or computes it. `None` if the cached value has another type.
     pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.shared.memo.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
-    /// Returns the name of the file below the root, if a front server can open it by that; see [`ReadAt::local_name`].
+    /// Returns the name of the file below the root, for a front server; see [`ReadAt::local_name`].
     #[must_use]
     pub fn local_name(&self) -> Option<PathBuf> {
         self.bytes.local_name()
@@ -255,11 +253,11 @@ impl MediaFile {
 
 /// Reads the bytes of a [`MediaFile`] at any position.
 pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
-    /// Reads at most `len` bytes at `offset`, and at least one unless the file ends there.
+    /// Reads at most `len` bytes at `offset`. The result is empty only at the end of the file.
     fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
 
-    /// Returns the current name of this file below the root, without symbolic links, for a front server to send it. `None` if the file
-    /// is not on the local disk or was deleted.
+    /// Returns the current name of this file below the root, without symbolic links, so that a front server can send it. `None` if the file
+    /// is not on the local disk, or was deleted.
     fn local_name(&self) -> Option<PathBuf> {
         None
     }
@@ -269,8 +267,7 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the open file if it is on the local disk, for callers that send it with sendfile(2) or read it themselves. Its position
-    /// is shared: read and send at explicit offsets.
+    /// Returns the open file if it is on the local disk, for use with sendfile(2). Its position is shared, so read at explicit offsets.
     fn as_file(&self) -> Option<&Arc<File>> {
         None
     }
@@ -282,19 +279,19 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
 pub struct Metadata {
     /// Size in bytes.
     pub len: u64,
-    /// The time of the last change of the content.
+    /// The time when the content was last changed.
     pub modified: SystemTime,
-    /// The time of creation, if the storage knows it.
+    /// The time when the file was created, if known.
     pub created: Option<SystemTime>,
-    /// The time of the last access, if the storage knows it.
+    /// The time when the file was last read, if known.
     pub accessed: Option<SystemTime>,
-    /// The opaque part of a strong entity tag, without quotes (RFC 9110 section 8.8.3). It differs whenever the bytes differ, and
-    /// consists of `!` and `#` to `~`.
+    /// The opaque part of a strong entity tag, without quotes (RFC 9110 section 8.8.3). Different content has a different tag. It may
+    /// contain `!` and `#` to `~`.
     pub etag: String,
 }
 
 impl Metadata {
-    /// Returns the metadata of a file whose other times are unknown.
+    /// Returns metadata without the times of creation and access.
     pub fn new(len: u64, modified: SystemTime, etag: impl Into<String>) -> Self {
         Self { len, modified, created: None, accessed: None, etag: etag.into() }
     }
@@ -320,7 +317,7 @@ impl Metadata {
 pub struct Entry {
     /// The path.
     pub path: MediaPath,
-    /// Whether it is a folder; else it is a regular file.
+    /// Whether it is a folder. Otherwise it is a regular file.
     pub is_folder: bool,
 }
 
@@ -338,25 +335,25 @@ impl Entry {
     }
 }
 
-/// Why a storage operation failed.
+/// The error of a storage operation.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// The file does not exist, or may not be served.
+    /// The file does not exist, or cannot be served.
     NotFound {
         /// The reason, for the log.
         reason: String,
-        /// The error of the operating system, if it is the reason.
+        /// The error of the operating system that is the reason, if any.
         source: Option<io::Error>,
     },
-    /// The content exceeds the limit of the save.
+    /// The content exceeds [`SaveOptions::max_len`].
     TooLarge {
         /// The limit in bytes.
         max_len: u64,
     },
     /// The device or the quota is full.
     Full,
-    /// The content ended with an error, so nothing was stored.
+    /// Reading the content failed, so nothing was stored.
     Content(io::Error),
     /// Any other error of the operating system.
     Io {
@@ -386,7 +383,7 @@ impl fmt::Display for StorageError {
             Self::NotFound { reason, .. } => write!(f, "not found: {reason}"),
             Self::TooLarge { max_len } => write!(f, "content exceeds the limit of {max_len} bytes"),
             Self::Full => f.write_str("no space left on the device"),
-            Self::Content(_) => f.write_str("content ended early; nothing was stored"),
+            Self::Content(_) => f.write_str("reading the content failed; nothing was stored"),
             Self::Io { doing, .. } => write!(f, "{doing} failed"),
         }
     }

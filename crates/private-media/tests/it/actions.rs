@@ -1,4 +1,4 @@
-//! Every action needs a permission of its own, and reading is the only one that permissions grant by default.
+//! Every action needs its own permission, and permissions grant only reading by default.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use private_media::{
     PrivateMedia,
 };
 
-use crate::support::{alice, ask, bob, carol, path, request};
+use crate::support::{alice, bob, carol, path, request, respond};
 
 const PHOTO: &str = "cars/7/photo.jpg";
 
@@ -47,7 +47,7 @@ fn owners_and_staff() -> Grants {
     "cars/{owner}/{*file}=owner,staff".parse().unwrap()
 }
 
-/// Owners write, staff delete, and nobody reads.
+/// Owners may write, staff may delete and list, and nobody may read.
 fn may_change(identity: &Identity, action: Action, path: &MediaPath) -> bool {
     let Some(user) = identity.user() else { return false };
     match action {
@@ -74,7 +74,7 @@ async fn a_closure_can_decide_about_every_action() {
 }
 
 #[tokio::test]
-async fn pointers_decide_as_what_they_point_to() {
+async fn arc_and_box_delegate_every_decision() {
     let shared: Arc<dyn Permissions> = Arc::new(by_action(may_change));
     let boxed: Box<dyn Permissions> = Box::new(Arc::clone(&shared));
     for permissions in [&shared as &dyn Permissions, &boxed] {
@@ -83,7 +83,7 @@ async fn pointers_decide_as_what_they_point_to() {
 }
 
 #[tokio::test]
-async fn each_operation_asks_for_its_own_action() {
+async fn each_operation_needs_the_permission_of_its_action() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let media = PrivateMedia::builder(Arc::clone(&storage)).permissions(by_action(may_change)).build();
     let (photo, options) = (path(PHOTO), SaveOptions::default());
@@ -103,9 +103,8 @@ async fn each_operation_asks_for_its_own_action() {
     assert_eq!((denied.action(), denied.path()), (Action::Write, &photo));
 }
 
-/// The parts of an application that are chosen at run time need no enum of their own.
 #[tokio::test]
-async fn parts_chosen_at_run_time_are_served() {
+async fn boxed_parts_can_be_chosen_at_run_time() {
     let identify: Box<dyn Identify> = Box::new(Arc::new(|_: &http::request::Parts| alice()));
     let permissions: Box<dyn Permissions> = Box::new(owners_and_staff());
     let storage: Box<dyn Storage> = Box::new(MemoryStorage::new());
@@ -113,13 +112,13 @@ async fn parts_chosen_at_run_time_are_served() {
     storage.save(&Permit::trusted(path(PHOTO)), content("the photo"), &SaveOptions::default()).await.unwrap();
     let media =
         PrivateMedia::builder(storage).identify(identify).permissions(permissions).delivery(delivery).build();
-    let response = ask(&media.service(), request("GET", "/cars/7/photo.jpg", Identity::Anonymous)).await;
+    let response = respond(&media.service(), request("GET", "/cars/7/photo.jpg", Identity::Anonymous)).await;
     assert_eq!((response.status.as_u16(), &response.body[..]), (200, &b"the photo"[..]));
     assert_eq!(response.headers["vary"], "cookie, authorization");
 }
 
 #[tokio::test]
-async fn an_outage_is_not_signed_out() {
+async fn a_failed_identification_is_an_error_and_not_anonymous() {
     struct Down;
     impl Identify for Down {
         fn identify<'a>(

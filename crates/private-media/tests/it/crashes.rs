@@ -1,4 +1,4 @@
-//! Killed at any moment, an upload leaves the whole file or nothing, and no litter after the next start.
+//! A killed upload leaves the complete file or nothing, and no temporary file after the next start.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,23 +9,23 @@ use std::time::{Duration, Instant};
 use crate::support::{Root, save_program};
 
 const KILLS: u32 = 200;
-/// The options of the program for each way to save.
-const WAYS: [&[&str]; 4] =
+/// The options of the program for each kind of save.
+const MODES: [&[&str]; 4] =
     [&[], &["--named-temporary"], &["--named-temporary", "--blocking"], &["--blocking", "--not-durable"]];
 
 #[test]
-fn killed_at_any_moment() {
+fn an_upload_killed_at_any_time_leaves_the_whole_file_or_nothing() {
     let program = save_program();
     let content: Vec<u8> = (0..150_000_u32).flat_map(u32::to_le_bytes).collect();
-    for way in WAYS {
-        let usual = usual_duration(program, &content, way);
+    for mode in MODES {
+        let usual = usual_duration(program, &content, mode);
         let mut whole = 0;
         let mut none = 0;
         for round in 0..KILLS / 4 {
             let root = Root::new();
             let started = Instant::now();
-            let mut child = save(program, &root, way);
-            // Spread evenly from before its first step to after its last.
+            let mut child = save(program, &root, mode);
+            // Spread evenly from before the first step to after the last.
             let moment = usual.mul_f64(1.3 * f64::from(round) / f64::from(KILLS / 4));
             let feeding = feed(&mut child, content.clone());
             std::thread::sleep(moment.saturating_sub(started.elapsed()));
@@ -48,34 +48,34 @@ fn killed_at_any_moment() {
             let left: Vec<String> = root.tree().into_iter().filter(|name| !name.ends_with('/')).collect();
             assert!(left.is_empty() || left == ["cars/7/photo.jpg"], "round {round}: {left:?}");
         }
-        assert!(whole > 0 && none > 0, "the moments were spread: {whole} whole files, {none} times nothing");
+        assert!(whole > 0 && none > 0, "{whole} times the whole file, {none} times nothing");
     }
 }
 
-/// Steps that are too short to be hit by chance: killed at each system call that makes or removes a name.
+/// At each system call that creates or removes a name. These steps are too short to be hit by chance.
 #[test]
-fn killed_at_each_step() {
+fn an_upload_killed_at_each_step_leaves_the_whole_file_or_nothing() {
     if !crate::support::needs("strace", crate::support::has_command("strace")) {
         return;
     }
     let program = save_program();
-    for way in WAYS {
-        // Only a named temporary is locked, and has a name to be removed.
+    for mode in MODES {
+        // Only a named temporary file is locked and unlinked.
         let mut steps = vec!["mkdirat", "write", "linkat"];
-        steps.extend(if way.contains(&"--named-temporary") { &["flock", "unlinkat"][..] } else { &[] });
-        steps.extend((!way.contains(&"--not-durable")).then_some("fsync"));
+        steps.extend(if mode.contains(&"--named-temporary") { &["flock", "unlinkat"][..] } else { &[] });
+        steps.extend((!mode.contains(&"--not-durable")).then_some("fsync"));
         for step in steps {
             for when in 1..=4 {
                 let root = Root::new();
                 let inject = format!("inject={step}:signal=SIGKILL:when={when}");
                 let mut command = Command::new("strace");
                 command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]).arg(program);
-                command.arg(&root.path).arg("cars/7/photo.jpg").args(way);
+                command.arg(&root.path).arg("cars/7/photo.jpg").args(mode);
                 let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
                 let feeding = feed(&mut child, vec![7; 100_000]);
                 let killed = !child.wait().unwrap().success();
                 feeding.join().unwrap();
-                assert!(killed || when > 1, "{step} was reached");
+                assert!(killed || when > 1, "{step} was not reached");
                 drop(root.storage());
                 let left: Vec<String> = root.tree().into_iter().filter(|name| !name.ends_with('/')).collect();
                 match &*left {
@@ -91,13 +91,13 @@ fn killed_at_each_step() {
     }
 }
 
-fn save(program: &Path, root: &Root, way: &[&str]) -> Child {
+fn save(program: &Path, root: &Root, mode: &[&str]) -> Child {
     let mut command = Command::new(program);
-    command.arg(&root.path).arg("cars/7/photo.jpg").args(way);
+    command.arg(&root.path).arg("cars/7/photo.jpg").args(mode);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Sends the content in pieces with a breath between them, until it ends or nobody listens any more.
+/// Sends the content in pieces with short pauses, until it ends or the process is gone.
 fn feed(child: &mut Child, content: Vec<u8>) -> std::thread::JoinHandle<()> {
     let mut stdin = child.stdin.take().unwrap();
     std::thread::spawn(move || {
@@ -110,12 +110,12 @@ fn feed(child: &mut Child, content: Vec<u8>) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// The longest of a few undisturbed runs.
-fn usual_duration(program: &Path, content: &[u8], way: &[&str]) -> Duration {
+/// Returns the longest of a few runs without a kill.
+fn usual_duration(program: &Path, content: &[u8], mode: &[&str]) -> Duration {
     let run = |_| {
         let root = Root::new();
         let started = Instant::now();
-        let mut child = save(program, &root, way);
+        let mut child = save(program, &root, mode);
         let feeding = feed(&mut child, content.to_vec());
         assert!(child.wait().unwrap().success());
         feeding.join().unwrap();

@@ -17,12 +17,12 @@ use crate::support::{Root, has_command, is_root, needs, open, path, read};
 
 const SECRET: &str = "the secret outside";
 
-/// The root's storage with links refused and with links followed.
+/// Returns the storage of the root without and with following links.
 fn both(root: &Root) -> [LocalStorage; 2] {
     [false, true].map(|follow_links| root.storage().follow_links(follow_links))
 }
 
-/// A root with `inside.txt` and `folder/file.txt`, beside a file and a folder that are secret.
+/// Returns a root with `inside.txt` and `folder/file.txt`, next to a secret file and folder.
 fn root() -> Root {
     let root = Root::new();
     fs::write(root.path.join("inside.txt"), "inside").unwrap();
@@ -34,16 +34,16 @@ fn root() -> Root {
     root
 }
 
-async fn assert_refused(storage: &LocalStorage, name: &str) {
+async fn assert_not_found(storage: &LocalStorage, name: &str) {
     assert_not_served(storage, name).await;
-    // A folder below the root has metadata. A file that has metadata would be one that the name leads to.
+    // Only a folder below the root may have metadata.
     let result = storage.trusted_stat(name);
     assert!(!result.as_ref().is_ok_and(|found| !found.is_dir()), "stat of {name}: {result:?}");
 }
 
 async fn assert_not_served(storage: &LocalStorage, name: &str) {
     let opening = tokio::time::timeout(Duration::from_secs(10), open(storage, name));
-    let result = opening.await.unwrap_or_else(|_| panic!("opening {name} waits"));
+    let result = opening.await.unwrap_or_else(|_| panic!("opening {name} blocks"));
     assert!(matches!(result, Err(StorageError::NotFound { .. })), "{name}: {result:?}");
     let result = storage.metadata(&Permit::trusted(path(name))).await;
     assert!(matches!(result, Err(StorageError::NotFound { .. })), "metadata of {name}: {result:?}");
@@ -58,7 +58,7 @@ async fn links_that_lead_out_are_not_found() {
     let own = |name: &str| root.path.join(name).display().to_string();
     let fd = fs::File::open(outside.join("secret.txt")).unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&fd);
-    // Each row: links as (name, target), and what is asked for.
+    // Each row: links as (name, target), and the requested name.
     let shapes: Vec<(Vec<(&str, String)>, &str)> = vec![
         (vec![("s01", "/etc/passwd".into())], "s01"),
         (vec![("s02", absolute("secret.txt"))], "s02"),
@@ -67,7 +67,7 @@ async fn links_that_lead_out_are_not_found() {
         (vec![("s05", "folder/../../secret.txt".into())], "s05"),
         (vec![("folder/s06", "../../secret.txt".into())], "folder/s06"),
         (vec![("s07", "../root/../secret.txt".into())], "s07"),
-        // Back in again: the way out is refused, wherever it ends.
+        // Out and back in: leaving the root is rejected, wherever the link ends.
         (vec![("s08", "../root/inside.txt".into())], "s08"),
         (vec![("s09", "../../../../../../../../etc/passwd".into())], "s09"),
         (vec![("s10a", "s10b".into()), ("s10b", "s10c".into()), ("s10c", "../secret.txt".into())], "s10a"),
@@ -81,8 +81,7 @@ async fn links_that_lead_out_are_not_found() {
         (vec![("s18", "s18".into())], "s18"),
         (vec![("s19a", "s19b".into()), ("s19b", "s19a".into())], "s19a"),
         (vec![("folder/s20", "../folder".into())], "folder/s20/s20/s20/missing"),
-        // An absolute link means the machine's root and not ours; that it happens to end inside says nothing for the
-        // next one, and a root that is moved or mounted elsewhere would break it.
+        // An absolute link is resolved from the root of the machine, even if it ends inside.
         (vec![("s21", own("inside.txt"))], "s21"),
         (vec![("s22", own("folder"))], "s22/file.txt"),
         (vec![("s23", "/proc/self/root/etc/passwd".into())], "s23"),
@@ -102,15 +101,15 @@ async fn links_that_lead_out_are_not_found() {
         (vec![("s37", "../".repeat(1000) + "etc/passwd")], "s37"),
     ];
     assert!(shapes.len() >= 30);
-    for (links, asked) in &shapes {
+    for (links, requested) in &shapes {
         for (name, target) in links {
             symlink(target, root.path.join(name)).unwrap();
         }
         for storage in both(&root) {
-            assert_refused(&storage, asked).await;
+            assert_not_found(&storage, requested).await;
         }
     }
-    // Nor does a list show what could not be opened; the way round within the root, `folder/s20`, is a folder.
+    // Lists omit entries that cannot be opened.
     for storage in both(&root) {
         let listed = storage.list(&Permit::trusted(None)).await.unwrap();
         let names: Vec<&str> = listed.iter().map(|entry| entry.path.as_str()).collect();
@@ -140,7 +139,7 @@ async fn links_that_stay_inside_are_served_if_followed() {
     }
     symlink("folder", root.path.join("l7")).unwrap();
     assert_eq!(read(&open(&storage, "l7/l3").await.unwrap()).await, b"inside");
-    // A hard link cannot be told from the file's first name, in either mode.
+    // A hard link cannot be distinguished from the first name of a file.
     fs::hard_link(root.outside.path().join("secret.txt"), root.path.join("hard")).unwrap();
     assert_eq!(read(&open(&root.storage(), "hard").await.unwrap()).await, SECRET.as_bytes());
 }
@@ -153,11 +152,11 @@ async fn only_regular_files_are_served() {
     symlink("fifo", root.path.join("to-fifo")).unwrap();
     for storage in both(&root) {
         for name in ["fifo", "socket", "to-fifo", "folder", "inside.txt/x", "missing", "missing/x"] {
-            assert_refused(&storage, name).await;
+            assert_not_found(&storage, name).await;
         }
-        assert_refused(&storage, &"n".repeat(255)).await;
+        assert_not_found(&storage, &"n".repeat(255)).await;
         let listed = storage.list(&Permit::trusted(None)).await.unwrap();
-        assert_eq!(listed.len(), 2, "neither is in a list: {listed:?}");
+        assert_eq!(listed.len(), 2, "a list contains only regular files: {listed:?}");
     }
 }
 
@@ -172,21 +171,21 @@ async fn devices_are_never_read() {
     symlink("zero", root.path.join("to-zero")).unwrap();
     for storage in both(&root) {
         for name in ["zero", "to-zero"] {
-            assert_refused(&storage, name).await;
+            assert_not_found(&storage, name).await;
         }
         assert_eq!(storage.list(&Permit::trusted(None)).await.unwrap().len(), 2);
     }
 }
 
 #[test]
-fn unreadable_is_not_found() {
+fn unreadable_files_are_not_found() {
     let root = root();
     fs::create_dir(root.path.join("closed")).unwrap();
     fs::write(root.path.join("closed/file"), SECRET).unwrap();
     for name in ["inside.txt", "closed"] {
         fs::set_permissions(root.path.join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
-    // Capabilities belong to a thread: without them even root obeys the modes. The runtime's threads inherit from it.
+    // Capabilities are per thread, and the threads of the runtime inherit them. Without them, modes apply to root, too.
     let thread = std::thread::spawn(move || {
         if is_root() {
             use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -196,10 +195,13 @@ fn unreadable_is_not_found() {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            assert_refused(&root.storage(), "closed/file").await;
-            // Its folder can be searched: as stat(2), the application learns the size.
+            assert_not_found(&root.storage(), "closed/file").await;
+            // The folder is searchable, so stat(2) succeeds.
             assert_not_served(&root.storage(), "inside.txt").await;
-            assert!(open(&root.storage(), "folder/file.txt").await.is_ok(), "the rest is still served");
+            assert!(
+                open(&root.storage(), "folder/file.txt").await.is_ok(),
+                "readable files are still served"
+            );
         });
         fs::set_permissions(root.path.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     });
@@ -207,7 +209,7 @@ fn unreadable_is_not_found() {
 }
 
 #[test]
-fn hidden_names_have_no_path() {
+fn hidden_names_are_not_valid_paths() {
     for name in [".hidden", "folder/.hidden", ".private-media-uploads/x", "..", "folder/../inside.txt"] {
         assert!(private_media::MediaPath::new(name).is_err(), "{name}");
     }
@@ -226,7 +228,7 @@ async fn hidden_names_are_not_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_swapped_for_a_link_leads_nowhere() {
+async fn a_folder_swapped_for_a_link_does_not_lead_out() {
     let root = root();
     fs::write(root.path.join("folder/secret.txt"), "inside").unwrap();
     symlink("../secrets", root.path.join("link")).unwrap();
@@ -237,19 +239,19 @@ async fn a_folder_swapped_for_a_link_leads_nowhere() {
     while Instant::now() < end {
         match open(&storage, "folder/secret.txt").await {
             Ok(file) => {
-                assert_eq!(read(&file).await, b"inside", "only what is inside is read");
+                assert_eq!(read(&file).await, b"inside", "only the file inside is read");
                 served += 1;
             }
             Err(StorageError::NotFound { .. }) => refused += 1,
             Err(error) => panic!("{error:?}"),
         }
     }
-    assert!(served > 0 && refused > 0, "the race was run: {served} served, {refused} refused");
+    assert!(served > 0 && refused > 0, "both outcomes have to occur: {served} served, {refused} refused");
     drop(swapping);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn saves_and_deletes_in_a_race_touch_nothing_outside() {
+async fn racing_saves_and_deletes_change_nothing_outside() {
     let root = root();
     symlink("../secrets", root.path.join("link")).unwrap();
     let storage = root.storage().follow_links(true);
@@ -264,13 +266,13 @@ async fn saves_and_deletes_in_a_race_touch_nothing_outside() {
         let _ = storage.delete(&Permit::trusted(path("folder/secret.txt"))).await;
     }
     drop(swapping);
-    assert!(saved > 0, "some saves found the folder");
+    assert!(saved > 0, "no save found the folder");
     let outside: Vec<_> = fs::read_dir(root.outside.path().join("secrets")).unwrap().collect();
     assert_eq!(outside.len(), 1, "{outside:?}");
 }
 
 #[tokio::test]
-async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
+async fn saves_and_deletes_through_links_change_nothing_outside() {
     let root = root();
     let secrets = root.outside.path().join("secrets");
     symlink(&secrets, root.path.join("absolute")).unwrap();
@@ -291,7 +293,7 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
                 assert!(result.is_err(), "save into {folder}: {result:?}");
             }
         }
-        // The link has the name, so another is found: it is never written through.
+        // The name of the link is taken, so another one is used.
         for name in ["file.txt", "dangling.txt"] {
             let used = storage
                 .save(&Permit::trusted(path(name)), content("x"), &SaveOptions::default())
@@ -313,7 +315,7 @@ async fn nothing_is_made_or_deleted_through_a_link_that_leads_out() {
     );
     let follows = root.storage().follow_links(true);
     follows.delete(&Permit::trusted(path("dangling.txt"))).await.unwrap();
-    assert!(root.path.join("dangling.txt").symlink_metadata().is_err(), "a link is deleted, not followed");
+    assert!(root.path.join("dangling.txt").symlink_metadata().is_err(), "the link itself is deleted");
     assert_eq!(fs::read_to_string(secrets.join("secret.txt")).unwrap(), SECRET);
     assert_eq!(fs::read_dir(&secrets).unwrap().count(), 1);
     assert!(!root.outside.path().join("new-folder").exists());
@@ -326,16 +328,16 @@ async fn a_linked_uploads_folder_is_not_followed() {
     symlink(&secrets, root.path.join(".private-media-uploads")).unwrap();
     let storage = root.storage().named_temporaries();
     assert!(storage.save(&Permit::trusted(path("x")), content("x"), &SaveOptions::default()).await.is_err());
-    assert_eq!(fs::read_dir(&secrets).unwrap().count(), 1, "neither swept nor written to");
+    assert_eq!(fs::read_dir(&secrets).unwrap().count(), 1, "the target was neither swept nor written to");
 }
 
-/// Where the kernel or a sandbox has no `openat2`, or renames go on for ever, the slower way is as tight.
+/// If the kernel lacks `openat2`, a sandbox forbids it, or it always races with renames, the fallback is as strict.
 #[test]
-fn without_openat2_nothing_changes() {
+fn without_openat2_the_same_links_are_rejected() {
     strace_without_openat2("escapes::", "links_that_lead_out_are_not_found");
 }
 
-/// Runs the tests of a module with an openat2 that always fails; `one` has to be among them.
+/// Runs the tests of a module with an openat2 that always fails. `one` is one of these tests.
 pub(crate) fn strace_without_openat2(module: &str, one: &str) {
     if !needs("strace", has_command("strace")) {
         return;
@@ -346,12 +348,12 @@ pub(crate) fn strace_without_openat2(module: &str, one: &str) {
         command.args(["-e", "trace=openat2", "-e", &format!("inject=openat2:error={error}")]);
         command.arg(std::env::current_exe().unwrap()).args([module, "--skip", "without_openat2"]);
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains(&format!("{one} ... ok")), "{error}: {said}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains(&format!("{one} ... ok")), "{error}: {stdout}");
     }
 }
 
-/// Exchanges two names as fast as it can, on a thread of its own, and puts them back at the end.
+/// Exchanges two names continuously on its own thread, and restores them at the end.
 pub(crate) fn swap_until_dropped(a: PathBuf, b: PathBuf) -> Swapping {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);

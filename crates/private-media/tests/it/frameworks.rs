@@ -1,4 +1,4 @@
-//! The service works where an application puts it: under axum's router, and on hyper alone.
+//! The service under an axum router, and on hyper alone.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,15 +16,15 @@ use tower_service::Service;
 use crate::support::{alice, cars, request};
 
 #[tokio::test]
-async fn under_axum() {
+async fn an_axum_router_nests_the_service() {
     let (root, service) = cars();
     std::fs::create_dir_all(root.path().join("private/cars")).unwrap();
-    let mut router: Router = Router::new().nest_service("/private", service).layer(from_fn(sign_in));
+    let mut router: Router = Router::new().nest_service("/private", service).layer(from_fn(authenticate));
     for (uri, status) in [
         ("/private/cars/7/photo.jpg", 200),
         ("/private/cars/7/photo%2ejpg", 200),
         ("/private/cars/7/none", 404),
-        // axum takes the mount off with both slashes; what is left is the one path that is authorised and opened.
+        // axum strips both slashes. The rest is the path that is authorized and opened.
         ("/private//cars/7/photo.jpg", 200),
         ("/private/cars/7/../7/photo.jpg", 404),
         ("/private/", 404),
@@ -41,8 +41,8 @@ async fn under_axum() {
     assert_eq!(router.call(request).await.unwrap().status(), 404, "signed out");
 }
 
-/// Stands for the sign-in that an application has.
-async fn sign_in(mut request: Request, next: Next) -> axum::response::Response {
+/// The authentication middleware of an application.
+async fn authenticate(mut request: Request, next: Next) -> axum::response::Response {
     if let Some(id) = request.headers().get("x-user") {
         let identity = Identity::from(private_media::User::new(id.to_str().unwrap()));
         request.extensions_mut().insert(identity);
@@ -50,7 +50,7 @@ async fn sign_in(mut request: Request, next: Next) -> axum::response::Response {
     next.run(request).await
 }
 
-/// A server of nothing but hyper, where everybody is alice.
+/// Starts a server on hyper, whose clients are all alice.
 async fn serve(service: MediaService) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -63,9 +63,9 @@ async fn serve(service: MediaService) -> SocketAddr {
                     let mut service = service.clone();
                     async move {
                         request.extensions_mut().insert(alice());
-                        let answer: Result<http::Response<MediaBody>, Infallible> =
+                        let response: Result<http::Response<MediaBody>, Infallible> =
                             service.call(request).await;
-                        answer
+                        response
                     }
                 });
             tokio::spawn(
@@ -77,24 +77,27 @@ async fn serve(service: MediaService) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn on_hyper_alone() {
+async fn hyper_serves_the_service_without_a_router() {
     let (_root, service) = cars();
     let address = serve(service.at("/private/")).await;
-    let answer =
+    let response =
         exchange(address, "GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nthe photo"), "{answer}");
-    let answer =
+    assert!(
+        response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\nthe photo"),
+        "{response}"
+    );
+    let response =
         exchange(address, "HEAD /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             .await;
-    assert!(answer.contains("content-length: 9\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    assert!(response.contains("content-length: 9\r\n") && response.ends_with("\r\n\r\n"), "{response}");
     let two = "GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\nrange: bytes=0-2\r\n\r\n\
         GET /private/cars/8/photo.jpg HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let answer = exchange(address, two).await;
-    assert!(answer.contains("\r\n\r\ntheHTTP/1.1 404 Not Found\r\n"), "{answer}");
+    let response = exchange(address, two).await;
+    assert!(response.contains("\r\n\r\ntheHTTP/1.1 404 Not Found\r\n"), "{response}");
 }
 
-/// On the wire: the connection ends, and what comes after the file's end is neither padding nor the next response.
+/// It sends neither padding nor the next response.
 #[tokio::test]
 async fn a_file_that_shrinks_ends_the_connection() {
     let (root, service) = cars();
@@ -106,7 +109,7 @@ async fn a_file_that_shrinks_ends_the_connection() {
     let mut received = vec![0; 1000];
     stream.read_exact(&mut received).await.unwrap();
     std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
-    // A reset is as good an end as a close.
+    // The connection may end with a reset.
     let _ = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut received)).await.unwrap();
     let text = String::from_utf8_lossy(&received);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -117,13 +120,13 @@ async fn a_file_that_shrinks_ends_the_connection() {
 async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    response
 }
 
 #[tokio::test]
-async fn any_request_body_will_do() {
+async fn requests_may_have_any_body_type() {
     let (_root, mut service) = cars();
     let (head, ()) = request("GET", "/cars/7/photo.jpg", alice()).into_parts();
     let response = service.call(http::Request::from_parts(head, "some other type")).await.unwrap();

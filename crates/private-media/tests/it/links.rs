@@ -1,4 +1,4 @@
-//! Symbolic links below the root: refused by every operation, or followed by every operation if the storage is told to.
+//! Symbolic links below the root: every operation rejects them, or follows them with `follow_links(true)`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -16,12 +16,12 @@ use crate::support::{Root, open, path, read};
 
 const REPLACE: SaveOptions = SaveOptions::new().replace(true);
 
-/// One link, and a name that leads over it.
+/// A link, and a name whose path contains it.
 struct Case {
     link: &'static str,
     target: &'static str,
     name: &'static str,
-    /// What the name leads to if links are followed.
+    /// The target of the name if links are followed.
     followed: Followed,
 }
 
@@ -29,7 +29,7 @@ struct Case {
 enum Followed {
     File,
     Folder,
-    /// Nothing, or a place that is refused in both modes.
+    /// Nothing, or a target that is rejected in both modes.
     Nothing,
 }
 
@@ -51,7 +51,7 @@ const fn case(link: &'static str, target: &'static str, name: &'static str, foll
     Case { link, target, name, followed }
 }
 
-/// A root with `top.txt`, `folder/file.txt` and `folder/deep/deeper/file.txt`.
+/// Returns a root with `top.txt`, `folder/file.txt` and `folder/deep/deeper/file.txt`.
 fn root() -> Root {
     let root = Root::new();
     fs::create_dir_all(root.path.join("folder/deep/deeper")).unwrap();
@@ -61,14 +61,14 @@ fn root() -> Root {
     root
 }
 
-/// Each way to open a root with this setting: with a cache and without, with unnamed temporary files and with named ones.
+/// Opens a root in each way with this setting: without and with a cache, and with named temporary files.
 fn storages(root: &Path, follow_links: bool) -> [LocalStorage; 3] {
     let storage = || LocalStorage::open_root(root).unwrap().follow_links(follow_links);
     let cache = CacheOptions::new(Duration::ZERO).max_bytes(1 << 20).max_open_files(10);
     [storage(), storage().cache(cache), storage().named_temporaries()]
 }
 
-/// The error says which link it was.
+/// Asserts that the error contains the link.
 #[track_caller]
 fn assert_link_refused<T: std::fmt::Debug>(result: &Result<T, StorageError>, case: &Case, operation: &str) {
     let expected = format!("{} is a symbolic link, and storage.follow_links is off", case.link);
@@ -135,13 +135,13 @@ async fn no_operation_follows_a_link_by_default() {
             let folder = names_in(storage, "folder").await;
             assert!(!folder.contains(&case.link.to_owned()), "{} is listed: {folder:?}", case.link);
             let visible: Vec<_> = root.tree().into_iter().filter(|name| !name.starts_with('.')).collect();
-            assert_eq!(visible, before, "no operation changed anything");
+            assert_eq!(visible, before, "an operation changed the root");
         }
     }
 }
 
 #[tokio::test]
-async fn every_operation_follows_a_link_if_told() {
+async fn every_operation_follows_links_if_configured() {
     for case in &CASES {
         for n in 0..3 {
             let root = root();
@@ -190,9 +190,8 @@ async fn every_operation_follows_a_link_if_told() {
     }
 }
 
-/// A save never writes through a link that has its name, in either mode.
 #[tokio::test]
-async fn a_link_with_the_name_of_a_save_is_not_written_through() {
+async fn a_save_does_not_write_through_a_link_in_either_mode() {
     for follow_links in [false, true] {
         let root = root();
         for storage in storages(&root.path, follow_links) {
@@ -218,9 +217,8 @@ async fn a_link_with_the_name_of_a_save_is_not_written_through() {
     }
 }
 
-/// An application can clear a link away, and nothing behind it.
 #[tokio::test]
-async fn remove_removes_the_link_itself() {
+async fn remove_removes_the_link_and_not_its_target() {
     for follow_links in [false, true] {
         let root = root();
         let storage = root.storage().follow_links(follow_links);
@@ -234,9 +232,9 @@ async fn remove_removes_the_link_itself() {
     }
 }
 
-/// Releases are often links that move: the root's own path may have links in it.
+/// Deployments often use links to the current release.
 #[tokio::test]
-async fn the_root_may_be_a_link_or_lie_behind_one() {
+async fn the_path_of_the_root_may_contain_links() {
     let root = root();
     let [link, around] = ["link", "around"].map(|name| root.outside.path().join(name));
     symlink("root", &link).unwrap();
@@ -253,7 +251,7 @@ async fn the_root_may_be_a_link_or_lie_behind_one() {
     }
 }
 
-/// The handle that was opened before the swap may be served; the link's target never is.
+/// A file that was opened before the swap may be served, but never the target of the link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_is_swapped_in_is_not_followed() {
     let root = root();
@@ -263,22 +261,22 @@ async fn a_link_that_is_swapped_in_is_not_followed() {
     symlink("other/file.txt", root.path.join("file-link")).unwrap();
     for (name, link) in [("folder", "link"), ("top.txt", "file-link")] {
         let swapping = swap_until_dropped(root.path.join(name), root.path.join(link));
-        let asked = if name == "folder" { "folder/file.txt" } else { name };
+        let requested = if name == "folder" { "folder/file.txt" } else { name };
         let storage = root.storage().durable(false);
         let (mut served, mut refused) = (0, 0);
         let end = Instant::now() + Duration::from_secs(30);
         while (served < 100 || refused < 100) && Instant::now() < end {
-            match open(&storage, asked).await {
+            match open(&storage, requested).await {
                 Ok(file) => {
-                    assert_eq!(read(&file).await, b"inside", "{asked}");
+                    assert_eq!(read(&file).await, b"inside", "{requested}");
                     served += 1;
                 }
                 Err(StorageError::NotFound { .. }) => refused += 1,
-                Err(error) => panic!("{asked}: {error:?}"),
+                Err(error) => panic!("{requested}: {error:?}"),
             }
             let options = OpenOptions::new().append(true);
-            if let Ok(file) = storage.edit(&Permit::trusted(path(asked)), options) {
-                assert_eq!(file.metadata().unwrap().len(), 6, "{asked}");
+            if let Ok(file) = storage.edit(&Permit::trusted(path(requested)), options) {
+                assert_eq!(file.metadata().unwrap().len(), 6, "{requested}");
             }
             let _ = storage.delete(&Permit::trusted(path("folder/new.txt"))).await;
             let _ = storage.save(&Permit::trusted(path("folder/new.txt")), content("x"), &REPLACE).await;
@@ -287,15 +285,17 @@ async fn a_link_that_is_swapped_in_is_not_followed() {
             let _ = storage.remove_folder(&Permit::trusted(path("folder/new")));
         }
         drop(swapping);
-        assert!(served >= 100 && refused >= 100, "the race was run: {served} served, {refused} refused");
+        assert!(
+            served >= 100 && refused >= 100,
+            "both outcomes have to occur: {served} served, {refused} refused"
+        );
         let names: Vec<_> = fs::read_dir(root.path.join("other")).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
     }
 }
 
-/// A file in the cache that becomes a link is refused when it is checked again.
 #[tokio::test]
-async fn the_cache_does_not_keep_a_link() {
+async fn a_cached_file_that_becomes_a_link_is_rejected() {
     let root = root();
     std::thread::sleep(Duration::from_millis(120));
     let [_, storage, _] = storages(&root.path, false);

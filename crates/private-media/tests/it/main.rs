@@ -1,8 +1,9 @@
-//! What the library promises, one module a promise.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do, by a panic")]
+//! Tests of the public API, by promise.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers fail by a panic, as tests do")]
 
 mod actions;
 mod crashes;
+mod cross_origin;
 mod escapes;
 mod frameworks;
 mod links;

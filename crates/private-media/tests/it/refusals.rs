@@ -1,11 +1,11 @@
-//! Denied and missing are one answer, to the byte, for every method and every spelling.
+//! Refused requests. Denied and missing files have the same response, byte for byte.
 
 use http::StatusCode;
 use http::header::{ALLOW, CACHE_CONTROL, HeaderName, VARY};
 use private_media::{AccessRecord, IdentifyError, Identity, MemoryStorage, Permit, PrivateMedia};
 use tower_service::Service;
 
-use crate::support::{Answer, alice, ask, bob, carol, cars, media, request};
+use crate::support::{Received, alice, bob, carol, cars, media, request, respond};
 
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"];
 
@@ -23,8 +23,8 @@ async fn denied_and_missing_look_the_same() {
             ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
             ("if-range", "\"x\""),
         ] {
-            let mut answers = Vec::new();
-            for (uri, who) in [
+            let mut responses = Vec::new();
+            for (uri, identity) in [
                 ("/cars/7/photo.jpg", bob()),
                 ("/cars/7/photo.jpg", Identity::Anonymous),
                 ("/cars/7/photo.jpg?download", bob()),
@@ -41,53 +41,53 @@ async fn denied_and_missing_look_the_same() {
                 ("/", carol()),
                 ("//", carol()),
             ] {
-                let mut request = request(method, uri, who);
+                let mut request = request(method, uri, identity);
                 request.headers_mut().insert(name, value.parse().unwrap());
-                answers.push((uri, ask(&service, request).await));
+                responses.push((uri, respond(&service, request).await));
             }
-            let (_, first) = answers[0].clone();
+            let (_, first) = responses[0].clone();
             let status = if matches!(method, "GET" | "HEAD") {
                 StatusCode::NOT_FOUND
             } else {
                 StatusCode::METHOD_NOT_ALLOWED
             };
             assert_eq!(first.status, status, "{method}");
-            for (uri, answer) in answers {
-                assert_eq!(answer, first, "{method} {uri} with {name}: {value}");
+            for (uri, response) in responses {
+                assert_eq!(response, first, "{method} {uri} with {name}: {value}");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_allowed_says_which_are() {
+async fn other_methods_get_405_with_allow() {
     let (_root, service) = cars();
-    let answer = ask(&service, request("POST", "/cars/7/photo.jpg", alice())).await;
+    let response = respond(&service, request("POST", "/cars/7/photo.jpg", alice())).await;
     assert_eq!(
-        (answer.status, &answer.headers[ALLOW]),
+        (response.status, &response.headers[ALLOW]),
         (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD".parse().unwrap())
     );
 }
 
 #[tokio::test]
-async fn head_is_get_without_content() {
+async fn head_responds_like_get_without_content() {
     let (_root, service) = cars();
-    for (uri, who) in
+    for (uri, identity) in
         [("/cars/7/photo.jpg", alice()), ("/cars/7/photo.jpg", bob()), ("/cars/7/none", carol())]
     {
-        let get = ask(&service, request("GET", uri, who.clone())).await;
-        let head = ask(&service, request("HEAD", uri, who)).await;
+        let get = respond(&service, request("GET", uri, identity.clone())).await;
+        let head = respond(&service, request("HEAD", uri, identity)).await;
         assert_eq!((get.status, get.headers), (head.status, head.headers));
         assert!(head.body.is_empty() && !get.body.is_empty());
     }
 }
 
-/// Whatever is asked and by whom, no shared cache may keep the answer and no browser may make something else of it.
+/// No shared cache may store a response, and no browser may sniff its type.
 #[tokio::test]
 async fn every_response_is_private() {
     let (_root, service) = cars();
-    let etag = ask(&service, request("GET", "/cars/7/photo.jpg", alice())).await.headers["etag"].clone();
-    for (uri, who, name, value, status) in [
+    let etag = respond(&service, request("GET", "/cars/7/photo.jpg", alice())).await.headers["etag"].clone();
+    for (uri, identity, name, value, status) in [
         ("/cars/7/photo.jpg", alice(), "x-nothing", "special", 200),
         ("/cars/7/photo.jpg", alice(), "range", "bytes=0-1", 206),
         ("/cars/7/photo.jpg", alice(), "range", "bytes=0-1,4-5", 206),
@@ -97,9 +97,9 @@ async fn every_response_is_private() {
         ("/cars/7/photo.jpg", bob(), "x-nothing", "special", 404),
         ("/cars/../x", bob(), "x-nothing", "special", 404),
     ] {
-        let mut request = request("GET", uri, who);
+        let mut request = request("GET", uri, identity);
         request.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
-        let Answer { status: found, headers, .. } = ask(&service, request).await;
+        let Received { status: found, headers, .. } = respond(&service, request).await;
         assert_eq!(found, status, "{uri} {name}: {value}");
         assert_eq!(headers[CACHE_CONTROL], "private, no-cache");
         assert_eq!(headers[VARY], "cookie, authorization");
@@ -107,7 +107,7 @@ async fn every_response_is_private() {
         assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
         assert_eq!(headers["referrer-policy"], "no-referrer");
         assert!(!headers.contains_key("set-cookie"));
-        // The file's own validators come only with the file, or with the news that it is the same.
+        // Only a response for the file, or a 304, has its validators.
         assert_eq!(headers.contains_key("etag"), matches!(status, 200 | 206 | 304), "{uri} {name}: {value}");
     }
 }
@@ -126,11 +126,13 @@ async fn active_content_is_an_attachment_in_a_sandbox() {
     ] {
         std::fs::write(root.path().join("cars/7").join(name), "<script>alert(1)</script>").unwrap();
         for query in ["", "?download", "?a=b&download=1"] {
-            let answer = ask(&service, request("GET", &format!("/cars/7/{name}{query}"), alice())).await;
-            let disposition = answer.headers["content-disposition"].to_str().unwrap();
+            let response =
+                respond(&service, request("GET", &format!("/cars/7/{name}{query}"), alice())).await;
+            let disposition = response.headers["content-disposition"].to_str().unwrap();
             let expected = if inline && query.is_empty() { "inline" } else { "attachment" };
             assert_eq!(disposition, format!("{expected}; filename=\"{name}\""), "{name}{query}");
-            let policy = answer.headers.get("content-security-policy").map(|policy| policy.to_str().unwrap());
+            let policy =
+                response.headers.get("content-security-policy").map(|policy| policy.to_str().unwrap());
             assert_eq!(policy, (!inline).then_some("sandbox; default-src 'none'"), "{name}");
         }
     }
@@ -144,11 +146,11 @@ async fn unidentified_clients_are_denied() {
             &'a self,
             _: &'a http::request::Parts,
         ) -> futures_core::future::BoxFuture<'a, Result<Identity, IdentifyError>> {
-            Box::pin(std::future::ready(Err(IdentifyError::new("the database is away"))))
+            Box::pin(std::future::ready(Err(IdentifyError::new("the database is down"))))
         }
     }
-    let everybody = |_: &Identity, _: &private_media::MediaPath| true;
-    let media = PrivateMedia::builder(MemoryStorage::new()).permissions(everybody).identify(Broken).build();
+    let everyone = |_: &Identity, _: &private_media::MediaPath| true;
+    let media = PrivateMedia::builder(MemoryStorage::new()).permissions(everyone).identify(Broken).build();
     let path = private_media::MediaPath::new("a").unwrap();
     media
         .storage()
@@ -159,49 +161,51 @@ async fn unidentified_clients_are_denied() {
         )
         .await
         .unwrap();
-    let answer = ask(&media.service(), request("GET", "/a", alice())).await;
-    assert_eq!((answer.status, &answer.body[..]), (StatusCode::NOT_FOUND, &b"not found\n"[..]));
+    let response = respond(&media.service(), request("GET", "/a", alice())).await;
+    assert_eq!((response.status, &response.body[..]), (StatusCode::NOT_FOUND, &b"not found\n"[..]));
 }
 
-/// Where a developer wants to know why, a denial says so; what is missing stays missing.
 #[tokio::test]
-async fn debug_says_why() {
+async fn with_debug_a_denial_is_403_with_its_reason() {
     let (root, _) = cars();
     let grants: private_media::Grants = "cars/{owner}/{*file}=owner".parse().unwrap();
     let storage = private_media::LocalStorage::open_root(root.path()).unwrap();
     let service = PrivateMedia::builder(storage).permissions(grants).debug(true).build().service();
-    let denied = ask(&service, request("GET", "/cars/7/photo.jpg", bob())).await;
+    let denied = respond(&service, request("GET", "/cars/7/photo.jpg", bob())).await;
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
     assert_eq!(
         &denied.body[..],
         b"forbidden: user 8 is not granted access; grant cars/{owner}/{*file} is for owner\n"
     );
-    assert_eq!(ask(&service, request("GET", "/cars/7/none", alice())).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        respond(&service, request("GET", "/cars/7/none", alice())).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
 async fn every_response_has_an_access_record() {
     let (_root, service) = cars();
-    for (uri, who, allowed_by, refused) in [
+    for (uri, identity, allowed_by, refused) in [
         ("/cars/7/photo.jpg", alice(), Some("owner, by grant cars/{owner}/{*file}"), None),
         ("/cars/7/photo.jpg", carol(), Some("staff, by grant cars/{owner}/{*file}"), None),
         ("/cars/7/none", alice(), Some("owner, by grant cars/{owner}/{*file}"), Some("not found: ")),
         ("/x", bob(), None, Some("no grant matches the path")),
         ("/a%", bob(), None, Some("the path is not percent-encoded UTF-8")),
     ] {
-        let response = service.clone().call(request("GET", uri, who.clone())).await.unwrap();
+        let response = service.clone().call(request("GET", uri, identity.clone())).await.unwrap();
         let record = response.extensions().get::<AccessRecord>().unwrap();
         assert_eq!(record.allowed_by.as_deref(), allowed_by, "{uri}");
         assert!(record.refused.as_deref().unwrap_or("").starts_with(refused.unwrap_or("")), "{record:?}");
         assert_eq!(record.refused.is_some(), refused.is_some(), "{record:?}");
         if record.path.is_some() {
-            assert_eq!(record.identity, who);
+            assert_eq!(record.identity, identity);
         }
     }
 }
 
 #[tokio::test]
-async fn a_prefix_is_stripped_without_a_router() {
+async fn at_strips_the_prefix_without_a_router() {
     let (root, _) = cars();
     for url in ["/private/", "/private"] {
         let service = media(root.path()).service().at(url);
@@ -215,7 +219,7 @@ async fn a_prefix_is_stripped_without_a_router() {
             ("/%70rivate/cars/7/photo.jpg", 404),
             ("/x/../private/cars/7/photo.jpg", 404),
         ] {
-            assert_eq!(ask(&service, request("GET", uri, alice())).await.status, status, "{uri}");
+            assert_eq!(respond(&service, request("GET", uri, alice())).await.status, status, "{uri}");
         }
     }
 }

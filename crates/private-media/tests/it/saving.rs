@@ -1,4 +1,4 @@
-//! A file is stored whole and durable, or not at all.
+//! A file is saved completely and durably, or not at all.
 
 use std::fs;
 use std::io;
@@ -13,24 +13,24 @@ use private_media::{Permit, Storage as _};
 
 use crate::support::{Root, has_command, needs, open, path, read, save_program};
 
-/// Content of so many pieces of 64 KiB.
+/// Returns content of `count` pieces of 64 KiB.
 fn pieces(count: usize) -> Content<'static> {
     let piece = Bytes::from(vec![7; 64 << 10]);
     Box::pin(stream::iter((0..count).map(move |_| Ok(piece.clone()))))
 }
 
-/// Both ways to write: unnamed, where the file system has it, and by a hidden name.
+/// Returns storages with unnamed and with named temporary files.
 fn both(root: &Path) -> [LocalStorage; 2] {
     [LocalStorage::open_root(root).unwrap(), LocalStorage::open_root(root).unwrap().named_temporaries()]
 }
 
-/// What is visible: everything but the folder for temporaries itself.
+/// Returns everything in the root except the folder of temporary files.
 fn visible(root: &Root) -> Vec<String> {
     root.tree().into_iter().filter(|name| name != ".private-media-uploads/").collect()
 }
 
 #[tokio::test]
-async fn a_full_device_refuses_and_gives_everything_back() {
+async fn a_save_on_a_full_device_fails_and_frees_its_space() {
     let root = Root::new();
     let mounted = Mount::tmpfs(&root.path, "2m");
     if !needs("root and mount, to make a small tmpfs", mounted.is_some()) {
@@ -47,9 +47,9 @@ async fn a_full_device_refuses_and_gives_everything_back() {
         ] {
             let result = storage.save(&Permit::trusted(path("new/folder/big")), pieces(64), &options).await;
             assert!(matches!(result, Err(StorageError::Full)), "{options:?}: {result:?}");
-            assert_eq!(free(&root.path), before, "{options:?} took nothing");
+            assert_eq!(free(&root.path), before, "{options:?}: the free space is unchanged");
         }
-        // What is announced to be too much is refused before a byte of it is asked for.
+        // Content that is expected not to fit is rejected before it is read.
         let untouched = Box::pin(stream::poll_fn(|_| panic!("content was read")));
         let options = SaveOptions::new().expected_len(3 << 20);
         let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
@@ -58,7 +58,7 @@ async fn a_full_device_refuses_and_gives_everything_back() {
         let options = SaveOptions::new().min_free(3 << 20);
         let result = storage.save(&Permit::trusted(path("big")), untouched, &options).await;
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
-        // What fits, and leaves what it has to, is stored.
+        // Content that fits, and leaves the minimum, is saved.
         let options = SaveOptions::new().expected_len(1 << 20).min_free(100 << 10);
         storage.save(&Permit::trusted(path("fits")), pieces(16), &options).await.unwrap();
         let file = open(&storage, "fits").await.unwrap();
@@ -71,7 +71,7 @@ async fn a_full_device_refuses_and_gives_everything_back() {
 }
 
 #[tokio::test]
-async fn free_space_is_watched_while_the_content_comes() {
+async fn the_free_space_is_checked_during_a_save() {
     let root = Root::new();
     let mounted = Mount::tmpfs(&root.path, "24m");
     if !needs("root and mount, to make a small tmpfs", mounted.is_some()) {
@@ -79,11 +79,11 @@ async fn free_space_is_watched_while_the_content_comes() {
     }
     let storage = root.storage();
     let options = SaveOptions::new().min_free(12 << 20);
-    let mut taken = 0;
-    let content = pieces(320).inspect(|_| taken += 1);
+    let mut read = 0;
+    let content = pieces(320).inspect(|_| read += 1);
     let result = storage.save(&Permit::trusted(path("big")), Box::pin(content), &options).await;
     assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
-    assert!(taken < 320, "it was refused on the way, after {taken} of 320 pieces");
+    assert!(read < 320, "it failed only after {read} of 320 pieces");
     assert_eq!(visible(&root), Vec::<String>::new());
 }
 
@@ -117,7 +117,7 @@ async fn a_dropped_save_leaves_nothing() {
             let save = storage.save(&permit, content, &options);
             let result = tokio::time::timeout(Duration::from_millis(300), save).await;
             assert!(result.is_err(), "content that never ends was stored");
-            // What a dropped save leaves is cleared away on the blocking pool.
+            // The blocking pool removes the temporary file.
             for _ in 0..500 {
                 if visible(&root).is_empty() {
                     break;
@@ -130,11 +130,11 @@ async fn a_dropped_save_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_failed_save_leaves_the_folders_of_others() {
+async fn a_failed_save_does_not_remove_the_folders_of_others() {
     let root = Root::new();
     let storage = root.storage();
     let other = storage.clone();
-    // The folder is this save's, but the other one stores there before this one fails.
+    // This save creates the folder, and another one saves a file in it before this one fails.
     let failing = Box::pin(stream::once(async move {
         other
             .save(&Permit::trusted(path("shared/deep/other")), content("x"), &SaveOptions::default())
@@ -149,7 +149,7 @@ async fn a_failed_save_leaves_the_folders_of_others() {
             .is_err()
     );
     assert_eq!(visible(&root), ["shared/", "shared/deep/", "shared/deep/other"]);
-    // And a save whose folder goes while it writes makes it again.
+    // A save whose folder is removed meanwhile creates it again.
     for storage in both(&root.path) {
         let folder = root.path.join("gone");
         let content = Box::pin(stream::once(async move {
@@ -167,7 +167,7 @@ async fn a_failed_save_leaves_the_folders_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn failed_saves_do_not_take_a_folder_from_under_others() {
+async fn failing_saves_do_not_disturb_others_in_the_same_folder() {
     let root = Root::new();
     let storage = root.storage();
     let failing: Vec<_> = (0..8)
@@ -189,17 +189,17 @@ async fn failed_saves_do_not_take_a_folder_from_under_others() {
             storage.save(&Permit::trusted(path("a/b/file")), pieces(1), &SaveOptions::default()).await;
         assert!(result.is_ok(), "round {round}: {result:?}");
         storage.delete(&Permit::trusted(path("a/b/file"))).await.unwrap();
-        // So that the next folder is made, and taken back, again.
+        // So that the next save creates the folder again.
         let _ = fs::remove_dir(root.path.join("a/b")).and_then(|()| fs::remove_dir(root.path.join("a")));
     }
     for task in failing {
-        assert!(!task.is_finished(), "every failure was the content's: {:?}", task.await);
+        assert!(!task.is_finished(), "only reading the content may fail: {:?}", task.await);
         task.abort();
     }
 }
 
 #[tokio::test]
-async fn modes_are_as_told() {
+async fn files_and_folders_have_the_configured_modes() {
     use std::os::unix::fs::PermissionsExt as _;
     let root = Root::new();
     for storage in both(&root.path) {
@@ -224,7 +224,7 @@ async fn opening_a_root_removes_abandoned_uploads_only() {
         fs::write(other.join(".private-media-uploads/dead"), "half").unwrap();
         drop(LocalStorage::open_root(&other).unwrap());
         let left = fs::read_dir(other.join(".private-media-uploads")).unwrap();
-        assert_eq!(left.count(), 1, "the dead one is swept, and the one that is being written is left");
+        assert_eq!(left.count(), 1, "only the abandoned file is removed");
         Ok(Bytes::from("whole"))
     }));
     storage.save(&Permit::trusted(path("file")), content, &SaveOptions::default()).await.unwrap();
@@ -238,7 +238,7 @@ fn a_failed_fsync_is_a_failed_save() {
         return;
     }
     let program = save_program();
-    // The file's own fsync, then its folder's; a new folder is made durable before either.
+    // The fsync of the file, then that of its folder. A new folder is synced before both.
     for (name, failing) in [("file", 1), ("file", 2), ("new/file", 1), ("new/file", 2), ("new/file", 3)] {
         for option in [None, Some("--named-temporary"), Some("--blocking")] {
             let root = Root::new();
@@ -250,18 +250,18 @@ fn a_failed_fsync_is_a_failed_save() {
             if !needs("ptrace, for strace", !output.stderr.starts_with(b"strace:")) {
                 return;
             }
-            assert!(!output.status.success(), "fsync {failing} of {name} {option:?} fails the save");
+            assert!(!output.status.success(), "fsync {failing} of {name} {option:?} did not fail the save");
             assert_eq!(visible(&root), Vec::<String>::new(), "fsync {failing} of {name} {option:?}");
         }
     }
     let root = Root::new();
     let status =
         Command::new(program).arg(&root.path).arg("file").stdin(Stdio::null()).output().unwrap().status;
-    assert!(status.success(), "with no fault it succeeds");
+    assert!(status.success(), "without a fault, the save succeeds");
 }
 
 #[test]
-fn a_save_that_is_not_durable_waits_for_no_disk() {
+fn a_save_that_is_not_durable_calls_no_fsync() {
     if !needs("strace", has_command("strace")) {
         return;
     }
@@ -279,13 +279,13 @@ fn a_save_that_is_not_durable_waits_for_no_disk() {
     }
 }
 
-/// Free blocks and inodes.
+/// Returns the free blocks and inodes.
 fn free(path: &Path) -> (u64, u64) {
     let device = rustix::fs::statvfs(path).unwrap();
     (device.f_bfree, device.f_ffree)
 }
 
-/// A file system that is there for as long as this lives.
+/// A file system that is mounted until this is dropped.
 struct Mount<'a>(&'a Path);
 
 impl<'a> Mount<'a> {
@@ -298,7 +298,7 @@ impl<'a> Mount<'a> {
 
 impl Drop for Mount<'_> {
     fn drop(&mut self) {
-        // Lazily, since the handles of a test that failed may still be open.
+        // Lazily, because a failed test may still have open handles.
         let _ = Command::new("umount").arg("-l").arg(self.0).status();
     }
 }

@@ -1,4 +1,4 @@
-//! A file of any size leaves in bounded memory, and exactly as it was promised.
+//! Downloads use bounded memory, and contain exactly the announced bytes.
 
 use std::os::unix::fs::FileExt;
 
@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use crate::support::{alice, cars, request};
 
-/// What this process has in memory, in KiB, at most until now.
+/// Returns the peak memory of this process, in KiB.
 fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -15,14 +15,14 @@ fn peak() -> u64 {
 }
 
 #[tokio::test]
-async fn a_gibibyte_in_eight_mebibytes() {
+async fn a_gibibyte_is_sent_in_eight_mebibytes_of_memory() {
     const GIB: u64 = 1 << 30;
     let (root, mut service) = cars();
     let file = std::fs::File::create(root.path().join("cars/7/big.bin")).unwrap();
     file.set_len(GIB).unwrap();
     file.write_all_at(b"begin", 0).unwrap();
     file.write_all_at(b"end", GIB - 3).unwrap();
-    // Once for what any download needs.
+    // Allocates the memory that any download needs.
     for _ in 0..2 {
         service
             .call(request("GET", "/cars/7/photo.jpg", alice()))
@@ -46,7 +46,7 @@ async fn a_gibibyte_in_eight_mebibytes() {
     assert_eq!(len, GIB);
     assert!(last.ends_with(b"end"));
     let grown = peak() - before;
-    assert!(grown < 8 << 10, "it took {grown} KiB more");
+    assert!(grown < 8 << 10, "the download needed {grown} KiB");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_file_that_shrinks_ends_the_download() {
 }
 
 #[tokio::test]
-async fn a_file_that_grows_is_sent_as_it_was_promised() {
+async fn a_file_that_grows_is_sent_with_its_announced_length() {
     let (root, mut service) = cars();
     let path = root.path().join("cars/7/growing.bin");
     std::fs::write(&path, vec![b'x'; 100_000]).unwrap();
@@ -83,15 +83,14 @@ async fn a_file_that_grows_is_sent_as_it_was_promised() {
     assert_eq!(sent, vec![b'x'; 100_000]);
 }
 
-/// The parts of a `multipart/byteranges` are the file's, its length is what was announced, and its boundary is not in them.
 #[tokio::test]
-async fn several_ranges() {
+async fn several_ranges_are_sent_as_multipart() {
     let (root, mut service) = cars();
     let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
     std::fs::write(root.path().join("cars/7/a.png"), &bytes).unwrap();
-    let mut asked = request("GET", "/cars/7/a.png", alice());
-    asked.headers_mut().insert("range", "bytes=50000-59999,0-9,-5".parse().unwrap());
-    let response = service.call(asked).await.unwrap();
+    let mut request = request("GET", "/cars/7/a.png", alice());
+    request.headers_mut().insert("range", "bytes=50000-59999,0-9,-5".parse().unwrap());
+    let response = service.call(request).await.unwrap();
     assert_eq!(response.status(), 206);
     let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
     let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
@@ -108,9 +107,8 @@ async fn several_ranges() {
     assert!(body == expected);
 }
 
-/// Asked for as many ranges as a header holds, it sends no more than the file.
 #[tokio::test]
-async fn ranges_are_not_abused() {
+async fn many_ranges_send_no_more_than_the_file() {
     let (root, mut service) = cars();
     std::fs::write(root.path().join("cars/7/a.bin"), vec![1; 10_000]).unwrap();
     for ranges in [
@@ -119,9 +117,9 @@ async fn ranges_are_not_abused() {
         (0..500).map(|n| format!("{}-{},", n * 2, n * 2)).collect(),
         "-9999,".repeat(15),
     ] {
-        let mut asked = request("GET", "/cars/7/a.bin", alice());
-        asked.headers_mut().insert("range", format!("bytes={ranges}").parse().unwrap());
-        let body = service.call(asked).await.unwrap().into_body().collect().await.unwrap().to_bytes();
+        let mut request = request("GET", "/cars/7/a.bin", alice());
+        request.headers_mut().insert("range", format!("bytes={ranges}").parse().unwrap());
+        let body = service.call(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
         assert!(body.len() <= 10_000, "{} bytes", body.len());
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of the tests.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use private_media::storage::{LocalStorage, MediaFile, Storage, StorageError};
-use private_media::{Grants, Identity, MediaPath, MediaService, Permit, PrivateMedia, User};
+use private_media::{Builder, Grants, Identity, MediaPath, MediaService, Permit, PrivateMedia, User};
 use tower_service::Service;
 
-/// Whether a test can run that needs something of the machine. What is left out is said, and is an error where
-/// `PRIVATE_MEDIA_TEST_ALL` says that nothing may be.
+/// Returns whether a test can run that needs something of the machine. Otherwise reports on stderr that it is skipped, or fails if
+/// `PRIVATE_MEDIA_TEST_ALL` is set.
 pub(crate) fn needs(what: &str, available: bool) -> bool {
     if !available {
         assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no {what}");
-        // Not by `eprintln!`, which the test runner keeps to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "left out: a test that needs {what}");
+        // Not with `eprintln!`, whose output the test runner captures.
+        let _ = writeln!(std::io::stderr(), "skipped: a test that needs {what}");
     }
     available
 }
@@ -27,7 +27,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether a command runs at all.
+/// Returns whether a command exists.
 pub(crate) fn has_command(name: &str) -> bool {
     Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
 }
@@ -36,12 +36,12 @@ pub(crate) fn path(name: &str) -> MediaPath {
     MediaPath::new(name).unwrap_or_else(|error| panic!("{name:?}: {error}"))
 }
 
-/// Opens a file without asking permissions.
+/// Opens a file with a trusted permit.
 pub(crate) async fn open(storage: &dyn Storage, name: &str) -> Result<MediaFile, StorageError> {
     storage.open(&Permit::trusted(path(name))).await
 }
 
-/// The whole file.
+/// Reads a whole file.
 pub(crate) async fn read(file: &MediaFile) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -53,7 +53,7 @@ pub(crate) async fn read(file: &MediaFile) -> Vec<u8> {
     }
 }
 
-/// A fresh root on the disk, with a folder around it that is outside.
+/// An empty root, in a folder that is outside of it.
 pub(crate) struct Root {
     pub(crate) outside: tempfile::TempDir,
     pub(crate) path: PathBuf,
@@ -71,12 +71,12 @@ impl Root {
         LocalStorage::open_root(&self.path).unwrap()
     }
 
-    /// Everything in the root, hidden or not, relative to it; folders end in `/`.
+    /// Returns everything in the root, including hidden names, relative to it. Folders end with `/`.
     pub(crate) fn tree(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut folders = vec![self.path.clone()];
         while let Some(folder) = folders.pop() {
-            // A folder may go while this looks, which is what some tests wait for.
+            // Some tests call this while folders are being removed.
             let Ok(entries) = std::fs::read_dir(folder) else { continue };
             for entry in entries {
                 let entry = entry.unwrap();
@@ -94,7 +94,7 @@ impl Root {
     }
 }
 
-/// The example program `save`, which cargo builds beside the tests.
+/// Returns the path of the example program `save`, and builds it if necessary.
 pub(crate) fn save_program() -> &'static Path {
     static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         // target/PROFILE/deps/it-HASH
@@ -105,22 +105,22 @@ pub(crate) fn save_program() -> &'static Path {
             build.args(["build", "--package", "private-media", "--example", "save"]);
             build.args(profile.ends_with("release").then_some("--release"));
             build.arg("--target-dir").arg(profile.parent().unwrap());
-            assert!(build.status().unwrap().success(), "the example `save` has to build");
+            assert!(build.status().unwrap().success(), "the example `save` does not build");
         }
         program
     });
     &PROGRAM
 }
 
-/// A response, read to its end.
+/// A response with its whole body.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// A root with a file of alice (id 7), and the service over it: owner and staff may read `cars/{owner}/…`.
+/// Returns a root with a file of alice (id 7), and its service: owner and staff may read `cars/{owner}/…`.
 pub(crate) fn cars() -> (tempfile::TempDir, MediaService) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("cars/7")).unwrap();
@@ -130,11 +130,15 @@ pub(crate) fn cars() -> (tempfile::TempDir, MediaService) {
 }
 
 pub(crate) fn media(root: &Path) -> PrivateMedia {
-    let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
-    PrivateMedia::builder(LocalStorage::open_root(root).unwrap()).permissions(grants).build()
+    media_builder(root).build()
 }
 
-/// Alice owns the files, bob does not, carol is staff.
+pub(crate) fn media_builder(root: &Path) -> Builder {
+    let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
+    PrivateMedia::builder(LocalStorage::open_root(root).unwrap()).permissions(grants)
+}
+
+/// Alice is the owner of the file, bob is not, carol is staff.
 pub(crate) fn alice() -> Identity {
     User::new("7").into()
 }
@@ -147,13 +151,13 @@ pub(crate) fn carol() -> Identity {
     User::new("9").staff(true).into()
 }
 
-pub(crate) async fn ask(service: &MediaService, request: Request<()>) -> Answer {
+pub(crate) async fn respond(service: &MediaService, request: Request<()>) -> Received {
     let response = service.clone().call(request).await.unwrap();
     let (head, body) = response.into_parts();
-    Answer { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
+    Received { status: head.status, headers: head.headers, body: body.collect().await.unwrap().to_bytes() }
 }
 
-/// A request with an identity, as the application's own sign-in would put it there.
+/// Returns a request with an identity, as the authentication middleware of an application inserts it.
 pub(crate) fn request(method: &str, uri: &str, identity: Identity) -> Request<()> {
     Request::builder().method(method).uri(uri).extension(identity).body(()).unwrap()
 }

@@ -18,7 +18,7 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccoun
 use private_media::{Accounts, Grants, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage};
 use private_media_listener::Limits;
 
-use crate::addresses;
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
@@ -50,7 +50,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 /// Serves the demo until the signal to stop, and removes its files.
 fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     let error = |problem: &dyn std::fmt::Display| ConfigError::new(format!("demo: {problem}"));
-    let address = addresses::resolve(listen)
+    let listen_addr = ListenAddr::parse(listen, Path::new(""))
         .map_err(|problem| ConfigError::new(format!("invalid value {listen:?} for --listen: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
     let limits = Limits::default().max_connections(1000).shutdown_timeout(Duration::from_secs(2));
@@ -66,13 +66,13 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         let site = Site::new(&media, URL).accounts(Some(accounts)).health(health);
         Ok(site.pages(routes::router(media)))
     };
-    let on_bound = |address| {
-        output::listening(address);
+    let on_bound = |endpoint: &Endpoint| {
+        output::listening(endpoint);
         // The first line has the address, too, so an error here does not matter.
-        let _ = output::text(format_args!("{}", introduction(&format!("http://{address}"))));
+        let _ = output::text(format_args!("{}", introduction(&endpoint.to_string())));
     };
     let options =
-        workers::Options { listen: &address, workers: WORKERS, limits, max_connections_is_set: false };
+        workers::Options { listen: &listen_addr, workers: WORKERS, limits, max_connections_is_set: false };
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),

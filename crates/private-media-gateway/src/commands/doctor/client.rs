@@ -12,12 +12,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::target::Target;
+use crate::tls;
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,7 +120,11 @@ impl Client {
     }
 
     async fn exchange(&self, path: &str, options: &RequestOptions<'_>) -> Result<Response, RequestError> {
-        let Target { host, port, .. } = &self.target;
+        let Target { host, port, socket, .. } = &self.target;
+        if let Some(socket) = socket {
+            let stream = UnixStream::connect(socket).await.map_err(root_cause)?;
+            return self.speak(stream, path, options).await;
+        }
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(root_cause)?;
         match &self.tls {
             None => self.speak(stream, path, options).await,
@@ -191,18 +195,11 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, RequestError> {
 }
 
 fn tls() -> Result<TlsConnector, RequestError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
+    let roots = tls::trusted_roots();
     if roots.is_empty() {
-        return Err(RequestError("this machine has no trusted certificates (set SSL_CERT_FILE)".into()));
+        return Err(RequestError(tls::NO_ROOTS.into()));
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(root_cause)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(tls::client_config(roots).map_err(root_cause)?)))
 }
 
 /// Returns the last source of an error.

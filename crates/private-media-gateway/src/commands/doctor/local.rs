@@ -8,6 +8,7 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
+use crate::addresses::ListenAddr;
 use crate::config::{AccountsConfig, Config, DjangoConfig, KeySource, Source};
 use crate::folders::is_inside;
 use crate::http_client::shown;
@@ -97,8 +98,16 @@ fn mount_points(table: &str) -> Vec<PathBuf> {
 
 /// Checks that clients cannot bypass a front server that sends the files.
 pub(super) fn listen(config: &Config) -> Findings {
-    let open: Vec<_> = config.listen.iter().filter(|address| !address.ip().is_loopback()).collect();
-    match open.first() {
+    let open = match &config.listen {
+        ListenAddr::Unix(path) => {
+            return vec![Finding::ok(format!(
+                "{}, for the owner and the group of that socket",
+                path.display()
+            ))];
+        }
+        ListenAddr::Tcp(addresses) => addresses.iter().find(|address| !address.ip().is_loopback()),
+    };
+    match open {
         Some(address) if config.send_mode != SendMode::Direct => vec![Finding::problem(
             format!("the gateway listens on {address}, so clients can bypass the front server"),
             "listen = \"127.0.0.1:8000\", or close the port in a firewall",

@@ -28,6 +28,7 @@ use self::outside::Probe;
 use self::probe_accounts::ProbeAccounts;
 use self::report::{Finding, Findings, Report};
 use self::target::Target;
+use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::send_mode::SendMode;
 use crate::startup::{load, start_log};
@@ -99,15 +100,16 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
         if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
     });
-    let gateway = config.listen.first().filter(|address| address.port() != 0);
-    let gateway = gateway.and_then(|address| Client::new(Target::of_listener(*address)).ok());
+    let gateway = config.listen.endpoint().and_then(Target::of_listener);
+    let gateway = gateway.and_then(|target| Client::new(target).ok());
     let is_outside = target.is_some();
     if !is_outside {
         let note = "nothing was checked from outside; give the public URL with --url";
         report.add("outside", vec![Finding::note(note)]);
     }
     let target = target.or_else(|| {
-        let is_front = config.send_mode == SendMode::Direct;
+        // Clients do not connect to a Unix socket themselves.
+        let is_front = config.send_mode == SendMode::Direct && matches!(config.listen, ListenAddr::Tcp(_));
         gateway.as_ref().filter(|_| is_front).map(|gateway| gateway.target.clone())
     });
     let prepared = match target {

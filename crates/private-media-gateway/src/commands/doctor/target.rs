@@ -1,8 +1,11 @@
 //! The address of a server: of the public URL, or of the gateway itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use http::Uri;
+
+use crate::addresses::Endpoint;
 
 /// A scheme, a host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub(super) struct Target {
     pub(super) port: u16,
     /// The value of the `Host` header.
     pub(super) authority: String,
+    /// The Unix socket to connect to, instead of host and port.
+    pub(super) socket: Option<PathBuf>,
 }
 
 impl Target {
@@ -45,11 +50,19 @@ impl Target {
         if host.is_empty() {
             return Err(invalid());
         }
-        Ok(Self { is_https, host, port, authority: authority.as_str().to_owned() })
+        Ok(Self { is_https, host, port, authority: authority.as_str().to_owned(), socket: None })
     }
 
-    /// Returns the address by which this machine reaches a listener.
-    pub(super) fn of_listener(mut address: SocketAddr) -> Self {
+    /// Returns the address by which this machine reaches a listener; `None` if its port is not known.
+    pub(super) fn of_listener(endpoint: Endpoint) -> Option<Self> {
+        let mut address = match endpoint {
+            Endpoint::Tcp(address) if address.port() == 0 => return None,
+            Endpoint::Tcp(address) => address,
+            Endpoint::Unix(path) => {
+                let (host, authority) = ("localhost".to_owned(), "localhost".to_owned());
+                return Some(Self { is_https: false, host, port: 80, authority, socket: Some(path) });
+            }
+        };
         if address.ip().is_unspecified() {
             address.set_ip(match address.ip() {
                 IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -57,11 +70,14 @@ impl Target {
             });
         }
         let (host, port) = (address.ip().to_string(), address.port());
-        Self { is_https: false, host, port, authority: address.to_string() }
+        Some(Self { is_https: false, host, port, authority: address.to_string(), socket: None })
     }
 
     /// Returns the full URL of a path.
     pub(super) fn url(&self, path: &str) -> String {
+        if let Some(socket) = &self.socket {
+            return format!("{path} at unix:{}", socket.display());
+        }
         format!("{}://{}{path}", if self.is_https { "https" } else { "http" }, self.authority)
     }
 }
@@ -97,13 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn unspecified_addresses_become_loopback() {
+    fn listeners_are_reached_on_this_machine() {
         for (address, url) in [
-            ("127.0.0.1:8000", "http://127.0.0.1:8000/x"),
-            ("0.0.0.0:8000", "http://127.0.0.1:8000/x"),
-            ("[::]:8000", "http://[::1]:8000/x"),
+            ("127.0.0.1:8000", Some("http://127.0.0.1:8000/x")),
+            ("0.0.0.0:8000", Some("http://127.0.0.1:8000/x")),
+            ("[::]:8000", Some("http://[::1]:8000/x")),
+            ("127.0.0.1:0", None),
         ] {
-            assert_eq!(Target::of_listener(address.parse().unwrap()).url("/x"), url);
+            let target = Target::of_listener(Endpoint::Tcp(address.parse().unwrap()));
+            assert_eq!(target.map(|target| target.url("/x")).as_deref(), url);
         }
+        let target = Target::of_listener(Endpoint::Unix("/run/x.sock".into())).unwrap();
+        assert_eq!(target.url("/x"), "/x at unix:/run/x.sock");
     }
 }

@@ -1,7 +1,7 @@
 //! The settings of `[[identity]]` tables.
 
-use super::jwt;
-use crate::config::key::{Heading, Key, Kind, Tables, Variant};
+use super::{Heading, Key, Kind, Scope, jwt};
+use crate::config::key::{Tables, Variant};
 
 pub(crate) static IDENTITY: Key = Key {
     name: "identity",
@@ -62,6 +62,7 @@ pub(crate) static IDENTITY: Key = Key {
     }),
     value_name: "SOURCE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange, Scope::Identity],
     default: "accounts",
     help: "Identity source: accounts, django (its middleware does not run), jwt, or a TOML table with its settings; may be repeated",
 };
@@ -71,6 +72,7 @@ pub(crate) static ACCOUNTS: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountsFile, Scope::AccountChange, Scope::Identity],
     default: "accounts.toml",
     help: "File of the built-in accounts",
 };
@@ -80,6 +82,7 @@ pub(crate) static CACHE_TTL: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[Scope::AccountChange],
     default: "5s",
     help: "How long an identity is cached; sign-outs take effect within this time",
 };
@@ -89,6 +92,7 @@ pub(crate) static SESSION_LIFETIME: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[],
     default: "14d",
     help: "How long a session lasts",
 };
@@ -98,6 +102,7 @@ pub(crate) static DATABASE: Key = Key {
     kind: Kind::Url,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Identity],
     default: "sqlite:db.sqlite3",
     help: "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
 };
@@ -107,6 +112,7 @@ pub(crate) static SECRET_FILE: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Identity],
     default: "secret.key",
     help: "With django: file of SECRET_KEY, followed by SECRET_KEY_FALLBACKS, one per line",
 };
@@ -116,6 +122,7 @@ pub(crate) static SESSION_ENGINE: Key = Key {
     kind: Kind::Text,
     value_name: "ENGINE",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Identity],
     default: "db",
     help: "With django: the session engine, db, cached_db or signed_cookies",
 };
@@ -125,6 +132,7 @@ pub(crate) static SESSION_COOKIE: Key = Key {
     kind: Kind::Text,
     value_name: "NAME",
     heading: Heading::Identity,
+    scopes: &[Scope::Deployment, Scope::Identity],
     default: "sessionid",
     help: "With django: name of the session cookie",
 };
@@ -134,6 +142,7 @@ pub(crate) static BACKENDS: Key = Key {
     kind: Kind::List,
     value_name: "CLASS",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Identity],
     default: "django.contrib.auth.backends.ModelBackend",
     help: "With django: one of AUTHENTICATION_BACKENDS; may be repeated",
 };
@@ -143,6 +152,7 @@ pub(crate) static LOGIN_URL: Key = Key {
     kind: Kind::Text,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[],
     default: "none",
     help: "Sign-in page that signed-out browsers are sent to: a path of this site or a URL; none sends them a 404",
 };
@@ -152,6 +162,7 @@ pub(crate) static ACCOUNTS_LOGIN_URL: Key = Key {
     kind: Kind::Text,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[],
     default: "-/sign-in",
     help: "Sign-in page that signed-out browsers are sent to: the built-in -/sign-in, a path of this site, or a URL; none sends them a 404",
 };
@@ -161,6 +172,7 @@ pub(crate) static LOGIN_RETURN: Key = Key {
     kind: Kind::Text,
     value_name: "NAME",
     heading: Heading::Identity,
+    scopes: &[],
     default: "next",
     help: "Query parameter of the sign-in page that gets the path to return to",
 };
@@ -170,6 +182,7 @@ pub(crate) static LOGIN_ORIGIN: Key = Key {
     kind: Kind::Text,
     value_name: "ORIGIN",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Scheme and host of the gateway in front of the path to return to, for a sign-in page of another host",
 };

@@ -1,6 +1,6 @@
 //! The settings of `[[identity]]` tables with the source `jwt`.
 
-use crate::config::key::{Heading, Key, Kind};
+use super::{Heading, Key, Kind};
 
 pub(crate) static JWKS: Key = Key {
     name: "identity.jwks",
@@ -8,6 +8,7 @@ pub(crate) static JWKS: Key = Key {
     kind: Kind::Text,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "URL (https) or file of a JWK set with the keys of the issuer",
 };
@@ -17,6 +18,7 @@ pub(crate) static KEY: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "File of the public key of the issuer in PEM",
 };
@@ -26,6 +28,7 @@ pub(crate) static SECRET_FILE: Key = Key {
     kind: Kind::Text,
     value_name: "FILE",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "File of a secret that the issuer signs with",
 };
@@ -35,6 +38,7 @@ pub(crate) static ALGORITHMS: Key = Key {
     kind: Kind::List,
     value_name: "NAME",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Accepted signature algorithms",
 };
@@ -44,6 +48,7 @@ pub(crate) static ISSUER: Key = Key {
     kind: Kind::Text,
     value_name: "TEXT",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Claim iss of the tokens",
 };
@@ -53,6 +58,7 @@ pub(crate) static AUDIENCE: Key = Key {
     kind: Kind::TextOrList,
     value_name: "TEXT",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Accepted audiences, one of which is in the claim aud; * accepts any",
 };
@@ -62,6 +68,7 @@ pub(crate) static COOKIE: Key = Key {
     kind: Kind::Text,
     value_name: "NAME",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Cookie that contains a token",
 };
@@ -71,6 +78,7 @@ pub(crate) static CLAIMS_ID: Key = Key {
     kind: Kind::Text,
     value_name: "PATH",
     heading: Heading::Identity,
+    scopes: &[],
     default: "sub",
     help: "Claim of the id of the user",
 };
@@ -80,6 +88,7 @@ pub(crate) static CLAIMS_NAME: Key = Key {
     kind: Kind::Text,
     value_name: "PATH",
     heading: Heading::Identity,
+    scopes: &[],
     default: "name",
     help: "Claim of the name of the user",
 };
@@ -89,6 +98,7 @@ pub(crate) static CLAIMS_STAFF: Key = Key {
     kind: Kind::Text,
     value_name: "PATH",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Claim that is true for staff",
 };
@@ -98,6 +108,7 @@ pub(crate) static CLAIMS_GROUPS: Key = Key {
     kind: Kind::Text,
     value_name: "PATH",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Claim of the groups of the user",
 };
@@ -107,6 +118,7 @@ pub(crate) static LEEWAY: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[],
     default: "60s",
     help: "Tolerance for clocks that differ",
 };
@@ -116,6 +128,7 @@ pub(crate) static MAX_AGE: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[],
     default: "",
     help: "Maximum age of a token",
 };
@@ -125,6 +138,7 @@ pub(crate) static MAX_STALE: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Identity,
+    scopes: &[],
     default: "1d",
     help: "How long the keys are used while they cannot be fetched",
 };

@@ -233,7 +233,7 @@ mod tests {
             (None, None) => {}
             (Some(Ok(token)), Some(Ok(expected))) => assert_eq!(token, expected, "{lines:?}"),
             (Some(Err(reason)), Some(Err(expected))) => {
-                assert!(reason.contains(expected), "{lines:?}: {reason}")
+                assert!(reason.contains(expected), "{lines:?}: {reason}");
             }
             (found, _) => panic!("{lines:?}: {found:?}"),
         }

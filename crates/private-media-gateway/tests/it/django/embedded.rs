@@ -357,7 +357,7 @@ fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
         assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
         shop.server.stop();
         assert_eq!(status(&gateway, &cookie), 404);
-        assert!(gateway.logs("it could not be found out who asks"), "{}", gateway.log());
+        assert!(gateway.logs("could not identify the client"), "{}", gateway.log());
         shop.server.start_again();
         let begin = Instant::now();
         while status(&gateway, &cookie) == 404 {

@@ -18,6 +18,7 @@ struct Mistake {
 
 const NGINX: &[&str] = &["--mode", "nginx"];
 const APACHE: &[&str] = &["--mode", "apache"];
+const CORS: &[&str] = &["--mode", "nginx", "--cors-origin", "https://app.example", "--cors-credentials"];
 
 type Found = (&'static str, &'static str, &'static str);
 
@@ -29,7 +30,7 @@ const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: F
     Mistake { what, kind: FrontServer::Apache, arguments: APACHE, change, found }
 }
 
-static MISTAKES: [Mistake; 20] = [
+static MISTAKES: [Mistake; 21] = [
     nginx(
         "internal is missing",
         |block, _| without(block, "        internal;\n"),
@@ -178,6 +179,21 @@ static MISTAKES: [Mistake; 20] = [
             "add_header X-Content-Type-Options $upstream_http_x_content_type_options always;",
         ),
     ),
+    Mistake {
+        arguments: CORS,
+        ..nginx(
+            "the origin is not added back",
+            |block, _| {
+                let is_other = |line: &&str| !line.contains("Access-Control-Allow-Origin");
+                block.lines().filter(is_other).map(|line| format!("{line}\n")).collect()
+            },
+            (
+                "cors",
+                "Access-Control-Allow-Origin of a picture for https://app.example is missing",
+                "add_header Access-Control-Allow-Origin $upstream_http_access_control_allow_origin always;",
+            ),
+        )
+    },
     nginx(
         "another 404",
         |block, _| {
@@ -329,6 +345,7 @@ fn what_is_printed_is_well() {
         (FrontServer::Nginx, NGINX),
         (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
         (FrontServer::Nginx, &[]),
+        (FrontServer::Nginx, CORS),
         (FrontServer::Apache, APACHE),
         (FrontServer::Apache, &["--mode", "apache", "--sendfile-encoding", "plain"]),
         (FrontServer::Apache, &[]),

@@ -2,6 +2,7 @@
 
 mod axum_application;
 mod changes;
+mod cross_origin;
 mod differences;
 mod escapes;
 mod large;

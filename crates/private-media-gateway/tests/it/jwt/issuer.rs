@@ -67,7 +67,9 @@ impl Signer {
         if !needs("openssl", output.is_ok()) {
             return None;
         }
-        let key = Arc::new(RsaKeyPair::from_pkcs8(&output.unwrap().stdout).unwrap());
+        let der = output.unwrap().stdout;
+        // The format depends on the version of openssl.
+        let key = Arc::new(RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).unwrap());
         let all: [(_, &'static dyn RsaEncoding); 6] = [
             ("RS256", &signature::RSA_PKCS1_SHA256),
             ("RS384", &signature::RSA_PKCS1_SHA384),

@@ -176,24 +176,30 @@ fn a_key_server_that_is_down_at_the_start() {
 /// Whatever the server does, known keys stay in use.
 #[test]
 fn a_key_server_that_fails_later() {
-    let (place, ed) = (place(), Signer::ed25519("ed"));
-    let server = KeyServer::start(&jwk_set(&[&ed]));
-    let gateway = serve(&place, &[&source(&format!("jwks = \"{}\", cache_ttl = \"0s\"", server.url()))], &[]);
-    let (token, made_up) = (ed.token("7"), Signer::ed25519("made-up").token("7"));
     let huge = format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(4 << 20));
-    for (status_line, body, text) in [
-        ("500 Internal Server Error", "{}", "500"),
-        ("302 Found\r\nlocation: http://127.0.0.1:1/", "", "302"),
+    let faults = [
+        ("500 Internal Server Error", "{}", "status 500"),
+        ("302 Found\r\nlocation: http://127.0.0.1:1/", "", "status 302"),
         ("200 OK", "<html>sign in</html>", "not a JWK set"),
-        ("200 OK", &huge, "keys"),
-    ] {
-        server.respond(status_line, body);
-        std::thread::sleep(UNKNOWN_KEY_PAUSE);
-        assert_eq!(status(&gateway, &made_up), 404);
-        assert!(gateway.logs(text), "{status_line}: {}", gateway.log());
-        assert_eq!(status(&gateway, &token), 200, "{status_line}");
-    }
-    assert!(gateway.logs("the known keys stay in use"), "{}", gateway.log());
+        ("200 OK", &huge, "exceeds"),
+    ];
+    std::thread::scope(|scope| {
+        for (status_line, body, text) in faults {
+            scope.spawn(move || {
+                let (place, ed) = (place(), Signer::ed25519("ed"));
+                let server = KeyServer::start(&jwk_set(&[&ed]));
+                let source = source(&format!("jwks = \"{}\", cache_ttl = \"0s\"", server.url()));
+                let gateway = serve(&place, &[&source], &[]);
+                server.respond(status_line, body);
+                std::thread::sleep(UNKNOWN_KEY_PAUSE);
+                assert_eq!(status(&gateway, &Signer::ed25519("made-up").token("7")), 404);
+                assert_eq!(server.requests(), 2, "{status_line}");
+                assert!(gateway.logs("the known keys stay in use"), "{status_line}: {}", gateway.log());
+                assert!(gateway.log().contains(text), "{status_line}: {}", gateway.log());
+                assert_eq!(status(&gateway, &ed.token("7")), 200, "{status_line}");
+            });
+        }
+    });
 }
 
 /// Keys are not used for ever.

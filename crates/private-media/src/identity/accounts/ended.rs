@@ -1,6 +1,6 @@
-//! Sessions that have ended and not expired.
+//! Sessions that have ended before their expiry.
 //!
-//! Memory decides each request. A store, if there is one, is written after memory and read by a background task.
+//! Each request is decided in memory. A store, if there is one, is written after memory, and read by a background task.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,13 +11,13 @@ use foldhash::fast::RandomState;
 use super::revocation::{Revocation, RevocationError, RevocationStore};
 use super::session::{Session, microseconds, seconds};
 
-/// The most ended sessions that are stored one by one for an account. Beyond that, all sessions issued until then are void.
+/// The maximum number of ended sessions of an account that are stored individually. With more, all sessions issued until then are void.
 const MAX_PER_ACCOUNT: usize = 1000;
-/// The most revocations that are stored in one call.
+/// The maximum number of revocations that are stored in one call.
 const MAX_BATCH: usize = 500;
-/// How long an expired session is still stored, in case the clock is wrong.
+/// How long an expired session is still stored, because the clock may be wrong.
 const PURGE_MARGIN: Duration = Duration::from_secs(86_400);
-/// The fewest sessions that are searched for expired ones.
+/// The minimum number of sessions before expired ones are purged.
 const MIN_PURGE: usize = 10_000;
 
 type Id = [u8; 16];
@@ -33,12 +33,12 @@ pub(super) struct EndedSessions {
 #[derive(Default)]
 struct Sets {
     sessions: HashMap<Id, Ended, RandomState>,
-    /// The last time of issue that is void, by account.
+    /// The last void time of issue, by account.
     cutoffs: HashMap<Arc<str>, u64, RandomState>,
     ids: HashMap<Arc<str>, HashSet<Id, RandomState>, RandomState>,
     unstored_sessions: HashSet<Id, RandomState>,
     unstored_cutoffs: HashSet<Arc<str>, RandomState>,
-    /// The number of sessions at which expired ones are looked for.
+    /// The number of sessions at which expired ones are purged.
     purge_at: usize,
 }
 
@@ -55,13 +55,13 @@ impl Ended {
 }
 
 impl EndedSessions {
-    /// Returns whether a session has ended. Each request with a cookie asks this.
+    /// Returns whether a session has ended.
     pub(super) fn contains(&self, session: &Session) -> bool {
         let sets = self.read();
         sets.sessions.contains_key(&session.id) || sets.is_cut_off(&session.name, session.issued)
     }
 
-    /// Returns the time of issue of a new session: now, or later than all sessions of the account that were ended together.
+    /// Returns the time of issue of a new session: now, or just after the cutoff of the account.
     pub(super) fn issue_time(&self, account: &str, now: SystemTime) -> u64 {
         let after_cutoff = self.read().cutoffs.get(account).map_or(0, |cutoff| cutoff.saturating_add(1));
         microseconds(now).max(after_cutoff)
@@ -95,7 +95,7 @@ impl EndedSessions {
         }
     }
 
-    /// Returns when the end of this session is stored.
+    /// Waits until the end of this session is stored.
     pub(super) async fn store_session(&self, session: &Session) -> Result<(), RevocationError> {
         let Some(store) = self.store.get() else { return Ok(()) };
         let _storing = self.storing.lock().await;
@@ -128,7 +128,7 @@ impl EndedSessions {
     }
 
     pub(super) async fn mark_unstored(&self) {
-        // What is being stored at this moment would be marked as stored afterwards.
+        // Otherwise a running save would mark its batch as stored afterwards.
         let _storing = self.storing.lock().await;
         let mut sets = self.write();
         let sets = &mut *sets;
@@ -151,7 +151,7 @@ impl EndedSessions {
 
 impl Sets {
     fn is_cut_off(&self, account: &str, issued: u64) -> bool {
-        // Nearly always empty; then no name is hashed.
+        // There is nearly never a cutoff, and then no name is hashed.
         !self.cutoffs.is_empty() && self.cutoffs.get(account).is_some_and(|until| issued <= *until)
     }
 
@@ -172,24 +172,24 @@ impl Sets {
         }
     }
 
-    /// Ends all sessions of an account that has ended too many to store each.
+    /// Ends all sessions of an account that has ended too many to store them individually.
     fn end_all(&mut self, account: Arc<str>, now: SystemTime) {
         self.retain_of(&account, |ended| !ended.is_purgeable(now));
         if self.ids.get(&account).map_or(0, HashSet::len) <= MAX_PER_ACCOUNT {
             return;
         }
         let ids = self.ids.get(&account).into_iter().flatten();
-        // The clock may be behind the sessions that it issued.
+        // The clock may have been set back since a session was issued.
         let last = ids.filter_map(|id| self.sessions.get(id)).map(|ended| ended.issued).max();
         let until = microseconds(now).max(last.unwrap_or_default());
         tracing::warn!(
             account = &*account,
-            "more than {MAX_PER_ACCOUNT} sessions of one account were ended; ending all of its sessions until now"
+            "more than {MAX_PER_ACCOUNT} sessions of one account were ended; ending all sessions issued until now"
         );
         self.cut_off(account, until, true);
     }
 
-    /// Forgets the sessions of an account that do not match.
+    /// Removes the sessions of an account that do not match.
     fn retain_of(&mut self, account: &Arc<str>, matches: impl Fn(&Ended) -> bool) {
         let Some(ids) = self.ids.get_mut(account) else { return };
         ids.retain(|id| {
@@ -209,7 +209,7 @@ impl Sets {
         let current = self.cutoffs.get(&account).copied();
         match current {
             Some(current) if current > until => return,
-            // It is stored already.
+            // The same cutoff was stored, for example by another process.
             Some(current) if current == until && !is_unstored => {
                 self.unstored_cutoffs.remove(&account);
                 return;
@@ -255,7 +255,7 @@ impl Sets {
                 Revocation::Session { id, .. } => {
                     self.unstored_sessions.remove(id);
                 }
-                // It may have moved on meanwhile.
+                // The cutoff may have advanced meanwhile.
                 Revocation::IssuedUntil { account, until } => {
                     if self.cutoffs.get(account) == Some(until) {
                         self.unstored_cutoffs.remove(account);

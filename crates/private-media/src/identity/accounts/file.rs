@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::password::{Hash, MIN_LENGTH};
 use crate::identity::{User, secret_file};
 
-/// The accounts file, `accounts.toml`: who can sign in, and the secret that signs their sessions. Only its owner may read it.
+/// The accounts file, `accounts.toml`: the users who can sign in, and the secret that signs their sessions. Only its owner may read it.
 ///
 /// ```
 /// use private_media::identity::accounts::{AccountsFile, NewAccount};
@@ -47,7 +47,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An account as it is written in the file.
+/// An account in the file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -60,24 +60,24 @@ struct Entry {
     groups: Vec<String>,
 }
 
-/// A new account.
+/// A new account. `Debug` hides the password.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct NewAccount {
     /// The name to sign in with.
     pub name: String,
-    /// The user id, which `{owner}` matches in paths.
+    /// The user id. `{owner}` in a path matches it.
     pub id: String,
-    /// The password itself, of at least eight characters.
+    /// The password, with at least eight characters. It is stored as a hash.
     pub password: String,
     /// Whether the user is staff.
     pub staff: bool,
-    /// The groups the user belongs to.
+    /// The groups of the user.
     pub groups: Vec<String>,
 }
 
 impl NewAccount {
-    /// Returns an account of a user who is not staff and in no group.
+    /// Returns an account of a user who is not staff and has no groups.
     pub fn new(name: impl Into<String>, id: impl Into<String>, password: impl Into<String>) -> Self {
         Self { name: name.into(), id: id.into(), password: password.into(), staff: false, groups: vec![] }
     }
@@ -116,19 +116,19 @@ impl Account {
 }
 
 impl AccountsFile {
-    /// Parses the file's text.
+    /// Parses the text of the file.
     pub fn parse(text: &str) -> Result<Self, AccountsError> {
         let mut file: Self = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             AccountsError::new(format!(
-                "line {}: {}; mend that line",
+                "line {}: {}; correct that line",
                 before.matches('\n').count() + 1,
                 error.message()
             ))
         })?;
         if file.secret.is_some() && file.secret().is_none() {
             return Err(AccountsError::new(
-                "secret: it is not 32 bytes in base64url; remove the line, and account add writes another",
+                "secret: not 32 bytes in base64url; remove the line, and account add writes a new one",
             ));
         }
         let mut others = Others::default();
@@ -140,20 +140,20 @@ impl AccountsFile {
         Ok(file)
     }
 
-    /// Reads the file. A file that other users can read is rejected, because its content may be known to them.
+    /// Reads the file. A file that other users can read or change is rejected.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, AccountsError> {
         let path = path.as_ref();
         let mut file = File::open(path).map_err(|error| AccountsError::io(path, error))?;
         Self::load_from(&mut file, path)
     }
 
-    /// Reads an open accounts file, as [`load`](Self::load) does. `path` is its name in errors.
+    /// Like [`load`](Self::load), for an open file. `path` is its name in errors.
     pub(super) fn load_from(file: &mut File, path: &Path) -> Result<Self, AccountsError> {
         let text = secret_file::read_from(file, path).map_err(|error| AccountsError::io(path, error))?;
         Self::parse(&text).map_err(|error| AccountsError::at(path, error))
     }
 
-    /// Returns the text of the file to write, with a secret if it had none.
+    /// Returns the text of the file. Adds a secret if there is none.
     pub(super) fn serialize_with_secret(&mut self) -> io::Result<String> {
         if self.secret.is_none() {
             let mut bytes = [0; 32];
@@ -165,19 +165,19 @@ impl AccountsFile {
         Ok(text)
     }
 
-    /// Returns the SHA-256 of the file's text. Two processes that see the same digest see the same accounts.
+    /// Returns the SHA-256 digest of the text, which identifies the version of the file.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
         self.digest
     }
 
-    /// Returns whether the file holds nothing: no account and no secret.
+    /// Returns whether the file has neither an account nor a secret.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.secret.is_none() && self.accounts.is_empty()
     }
 
-    /// Adds an account, with its password hashed.
+    /// Adds an account, and hashes its password.
     pub fn add(&mut self, account: NewAccount) -> Result<(), AccountsError> {
         let NewAccount { name, id, password, staff, groups } = account;
         let password = hash(&name, &password)?;
@@ -221,7 +221,7 @@ impl AccountsFile {
     }
 }
 
-/// The names that are taken, and the name of each id.
+/// The taken names, and the name of each taken id.
 #[derive(Default)]
 struct Others<'a> {
     names: HashSet<&'a str>,
@@ -241,33 +241,37 @@ impl Entry {
         self.groups.iter().fold(user, User::group)
     }
 
-    /// Checks the account against the accounts before it.
+    /// Validates the account. `others` are the accounts before it.
     fn check(&self, others: &Others<'_>) -> Result<(), AccountsError> {
         let Self { name, id, groups, .. } = self;
         let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
-        let is_odd =
+        let is_invalid =
             |text: &str| text.is_empty() || text.trim() != text || text.chars().any(char::is_control);
-        if is_odd(name) || name.contains(':') || name == "anonymous" {
-            return error("no name to sign in with; take one without colons and white space around it, and not anonymous".into());
+        if is_invalid(name) || name.contains(':') || name == "anonymous" {
+            return error(
+                "invalid name; use one without colons and surrounding white space, other than anonymous"
+                    .into(),
+            );
         }
-        if is_odd(id) || id.contains('/') {
-            return error(format!(
-                "id {id:?} cannot stand in a path; take one without slashes and white space around it"
-            ));
+        if is_invalid(id) || id.contains('/') {
+            return error(format!("invalid id {id:?}; use one without slashes and surrounding white space"));
         }
-        if groups.iter().any(|group| is_odd(group))
+        if groups.iter().any(|group| is_invalid(group))
             || groups.iter().collect::<HashSet<_>>().len() < groups.len()
         {
-            return error(format!("groups {groups:?}: one is empty or stands there twice; remove it"));
+            return error(format!("invalid groups {groups:?}; remove empty and repeated ones"));
         }
         if !self.password.is_legal() {
-            return error("password: it is no argon2id hash; remove the account and add it with: private-media account add".into());
+            return error(
+                "the password is not an argon2id hash; remove the account and add it with: private-media account add"
+                    .into(),
+            );
         }
         if others.names.contains(name.as_str()) {
-            return error("there is one of that name already; remove it first, or take another name".into());
+            return error("the name is already taken; use another, or remove that account first".into());
         }
         if let Some(other) = others.by_id.get(id.as_str()) {
-            return error(format!("id {id:?} is that of {other} already; take another with --id"));
+            return error(format!("id {id:?} already belongs to {other}; use another with --id"));
         }
         Ok(())
     }
@@ -276,21 +280,23 @@ impl Entry {
 fn hash(name: &str, password: &str) -> Result<Hash, AccountsError> {
     if password.chars().count() < MIN_LENGTH {
         return Err(AccountsError::new(format!(
-            "account {name:?}: the password is too short; take {MIN_LENGTH} characters or more"
+            "account {name:?}: the password is too short; use at least {MIN_LENGTH} characters"
         )));
     }
     Hash::new(password).ok_or_else(AccountsError::no_random)
 }
 
 fn unknown(name: &str) -> AccountsError {
-    AccountsError::new(format!("account {name:?}: there is none of that name; account list shows them"))
+    AccountsError::new(format!(
+        "account {name:?}: no such account; list the accounts with: private-media account list"
+    ))
 }
 
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }
 
-/// An error in the accounts file: one line that names the file, the account and the fix.
+/// An error in the accounts file: one line with the file, the account and the fix.
 #[derive(Debug)]
 pub struct AccountsError {
     line: String,
@@ -305,7 +311,7 @@ impl AccountsError {
     }
 
     pub(super) fn no_random() -> Self {
-        Self::new("the system gives no random numbers, and nothing is safe without them")
+        Self::new("the system provides no random numbers (getrandom), which passwords and sessions need")
     }
 
     fn new(line: impl Into<String>) -> Self {

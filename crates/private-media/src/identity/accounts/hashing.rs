@@ -1,9 +1,9 @@
 //! The queue of passwords to hash.
 //!
-//! Hashing a password deliberately takes 19 MiB and some 20 ms of CPU, so passwords are hashed one at a time, on the blocking pool. The
-//! queue is bounded and fair: lanes take turns, and a lane is a client address, or the known devices of one account. A job is removed
-//! when all its clients have left. A client that has only closed its sending side may still wait for the response: its job stays, but
-//! jobs of connected clients go first.
+//! Hashing a password deliberately takes 19 MiB and 20 ms of CPU, so passwords are hashed one at a time, on the blocking pool. The queue is
+//! bounded and fair: lanes take turns, where a lane is a client address, or the known devices of an account. A job is removed when all its
+//! clients have disconnected. A client that has only closed its sending side may still wait for the response, so its job remains, but jobs
+//! of connected clients run first.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,19 +16,19 @@ use tokio::sync::oneshot;
 
 use super::lock::locked;
 
-/// The capacity of the queue: at 20 ms a hash, the last job of a full queue waits for some 5 seconds.
+/// The capacity of the queue. At 20 ms per hash, the last job of a full queue waits for 5 seconds.
 const CAPACITY: Capacity = Capacity { total: 256, per_lane: 64 };
 /// The `Retry-After` of a full queue.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
-/// How often a full queue is logged.
+/// The minimum time between two warnings about a full queue.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// Whether a client has closed its sending side of the connection. A listener that notices this puts one of these into the
-/// request's extensions; the password of such a client is hashed after those of other clients. Clones share one state.
+/// Whether a client has closed its sending side of the connection. A listener that detects this inserts it into the request extensions.
+/// The password of such a client is hashed after those of others. Clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct ClientClosed(Arc<AtomicBool>);
 
-/// Shares a flag that the listener sets, for listeners that do not know this type.
+/// Uses a flag that the listener sets, for listeners that do not depend on this crate.
 impl From<Arc<AtomicBool>> for ClientClosed {
     fn from(flag: Arc<AtomicBool>) -> Self {
         Self(flag)
@@ -48,14 +48,14 @@ impl ClientClosed {
     }
 }
 
-/// A group of clients that shares its turns in the queue.
+/// A group of clients that shares turns in the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// All clients whose address is unknown.
     Unknown,
-    /// A client address; of IPv6, a /64.
+    /// A client address. An IPv6 /64 counts as one address.
     Network(IpAddr),
-    /// The devices that have signed in to this account before. Other clients never evict them from a full queue.
+    /// The devices that have signed in to this account before. Other clients do not evict their jobs from a full queue.
     Known(String),
 }
 
@@ -65,7 +65,7 @@ impl Lane {
     }
 }
 
-/// The queue is full, or the job was evicted from it.
+/// The error of a full queue, or of a job that was evicted from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
@@ -94,8 +94,8 @@ impl<R> Default for HashQueue<R> {
 }
 
 impl<R: Clone + Send + 'static> HashQueue<R> {
-    /// Waits for this lane's turn and returns what `work` returns. Jobs of one lane with the same key that wait at the same time
-    /// run once. A job runs only while a client waits for it: dropping the future removes it from the queue.
+    /// Waits for the turn of a lane, runs `work`, and returns its result. Waiting jobs of one lane with the same key run once. Dropping the
+    /// future removes the job from the queue.
     pub(super) async fn run(
         &self,
         lane: Lane,
@@ -104,9 +104,9 @@ impl<R: Clone + Send + 'static> HashQueue<R> {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Result<R, QueueFull> {
         let (sender, result) = oneshot::channel();
-        let (id, pushed_out) = locked(&self.0).enqueue(lane.clone(), key, client, sender, Box::new(work))?;
+        let (id, evicted) = locked(&self.0).enqueue(lane.clone(), key, client, sender, Box::new(work))?;
         // The captures of `work` are dropped after unlocking.
-        drop(pushed_out);
+        drop(evicted);
         let waiting = Waiting { queue: self, lane, id };
         self.start();
         let result = result.await.map_err(|_| QueueFull);
@@ -126,7 +126,7 @@ impl<R: Clone + Send + 'static> HashQueue<R> {
     }
 }
 
-/// The thread that runs jobs. After a panic, another thread continues; after the end of the runtime, the next job starts one.
+/// The thread that runs jobs. After a panic, another thread continues. After the end of its runtime, the next job starts one.
 struct Running<R: Clone + Send + 'static> {
     queue: HashQueue<R>,
     is_done: bool,
@@ -142,7 +142,7 @@ impl<R: Clone + Send + 'static> Running<R> {
         }
     }
 
-    /// The lock is held from finding no job until the thread is marked as stopped, so no job is missed.
+    /// Returns the next job, or marks the thread as stopped. Both happen under one lock, so no job is missed.
     fn next(&mut self) -> Option<Job<R>> {
         let mut queue = locked(&self.queue.0);
         let job = queue.next();
@@ -177,7 +177,7 @@ impl<R> Drop for Waiting<'_, R> {
     }
 }
 
-/// The waiting jobs, by lane. It decides the order; [`HashQueue`] runs them.
+/// The waiting jobs, by lane, and their order. [`HashQueue`] runs them.
 struct Queue<R> {
     capacity: Capacity,
     /// The lanes, none of them empty.
@@ -203,7 +203,7 @@ struct Waiter<R> {
 }
 
 impl<R> Job<R> {
-    /// Returns whether a client is certainly connected.
+    /// Returns whether a client of the job is certainly connected.
     fn is_open(&self) -> bool {
         self.waiters.iter().any(|waiter| !waiter.client.get())
     }
@@ -222,7 +222,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Adds a job, or joins one with the same key. Returns the id of the place and the job that was evicted for it.
+    /// Adds a job, or joins one with the same key. Returns the id of the waiting client, and the job that was evicted.
     fn enqueue(
         &mut self,
         lane: Lane,
@@ -239,28 +239,28 @@ impl<R> Queue<R> {
             job.waiters.push(waiter);
             return Ok((id, None));
         }
-        let pushed_out = self.make_room(&lane).inspect_err(|_| self.warn())?;
+        let evicted = self.make_room(&lane).inspect_err(|_| self.warn())?;
         let jobs = self.lanes.entry(lane.clone()).or_insert_with(|| {
             self.turns.push_back(lane);
             VecDeque::new()
         });
         jobs.push_back(Job { key, waiters: vec![waiter], work });
         self.waiting += 1;
-        Ok((id, pushed_out))
+        Ok((id, evicted))
     }
 
-    /// Makes room for one job of this lane: evicts a job whose clients have closed, or else the newest job of the longest lane, if that
-    /// lane is longer than this one will be. Known devices evict other clients, never the reverse.
+    /// Makes room for a job of this lane. If the queue is full, evicts a job whose clients have closed, or else the newest job of the longest
+    /// lane, if that lane is longer than this one will be. Jobs of known devices evict those of other clients, never the reverse.
     fn make_room(&mut self, lane: &Lane) -> Result<Option<Job<R>>, QueueFull> {
         let own = self.len(lane);
         if own >= self.capacity.per_lane {
-            return self.push_out_closed(lane).map(Some).ok_or(QueueFull);
+            return self.evict_closed(lane).map(Some).ok_or(QueueFull);
         }
         if self.waiting < self.capacity.total {
             return Ok(None);
         }
         let closed = self.turns.iter().find(|lane| self.has_closed(lane)).cloned();
-        if let Some(job) = closed.and_then(|lane| self.push_out_closed(&lane)) {
+        if let Some(job) = closed.and_then(|lane| self.evict_closed(&lane)) {
             return Ok(Some(job));
         }
         let longest = |is_known: bool| {
@@ -286,12 +286,12 @@ impl<R> Queue<R> {
         self.lanes.get(lane).is_some_and(|jobs| jobs.iter().any(|job| !job.is_open()))
     }
 
-    fn push_out_closed(&mut self, lane: &Lane) -> Option<Job<R>> {
+    fn evict_closed(&mut self, lane: &Lane) -> Option<Job<R>> {
         let at = self.lanes.get(lane)?.iter().position(|job| !job.is_open())?;
         self.remove(lane, at)
     }
 
-    /// Takes the next job: of the next lane with a connected client, or else of the next lane.
+    /// Removes and returns the next job: that of the next lane with a connected client, or else of the next lane.
     fn next(&mut self) -> Option<Job<R>> {
         let open = |jobs: &VecDeque<Job<R>>| jobs.iter().position(Job::is_open);
         let lane = self.turns.iter().find(|lane| self.lanes.get(lane).and_then(open).is_some());
@@ -305,7 +305,7 @@ impl<R> Queue<R> {
         Some(job)
     }
 
-    /// Removes a waiting client, and the job if no other client waits for it. A running job is no longer in the queue.
+    /// Removes a waiting client, and its job if no other client waits for it. A running job is not in the queue.
     fn leave(&mut self, lane: &Lane, id: u64) -> Option<Job<R>> {
         let jobs = self.lanes.get_mut(lane)?;
         let at = jobs.iter().position(|job| job.waiters.iter().any(|waiter| waiter.id == id))?;
@@ -332,7 +332,7 @@ impl<R> Queue<R> {
             tracing::warn!(
                 waiting = self.waiting,
                 addresses = self.lanes.len(),
-                "too many passwords wait to be checked; further sign-ins are answered with 503"
+                "too many passwords wait to be checked; further sign-ins get 503"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Errors of signing in.
+//! The error of a rejected sign-in.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::hashing;
 use crate::identity::whole_seconds;
 
-/// A name and a password were not accepted.
+/// The error of a name and a password that were not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoginError {
-    /// How long to wait before the next attempt. With it, the password was not checked, and may have been right.
+    /// How long to wait before the next attempt. If it is set, the password was not checked.
     pub wait: Option<Duration>,
-    /// Whether too many passwords were waiting to be checked; else `wait` is for too many wrong ones.
+    /// Whether the reason for `wait` is that too many passwords were waiting to be checked. Otherwise it is too many wrong ones.
     pub overloaded: bool,
 }
 

@@ -1,6 +1,5 @@
-//! The built-in accounts: a file of names and passwords, HTTP Basic, and a sign-in page.
+//! Built-in accounts: a file of names and password hashes, HTTP Basic, and a sign-in page.
 
-mod client_addr;
 mod device;
 mod ended;
 mod file;
@@ -28,8 +27,7 @@ use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
-use super::{Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
-pub use client_addr::ClientAddr;
+use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use ended::EndedSessions;
 use file::Account;
 pub use file::{AccountsError, AccountsFile, NewAccount};
@@ -45,16 +43,16 @@ use throttle::{Guesser, Throttle};
 /// The name of this source in users and rejections.
 const SOURCE: &str = "accounts";
 
-/// Built-in accounts: implements [`Identify`] and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone; all clones share
-/// their state.
+/// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
+/// state.
 ///
-/// A request with an `Authorization` header is identified by HTTP Basic (RFC 7617), every other by the session cookie that a sign-in
-/// sets. Wrong, malformed and expired credentials are [rejected](Identity::Rejected). Another scheme than Basic is no credential for
-/// the accounts, and such a request is anonymous.
+/// A request with an `Authorization` header is identified by HTTP Basic (RFC 7617), other requests by the session cookie that a sign-in
+/// sets. Wrong, malformed and expired credentials are [rejected](Identity::Rejected). Another scheme than Basic is no
+/// credential for the accounts, and such a request is anonymous.
 ///
-/// Attempts are throttled by account, by client address, and by both; a browser that has signed in to the account before has a
-/// counter of its own. One password is hashed at a time, because each takes 19 MiB and some 20 ms of CPU. Client addresses take
-/// turns, and a full queue rejects further attempts.
+/// Attempts are throttled by account, by client address, and by both. A browser that has signed in to the account before has its own
+/// counter. One password is hashed at a time, because each takes 19 MiB and 20 ms of CPU. Client addresses take turns, and a full queue
+/// rejects further attempts.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -62,11 +60,11 @@ pub struct Accounts(Arc<Inner>);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AccountsOptions {
-    /// Where private media is mounted: the sign-in page is at `url` + `-/sign-in`.
+    /// The URL path where private media is mounted. The sign-in page is at `url` + `-/sign-in`.
     pub url: String,
     /// The `Path` of the session cookie (RFC 6265 section 4.1.2.4).
     pub cookie_path: String,
-    /// How long a sign-in lasts.
+    /// How long a session is valid.
     pub session_lifetime: Duration,
     /// How long a verified password is cached instead of hashed again.
     pub cache_ttl: Duration,
@@ -121,14 +119,14 @@ impl Default for AccountsOptions {
 
 struct Inner {
     options: AccountsOptions,
-    /// Signs sessions if the file has no secret.
+    /// The key of sessions if the file has no secret.
     own_key: Key,
     current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
     ended: EndedSessions,
     hashing: HashQueue<Result<Arc<Account>, LoginError>>,
-    /// By account name.
+    /// The recently verified passwords, by account name.
     verified: Mutex<HashMap<String, Verified>>,
     verified_key: Key,
     #[cfg(test)]
@@ -146,29 +144,30 @@ struct Verified {
 enum Remembered {
     Right(Arc<Account>),
     Wrong,
+    /// No password of the account was verified recently.
     Nothing,
 }
 
 /// A name, a password, and the client that sent them.
 struct Attempt {
-    who: Guesser,
+    guesser: Guesser,
     name: String,
     password: String,
     digest: [u8; 32],
 }
 
-/// The accounts as they are now.
+/// The current accounts.
 struct Current {
     accounts: HashMap<String, Arc<Account>>,
     key: Key,
     device_key: Key,
     has_secret: bool,
     digest: Option<[u8; 32]>,
-    known: SessionCache,
+    sessions: SessionCache,
 }
 
 impl Accounts {
-    /// Loads the accounts of a file. It fails if the system has no random numbers.
+    /// Returns the accounts of a file. Fails if the system provides no random numbers.
     pub fn new(file: AccountsFile, options: AccountsOptions) -> Result<Self, AccountsError> {
         let random = || Key::random().ok_or_else(AccountsError::no_random);
         let own_key = random()?;
@@ -188,45 +187,45 @@ impl Accounts {
         })))
     }
 
-    /// Replaces the accounts. Users who were removed, or whose password changed, are signed out.
+    /// Replaces the accounts. Users who were removed, or whose password has changed, are signed out.
     pub fn replace(&self, file: AccountsFile) {
         let current = Arc::new(Current::new(file, &self.0.own_key));
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         locked(&self.0.verified).clear();
     }
 
-    /// Returns whether the file has the secret that signs sessions. Without it, sessions end with the process.
+    /// Returns whether the file has the secret that signs sessions. Without one, sessions end with the process.
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.current().has_secret
     }
 
-    /// Returns the identity of an account, without its password: for administration.
+    /// Returns the identity of an account without its password, for administration.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Identity> {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
     }
 
-    /// Creates a session for an account without its password, as the `Cookie` header of a browser: for administration. If the file has
-    /// a secret, every process with the same file accepts it. `None` means that the account does not exist.
+    /// Creates a session for an account without its password, for administration. Returns it as a `Cookie` header; `None` if the account
+    /// does not exist. If the file has a secret, every process with the same file accepts the session.
     #[must_use]
-    pub fn session_of(&self, name: &str, lasts: Duration) -> Option<HeaderValue> {
+    pub fn session_of(&self, name: &str, lifetime: Duration) -> Option<HeaderValue> {
         let account = self.current().accounts.get(name).cloned()?;
-        let token = self.begin_session(&account, SystemTime::now() + lasts)?;
+        let token = self.begin_session(&account, SystemTime::now() + lifetime)?;
         let mut field = HeaderValue::try_from(format!("{}={token}", session::NAME)).ok()?;
         field.set_sensitive(true);
         Some(field)
     }
 
-    /// Verifies a name and a password, and throttles wrong attempts. `from` is the client's address, if known.
+    /// Verifies a name and a password, and throttles wrong attempts. `from` is the address of the client, if known.
     pub async fn verify(
         &self,
         name: &str,
         password: &str,
         from: Option<ClientAddr>,
     ) -> Result<Identity, LoginError> {
-        let who = Guesser::new(name, from.map(|ClientAddr(ip)| ip), None);
-        let account = self.verify_account(name, password, who, ClientClosed::default()).await?;
+        let guesser = Guesser::new(name, from, None);
+        let account = self.verify_account(name, password, guesser, ClientClosed::default()).await?;
         Ok(Identity::User(Arc::clone(&account.user)))
     }
 
@@ -234,48 +233,48 @@ impl Accounts {
         &self,
         name: &str,
         password: &str,
-        who: Guesser,
+        guesser: Guesser,
         closed: ClientClosed,
     ) -> Result<Arc<Account>, LoginError> {
         let now = Instant::now();
         // Checked first, so that a throttled client learns nothing, not even about a cached password.
-        if let Some(wait) = locked(&self.0.throttle).wait(&who, now) {
+        if let Some(wait) = locked(&self.0.throttle).wait(&guesser, now) {
             return Err(LoginError::wait(wait));
         }
         let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
         let is_counted = match self.remembered(name, &digest) {
             Remembered::Right(account) => return Ok(account),
-            // It is known to be wrong, so it counts even if the client leaves now. It is hashed like others, so the time says nothing.
+            // Known to be wrong, so it counts even if the client disconnects now. It is still hashed, so that it takes the same time.
             Remembered::Wrong => {
-                locked(&self.0.throttle).begin(&who, now).map_err(LoginError::wait)?;
+                locked(&self.0.throttle).begin(&guesser, now).map_err(LoginError::wait)?;
                 true
             }
             Remembered::Nothing => false,
         };
-        let lane = who.lane();
-        let attempt = Attempt { who, name: name.to_owned(), password: password.to_owned(), digest };
+        let lane = guesser.lane();
+        let attempt = Attempt { guesser, name: name.to_owned(), password: password.to_owned(), digest };
         let accounts = self.clone();
         let checked = self.0.hashing.run(lane, digest, closed, move || accounts.check(&attempt, is_counted));
         checked.await.unwrap_or_else(|QueueFull| Err(LoginError::overloaded()))
     }
 
-    /// Hashes a password and returns its account. It runs on a thread that may block.
+    /// Hashes a password, and returns its account. Blocks the thread.
     fn check(&self, attempt: &Attempt, is_counted: bool) -> Result<Arc<Account>, LoginError> {
-        let Attempt { who, name, password, digest } = attempt;
+        let Attempt { guesser, name, password, digest } = attempt;
         if !is_counted {
-            // Many requests of one browser may have waited for the same password, and many guesses for their turn.
+            // Another request with the same password may have been verified meanwhile, or other attempts counted.
             if let Remembered::Right(account) = self.remembered(name, digest) {
                 return Ok(account);
             }
-            locked(&self.0.throttle).begin(who, Instant::now()).map_err(LoginError::wait)?;
+            locked(&self.0.throttle).begin(guesser, Instant::now()).map_err(LoginError::wait)?;
         }
         let account = self.current().accounts.get(name).cloned();
         #[cfg(test)]
         self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        // An unknown name takes as long as a known one, so the time does not reveal which names exist.
+        // An unknown name takes the same time, so the time does not reveal which names exist.
         let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
         let account = account.filter(|_| is_right).ok_or(LoginError::wrong())?;
-        locked(&self.0.throttle).succeeded(who, Instant::now());
+        locked(&self.0.throttle).succeeded(guesser, Instant::now());
         self.remember(*digest, &account);
         Ok(account)
     }
@@ -284,8 +283,8 @@ impl Accounts {
         Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Compares a password with the one that was right for this account a moment ago, if it is the account still: what was hashed
-    /// while the accounts were replaced may be remembered, but counts for nothing.
+    /// Compares a password with the one that was verified recently, if the account has not been replaced since. A password that was hashed
+    /// while the accounts were replaced may be remembered, but is not used.
     fn remembered(&self, name: &str, digest: &[u8; 32]) -> Remembered {
         let verified = locked(&self.0.verified);
         let Some(last) = verified.get(name).filter(|last| last.until > Instant::now()) else {
@@ -306,17 +305,16 @@ impl Accounts {
         }
     }
 
-    /// Who tries to sign in as `name` with this request: a device that the account knows, or else an address.
+    /// Returns the guesser of a sign-in attempt: a known device of the account, or else an address.
     fn guesser(&self, name: &str, request: &Parts) -> Guesser {
         let current = self.current();
         let device = current.accounts.get(name).and_then(|account| {
             device::known(&request.headers, account, &current.device_key, SystemTime::now())
         });
-        let address = request.extensions.get().map(|ClientAddr(ip)| *ip);
-        Guesser::new(name, address, device)
+        Guesser::new(name, request.extensions.get().copied(), device)
     }
 
-    /// Returns the user of a session token.
+    /// Returns the session of a token, and its user, if it has neither ended nor expired.
     fn session(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Result<SignedIn, Rejection> {
         let signed_in = self.current().signed_in(token.as_ref()).map_err(rejection)?;
         let (session, _) = &signed_in;
@@ -340,8 +338,8 @@ impl Accounts {
         session.map_or_else(Identity::from, |(_, identity)| identity)
     }
 
-    /// A new session for a user who has proven to be this account. It ends with the password that was proven, also if that was
-    /// changed a moment ago.
+    /// Creates a session for an account whose password was verified. It ends with that password, even if the password has changed
+    /// meanwhile.
     fn begin_session(&self, account: &Account, expires: SystemTime) -> Option<String> {
         let current = self.current();
         let session = Session {
@@ -368,15 +366,15 @@ impl Current {
                 .into_accounts()
                 .map(|account| (account.name().to_owned(), Arc::new(account)))
                 .collect(),
-            known: SessionCache::default(),
+            sessions: SessionCache::default(),
         }
     }
 
-    /// Returns the session and the user of a token that we signed, if the account and its password are still the same. The caller checks
-    /// whether the session has expired or ended. The error is the reason.
+    /// Returns the session of a token, and its user, if the signature is valid and the password has not changed; otherwise the reason.
+    /// The caller checks whether the session has ended or expired.
     fn signed_in(&self, token: &[u8]) -> Result<SignedIn, &'static str> {
-        if let Some(known) = self.known.get(token) {
-            return Ok(known);
+        if let Some(signed_in) = self.sessions.get(token) {
+            return Ok(signed_in);
         }
         let session = Session::parse(token, &self.key)
             .ok_or("the session cookie is malformed, or signed with another secret")?;
@@ -385,7 +383,7 @@ impl Current {
             return Err("the password was changed after the sign-in");
         }
         let signed_in = (Arc::new(session), Identity::User(Arc::clone(&account.user)));
-        self.known.insert(token, &signed_in);
+        self.sessions.insert(token, &signed_in);
         Ok(signed_in)
     }
 }
@@ -405,9 +403,9 @@ impl Identify for Accounts {
             let Some((name, password)) = credentials else {
                 return Ok(rejection("malformed HTTP Basic credentials").into());
             };
-            let who = self.guesser(&name, request);
+            let guesser = self.guesser(&name, request);
             let closed = request.extensions.get().cloned().unwrap_or_default();
-            match self.verify_account(&name, &password, who, closed).await {
+            match self.verify_account(&name, &password, guesser, closed).await {
                 Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
                 Err(LoginError { wait: None, .. }) => {
                     Ok(rejection("the name or the password is wrong").into())
@@ -447,7 +445,7 @@ fn encoded_basic(field: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"basic").then_some(encoded)
 }
 
-/// Returns the name and password of an `Authorization` field: RFC 7617, in UTF-8.
+/// Returns the name and password of an `Authorization` field (RFC 7617, in UTF-8).
 fn basic(field: &[u8]) -> Option<(String, String)> {
     let decoded = STANDARD.decode(encoded_basic(field)?.trim_ascii()).ok()?;
     let decoded = String::from_utf8(decoded).ok()?;

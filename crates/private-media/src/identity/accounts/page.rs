@@ -1,8 +1,7 @@
 //! The sign-in and sign-out pages.
 //!
-//! A form that another site posts could sign the visitor in as another user, or out. Such forms are rejected by `Sec-Fetch-Site`, or
-//! in its absence by `Origin`, so the pages need neither a token nor a script. A client that sends neither header is not a browser,
-//! and carries no other user's cookies.
+//! A form of another site could sign the visitor in as another user, or out (CSRF). [`is_cross_site`] rejects such forms, so the pages need
+//! neither a token nor a script.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -20,20 +19,20 @@ use http_body_util::{BodyExt, Full, Limited};
 use sha2::{Digest, Sha256};
 
 use super::file::Account;
-use super::{Accounts, ClientAddr, LoginError, device, session};
-use crate::identity::{self, is_cross_site, whole_seconds};
+use super::{Accounts, LoginError, device, session};
+use crate::identity::{self, ClientAddr, is_cross_site, whole_seconds};
 
-/// The largest form, in bytes, and the time that it may take to arrive.
+/// The maximum length of a form, in bytes.
 const MAX_FORM: usize = 8 << 10;
-const FORM_TIME: Duration = Duration::from_secs(10);
-const NOT_STORED: &str = "You are signed out here, but this could not be stored: \
-    until it is, a copy of your session works again after a restart of this server, and on other servers.\n";
+/// How long a form may take to arrive.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+const NOT_STORED: &str = "You are signed out here, but this could not be stored. \
+    Until it is, a copy of your session is valid again after a restart of this server, and on other servers.\n";
 
 impl Accounts {
-    /// Responds to requests for `/-/sign-in` and `/-/sign-out`, whose paths are relative to the mount of private media. Returns `None`
-    /// for other paths.
+    /// Responds to requests for `/-/sign-in` and `/-/sign-out`, relative to the mount of private media. Returns `None` for other paths.
     ///
-    /// The sign-in form has the fields `name`, `password` and `next`, a path of this site to redirect to.
+    /// The sign-in form has the fields `name`, `password` and `next`, a path of this site to which the response redirects.
     pub async fn page<B>(&self, request: Request<B>) -> Option<Response<Full<Bytes>>>
     where
         B: http_body::Body,
@@ -51,11 +50,11 @@ impl Accounts {
                 self.form(page, StatusCode::OK, &next.unwrap_or_default(), None)
             }
             Method::POST if is_cross_site(&head) => {
-                plain(StatusCode::FORBIDDEN, "this form was sent by another site\n")
+                plain(StatusCode::FORBIDDEN, "this form was submitted by another site\n")
             }
             Method::POST => match read(body).await {
                 Ok(form) => self.post(page, &head, &form).await,
-                Err(status) => plain(status, "the form is too large, or did not arrive\n"),
+                Err(status) => plain(status, "the form is too large or did not arrive in time\n"),
             },
             _ => {
                 let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
@@ -73,7 +72,7 @@ impl Accounts {
         if let Page::SignOut = page {
             let cleared = self.session_cookie("", Duration::ZERO, head);
             let Some(token) = identity::cookie(&head.headers, session::NAME).single() else {
-                return Self::go(&next, cleared);
+                return Self::redirect(&next, cleared);
             };
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
@@ -81,24 +80,24 @@ impl Accounts {
                 response.headers_mut().extend(cleared.map(|cookie| (SET_COOKIE, cookie)));
                 return response;
             }
-            return Self::go(&next, cleared);
+            return Self::redirect(&next, cleared);
         }
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
         let from: Option<ClientAddr> = head.extensions.get().copied();
-        let who = self.guesser(&name, head);
+        let guesser = self.guesser(&name, head);
         let closed = head.extensions.get().cloned().unwrap_or_default();
-        match self.verify_account(&name, &password, who, closed).await {
+        match self.verify_account(&name, &password, guesser, closed).await {
             Ok(account) => match self.begin_session(&account, now + self.0.options.session_lifetime) {
                 Some(token) => {
                     let session = self.session_cookie(&token, self.0.options.session_lifetime, head);
-                    let mut response = Self::go(&next, session);
+                    let mut response = Self::redirect(&next, session);
                     if let Some(device) = self.device_cookie(&account, head, now) {
                         response.headers_mut().append(SET_COOKIE, device);
                     }
                     response
                 }
-                None => plain(StatusCode::INTERNAL_SERVER_ERROR, "no session could be made\n"),
+                None => plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot create a session\n"),
             },
             Err(refused) if refused.overloaded => {
                 self.refuse(page, StatusCode::SERVICE_UNAVAILABLE, &next, refused)
@@ -106,7 +105,7 @@ impl Accounts {
             Err(refused) => {
                 let is_account = self.current().accounts.contains_key(&name);
                 self.0.refusals.log(&name, is_account, from, &refused);
-                // 401 needs a challenge (RFC 9110 section 15.5.2), which opens the browser's own dialog.
+                // 401 needs a challenge (RFC 9110 section 15.5.2), for which a browser opens its own dialog.
                 let status = if refused.wait.is_some() {
                     StatusCode::TOO_MANY_REQUESTS
                 } else {
@@ -131,20 +130,20 @@ impl Accounts {
         response
     }
 
-    fn session_cookie(&self, token: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
-        cookie(session::NAME, token, &self.0.options.cookie_path, lasts, head)
+    fn session_cookie(&self, token: &str, lifetime: Duration, head: &Parts) -> Option<HeaderValue> {
+        cookie(session::NAME, token, &self.0.options.cookie_path, lifetime, head)
     }
 
-    /// The cookie that identifies this browser at its next sign-in to the account. Only the sign-in page receives it.
+    /// Returns the cookie that identifies this browser at its next sign-in to the account. Only the sign-in page receives it.
     fn device_cookie(&self, account: &Account, head: &Parts, now: SystemTime) -> Option<HeaderValue> {
         let current = self.current();
         let known = device::known(&head.headers, account, &current.device_key, now);
         let token = device::token(known, account, &current.device_key, now)?;
-        cookie(device::NAME, &token, &format!("{}-/sign-in", self.0.options.url), device::LASTS, head)
+        cookie(device::NAME, &token, &format!("{}-/sign-in", self.0.options.url), device::LIFETIME, head)
     }
 
-    /// Redirects to the page that the user asked for, if it is on this site.
-    fn go(next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
+    /// Redirects to `next` if it is a path of this site, or else to `/`.
+    fn redirect(next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
         let mut response = plain(StatusCode::SEE_OTHER, "");
         let location = HeaderValue::try_from(safe_next(next)).unwrap_or(HeaderValue::from_static("/"));
         response.headers_mut().insert(LOCATION, location);
@@ -170,7 +169,7 @@ impl Accounts {
             }
             Page::SignOut => SIGN_OUT.to_owned(),
         };
-        // Values are inserted last, because they may contain the text of a placeholder.
+        // Values are inserted last, because they may contain a placeholder.
         let html = PAGE
             .replace("{form}", &html)
             .replace("{style}", STYLE)
@@ -186,12 +185,12 @@ impl Accounts {
     }
 }
 
-fn cookie(name: &str, token: &str, path: &str, lasts: Duration, head: &Parts) -> Option<HeaderValue> {
-    // Origin has the scheme that the browser uses, also behind a proxy.
+fn cookie(name: &str, token: &str, path: &str, lifetime: Duration, head: &Parts) -> Option<HeaderValue> {
+    // Origin has the scheme that the browser uses, even behind a front server.
     let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
     let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
     let secure = if is_https { "; Secure" } else { "" };
-    let seconds = lasts.as_secs();
+    let seconds = lifetime.as_secs();
     let cookie = format!("{name}={token}; HttpOnly; SameSite=Lax{secure}; Path={path}; Max-Age={seconds}");
     HeaderValue::try_from(cookie).ok()
 }
@@ -202,9 +201,9 @@ enum Page {
     SignOut,
 }
 
-/// Returns a path of this site as a browser would resolve it, or `/`. Percent-encoding is unchanged; it never makes a host.
+/// Returns `next` if a browser resolves it to a path of this site, or else `/`. Percent-encoding cannot introduce a host.
 fn safe_next(next: &str) -> &str {
-    // Browsers treat `\` as `/` and drop tabs and line ends; a second slash begins a host.
+    // Browsers treat `\` as `/`, and remove tabs and line ends. Two slashes introduce a host.
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
     if is_path && next.bytes().all(|byte| (0x21..0x7f).contains(&byte)) { next } else { "/" }
 }
@@ -214,7 +213,7 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let form = tokio::time::timeout(FORM_TIME, Limited::new(body, MAX_FORM).collect());
+    let form = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, MAX_FORM).collect());
     match form.await {
         Ok(Ok(form)) => Ok(form.to_bytes()),
         Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
@@ -268,7 +267,7 @@ fn capital(text: &str) -> String {
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
-/// Only the page's own style is applied; it is identified by its digest.
+/// The content security policy: only the style of the page applies, which is identified by its digest.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let digest = STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(

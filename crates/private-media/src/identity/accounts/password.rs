@@ -8,16 +8,16 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
-/// The shortest valid password, in characters.
+/// The minimum length of a password, in characters.
 pub(super) const MIN_LENGTH: usize = 8;
 
-/// A password's hash. `Debug` hides it, because it allows offline guessing.
+/// The hash of a password. `Debug` hides it, because it allows offline guessing.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub(super) struct Hash(String);
 
 impl Hash {
-    /// Hashes a password, which deliberately takes some 20 ms and 19 MiB. `None` if the system provides no random salt.
+    /// Hashes a password, which deliberately takes 20 ms and 19 MiB. `None` if the system provides no random salt.
     pub(super) fn new(password: &str) -> Option<Self> {
         argon2id().hash_password(password.as_bytes()).ok().map(|hash| Self(hash.to_string()))
     }
@@ -39,19 +39,19 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Returns whether the password is right. Without a hash the result is `false`, after the same time.
+/// Returns whether the password is right. Without a hash, returns `false` after the same time.
 pub(super) fn verify(hash: Option<&Hash>, password: &str) -> bool {
     static NOBODY: LazyLock<Option<Hash>> = LazyLock::new(|| Hash::new("nobody has this password"));
-    // Computed in advance, so that the first unknown name takes no longer than others.
+    // Computed even if it is not needed, so that the first unknown name does not take longer.
     let nobody = NOBODY.as_ref();
     let Some(checked) = hash.or(nobody) else { return false };
     let Ok(parsed) = PasswordHash::new(checked.expose()) else { return false };
     argon2id().verify_password(password.as_bytes(), &parsed).is_ok() && hash.is_some()
 }
 
-/// OWASP's parameters, which are the crate's own: 19 MiB, two passes, one lane.
+/// The parameters that OWASP recommends, which are the defaults of the crate: 19 MiB, two passes, one lane.
 fn argon2id() -> Argon2<'static> {
-    // A fuzz target tries thousands of passwords a second.
+    // A fuzz target checks thousands of passwords per second.
     let params =
         if cfg!(fuzzing) { Params::new(8, 1, 1, None).unwrap_or_default() } else { Params::default() };
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)

@@ -1,25 +1,25 @@
-//! The log of refused sign-ins. What was typed as a name may be a password, and anybody can make a refusal.
+//! The log of refused sign-ins. Users may type their password as the name, and anyone can cause refusals.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client_addr::ClientAddr;
 use super::lock::locked;
 use super::login_error::LoginError;
+use crate::identity::ClientAddr;
 
-/// The most refusals that are logged one by one in a window; the others are counted.
+/// The maximum number of refusals that are logged in a window. Further ones are counted.
 const BURST: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
-/// The most characters of a name that are logged.
+/// The maximum length of a logged name, in characters.
 const MAX_NAME: usize = 64;
 
 /// Limits how many refused sign-ins are logged. Needs a Tokio runtime.
 #[derive(Default)]
 pub(super) struct Refusals(Arc<Mutex<Window>>);
 
-/// What was refused since the window began.
+/// The refusals since the start of a window.
 #[derive(Default)]
 struct Window {
     began: Option<Instant>,
@@ -28,24 +28,24 @@ struct Window {
 }
 
 impl Refusals {
-    /// Logs a refused sign-in, or counts it. The name is shown if it is that of an account: any other only at debug level.
+    /// Logs a refused sign-in, or counts it. A name that is not that of an account is logged only at debug level.
     pub(super) fn log(&self, name: &str, is_account: bool, from: Option<ClientAddr>, refused: &LoginError) {
         if !self.admit() {
             return;
         }
-        let from = from.map(|ClientAddr(ip)| tracing::field::display(ip));
+        let from = from.map(tracing::field::display);
         if is_account {
             tracing::warn!(account = shown(name), from, %refused, "a sign-in was refused");
         } else {
             tracing::warn!(from, %refused, "a sign-in was refused: no such account");
-            tracing::debug!(name = shown(name), "the name of that sign-in");
+            tracing::debug!(name = shown(name), "the name of the refused sign-in");
         }
     }
 
-    /// Whether one more may be logged in this window.
+    /// Returns whether another refusal may be logged in this window, or counts it.
     fn admit(&self) -> bool {
         let mut window = locked(&self.0);
-        // A task ends each window, unless its runtime ended before.
+        // A task closes each window, unless its runtime has ended.
         if window.began.is_some_and(|began| began.elapsed() > 2 * WINDOW) {
             window.close();
         }
@@ -67,7 +67,7 @@ impl Refusals {
 }
 
 impl Window {
-    /// Ends the window and logs how many refusals it suppressed.
+    /// Ends the window, and logs the number of suppressed refusals.
     fn close(&mut self) {
         let Self { suppressed, .. } = std::mem::take(self);
         if suppressed > 0 {
@@ -76,7 +76,7 @@ impl Window {
     }
 }
 
-/// The beginning of a name, on one line.
+/// Returns the beginning of a name, escaped to one line.
 fn shown(name: &str) -> String {
     name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_window_logs_so_many_and_counts_the_rest() {
+    async fn each_window_logs_a_burst_and_counts_the_rest() {
         let refusals = Refusals::default();
         for _ in 0..3 {
             let admitted: Vec<_> = (0..BURST + 7).map(|_| refusals.admit()).collect();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_a_runtime_that_ended_ends_all_the_same() {
+    fn a_window_ends_even_if_its_runtime_has_ended() {
         let refusals = Refusals::default();
         let runtime =
             || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_cut_and_stay_on_one_line() {
+    fn names_are_shortened_and_escaped() {
         for (name, expected) in [
             ("alice", "alice".to_owned()),
             ("é\r\n\u{1b}[2J\u{202e}", "é\\r\\n\\u{1b}[2J\\u{202e}".to_owned()),

@@ -1,4 +1,4 @@
-//! Ended sessions that outlive the process: what is stored, and where.
+//! Stored revocations, and the trait of their store.
 
 use std::error::Error;
 use std::fmt;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 
-/// Sessions of an account that are void before they expire.
+/// Sessions of an account that have ended before their expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// One session, by its id. Times are since 1970: the time of issue in microseconds, the expiry in seconds.
     Session {
-        /// The account's name.
+        /// The name of the account.
         account: Arc<str>,
-        /// The session's id.
+        /// The id of the session.
         id: [u8; 16],
         /// When the session was issued.
         issued: u64,
@@ -22,26 +22,26 @@ pub enum Revocation {
     },
     /// All sessions that were issued at this time or before, in microseconds since 1970.
     IssuedUntil {
-        /// The account's name.
+        /// The name of the account.
         account: Arc<str>,
-        /// The last time of issue that is void.
+        /// The last void time of issue.
         until: u64,
     },
 }
 
 /// Stores revocations so that they survive a restart, and reach other processes.
 pub trait RevocationStore: Send + Sync + fmt::Debug {
-    /// Stores all of these or none, durably before it returns. Storing a revocation twice is no error. A later
-    /// [`IssuedUntil`](Revocation::IssuedUntil) of an account includes an earlier one, and the sessions issued until then.
+    /// Stores all revocations or none, durably. Storing a revocation twice is not an error. An [`IssuedUntil`](Revocation::IssuedUntil) of an
+    /// account includes earlier ones, and the sessions issued until then.
     fn save<'a>(&'a self, revocations: &'a [Revocation]) -> BoxFuture<'a, Result<(), RevocationError>>;
 }
 
-/// A revocation that could not be stored. It is in force in this process all the same.
+/// The error of a revocation that could not be stored. It is effective in this process nevertheless.
 #[derive(Debug)]
 pub struct RevocationError(Box<dyn Error + Send + Sync>);
 
 impl RevocationError {
-    /// Wraps the store's error.
+    /// Wraps the error of a store.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(error.into())
     }

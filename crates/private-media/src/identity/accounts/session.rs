@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-/// The cookie's name.
+/// The name of the cookie.
 pub(super) const NAME: &str = "private_media_session";
 /// The first byte of every token, so that a later format cannot be confused with this one.
 const VERSION: u8 = 2;
@@ -21,10 +21,10 @@ const MAC: usize = 32;
 pub(super) struct Session {
     /// Identifies the session once it has ended.
     pub(super) id: [u8; 16],
-    /// When it was signed, in microseconds since 1970.
+    /// The time of issue, in microseconds since 1970.
     pub(super) issued: u64,
     pub(super) expires: SystemTime,
-    /// Changes with the password, which ends the session.
+    /// The digest of the password hash. It changes with the password, which ends the session.
     pub(super) stamp: [u8; 16],
     pub(super) name: String,
 }
@@ -40,14 +40,14 @@ impl Session {
     /// Returns the session of a token that this key signed. The caller checks whether it has expired or ended.
     pub(super) fn parse(token: impl AsRef<[u8]>, key: &Key) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (said, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
-        let (version, rest) = said.split_at_checked(1)?;
+        let (content, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
+        let (version, rest) = content.split_at_checked(1)?;
         let (id, rest) = rest.split_first_chunk::<16>()?;
         let (issued, rest) = rest.split_first_chunk::<8>()?;
         let (expires, rest) = rest.split_first_chunk::<8>()?;
         let (stamp, name) = rest.split_first_chunk::<16>()?;
-        let right = key.sign(&[version, id, issued, expires, stamp, name]);
-        if !bool::from(right.ct_eq(mac)) || version != [VERSION] {
+        let expected = key.sign(&[version, id, issued, expires, stamp, name]);
+        if !bool::from(expected.ct_eq(mac)) || version != [VERSION] {
             return None;
         }
         Some(Self {
@@ -98,7 +98,7 @@ impl Key {
         random().map(Self::new)
     }
 
-    /// Signs parts, each preceded by its length, so that different lists of parts are different bytes.
+    /// Signs a list of parts, each preceded by its length, so that different lists are different messages.
     pub(super) fn sign(&self, parts: &[&[u8]]) -> [u8; MAC] {
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
         for part in parts {

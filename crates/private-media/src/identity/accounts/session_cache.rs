@@ -1,4 +1,4 @@
-//! Sessions whose signature was right before.
+//! A cache of verified sessions.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,11 +7,11 @@ use super::session::Session;
 use crate::identity::Identity;
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
-/// The most sessions in one generation; there are two. Each takes some 300 bytes.
+/// The maximum number of sessions in one of the two generations. Each takes about 300 bytes.
 const GENERATION: usize = 50_000;
 
-/// Whose session each token is, so that its signature is computed once. It belongs to one state of the accounts and goes with it, so
-/// what it says stays true; whether the session has ended is asked each time.
+/// The verified sessions by token, so that each signature is computed once. The cache belongs to one version of the accounts, so it is never
+/// stale. Whether a session has ended is checked for each request.
 pub(super) struct SessionCache(Mutex<TwoGenerationCache<Box<[u8]>, SignedIn>>);
 
 impl Default for SessionCache {
@@ -22,7 +22,7 @@ impl Default for SessionCache {
 
 impl Weigh for SignedIn {}
 
-/// A session, and whose it is.
+/// A session and its user.
 pub(super) type SignedIn = (Arc<Session>, Identity);
 
 impl SessionCache {
@@ -30,7 +30,7 @@ impl SessionCache {
         locked(&self.0).get(token).cloned()
     }
 
-    /// Only what was signed gets here, so nobody who makes up tokens drives anybody out.
+    /// Only validly signed tokens are inserted, so forged ones evict nothing.
     pub(super) fn insert(&self, token: &[u8], signed_in: &SignedIn) {
         let evicted = locked(&self.0).insert(token.into(), signed_in.clone());
         drop(evicted);

@@ -10,41 +10,40 @@ use super::revocation::{Revocation, RevocationError, RevocationStore};
 const SAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Accounts {
-    /// Sets where ended sessions are stored. Without a store they are kept in memory, and a restart forgets them. It can be set once;
-    /// later calls are ignored.
+    /// Sets the store of ended sessions. Without one, they are only in memory, and valid again after a restart. Only the first call has an
+    /// effect.
     pub fn set_revocation_store(&self, store: Arc<dyn RevocationStore>) {
         let _ = self.0.ended.store.set(store);
     }
 
-    /// Puts revocations in force that are stored already, such as those of other processes.
+    /// Applies stored revocations, such as those of other processes.
     pub fn apply_revocations(&self, stored: impl IntoIterator<Item = Revocation>) {
         self.0.ended.apply(stored, SystemTime::now());
     }
 
-    /// Stores the revocations that could not be stored before.
+    /// Stores the revocations that could not be stored so far.
     pub async fn store_revocations(&self) -> Result<(), RevocationError> {
         self.0.ended.flush().await
     }
 
-    /// Stores all revocations in force again, for a store that has lost some: call
-    /// [`store_revocations`](Self::store_revocations) next.
+    /// Marks all revocations as not stored, for a store that has lost some. Call [`store_revocations`](Self::store_revocations) next.
     pub async fn mark_revocations_unstored(&self) {
         self.0.ended.mark_unstored().await;
     }
 
-    /// Forgets the ended sessions that expired more than a day ago.
+    /// Removes the ended sessions that expired more than a day ago.
     pub fn purge_revocations(&self) {
         self.0.ended.purge(SystemTime::now());
     }
 
-    /// Returns the digest of the accounts file that is in force.
+    /// Returns the digest of the current accounts file.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
         self.current().digest
     }
 
-    /// Ends the session of a token at once, and waits until that is stored. The session has ended in this process even if it cannot be
-    /// stored. A token that does not count is ignored.
+    /// Ends the session of a token immediately, and waits until that is stored. If storing fails, the session has ended in this process
+    /// nevertheless. An invalid token is ignored.
     pub(super) async fn end_session(
         &self,
         token: impl AsRef<[u8]>,
@@ -56,6 +55,6 @@ impl Accounts {
         }
         self.0.ended.end(&session, now);
         let stored = tokio::time::timeout(SAVE_TIMEOUT, self.0.ended.store_session(&session)).await;
-        stored.unwrap_or_else(|_| Err(RevocationError::new("the state store did not answer in time")))
+        stored.unwrap_or_else(|_| Err(RevocationError::new("the state store timed out")))
     }
 }

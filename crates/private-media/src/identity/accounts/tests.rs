@@ -1,4 +1,4 @@
-//! What the accounts promise, without a socket.
+//! Tests of the accounts, without sockets.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -29,7 +29,7 @@ fn accounts() -> Accounts {
     Accounts::new(file(), AccountsOptions::default()).unwrap()
 }
 
-fn again(file: &AccountsFile) -> AccountsFile {
+fn copy(file: &AccountsFile) -> AccountsFile {
     AccountsFile::parse(&toml::to_string(file).unwrap()).unwrap()
 }
 
@@ -37,7 +37,8 @@ fn basic_header(credentials: &str) -> String {
     format!("Basic {}", STANDARD.encode(credentials))
 }
 
-async fn who(accounts: &Accounts, headers: &[(&str, &str)]) -> Option<String> {
+/// Returns the id of the user that a request with these headers identifies.
+async fn identify(accounts: &Accounts, headers: &[(&str, &str)]) -> Option<String> {
     let mut request = Request::new(());
     for (name, value) in headers {
         let name = http::HeaderName::try_from(*name).unwrap();
@@ -64,7 +65,8 @@ async fn text(response: Response<Full<Bytes>>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-fn right(next: &str) -> String {
+/// Returns a sign-in form with alice's password.
+fn sign_in_form(next: &str) -> String {
     form_urlencoded::Serializer::new(String::new())
         .append_pair("name", "alice")
         .append_pair("password", PASSWORD)
@@ -72,15 +74,15 @@ fn right(next: &str) -> String {
         .finish()
 }
 
-/// Signs in by the page, and returns the cookie as a browser would send it.
+/// Signs in with the form, and returns the cookie as a browser sends it.
 async fn sign_in(accounts: &Accounts) -> String {
-    let response = post(accounts, "/-/sign-in", &[], &right("/")).await;
+    let response = post(accounts, "/-/sign-in", &[], &sign_in_form("/")).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn basic_credentials() {
+async fn basic_credentials_identify_a_user_only_if_they_are_right() {
     let accounts = accounts();
     for (header, user) in [
         (basic_header(&format!("alice:{PASSWORD}")), Some("7")),
@@ -101,31 +103,34 @@ async fn basic_credentials() {
         ("Bearer YWxpY2U6eA==".into(), None),
         ("é".into(), None),
     ] {
-        assert_eq!(who(&accounts, &[("authorization", &header)]).await.as_deref(), user, "{header}");
+        assert_eq!(identify(&accounts, &[("authorization", &header)]).await.as_deref(), user, "{header}");
     }
     let right = basic_header(&format!("alice:{PASSWORD}"));
     assert_eq!(
-        who(&accounts, &[("authorization", &right), ("authorization", &right)]).await,
+        identify(&accounts, &[("authorization", &right), ("authorization", &right)]).await,
         None,
-        "two are none"
+        "two fields are ambiguous"
     );
 }
 
 #[tokio::test]
-async fn explicit_credentials_decide_alone() {
+async fn basic_credentials_replace_the_cookie() {
     let accounts = accounts();
     let cookie = sign_in(&accounts).await;
-    assert_eq!(who(&accounts, &[("cookie", &cookie)]).await.as_deref(), Some("7"));
+    assert_eq!(identify(&accounts, &[("cookie", &cookie)]).await.as_deref(), Some("7"));
     for credentials in ["alice:wrong", "nobody:x"] {
         let headers = [("cookie", cookie.as_str()), ("authorization", &basic_header(credentials))];
-        assert_eq!(who(&accounts, &headers).await, None);
+        assert_eq!(identify(&accounts, &headers).await, None);
     }
     let carol = basic_header(&format!("carol:{PASSWORD}"));
-    assert_eq!(who(&accounts, &[("cookie", &cookie), ("authorization", &carol)]).await.as_deref(), Some("9"));
+    assert_eq!(
+        identify(&accounts, &[("cookie", &cookie), ("authorization", &carol)]).await.as_deref(),
+        Some("9")
+    );
 }
 
 #[tokio::test]
-async fn cookies_that_do_not_count() {
+async fn changed_and_ambiguous_cookies_are_anonymous() {
     let accounts = accounts();
     let cookie = sign_in(&accounts).await;
     let token = cookie.strip_prefix("private_media_session=").unwrap();
@@ -143,16 +148,16 @@ async fn cookies_that_do_not_count() {
         ("private_media_session=AQ".into(), None),
         (String::new(), None),
     ] {
-        let found = who(&accounts, &[("cookie", &cookie)]).await;
+        let found = identify(&accounts, &[("cookie", &cookie)]).await;
         assert_eq!(found.as_deref(), user, "{cookie}");
     }
     for at in 0..token.len() {
         let mut tampered = token.as_bytes().to_vec();
         tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
         let cookie = format!("private_media_session={}", String::from_utf8(tampered).unwrap());
-        assert_eq!(who(&accounts, &[("cookie", &cookie)]).await, None, "changed at {at}");
+        assert_eq!(identify(&accounts, &[("cookie", &cookie)]).await, None, "changed at {at}");
     }
-    assert_eq!(who(&accounts, &[("cookie", &cookie), ("cookie", &cookie)]).await, None, "two lines");
+    assert_eq!(identify(&accounts, &[("cookie", &cookie), ("cookie", &cookie)]).await, None, "two lines");
 }
 
 /// The reason is for logs. A credential without one is not for the accounts, and another source may decide about it.
@@ -160,10 +165,10 @@ async fn cookies_that_do_not_count() {
 async fn invalid_credentials_are_rejected_with_a_reason() {
     let mut file = file();
     file.add(new("bob", "8", PASSWORD)).unwrap();
-    let accounts = Accounts::new(again(&file), AccountsOptions::default()).unwrap();
+    let accounts = Accounts::new(copy(&file), AccountsOptions::default()).unwrap();
     let now = SystemTime::now();
-    let session = |name: &str, lasts: Duration, ago: Duration| {
-        let token = accounts.begin_session(&accounts.current().accounts[name], now + lasts - ago).unwrap();
+    let session = |name: &str, lifetime: Duration, ago: Duration| {
+        let token = accounts.begin_session(&accounts.current().accounts[name], now + lifetime - ago).unwrap();
         format!("private_media_session={token}")
     };
     let (none, hour) = (Duration::ZERO, Duration::from_secs(3600));
@@ -222,14 +227,14 @@ async fn invalid_credentials_are_rejected_with_a_reason() {
 }
 
 #[tokio::test]
-async fn sessions_end() {
+async fn expired_forged_and_revoked_sessions_are_anonymous() {
     let accounts = accounts();
     let key = Key::new([7; 32]);
     let now = SystemTime::now();
-    let lasts = accounts.0.options.session_lifetime;
-    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
-    assert!(accounts.session(&token, now + lasts - Duration::from_secs(2)).is_ok());
-    assert!(accounts.session(&token, now + lasts + Duration::from_secs(1)).is_err(), "expired");
+    let lifetime = accounts.0.options.session_lifetime;
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lifetime).unwrap();
+    assert!(accounts.session(&token, now + lifetime - Duration::from_secs(2)).is_ok());
+    assert!(accounts.session(&token, now + lifetime + Duration::from_secs(1)).is_err(), "expired");
 
     let session = Session::parse(&token, &key).unwrap();
     assert_eq!(Session::parse(&token, &Key::new([8; 32])), None, "another secret");
@@ -245,21 +250,22 @@ async fn sessions_end() {
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
-    assert!(accounts.session(&token, now).is_err(), "another password");
-    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
+    assert!(accounts.session(&token, now).is_err(), "the password has changed");
+    let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lifetime).unwrap();
     assert!(accounts.session(&token, now).is_ok());
     let mut without = file();
     without.remove("alice").unwrap();
     accounts.replace(without);
-    assert!(accounts.session(&token, now).is_err(), "no such account any more");
+    assert!(accounts.session(&token, now).is_err(), "the account was removed");
 }
 
-/// What is known of a token is right as long as it is kept, and only what was signed is kept.
+/// The cache contains only valid tokens, and never makes a session valid for longer.
 #[tokio::test]
-async fn a_signature_is_computed_once() {
+async fn the_signature_of_a_token_is_verified_once() {
     let accounts = accounts();
     let now = SystemTime::now();
-    let token = |lasts| accounts.begin_session(&accounts.current().accounts["alice"], now + lasts).unwrap();
+    let token =
+        |lifetime| accounts.begin_session(&accounts.current().accounts["alice"], now + lifetime).unwrap();
     let hour = Duration::from_secs(3600);
     let (one, other) = (token(hour), token(hour));
     for _ in 0..3 {
@@ -267,40 +273,39 @@ async fn a_signature_is_computed_once() {
         assert!(accounts.session(format!("{one}x"), now).is_err());
         assert!(accounts.session(&one[..one.len() - 2], now).is_err());
     }
-    assert_eq!(accounts.current().known.len(), 2);
+    assert_eq!(accounts.current().sessions.len(), 2);
     accounts.end_session(&one, now).await.unwrap();
     assert!(accounts.session(&one, now).is_err(), "it has ended");
     assert!(accounts.session(&other, now + 2 * hour).is_err(), "it has expired");
     for n in 0..102_000 {
         accounts.session(token(hour + Duration::from_secs(n)), now).unwrap();
     }
-    assert!(accounts.current().known.len() <= 100_000);
+    assert!(accounts.current().sessions.len() <= 100_000);
     accounts.replace(file());
-    assert_eq!(accounts.current().known.len(), 0);
+    assert_eq!(accounts.current().sessions.len(), 0);
 }
 
-/// The old password, proven while it was being replaced, is worth nothing afterwards.
 #[tokio::test]
-async fn a_password_that_changes_while_it_is_checked() {
+async fn a_password_that_is_replaced_while_it_is_checked_is_rejected_afterwards() {
     let accounts = accounts();
     let guesser = Guesser::new("alice", None, None);
-    let proven = accounts.verify_account("alice", PASSWORD, guesser, ClientClosed::default()).await;
-    let proven = proven.unwrap();
+    let verified = accounts.verify_account("alice", PASSWORD, guesser, ClientClosed::default()).await;
+    let verified = verified.unwrap();
     let mut changed = file();
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
     let digest = accounts.0.verified_key.sign(&[b"alice", PASSWORD.as_bytes()]);
-    accounts.remember(digest, &proven);
+    accounts.remember(digest, &verified);
     let basic = basic_header(&format!("alice:{PASSWORD}"));
-    assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
+    assert_eq!(identify(&accounts, &[("authorization", &basic)]).await, None);
     let now = SystemTime::now();
-    let token = accounts.begin_session(&proven, now + accounts.0.options.session_lifetime).unwrap();
+    let token = accounts.begin_session(&verified, now + accounts.0.options.session_lifetime).unwrap();
     assert!(accounts.session(&token, now).is_err());
 }
 
 #[tokio::test]
-async fn signing_out_ends_the_session_and_not_only_the_cookie() {
+async fn signing_out_ends_the_session_on_the_server() {
     let accounts = accounts();
     let (cookie, other) = (sign_in(&accounts).await, sign_in(&accounts).await);
     let response = post(&accounts, "/-/sign-out", &[("cookie", &cookie)], "next=/bye").await;
@@ -310,23 +315,27 @@ async fn signing_out_ends_the_session_and_not_only_the_cookie() {
     );
     let cleared = response.headers()["set-cookie"].to_str().unwrap();
     assert!(cleared.starts_with("private_media_session=; ") && cleared.contains("Max-Age=0"), "{cleared}");
-    assert_eq!(who(&accounts, &[("cookie", &cookie)]).await, None, "replayed");
-    assert_eq!(who(&accounts, &[("cookie", &other)]).await.as_deref(), Some("7"), "another session goes on");
+    assert_eq!(identify(&accounts, &[("cookie", &cookie)]).await, None, "a copy of the cookie is invalid");
+    assert_eq!(
+        identify(&accounts, &[("cookie", &other)]).await.as_deref(),
+        Some("7"),
+        "another session is still valid"
+    );
 }
 
 #[tokio::test]
-async fn a_removed_account_is_out_at_once() {
+async fn a_removed_account_is_rejected_immediately() {
     let accounts = accounts();
     let basic = basic_header(&format!("alice:{PASSWORD}"));
-    assert_eq!(who(&accounts, &[("authorization", &basic)]).await.as_deref(), Some("7"));
+    assert_eq!(identify(&accounts, &[("authorization", &basic)]).await.as_deref(), Some("7"));
     let mut without = file();
     without.remove("alice").unwrap();
     accounts.replace(without);
-    assert_eq!(who(&accounts, &[("authorization", &basic)]).await, None);
+    assert_eq!(identify(&accounts, &[("authorization", &basic)]).await, None);
 }
 
 #[tokio::test]
-async fn the_cookie_is_what_it_should_be() {
+async fn the_session_cookie_has_its_security_attributes() {
     let accounts = accounts();
     for (headers, secure) in [
         (vec![], false),
@@ -334,7 +343,7 @@ async fn the_cookie_is_what_it_should_be() {
         (vec![("origin", "https://example.com")], true),
         (vec![("x-forwarded-proto", "https")], false),
     ] {
-        let response = post(&accounts, "/-/sign-in", &headers, &right("/")).await;
+        let response = post(&accounts, "/-/sign-in", &headers, &sign_in_form("/")).await;
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
         for part in ["; HttpOnly", "; SameSite=Lax", "; Path=/", "; Max-Age=1209600"] {
             assert!(cookie.contains(part), "{cookie}");
@@ -367,7 +376,7 @@ async fn forms_of_other_sites_are_refused() {
         (vec![("origin", "ftp://example.com")], false),
     ] {
         for page in ["/-/sign-in", "/-/sign-out"] {
-            let response = post(&accounts, page, &headers, &right("/")).await;
+            let response = post(&accounts, page, &headers, &sign_in_form("/")).await;
             let expected = if allowed { StatusCode::SEE_OTHER } else { StatusCode::FORBIDDEN };
             assert_eq!(response.status(), expected, "{page} {headers:?}");
             assert_eq!(response.headers().contains_key("set-cookie"), allowed);
@@ -376,9 +385,9 @@ async fn forms_of_other_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn next_stays_on_this_site() {
+async fn next_is_a_path_of_this_site() {
     let accounts = accounts();
-    for (next, goes) in [
+    for (next, location) in [
         ("/", "/"),
         ("/cars/7/?a=b&c=d#e", "/cars/7/?a=b&c=d#e"),
         ("/%5Cevil.example", "/%5Cevil.example"),
@@ -412,15 +421,15 @@ async fn next_stays_on_this_site() {
         ("/\\/evil.example", "/"),
         ("/a\\b", "/"),
     ] {
-        let response = post(&accounts, "/-/sign-in", &[], &right(next)).await;
-        assert_eq!(response.headers()["location"], goes, "{next:?}");
+        let response = post(&accounts, "/-/sign-in", &[], &sign_in_form(next)).await;
+        assert_eq!(response.headers()["location"], location, "{next:?}");
     }
-    let twice = format!("{}&next=//evil.example", right("/a"));
+    let twice = format!("{}&next=//evil.example", sign_in_form("/a"));
     assert_eq!(post(&accounts, "/-/sign-in", &[], &twice).await.headers()["location"], "/");
 }
 
 #[tokio::test]
-async fn what_is_echoed_is_escaped() {
+async fn form_values_are_escaped() {
     let accounts = accounts();
     let page =
         |query: &str| Request::get(format!("/-/sign-in?{query}")).body(Full::<Bytes>::default()).unwrap();
@@ -446,7 +455,7 @@ async fn what_is_echoed_is_escaped() {
 }
 
 #[tokio::test]
-async fn pages_and_methods() {
+async fn pages_respond_to_their_paths_and_methods() {
     let accounts = accounts();
     for (method, path, status) in [
         ("GET", "/-/sign-in", Some(200)),
@@ -486,7 +495,7 @@ async fn pages_and_methods() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_form_that_does_not_arrive() {
+async fn a_form_that_does_not_arrive_times_out() {
     let body = http_body_util::StreamBody::new(futures_util::stream::pending::<
         Result<http_body::Frame<Bytes>, std::io::Error>,
     >());
@@ -495,7 +504,7 @@ async fn a_form_that_does_not_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_requests_of_one_user_hash_once() {
+async fn concurrent_requests_with_one_password_hash_once() {
     let accounts = accounts();
     let tasks = (0..200).map(|_| {
         let accounts = accounts.clone();
@@ -508,9 +517,9 @@ async fn many_requests_of_one_user_hash_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_guesses_are_not_hashed() {
+async fn throttled_guesses_are_not_hashed() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     let tasks = (0..200).map(|n| {
         let accounts = accounts.clone();
         tokio::spawn(async move { accounts.verify("alice", &format!("guess {n}"), from).await })
@@ -520,15 +529,17 @@ async fn many_guesses_are_not_hashed() {
         waits += usize::from(task.await.unwrap().unwrap_err().wait.is_some());
     }
     let hashed = accounts.0.hashed.load(Ordering::Relaxed);
-    assert!(hashed == 5 && waits == 195, "{hashed} were hashed, {waits} have to wait");
+    assert!(hashed == 5 && waits == 195, "{hashed} were hashed, {waits} were throttled");
     let page = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
-    assert_eq!(page.status(), StatusCode::FORBIDDEN, "from elsewhere it is looked at");
-    assert!(accounts.verify("alice", PASSWORD, from).await.is_err(), "even the right one has to wait");
-    assert!(accounts.verify("alice", PASSWORD, Some(ClientAddr("192.0.2.2".parse().unwrap()))).await.is_ok());
+    assert_eq!(page.status(), StatusCode::FORBIDDEN, "an attempt from another address is checked");
+    assert!(accounts.verify("alice", PASSWORD, from).await.is_err(), "even the right password is throttled");
+    assert!(
+        accounts.verify("alice", PASSWORD, Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()))).await.is_ok()
+    );
 }
 
 #[tokio::test]
-async fn who_has_to_wait_is_told_how_long() {
+async fn throttled_clients_get_a_retry_after() {
     let accounts = accounts();
     guess(&accounts, "alice", 30);
     for name in ["alice", "nobody"] {
@@ -539,7 +550,7 @@ async fn who_has_to_wait_is_told_how_long() {
             (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from_static("1080"))
         );
         assert!(text(response).await.contains("Too many attempts; try again in 18 minutes."));
-        // By Basic it is the same, and the right password is not looked at either.
+        // The same for Basic, even with the right password.
         let mut request = Request::new(());
         let basic = basic_header(&format!("{name}:{PASSWORD}"));
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::try_from(basic).unwrap());
@@ -549,41 +560,42 @@ async fn who_has_to_wait_is_told_how_long() {
     }
 }
 
-/// Counts wrong passwords from everywhere, without hashing them.
+/// Counts wrong passwords from different addresses, without hashing them.
 fn guess(accounts: &Accounts, name: &str, times: u32) {
     for n in 0..times {
-        let who = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes())), None);
-        let _ = locked(&accounts.0.throttle).begin(&who, Instant::now());
+        let guesser = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes()).into()), None);
+        let _ = locked(&accounts.0.throttle).begin(&guesser, Instant::now());
     }
 }
 
-/// What was right a moment ago helps nobody to guess: a password that differs from it is counted, also if its client leaves.
+/// A guess that differs from the cached password counts, even if its client disconnects.
 #[tokio::test]
-async fn a_remembered_password_gives_no_free_guesses() {
+async fn a_cached_password_allows_no_uncounted_guesses() {
     let accounts = accounts();
-    let from = Some(ClientAddr("192.0.2.1".parse().unwrap()));
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, from).await.is_ok());
     for n in 0..5 {
         let guess = format!("guess {n}");
-        let left = accounts.verify("alice", &guess, from);
-        assert!(tokio::time::timeout(Duration::ZERO, left).await.is_err(), "it waits for its hash");
+        let dropped = accounts.verify("alice", &guess, from);
+        assert!(tokio::time::timeout(Duration::ZERO, dropped).await.is_err(), "it waits to be hashed");
     }
     let refused = accounts.verify("alice", PASSWORD, from).await.unwrap_err();
-    assert!(refused.wait.is_some(), "who has to wait is not told by the right one either");
-    let elsewhere = Some(ClientAddr("192.0.2.2".parse().unwrap()));
+    assert!(refused.wait.is_some(), "a throttled client learns nothing about the right password");
+    let elsewhere = Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()));
     assert!(accounts.verify("alice", PASSWORD, elsewhere).await.is_ok());
 }
 
-/// The cookies that a response sets, as a browser would send them.
+/// Returns the cookies that a response sets, as a browser sends them.
 fn set_cookies(response: &Response<Full<Bytes>>) -> Vec<String> {
     let lines = response.headers().get_all("set-cookie").iter();
     lines.map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn a_device_that_has_signed_in_before_does_not_wait_for_strangers() {
+async fn a_known_device_is_not_throttled_by_attempts_of_others() {
     let accounts = accounts();
-    let response = post(&accounts, "/-/sign-in", &[("origin", "https://example.com")], &right("/")).await;
+    let response =
+        post(&accounts, "/-/sign-in", &[("origin", "https://example.com")], &sign_in_form("/")).await;
     let line = response.headers().get_all("set-cookie").iter().nth(1).unwrap().to_str().unwrap().to_owned();
     for part in
         ["; HttpOnly", "; SameSite=Lax", "; Path=/private/-/sign-in", "; Max-Age=15552000", "; Secure"]
@@ -593,7 +605,7 @@ async fn a_device_that_has_signed_in_before_does_not_wait_for_strangers() {
     let [session, device] = <[String; 2]>::try_from(set_cookies(&response)).unwrap();
     guess(&accounts, "alice", 200);
     let sign_in =
-        async |cookie: &str| post(&accounts, "/-/sign-in", &[("cookie", cookie)], &right("/")).await;
+        async |cookie: &str| post(&accounts, "/-/sign-in", &[("cookie", cookie)], &sign_in_form("/")).await;
     assert_eq!(sign_in("").await.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(sign_in(&session).await.status(), StatusCode::TOO_MANY_REQUESTS);
     let again = sign_in(&device).await;
@@ -603,7 +615,7 @@ async fn a_device_that_has_signed_in_before_does_not_wait_for_strangers() {
         Session::parse(cookie.split_once('=').unwrap().1, &key).unwrap().id
     };
     assert_eq!(id(&device), id(&set_cookies(&again)[1]), "it is the same device");
-    // It waits for its own failures.
+    // It is throttled by its own failures.
     let wrong = async |cookie: &str| {
         post(&accounts, "/-/sign-in", &[("cookie", cookie)], "name=alice&password=x").await.status()
     };
@@ -614,17 +626,17 @@ async fn a_device_that_has_signed_in_before_does_not_wait_for_strangers() {
 }
 
 #[tokio::test]
-async fn device_cookies_that_do_not_count() {
+async fn invalid_device_cookies_identify_no_device() {
     let accounts = accounts();
-    let response = post(&accounts, "/-/sign-in", &[], &right("/")).await;
+    let response = post(&accounts, "/-/sign-in", &[], &sign_in_form("/")).await;
     let [session, device] = <[String; 2]>::try_from(set_cookies(&response)).unwrap();
     let token = |cookie: &str| cookie.split_once('=').unwrap().1.to_owned();
-    // Neither cookie is the other.
+    // A device cookie is not a session cookie, and vice versa.
     assert_eq!(
-        who(&accounts, &[("cookie", &format!("private_media_session={}", token(&device)))]).await,
+        identify(&accounts, &[("cookie", &format!("private_media_session={}", token(&device)))]).await,
         None
     );
-    assert_eq!(who(&accounts, &[("cookie", &device)]).await, None, "nobody is signed in by it");
+    assert_eq!(identify(&accounts, &[("cookie", &device)]).await, None, "a device cookie identifies no user");
     let known = |accounts: &Accounts, cookie: &str, name: &str, now: SystemTime| {
         let current = accounts.current();
         let request = Request::get("/").header("cookie", cookie).body(()).unwrap();
@@ -633,8 +645,8 @@ async fn device_cookies_that_do_not_count() {
     };
     let now = SystemTime::now();
     assert!(known(&accounts, &device, "alice", now).is_some());
-    assert!(known(&accounts, &device, "alice", now + device::LASTS - Duration::from_secs(60)).is_some());
-    assert!(known(&accounts, &device, "alice", now + device::LASTS + Duration::from_secs(1)).is_none());
+    assert!(known(&accounts, &device, "alice", now + device::LIFETIME - Duration::from_secs(60)).is_some());
+    assert!(known(&accounts, &device, "alice", now + device::LIFETIME + Duration::from_secs(1)).is_none());
     for (cookie, name) in [
         (device.clone(), "carol"),
         (format!("private_media_device={}", token(&session)), "alice"),
@@ -645,47 +657,46 @@ async fn device_cookies_that_do_not_count() {
     ] {
         assert_eq!(known(&accounts, &cookie, name, now), None, "{cookie} for {name}");
     }
-    // An account that was removed and added again, or has another password, does not know it.
+    // The cookie is invalid after the account was removed and added again, or has another password.
     let mut changed = file();
     changed.remove("alice").unwrap();
-    accounts.replace(again(&changed));
+    accounts.replace(copy(&changed));
     guess(&accounts, "alice", 30);
-    let answer = post(&accounts, "/-/sign-in", &[("cookie", &device)], &right("/")).await;
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS, "as for any name");
+    let response = post(&accounts, "/-/sign-in", &[("cookie", &device)], &sign_in_form("/")).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS, "as for any unknown name");
     changed.add(new("alice", "7", PASSWORD)).unwrap();
     accounts.replace(changed);
     assert_eq!(known(&accounts, &device, "alice", now), None);
 }
 
-/// A name without an account cannot be told from one with, by the answers to wrong passwords.
 #[tokio::test]
-async fn answers_do_not_say_which_names_exist() {
+async fn responses_do_not_reveal_which_accounts_exist() {
     let accounts = accounts();
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for name in ["alice", "nobody"] {
         let mut seen = Vec::new();
         for n in 0..60_u8 {
             let form = format!("name={name}&password=guess+{n}");
             let mut request = Request::post("/-/sign-in").body(Full::<Bytes>::from(form)).unwrap();
-            request.extensions_mut().insert(ClientAddr(IpAddr::from([192, 0, 2, n / 8])));
+            request.extensions_mut().insert(ClientAddr::from(IpAddr::from([192, 0, 2, n / 8])));
             let response = accounts.page(request).await.unwrap();
             let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().to_owned());
             seen.push((response.status(), retry.map(|retry| retry.parse::<u64>().unwrap())));
         }
         assert_eq!(seen.iter().filter(|(status, _)| *status == StatusCode::FORBIDDEN).count(), 20);
-        answers.push(seen);
+        responses.push(seen);
     }
-    for ((status, retry), (other_status, other_retry)) in answers[0].iter().zip(&answers[1]) {
+    for ((status, retry), (other_status, other_retry)) in responses[0].iter().zip(&responses[1]) {
         assert_eq!((status, retry.is_some()), (other_status, other_retry.is_some()));
-        // Waits are in seconds, and time passes between the two names.
-        assert!(retry.unwrap_or(0).abs_diff(other_retry.unwrap_or(0)) <= 60, "{answers:?}");
+        // Time passes between the two names.
+        assert!(retry.unwrap_or(0).abs_diff(other_retry.unwrap_or(0)) <= 60, "{responses:?}");
     }
 }
 
 #[tokio::test]
-async fn a_full_queue_is_503_whoever_asks_for_what() {
+async fn a_full_queue_is_503_for_every_path() {
     let accounts = accounts();
-    // A hash that takes until the test is over, and a full queue behind it.
+    // A hash that runs until the end of the test, and a full queue.
     let (end, may_end) = std::sync::mpsc::channel::<()>();
     let mut jobs = vec![];
     let mut may_end = Some(may_end);
@@ -704,15 +715,15 @@ async fn a_full_queue_is_503_whoever_asks_for_what() {
             tokio::task::yield_now().await;
         }
     }
-    let response = post(&accounts, "/-/sign-in", &[], &right("/")).await;
+    let response = post(&accounts, "/-/sign-in", &[], &sign_in_form("/")).await;
     assert_eq!(
         (response.status(), &response.headers()["retry-after"]),
         (StatusCode::SERVICE_UNAVAILABLE, &HeaderValue::from_static("5"))
     );
     assert!(text(response).await.contains("Too many sign-ins at the moment; try again in 5 s."));
-    // The credentials are looked at before any storage, so there is nothing that a file could change.
+    // The credentials are checked before storage, so the response does not depend on the file.
     let media = crate::PrivateMedia::builder(crate::MemoryStorage::new()).identify(accounts.clone()).build();
-    let mut answers = vec![];
+    let mut responses = vec![];
     for path in ["/cars/7/photo.jpg", "/cars/7/none.jpg"] {
         let mut request = Request::get(path).body(()).unwrap();
         let basic = basic_header(&format!("alice:{PASSWORD}"));
@@ -721,9 +732,9 @@ async fn a_full_queue_is_503_whoever_asks_for_what() {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()["retry-after"], "5");
         let headers = response.headers().clone();
-        answers.push((headers, response.into_body().collect().await.unwrap().to_bytes()));
+        responses.push((headers, response.into_body().collect().await.unwrap().to_bytes()));
     }
-    assert_eq!(answers[0], answers[1]);
+    assert_eq!(responses[0], responses[1]);
     end.send(()).unwrap();
     for job in jobs {
         assert!(matches!(job.await.unwrap(), Ok(Err(LoginError { wait: None, .. }))));
@@ -731,7 +742,7 @@ async fn a_full_queue_is_503_whoever_asks_for_what() {
 }
 
 #[test]
-fn files_that_are_refused() {
+fn invalid_files_are_rejected_with_one_line() {
     let hash = file().into_accounts().next().unwrap().password;
     let account = |text: &str| {
         format!("[[account]]\n{}", text.replace("HASH", &format!("password = \"{}\"", hash.expose())))
@@ -748,9 +759,9 @@ fn files_that_are_refused() {
             "account add",
         ),
         (account("name = \"a\"\nid = 1\nHASH"), "line 3"),
-        (account("name = \"\"\nid = \"1\"\nHASH"), "no name"),
+        (account("name = \"\"\nid = \"1\"\nHASH"), "invalid name"),
         (account("name = \"a:b\"\nid = \"1\"\nHASH"), "colons"),
-        (account("name = \"anonymous\"\nid = \"1\"\nHASH"), "not anonymous"),
+        (account("name = \"anonymous\"\nid = \"1\"\nHASH"), "other than anonymous"),
         (account("name = \"a\"\nid = \"a/b\"\nHASH"), "\"a/b\""),
         (account("name = \"a\"\nid = \"\"\nHASH"), "id \"\""),
         (account("name = \"a\"\nid = \"1\"\ngroups = [\"x\", \"x\"]\nHASH"), "groups"),
@@ -761,7 +772,7 @@ fn files_that_are_refused() {
                 account("name = \"a\"\nid = \"1\"\nHASH"),
                 account("name = \"a\"\nid = \"2\"\nHASH")
             ),
-            "one of that name",
+            "the name is already taken",
         ),
         (
             format!(
@@ -769,22 +780,24 @@ fn files_that_are_refused() {
                 account("name = \"a\"\nid = \"1\"\nHASH"),
                 account("name = \"b\"\nid = \"1\"\nHASH")
             ),
-            "that of a",
+            "already belongs to a",
         ),
         ("secret = \"short\"".into(), "secret"),
     ] {
         let error = AccountsFile::parse(&text).unwrap_err().to_string();
         assert!(error.contains(part) && !error.contains('\n'), "{text}\n{error}");
-        assert!(!error.contains(hash.expose()), "a hash is not shown: {error}");
+        assert!(!error.contains(hash.expose()), "the error contains a hash: {error}");
     }
     let mut file = file();
     assert!(file.add(new("dave", "10", "1234567")).unwrap_err().to_string().contains("too short"));
-    assert!(file.add(new("alice", "10", PASSWORD)).unwrap_err().to_string().contains("one of that name"));
-    assert!(file.remove("dave").unwrap_err().to_string().contains("none of that name"));
+    assert!(
+        file.add(new("alice", "10", PASSWORD)).unwrap_err().to_string().contains("the name is already taken")
+    );
+    assert!(file.remove("dave").unwrap_err().to_string().contains("no such account"));
 }
 
 #[test]
-fn files_on_disk() {
+fn files_on_disk_are_private_and_keep_their_secret() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();
@@ -795,9 +808,9 @@ fn files_on_disk() {
     assert_eq!(mode(&path), 0o600);
     let read = AccountsFile::load(&path).unwrap();
     assert_eq!(read.users().map(|user| user.id().to_owned()).collect::<Vec<_>>(), ["7"]);
-    assert!(read.secret().is_some() && read.secret() == written.secret(), "the secret stays");
+    assert!(read.secret().is_some() && read.secret() == written.secret(), "the secret is unchanged");
     assert!(read.digest().is_some() && read.digest() == written.digest());
-    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft is left");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no draft remains");
     for bad in [0o640, 0o604, 0o620, 0o666] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(bad)).unwrap();
         let error = AccountsFile::load(&path).unwrap_err().to_string();
@@ -809,21 +822,20 @@ fn files_on_disk() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_shows_no_secrets() {
     let file = file();
     let text = toml::to_string(&file).unwrap();
     let secret = text.lines().next().unwrap().split('"').nth(1).unwrap();
     let shown = format!("{file:?} {:?} {:?}", accounts(), new("alice", "7", PASSWORD));
     assert!(!shown.contains(secret) && !shown.contains("argon2") && !shown.contains(PASSWORD), "{shown}");
-    assert_eq!(again(&file).users().collect::<Vec<User>>(), file.users().collect::<Vec<User>>());
+    assert_eq!(copy(&file).users().collect::<Vec<User>>(), file.users().collect::<Vec<User>>());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// No header goes wrong, and none but those that we signed is anybody.
     #[test]
-    fn no_header_is_anybody(value in prop::collection::vec(prop_oneof![Just(b'='), Just(b'"'), Just(b';'), 0x20_u8..0x7f, 0x80_u8..], 0..80), prefix in "(private_media_session=)?|(Basic )?") {
+    fn arbitrary_headers_identify_nobody(value in prop::collection::vec(prop_oneof![Just(b'='), Just(b'"'), Just(b';'), 0x20_u8..0x7f, 0x80_u8..], 0..80), prefix in "(private_media_session=)?|(Basic )?") {
         let accounts = Accounts::new(AccountsFile::default(), AccountsOptions::default()).unwrap();
         let mut headers = HeaderMap::new();
         let value = [prefix.as_bytes(), &value].concat();
@@ -841,13 +853,12 @@ proptest! {
     }
 }
 
-/// What `session_of` gives is a cookie like that of a sign-in, for any who has the same file.
 #[tokio::test]
-async fn a_session_without_a_password() {
+async fn session_of_creates_a_valid_session() {
     let accounts = Accounts::new(file(), AccountsOptions::default()).unwrap();
     let cookie = accounts.session_of("alice", Duration::from_secs(60)).unwrap();
     assert!(cookie.is_sensitive());
-    assert_eq!(who(&accounts, &[("cookie", cookie.to_str().unwrap())]).await.as_deref(), Some("7"));
+    assert_eq!(identify(&accounts, &[("cookie", cookie.to_str().unwrap())]).await.as_deref(), Some("7"));
     let token = cookie.to_str().unwrap().split_once('=').unwrap().1;
     assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_err());
     assert_eq!(accounts.session_of("mallory", Duration::from_secs(60)), None);

@@ -1,34 +1,35 @@
 //! Limits password guessing.
 //!
-//! Each attempt is counted before its password is hashed: by account and address, by account, and by address. The attempts of a device
-//! that has signed in to the account before are counted for that device alone. Names without an account are counted like others, so
-//! responses do not reveal which names exist. The clock is monotonic, so setting the system clock has no effect.
+//! Each attempt is counted before its password is hashed: by account and address, by account, and by address. Attempts of a device that has
+//! signed in to the account before are counted only for that device. Names without an account are counted like others, so responses do not
+//! reveal which names exist. The clock is monotonic, so setting the system clock has no effect.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use super::device::DeviceId;
 use super::hashing::Lane;
+use crate::identity::ClientAddr;
 
-/// Wrong passwords for one account from one address, or from one known device: 5 are free, then each wait doubles, from 1 second to
-/// half an hour. One is forgotten each half hour. This allows 62 in the first 24 hours, and 48 a day after that.
+/// Wrong passwords for one account from one address or known device: after 5, each wait doubles, from 1 second to half an hour. One is
+/// forgotten each half hour. This allows 62 in the first 24 hours, and then 48 per day.
 const FREE: u32 = 5;
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 const FORGOTTEN: Duration = LONGEST;
 
-/// Wrong passwords for one account from all addresses: 20 at once and 80 a day, so at most 100 in any 24 hours.
+/// Wrong passwords for one account from all addresses: a burst of 20 and 80 per day, so at most 100 in any 24 hours.
 const ACCOUNT: Rate = Rate { burst: 20, every: Duration::from_secs(86_400 / 80) };
-/// Wrong passwords from one address for all accounts: 100 at once and one a minute, so at most 1,540 in any 24 hours. Many users may
-/// share an address (all do behind a front server), so no wait is longer than a minute.
+/// Wrong passwords from one address for all accounts: a burst of 100 and one per minute, so at most 1,540 in any 24 hours. Many users may
+/// share an address, for example that of a front server, so no wait is longer than a minute.
 const NETWORK: Rate = Rate { burst: 100, every: Duration::from_secs(60) };
 
-/// The most counters of a kind. A hash takes some 20 ms, and an account's counter is empty 18 minutes after one attempt, so at most
-/// 54,000 counters matter. A flood cannot evict them.
+/// The maximum number of counters of a kind. A hash takes 20 ms, and the counter of an account is empty 18 minutes after one attempt, so at
+/// most 54,000 counters are not empty. A flood cannot evict them.
 const CAPACITY: usize = 100_000;
 
-/// The account, the address and the device of an attempt.
+/// The source of a sign-in attempt: account, address, and device.
 #[derive(Debug, Clone)]
 pub(super) struct Guesser {
     name: String,
@@ -37,17 +38,19 @@ pub(super) struct Guesser {
 }
 
 impl Guesser {
-    /// Returns the guesser at an address, on a device that has signed in to the account before if `device` is given.
-    pub(super) fn new(name: &str, address: Option<IpAddr>, device: Option<DeviceId>) -> Self {
-        // One household has a /64 of IPv6.
-        let network = address.map(|address| match address.to_canonical() {
+    /// Returns the source of an attempt. `device` has signed in to the account before.
+    pub(super) fn new(name: &str, address: Option<ClientAddr>, device: Option<DeviceId>) -> Self {
+        // Clients of a Unix socket are counted like those of a front server that connects over TCP.
+        let ip = |address: ClientAddr| address.ip().unwrap_or(Ipv4Addr::LOCALHOST.into());
+        // An IPv6 /64 is one network, such as a household.
+        let network = address.map(|address| match ip(address).to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
             v4 @ IpAddr::V4(_) => v4,
         });
         Self { name: name.to_owned(), network, device }
     }
 
-    /// Returns the lane in which the attempt waits for its hash.
+    /// Returns the lane in which the attempt waits to be hashed.
     pub(super) fn lane(&self) -> Lane {
         match (self.device, self.network) {
             (Some(_), _) => Lane::Known(self.name.clone()),
@@ -69,50 +72,50 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// Returns how long a guesser has to wait before the next password is checked.
-    pub(super) fn wait(&self, who: &Guesser, now: Instant) -> Option<Duration> {
-        if let Some(device) = &who.device {
-            return self.devices.get((&who.name, device))?.wait(now);
+    /// Returns how long a guesser has to wait until the next password is checked.
+    pub(super) fn wait(&self, guesser: &Guesser, now: Instant) -> Option<Duration> {
+        if let Some(device) = &guesser.device {
+            return self.devices.get((&guesser.name, device))?.wait(now);
         }
-        let pair = who.network.and_then(|network| self.pairs.get((&who.name, network))?.wait(now));
-        let account = self.accounts.get(&who.name).and_then(|bucket| bucket.wait(ACCOUNT, now));
-        let network = who.network.and_then(|network| self.networks.get(network)?.wait(NETWORK, now));
+        let pair = guesser.network.and_then(|network| self.pairs.get((&guesser.name, network))?.wait(now));
+        let account = self.accounts.get(&guesser.name).and_then(|bucket| bucket.wait(ACCOUNT, now));
+        let network = guesser.network.and_then(|network| self.networks.get(network)?.wait(NETWORK, now));
         pair.max(account).max(network)
     }
 
-    /// Counts an attempt as wrong before it is checked, unless it has to wait. The attempt of a client that leaves early stays counted.
-    pub(super) fn begin(&mut self, who: &Guesser, now: Instant) -> Result<(), Duration> {
-        if let Some(wait) = self.wait(who, now) {
+    /// Counts an attempt as wrong before it is checked, unless it has to wait. It remains counted if the client disconnects.
+    pub(super) fn begin(&mut self, guesser: &Guesser, now: Instant) -> Result<(), Duration> {
+        if let Some(wait) = self.wait(guesser, now) {
             return Err(wait);
         }
-        if let Some(device) = &who.device {
-            self.devices.entry((&who.name, device), now).add(now);
+        if let Some(device) = &guesser.device {
+            self.devices.entry((&guesser.name, device), now).add(now);
             return Ok(());
         }
-        self.accounts.entry(&who.name, now).take(ACCOUNT, now);
-        if let Some(network) = who.network {
-            self.pairs.entry((&who.name, network), now).add(now);
+        self.accounts.entry(&guesser.name, now).take(ACCOUNT, now);
+        if let Some(network) = guesser.network {
+            self.pairs.entry((&guesser.name, network), now).add(now);
             self.networks.entry(network, now).take(NETWORK, now);
         }
         Ok(())
     }
 
-    /// Reverts `begin` after a right password, and clears the counter of this account and address, or of this account and device. The
-    /// attempts of others stay counted, so that one known password does not help to guess another.
-    pub(super) fn succeeded(&mut self, who: &Guesser, now: Instant) {
-        if let Some(device) = &who.device {
-            self.devices.remove((&who.name, device));
+    /// Reverts `begin` after a right password, and clears the counter of this account and address, or of this account and device. Other
+    /// counters are unchanged, so that knowing one password does not help to guess another.
+    pub(super) fn succeeded(&mut self, guesser: &Guesser, now: Instant) {
+        if let Some(device) = &guesser.device {
+            self.devices.remove((&guesser.name, device));
             return;
         }
-        self.accounts.entry(&who.name, now).give_back(ACCOUNT);
-        if let Some(network) = who.network {
-            self.pairs.remove((&who.name, network));
+        self.accounts.entry(&guesser.name, now).give_back(ACCOUNT);
+        if let Some(network) = guesser.network {
+            self.pairs.remove((&guesser.name, network));
             self.networks.entry(network, now).give_back(NETWORK);
         }
     }
 }
 
-/// How many attempts are allowed at once, and how often one more.
+/// The allowed burst of attempts, and the time until one more is allowed.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     burst: u32,
@@ -123,7 +126,7 @@ struct Rate {
 trait Counter {
     fn new(now: Instant) -> Self;
 
-    /// When the counter is empty again.
+    /// Returns the time when the counter is empty.
     fn fresh_at(&self) -> Instant;
 }
 
@@ -158,7 +161,7 @@ impl Counter for Bucket {
     }
 }
 
-/// Failures after which the wait doubles.
+/// Failures, each of which doubles the wait.
 #[derive(Debug)]
 struct Failures {
     count: u32,
@@ -190,7 +193,7 @@ impl Counter for Failures {
     }
 }
 
-/// Counters by a keyed hash of their subject, so that long names take no memory.
+/// Counters by a keyed hash of their subject, so that long names use no memory.
 #[derive(Debug)]
 struct Counters<C> {
     by_hash: HashMap<u64, C>,
@@ -220,7 +223,7 @@ impl<C: Counter> Counters<C> {
         self.by_hash.entry(hash).or_insert_with(|| C::new(now))
     }
 
-    /// Removes the empty counters, or else the quarter that is empty first: a flood evicts its own counters.
+    /// Removes the empty counters, or else the quarter that will be empty first. So a flood evicts its own counters.
     fn make_room(&mut self, now: Instant) {
         self.by_hash.retain(|_, counter| counter.fresh_at() > now);
         if self.by_hash.len() < CAPACITY {

@@ -1,7 +1,7 @@
-//! Changing the accounts file while others read and change it.
+//! Changes the accounts file while other processes read and change it.
 //!
-//! The lock is an exclusive `flock` on the file itself. A change replaces the file by a rename, so after locking, the name is checked
-//! to still lead to the locked inode. The new file is locked before it gets the name, so no other command sees it unlocked.
+//! The lock is an exclusive `flock` of the file itself. A change replaces the file by a rename, so after locking, the name must still lead
+//! to the locked inode. The new file is locked before it gets the name, so no other command finds it unlocked.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -13,17 +13,17 @@ use rustix::fs::OFlags;
 
 use super::file::{AccountsError, AccountsFile};
 
-/// How long to wait for other commands that change the file.
+/// How long to wait for the lock of another command.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const DRAFT_SUFFIX: &str = ".draft";
 
 impl AccountsFile {
-    /// Changes the file at `path` under an exclusive lock: reads it, calls `change`, and replaces it at once and durably. Returns the
-    /// file as written. A missing file is created, readable by its owner alone.
+    /// Changes the file at `path` under an exclusive lock: reads it, calls `change`, and replaces it, atomically and durably. Returns the
+    /// file as written. A missing file is created, readable only by its owner.
     ///
-    /// An error leaves the file as it was. Owner, group and mode stay; where they cannot be kept, nothing is changed. If the path is a
-    /// symlink, its target is changed. `change` may be called again if another process creates the file first.
+    /// An error leaves the file unchanged. Owner, group and mode are preserved; if that is not possible, it is an error. If the path is a
+    /// symlink, its target is changed. `change` may be called again if another process creates the file meanwhile.
     ///
     /// ```
     /// use private_media::identity::accounts::{AccountsFile, NewAccount};
@@ -58,7 +58,7 @@ impl AccountsFile {
                 draft.take_owner(&replaced).map_err(failed)?;
             }
             draft.write(&text).map_err(failed)?;
-            // Without a file to lock, two commands may be here at once. The second finds the first one's file and starts over.
+            // Without a file to lock, two commands may run concurrently. The second finds the file of the first and starts over.
             match draft.publish(&target, locked.is_some()) {
                 Ok(()) => {}
                 Err(error) if is_race(&error) && locked.is_none() && Instant::now() < deadline => continue,
@@ -68,7 +68,7 @@ impl AccountsFile {
                 AccountsError::at(
                     path,
                     format_args!(
-                        "changed, but the change may not survive a power failure ({error}); check the disk"
+                        "changed, but the change may be lost in a power failure ({error}); check the disk"
                     ),
                 )
             })?;
@@ -81,11 +81,8 @@ fn is_race(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound)
 }
 
-/// Returns the file that a path leads to, through symlinks, whether it exists or not.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "not below the root; the file is locked by what this name leads to, which is then checked"
-)]
+/// Returns the path of the file that a path leads to, through symlinks. The file need not exist.
+#[expect(clippy::disallowed_methods, reason = "not below the root; after locking, the name is checked again")]
 fn resolve(path: &Path) -> Result<PathBuf, AccountsError> {
     match fs::canonicalize(path) {
         Ok(target) => Ok(target),
@@ -106,10 +103,10 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Opens and locks the file that has this name. `None` if there is none.
+/// Opens and locks a file; `None` if it does not exist.
 fn lock(target: &Path, deadline: Instant) -> io::Result<Option<File>> {
     loop {
-        // A FIFO would otherwise wait for a writer.
+        // Otherwise opening a FIFO would wait for a writer.
         let opened = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(target);
         let file = match opened {
             Ok(file) => file,
@@ -117,12 +114,12 @@ fn lock(target: &Path, deadline: Instant) -> io::Result<Option<File>> {
             Err(error) => return Err(error),
         };
         if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file; name another with --accounts"));
+            return Err(io::Error::other("not a regular file; use another with --accounts"));
         }
         match file.try_lock() {
             Ok(()) => match fs::metadata(target) {
                 Ok(named) if is_same(&named, &file.metadata()?) => return Ok(Some(file)),
-                // Another command replaced it while this one opened it.
+                // Another command has replaced the file meanwhile.
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
@@ -150,7 +147,7 @@ fn sweep(target: &Path, locked: Option<&File>) {
     for entry in entries.flatten().filter(|entry| is_draft(entry, target)) {
         let draft = OpenOptions::new().read(true).custom_flags(NOFOLLOW | NONBLOCK).open(entry.path());
         let Ok(draft) = draft else { continue };
-        // A killed command may have left its draft as a second name of the file, which is locked here.
+        // A killed command may have left its draft as a second name of the file, which this command has locked.
         let is_second_name = match (&locked, draft.metadata()) {
             (Some(locked), Ok(draft)) => is_same(locked, &draft),
             _ => false,
@@ -174,7 +171,7 @@ fn is_draft(entry: &fs::DirEntry, target: &Path) -> bool {
         && entry.file_type().is_ok_and(|kind| kind.is_file())
 }
 
-/// The next version of a file, beside it. Removed on drop unless it was published.
+/// The next version of a file, in the same folder. Dropping it removes it unless it was published.
 struct Draft {
     file: File,
     path: PathBuf,
@@ -191,11 +188,11 @@ impl Draft {
         let file = file.map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("cannot write beside it ({error}); let this user write to its folder"),
+                format!("cannot create a file next to it ({error}); let this user write to the folder"),
             )
         })?;
         let draft = Self { file, path, is_published: false };
-        // A sweeping command that locks it first removes it; publishing then fails and starts over.
+        // If a sweep locks it first, it removes the draft. Publishing then fails, and the change starts over.
         let _ = draft.file.try_lock();
         Ok(draft)
     }
@@ -208,7 +205,9 @@ impl Draft {
             fchown(&self.file, Some(uid), Some(gid)).map_err(|error| {
                 io::Error::new(
                     error.kind(),
-                    format!("cannot keep its owner {uid}:{gid} ({error}); run this as its owner or as root"),
+                    format!(
+                        "cannot preserve its owner {uid}:{gid} ({error}); run this as the owner or as root"
+                    ),
                 )
             })?;
         }
@@ -225,7 +224,7 @@ impl Draft {
             fs::rename(&self.path, target)?;
             self.is_published = true;
         } else {
-            // The draft's own name is removed on drop.
+            // Dropping the draft removes its own name.
             fs::hard_link(&self.path, target)?;
         }
         Ok(())

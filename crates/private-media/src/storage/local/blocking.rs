@@ -1,10 +1,10 @@
-//! Work that waits for the disk.
+//! Runs blocking work.
 
 use std::io;
 
 use crate::storage::StorageError;
 
-/// Runs work that waits for the disk on the blocking pool.
+/// Runs work that may wait for the disk on the blocking pool.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {

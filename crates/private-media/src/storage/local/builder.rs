@@ -1,4 +1,4 @@
-//! The settings of a [`LocalStorage`].
+//! The options of a [`LocalStorage`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use super::cache::{CacheOptions, FileCache};
 use super::root::Accept;
 
 impl LocalStorage {
-    /// Sets whether symbolic links below the root are followed; the default is `false`.
+    /// Sets whether symbolic links below the root are followed. The default is `false`.
     ///
     /// A link gives a file a second path, and permission is decided by path: with `shared/x -> ../users/alice/secret`, readers of
-    /// `shared/x` get alice's file. Therefore a link below the root is [`StorageError::NotFound`](crate::StorageError::NotFound), and
-    /// lists do not show it. With `true`, relative links that stay below the root are followed. With either value, the root's own
-    /// path may contain links, and a save never writes through a link.
+    /// `shared/x` get alice's file. So by default a link below the root is [`StorageError::NotFound`](crate::StorageError::NotFound), and
+    /// lists omit it. With `true`, relative links that stay below the root are followed. With either value, the path of the root may
+    /// contain links, and a save never writes through a link.
     ///
     /// ```
     /// # use private_media::{LocalStorage, MediaPath, Permit, Storage};
@@ -37,23 +37,23 @@ impl LocalStorage {
 
     /// Caches opened files: the bytes of small ones, the handles of larger ones.
     ///
-    /// Changes by this storage take effect at once, changes by others within [`CacheOptions::revalidate_after`]. Permission is still decided
-    /// for each request, as every open takes a [`Permit`](crate::Permit). If a front server sends the files, [`CacheOptions::max_in_memory`]
-    /// has to be `None`.
+    /// Changes by this storage take effect immediately, other changes within [`CacheOptions::revalidate_after`]. Each request is still
+    /// authorized, because opening takes a [`Permit`](crate::Permit). If a front server sends the files, set
+    /// [`CacheOptions::max_in_memory`] to `None`.
     #[must_use]
     pub fn cache(mut self, options: CacheOptions) -> Self {
         self.cache = Some(Arc::new(FileCache::new(options)));
         self
     }
 
-    /// Sets the mode of saved files before the umask; the default is `0o640`.
+    /// Sets the mode of saved files, which the umask restricts. The default is `0o640`.
     #[must_use]
     pub fn file_mode(mut self, mode: u32) -> Self {
         self.write.file_mode = mode & 0o777;
         self
     }
 
-    /// Sets the mode of folders that a save makes, before the umask; the default is `0o750`.
+    /// Sets the mode of folders that a save creates, which the umask restricts. The default is `0o750`.
     #[must_use]
     pub fn dir_mode(mut self, mode: u32) -> Self {
         self.write.dir_mode = mode & 0o777;
@@ -83,17 +83,17 @@ impl LocalStorage {
         self.file_mode(mode)
     }
 
-    /// Sets the mode of folders that a save makes, ignoring the umask.
+    /// Sets the mode of folders that a save creates, ignoring the umask.
     #[must_use]
     pub fn exact_dir_mode(mut self, mode: u32) -> Self {
         self.write.exact_dir_mode = true;
         self.dir_mode(mode)
     }
 
-    /// Sets whether saves and deletes wait until they are on the disk (fsync); the default is `true`.
+    /// Sets whether saves and deletes wait until they are durable (fsync). The default is `true`.
     ///
-    /// With `false`, a file still appears whole or not at all, also if the process is killed. After a power cut or a kernel crash,
-    /// files of the last seconds (on ext4, some 30 s) may be missing or empty, and deleted ones may be back.
+    /// With `false`, a file still appears complete or not at all, even if the process is killed. After a power failure or a kernel crash,
+    /// files of the last seconds (30 s on ext4) may be missing or empty, and deleted files may exist again.
     ///
     /// ```
     /// # use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage, storage::content};
@@ -113,16 +113,15 @@ impl LocalStorage {
         self
     }
 
-    /// Gives saved files the root's group, if the process has the permission to do so.
+    /// Gives saved files the group of the root, if the process is permitted to do so.
     #[must_use]
     pub fn share_group(mut self) -> Self {
         self.write.share_group = true;
         self
     }
 
-    /// Adds a check that a new folder at the root's path has to pass before it is served.
-    ///
-    /// [`LocalStorage::check_root`] fails with the reason that the check returns.
+    /// Sets a check of a folder that replaces the root. [`LocalStorage::check_root`] fails with the reason that the check returns, and the
+    /// folder is not served.
     #[must_use]
     pub fn accept_root(
         mut self,
@@ -132,7 +131,7 @@ impl LocalStorage {
         self
     }
 
-    /// Uses named temporary files where unnamed ones are available, too; for tests of both.
+    /// Uses named temporary files even if unnamed ones are available, for tests of both.
     #[doc(hidden)]
     #[must_use]
     pub fn named_temporaries(mut self) -> Self {

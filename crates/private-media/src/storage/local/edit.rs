@@ -1,4 +1,4 @@
-//! Opens files below the root to be changed in place by the application.
+//! Opens files below the root for changes in place.
 
 use std::fs::File;
 use std::io;
@@ -11,20 +11,20 @@ use super::error::io_error;
 use super::resolve::{NO_WAIT, Resolver, regular};
 use crate::request::MediaPath;
 
-/// How [`LocalStorage::edit`](super::LocalStorage::edit) opens a file. It is always opened for writing.
+/// Options of [`LocalStorage::edit`](super::LocalStorage::edit), which always opens a file for writing.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "they are the flags of open(2), and each goes with each")]
+#[expect(clippy::struct_excessive_bools, reason = "these are independent flags of open(2)")]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// Opens the file for reading, too.
+    /// Whether the file is opened for reading, too.
     pub read: bool,
-    /// Appends each write to the end.
+    /// Whether each write is appended to the end.
     pub append: bool,
-    /// Empties the file first.
+    /// Whether the file is truncated first.
     pub truncate: bool,
-    /// Creates the file if it does not exist.
+    /// Whether the file is created if it does not exist.
     pub create: bool,
-    /// Creates the file, and fails if it exists.
+    /// Whether the file is created; an error if it exists.
     pub create_new: bool,
 }
 
@@ -40,7 +40,7 @@ macro_rules! setters {
 }
 
 impl OpenOptions {
-    /// Returns the default options: writing to a file that exists.
+    /// Returns the default options: write to an existing file.
     #[must_use]
     pub const fn new() -> Self {
         Self { read: false, append: false, truncate: false, create: false, create_new: false }
@@ -65,13 +65,13 @@ pub(super) fn edit(
         opened.map(File::from).map_err(io::Error::from)
     };
     let file = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => io_error("making the file")(error),
+        io::ErrorKind::AlreadyExists => io_error("creating the file")(error),
         _ => resolver.refused(path.as_str().as_ref(), error),
     })?;
-    let file = regular(file)?;
+    let file = regular(file)?.file;
     if options.truncate {
-        // O_TRUNC would act before the handle is known to be a regular file.
-        file.set_len(0).map_err(io_error("emptying the file"))?;
+        // O_TRUNC would take effect before the file is known to be a regular one.
+        file.set_len(0).map_err(io_error("truncating the file"))?;
     }
     Ok(file)
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_outside_is_changed() {
+    fn links_lead_to_no_change_outside() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("file"), "kept").unwrap();
@@ -133,26 +133,26 @@ mod tests {
     }
 
     #[test]
-    fn options_mean_the_same_as_for_open() {
+    fn options_behave_like_those_of_std() {
         for follow_links in [false, true] {
-            options_mean_the_same(follow_links);
+            check_options(follow_links);
         }
     }
 
-    fn options_mean_the_same(follow_links: bool) {
+    fn check_options(follow_links: bool) {
         let folder = tempfile::tempdir().unwrap();
         let resolver = Resolver::for_test(folder.path(), follow_links);
         let path = MediaPath::new("a.txt").unwrap();
-        let found = |options: OpenOptions| edit(&resolver, &path, options, 0o600);
-        assert!(matches!(found(OpenOptions::default()), Err(StorageError::NotFound { .. })));
-        found(OpenOptions::new().create_new(true)).unwrap().write_all(b"one").unwrap();
+        let open = |options: OpenOptions| edit(&resolver, &path, options, 0o600);
+        assert!(matches!(open(OpenOptions::default()), Err(StorageError::NotFound { .. })));
+        open(OpenOptions::new().create_new(true)).unwrap().write_all(b"one").unwrap();
         assert!(matches!(
-            found(OpenOptions::new().create_new(true)),
+            open(OpenOptions::new().create_new(true)),
             Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists
         ));
-        found(OpenOptions::new().append(true)).unwrap().write_all(b" two").unwrap();
+        open(OpenOptions::new().append(true)).unwrap().write_all(b" two").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"one two");
-        found(OpenOptions::new().truncate(true)).unwrap().write_all(b"3").unwrap();
+        open(OpenOptions::new().truncate(true)).unwrap().write_all(b"3").unwrap();
         assert_eq!(std::fs::read(folder.path().join("a.txt")).unwrap(), b"3");
     }
 }

@@ -1,4 +1,4 @@
-//! Turns errors of the operating system into storage errors.
+//! Converts errors of the operating system to storage errors.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::storage::StorageError;
 
-/// Turns an error into [`StorageError::Full`] if space or quota is used up, else into [`StorageError::Io`].
+/// Converts an error to [`StorageError::Full`] if the space or quota is exhausted, or else to [`StorageError::Io`].
 pub(super) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StorageError {
     move |source| match Errno::from_io_error(&source) {
         Some(Errno::NOSPC | Errno::DQUOT) => StorageError::Full,

@@ -9,7 +9,7 @@ use rustix::fs::{Stat, fstat, major, minor, stat};
 
 /// The device and inode of a file or folder.
 ///
-/// Inode numbers are reused after the last name and the last handle of a file are gone, so compare only with an open file.
+/// Inode numbers are reused after a file has neither names nor handles, so compare only with an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId {
     device: rustix::fs::Dev,
@@ -17,7 +17,7 @@ pub(super) struct FileId {
 }
 
 impl FileId {
-    /// Identifies the file at a path, following links. Waits for the disk.
+    /// Identifies the file at a path, following links. May wait for the disk.
     pub(super) fn at(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::from_stat(&stat(path.as_ref())?))
     }
@@ -27,7 +27,7 @@ impl FileId {
         Ok(Self::from_stat(&fstat(file)?))
     }
 
-    /// Whether both are on one device, and thus on one file system.
+    /// Returns whether both are on the same device, and thus on the same file system.
     pub(super) fn is_on_device_of(&self, other: &Self) -> bool {
         self.device == other.device
     }

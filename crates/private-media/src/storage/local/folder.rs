@@ -1,4 +1,4 @@
-//! Lists and makes folders, and removes names in them.
+//! Lists and creates folders, and removes entries.
 
 use std::io;
 use std::path::Path;
@@ -15,13 +15,13 @@ use super::temporary::UPLOADS;
 use super::write_options::WriteOptions;
 use crate::request::MediaPath;
 
-/// Deletes a file, or a link itself if links are followed.
+/// Deletes a file, or a link (not its target) if links are followed.
 pub(super) fn delete(resolver: &Resolver, path: &MediaPath, durable: bool) -> Result<(), StorageError> {
     let folder = resolver.open_folder(path.parent().as_ref())?;
     let name = path.file_name();
     let found = folder.symlink_metadata(name).map_err(unreachable)?;
     if found.is_dir() {
-        return Err(StorageError::not_found_as("it is a folder", Errno::ISDIR));
+        return Err(StorageError::not_found_as("a folder, not a file", Errno::ISDIR));
     }
     if found.is_symlink() && !resolver.follows_links() {
         return Err(link_refused(path.as_str().as_ref()));
@@ -57,43 +57,43 @@ fn is_folder(resolver: &Resolver, entry: &DirEntry, path: &MediaPath) -> Result<
     if kind.is_file() || kind.is_dir() {
         return Ok(Some(kind.is_dir()));
     }
-    // The entry is a link, or the file system does not tell the type.
+    // The entry is a link, or the file system does not report types.
     Ok(resolver.stat(path.as_str().as_ref()).ok().map(|found| found.is_dir()))
 }
 
-const MAKING: &str = "making the folder";
+const CREATING: &str = "creating the folder";
 
-/// Opens a folder, and makes what is missing of it. The paths of the new folders are added to `made`, parents first.
+/// Opens a folder, and creates it and its parents if they are missing. The paths of new folders are added to `created`, parents first.
 ///
-/// Each new folder is durable before anything is stored in it, as another save may use it first.
-pub(super) fn make(
+/// Each new folder is durable before anything is stored in it, because another save may use it first.
+pub(super) fn create(
     resolver: &Resolver,
     folder: Option<&MediaPath>,
     options: WriteOptions,
-    made: &mut Vec<MediaPath>,
+    created: &mut Vec<MediaPath>,
 ) -> Result<Dir, StorageError> {
     match resolver.open_folder(folder) {
         Err(StorageError::NotFound { source: Some(error), .. })
             if error.kind() == io::ErrorKind::NotFound => {}
-        Err(StorageError::NotFound { source: Some(error), .. }) => return Err(io_error(MAKING)(error)),
+        Err(StorageError::NotFound { source: Some(error), .. }) => return Err(io_error(CREATING)(error)),
         result => return result,
     }
-    let making = |error: Errno| io_error(MAKING)(error.into());
+    let failed = |error: Errno| io_error(CREATING)(error.into());
     let paths: Vec<MediaPath> = std::iter::successors(folder.cloned(), MediaPath::parent).collect();
     let mut opened = resolver.open_folder(None)?;
     for path in paths.iter().rev() {
         let parent = opened;
         match rustix::fs::mkdirat(&parent, path.file_name(), Mode::from_raw_mode(options.dir_mode)) {
-            // It exists, or another save was faster. If it is not a folder, opening it fails.
+            // It exists, or another save has created it meanwhile. If it is not a folder, opening it fails.
             Err(Errno::EXIST) => opened = resolver.open_folder(Some(path))?,
-            Err(error) => return Err(making(error)),
+            Err(error) => return Err(failed(error)),
             Ok(()) => {
-                made.push(path.clone());
+                created.push(path.clone());
                 opened = resolver.open_folder(Some(path))?;
                 if options.exact_dir_mode {
                     rustix::fs::openat(&opened, ".", READ_FOLDER, Mode::empty())
                         .and_then(|folder| rustix::fs::fchmod(folder, Mode::from_raw_mode(options.dir_mode)))
-                        .map_err(making)?;
+                        .map_err(failed)?;
                 }
                 if options.durable {
                     sync(&parent)?;
@@ -121,10 +121,10 @@ pub(super) fn remove_folder(
     if durable { sync(&parent) } else { Ok(()) }
 }
 
-/// Removes a file, an empty folder or a link itself, by any name. No link is followed to its folder if links are off.
+/// Removes a file, an empty folder or a link (not its target), by any name. If links are not followed, none of its parents is a link.
 pub(super) fn remove(resolver: &Resolver, name: &Path, durable: bool) -> Result<(), StorageError> {
-    let missing = || StorageError::not_found_as("no such name", Errno::NOENT);
-    // Running uploads write to the files in this folder.
+    let missing = || StorageError::not_found_as("no such file or folder", Errno::NOENT);
+    // The temporary files of running saves are in this folder.
     if name.components().any(|part| part.as_os_str() == UPLOADS) {
         return Err(missing());
     }
@@ -135,16 +135,16 @@ pub(super) fn remove(resolver: &Resolver, name: &Path, durable: bool) -> Result<
     let removed = if is_folder { folder.remove_dir(last) } else { folder.remove_file(last) };
     removed.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unreachable(error),
-        _ => io_error("removing the name")(error),
+        _ => io_error("removing the entry")(error),
     })?;
     if durable { sync(&folder) } else { Ok(()) }
 }
 
-/// Makes the names in a folder durable.
+/// Makes the entries of a folder durable.
 pub(super) fn sync(folder: &Dir) -> Result<(), StorageError> {
     rustix::fs::openat(folder, ".", READ_FOLDER, Mode::empty())
         .and_then(rustix::fs::fsync)
-        .map_err(|error| io_error("making the folder durable")(error.into()))
+        .map_err(|error| io_error("syncing the folder")(error.into()))
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_name_is_removed_and_none_outside() {
+    fn entries_with_any_name_are_removed_but_none_outside() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("file"), "kept").unwrap();
@@ -167,7 +167,7 @@ mod tests {
         let resolver = Resolver::for_test(folder.path(), true);
         for name in [".hidden", ".git/config", ".git", "a\\b", "a\nb", "link", "full/file", "full", "empty"] {
             assert!(remove(&resolver, Path::new(name), true).is_ok(), "{name:?}");
-            assert!(std::fs::symlink_metadata(folder.path().join(name)).is_err(), "{name:?} is gone");
+            assert!(std::fs::symlink_metadata(folder.path().join(name)).is_err(), "{name:?} was removed");
         }
         let half = ".private-media-uploads/half";
         for name in [

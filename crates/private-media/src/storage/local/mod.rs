@@ -1,4 +1,4 @@
-//! Stores private files in a folder of the local disk.
+//! Stores files in a local folder.
 
 mod blocking;
 mod builder;
@@ -27,7 +27,7 @@ use blocking::blocking;
 pub use cache::CacheOptions;
 use cache::FileCache;
 pub use edit::OpenOptions;
-use resolve::Resolver;
+use resolve::{Opened, Resolver};
 use root::{Accept, OpenRoot, Root};
 use write_options::WriteOptions;
 
@@ -35,21 +35,21 @@ use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageEr
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
-/// Private files in a folder of the local disk, the root.
+/// Stores private files in a folder of the local disk, the root.
 ///
-/// The root is opened once, and again if [`LocalStorage::check_root`] finds another folder at its path. All other names are opened
-/// below that handle. Nothing outside the root is reached, by any spelling, link or race of renames. Symbolic links below the root
-/// are refused unless [`LocalStorage::follow_links`] allows them. Only regular files are served. A hard link cannot be told from
-/// the file's first name, so only the application should be able to write below the root.
+/// **Isolation.** The root is opened once, and again if [`LocalStorage::check_root`] finds another folder at its path. All files are
+/// opened relative to that handle, so no spelling, link or race of renames leads out of the root. Symbolic links below the root are
+/// rejected unless [`LocalStorage::follow_links`] is set. Only regular files are served. A hard link cannot be distinguished from the
+/// first name of a file, so only the application should be able to write below the root.
 ///
-/// **Saving** needs space for temporary files on the root's file system. Where the file system has no unnamed temporary files
+/// **Saving** needs space for temporary files on the file system of the root. If the file system has no unnamed temporary files
 /// (`O_TMPFILE`), they are in the hidden folder `.private-media-uploads`. Files on a file system that is mounted below the root are
-/// served. They can be saved there if it has `O_TMPFILE`, but not replaced.
+/// served. They can be saved if it has `O_TMPFILE`, but not replaced.
 ///
-/// A save that is dropped before the end of its content leaves nothing; dropped later, it leaves the whole file or nothing. If a save
-/// that replaces a file fails because the folder cannot be made durable, the new file stays.
+/// **Cancellation.** If the future of a save is dropped before the end of the content, nothing is stored. If it is dropped later, the
+/// complete file is stored or nothing. If a save that replaces a file fails while syncing the folder, the new file remains.
 ///
-/// Its futures need a Tokio runtime, whose blocking pool waits for the disk.
+/// **Runtime.** The futures need a Tokio runtime, whose blocking pool waits for the disk.
 ///
 /// ```
 /// use private_media::storage::{LocalStorage, SaveOptions, Storage, content};
@@ -76,7 +76,7 @@ pub struct LocalStorage {
 }
 
 impl LocalStorage {
-    /// Opens an existing folder, and removes temporary files that a crashed process left in it. Waits for the disk.
+    /// Opens an existing folder, and removes temporary files of crashed processes. May wait for the disk.
     pub fn open_root(root: impl AsRef<Path>) -> Result<Self, StorageError> {
         let root = Root::open(root.as_ref())?;
         Ok(Self {
@@ -88,14 +88,13 @@ impl LocalStorage {
         })
     }
 
-    /// Compares the open root with the folder that is at its path now. Waits for the disk.
+    /// Compares the open root with the folder that is at its path now. May wait for the disk.
     ///
-    /// Another folder at the path becomes the root, and the old one is no longer served. Requests that run finish with the folder in
-    /// which they began. While the path leads to no folder, or to an unreadable one, every operation fails. After an unmount the path
-    /// leads to the mount point's own folder; that one is never served, and operations fail until the file system is mounted again.
+    /// Another folder at the path becomes the root, and the old one is no longer served. Running requests complete with the folder in
+    /// which they began. While the path does not lead to a readable folder, every operation fails. After an unmount, the path leads to the
+    /// folder of the mount point, which is never served. Operations fail until the file system is mounted again.
     ///
-    /// Saving and deleting check the root first. Reading does not: if the root may be replaced, call this every few seconds, as the
-    /// gateway does.
+    /// Saving and deleting check the root first. Reading does not, so call this every few seconds if the root may be replaced.
     ///
     /// ```
     /// # use private_media::LocalStorage;
@@ -119,7 +118,7 @@ impl LocalStorage {
         result
     }
 
-    /// Saves like [`Storage::save`], on the calling thread and without a runtime. Waits for the disk.
+    /// Saves like [`Storage::save`], on the calling thread and without a runtime. May wait for the disk.
     pub fn save_blocking(
         &self,
         permit: &Permit<Write>,
@@ -132,15 +131,15 @@ impl LocalStorage {
         Ok(used)
     }
 
-    /// Returns the metadata of a file or folder for the application itself, without a permit: by any name below the root, also one
-    /// that is not a [`MediaPath`]. An empty name is the root. Waits for the disk.
+    /// Returns the metadata of a file or folder without a permit, for the application itself. The name need not be a [`MediaPath`]. An empty
+    /// name is the root. May wait for the disk.
     pub fn trusted_stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
         self.resolver()?.stat(if name.as_os_str().is_empty() { Path::new(".") } else { name })
     }
 
-    /// Removes a file, a link or an empty folder for the application itself, without a permit: by any name below the root, also
-    /// one that is not a [`MediaPath`], such as another program may have left. Waits for the disk.
+    /// Removes a file, a link or an empty folder without a permit, for the application itself. The name need not be a [`MediaPath`], so that
+    /// files of other programs can be removed. May wait for the disk.
     pub fn trusted_remove(&self, name: impl AsRef<Path>) -> Result<(), StorageError> {
         let name = name.as_ref();
         let removed = folder::remove(&self.checked_resolver()?, name, self.write.durable);
@@ -150,8 +149,7 @@ impl LocalStorage {
         removed
     }
 
-    /// Opens a file to be changed in place. Changes are not atomic, and readers see each at once; prefer [`Storage::save`]. Waits for
-    /// the disk.
+    /// Opens a file for changes in place. Changes are not atomic and immediately visible, so prefer [`Storage::save`]. May wait for the disk.
     ///
     /// ```
     /// # use private_media::{LocalStorage, MediaPath, Permit, storage::OpenOptions};
@@ -173,12 +171,12 @@ impl LocalStorage {
         edit::edit(&self.checked_resolver()?, permit.path(), edit, self.write.file_mode)
     }
 
-    /// Removes an empty folder. Waits for the disk.
+    /// Removes an empty folder. May wait for the disk.
     pub fn remove_folder(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
         folder::remove_folder(&self.checked_resolver()?, permit.path(), self.write.durable)
     }
 
-    /// Drops a path that this storage has changed from the cache.
+    /// Removes a changed path from the cache.
     fn uncache(&self, path: &MediaPath) {
         if let Some(cache) = &self.cache {
             cache.remove(path);
@@ -189,13 +187,13 @@ impl LocalStorage {
         Ok(Resolver::new(self.root.current()?, self.follow_links))
     }
 
-    /// Checks the root first, so that nothing is stored in a folder that was moved away.
+    /// Checks the root first, so that nothing is stored in a folder that was moved.
     fn checked_resolver(&self) -> Result<Resolver, StorageError> {
         self.check_root()?;
         self.resolver()
     }
 
-    /// Names a file after its path, unless a link may have led to it.
+    /// Names a file after its path, unless the path may contain a link.
     fn named(&self, file: MediaFile, path: &MediaPath) -> Result<MediaFile, StorageError> {
         if self.follow_links {
             return Ok(file);
@@ -203,18 +201,18 @@ impl LocalStorage {
         Ok(named::named(&self.root.current()?, &file, path))
     }
 
-    /// Opens a file and inspects it: immediately if the disk is not needed, else on the blocking pool.
+    /// Opens a file and inspects it: immediately if the disk is not needed, or else on the blocking pool.
     async fn open_with<T: Send + 'static>(
         &self,
         path: &MediaPath,
-        inspect: fn(&Arc<OpenRoot>, File) -> Result<T, StorageError>,
+        inspect: fn(&Arc<OpenRoot>, Opened) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let resolver = self.resolver()?;
         if let Some(file) = resolver.open_cached(path) {
-            return file.and_then(|file| inspect(resolver.root(), file));
+            return file.and_then(|opened| inspect(resolver.root(), opened));
         }
         let path = path.clone();
-        blocking(move || resolver.open(&path).and_then(|file| inspect(resolver.root(), file))).await
+        blocking(move || resolver.open(&path).and_then(|opened| inspect(resolver.root(), opened))).await
     }
 }
 
@@ -260,7 +258,7 @@ impl Storage for LocalStorage {
     }
 
     fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(self.open_with(permit.path(), |_, file| read::metadata(&file)))
+        Box::pin(self.open_with(permit.path(), |_, opened| read::metadata(&opened.metadata)))
     }
 
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
@@ -291,11 +289,11 @@ mod tests {
         let storage = LocalStorage::open_root(root.path()).unwrap().named_temporaries();
         conformance(Arc::new(storage)).await;
         let uploads = fs::read_dir(root.path().join(".private-media-uploads")).unwrap();
-        assert_eq!(uploads.count(), 0, "every temporary is gone");
+        assert_eq!(uploads.count(), 0, "no temporary file remains");
     }
 
     #[test]
-    fn an_invalid_root_is_one_clear_line() {
+    fn the_error_of_an_invalid_root_is_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();

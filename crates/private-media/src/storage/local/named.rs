@@ -1,4 +1,4 @@
-//! Files whose name below the root is known from opening them.
+//! Open files whose name below the root is known.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use super::super::{MediaFile, ReadAt};
 use super::root::OpenRoot;
 use crate::request::MediaPath;
 
-/// An open file that was opened without following a link, so that its path is its name.
+/// A file that was opened without following a link, so its path is its name.
 #[derive(Debug)]
 struct NamedFile {
     root: Arc<OpenRoot>,
@@ -20,7 +20,7 @@ struct NamedFile {
     file: Arc<dyn ReadAt>,
 }
 
-/// Names a file by the path at which it was opened without following a link. [`ReadAt::local_name`] then needs no look at `/proc`.
+/// Names a file by the path at which it was opened without following a link. [`ReadAt::local_name`] then does not read `/proc`.
 pub(super) fn named(root: &Arc<OpenRoot>, file: &MediaFile, path: &MediaPath) -> MediaFile {
     let (root, name) = (Arc::clone(root), PathBuf::from(path.as_str()));
     file.with_bytes(Arc::new(NamedFile { root, name, file: Arc::clone(file.bytes()) }))
@@ -31,7 +31,7 @@ impl ReadAt for NamedFile {
         Arc::clone(&self.file).read_at(offset, len)
     }
 
-    /// If the file was renamed since, a front server finds nothing at this name, or a file that the permit covers as well.
+    /// If the file was renamed meanwhile, a front server finds at this name no file, or one that the permit covers, too.
     fn local_name(&self) -> Option<PathBuf> {
         self.root.is_at_its_path().then(|| self.name.clone())
     }
@@ -55,7 +55,6 @@ mod tests {
         Permit::trusted(MediaPath::new(path).unwrap())
     }
 
-    /// The cached file and the file that was just opened have the same name.
     #[tokio::test]
     async fn files_opened_without_links_are_named_by_their_path() {
         let hour = Duration::from_secs(3600);
@@ -81,13 +80,13 @@ mod tests {
             for _ in 0..2 {
                 assert_eq!(name("a.jpg").await.unwrap().as_deref(), Some(Path::new("a.jpg")));
             }
-            // A file that was replaced, and one that was removed.
+            // A replaced file, and a removed one.
             std::fs::rename(at("b.jpg"), at("a.jpg")).unwrap();
             let file = storage.open(&permit("a.jpg")).await.unwrap();
             assert_eq!(file.bytes().clone().read_at(0, 9).await.unwrap(), "b.jpg");
             std::fs::remove_file(at("a.jpg")).unwrap();
             assert!(matches!(name("a.jpg").await, Err(StorageError::NotFound { .. })));
-            // A root at another path: a front server would look in the wrong place.
+            // A front server would not find the files of a moved root.
             std::fs::write(at("c.jpg"), "").unwrap();
             let file = storage.open(&permit("c.jpg")).await.unwrap();
             let moved = folder.path().with_extension("moved");

@@ -1,6 +1,6 @@
-//! Reads open files at a position, from the page cache without waiting if possible.
+//! Reads open files, without waiting if the bytes are in the page cache.
 
-use std::fs::File;
+use std::fs::{File, Metadata as FileMetadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use rustix::fs::{AtFlags, fstat, statat};
 
 use super::super::{MediaFile, Metadata, ReadAt, StorageError};
 use super::error::io_error;
+use super::resolve::Opened;
 use super::root::OpenRoot;
 
 /// The maximum length of one read, in bytes.
 const MAX_READ: usize = 1 << 20;
 
-/// Returns the metadata of an open file.
-pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
+/// Converts the metadata of a file.
+pub(super) fn metadata(metadata: &FileMetadata) -> Result<Metadata, StorageError> {
     use std::os::unix::fs::MetadataExt as _;
 
     let doing = io_error("reading the file's metadata");
-    let metadata = file.metadata().map_err(&doing)?;
     let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok(Metadata {
         len: metadata.len(),
@@ -34,8 +34,9 @@ pub(super) fn metadata(file: &File) -> Result<Metadata, StorageError> {
 }
 
 /// Returns an open file as a [`MediaFile`].
-pub(super) fn media_file(root: &Arc<OpenRoot>, file: File) -> Result<MediaFile, StorageError> {
-    Ok(MediaFile::new(metadata(&file)?, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(file) })))
+pub(super) fn media_file(root: &Arc<OpenRoot>, opened: Opened) -> Result<MediaFile, StorageError> {
+    let metadata = metadata(&opened.metadata)?;
+    Ok(MediaFile::new(metadata, Arc::new(LocalFile { root: Arc::clone(root), file: Arc::new(opened.file) })))
 }
 
 #[derive(Debug)]
@@ -64,11 +65,11 @@ impl ReadAt for LocalFile {
             |handle: BorrowedFd| std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd()));
         let (root, file) = (name_of(self.root.dir.as_fd()).ok()?, name_of(self.file.as_fd()).ok()?);
         let name = file.strip_prefix(root).ok()?;
-        // The name that it gives for a deleted file may belong to another file, so the name has to lead to the same file.
+        // The kernel's name of a deleted file may be that of another file, so the name must lead to the same file.
         let found = statat(&*self.root.dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let opened = fstat(&self.file).ok()?;
         let is_same = (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino);
-        // A front server starts at the root's path, where another folder may be by now.
+        // A front server opens the path of the root, where another folder may be by now.
         (is_same && self.root.is_at_its_path()).then(|| name.to_path_buf())
     }
 
@@ -78,7 +79,7 @@ impl ReadAt for LocalFile {
 }
 
 impl LocalFile {
-    /// Reads at least one byte from the page cache; `None` if the disk may be needed.
+    /// Reads at least one byte from the page cache; `None` if that may need the disk.
     #[cfg(target_os = "linux")]
     fn read_cached(&self, offset: u64, len: usize) -> Option<Bytes> {
         use rustix::io::{ReadWriteFlags, preadv2};
@@ -87,7 +88,7 @@ impl LocalFile {
         let count =
             preadv2(&self.file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT);
         match count {
-            // Linux 5.9 and 5.10 return 0 (end of file) for uncached pages, so only a blocking read may report the end.
+            // Linux 5.9 and 5.10 return 0 (end of file) for uncached pages, so only a blocking read is trusted for the end.
             Ok(0) | Err(_) => None,
             Ok(count) => Some(filled(buffer, count)),
         }
@@ -105,7 +106,7 @@ impl LocalFile {
     }
 }
 
-/// Limits the length of a read at this position; positions end at `i64::MAX`.
+/// Limits the length of a read. Positions end at `i64::MAX`.
 fn clamp_len(offset: u64, len: usize) -> usize {
     let room = i64::MAX.unsigned_abs().saturating_sub(offset);
     len.min(MAX_READ).min(usize::try_from(room).unwrap_or(usize::MAX))
@@ -113,7 +114,7 @@ fn clamp_len(offset: u64, len: usize) -> usize {
 
 fn filled(mut buffer: Vec<u8>, count: usize) -> Bytes {
     buffer.truncate(count);
-    // A short read must not hold the capacity of a long one.
+    // Otherwise a short read would hold the memory of a long one.
     buffer.shrink_to_fit();
     Bytes::from(buffer)
 }
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_at_the_limits_of_positions_and_lengths() {
+    fn read_lengths_are_limited() {
         let end = i64::MAX.unsigned_abs();
         for (offset, len, reached) in [
             (0, 0, 0),
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(Arc::clone(&file).read_at(7, 5).await.unwrap(), Bytes::new());
     }
 
-    /// Links, renames, a removed name, and a name that another file took meanwhile.
+    /// With links, renames, a removed file, and another file with its name.
     #[test]
     fn the_local_name_belongs_to_the_open_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(file.local_name(), named("cars/8/photo.jpg"));
         std::fs::write(at("cars/8/photo.jpg (deleted)"), "another upload").unwrap();
         std::fs::remove_file(at("cars/8/photo.jpg")).unwrap();
-        assert_eq!(file.local_name(), None, "not the name that the kernel gives to a deleted file");
+        assert_eq!(file.local_name(), None, "the kernel's name of a deleted file is not used");
         std::fs::write(at("cars/8/photo.jpg"), "another photo").unwrap();
         assert_eq!(file.local_name(), None);
         assert_eq!(open("cars/8/photo.jpg (deleted)").local_name(), named("cars/8/photo.jpg (deleted)"));
@@ -206,7 +207,7 @@ mod tests {
         let outside = tempfile::NamedTempFile::new().unwrap();
         let file = LocalFile { root: Arc::clone(&root), file: Arc::new(outside.reopen().unwrap()) };
         assert_eq!(file.local_name(), None);
-        // A front server would not find the files of a root that was moved.
+        // A front server would not find the files of a moved root.
         let file = open("cars/8/photo.jpg");
         let moved = folder.path().with_extension("moved");
         std::fs::rename(folder.path(), &moved).unwrap();

@@ -1,4 +1,4 @@
-//! Opens names below the root. Nothing outside it is reached, and links are followed only if the storage is told to.
+//! Opens files and folders below the root, and follows links only if the storage is configured to.
 
 use std::ffi::OsStr;
 use std::fs::{File, FileType, Metadata};
@@ -18,21 +18,21 @@ use super::error::io_error;
 use super::root::OpenRoot;
 use crate::request::MediaPath;
 
-/// Never waits for the other end of a FIFO, and never makes a terminal the controlling one.
+/// Neither waits for the other end of a FIFO nor acquires a controlling terminal.
 pub(super) const NO_WAIT: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(NO_WAIT);
 
-/// Opens a name for its metadata, which needs no permission to read it.
+/// Opens a file for its metadata, without read permission.
 #[cfg(target_os = "linux")]
 const STAT: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const STAT: OFlags = READ;
 
-/// Opens a folder to look names up in it.
+/// Opens a folder for lookups.
 const FOLDER: OFlags = STAT.union(OFlags::DIRECTORY);
 
-/// Opens names below one root.
+/// Opens files and folders below a root.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     root: Arc<OpenRoot>,
@@ -56,13 +56,13 @@ impl Resolver {
         self.follow_links
     }
 
-    /// Opens a regular file if the kernel can do so without the disk; `None` if the disk may be needed.
+    /// Opens a regular file if the kernel can do so without the disk; `None` if that may need the disk.
     #[cfg(target_os = "linux")]
-    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         match self.openat2(path.as_str().as_ref(), READ, rustix::fs::ResolveFlags::CACHED) {
             Ok(file) => Some(regular(file)),
-            // Only these are final. All others are tried again where waiting is allowed: an older kernel's EINVAL, and
-            // ELOOP, as finding the link for the error message takes further lookups.
+            // Only these errors are final. For the others, the file is opened again on the blocking pool: for EINVAL of an older kernel,
+            // and for ELOOP, because finding the link for the error message takes further lookups.
             Err(error @ (Errno::NOENT | Errno::NOTDIR | Errno::XDEV | Errno::ACCESS)) => {
                 Some(Err(unreachable(error.into())))
             }
@@ -70,18 +70,18 @@ impl Resolver {
         }
     }
 
-    /// Other kernels cannot tell whether the disk is needed.
+    /// Other kernels cannot open a file only if it is cached.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<File, StorageError>> {
+    pub(super) fn open_cached(&self, _path: &MediaPath) -> Option<Result<Opened, StorageError>> {
         None
     }
 
-    /// Opens a regular file; may wait for the disk.
-    pub(super) fn open(&self, path: &MediaPath) -> Result<File, StorageError> {
+    /// Opens a regular file. May wait for the disk.
+    pub(super) fn open(&self, path: &MediaPath) -> Result<Opened, StorageError> {
         regular(self.open_name(path.as_str().as_ref(), READ)?)
     }
 
-    /// Returns the metadata of a regular file or a folder of any name, hidden ones too; may wait for the disk.
+    /// Returns the metadata of a regular file or a folder, with any name. May wait for the disk.
     pub(super) fn stat(&self, name: &Path) -> Result<Metadata, StorageError> {
         let metadata = self.open_name(name, STAT)?.metadata().map_err(io_error(READING_METADATA))?;
         if metadata.is_file() || metadata.is_dir() {
@@ -91,7 +91,7 @@ impl Resolver {
         }
     }
 
-    /// Opens a folder for lookups, the root itself if `None`.
+    /// Opens a folder for lookups. `None` is the root.
     pub(super) fn open_folder(&self, folder: Option<&MediaPath>) -> Result<Dir, StorageError> {
         self.open_folder_named(folder.map_or(".", MediaPath::as_str).as_ref())
     }
@@ -108,7 +108,7 @@ impl Resolver {
     fn try_open(&self, name: &Path, flags: OFlags) -> io::Result<File> {
         #[cfg(target_os = "linux")]
         match self.openat2(name, flags, rustix::fs::ResolveFlags::empty()) {
-            // The call does not exist (ENOSYS), a sandbox forbids it (EPERM), or renames disturb it (EAGAIN).
+            // The kernel lacks the call (ENOSYS), a sandbox forbids it (EPERM), or it races with renames (EAGAIN).
             Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => {}
             result => return Ok(result?),
         }
@@ -123,7 +123,7 @@ impl Resolver {
     fn openat2(&self, name: &Path, flags: OFlags, more: rustix::fs::ResolveFlags) -> Result<File, Errno> {
         use rustix::fs::{ResolveFlags, openat2};
 
-        // If a link leads over `..`, any rename on the machine makes the kernel return EAGAIN.
+        // If a link contains `..`, any concurrent rename on the machine makes the kernel return EAGAIN.
         const TRIES: usize = 16;
         let links = if self.follow_links { ResolveFlags::empty() } else { ResolveFlags::NO_SYMLINKS };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | links | more;
@@ -138,7 +138,7 @@ impl Resolver {
         result.map(File::from)
     }
 
-    /// Follows links below the root without openat2: cap-std resolves each of them itself.
+    /// Follows links below the root without openat2, with cap-std.
     fn open_by_cap_std(&self, name: &Path, flags: OFlags) -> io::Result<File> {
         let dir = self.dir();
         if flags.contains(OFlags::DIRECTORY) {
@@ -154,7 +154,7 @@ impl Resolver {
         dir.open_with(name, &options).map(cap_std::fs::File::into_std)
     }
 
-    /// Opens a name one component after the other, and no link.
+    /// Opens one component after the other without openat2, and follows no link.
     fn open_by_components(&self, name: &Path, flags: OFlags) -> io::Result<File> {
         let mut opened: Vec<OwnedFd> = Vec::new();
         let needs_folder = name.as_os_str().as_bytes().ends_with(b"/");
@@ -179,9 +179,9 @@ impl Resolver {
         Ok(File::from(opened))
     }
 
-    /// Explains why a name was not opened, and names the link that was met.
+    /// Returns the error for a name that could not be opened. If a link is the reason, the error contains it.
     pub(super) fn refused(&self, name: &Path, error: io::Error) -> StorageError {
-        // Without openat2, a link in the place of a folder is ENOTDIR.
+        // Without openat2, the error for a link in place of a folder is ENOTDIR.
         let may_be_link = matches!(Errno::from_io_error(&error), Some(Errno::LOOP | Errno::NOTDIR));
         if may_be_link
             && !self.follow_links
@@ -192,7 +192,7 @@ impl Resolver {
         unreachable(error)
     }
 
-    /// Returns the first link on the way to a name.
+    /// Returns the first link in a path.
     fn first_link(&self, name: &Path) -> Option<PathBuf> {
         let mut walked = PathBuf::new();
         for component in name.components() {
@@ -216,15 +216,15 @@ impl Resolver {
     }
 }
 
-/// Opens a name in a folder; a link is an error.
+/// Opens an entry of a folder. A link is an error.
 fn open_no_link(folder: impl AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let opened = rustix::fs::openat(folder, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
-    // With O_PATH, a link is opened itself.
+    // O_PATH opens the link itself.
     let is_link = flags == STAT && is_symlink(&rustix::fs::fstat(&opened)?);
     if is_link { Err(Errno::LOOP) } else { Ok(opened) }
 }
 
-/// Whether a name below a folder is a symbolic link.
+/// Returns whether a name below a folder is a symbolic link.
 pub(super) fn is_link(folder: impl AsFd, name: impl rustix::path::Arg) -> bool {
     rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|found| is_symlink(&found))
 }
@@ -233,7 +233,7 @@ fn is_symlink(found: &rustix::fs::Stat) -> bool {
     rustix::fs::FileType::from_raw_mode(found.st_mode).is_symlink()
 }
 
-/// The error for a link that is not followed.
+/// Returns the error for a link that is not followed.
 pub(super) fn link_refused(link: &Path) -> StorageError {
     let reason = format!("{} is a symbolic link, and storage.follow_links is off", link.display());
     StorageError::not_found(reason)
@@ -241,28 +241,35 @@ pub(super) fn link_refused(link: &Path) -> StorageError {
 
 const READING_METADATA: &str = "reading the file's metadata";
 
-/// Returns the file if its handle says that it is a regular one.
-pub(super) fn regular(file: File) -> Result<File, StorageError> {
+/// An open regular file, with the metadata of its handle.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) metadata: Metadata,
+}
+
+/// Returns the file if it is a regular one.
+pub(super) fn regular(file: File) -> Result<Opened, StorageError> {
     let metadata = file.metadata().map_err(io_error(READING_METADATA))?;
     match kind(metadata.file_type()) {
-        _ if metadata.is_file() => Ok(file),
+        _ if metadata.is_file() => Ok(Opened { file, metadata }),
         kind if metadata.is_dir() => Err(StorageError::not_found_as(kind, Errno::ISDIR)),
         kind => Err(StorageError::not_found(kind)),
     }
 }
 
-/// Names the kind of a file that is not regular.
+/// Describes a file that is not regular.
 fn kind(found: FileType) -> &'static str {
     match found {
-        _ if found.is_dir() => "it is a folder",
-        _ if found.is_fifo() => "it is a FIFO",
-        _ if found.is_socket() => "it is a socket",
-        _ if found.is_block_device() || found.is_char_device() => "it is a device",
-        _ => "it is not a regular file",
+        _ if found.is_dir() => "a folder, not a file",
+        _ if found.is_fifo() => "a FIFO, not a file",
+        _ if found.is_socket() => "a socket, not a file",
+        _ if found.is_block_device() || found.is_char_device() => "a device, not a file",
+        _ => "not a regular file",
     }
 }
 
-/// Turns an error of a lookup into [`StorageError::NotFound`], except for failures of the machine.
+/// Converts the error of a lookup to [`StorageError::NotFound`], or a failure of the system to [`StorageError::Io`].
 pub(super) fn unreachable(error: io::Error) -> StorageError {
     let errno = Errno::from_io_error(&error);
     match errno {
@@ -282,7 +289,7 @@ pub(super) fn unreachable(error: io::Error) -> StorageError {
             | Errno::INVAL
             | Errno::ISDIR,
         ) => StorageError::not_found_as(error.to_string(), error),
-        // cap-std has no errno for a path that leads out of the root.
+        // cap-std's error for a path that leads out of the root has no errno.
         None if error.kind() == io::ErrorKind::PermissionDenied => StorageError::not_found(error),
         _ => io_error("opening below the root")(error),
     }
@@ -295,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_failures_of_the_machine_stay_errors() {
+    fn only_failures_of_the_system_are_errors() {
         for (errno, is_fault) in [
             (Errno::NOENT, false),
             (Errno::NOTDIR, false),
@@ -320,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_have_metadata() {
+    fn files_and_folders_with_any_name_have_metadata() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("cars")).unwrap();
         std::fs::write(folder.path().join("cars/.a"), "four").unwrap();
@@ -330,7 +337,7 @@ mod tests {
         mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
         for follow_links in [false, true] {
             let resolver = Resolver::for_test(folder.path(), follow_links);
-            // With openat2 where there is one, and without it.
+            // With openat2 if available, and without.
             let open_name = |name: &Path| {
                 if follow_links {
                     resolver.open_by_cap_std(name, STAT)

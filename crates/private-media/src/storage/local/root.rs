@@ -1,4 +1,4 @@
-//! The handle of the root. It is opened again when another folder is at the root's path.
+//! The handle of the root, which is opened again when another folder is at its path.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use super::error::io_error;
 use super::file_id::FileId;
 use super::temporary;
 
-/// Opens a folder so that it can be read, synchronized and changed in mode; a handle of `Resolver::open_folder` serves lookups only.
+/// Opens a folder for reading, fsync(2) and fchmod(2). A handle of `Resolver::open_folder` is only for lookups.
 pub(super) const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The root of all clones of a storage.
@@ -23,7 +23,7 @@ pub(super) const READ_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).u
 pub(super) struct Root {
     path: Arc<Path>,
     state: RwLock<State>,
-    /// Increases with each change of the state, so that a cache compares a number without a lock.
+    /// Increases with each change of the state. A cache compares it without a lock.
     generation: AtomicU64,
     /// Serializes checks.
     checking: Mutex<()>,
@@ -31,15 +31,15 @@ pub(super) struct Root {
 
 #[derive(Debug, Clone)]
 enum State {
-    Open(Arc<OpenRoot>, Place),
-    /// No folder at the path may be served. The handle is closed, so that its file system can be unmounted.
+    Open(Arc<OpenRoot>, Location),
+    /// No folder at the path can be served. The handle is closed, so that its file system can be unmounted.
     Lost {
-        last: Place,
+        last: Location,
         reason: Arc<str>,
     },
 }
 
-/// A folder that is or was the root. Running requests hold the one in which they began.
+/// A folder that is or was the root. A running request holds the one in which it began.
 #[derive(Debug)]
 pub(super) struct OpenRoot {
     pub(super) dir: Arc<Dir>,
@@ -47,15 +47,15 @@ pub(super) struct OpenRoot {
     path: Arc<Path>,
 }
 
-/// The location of a root when it was opened.
+/// The identity of a root and its parents when it was opened.
 #[derive(Debug, Clone)]
-struct Place {
+struct Location {
     id: FileId,
-    /// The folders above it.
+    /// The folders above the root.
     above: Arc<[FileId]>,
 }
 
-/// The check that a new folder at the root's path has to pass before it is served.
+/// The check of a folder that replaces the root.
 #[derive(Clone)]
 pub(super) struct Accept(pub(super) Arc<AcceptFn>);
 
@@ -68,7 +68,7 @@ impl fmt::Debug for Accept {
 }
 
 impl Root {
-    /// Opens an existing folder, and removes abandoned temporary files in it.
+    /// Opens an existing folder, and removes abandoned temporary files.
     pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
         let path: Arc<Path> = path.into();
         let opened = OpenRoot::open(&path).map_err(open_error)?;
@@ -81,7 +81,7 @@ impl Root {
         })
     }
 
-    /// Returns the folder that is served now.
+    /// Returns the folder that is currently served.
     pub(super) fn current(&self) -> Result<Arc<OpenRoot>, StorageError> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Open(opened, _) => Ok(Arc::clone(opened)),
@@ -93,13 +93,12 @@ impl Root {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Compares the folder at the path with the open one, and opens it if it is another one that may be served.
-    /// Returns whether the state changed.
+    /// Compares the folder at the path with the open one. Opens it if it is another one that can be served. Returns whether the state changed.
     pub(super) fn check(&self, accept: Option<&Accept>) -> (bool, Result<(), StorageError>) {
         let _one = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner).clone();
         let (last, is_lost) = match &state {
-            State::Open(_, place) => (place.clone(), false),
+            State::Open(_, location) => (location.clone(), false),
             State::Lost { last, .. } => (last.clone(), true),
         };
         match self.reopen(&last, is_lost, accept) {
@@ -108,7 +107,7 @@ impl Root {
                 if opened.id != last.id {
                     tracing::warn!(
                         root = %self.path.display(), from = %last.id, to = %opened.id,
-                        "the root was replaced; serving the folder that is there now"
+                        "the root was replaced; serving the new folder"
                     );
                 }
                 temporary::sweep(&opened.dir);
@@ -125,17 +124,22 @@ impl Root {
         }
     }
 
-    /// Opens the folder at the path; `None` if it is the open one.
-    fn reopen(&self, last: &Place, is_lost: bool, accept: Option<&Accept>) -> io::Result<Option<OpenRoot>> {
-        // This needs no file descriptor, so a process that has none left does not lose its root.
+    /// Opens the folder at the path. Returns `None` if it is the open one.
+    fn reopen(
+        &self,
+        last: &Location,
+        is_lost: bool,
+        accept: Option<&Accept>,
+    ) -> io::Result<Option<OpenRoot>> {
+        // This needs no file descriptor, so a process without free descriptors does not lose its root.
         if !is_lost && is_readable(&self.path) && FileId::at(&self.path).is_ok_and(|id| id == last.id) {
             return Ok(None);
         }
         let opened = OpenRoot::open(&self.path)?;
         if opened.is_below_unmounted(last) {
             return Err(io::Error::other(format!(
-                "{} is now a folder of the file system that the root's own was mounted on ({}; it was {}): mount that again, or \
-                 restart to serve this folder",
+                "{} is now the mount point of an unmounted file system ({}; the root was {}): mount the file system again, or restart \
+                 to serve this folder",
                 self.path.display(),
                 opened.id,
                 last.id,
@@ -143,7 +147,7 @@ impl Root {
         }
         if let Some(Accept(accept)) = accept {
             accept(&self.path).map_err(io::Error::other)?;
-            // The check looked at the path, which may lead to yet another folder by now.
+            // The check used the path, which may lead to another folder by now.
             if FileId::at(&self.path)? != opened.id {
                 return Err(io::Error::other(format!("{} is being replaced", self.path.display())));
             }
@@ -162,7 +166,7 @@ impl State {
     fn open(opened: OpenRoot) -> Self {
         let mut above: Vec<FileId> = Vec::new();
         let mut path = "..".to_owned();
-        // This ends at `/`, where `..` is the same folder, and at a folder that this user cannot search.
+        // The loop ends at `/`, where `..` is the same folder, or at a folder that this user cannot search.
         while let Ok(found) = rustix::fs::statat(&*opened.dir, &path, AtFlags::empty()) {
             let id = FileId::from_stat(&found);
             if above.last() == Some(&id) {
@@ -171,8 +175,8 @@ impl State {
             above.push(id);
             path.push_str("/..");
         }
-        let place = Place { id: opened.id, above: above.into() };
-        Self::Open(Arc::new(opened), place)
+        let location = Location { id: opened.id, above: above.into() };
+        Self::Open(Arc::new(opened), location)
     }
 }
 
@@ -180,7 +184,7 @@ impl OpenRoot {
     fn open(path: &Arc<Path>) -> io::Result<Self> {
         let open = || {
             let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-            // The handle is for lookups only, so it would open an unreadable folder too.
+            // The handle is only for lookups, so it could be opened for an unreadable folder, too.
             rustix::fs::openat(&dir, ".", READ_FOLDER, Mode::empty())?;
             let id = FileId::of(&dir)?;
             Ok(Self { dir: Arc::new(dir), id, path: Arc::clone(path) })
@@ -195,13 +199,13 @@ impl OpenRoot {
         })
     }
 
-    /// Whether the path still leads to this folder. A front server opens files by that path.
+    /// Returns whether the path still leads to this folder. A front server opens files by that path.
     pub(super) fn is_at_its_path(&self) -> bool {
         FileId::at(&self.path).is_ok_and(|id| id == self.id)
     }
 
-    /// Whether this folder is on the file system that the last root's one was mounted on.
-    fn is_below_unmounted(&self, last: &Place) -> bool {
+    /// Returns whether this folder is on the file system on which that of the last root was mounted.
+    fn is_below_unmounted(&self, last: &Location) -> bool {
         !self.id.is_on_device_of(&last.id) && last.above.iter().any(|above| self.id.is_on_device_of(above))
     }
 
@@ -211,7 +215,7 @@ impl OpenRoot {
     }
 }
 
-/// Whether this user can list and search a folder.
+/// Returns whether this user can list and search a folder.
 fn is_readable(folder: &Path) -> bool {
     rustix::fs::access(folder, Access::READ_OK | Access::EXEC_OK).is_ok()
 }
@@ -232,7 +236,7 @@ mod tests {
     #[test]
     fn the_mount_point_of_an_unmounted_file_system_is_recognized() {
         let above = [id(3, 9), id(2, 5), id(1, 2)];
-        let last = Place { id: id(3, 10), above: above.into() };
+        let last = Location { id: id(3, 10), above: above.into() };
         let folder = tempfile::tempdir().unwrap();
         for (device, is_left) in [(3, false), (2, true), (1, true), (4, false)] {
             let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
@@ -241,7 +245,7 @@ mod tests {
         }
     }
 
-    /// The generation changes exactly when another folder is served.
+    /// The generation changes only with the served folder.
     #[test]
     fn the_generation_follows_the_folder() {
         let folder = tempfile::tempdir().unwrap();

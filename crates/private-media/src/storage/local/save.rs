@@ -1,4 +1,4 @@
-//! Saves a file: streams it to a temporary file, makes that durable, and then gives it a free name.
+//! Saves a file: writes a temporary file, makes it durable, and links it to a free name.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -18,30 +18,31 @@ use super::temporary::Temporary;
 use super::write_options::WriteOptions;
 use crate::request::{MediaPath, alternatives};
 
-/// How many bytes of content are collected before the blocking pool writes them.
-const PIECE: usize = 256 << 10;
+/// How many bytes of content are buffered before the blocking pool writes them.
+const BUFFER: usize = 256 << 10;
 /// How many bytes are written between two checks of the free space.
-const FREE_CHECK: u64 = 4 << 20;
-/// How often a save makes its folder again after a failed save removed it.
+const FREE_SPACE_INTERVAL: u64 = 4 << 20;
+/// How often a save creates its folder again after a failed save removed it.
 const TRIES: usize = 16;
 
-/// Saves a file. Dropped before its last step, it leaves nothing; the last step is atomic.
+/// Saves a file. If the future is dropped before the last step, which is atomic, nothing is stored.
 pub(super) async fn save(
     resolver: impl FnOnce() -> Result<Resolver, StorageError> + Send + 'static,
-    how: WriteOptions,
+    write: WriteOptions,
     path: &MediaPath,
     content: Content<'_>,
     options: SaveOptions,
 ) -> Result<MediaPath, StorageError> {
-    options.check_announced()?;
+    options.check_expected_len()?;
     let path = path.clone();
-    let mut saving = Saving(Some(blocking(move || Upload::begin(resolver()?, how, path, options)).await?));
-    let result = match saving.write_all(content, &options).await {
-        Ok(()) => saving.on_pool(Upload::publish).await,
+    let mut upload =
+        AsyncUpload(Some(blocking(move || Upload::begin(resolver()?, write, path, options)).await?));
+    let result = match upload.write_all(content, &options).await {
+        Ok(()) => upload.on_pool(Upload::publish).await,
         Err(error) => Err(error),
     };
-    // The temporary file and new folders are removed before the caller gets the error.
-    let upload = saving.0.take();
+    // The temporary file and the new folders are removed before this returns.
+    let upload = upload.0.take();
     blocking(move || {
         drop(upload);
         Ok(())
@@ -53,13 +54,13 @@ pub(super) async fn save(
 /// Like [`save`], on the calling thread.
 pub(super) fn save_blocking(
     resolver: Resolver,
-    how: WriteOptions,
+    write: WriteOptions,
     path: &MediaPath,
     content: impl Iterator<Item = io::Result<Bytes>>,
     options: SaveOptions,
 ) -> Result<MediaPath, StorageError> {
-    options.check_announced()?;
-    let mut upload = Upload::begin(resolver, how, path.clone(), options)?;
+    options.check_expected_len()?;
+    let mut upload = Upload::begin(resolver, write, path.clone(), options)?;
     let mut len: u64 = 0;
     for piece in content {
         let piece = piece.map_err(StorageError::Content)?;
@@ -70,31 +71,31 @@ pub(super) fn save_blocking(
     upload.publish()
 }
 
-/// An upload between two visits to the blocking pool.
-struct Saving(Option<Upload>);
+/// An upload whose steps run on the blocking pool. It is `None` during a step.
+struct AsyncUpload(Option<Upload>);
 
-impl Saving {
+impl AsyncUpload {
     async fn write_all(
         &mut self,
         mut content: Content<'_>,
         options: &SaveOptions,
     ) -> Result<(), StorageError> {
         let mut len: u64 = 0;
-        let mut waiting = BytesMut::new();
+        let mut buffer = BytesMut::new();
         while let Some(piece) = content.next().await {
             let piece = piece.map_err(StorageError::Content)?;
             len = len.saturating_add(piece.len() as u64);
             options.check_len(len)?;
-            if waiting.len() + piece.len() > PIECE {
-                self.write(waiting.split().freeze()).await?;
+            if buffer.len() + piece.len() > BUFFER {
+                self.write(buffer.split().freeze()).await?;
             }
-            if piece.len() < PIECE {
-                waiting.extend_from_slice(&piece);
+            if piece.len() < BUFFER {
+                buffer.extend_from_slice(&piece);
             } else {
                 self.write(piece).await?;
             }
         }
-        self.write(waiting.freeze()).await
+        self.write(buffer.freeze()).await
     }
 
     async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
@@ -119,8 +120,8 @@ impl Saving {
     }
 }
 
-impl Drop for Saving {
-    /// Removes the temporary file on the blocking pool, as freeing a large file takes time.
+impl Drop for AsyncUpload {
+    /// Removes the temporary file on the blocking pool, because that takes time for a large file.
     fn drop(&mut self) {
         if let Some(upload) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
@@ -130,36 +131,36 @@ impl Drop for Saving {
     }
 }
 
-/// A file that is being saved. Dropped before it is published, it removes the temporary file and the new folders.
+/// A file that is being saved. Unless it is published, dropping it removes the temporary file and the new folders.
 struct Upload {
     temporary: Temporary,
-    folders: MadeFolders,
-    how: WriteOptions,
+    folders: CreatedFolders,
+    write: WriteOptions,
     path: MediaPath,
     options: SaveOptions,
-    /// Bytes written since the last check of the free space.
+    /// The number of bytes that were written since the last check of the free space.
     unchecked: u64,
 }
 
 impl Upload {
     fn begin(
         resolver: Resolver,
-        how: WriteOptions,
+        write: WriteOptions,
         path: MediaPath,
         options: SaveOptions,
     ) -> Result<Self, StorageError> {
-        let mut folders = MadeFolders { resolver, paths: Vec::new() };
-        let folder = folders.make(&path, how)?;
+        let mut folders = CreatedFolders { resolver, paths: Vec::new() };
+        let folder = folders.create(&path, write)?;
         let root = folders.resolver.dir();
-        let temporary = Temporary::new(root, &folder, how.file_mode, how.named_temporaries)?;
-        if how.exact_file_mode {
-            rustix::fs::fchmod(temporary.file(), Mode::from_raw_mode(how.file_mode))
+        let temporary = Temporary::new(root, &folder, write.file_mode, write.named_temporaries)?;
+        if write.exact_file_mode {
+            rustix::fs::fchmod(temporary.file(), Mode::from_raw_mode(write.file_mode))
                 .map_err(|error| io_error("setting the file's permissions")(error.into()))?;
         }
-        if how.share_group {
+        if write.share_group {
             share_group(root, temporary.file());
         }
-        let upload = Self { temporary, folders, how, path, options, unchecked: 0 };
+        let upload = Self { temporary, folders, write, path, options, unchecked: 0 };
         upload.check_free(options.expected_len.unwrap_or(0))?;
         Ok(upload)
     }
@@ -167,14 +168,14 @@ impl Upload {
     fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
         let len = bytes.len() as u64;
         self.unchecked = self.unchecked.saturating_add(len);
-        if self.unchecked >= FREE_CHECK {
+        if self.unchecked >= FREE_SPACE_INTERVAL {
             self.check_free(len)?;
             self.unchecked = 0;
         }
         self.temporary.file().write_all(bytes).map_err(io_error("writing the content"))
     }
 
-    /// Fails if the free space, less the remaining bytes, is below the minimum.
+    /// Fails if the free space without the remaining bytes is less than the minimum.
     fn check_free(&self, remaining: u64) -> Result<(), StorageError> {
         let needed = self.options.min_free.saturating_add(remaining);
         if needed == 0 {
@@ -189,21 +190,21 @@ impl Upload {
         }
     }
 
-    /// Makes the content durable, then visible, then its name durable.
+    /// Makes the content durable, names the file, and makes the name durable.
     fn publish(&mut self) -> Result<MediaPath, StorageError> {
-        if self.how.durable {
-            self.temporary.file().sync_all().map_err(io_error("making the content durable"))?;
+        if self.write.durable {
+            self.temporary.file().sync_all().map_err(io_error("syncing the content"))?;
         }
         self.check_free(0)?;
         for _ in 0..TRIES {
-            let folder = self.folders.make(&self.path, self.how)?;
+            let folder = self.folders.create(&self.path, self.write)?;
             let used = match self.link(&folder) {
                 Ok(used) => used,
-                // A failed save removed the folder, which it had made.
+                // A failed save has removed the folder, which it had created.
                 Err(Errno::NOENT) => continue,
-                Err(error) => return Err(io_error("giving the file its name")(error.into())),
+                Err(error) => return Err(io_error("naming the file")(error.into())),
             };
-            if self.how.durable
+            if self.write.durable
                 && let Err(error) = sync(&folder)
             {
                 self.unlink(&folder, &used);
@@ -212,7 +213,7 @@ impl Upload {
             self.folders.paths.clear();
             return Ok(used);
         }
-        Err(io_error("giving the file its name")(Errno::NOENT.into()))
+        Err(io_error("naming the file")(Errno::NOENT.into()))
     }
 
     fn link(&mut self, folder: &Dir) -> Result<MediaPath, Errno> {
@@ -229,8 +230,8 @@ impl Upload {
         Err(Errno::EXIST)
     }
 
-    /// Removes a name that is not durable, so that a failed save shows no file. A file that was replaced cannot be restored, so
-    /// its replacement stays.
+    /// Removes a name that could not be made durable, so that a failed save leaves no file. A replaced file cannot be restored, so the new
+    /// one remains.
     fn unlink(&self, folder: &Dir, path: &MediaPath) {
         let there = rustix::fs::statat(folder, path.file_name(), AtFlags::SYMLINK_NOFOLLOW);
         let ours = rustix::fs::fstat(self.temporary.file());
@@ -239,12 +240,12 @@ impl Upload {
             && (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
             && let Err(error) = rustix::fs::unlinkat(folder, path.file_name(), AtFlags::empty())
         {
-            tracing::error!(%path, %error, "a file whose save failed cannot be removed");
+            tracing::error!(%path, %error, "cannot remove the file of a failed save");
         }
     }
 }
 
-/// Gives the file the root's group. Without the permission to do so, the file has the group of the process.
+/// Gives the file the group of the root, if the process is permitted to do so.
 fn share_group(root: &Dir, file: &File) {
     if let (Ok(root), Ok(own)) = (rustix::fs::fstat(root), rustix::fs::fstat(file))
         && root.st_gid != own.st_gid
@@ -253,20 +254,20 @@ fn share_group(root: &Dir, file: &File) {
     }
 }
 
-/// The folders that a save has made. Unless it succeeds, those that are still empty are removed.
-struct MadeFolders {
+/// The folders that a save has created. If the save fails, those that are still empty are removed.
+struct CreatedFolders {
     resolver: Resolver,
     paths: Vec<MediaPath>,
 }
 
-impl MadeFolders {
-    fn make(&mut self, path: &MediaPath, how: WriteOptions) -> Result<Dir, StorageError> {
+impl CreatedFolders {
+    fn create(&mut self, path: &MediaPath, write: WriteOptions) -> Result<Dir, StorageError> {
         let folder = path.parent();
-        let mut result = Err(StorageError::not_found("no folder was made"));
+        let mut result = Err(StorageError::not_found("no folder was created"));
         for _ in 0..TRIES {
-            result = folder::make(&self.resolver, folder.as_ref(), how, &mut self.paths);
+            result = folder::create(&self.resolver, folder.as_ref(), write, &mut self.paths);
             match &result {
-                // A failed save may remove a folder between two steps here, too.
+                // A failed save may remove a folder between two steps of this one.
                 Err(StorageError::NotFound { source: Some(_), .. }) => {}
                 Err(StorageError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 _ => break,
@@ -276,10 +277,10 @@ impl MadeFolders {
     }
 }
 
-impl Drop for MadeFolders {
+impl Drop for CreatedFolders {
     fn drop(&mut self) {
         for path in self.paths.iter().rev() {
-            // This fails if another save has stored a file there.
+            // This fails if another save has stored a file in the folder.
             let _ = folder::remove_folder(&self.resolver, path, false);
         }
     }

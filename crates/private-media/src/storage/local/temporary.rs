@@ -1,4 +1,4 @@
-//! Temporary files: unnamed if the file system supports it, else hidden, locked, and removed by the next start.
+//! Temporary files: unnamed if the file system supports that, or else hidden and locked. The next start removes abandoned ones.
 
 use std::fs::File;
 use std::io;
@@ -13,10 +13,10 @@ use super::super::StorageError;
 use super::error::io_error;
 use crate::request::random_characters;
 
-/// The folder of named temporary files. It is hidden, so it is never served.
+/// The folder of named temporary files. Hidden files are never served.
 pub(super) const UPLOADS: &str = ".private-media-uploads";
 
-/// A file that is being written. Dropped before it gets its final name, it is removed.
+/// A file that is being written. Unless it gets its final name, dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Temporary {
     file: File,
@@ -47,7 +47,7 @@ impl Temporary {
                     return Err(create_error(error));
                 }
             };
-            // A sweep between the two calls holds the lock, or has removed the name. Then another name is tried.
+            // A sweep between the two calls holds the lock or has removed the name. Then another name is used.
             match lock(&file) {
                 Ok(()) if file.metadata().map_err(io_error(CREATING))?.nlink() > 0 => {
                     return Ok(Self { file, root, name: Some(name) });
@@ -69,7 +69,7 @@ impl Temporary {
             return link_unnamed(&self.file, folder, name);
         };
         match rustix::fs::linkat(&hidden.folder, &hidden.name, folder, name, AtFlags::empty()) {
-            // Dropping the hidden name removes it; after a crash the sweep does.
+            // Dropping the hidden name removes it. After a crash, a sweep does.
             Ok(()) => Ok(()),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 let result = rename_to_free(&hidden, folder, name);
@@ -120,7 +120,7 @@ impl Temporary {
     }
 }
 
-/// A name in the folder of temporary files. Dropped, the name is removed.
+/// A name in the folder of temporary files. Dropping it removes the name.
 #[derive(Debug)]
 struct HiddenName {
     folder: Dir,
@@ -132,7 +132,7 @@ impl HiddenName {
         Self { folder, name: random_characters(21) }
     }
 
-    /// Drops the value without removing the name, which does not exist.
+    /// Drops the value without removing the name, because it does not exist.
     fn forget(mut self) {
         self.name.clear();
     }
@@ -149,9 +149,8 @@ impl Drop for HiddenName {
     }
 }
 
-/// Removes the temporary files of processes that have ended. Those of running processes are locked.
-///
-/// Errors are ignored, so that a read-only root can be served.
+/// Removes the temporary files of processes that have ended. Those of running processes are locked. Errors are ignored, so that a
+/// read-only root can be served.
 pub(super) fn sweep(root: &Dir) {
     let Ok(uploads) = open_hidden(root) else { return };
     let Ok(entries) = uploads.entries() else { return };
@@ -164,7 +163,7 @@ pub(super) fn sweep(root: &Dir) {
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) || lock(&file).is_err() {
             continue;
         }
-        // The lock is held until the name is removed, so a process that has just created the file notices.
+        // The lock is held until the name is removed, so a process that has just created the file detects that.
         match rustix::fs::unlinkat(&uploads, &name, AtFlags::empty()) {
             Ok(()) => tracing::info!(?name, "removed an abandoned temporary file"),
             Err(error) => tracing::warn!(?name, %error, "cannot remove an abandoned temporary file"),
@@ -180,7 +179,7 @@ fn open_uploads(root: &Dir) -> Result<Dir, Errno> {
 }
 
 fn open_hidden(root: &Dir) -> Result<Dir, Errno> {
-    // One component that is not a link cannot lead out of the root.
+    // A single component that is not a link cannot lead out of the root.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = rustix::fs::openat(root, UPLOADS, flags, Mode::empty())?;
     Ok(Dir::from_std_file(File::from(folder)))
@@ -190,13 +189,13 @@ fn lock(file: &File) -> Result<(), Errno> {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// Creates an unnamed file; `None` if it could not get a name later, for lack of support by the file system, the kernel or `/proc`.
+/// Creates an unnamed file; `None` if the file system, the kernel or `/proc` do not support that.
 #[cfg(target_os = "linux")]
 fn unnamed(folder: &Dir, mode: Mode) -> Result<Option<File>, Errno> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, ".", flags, mode) {
         Ok(file) => File::from(file),
-        // NOENT (PERM on ext4): a failed save has just removed the folder. Publishing makes it again.
+        // NOENT (PERM on ext4): a failed save has just removed the folder. Publishing creates it again.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::PERM) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -224,7 +223,7 @@ fn rename_to_free(hidden: &HiddenName, folder: &Dir, name: &str) -> Result<(), E
     rustix::fs::renameat_with(&hidden.folder, &hidden.name, folder, name, flags)
 }
 
-/// Fails on other systems, where a rename could replace a file.
+/// Fails: on other systems, a rename could replace a file.
 #[cfg(not(target_os = "linux"))]
 fn rename_to_free(_hidden: &HiddenName, _folder: &Dir, _name: &str) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)

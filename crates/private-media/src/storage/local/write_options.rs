@@ -1,6 +1,6 @@
-//! The options of saves.
+//! Options for writing files.
 
-/// How files and folders are written.
+/// Options for writing files and folders.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent setting")]
 pub(super) struct WriteOptions {

@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 
+use crate::addresses::Endpoint;
 use crate::config::Config;
 use crate::send_mode::{InternalUrl, SendMode};
 
@@ -39,7 +40,14 @@ impl Front {
     /// Returns the directive that passes the private URL to the gateway.
     pub(super) fn pass(self, config: &Config) -> String {
         let url = &config.url;
-        let listen = config.listen.first().map(ToString::to_string).unwrap_or_default();
+        let endpoint = config.listen.endpoint();
+        let listen = match &endpoint {
+            Some(Endpoint::Tcp(address)) => address.to_string(),
+            Some(unix) => {
+                return format!("pass {url} to {unix}, path unchanged (private-media config prints how)");
+            }
+            None => String::new(),
+        };
         match self {
             Self::Nginx => {
                 format!("location ^~ {url} {{ proxy_pass http://{listen}; }} (no path after the port)")

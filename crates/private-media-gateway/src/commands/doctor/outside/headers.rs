@@ -96,7 +96,7 @@ pub(super) fn hand_off_is_hidden(probe: &Probe<'_>) -> Findings {
 }
 
 /// Returns a finding for each wrong or missing header.
-fn judge(probe: &Probe<'_>, response: &Response, expected: &HeaderMap, what: &str) -> Findings {
+pub(super) fn judge(probe: &Probe<'_>, response: &Response, expected: &HeaderMap, what: &str) -> Findings {
     let mut problems = Findings::new();
     for (name, value) in expected {
         let value = value.to_str().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod access;
 mod cache;
+mod cors;
 mod denial;
 mod exposure;
 mod front;
@@ -43,7 +44,7 @@ enum Needs {
 }
 
 /// The checks from outside, in order. Those that a cache could affect come first, with canaries of their own.
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     check("cache", Needs::Closed, |probe| Box::pin(cache::responses_are_not_shared(probe))),
     check("denied", Needs::Gateway, |probe| Box::pin(denial::anonymous_clients_learn_nothing(probe))),
     check("denied-user", Needs::Gateway, |probe| Box::pin(denial::denied_users_learn_nothing(probe))),
@@ -51,6 +52,7 @@ const CHECKS: [Check; 15] = [
     check("encoding", Needs::Account, |probe| Box::pin(reading::names_with_percent(probe))),
     check("headers", Needs::Account, |probe| Box::pin(headers::of_files(probe))),
     check("headers-404", Needs::Gateway, |probe| Box::pin(headers::of_refusals(probe))),
+    check("cors", Needs::Account, |probe| Box::pin(cors::an_allowed_origin_may_read(probe))),
     check("protocol", Needs::Account, |probe| Box::pin(protocol::ranges_and_conditions(probe))),
     check("spelling", Needs::Account, |probe| Box::pin(spelling::paths_arrive_as_sent(probe))),
     check("internal", Needs::Front, |probe| Box::pin(exposure::internal_location(probe))),

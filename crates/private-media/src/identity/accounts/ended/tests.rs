@@ -8,7 +8,7 @@ use super::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A store in memory that fails or hangs when told to.
+/// A store in memory that can fail or hang.
 #[derive(Debug, Default)]
 struct TestStore {
     saved: Mutex<Vec<Revocation>>,
@@ -60,7 +60,7 @@ fn token(accounts: &Accounts, name: &str, now: SystemTime) -> String {
 }
 
 #[tokio::test]
-async fn ten_thousand_sign_outs_of_one_account_change_nothing_for_another() {
+async fn many_sign_outs_of_one_account_do_not_affect_another() {
     let (accounts, store) = accounts_with_store();
     let now = SystemTime::now();
     let (signed_out, signed_in) = (token(&accounts, "bob", now), token(&accounts, "bob", now));
@@ -74,17 +74,20 @@ async fn ten_thousand_sign_outs_of_one_account_change_nothing_for_another() {
     }
     assert!(accounts.session(&signed_out, now).is_err());
     assert!(accounts.session(&signed_in, now).is_ok());
-    assert!(ended.iter().all(|token| accounts.session(token, now).is_err()), "all of alice's are void");
-    assert!(accounts.session(&kept, now).is_err(), "as are those that she did not end");
+    assert!(
+        ended.iter().all(|token| accounts.session(token, now).is_err()),
+        "the ended sessions of alice are void"
+    );
+    assert!(accounts.session(&kept, now).is_err(), "and so are her other sessions");
     let later = token(&accounts, "bob", now);
     accounts.end_session(&later, now).await.unwrap();
-    assert!(accounts.session(&later, now).is_err(), "bob can sign out after the flood");
+    assert!(accounts.session(&later, now).is_err(), "bob can still sign out");
     assert!(accounts.session(token(&accounts, "alice", now), now).is_ok(), "alice can sign in again");
     assert!(accounts.0.ended.read().sessions.len() <= MAX_PER_ACCOUNT + 2);
 
-    // Another process that reads the store denies the same.
-    let other = Accounts::new(again(&accounts), AccountsOptions::default()).unwrap();
-    assert!(other.session(&signed_out, now).is_ok(), "without the store it would count");
+    // Another process applies the same revocations.
+    let other = Accounts::new(copy(&accounts), AccountsOptions::default()).unwrap();
+    assert!(other.session(&signed_out, now).is_ok(), "it is valid without the store");
     other.apply_revocations(store.saved());
     for void in ended.iter().chain([&signed_out, &kept, &later]) {
         assert!(other.session(void, now).is_err());
@@ -92,8 +95,8 @@ async fn ten_thousand_sign_outs_of_one_account_change_nothing_for_another() {
     assert!(other.session(&signed_in, now).is_ok());
 }
 
-/// The same accounts as another process has them, with the same password hashes.
-fn again(accounts: &Accounts) -> AccountsFile {
+/// Returns the same accounts for another process, with the same password hashes.
+fn copy(accounts: &Accounts) -> AccountsFile {
     let current = accounts.current();
     let accounts = ["alice", "bob"].map(|name| {
         let account = &current.accounts[name];
@@ -104,14 +107,14 @@ fn again(accounts: &Accounts) -> AccountsFile {
 }
 
 #[tokio::test]
-async fn a_sign_out_that_cannot_be_stored_counts_here_and_is_stored_later() {
+async fn an_unstored_sign_out_is_effective_and_stored_later() {
     let (accounts, store) = accounts_with_store();
     let now = SystemTime::now();
     let token = token(&accounts, "alice", now);
     store.fails.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let error = accounts.end_session(&token, now).await.unwrap_err();
-        assert_eq!(error.to_string(), "disk full", "also when asked again");
+        assert_eq!(error.to_string(), "disk full", "also for a second sign-out");
     }
     assert!(accounts.session(&token, now).is_err());
     assert!(accounts.store_revocations().await.is_err());
@@ -120,14 +123,14 @@ async fn a_sign_out_that_cannot_be_stored_counts_here_and_is_stored_later() {
     assert_eq!(store.saved().len(), 1);
     accounts.store_revocations().await.unwrap();
     accounts.end_session(&token, now).await.unwrap();
-    assert_eq!(store.saved().len(), 1, "once");
+    assert_eq!(store.saved().len(), 1, "it is stored once");
     accounts.mark_revocations_unstored().await;
     accounts.store_revocations().await.unwrap();
-    assert_eq!(store.saved().len(), 2, "again for a store that lost it");
+    assert_eq!(store.saved().len(), 2, "it is stored again in a store that lost it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_holds_up_a_sign_out_for_a_bounded_time() {
+async fn a_hanging_store_delays_a_sign_out_for_five_seconds() {
     let (accounts, store) = accounts_with_store();
     store.hangs.store(true, Ordering::SeqCst);
     let now = SystemTime::now();
@@ -139,7 +142,7 @@ async fn a_store_that_hangs_holds_up_a_sign_out_for_a_bounded_time() {
 }
 
 #[tokio::test]
-async fn sign_outs_at_once_are_stored_together() {
+async fn concurrent_sign_outs_are_stored_together() {
     let (accounts, store) = accounts_with_store();
     let now = SystemTime::now();
     let tokens: Vec<_> = (0..200).map(|_| token(&accounts, "alice", now)).collect();
@@ -159,7 +162,7 @@ async fn sign_outs_at_once_are_stored_together() {
 }
 
 #[tokio::test]
-async fn nothing_is_forgotten_because_of_a_wrong_clock() {
+async fn ended_sessions_are_stored_for_a_day_after_their_expiry() {
     let (accounts, _) = accounts_with_store();
     let now = SystemTime::now();
     let token = token(&accounts, "alice", now);
@@ -168,12 +171,12 @@ async fn nothing_is_forgotten_because_of_a_wrong_clock() {
     ended.purge(now + 14 * DAY + DAY / 2);
     assert!(accounts.session(&token, now).is_err(), "expired for less than a day");
     ended.purge(now + 16 * DAY);
-    assert!(accounts.session(&token, now).is_ok(), "expired for more: forgotten");
+    assert!(accounts.session(&token, now).is_ok(), "expired for more, and purged");
     assert!(ended.read().ids.is_empty());
 }
 
 #[test]
-fn a_session_after_a_cutoff_counts_whatever_the_clock_says() {
+fn sessions_issued_after_a_cutoff_are_valid_even_if_the_clock_is_behind() {
     let ended = EndedSessions::default();
     let now = SystemTime::now();
     let cutoff = Revocation::IssuedUntil { account: "alice".into(), until: microseconds(now + DAY) };

@@ -1,4 +1,4 @@
-//! Who is served when, who is refused, and what is never run.
+//! The order of jobs, and the jobs that are rejected or never run.
 
 use proptest::prelude::*;
 
@@ -12,9 +12,9 @@ fn known(name: &str) -> Lane {
     Lane::Known(name.into())
 }
 
-/// A queue whose jobs return a number, and what the clients hold.
-struct Bench {
-    queue: Queue<u32>,
+/// A queue whose jobs return their number, and the clients of the jobs.
+struct TestQueue {
+    inner: Queue<u32>,
     clients: HashMap<u32, Client>,
 }
 
@@ -25,29 +25,29 @@ struct Client {
     result: oneshot::Receiver<u32>,
 }
 
-impl Bench {
+impl TestQueue {
     fn new(total: usize, per_lane: usize) -> Self {
-        Self { queue: Queue::new(Capacity { total, per_lane }), clients: HashMap::new() }
+        Self { inner: Queue::new(Capacity { total, per_lane }), clients: HashMap::new() }
     }
 
-    /// Adds a job with this number, whose key is the number too.
+    /// Adds a job. Its number is its key and its result.
     fn add(&mut self, lane: Lane, number: u32) -> Result<Option<Job<u32>>, QueueFull> {
         let (sender, result) = oneshot::channel();
         let closed = ClientClosed::default();
         let mut key = [0; 32];
         key[..4].copy_from_slice(&number.to_be_bytes());
         let work = Box::new(move || number);
-        let (id, pushed_out) = self.queue.enqueue(lane.clone(), key, closed.clone(), sender, work)?;
+        let (id, evicted) = self.inner.enqueue(lane.clone(), key, closed.clone(), sender, work)?;
         self.clients.insert(number, Client { lane, id, closed, result });
-        Ok(pushed_out)
+        Ok(evicted)
     }
 
-    fn pushed_out(&mut self, lane: Lane, number: u32) -> Option<u32> {
+    fn add_and_evict(&mut self, lane: Lane, number: u32) -> Option<u32> {
         self.add(lane, number).unwrap().map(|job| (job.work)())
     }
 
     fn next(&mut self) -> Option<u32> {
-        self.queue.next().map(|job| (job.work)())
+        self.inner.next().map(|job| (job.work)())
     }
 
     fn rest(&mut self) -> Vec<u32> {
@@ -57,95 +57,95 @@ impl Bench {
 
 #[test]
 fn addresses_take_turns() {
-    let mut bench = Bench::new(100, 50);
+    let mut queue = TestQueue::new(100, 50);
     for number in 0..5 {
-        bench.add(network(1), number).unwrap();
+        queue.add(network(1), number).unwrap();
     }
-    assert_eq!(bench.next(), Some(0));
+    assert_eq!(queue.next(), Some(0));
     for (n, number) in [(2, 20), (2, 21), (3, 30)] {
-        bench.add(network(n), number).unwrap();
+        queue.add(network(n), number).unwrap();
     }
-    bench.add(Lane::Unknown, 40).unwrap();
-    assert_eq!(bench.rest(), [1, 20, 30, 40, 2, 21, 3, 4]);
-    assert_eq!((bench.queue.waiting, bench.queue.lanes.len(), bench.queue.turns.len()), (0, 0, 0));
+    queue.add(Lane::Unknown, 40).unwrap();
+    assert_eq!(queue.rest(), [1, 20, 30, 40, 2, 21, 3, 4]);
+    assert_eq!((queue.inner.waiting, queue.inner.lanes.len(), queue.inner.turns.len()), (0, 0, 0));
 }
 
 #[test]
-fn clients_that_have_closed_give_way() {
-    let mut bench = Bench::new(100, 50);
+fn jobs_of_closed_clients_run_last() {
+    let mut queue = TestQueue::new(100, 50);
     for number in 0..3 {
-        bench.add(network(1), number).unwrap();
-        bench.add(network(2), 10 + number).unwrap();
+        queue.add(network(1), number).unwrap();
+        queue.add(network(2), 10 + number).unwrap();
     }
     for number in [0, 1, 10, 11, 12] {
-        bench.clients[&number].closed.set();
+        queue.clients[&number].closed.set();
     }
-    assert_eq!(bench.next(), Some(2));
-    bench.add(network(3), 30).unwrap();
-    assert_eq!(bench.rest(), [30, 10, 0, 11, 1, 12]);
+    assert_eq!(queue.next(), Some(2));
+    queue.add(network(3), 30).unwrap();
+    assert_eq!(queue.rest(), [30, 10, 0, 11, 1, 12]);
 }
 
 #[test]
-fn who_leaves_takes_no_place() {
-    let mut bench = Bench::new(100, 50);
+fn jobs_of_disconnected_clients_are_removed() {
+    let mut queue = TestQueue::new(100, 50);
     for number in 0..4 {
-        bench.add(network(u8::from(number > 1)), number).unwrap();
+        queue.add(network(u8::from(number > 1)), number).unwrap();
     }
     for number in [0, 2, 3] {
-        let client = &bench.clients[&number];
-        assert!(bench.queue.leave(&client.lane, client.id).is_some());
-        assert!(bench.queue.leave(&client.lane, client.id).is_none(), "once");
+        let client = &queue.clients[&number];
+        assert!(queue.inner.leave(&client.lane, client.id).is_some());
+        assert!(queue.inner.leave(&client.lane, client.id).is_none(), "once");
     }
-    assert_eq!((bench.queue.waiting, bench.queue.turns.len()), (1, 1));
-    assert_eq!(bench.rest(), [1]);
+    assert_eq!((queue.inner.waiting, queue.inner.turns.len()), (1, 1));
+    assert_eq!(queue.rest(), [1]);
 }
 
 #[test]
-fn the_same_password_is_checked_once_for_all_who_wait() {
-    let mut bench = Bench::new(2, 1);
-    bench.add(network(1), 7).unwrap();
-    let first = bench.clients.remove(&7).unwrap();
+fn a_password_is_checked_once_for_all_waiting_clients() {
+    let mut queue = TestQueue::new(2, 1);
+    queue.add(network(1), 7).unwrap();
+    let first = queue.clients.remove(&7).unwrap();
     for _ in 0..100 {
-        bench.add(network(1), 7).unwrap();
+        queue.add(network(1), 7).unwrap();
     }
-    assert!(bench.queue.leave(&first.lane, first.id).is_none(), "others wait for it");
-    assert_eq!(bench.queue.waiting, 1);
-    bench.add(network(2), 7).unwrap();
-    assert_eq!(bench.queue.waiting, 2, "from another address it is another job");
-    let job = bench.queue.next().unwrap();
+    assert!(queue.inner.leave(&first.lane, first.id).is_none(), "other clients wait for it");
+    assert_eq!(queue.inner.waiting, 1);
+    queue.add(network(2), 7).unwrap();
+    assert_eq!(queue.inner.waiting, 2, "another address has another job");
+    let job = queue.inner.next().unwrap();
     assert_eq!(job.waiters.len(), 100);
 }
 
 #[test]
-fn a_full_queue_pushes_out_the_longest_lane() {
-    let mut bench = Bench::new(4, 3);
+fn a_full_queue_evicts_from_the_longest_lane() {
+    let mut queue = TestQueue::new(4, 3);
     for number in 0..3 {
-        assert_eq!(bench.pushed_out(network(1), number), None);
+        assert_eq!(queue.add_and_evict(network(1), number), None);
     }
-    assert!(bench.add(network(1), 9).is_err(), "the lane is full");
-    assert_eq!(bench.pushed_out(network(2), 20), None);
-    assert_eq!(bench.pushed_out(network(3), 30), Some(2), "the newest of the longest");
-    assert!(bench.clients.get_mut(&2).unwrap().result.try_recv().is_err(), "it is told");
-    assert!(bench.add(network(2), 21).is_err(), "it would be as long as the longest");
-    assert_eq!(bench.pushed_out(network(4), 40), Some(1));
-    assert!(bench.add(network(5), 50).is_err(), "each has one");
-    for (number, pushed_out) in [(60, 40), (61, 30), (62, 20)] {
+    assert!(queue.add(network(1), 9).is_err(), "the lane is full");
+    assert_eq!(queue.add_and_evict(network(2), 20), None);
+    assert_eq!(queue.add_and_evict(network(3), 30), Some(2), "the newest job of the longest lane");
+    assert!(queue.clients.get_mut(&2).unwrap().result.try_recv().is_err(), "its client gets an error");
+    assert!(queue.add(network(2), 21).is_err(), "its lane would be as long as the longest");
+    assert_eq!(queue.add_and_evict(network(4), 40), Some(1));
+    assert!(queue.add(network(5), 50).is_err(), "each lane has one job");
+    for (number, evicted) in [(60, 40), (61, 30), (62, 20)] {
         assert_eq!(
-            bench.pushed_out(known("alice"), number),
-            Some(pushed_out),
-            "a known device goes before strangers"
+            queue.add_and_evict(known("alice"), number),
+            Some(evicted),
+            "a known device evicts other clients"
         );
     }
-    assert!(bench.add(known("alice"), 63).is_err(), "but its account's lane is as long as others");
-    assert_eq!(bench.pushed_out(known("bob"), 70), Some(0));
-    assert!(bench.add(network(6), 80).is_err(), "strangers do not push out known devices");
-    assert_eq!(bench.pushed_out(known("carol"), 90), Some(62));
-    bench.clients[&60].closed.set();
-    assert_eq!(bench.pushed_out(network(6), 80), Some(60), "but those that have closed");
-    assert_eq!(bench.rest().len(), 4);
+    assert!(queue.add(known("alice"), 63).is_err(), "but not if its lane is the longest");
+    assert_eq!(queue.add_and_evict(known("bob"), 70), Some(0));
+    assert!(queue.add(network(6), 80).is_err(), "other clients do not evict known devices");
+    assert_eq!(queue.add_and_evict(known("carol"), 90), Some(62));
+    queue.clients[&60].closed.set();
+    assert_eq!(queue.add_and_evict(network(6), 80), Some(60), "unless they have closed");
+    assert_eq!(queue.rest().len(), 4);
 }
 
-/// What happens to a queue.
+/// An event of a queue.
 #[derive(Debug, Clone)]
 enum Event {
     Arrives(u8, bool),
@@ -165,51 +165,51 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 proptest! {
-    /// The queue is bounded, runs nothing that nobody waits for, and serves the first job of each lane within one round.
+    /// Each job has a waiting client, and the first job of each lane runs within one round.
     #[test]
-    fn bounded_and_fair(events in events(), total in 1..20_usize, per_lane in 1..10_usize) {
-        let mut bench = Bench::new(total, per_lane);
-        // For each job that is the first of its lane: how many lanes had a turn before it at most.
+    fn the_queue_is_bounded_and_fair(events in events(), total in 1..20_usize, per_lane in 1..10_usize) {
+        let mut queue = TestQueue::new(total, per_lane);
+        // For the first job of each lane: the maximum number of turns before it.
         let mut due: HashMap<u32, usize> = HashMap::new();
         for (number, event) in (0_u32..).zip(events) {
-            let mut numbers: Vec<_> = bench.clients.keys().copied().collect();
+            let mut numbers: Vec<_> = queue.clients.keys().copied().collect();
             numbers.sort_unstable();
             match event {
                 Event::Arrives(n, is_known) => {
                     let lane = if is_known { known(&n.to_string()) } else { network(n) };
-                    let (len, lanes) = (bench.queue.len(&lane), bench.queue.turns.len());
-                    if let Ok(pushed_out) = bench.add(lane, number) {
-                        if let Some(job) = pushed_out {
+                    let (len, lanes) = (queue.inner.len(&lane), queue.inner.turns.len());
+                    if let Ok(evicted) = queue.add(lane, number) {
+                        if let Some(job) = evicted {
                             let number = (job.work)();
-                            bench.clients.remove(&number);
+                            queue.clients.remove(&number);
                             due.remove(&number);
                         }
                         if len == 0 {
                             due.insert(number, lanes);
                         }
                     } else {
-                        prop_assert!(len >= per_lane || bench.queue.waiting == total);
+                        prop_assert!(len >= per_lane || queue.inner.waiting == total);
                     }
                 }
                 Event::Leaves(at) if !numbers.is_empty() => {
                     let number = numbers[at % numbers.len()];
-                    let client = bench.clients.remove(&number).unwrap();
-                    prop_assert!(bench.queue.leave(&client.lane, client.id).is_some());
+                    let client = queue.clients.remove(&number).unwrap();
+                    prop_assert!(queue.inner.leave(&client.lane, client.id).is_some());
                     due.remove(&number);
                 }
                 Event::Closes(at) if !numbers.is_empty() => {
                     let number = numbers[at % numbers.len()];
-                    bench.clients[&number].closed.set();
+                    queue.clients[&number].closed.set();
                     due.remove(&number);
                 }
                 Event::Runs => {
-                    let any_open = bench.clients.values().any(|client| !client.closed.get());
-                    let Some(number) = bench.next() else {
-                        prop_assert!(bench.clients.is_empty());
+                    let any_open = queue.clients.values().any(|client| !client.closed.get());
+                    let Some(number) = queue.next() else {
+                        prop_assert!(queue.clients.is_empty());
                         continue;
                     };
-                    let client = bench.clients.remove(&number).expect("who left is not served");
-                    prop_assert_eq!(client.closed.get(), !any_open, "who may have left goes last");
+                    let client = queue.clients.remove(&number).expect("the client is still waiting");
+                    prop_assert_eq!(client.closed.get(), !any_open, "closed clients are last");
                     due.remove(&number);
                     for (number, before) in &mut due {
                         prop_assert!(*before > 0, "{} waits for a second round", number);
@@ -218,16 +218,16 @@ proptest! {
                 }
                 _ => {}
             }
-            let lens: Vec<_> = bench.queue.lanes.values().map(VecDeque::len).collect();
-            prop_assert!(bench.queue.waiting <= total && lens.iter().all(|len| (1..=per_lane).contains(len)));
-            prop_assert_eq!(lens.iter().sum::<usize>(), bench.queue.waiting);
-            prop_assert_eq!(bench.clients.len(), bench.queue.waiting);
-            prop_assert_eq!(lens.len(), bench.queue.turns.len());
+            let lens: Vec<_> = queue.inner.lanes.values().map(VecDeque::len).collect();
+            prop_assert!(queue.inner.waiting <= total && lens.iter().all(|len| (1..=per_lane).contains(len)));
+            prop_assert_eq!(lens.iter().sum::<usize>(), queue.inner.waiting);
+            prop_assert_eq!(queue.clients.len(), queue.inner.waiting);
+            prop_assert_eq!(lens.len(), queue.inner.turns.len());
         }
     }
 }
 
-/// What takes a moment, as hashing does.
+/// Takes a moment, like hashing.
 fn slow(number: u32) -> u32 {
     std::thread::sleep(Duration::from_millis(1));
     number
@@ -238,7 +238,7 @@ async fn run(queue: &HashQueue<u32>, lane: Lane, number: u8) -> Result<u32, Queu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn everybody_gets_their_own_answer() {
+async fn each_client_gets_its_own_result() {
     let queue = HashQueue::default();
     let tasks = (0..200_u8).map(|n| {
         let queue = queue.clone();
@@ -251,7 +251,7 @@ async fn everybody_gets_their_own_answer() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_is_not_run() {
+async fn the_job_of_a_dropped_future_does_not_run() {
     let queue = HashQueue::<u32>::default();
     let (begun, has_begun) = std::sync::mpsc::channel();
     let (end, may_end) = std::sync::mpsc::channel::<()>();
@@ -266,7 +266,7 @@ async fn a_dropped_future_is_not_run() {
     });
     tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
     for n in 2..50 {
-        let never = queue.run(network(n), [n; 32], ClientClosed::default(), || panic!("it was run"));
+        let never = queue.run(network(n), [n; 32], ClientClosed::default(), || panic!("the job was run"));
         assert!(tokio::time::timeout(Duration::ZERO, never).await.is_err());
     }
     assert_eq!(locked(&queue.0).waiting, 0);
@@ -276,7 +276,7 @@ async fn a_dropped_future_is_not_run() {
 }
 
 #[tokio::test]
-async fn a_job_that_panics_stops_no_others() {
+async fn a_panic_of_a_job_does_not_affect_others() {
     let queue = HashQueue::<u32>::default();
     let mut tasks = Vec::new();
     for n in 0..10_u8 {
@@ -291,9 +291,8 @@ async fn a_job_that_panics_stops_no_others() {
     }
 }
 
-/// The runtime that ran the jobs may end before another one.
 #[test]
-fn a_runtime_that_ends_stops_no_others() {
+fn jobs_run_after_the_end_of_another_runtime() {
     let queue = HashQueue::<u32>::default();
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
     for n in 0..5 {

@@ -1,17 +1,17 @@
-//! How many guesses an attacker gets, and which users wait, by a simulated clock.
+//! The number of guesses that are checked, and the users guesser wait, with a simulated clock.
 
 use super::*;
 
 fn stranger(name: &str, address: &str) -> Guesser {
-    Guesser::new(name, Some(address.parse().unwrap()), None)
+    Guesser::new(name, Some(ClientAddr::Ip(address.parse().unwrap())), None)
 }
 
 fn at(name: &str, address: u32) -> Guesser {
-    Guesser::new(name, Some(IpAddr::from(address.to_be_bytes())), None)
+    Guesser::new(name, Some(IpAddr::from(address.to_be_bytes()).into()), None)
 }
 
 fn device(name: &str, id: u8) -> Guesser {
-    Guesser::new(name, Some(IpAddr::from([192, 0, 2, 1])), Some([id; 16]))
+    Guesser::new(name, Some(IpAddr::from([192, 0, 2, 1]).into()), Some([id; 16]))
 }
 
 fn secs(seconds: u64) -> Duration {
@@ -20,19 +20,19 @@ fn secs(seconds: u64) -> Duration {
 
 const DAY: u64 = 86_400;
 
-/// When the guesses are checked of one who tries each second, by each of these in turn.
+/// Returns the seconds in which a guess is checked, if the guessers try each second, in turn.
 fn checked(throttle: &mut Throttle, begin: Instant, days: u64, guessers: &[Guesser]) -> Vec<u64> {
     let mut checked = Vec::new();
     for second in 0..days * DAY {
         let now = begin + secs(second);
-        // One who is not let through is followed by others, as long as anybody is.
-        for who in guessers
+        // If one has to wait, the next ones try.
+        for guesser in guessers
             .iter()
             .cycle()
             .skip(usize::try_from(second).unwrap() % guessers.len())
             .take(guessers.len().min(4))
         {
-            if throttle.begin(who, now).is_ok() {
+            if throttle.begin(guesser, now).is_ok() {
                 checked.push(second);
             }
         }
@@ -40,66 +40,71 @@ fn checked(throttle: &mut Throttle, begin: Instant, days: u64, guessers: &[Guess
     checked
 }
 
-/// The most of these in any 24 hours.
+/// Returns the maximum number of these in any 24 hours.
 fn most_in_a_day(seconds: &[u64]) -> usize {
     let end = |begin: u64| seconds.partition_point(|second| *second <= begin + DAY);
     seconds.iter().enumerate().map(|(at, begin)| end(*begin) - at).max().unwrap_or(0)
 }
 
 #[test]
-fn an_account_is_guessed_at_a_hundred_times_a_day_from_all_addresses() {
+fn an_account_gets_at_most_a_hundred_guesses_a_day_from_all_addresses() {
     let begin = Instant::now();
     let everywhere: Vec<_> = (0..10_000).map(|n| at("alice", 0x0a00_0000 + n)).collect();
     let checked = checked(&mut Throttle::default(), begin, 4, &everywhere);
     assert_eq!(most_in_a_day(&checked), 100);
     assert!(checked.len() <= 20 + 4 * 80, "{}", checked.len());
 
-    // Also after a pause, and with guesses that arrive all at once.
+    // Also after a pause, and in a burst.
     let mut throttle = Throttle::default();
     for (day, expected) in [(0, 20), (1, 20), (5, 20)] {
         let now = begin + secs(day * DAY);
-        let at_once = everywhere.iter().filter(|who| throttle.begin(who, now).is_ok()).count();
-        assert_eq!(at_once, expected, "day {day}");
+        let checked = everywhere.iter().filter(|guesser| throttle.begin(guesser, now).is_ok()).count();
+        assert_eq!(checked, expected, "day {day}");
     }
 }
 
 #[test]
-fn one_address_guesses_1540_times_a_day_at_all_accounts() {
+fn an_address_gets_at_most_1540_guesses_a_day_at_all_accounts() {
     let spraying: Vec<_> = (0..5000).map(|n| stranger(&format!("user{n}"), "192.0.2.1")).collect();
     let checked = checked(&mut Throttle::default(), Instant::now(), 2, &spraying);
     assert_eq!(most_in_a_day(&checked), 1540);
 }
 
 #[test]
-fn one_address_or_device_guesses_62_times_a_day_at_one_account() {
-    for who in [stranger("alice", "192.0.2.1"), device("alice", 1)] {
-        let checked = checked(&mut Throttle::default(), Instant::now(), 3, std::slice::from_ref(&who));
-        assert_eq!(most_in_a_day(&checked), 62, "{who:?}");
+fn an_address_or_device_gets_at_most_62_guesses_a_day_at_one_account() {
+    for guesser in [stranger("alice", "192.0.2.1"), device("alice", 1)] {
+        let checked = checked(&mut Throttle::default(), Instant::now(), 3, std::slice::from_ref(&guesser));
+        assert_eq!(most_in_a_day(&checked), 62, "{guesser:?}");
         assert!(checked.len() <= 62 + 2 * 48, "{}", checked.len());
     }
 }
 
 #[test]
 fn waits_double() {
-    let (mut throttle, mut now, who) = (Throttle::default(), Instant::now(), stranger("alice", "192.0.2.1"));
+    let (mut throttle, mut now, guesser) =
+        (Throttle::default(), Instant::now(), stranger("alice", "192.0.2.1"));
     for _ in 0..4 {
-        throttle.begin(&who, now).unwrap();
-        assert_eq!(throttle.wait(&who, now), None);
+        throttle.begin(&guesser, now).unwrap();
+        assert_eq!(throttle.wait(&guesser, now), None);
     }
     for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1800, 1800] {
-        throttle.begin(&who, now).unwrap();
-        assert_eq!(throttle.wait(&who, now), Some(secs(expected)));
-        assert_eq!(throttle.begin(&who, now), Err(secs(expected)), "a refused guess is not counted");
+        throttle.begin(&guesser, now).unwrap();
+        assert_eq!(throttle.wait(&guesser, now), Some(secs(expected)));
+        assert_eq!(throttle.begin(&guesser, now), Err(secs(expected)), "a rejected guess is not counted");
         now += secs(expected);
-        assert_eq!(throttle.wait(&who, now), None);
+        assert_eq!(throttle.wait(&guesser, now), None);
     }
-    throttle.begin(&who, now + secs(11 * 1800)).unwrap();
-    assert_eq!(throttle.wait(&who, now + secs(11 * 1800)), Some(secs(1)), "one is forgotten each half hour");
+    throttle.begin(&guesser, now + secs(11 * 1800)).unwrap();
+    assert_eq!(
+        throttle.wait(&guesser, now + secs(11 * 1800)),
+        Some(secs(1)),
+        "one failure is forgotten each half hour"
+    );
 }
 
-/// One address alone leaves some of an account's guesses to others.
+/// One address cannot use up all guesses of an account.
 #[test]
-fn nobody_is_locked_out_by_one_address() {
+fn one_address_does_not_lock_out_others() {
     let (mut throttle, begin) = (Throttle::default(), Instant::now());
     let (noisy, other) = (stranger("alice", "192.0.2.1"), stranger("alice", "198.51.100.1"));
     for second in 0..DAY {
@@ -118,12 +123,13 @@ fn a_known_device_does_not_wait_for_others() {
         let _ = throttle.begin(&device("alice", 2), now);
         let _ = throttle.begin(&device("bob", 1), now);
     }
-    for who in [at("alice", 1 << 30), stranger("anybody", "192.0.2.1"), device("alice", 2), device("bob", 1)]
+    for guesser in
+        [at("alice", 1 << 30), stranger("anybody", "192.0.2.1"), device("alice", 2), device("bob", 1)]
     {
-        assert!(throttle.wait(&who, now).is_some(), "{who:?}");
+        assert!(throttle.wait(&guesser, now).is_some(), "{guesser:?}");
     }
     assert_eq!(throttle.wait(&alice, now), None);
-    // But for its own failures, which nobody else waits for.
+    // It waits for its own failures, and other clients do not.
     for _ in 0..5 {
         throttle.begin(&alice, now).unwrap();
     }
@@ -138,21 +144,21 @@ fn a_success_clears_its_own_counter_only() {
     let (here, there) = (stranger("alice", "192.0.2.1"), stranger("alice", "192.0.2.2"));
     let (bob, known) = (stranger("bob", "192.0.2.1"), device("alice", 1));
     let mut throttle = Throttle::default();
-    for who in [&here, &there, &bob, &known] {
+    for guesser in [&here, &there, &bob, &known] {
         for _ in 0..5 {
-            throttle.begin(who, now).unwrap();
+            throttle.begin(guesser, now).unwrap();
         }
     }
-    for who in [&known, &here] {
-        assert_eq!(throttle.wait(who, now), Some(secs(1)));
-        throttle.begin(who, now + secs(1)).unwrap();
-        throttle.succeeded(who, now + secs(1));
-        assert_eq!(throttle.wait(who, now + secs(1)), None);
+    for guesser in [&known, &here] {
+        assert_eq!(throttle.wait(guesser, now), Some(secs(1)));
+        throttle.begin(guesser, now + secs(1)).unwrap();
+        throttle.succeeded(guesser, now + secs(1));
+        assert_eq!(throttle.wait(guesser, now + secs(1)), None);
     }
-    for who in [&there, &bob] {
-        assert_eq!(throttle.wait(who, now), Some(secs(1)), "{who:?}");
+    for guesser in [&there, &bob] {
+        assert_eq!(throttle.wait(guesser, now), Some(secs(1)), "{guesser:?}");
     }
-    // Successes take nothing from a budget, and give nothing back of what others took.
+    // A success neither uses the budget of an account nor restores what others have used.
     let mut throttle = Throttle::default();
     for n in 0..100 {
         throttle.begin(&here, now).unwrap();
@@ -166,9 +172,9 @@ fn a_success_clears_its_own_counter_only() {
     assert_eq!(throttle.wait(&here, later), None);
 }
 
-/// Names without an account have the same counters, whatever else is asked.
+/// Otherwise the waits would reveal which accounts exist.
 #[test]
-fn every_name_is_counted_alike() {
+fn names_without_an_account_are_counted_the_same() {
     let (mut throttle, begin) = (Throttle::default(), Instant::now());
     for second in 0..2 * 3600 {
         let now = begin + secs(second);
@@ -182,7 +188,7 @@ fn every_name_is_counted_alike() {
 }
 
 #[test]
-fn a_flood_does_not_hide_a_guesser() {
+fn a_flood_of_names_does_not_evict_relevant_counters() {
     let (mut throttle, begin) = (Throttle::default(), Instant::now());
     let (account, pair) = (at("alice", 1 << 30), stranger("bob", "192.0.2.1"));
     for n in 0..20 {
@@ -191,7 +197,7 @@ fn a_flood_does_not_hide_a_guesser() {
     for second in [0, 0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 127, 255, 511] {
         throttle.begin(&pair, begin + secs(second)).unwrap();
     }
-    // A hash each 10 ms, twice as fast as here, from addresses and at names that nobody has seen.
+    // A guess every 2.5 ms, much faster than hashing, each from a new address at a new name.
     for n in 0..400_000_u32 {
         let now = begin + secs(511) + Duration::from_millis(u64::from(n)) / 400;
         throttle.begin(&at(&format!("user{n}"), n.wrapping_mul(2_654_435_761)), now).unwrap();
@@ -202,60 +208,69 @@ fn a_flood_does_not_hide_a_guesser() {
     }
     assert!(throttle.accounts.by_hash.len() <= CAPACITY && throttle.pairs.by_hash.len() <= CAPACITY);
     let now = begin + secs(511 + 1000);
-    assert!(throttle.wait(&account, now).is_none(), "its time has come");
-    // What matters still is there to be counted on.
+    assert!(throttle.wait(&account, now).is_none(), "its wait is over");
+    // The counter of the account is still correct.
     for n in 0..2 {
         assert_eq!(throttle.begin(&at("alice", (1 << 30) + n), now).is_ok(), n == 0);
     }
 }
 
-/// The system's clock is not asked, so setting it changes nothing. The monotonic clock may leap, as after a suspended machine, and
-/// never goes back; if it seemed to, nothing would be forgotten.
+/// The monotonic clock may jump ahead, for example after a suspended machine. If it went back, nothing would be forgotten.
 #[test]
-fn a_clock_that_leaps_forgets_no_more_than_it_should() {
+fn a_clock_jump_forgets_no_more_than_its_duration() {
     let (mut throttle, now) = (Throttle::default(), Instant::now() + secs(10 * DAY));
-    let (who, carol) = (stranger("alice", "192.0.2.1"), at("carol", 99));
+    let (guesser, carol) = (stranger("alice", "192.0.2.1"), at("carol", 99));
     for n in 0..30 {
-        let _ = throttle.begin(&who, now);
+        let _ = throttle.begin(&guesser, now);
         let _ = throttle.begin(&at("carol", n), now);
     }
     for earlier in [1, 3600, 9 * DAY] {
         let earlier = now.checked_sub(secs(earlier)).unwrap();
-        assert!(throttle.wait(&who, earlier).is_some() && throttle.begin(&carol, earlier).is_err());
+        assert!(throttle.wait(&guesser, earlier).is_some() && throttle.begin(&carol, earlier).is_err());
     }
     for (later, waits, carol_waits) in
         [(0, true, true), (1, false, true), (1079, false, true), (1080, false, false)]
     {
-        assert_eq!(throttle.wait(&who, now + secs(later)).is_some(), waits, "after {later} s");
+        assert_eq!(throttle.wait(&guesser, now + secs(later)).is_some(), waits, "after {later} s");
         assert_eq!(throttle.wait(&carol, now + secs(later)).is_some(), carol_waits, "after {later} s");
     }
     let after = now + secs(365 * DAY);
     for n in 0..30 {
-        assert_eq!(throttle.begin(&at("carol", n), after).is_ok(), n < 20, "a year gives no more than a day");
+        assert_eq!(throttle.begin(&at("carol", n), after).is_ok(), n < 20, "a year allows no larger burst");
     }
 }
 
 #[test]
-fn addresses_of_one_household_are_one() {
+fn addresses_of_an_ipv6_network_count_as_one() {
     let (mut throttle, now) = (Throttle::default(), Instant::now());
-    for (who, same, other) in [
+    for (guesser, same, other) in [
         ("2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1"),
         ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
     ] {
         for _ in 0..5 {
-            throttle.begin(&stranger("alice", who), now).unwrap();
+            throttle.begin(&stranger("alice", guesser), now).unwrap();
         }
         assert!(throttle.wait(&stranger("alice", same), now).is_some());
         assert!(throttle.wait(&stranger("alice", other), now).is_none());
     }
 }
 
-/// Where no address is known, the account's own budget is all there is, and nobody waits longer than it takes to fill.
 #[test]
-fn without_addresses() {
-    let (mut throttle, now, who) = (Throttle::default(), Instant::now(), Guesser::new("alice", None, None));
+fn without_addresses_only_the_account_limit_applies() {
+    let (mut throttle, now, guesser) =
+        (Throttle::default(), Instant::now(), Guesser::new("alice", None, None));
     for n in 0..40 {
-        assert_eq!(throttle.begin(&who, now).is_ok(), n < 20);
+        assert_eq!(throttle.begin(&guesser, now).is_ok(), n < 20);
     }
-    assert_eq!(throttle.wait(&who, now), Some(secs(1080)));
+    assert_eq!(throttle.wait(&guesser, now), Some(secs(1080)));
+}
+
+/// Otherwise nobody would be throttled who comes through a Unix socket.
+#[test]
+fn clients_of_a_unix_socket_share_an_address() {
+    let (mut throttle, now) = (Throttle::default(), Instant::now());
+    let who = Guesser::new("alice", Some(ClientAddr::Unix), None);
+    let free = std::iter::repeat_with(|| throttle.begin(&who, now)).take_while(Result::is_ok).count();
+    assert_eq!(free, FREE as usize);
+    assert!(throttle.begin(&stranger("alice", "192.0.2.1"), now).is_ok());
 }

@@ -5,16 +5,16 @@ mod version;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use self::version::FileVersion;
 use super::error::io_error;
 use super::read;
+use super::resolve::Opened;
 use super::root::{OpenRoot, Root};
 use crate::request::MediaPath;
 use crate::storage::memory::InMemory;
@@ -28,20 +28,20 @@ const OVERHEAD: usize = 1 << 10;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CacheOptions {
-    /// How long a cached file is used before it is checked again; zero checks each time. The check reads a small file, as writes
-    /// through a shared mapping (mmap) may leave its times unchanged.
+    /// How long a cached file is used before it is re-checked. Zero checks every request. The check of a small file reads its content,
+    /// because writes through a shared mapping (mmap) may not change its times.
     pub revalidate_after: Duration,
-    /// The memory of all entries, in bytes.
+    /// The maximum memory of all entries, in bytes. Default: 16 MiB.
     pub max_bytes: usize,
-    /// The number of open files.
+    /// The maximum number of open files. Default: 256.
     pub max_open_files: usize,
-    /// The largest file whose bytes are cached. `None` caches open files only, for a storage whose files a front server sends: bytes have
-    /// no [`MediaFile::local_name`].
+    /// The maximum length of a file whose bytes are cached, in bytes. `None` caches only open files, for a storage whose files a front server
+    /// sends, because bytes have no [`MediaFile::local_name`]. Default: 16 KiB.
     pub max_in_memory: Option<u64>,
 }
 
 impl CacheOptions {
-    /// Returns the options of a cache of at most 16 MiB and 256 open files, whose entries are re-checked after this time.
+    /// Returns the default options, with this [`CacheOptions::revalidate_after`].
     #[must_use]
     pub const fn new(revalidate_after: Duration) -> Self {
         Self { revalidate_after, max_bytes: 16 << 20, max_open_files: 256, max_in_memory: Some(16 << 10) }
@@ -61,7 +61,7 @@ impl CacheOptions {
         self
     }
 
-    /// Sets [`CacheOptions::max_in_memory`]; 16 KiB unless told.
+    /// Sets [`CacheOptions::max_in_memory`].
     #[must_use]
     pub const fn max_in_memory(mut self, max_in_memory: Option<u64>) -> Self {
         self.max_in_memory = max_in_memory;
@@ -71,7 +71,7 @@ impl CacheOptions {
 
 type Entries = TwoGenerationCache<MediaPath, Entry>;
 
-/// The files that were opened last. The key is the path alone, as [`Storage::open`](crate::Storage::open) takes a permit.
+/// The recently opened files. The key is only the path, because [`Storage::open`](crate::Storage::open) takes a permit.
 #[derive(Debug)]
 pub(super) struct FileCache {
     options: CacheOptions,
@@ -93,7 +93,7 @@ impl FileCache {
         Self { options, files: Mutex::new(Entries::new(half)) }
     }
 
-    /// Returns a cached file of this generation of the root, if it need not be checked yet.
+    /// Returns a cached file of this generation of the root, if no check is due.
     pub(super) fn get(&self, path: &MediaPath, generation: u64) -> Option<MediaFile> {
         let entry = self.with(|files| files.get(path).cloned())?;
         let is_usable = entry.generation == generation
@@ -102,7 +102,7 @@ impl FileCache {
         is_usable.then_some(entry.file)
     }
 
-    /// Awaits the opening of a file, and caches it. `named` names an open file after its path.
+    /// Waits until a file is opened, and caches it. `named` names an open file after its path.
     pub(super) async fn open(
         &self,
         root: &Root,
@@ -144,7 +144,7 @@ impl FileCache {
         self.with(|files| files.remove(path));
     }
 
-    /// Empties the cache after a change of the root.
+    /// Empties the cache, because the root has changed.
     pub(super) fn clear(&self) {
         drop(self.with(Entries::clear));
     }
@@ -155,7 +155,7 @@ impl FileCache {
 }
 
 impl Entry {
-    /// Whether the file is as it was when it was cached. Bytes in memory cannot change, an open file can.
+    /// Returns whether the file has not changed since it was cached. Bytes in memory cannot change, an open file can.
     fn is_unchanged(&self) -> bool {
         match self.file.bytes().as_file() {
             Some(file) => FileVersion::of(file).is_ok_and(|version| version == self.version),
@@ -178,35 +178,37 @@ impl Weigh for Entry {
 /// Returns an opened file and its version.
 pub(super) fn file_and_version(
     root: &Arc<OpenRoot>,
-    file: File,
+    opened: Opened,
 ) -> Result<(MediaFile, FileVersion), StorageError> {
-    let version = FileVersion::of(&file)?;
-    Ok((read::media_file(root, file)?, version))
+    let version = FileVersion::from(&opened.metadata);
+    Ok((read::media_file(root, opened)?, version))
 }
 
-/// Reads a whole file; `None` if it may be changing.
+/// Reads a whole file; `None` if it may be changing at the moment.
 async fn read_settled(file: &MediaFile, version: FileVersion) -> Result<Option<Bytes>, StorageError> {
     if !version.is_settled(SystemTime::now()) {
         return Ok(None);
     }
     let reading = io_error("reading the file");
     let len = usize::try_from(file.metadata().len).unwrap_or(usize::MAX);
-    let mut content = BytesMut::new();
+    let mut content = Bytes::new();
     while content.len() < len {
         let read = Arc::clone(file.bytes()).read_at(content.len() as u64, len - content.len()).await;
-        match read.map_err(&reading)? {
-            read if read.is_empty() => return Ok(None),
-            read => content.extend_from_slice(&read),
+        let read = read.map_err(&reading)?;
+        if read.is_empty() {
+            return Ok(None);
         }
+        // A small file is nearly always read at once.
+        content = if content.is_empty() { read } else { [content, read].concat().into() };
     }
     let is_same =
         file.bytes().as_file().is_some_and(|file| FileVersion::of(file).is_ok_and(|now| now == version));
-    Ok(is_same.then(|| content.freeze()))
+    Ok(is_same.then_some(content))
 }
 
 /// Returns a file with its bytes in memory. `cached` is the cached file of the same version.
 ///
-/// A write through a shared mapping changes a file's time only when the kernel writes the page back, and on tmpfs never. So the
+/// A write through a shared mapping changes the times of a file only when the kernel writes the page back, and on tmpfs never. So the
 /// content is compared, and changed content gets another entity tag.
 fn in_memory(file: &MediaFile, cached: Option<MediaFile>, content: Bytes) -> MediaFile {
     match cached {

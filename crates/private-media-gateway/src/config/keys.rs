@@ -1,13 +1,10 @@
-//! The table of settings: key, flag, kind, value name, default and help of each.
+//! The table of settings.
 
+pub(crate) mod cors;
 pub(crate) mod identity;
 pub(crate) mod jwt;
 
-use super::key::{Heading, Key, Kind};
-use identity::{
-    ACCOUNTS, BACKENDS, CACHE_TTL, DATABASE, IDENTITY, SECRET_FILE, SESSION_COOKIE, SESSION_ENGINE,
-    SESSION_LIFETIME,
-};
+use super::key::{Heading, Key, Kind, Scope};
 
 pub(crate) static LISTEN: Key = Key {
     name: "listen",
@@ -15,8 +12,9 @@ pub(crate) static LISTEN: Key = Key {
     kind: Kind::Text,
     value_name: "ADDR",
     heading: Heading::Server,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "127.0.0.1:8000",
-    help: "Address to listen on, as HOST:PORT; port 0 picks a free one",
+    help: "Address to listen on, as HOST:PORT or unix:PATH; port 0 picks a free one",
 };
 pub(crate) static ROOT: Key = Key {
     name: "root",
@@ -24,6 +22,7 @@ pub(crate) static ROOT: Key = Key {
     kind: Kind::Text,
     value_name: "DIR",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "private",
     help: "Directory of the private files",
 };
@@ -33,6 +32,7 @@ pub(crate) static URL: Key = Key {
     kind: Kind::Text,
     value_name: "PREFIX",
     heading: Heading::Server,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Identity],
     default: "/private/",
     help: "URL prefix of the private files",
 };
@@ -42,6 +42,7 @@ pub(crate) static DEBUG: Key = Key {
     kind: Kind::Boolean,
     value_name: "BOOL",
     heading: Heading::Permissions,
+    scopes: &[Scope::Deployment],
     default: "false",
     help: "Respond to denied requests with 403 and the reason; for development",
 };
@@ -51,6 +52,7 @@ pub(crate) static PUBLIC: Key = Key {
     kind: Kind::List,
     value_name: "DIR",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
     help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
 };
@@ -60,6 +62,7 @@ pub(crate) static WORKERS: Key = Key {
     kind: Kind::NumberOrText,
     value_name: "COUNT",
     heading: Heading::Server,
+    scopes: &[],
     default: "auto",
     help: "Threads that serve requests; auto is one per core",
 };
@@ -69,6 +72,7 @@ pub(crate) static LOG: Key = Key {
     kind: Kind::Text,
     value_name: "LEVEL",
     heading: Heading::Log,
+    scopes: &[],
     default: "info",
     help: "Log level: error, warn, info, debug or trace",
 };
@@ -78,6 +82,7 @@ pub(crate) static STATE: Key = Key {
     kind: Kind::Url,
     value_name: "URL",
     heading: Heading::Identity,
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange, Scope::Identity],
     default: "sqlite:state.db",
     help: "Store of ended sessions: sqlite:PATH, postgres://… to share it between gateways, or memory",
 };
@@ -87,6 +92,7 @@ pub(crate) static GRANT: Key = Key {
     kind: Kind::Grants,
     value_name: "GRANT",
     heading: Heading::Permissions,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
     help: "Who may read which files, e.g. 'cars/{owner}/{*file}=owner,staff'; may be repeated",
 };
@@ -96,6 +102,7 @@ pub(crate) static REVALIDATE_AFTER: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Storage,
+    scopes: &[],
     default: "1s",
     help: "How long a cached file is used before it is re-checked; 0s checks every request",
 };
@@ -105,6 +112,7 @@ pub(crate) static FOLLOW_LINKS: Key = Key {
     kind: Kind::Boolean,
     value_name: "BOOL",
     heading: Heading::Storage,
+    scopes: &[Scope::Decision, Scope::Deployment],
     default: "false",
     help: "Follow symbolic links below the root, never out of it; a link gives a file a second path",
 };
@@ -114,6 +122,7 @@ pub(crate) static MODE: Key = Key {
     kind: Kind::Text,
     value_name: "MODE",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "direct",
     help: "Which server sends the files: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
 };
@@ -123,6 +132,7 @@ pub(crate) static INTERNAL_URL: Key = Key {
     kind: Kind::Text,
     value_name: "PREFIX",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "/private-media-internal/",
     help: "Internal location of nginx that serves the root; full-path uses absolute paths",
 };
@@ -132,6 +142,7 @@ pub(crate) static SENDFILE_ENCODING: Key = Key {
     kind: Kind::Text,
     value_name: "ENCODING",
     heading: Heading::Delivery,
+    scopes: &[Scope::Deployment, Scope::Front],
     default: "auto",
     help: "How X-Sendfile encodes names: auto, plain (mod_xsendfile 0.12) or encoded (1.0, lighttpd)",
 };
@@ -141,6 +152,7 @@ pub(crate) static MAX_CONNECTIONS: Key = Key {
     kind: Kind::Number,
     value_name: "COUNT",
     heading: Heading::Limits,
+    scopes: &[],
     default: "10000",
     help: "Maximum number of open connections",
 };
@@ -150,6 +162,7 @@ pub(crate) static HEADER_TIMEOUT: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Limits,
+    scopes: &[Scope::Front],
     default: "15s",
     help: "Timeout for the header of a request, and for idle connections",
 };
@@ -159,6 +172,7 @@ pub(crate) static MIN_RATE: Key = Key {
     kind: Kind::Number,
     value_name: "BYTES",
     heading: Heading::Limits,
+    scopes: &[],
     default: "512",
     help: "Minimum transfer rate of a client, in bytes per second",
 };
@@ -168,12 +182,13 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
     kind: Kind::Text,
     value_name: "DURATION",
     heading: Heading::Limits,
+    scopes: &[],
     default: "30s",
     help: "How long running downloads may continue after a signal to stop",
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 27] = [
+pub(crate) static KEYS: [&Key; 30] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -182,113 +197,29 @@ pub(crate) static KEYS: [&Key; 27] = [
     &WORKERS,
     &LOG,
     &STATE,
-    &IDENTITY,
-    &ACCOUNTS,
-    &CACHE_TTL,
-    &SESSION_LIFETIME,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &SESSION_COOKIE,
-    &BACKENDS,
+    &identity::IDENTITY,
+    &identity::ACCOUNTS,
+    &identity::CACHE_TTL,
+    &identity::SESSION_LIFETIME,
+    &identity::DATABASE,
+    &identity::SECRET_FILE,
+    &identity::SESSION_ENGINE,
+    &identity::SESSION_COOKIE,
+    &identity::BACKENDS,
     &GRANT,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
+    &cors::ORIGINS,
+    &cors::CREDENTIALS,
+    &cors::MAX_AGE,
     &MAX_CONNECTIONS,
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,
 ];
-
-static DECISION: [&Key; 12] = [
-    &ROOT,
-    &URL,
-    &PUBLIC,
-    &STATE,
-    &IDENTITY,
-    &ACCOUNTS,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &BACKENDS,
-    &GRANT,
-    &FOLLOW_LINKS,
-];
-
-static DEPLOYMENT: [&Key; 18] = [
-    &LISTEN,
-    &ROOT,
-    &URL,
-    &DEBUG,
-    &PUBLIC,
-    &STATE,
-    &IDENTITY,
-    &ACCOUNTS,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &SESSION_COOKIE,
-    &BACKENDS,
-    &GRANT,
-    &FOLLOW_LINKS,
-    &MODE,
-    &INTERNAL_URL,
-    &SENDFILE_ENCODING,
-];
-
-static IDENTITIES: [&Key; 9] = [
-    &URL,
-    &STATE,
-    &IDENTITY,
-    &ACCOUNTS,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &SESSION_COOKIE,
-    &BACKENDS,
-];
-
-static FRONT: [&Key; 7] = [&LISTEN, &ROOT, &URL, &MODE, &INTERNAL_URL, &SENDFILE_ENCODING, &HEADER_TIMEOUT];
-
-static ACCOUNTS_FILE: [&Key; 1] = [&ACCOUNTS];
-
-static ACCOUNT_CHANGE: [&Key; 4] = [&ACCOUNTS, &IDENTITY, &CACHE_TTL, &STATE];
-
-/// The settings that a command has flags for. Settings in the environment and the TOML file are valid for every command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// All settings: `serve`, `config show`.
-    All,
-    /// The settings that a permission depends on: `check`.
-    Decision,
-    /// The settings that a deployment is checked for: `doctor`.
-    Deployment,
-    /// The settings of the identity sources: `who`.
-    Identity,
-    /// The settings of a front server's configuration: `config nginx`.
-    Front,
-    /// The accounts file: `account list`.
-    AccountsFile,
-    /// The accounts file, and what `--wait` needs: `account add`.
-    AccountChange,
-}
-
-impl Scope {
-    pub(super) fn keys(self) -> &'static [&'static Key] {
-        match self {
-            Self::All => &KEYS,
-            Self::Decision => &DECISION,
-            Self::Deployment => &DEPLOYMENT,
-            Self::Identity => &IDENTITIES,
-            Self::Front => &FRONT,
-            Self::AccountsFile => &ACCOUNTS_FILE,
-            Self::AccountChange => &ACCOUNT_CHANGE,
-        }
-    }
-}
 
 /// Returns whether a key belongs to `[[…]]` tables.
 pub(crate) fn is_in_tables(key: &Key) -> bool {

@@ -1,7 +1,0 @@
-//! The address of the client.
-
-use std::net::IpAddr;
-
-/// The address of the client. The server inserts it into the request extensions, so that attempts are throttled by address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClientAddr(pub IpAddr);
