@@ -5,11 +5,10 @@ use std::sync::Arc;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::delivery::MediaResponse;
 use private_media::identity::ClientAddr;
 use private_media::identity::accounts::ClientClosed;
-use private_media::raw::{PreparedHeaders as _, RespondRaw as _, SerializedHeaders};
-use private_media::{AccessRecord, Accounts, MediaBody, MediaService, PrivateMedia};
+use private_media::raw::RespondRaw as _;
+use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
@@ -142,8 +141,9 @@ impl Site {
     /// Returns whether the identity of a request may depend on the address of its client. Accounts use the address to limit password
     /// attempts, not for cookies. The demo always uses it.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
+        // A scan of the few names is cheaper than hashing this one.
         let has_cookie_alone = matches!(*method, Method::GET | Method::HEAD)
-            && !headers.contains_key(http::header::AUTHORIZATION);
+            && !headers.keys().any(|name| *name == http::header::AUTHORIZATION);
         !has_cookie_alone || self.identity_needs_peer || self.pages.is_some()
     }
 }
@@ -185,18 +185,16 @@ impl Handler for Site {
             head.extensions.insert(client_addr(peer));
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
-        let (mut response, record) = self.media.respond_raw(head).await;
+        let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.sign_in(head, &record) {
             page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
             context.log_at_end(page.status(), page.body_mut(), Some(record));
             let (page, body) = page.into_parts();
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
-        let mut body = Body::from(std::mem::replace(&mut response.body, MediaBody::empty()));
-        let (status, id) = (response.status, context.id);
-        let common = Arc::clone(self.media.common_headers(&head.headers));
+        let (mut body, id) = (Body::from(body), context.id);
         context.log_at_end(status, &mut body, Some(record));
-        RawResponse::new(status, Headers::File { response, common, id }, body)
+        RawResponse::new(status, Headers::File(headers, id), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
@@ -221,30 +219,20 @@ impl Handler for Site {
 pub(crate) enum Headers {
     /// The headers of a page.
     Page(HeaderMap),
-    /// The headers of a file, or of a denial. The common headers replace others with the same name.
-    File { response: MediaResponse, common: Arc<SerializedHeaders>, id: RequestId },
+    /// The headers of a file, or of a denial.
+    File(MediaHeaders, RequestId),
 }
 
 impl WriteHeaders for Headers {
     fn write(&self, to: &mut HeaderWriter<'_>) {
-        let (response, common, id) = match self {
-            Self::Page(headers) => return headers.write(to),
-            Self::File { response, common, id } => (response, common, id),
-        };
-        for (name, value) in &response.headers {
-            if !common.fields().contains_key(name) {
-                to.field(name, value);
+        match self {
+            Self::Page(headers) => headers.write(to),
+            Self::File(headers, id) => {
+                headers.write(to);
+                for part in [b"x-request-id: ", id.as_bytes(), b"\r\n"] {
+                    to.lines(part);
+                }
             }
-        }
-        to.lines(response.prepared().map(SerializedHeaders::lines).unwrap_or_default());
-        to.lines(common.lines());
-        if to.needs_content_length()
-            && let Some(len) = response.header(&CONTENT_LENGTH)
-        {
-            to.field(&CONTENT_LENGTH, len);
-        }
-        for part in [b"x-request-id: ", id.as_str().as_bytes(), b"\r\n"] {
-            to.lines(part);
         }
     }
 }

@@ -46,12 +46,13 @@
 //!
 //! # Structure
 //!
-//! A request passes five steps. Each step is a module with one trait or type, and each can be replaced.
+//! A request passes these steps. Each step is a module with one trait or type, and each can be replaced.
 //!
 //! | step | module | type | implementations |
 //! |---|---|---|---|
 //! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
 //! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
+//! | What is known of it? | [`lookup`] | [`Lookup`](lookup::Lookup) | nothing but the path, a closure, the crate `private-media-sql` |
 //! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
 //! | Where is the file? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
 //! | How is it sent? | [`delivery`] | [`Delivery`] | [`Direct`], [`NginxXAccelRedirect`], [`ApacheXSendfile`] |
@@ -182,6 +183,8 @@ pub mod request;
 
 pub mod identity;
 
+pub mod lookup;
+
 pub mod permission;
 
 pub mod storage;
@@ -205,7 +208,7 @@ pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedi
 pub use identity::Accounts;
 pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
 #[cfg(feature = "listener")]
-pub use listener::MediaOr;
+pub use listener::{MediaHeaders, MediaOr, MediaOrHeaders};
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};

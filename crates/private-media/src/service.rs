@@ -15,7 +15,7 @@ use crate::delivery::response::SerializedHeaders;
 use crate::delivery::{MediaBody, MediaResponse};
 use crate::error::Refusal;
 use crate::identity::Identity;
-use crate::permission::{Permit, Read};
+use crate::permission::{self, Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
 impl PrivateMedia {
@@ -28,7 +28,7 @@ impl PrivateMedia {
 }
 
 impl Inner {
-    /// Responds to a request in five steps. Each step is a module.
+    /// Responds to a request in steps. Each step is a module.
     async fn process(
         &self,
         head: &Parts,
@@ -39,15 +39,17 @@ impl Inner {
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Authenticate.
-        let identity = self.identify.identify(head).await?;
+        let identity = self.identify(head).await?;
         record.identity = identity.clone();
+        // Look up the attributes of the file.
+        let attributes = if self.lookups.is_empty() { None } else { self.look_up(&request.path).await? };
         // Authorize.
-        let permit =
-            Permit::<Read>::authorize_request(&*self.permissions, identity, request.path.clone(), head)
-                .await?;
+        let context = permission::Context::new().with_request(head).with_attributes(attributes.as_ref());
+        let path = request.path.clone();
+        let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.storage.open(&permit).await?;
+        let file = self.open(&permit).await?;
         // Deliver it.
         Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
     }

@@ -96,10 +96,10 @@ fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
         ErrorKind::InvalidFilename if is_unix => {
             config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
         }
-        ErrorKind::NotFound if is_unix => config.listen_error("no such directory", "create it"),
+        ErrorKind::NotFound if is_unix => config.listen_error("no such folder", "create it"),
         _ if is_unix => config.listen_error(
             &format!("cannot listen at this path: {error}"),
-            "use a directory that this user can write to",
+            "use a folder that this user can write to",
         ),
         _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }

@@ -24,7 +24,7 @@ pub(crate) static ROOT: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "private",
-    help: "Directory of the private files",
+    help: "Folder of the private files",
 };
 pub(crate) static URL: Key = Key {
     name: "url",
@@ -54,7 +54,7 @@ pub(crate) static PUBLIC: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
-    help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
+    help: "Folder that the application serves publicly; the root must be outside it; may be repeated",
 };
 pub(crate) static WORKERS: Key = Key {
     name: "workers",

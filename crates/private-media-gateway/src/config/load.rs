@@ -144,7 +144,7 @@ impl Config {
         self.layers.warnings()
     }
 
-    /// Returns the directories that the application serves publicly.
+    /// Returns the folders that the application serves publicly.
     pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
         self.layers.settings.paths(&keys::PUBLIC)
     }
@@ -152,7 +152,7 @@ impl Config {
     /// Returns an error about the root, with the cause of `error`.
     pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        self.get(&keys::ROOT).error(&cause, "name a directory that this user can read")
+        self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
     /// Returns an error about the address to listen on.
@@ -174,7 +174,7 @@ impl Config {
         let general = match &self.state {
             Some(StateUrl::Postgres(_)) => "check that the server runs and that this user may create tables",
             _ => {
-                "name a file in a directory that this user can write to, or memory to lose sign-outs at a restart"
+                "name a file in a folder that this user can write to, or memory to lose sign-outs at a restart"
             }
         };
         let fix = error.fix().unwrap_or(general);

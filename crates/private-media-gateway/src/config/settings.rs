@@ -101,7 +101,7 @@ impl Setting {
         &self.origin
     }
 
-    /// Returns the directory that a path in this setting is relative to.
+    /// Returns the folder that a path in this setting is relative to.
     pub(crate) fn folder(&self) -> &Path {
         match &self.origin {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")),

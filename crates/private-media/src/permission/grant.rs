@@ -8,10 +8,13 @@ use foldhash::HashMap;
 use foldhash::HashMapExt as _;
 use futures_core::future::BoxFuture;
 
+use super::action::Action;
+use super::context::Context;
 use super::decision::Decision;
 use super::permissions::Permissions;
 use super::template::{Captures, Template, TemplateError};
 use crate::identity::{Identity, User};
+use crate::lookup::{Attributes, Owner};
 use crate::request::MediaPath;
 
 /// Permissions to read: each [`Grant`] allows its grantees to read the paths that its template matches. Everything else is denied.
@@ -52,13 +55,51 @@ impl Grants {
         Self { all, by_first, open }
     }
 
+    /// Parses grants like [`FromStr`]. The grantees `owner` and `group` may name whom these templates of lookups find.
+    ///
+    /// ```
+    /// use private_media::lookup::Attributes;
+    /// use private_media::permission::Template;
+    /// use private_media::{Grants, MediaPath, User};
+    ///
+    /// let blobs: Template = "blobs/{key}".parse()?;
+    /// let grants = Grants::parse("blobs/{key}=owner,group", &[blobs])?;
+    /// let path = MediaPath::new("blobs/x7Fq2Ab").unwrap();
+    /// let attributes = Attributes::new().owner("7").group("sales");
+    /// assert!(grants.decide_with(&User::new("7").into(), &path, Some(&attributes)).is_allowed());
+    /// assert!(grants.decide_with(&User::new("8").group("sales").into(), &path, Some(&attributes)).is_allowed());
+    /// assert!(!grants.decide(&User::new("7").into(), &path).is_allowed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parse(text: &str, lookups: &[Template]) -> Result<Self, GrantError> {
+        let grants = text.split([';', '\n']).map(str::trim).filter(|grant| !grant.is_empty());
+        let grants = grants.map(|grant| Grant::parse(grant, lookups)).collect::<Result<Vec<_>, _>>()?;
+        if grants.is_empty() {
+            return Err(GrantError { grant: text.to_owned(), problem: Problem::Form });
+        }
+        Ok(Self::new(grants))
+    }
+
     /// Decides whether an identity may read a path.
     #[must_use]
     pub fn decide(&self, identity: &Identity, path: &MediaPath) -> Decision {
+        self.decide_with(identity, path, None)
+    }
+
+    /// Decides whether an identity may read a path, by the attributes of the file.
+    #[must_use]
+    pub fn decide_with(
+        &self,
+        identity: &Identity,
+        path: &MediaPath,
+        attributes: Option<&Attributes>,
+    ) -> Decision {
         let mut first_mismatch = None;
         for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
-            if let Some((_, reason)) = grant.to.iter().find(|(to, _)| to.names(identity, &captures)) {
+            if let Some((_, reason)) =
+                grant.to.iter().find(|(to, _)| to.names(identity, &captures, attributes))
+            {
                 return Decision::allow(Arc::clone(reason));
             }
             first_mismatch.get_or_insert(grant);
@@ -108,6 +149,21 @@ impl Permissions for Grants {
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
         Box::pin(std::future::ready(self.decide(identity, path)))
     }
+
+    fn may_with<'a>(
+        &'a self,
+        identity: &'a Identity,
+        action: Action,
+        path: &'a MediaPath,
+        context: Context<'a>,
+    ) -> BoxFuture<'a, Decision> {
+        match action {
+            Action::Read => {
+                Box::pin(std::future::ready(self.decide_with(identity, path, context.attributes())))
+            }
+            _ => self.may(identity, action, path),
+        }
+    }
 }
 
 impl FromStr for Grants {
@@ -115,12 +171,7 @@ impl FromStr for Grants {
 
     /// Parses grants that are separated by `;` or line breaks. Empty ones are skipped. At least one is required.
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let grants = text.split([';', '\n']).map(str::trim).filter(|grant| !grant.is_empty());
-        let grants = grants.map(str::parse).collect::<Result<Vec<Grant>, _>>()?;
-        if grants.is_empty() {
-            return Err(GrantError { grant: text.to_owned(), problem: Problem::Form });
-        }
-        Ok(Self::new(grants))
+        Self::parse(text, &[])
     }
 }
 
@@ -133,8 +184,19 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Returns a grant to read the paths that a template matches. [`Grantee::Owner`] needs the variable `{owner}` in the template.
+    /// Returns a grant to read the paths that a template matches. [`Grantee::Owner`] needs the variable `{owner}` in the template, and
+    /// [`Grantee::FileGroup`] is an error.
     pub fn new(template: Template, to: impl IntoIterator<Item = Grantee>) -> Result<Self, GrantError> {
+        Self::with_lookups(template, to, &[])
+    }
+
+    /// Returns a grant to read what the template matches. [`Grantee::Owner`] and [`Grantee::FileGroup`] may be those that a lookup
+    /// finds: then one of these templates, the paths of lookups, has to match some of the same paths.
+    pub fn with_lookups(
+        template: Template,
+        to: impl IntoIterator<Item = Grantee>,
+        lookups: &[Template],
+    ) -> Result<Self, GrantError> {
         let to: Vec<_> = to
             .into_iter()
             .map(|to| {
@@ -142,13 +204,29 @@ impl Grant {
                 (to, reason)
             })
             .collect();
+        let error = |problem| Err(GrantError { grant: template.to_string(), problem });
+        let names = |grantee| to.iter().any(|(to, _)| *to == grantee);
+        let has_lookup = lookups.iter().any(|lookup| lookup.overlaps(&template));
         if to.is_empty() {
-            return Err(GrantError { grant: template.to_string(), problem: Problem::NoGrantee });
+            return error(Problem::NoGrantee);
         }
-        if to.iter().any(|(to, _)| *to == Grantee::Owner) && !template.has_variable("owner") {
-            return Err(GrantError { grant: template.to_string(), problem: Problem::NoOwner });
+        if names(Grantee::Owner) && !has_lookup && !template.has_variable("owner") {
+            return error(Problem::NoOwner);
+        }
+        if names(Grantee::FileGroup) && !has_lookup {
+            return error(Problem::NoGroup);
         }
         Ok(Self { template, to })
+    }
+
+    /// Parses a grant like [`FromStr`], with the paths of lookups as in [`with_lookups`](Self::with_lookups).
+    pub fn parse(text: &str, lookups: &[Template]) -> Result<Self, GrantError> {
+        let error = |problem| GrantError { grant: text.to_owned(), problem };
+        let (template, grantees) = text.rsplit_once('=').ok_or_else(|| error(Problem::Form))?;
+        let grantees = grantees.split(',').map(str::parse).collect::<Result<Vec<Grantee>, _>>();
+        let grantees = grantees.map_err(|unknown| error(Problem::Grantee(unknown)))?;
+        let template = template.parse().map_err(|invalid| error(Problem::Template(invalid)))?;
+        Self::with_lookups(template, grantees, lookups)
     }
 
     /// Returns the template.
@@ -177,12 +255,7 @@ impl FromStr for Grant {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        let error = |problem| GrantError { grant: text.to_owned(), problem };
-        let (template, grantees) = text.rsplit_once('=').ok_or_else(|| error(Problem::Form))?;
-        let grantees = grantees.split(',').map(str::parse).collect::<Result<Vec<Grantee>, _>>();
-        let grantees = grantees.map_err(|unknown| error(Problem::Grantee(unknown)))?;
-        let template = template.parse().map_err(|invalid| error(Problem::Template(invalid)))?;
-        Self::new(template, grantees)
+        Self::parse(text, &[])
     }
 }
 
@@ -190,7 +263,7 @@ impl FromStr for Grant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Grantee {
-    /// The user whose id is the value of `{owner}`.
+    /// The user whom the file's lookup names as its owner. If it names none, the user whose id is at `{owner}` in the path.
     Owner,
     /// Users who are staff.
     Staff,
@@ -198,6 +271,8 @@ pub enum Grantee {
     Authenticated,
     /// The users of a group.
     Group(String),
+    /// The users of the group that the file's lookup names.
+    FileGroup,
     /// The user with this id.
     User(String),
     /// Everyone, signed in or not.
@@ -205,10 +280,18 @@ pub enum Grantee {
 }
 
 impl Grantee {
-    fn names(&self, identity: &Identity, captures: &Captures<'_>) -> bool {
+    fn names(&self, identity: &Identity, captures: &Captures<'_>, attributes: Option<&Attributes>) -> bool {
         let user = |test: &dyn Fn(&User) -> bool| identity.user().is_some_and(test);
         match self {
-            Self::Owner => user(&|user| captures.get("owner") == Some(user.id())),
+            Self::Owner => user(&|user| match attributes.map(Attributes::owned_by) {
+                None | Some(Owner::InPath) => captures.get("owner") == Some(user.id()),
+                Some(Owner::Nobody) => false,
+                Some(Owner::User(id)) => id == user.id(),
+            }),
+            Self::FileGroup => {
+                let group = attributes.and_then(Attributes::group_name);
+                user(&|user| group.is_some_and(|group| user.in_group(group)))
+            }
             Self::Staff => user(&User::is_staff),
             Self::Authenticated => user(&|_| true),
             Self::Group(group) => user(&|user| user.in_group(group)),
@@ -225,6 +308,7 @@ impl fmt::Display for Grantee {
             Self::Staff => f.write_str("staff"),
             Self::Authenticated => f.write_str("authenticated"),
             Self::Group(group) => write!(f, "group:{group}"),
+            Self::FileGroup => f.write_str("group"),
             Self::User(id) => write!(f, "user:{id}"),
             Self::Everyone => f.write_str("everyone"),
         }
@@ -240,6 +324,7 @@ impl FromStr for Grantee {
             "staff" => Self::Staff,
             "authenticated" => Self::Authenticated,
             "everyone" => Self::Everyone,
+            "group" => Self::FileGroup,
             text => match text.split_once(':') {
                 Some(("group", group)) if !group.is_empty() => Self::Group(group.to_owned()),
                 Some(("user", id)) if !id.is_empty() => Self::User(id.to_owned()),
@@ -263,6 +348,7 @@ enum Problem {
     Grantee(GranteeError),
     NoGrantee,
     NoOwner,
+    NoGroup,
 }
 
 impl fmt::Display for GrantError {
@@ -273,7 +359,12 @@ impl fmt::Display for GrantError {
             Problem::Template(error) => error.fmt(f),
             Problem::Grantee(error) => error.fmt(f),
             Problem::NoGrantee => f.write_str("no grantee; name one, e.g. staff"),
-            Problem::NoOwner => f.write_str("the grantee owner needs {owner} in the path"),
+            Problem::NoOwner => {
+                f.write_str("the grantee owner needs {owner} in the path, or a lookup that covers the path")
+            }
+            Problem::NoGroup => f.write_str(
+                "the grantee group needs a lookup that covers the path; for the members of one group write group:NAME",
+            ),
         }
     }
 }
@@ -286,7 +377,7 @@ impl fmt::Display for GranteeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown grantee {:?}; expected owner, staff, authenticated, group:NAME, user:ID or everyone",
+            "unknown grantee {:?}; expected owner, group, staff, authenticated, group:NAME, user:ID or everyone",
             self.0
         )
     }
@@ -338,6 +429,59 @@ mod tests {
                     "{grant} {path} {name}: {decision}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn attributes_name_the_owner_and_the_group() {
+        let lookups = ["blobs/{*key}", "cars/{owner}/{*file}"].map(|lookup| lookup.parse().unwrap());
+        let (none, own) = (Attributes::new(), |id: &str| Attributes::new().owner(id));
+        let sales = || Attributes::new().group("sales");
+        for (grant, path, attributes, allowed) in [
+            ("blobs/{key}=owner", "blobs/x", Some(own("8")), &["bob"][..]),
+            ("blobs/{key}=owner", "blobs/x", Some(own("bob")), &[]),
+            ("blobs/{key}=owner", "blobs/x", Some(own("")), &[]),
+            ("blobs/{key}=owner", "blobs/x", Some(none.clone()), &[]),
+            ("blobs/{key}=owner", "blobs/x", None, &[]),
+            ("blobs/{key}=owner,staff", "blobs/x", Some(none.clone().without_owner()), &["carol"]),
+            ("cars/{owner}/{file}=owner", "cars/7/a", Some(none.clone()), &["alice"]),
+            ("cars/{owner}/{file}=owner", "cars/7/a", Some(own("8")), &["bob"]),
+            ("cars/{owner}/{file}=owner", "cars/7/a", Some(none.clone().without_owner()), &[]),
+            ("blobs/{key}=group", "blobs/x", Some(sales()), &["dave"]),
+            ("blobs/{key}=group", "blobs/x", Some(none.clone().group("Sales")), &[]),
+            ("blobs/{key}=group", "blobs/x", Some(none.clone()), &[]),
+            ("blobs/{key}=group", "blobs/x", None, &[]),
+            ("blobs/{key}=owner,group", "blobs/x", Some(sales().owner("7")), &["alice", "dave"]),
+            ("blobs/{key}=authenticated", "blobs/x", Some(own("8")), &["alice", "bob", "carol", "dave"]),
+        ] {
+            let grants = Grants::parse(grant, &lookups).unwrap();
+            let path = MediaPath::new(path).unwrap();
+            for (name, identity) in people() {
+                let decision = grants.decide_with(&identity, &path, attributes.as_ref());
+                assert_eq!(
+                    decision.is_allowed(),
+                    allowed.contains(&name),
+                    "{grant} {path} {attributes:?} {name}: {decision}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn owner_and_group_need_a_lookup_that_covers_the_path() {
+        for (grant, lookup, valid) in [
+            ("blobs/{key}=owner,group", "blobs/{key}", true),
+            ("blobs/{key}=owner", "{*file}", true),
+            ("{*file}=owner", "blobs/{key}", true),
+            ("blobs/{key}=owner", "files/{key}", false),
+            ("blobs/{key}=group", "files/{key}", false),
+            ("blobs/{key}=owner", "blobs/{a}/{b}", false),
+            ("blobs/{owner}=owner", "files/{key}", true),
+            ("blobs/{key}=staff", "files/{key}", true),
+        ] {
+            let result = Grant::parse(grant, &[lookup.parse().unwrap()]);
+            assert_eq!(result.is_ok(), valid, "{grant} {lookup}: {result:?}");
+            assert!(result.is_ok_and(|parsed| parsed.to_string() == grant) == valid, "{grant}");
         }
     }
 
@@ -406,6 +550,7 @@ mod tests {
             ("cars/{owner}=onwer", "unknown grantee \"onwer\""),
             ("cars/{owner}=group:", "unknown grantee \"group:\""),
             ("cars/{id}=owner", "needs {owner}"),
+            ("cars/{owner}=group", "needs a lookup"),
             ("/cars=staff", "a segment is empty"),
             ("=staff", "empty"),
         ] {

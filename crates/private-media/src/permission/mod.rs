@@ -1,6 +1,7 @@
 //! Authorization: [`Permissions`] decide, and a [`Permit`] is the proof.
 
 mod action;
+mod context;
 mod decision;
 mod grant;
 mod permissions;
@@ -8,8 +9,9 @@ mod permit;
 mod template;
 
 pub use action::{Action, ActionType, Delete, List, Read, Share, Write};
+pub use context::Context;
 pub use decision::Decision;
 pub use grant::{Grant, GrantError, Grantee, GranteeError, Grants};
 pub use permissions::{ByAction, Permissions, by_action};
 pub use permit::{Denied, Permit};
-pub use template::{Template, TemplateError};
+pub use template::{Captures, Template, TemplateError};

@@ -69,7 +69,7 @@ impl Claims {
                 .into());
             }
         };
-        let mut user = User::new(id).source(super::SOURCE);
+        let mut user = User::new(id);
         if let Some(Value::String(name)) = self.get(&paths.name) {
             user = user.name(name);
         }
@@ -203,7 +203,6 @@ mod tests {
             let user = claims(token.clone()).user(paths).unwrap();
             assert_eq!((user.id(), user.display_name(), user.is_staff()), (id, name, staff), "{token}");
             assert_eq!(user.groups(), groups, "{token}");
-            assert_eq!(user.identified_by(), Some("jwt"));
         }
         for token in [
             json!({}),

@@ -6,6 +6,7 @@
 mod claims;
 mod credential;
 mod fetch;
+mod key;
 mod key_set;
 mod key_store;
 mod public_key;
@@ -132,7 +133,7 @@ impl JwtIdentity {
         let key = set.find(hint.id.as_deref(), hint.algorithm)?;
         let claims = verify::claims(&token, hint.algorithm, key, options)?;
         let until = claims.valid_until(options, seconds(now))?;
-        Ok((claims.user(&options.claims)?, until))
+        Ok((claims.user(&options.claims)?.source(SOURCE), until))
     }
 }
 

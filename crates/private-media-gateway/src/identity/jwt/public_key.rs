@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio_rustls::rustls::pki_types::SubjectPublicKeyInfoDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use super::key_set::{Key, RSA_ALGORITHMS};
+use super::key::{Key, RSA_ALGORITHMS};
 
 /// The content of an `AlgorithmIdentifier`, which is the same in all keys of a type.
 const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";

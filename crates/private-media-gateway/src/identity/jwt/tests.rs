@@ -86,7 +86,10 @@ async fn issuers_and_audiences() {
     ] {
         let found = identify(&identity(options.clone()).await, &token(&change)).await;
         match reason {
-            None => assert_eq!(found.user().map(User::id), Some("7"), "{change}: {found:?}"),
+            None => {
+                let user = found.user().unwrap_or_else(|| panic!("{change}: {found:?}"));
+                assert_eq!((user.id(), user.identified_by()), ("7", Some("jwt")), "{change}");
+            }
             Some(reason) => {
                 let rejection = found.rejection().unwrap_or_else(|| panic!("{change}: {found:?}"));
                 assert!(rejection.reason().contains(reason), "{change}: {rejection}");

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 
-/// A failed query.
+/// Why a query failed. The text goes to the log.
 #[derive(Debug)]
-pub(super) enum QueryError {
+#[non_exhaustive]
+pub enum QueryError {
+    /// The database reports an error, or the connection is lost.
     Sql(sqlx::Error),
     /// The SQLite file cannot be read.
     File(io::Error),
@@ -26,3 +28,9 @@ impl fmt::Display for QueryError {
 
 /// The text includes the cause, so there is no source.
 impl std::error::Error for QueryError {}
+
+impl From<sqlx::Error> for QueryError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}

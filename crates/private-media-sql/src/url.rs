@@ -8,18 +8,18 @@ use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::error::DjangoError;
+use crate::error::DatabaseError;
 
 /// The URL of a database: `sqlite:PATH`, `postgres://USER:PASSWORD@HOST:PORT/NAME` or `mysql://USER:PASSWORD@HOST:PORT/NAME`. `Display`
 /// and `Debug` hide the password.
 ///
 /// ```
-/// use private_media_django::DatabaseUrl;
+/// use private_media_sql::DatabaseUrl;
 ///
 /// let url: DatabaseUrl = "postgres://reader:pencil@localhost/shop".parse()?;
 /// assert_eq!(url.to_string(), "postgres://reader:…@localhost/shop");
 /// assert!("oracle://localhost/shop".parse::<DatabaseUrl>().is_err());
-/// # Ok::<(), private_media_django::DjangoError>(())
+/// # Ok::<(), private_media_sql::DatabaseError>(())
 /// ```
 #[derive(Clone)]
 pub struct DatabaseUrl {
@@ -30,7 +30,7 @@ pub struct DatabaseUrl {
 
 /// The options of the database driver.
 #[derive(Clone)]
-pub(super) enum Options {
+pub(crate) enum Options {
     Sqlite(SqliteConnectOptions),
     Postgres(PgConnectOptions),
     MySql(MySqlConnectOptions),
@@ -77,17 +77,17 @@ impl DatabaseUrl {
         }
     }
 
-    pub(super) fn options(&self) -> &Options {
+    pub(crate) fn options(&self) -> &Options {
         &self.options
     }
 }
 
 impl FromStr for DatabaseUrl {
-    type Err = DjangoError;
+    type Err = DatabaseError;
 
-    fn from_str(url: &str) -> Result<Self, DjangoError> {
+    fn from_str(url: &str) -> Result<Self, DatabaseError> {
         let invalid = |problem: &dyn fmt::Display| {
-            DjangoError::new(format!(
+            DatabaseError::new(format!(
                 "{problem}; expected sqlite:PATH, postgres://USER:PASSWORD@HOST/NAME or mysql://USER:PASSWORD@HOST/NAME"
             ))
         };
