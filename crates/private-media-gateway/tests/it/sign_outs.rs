@@ -67,7 +67,7 @@ fn of_jwt() {
     let expires = now() + 3;
     let token = signer.sign_claims(&claims_with("7", &serde_json::json!({"exp": expires})));
     gateways.notice(&format!("at={token}"), |gateway| {
-        assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", "at=")]).status, 404);
+        assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", "at=")]).status, 404);
         while now() < expires {
             std::thread::sleep(Duration::from_millis(50));
         }

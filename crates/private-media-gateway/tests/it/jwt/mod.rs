@@ -6,7 +6,7 @@ mod keys;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Gateway, Place};
+use crate::support::{Gateway, Place, Response};
 use issuer::{AUDIENCE, ISSUER, KeyServer, Signer, claims_with, jwk_set, now};
 
 /// The identity of the tests, with these keys in addition.
@@ -55,11 +55,11 @@ fn user(id: &'static str, staff: bool, groups: &[&'static str]) -> Expected {
     Expected { id, staff, groups: groups.to_vec() }
 }
 
-fn get(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> Answer {
-    gateway.ask(&format!("GET /private/{path}"), fields)
+fn get(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> Response {
+    gateway.fetch(&format!("GET /private/{path}"), headers)
 }
 
-fn bearer(gateway: &Gateway, path: &str, token: &str) -> Answer {
+fn bearer(gateway: &Gateway, path: &str, token: &str) -> Response {
     get(gateway, path, &[("authorization", &format!("Bearer {token}"))])
 }
 
@@ -112,11 +112,11 @@ fn each_token_reads_the_files_of_its_user() {
             let expected = if may_read(user) { 200 } else { 404 };
             let (header, cookie) = (format!("Bearer {token}"), format!("theme=dark; at={token}"));
             for field in [("authorization", &*header), ("cookie", &*cookie)] {
-                let answer = get(&gateway, path, &[field]);
-                assert_eq!(answer.status, expected, "{name} by {}: {path}", field.0);
+                let response = get(&gateway, path, &[field]);
+                assert_eq!(response.status, expected, "{name} by {}: {path}", field.0);
                 if expected == 200 {
-                    assert_eq!(answer.body, path.as_bytes());
-                    assert_eq!(answer.field("vary"), Some("authorization, cookie"), "{name}: {path}");
+                    assert_eq!(response.body, path.as_bytes());
+                    assert_eq!(response.header("vary"), Some("authorization, cookie"), "{name}: {path}");
                 }
                 cases += 1;
             }
@@ -145,9 +145,9 @@ fn a_rejected_token_gets_the_response_of_a_missing_file() {
         ("cars/7/photo.jpg", "ey..".to_owned()),
         ("cars/7/photo.jpg", "opaque".to_owned()),
     ] {
-        assert_eq!(bearer(&gateway, path, &token).lasting(), missing.lasting(), "{token}");
+        assert_eq!(bearer(&gateway, path, &token).normalized(), missing.normalized(), "{token}");
     }
-    assert_eq!(get(&gateway, "cars/7/photo.jpg", &[]).lasting(), missing.lasting());
+    assert_eq!(get(&gateway, "cars/7/photo.jpg", &[]).normalized(), missing.normalized());
 }
 
 /// The cookie of Supabase's libraries: a session in base64, in chunks.
@@ -187,7 +187,7 @@ fn a_token_ends_when_it_expires_although_it_is_cached() {
     let gateway = serve(&place, &[&source], &[]);
     let token = ed.sign_claims(&claims_with("7", &json!({"exp": now() + 3})));
     let cookie = format!("at={token}");
-    let status = |fields: &[(&str, &str)]| get(&gateway, "cars/7/photo.jpg", fields).status;
+    let status = |headers: &[(&str, &str)]| get(&gateway, "cars/7/photo.jpg", headers).status;
     assert_eq!(status(&[("cookie", &cookie)]), 200);
     assert_eq!(status(&[]), 404, "signed out");
     assert_eq!(status(&[("cookie", "at=")]), 404, "signed out");
@@ -232,7 +232,7 @@ fn a_token_and_an_account() {
     let gateway = serve(&place, &[&source, "accounts"], &["--accounts", "accounts.toml"]);
     let expired = ed.sign_claims(&claims_with("7", &json!({"exp": 1})));
     let basic = crate::support::credentials("alice")[0];
-    let photo = |fields: &[(&str, &str)]| get(&gateway, "cars/7/photo.jpg", fields).status;
+    let photo = |headers: &[(&str, &str)]| get(&gateway, "cars/7/photo.jpg", headers).status;
     assert_eq!(photo(&[basic]), 200);
     assert_eq!(photo(&[basic, ("cookie", &format!("at={expired}"))]), 404, "the token is rejected");
     assert_eq!(photo(&[("cookie", &format!("at={}", ed.token("7")))]), 200);
