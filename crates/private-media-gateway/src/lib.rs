@@ -78,7 +78,6 @@ mod root_watch;
 mod runtime;
 mod send_mode;
 mod signals;
-#[cfg_attr(not(test), expect(dead_code, reason = "the identity source forward uses it"))]
 mod single_flight;
 mod site;
 mod startup;

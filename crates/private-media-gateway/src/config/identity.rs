@@ -11,7 +11,9 @@ use super::key::Key;
 use super::keys::identity as keys;
 use super::settings::{Setting, Settings};
 use super::tables::Section;
-use super::values;
+use super::{forward, header, values};
+use crate::identity::forward::ForwardOptions;
+use crate::identity::header::HeaderOptions;
 use crate::login::LoginPage;
 
 /// An identity source: one `[[identity]]` table.
@@ -30,6 +32,10 @@ pub(crate) enum Source {
     Django(Box<DjangoConfig>),
     /// The tokens of an issuer.
     Jwt(Box<JwtConfig>),
+    /// An application that is asked.
+    Forward(Box<ForwardOptions>),
+    /// A trusted front server.
+    Header(Box<HeaderOptions>),
 }
 
 /// The settings of the built-in accounts.
@@ -66,10 +72,10 @@ impl FileSetting {
 pub(super) fn sources(tables: &[Section], url: &str) -> Result<Vec<IdentitySource>, ConfigError> {
     let mut sources: Vec<IdentitySource> = Vec::new();
     for table in tables {
-        let source = source(table)?;
+        let source = source(table, url)?;
         if sources.iter().any(|before| before.source.shadows(&source)) {
             return Err(table.error(
-                "an earlier source decides about the same cookie or issuer, so this one is never asked; remove one of the two",
+                "an earlier source decides about the same credential, so this one is never asked; remove one of the two",
             ));
         }
         let login = login(table, url, &source)?;
@@ -85,6 +91,8 @@ impl Source {
             Self::Accounts(_) => "accounts",
             Self::Django(_) => "django",
             Self::Jwt(_) => "jwt",
+            Self::Forward(_) => "forward",
+            Self::Header(_) => "header",
         }
     }
 
@@ -102,7 +110,13 @@ impl Source {
                 let file = jwt.options.keys.file();
                 file.map(|file| (jwt.keys_setting.clone(), file.path.clone())).into_iter().collect()
             }
+            Self::Forward(_) | Self::Header(_) => vec![],
         }
+    }
+
+    /// Returns whether the source also decides about paths.
+    pub(crate) fn has_permission(&self) -> bool {
+        matches!(self, Self::Forward(options) if options.permission)
     }
 
     /// Returns whether both recognize the same credentials.
@@ -114,16 +128,20 @@ impl Source {
             (Self::Django(django), Self::Jwt(jwt)) | (Self::Jwt(jwt), Self::Django(django)) => {
                 jwt.options.cookie.as_ref() == Some(&django.options.cookie)
             }
-            (Self::Accounts(_), _) | (_, Self::Accounts(_)) => false,
+            (Self::Forward(one), Self::Forward(other)) => one.shadows(other),
+            (Self::Header(one), Self::Header(other)) => one.header == other.header,
+            _ => false,
         }
     }
 }
 
-fn source(table: &Section) -> Result<Source, ConfigError> {
+fn source(table: &Section, url: &str) -> Result<Source, ConfigError> {
     let settings = &table.settings;
     let cache_ttl = settings.get(&keys::CACHE_TTL).parse_with(values::duration)?;
     let session_lifetime = settings.get(&keys::SESSION_LIFETIME).parse_with(values::positive_duration)?;
     match table.variant.name {
+        "forward" => Ok(Source::Forward(Box::new(forward::options(table, url)?))),
+        "header" => Ok(Source::Header(Box::new(header::options(table)?))),
         "accounts" => {
             let file = FileSetting::new(settings, &keys::ACCOUNTS);
             Ok(Source::Accounts(AccountsConfig { file, cache_ttl, session_lifetime }))
@@ -170,7 +188,7 @@ fn login(table: &Section, url: &str, source: &Source) -> Result<Option<LoginPage
     let settings = &table.settings;
     let (key, is_built_in) = match source {
         Source::Accounts(_) => (&keys::ACCOUNTS_LOGIN_URL, true),
-        Source::Django(_) | Source::Jwt(_) => (&keys::LOGIN_URL, false),
+        _ => (&keys::LOGIN_URL, false),
     };
     let parameter = settings.get(&keys::LOGIN_RETURN).parse_with(LoginPage::parameter)?;
     let origin = settings.get(&keys::LOGIN_ORIGIN).parse_with(LoginPage::origin)?;

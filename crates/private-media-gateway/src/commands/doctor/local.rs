@@ -189,6 +189,7 @@ pub(super) fn accounts(config: &Config) -> Findings {
         Source::Accounts(accounts) => accounts_file(config, accounts),
         Source::Django(django) => secret_keys(config, django),
         Source::Jwt(jwt) => token_keys(config, &jwt.options.keys),
+        Source::Forward(_) | Source::Header(_) => Findings::new(),
     });
     sources.flatten().collect()
 }

@@ -291,5 +291,5 @@ fn configurations_that_cannot_be_right() {
     }
     let same = whole("jwks = \"keys.json\"");
     let line = place.refusal(&["serve", "--identity", &same, "--identity", &same]);
-    assert!(line.contains("an earlier source decides about the same cookie or issuer"), "{line}");
+    assert!(line.contains("an earlier source decides about the same credential"), "{line}");
 }
