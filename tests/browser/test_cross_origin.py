@@ -137,7 +137,7 @@ def serve(tmp_path: Path, jpeg: bytes, front_end: Callable[[], str]) -> Iterator
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Open a browser without cookies. Its console has an error for each blocked request and is not checked."""
+    """Open a browser without cookies. Its console reports each blocked request, so it is not checked."""
     context = browser.new_context()
     yield context
     context.close()
