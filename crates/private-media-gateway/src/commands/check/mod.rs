@@ -56,14 +56,12 @@ pub(crate) fn command() -> Command {
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let format = if text(matches, "format") == "json" { Format::Json } else { Format::Text };
     let config = load(matches)?;
-    match matches.get_one::<String>("table") {
-        Some(file) => check_table(&config, Path::new(file), format),
-        None => {
-            let subject = text(matches, "user").parse::<Subject>().map_err(ConfigError::new)?;
-            let case = Case::new(&config, subject, text(matches, "path"), text(matches, "action"));
-            check(&config, &case.map_err(ConfigError::new)?, format)
-        }
+    if let Some(file) = matches.get_one::<String>("table") {
+        return check_table(&config, Path::new(file), format);
     }
+    let subject = text(matches, "user").parse::<Subject>().map_err(ConfigError::new)?;
+    let case = Case::new(&config, subject, text(matches, "path"), text(matches, "action"));
+    check(&config, &case.map_err(ConfigError::new)?, format)
 }
 
 /// The identities and permissions of a configuration: those of `serve`.
