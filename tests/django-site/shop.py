@@ -5,6 +5,7 @@ It reads one command per line, and replies to each with one line:
 create                  creates the tables and the users: alice (7), bob (8), carol (9, staff), erin (10, in sales)
 sign-in NAME            replies with the session cookie's value
 sign-out COOKIE         signs out at Django's own page
+visit                   begins the session of a visitor who is not signed in; replies with the session cookie's value
 deactivate NAME
 activate NAME
 rename NAME
@@ -115,6 +116,13 @@ def sign_in(name):
     return client.cookies["sessionid"].value
 
 
+def visit():
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    session["cart"] = [1]
+    session.save()
+    return session.session_key
+
+
 def sign_out(cookie):
     client = Client()
     client.cookies["sessionid"] = cookie
@@ -182,6 +190,7 @@ def checkpoint(mode):
 COMMANDS = [
     create,
     sign_in,
+    visit,
     sign_out,
     deactivate,
     activate,

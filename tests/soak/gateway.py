@@ -36,7 +36,7 @@ class Gateway:
         )
         (folder / "private-media.toml").write_text(
             f'listen = "{self.address[0]}:{self.address[1]}"\nroot = "private"\nworkers = 2\n'
-            f'[identity]\naccounts = "accounts.toml"\ncache_ttl = "{CACHE:g}s"\n'
+            f'[[identity]]\nsource = "accounts"\naccounts = "accounts.toml"\ncache_ttl = "{CACHE:g}s"\n'
             f'[storage]\nrevalidate_after = "{FRESH:g}s"\n[limits]\nheader_timeout = "5s"\nshutdown_timeout = "5s"\n{grants}'
         )
 

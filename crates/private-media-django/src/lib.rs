@@ -50,19 +50,24 @@ use futures_core::future::BoxFuture;
 use http::header::{COOKIE, HeaderName};
 use http::request::Parts;
 use private_media::decision_cache::{CacheKey, DecisionCache};
-use private_media::identity::{Identify, IdentifyError, Identity, single_cookie};
+use private_media::identity::{Identify, IdentifyError, Identity, Rejection, has_cookie, single_cookie};
 
-pub use database::{Database, DatabaseUrl};
+pub use database::Database;
 pub use error::DjangoError;
+pub use private_media_sql::DatabaseUrl;
 pub use secret::SecretKeys;
-use session::Session;
+use session::{NoUser, Session};
+use source::SOURCE;
 pub use source::{DjangoSource, SessionRow, UserKey, UserRow};
+
+const NOT_ACTIVE: &str = "the user is not active";
 
 /// Identifies users by the session cookie of a Django project. Cheap to clone; all clones share their state.
 ///
 /// A cookie identifies a user if its session exists, has not expired and is signed by one of the secret keys; if the backend that
-/// authenticated the user is still configured; and if the user exists, is active and has the same password as at sign-in. A client
-/// without such a cookie is anonymous. A database error is an error, so the request is denied.
+/// authenticated the user is still configured; and if the user exists, is active and has the same password as at sign-in. Another
+/// cookie is [rejected](Identity::Rejected). A client without a cookie is anonymous, and so is the visitor of a session without a user.
+/// A database error is an error, so the request is denied.
 ///
 /// A session that a fallback key signed is accepted. Django signs it again with the current key the next time that it sees it.
 #[derive(Clone)]
@@ -164,11 +169,11 @@ impl DjangoSessions {
         Self(Arc::new(Inner { source: Box::new(source), keys, options, cache }))
     }
 
-    /// Returns the identity of the user with this name, without a session: for administration. An inactive user is anonymous. `None`
+    /// Returns the identity of the user with this name or id, without a session: for administration. An inactive user is rejected. `None`
     /// means that the user does not exist.
-    pub async fn find(&self, name: &str) -> Result<Option<Identity>, IdentifyError> {
-        let user = self.0.source.user(UserKey::Name(name)).await?;
-        Ok(user.map(|user| if user.is_active { user.user().into() } else { Identity::Anonymous }))
+    pub async fn find(&self, key: UserKey<'_>) -> Result<Option<Identity>, IdentifyError> {
+        let user = self.0.source.user(key).await?;
+        Ok(user.map(|user| if user.is_active { user.user().into() } else { rejected(NOT_ACTIVE) }))
     }
 
     async fn identify_cookie(&self, value: &str) -> Result<Identity, IdentifyError> {
@@ -185,27 +190,46 @@ impl DjangoSessions {
 impl Inner {
     /// Returns the identity of a session cookie, as Django's session store and `get_user` do.
     async fn identity(&self, value: &str, now: SystemTime) -> Result<Identity, IdentifyError> {
-        let Some(session) = self.session(value, now).await? else { return Ok(Identity::Anonymous) };
+        let session = match self.session(value, now).await? {
+            Ok(session) => session,
+            Err(NoUser::Anonymous) => return Ok(Identity::Anonymous),
+            Err(NoUser::Invalid(reason)) => return Ok(rejected(reason)),
+        };
         if !self.options.backends.contains(&session.backend) {
-            return Ok(Identity::Anonymous);
+            return Ok(rejected("the backend that authenticated the user is not among the configured ones"));
         }
         let user = self.source.user(UserKey::Id(&session.user_id)).await?;
-        let user = user.filter(|user| user.is_active && session.matches(&user.password, &self.keys));
-        Ok(user.map(|user| user.user().into()).unwrap_or_default())
+        Ok(match user {
+            None => rejected("the user does not exist"),
+            Some(user) if !user.is_active => rejected(NOT_ACTIVE),
+            Some(user) if !session.matches(&user.password, &self.keys) => {
+                rejected("the password or the secret key was changed after the sign-in")
+            }
+            Some(user) => user.user().into(),
+        })
     }
 
-    async fn session(&self, value: &str, now: SystemTime) -> Result<Option<Session>, IdentifyError> {
+    async fn session(&self, value: &str, now: SystemTime) -> Result<Result<Session, NoUser>, IdentifyError> {
         match self.options.engine {
             SessionEngine::SignedCookies { max_age } => {
                 Ok(Session::from_cookie(value, &self.keys, max_age, now))
             }
             SessionEngine::Database if is_session_key(value) => {
-                let row = self.source.session(value).await?.filter(|row| row.expires > now);
-                Ok(row.and_then(|row| Session::from_row(&row.data, &self.keys)))
+                Ok(match self.source.session(value).await? {
+                    None => {
+                        Err(NoUser::Invalid("the session does not exist: it was signed out, or it expired"))
+                    }
+                    Some(row) if row.expires <= now => Err(NoUser::Invalid("the session expired")),
+                    Some(row) => Session::from_row(&row.data, &self.keys),
+                })
             }
-            SessionEngine::Database => Ok(None),
+            SessionEngine::Database => Ok(Err(NoUser::Invalid("the cookie is not a session key"))),
         }
     }
+}
+
+fn rejected(reason: &'static str) -> Identity {
+    Rejection::new(SOURCE, reason).into()
 }
 
 /// Returns whether Django may have generated this session key. Other keys are not looked up.
@@ -217,10 +241,18 @@ impl Identify for DjangoSessions {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(async {
             match single_cookie(&request.headers, &self.0.options.cookie) {
+                Some("") => Ok(Identity::Anonymous),
                 Some(value) => self.identify_cookie(value).await,
+                None if self.recognizes(request) => {
+                    Ok(rejected("the request has two session cookies, or one that is not ASCII"))
+                }
                 None => Ok(Identity::Anonymous),
             }
         })
+    }
+
+    fn recognizes(&self, request: &Parts) -> bool {
+        has_cookie(&request.headers, &self.0.options.cookie)
     }
 
     fn vary(&self) -> Vec<HeaderName> {

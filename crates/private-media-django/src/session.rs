@@ -23,10 +23,21 @@ pub(crate) struct Session {
     auth_hash: String,
 }
 
+/// Why a session has no user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoUser {
+    /// The session is valid, and nobody is signed in: Django has sessions for anonymous visitors, too.
+    Anonymous,
+    /// The session is not valid, for this reason.
+    Invalid(&'static str),
+}
+
+const NOT_SIGNED: NoUser = NoUser::Invalid("the session is malformed, or no secret key signed it");
+
 impl Session {
     /// Decodes a session of the database. The caller checks its expiry.
-    pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Option<Self> {
-        Self::from_json(&Signed::parse(data, DATABASE_SALT, keys)?.json)
+    pub(crate) fn from_row(data: &str, keys: &SecretKeys) -> Result<Self, NoUser> {
+        Self::from_json(&Signed::parse(data, DATABASE_SALT, keys).ok_or(NOT_SIGNED)?.json)
     }
 
     /// Decodes a session that is stored in its cookie; `None` if it is older than `max_age`.
@@ -35,18 +46,25 @@ impl Session {
         keys: &SecretKeys,
         max_age: Duration,
         now: SystemTime,
-    ) -> Option<Self> {
-        let signed = Signed::parse(value, COOKIE_SALT, keys)?;
-        if signed.is_older_than(max_age, now) { None } else { Self::from_json(&signed.json) }
+    ) -> Result<Self, NoUser> {
+        let signed = Signed::parse(value, COOKIE_SALT, keys).ok_or(NOT_SIGNED)?;
+        if signed.is_older_than(max_age, now) {
+            return Err(NoUser::Invalid("the session expired"));
+        }
+        Self::from_json(&signed.json)
     }
 
     /// Parses the JSON of a session. Django decodes it as Latin-1 and writes it in ASCII.
-    pub(crate) fn from_json(json: &[u8]) -> Option<Self> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, NoUser> {
         let text: String = json.iter().copied().map(char::from).collect();
-        let session: Self = serde_json::from_str(&text).ok()?;
-        let is_complete =
-            [&session.user_id, &session.backend, &session.auth_hash].iter().all(|text| !text.is_empty());
-        is_complete.then_some(session)
+        let session: Self =
+            serde_json::from_str(&text).map_err(|_| NoUser::Invalid("the session is not a JSON object"))?;
+        let texts = [&session.user_id, &session.backend, &session.auth_hash];
+        match texts.iter().filter(|text| text.is_empty()).count() {
+            0 => Ok(session),
+            3 => Err(NoUser::Anonymous),
+            _ => Err(NoUser::Invalid("the session names a user without backend or password hash")),
+        }
     }
 
     /// Returns whether the session was created with the password of this hash.

@@ -213,6 +213,66 @@ fn identify(sessions: &DjangoSessions, cookie: &str) -> Result<Option<String>, I
     Ok(identity.user().map(|user| user.id().to_owned()))
 }
 
+/// The reason is for logs. The session of an anonymous visitor has none, and another source may decide about the request.
+#[test]
+fn invalid_sessions_are_rejected_with_a_reason() {
+    for (name, reason) in [
+        ("db: not signed in", None),
+        ("signed_cookies: not signed in", None),
+        ("JSON: an empty object", None),
+        ("db: no such session", Some("the session does not exist: it was signed out, or it expired")),
+        ("key: with a space", Some("the cookie is not a session key")),
+        ("db: expired", Some("the session expired")),
+        ("signed_cookies: a second too old", Some("the session expired")),
+        ("db: tampered", Some("the session is malformed, or no secret key signed it")),
+        ("db: another secret", Some("the session is malformed, or no secret key signed it")),
+        ("signed_cookies: tampered payload", Some("the session is malformed, or no secret key signed it")),
+        ("JSON: a list", Some("the session is not a JSON object")),
+        ("hash: missing", Some("the session names a user without backend or password hash")),
+        (
+            "backend: not in the list",
+            Some("the backend that authenticated the user is not among the configured ones"),
+        ),
+        ("user: deleted", Some("the user does not exist")),
+        ("user: inactive", Some("the user is not active")),
+        ("user: password changed", Some("the password or the secret key was changed after the sign-in")),
+        ("hash: of another secret", Some("the password or the secret key was changed after the sign-in")),
+    ] {
+        let (case, now) = case(name);
+        let sessions = case.sessions(case.source(), case.options(Duration::ZERO));
+        let identity = sessions.0.identity(&case.cookie, now).now_or_never().unwrap().unwrap();
+        let rejection = identity.rejection().map(|rejection| (rejection.source(), rejection.reason()));
+        assert_eq!(rejection, reason.map(|reason| ("django", reason)), "{name}");
+        assert!(identity.user().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn a_cookie_is_recognized_by_its_name() {
+    let (sessions, _, cookie) = signed_in(Duration::ZERO);
+    for (fields, is_recognized, rejection) in [
+        (cookie.clone(), true, None),
+        (format!("theme=dark; {cookie}"), true, None),
+        ("sessionid=x".into(), true, Some("the cookie is not a session key")),
+        (
+            format!("{cookie}; {cookie}"),
+            true,
+            Some("the request has two session cookies, or one that is not ASCII"),
+        ),
+        ("sessionid=".into(), false, None),
+        ("csrftoken=x".into(), false, None),
+        (String::new(), false, None),
+    ] {
+        let (head, ()) = Request::get("/").header(COOKIE, &fields).body(()).unwrap().into_parts();
+        assert_eq!(sessions.recognizes(&head), is_recognized, "{fields}");
+        let identity = sessions.identify(&head).now_or_never().unwrap().unwrap();
+        assert_eq!(identity.rejection().map(Rejection::reason), rejection, "{fields}");
+    }
+    let (head, ()) = Request::get("/").header(COOKIE, &cookie).body(()).unwrap().into_parts();
+    let identity = sessions.identify(&head).now_or_never().unwrap().unwrap();
+    assert_eq!(identity.user().and_then(private_media::User::identified_by), Some("django"));
+}
+
 #[test]
 fn only_a_single_cookie_with_the_configured_name_counts() {
     let (sessions, source, cookie) = signed_in(Duration::ZERO);
@@ -266,11 +326,16 @@ fn a_failed_query_is_an_error_and_is_not_cached() {
 #[test]
 fn users_are_found_by_name() {
     let (sessions, source, _) = signed_in(Duration::ZERO);
-    let find = |name| sessions.find(name).now_or_never().unwrap().unwrap();
-    assert_eq!(find("alice").unwrap().user().map(private_media::User::id), Some("7"));
-    assert_eq!(find("7"), None);
+    let find = |key| sessions.find(key).now_or_never().unwrap().unwrap();
+    for key in [UserKey::Name("alice"), UserKey::Id("7")] {
+        assert_eq!(find(key).unwrap().user().map(private_media::User::id), Some("7"));
+    }
+    assert_eq!((find(UserKey::Name("7")), find(UserKey::Id("alice"))), (None, None));
     source.users.lock().unwrap()[0].is_active = false;
-    assert_eq!(find("alice"), Some(Identity::Anonymous));
+    assert_eq!(
+        find(UserKey::Name("alice")).unwrap().rejection().unwrap().to_string(),
+        "django: the user is not active"
+    );
 }
 
 #[test]
@@ -313,8 +378,8 @@ proptest! {
         let (case, now) = case("db: signed in");
         let keys = SecretKeys::parse(&case.secret).unwrap();
         for text in [text, parts.join(":"), format!(".{}", parts.join(":"))] {
-            prop_assert!(Session::from_row(&text, &keys).is_none());
-            prop_assert!(Session::from_cookie(&text, &keys, Duration::MAX, now).is_none());
+            prop_assert!(Session::from_row(&text, &keys).is_err());
+            prop_assert!(Session::from_cookie(&text, &keys, Duration::MAX, now).is_err());
         }
     }
 
@@ -326,12 +391,12 @@ proptest! {
         let mut changed: Vec<_> = data.chars().collect();
         changed[at.index(data.len())] = byte;
         let changed: String = changed.into_iter().collect();
-        prop_assert_eq!(Session::from_row(&changed, &keys).is_some(), changed == data);
+        prop_assert_eq!(Session::from_row(&changed, &keys).is_ok(), changed == data);
     }
 
     /// Signed content is parsed without a panic, and identifies a user only by the keys of Django's `login`.
     #[test]
     fn arbitrary_content_identifies_nobody(bytes in any::<Vec<u8>>()) {
-        prop_assert!(Session::from_json(&bytes).is_none());
+        prop_assert!(Session::from_json(&bytes).is_err());
     }
 }

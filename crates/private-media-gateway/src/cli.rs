@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 #[cfg(feature = "demo")]
 use crate::commands::demo;
-use crate::commands::{account, check, config, doctor, serve};
+use crate::commands::{account, check, config, doctor, serve, who};
 use crate::config::ConfigError;
 use crate::log;
 
@@ -30,6 +30,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(check::command())
+        .subcommand(who::command())
         .subcommand(doctor::command())
         .subcommand(account::command())
         .subcommand(config::command());
@@ -44,6 +45,7 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         #[cfg(feature = "demo")]
         Some(("demo", matches)) => demo::run(matches),
         Some(("check", matches)) => check::run(matches),
+        Some(("who", matches)) => who::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("account", matches)) => account::run(matches),
         Some(("config", matches)) => config::run(matches),
@@ -92,6 +94,11 @@ mod tests {
                 &check.replace("--url <PREFIX>", "--private-url <PREFIX> --url <URL>"),
                 "--log --workers --min-rate",
             ),
+            (
+                "who",
+                &format!("--url <PREFIX> --state <URL> {IDENTITY} --session-cookie <NAME> --format <FORMAT>"),
+                "--root --grant --listen",
+            ),
             ("account add", change, "--root --listen --grant --mode --log"),
             ("account passwd", change, "--root --group"),
             ("account remove", change, "--root --password-stdin"),
@@ -132,7 +139,9 @@ mod tests {
         }
         assert!(!help.contains("VALUE"), "{help}");
         assert!(help.contains("[env: PRIVATE_MEDIA_REVALIDATE_AFTER]"), "{help}");
-        assert!(help.contains("[default: 127.0.0.1:8000]"), "{help}");
+        // Long lines are wrapped.
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("[default: 127.0.0.1:8000]"), "{help}");
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl GatewayBuilder {
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
+            identity_files: 0,
         };
         let on_bound = Arc::clone(&self.on_bound);
         let site = async || Ok(self.build(open().await?).site().0);
@@ -180,10 +181,10 @@ impl Gateway {
 
     /// Returns the cache options of the gateway, for a [`LocalStorage`](private_media::LocalStorage) whose files the gateway sends itself.
     ///
-    /// A cached file is used for the time `fresh` before it is re-checked. Do not cache files that a front server sends.
+    /// A cached file is used for the time `revalidate_after` before it is re-checked. Do not cache files that a front server sends.
     #[must_use]
-    pub fn default_cache(fresh: Duration) -> CacheOptions {
-        open::cache_options(fresh)
+    pub fn default_cache(revalidate_after: Duration) -> CacheOptions {
+        open::cache_options(revalidate_after)
     }
 
     /// Serves a listener. Drop the future to stop at once.
@@ -209,7 +210,7 @@ impl Gateway {
     fn site(&self) -> (Site, AbortHandle) {
         let health = Health::default();
         let watch = root_watch::spawn(&self.media, &health, Duration::from_secs(1));
-        let site = Site::new(&self.media, None, &self.url).health(health);
+        let site = Site::new(&self.media, &self.url).health(health);
         let site = match &self.pages {
             Some(pages) => site.pages(pages.clone()),
             None => site,

@@ -24,9 +24,9 @@ use crate::blocking::{block_on, poll_once};
 
 /// Returns the media type for a file name, and whether browsers may show it inline.
 #[pyfunction]
-pub(crate) fn content_type(file_name: &str) -> (&'static str, bool) {
+pub(crate) fn content_type(file_name: &str) -> (String, bool) {
     let found = ContentType::of(file_name);
-    (found.as_str(), found.is_inline())
+    (found.as_str().to_owned(), found.is_inline())
 }
 
 /// Sends files from this process or through a front server.

@@ -16,7 +16,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::ClientAddr;
-use private_media::permission::Decision;
+use private_media::permission::{Context, Decision};
 use private_media::{Action, Identify, IdentifyError, Identity, MediaPath, Permissions, User};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -204,21 +204,21 @@ impl Identify for DjangoClient {
 }
 
 impl Permissions for DjangoClient {
-    /// Denies: the gateway always has a request, and calls `may_with_request`.
+    /// Denies: the gateway always has a request, and calls `may_with`.
     fn may_read<'a>(&'a self, _: &'a Identity, _: &'a MediaPath) -> BoxFuture<'a, Decision> {
         Box::pin(std::future::ready(Decision::deny("Django decides about requests only")))
     }
 
-    fn may_with_request<'a>(
+    fn may_with<'a>(
         &'a self,
         identity: &'a Identity,
         action: Action,
         path: &'a MediaPath,
-        request: &'a Parts,
+        context: Context<'a>,
     ) -> BoxFuture<'a, Decision> {
-        if action != Action::Read {
+        let (Action::Read, Some(request)) = (action, context.request()) else {
             return self.may(identity, action, path);
-        }
+        };
         Box::pin(async move {
             match self.send(request, Some(path)).await {
                 Ok(DjangoReply::Decision(decision)) => decision,

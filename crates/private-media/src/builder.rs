@@ -6,12 +6,14 @@ use http::request::Parts;
 
 use crate::cors::{CommonHeaders, CorsOptions};
 use crate::delivery::{Delivery, Direct};
+use crate::error::with_sources;
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
-use crate::permission::{Action, ActionType, Decision, Denied, Grants, Permissions, Permit};
+use crate::lookup::{Attributes, Lookup, LookupError};
+use crate::permission::{Action, ActionType, Context, Decision, Denied, Grants, Permissions, Permit, Read};
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
-/// Combines identification, permissions, storage and delivery. Cheap to clone.
+/// Combines identification, lookups, permissions, storage and delivery. Cheap to clone.
 ///
 #[cfg_attr(feature = "local", doc = "```")]
 #[cfg_attr(not(feature = "local"), doc = "```ignore")]
@@ -32,11 +34,45 @@ pub struct PrivateMedia(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) identify: Box<dyn Identify>,
+    pub(crate) lookups: Vec<Box<dyn Lookup>>,
     pub(crate) permissions: Box<dyn Permissions>,
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) delivery: Box<dyn Delivery>,
     pub(crate) common: CommonHeaders,
     pub(crate) debug: bool,
+}
+
+impl Inner {
+    pub(crate) async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
+        match self.identify.identify_now(head) {
+            Some(identity) => identity,
+            None => self.identify.identify(head).await,
+        }
+    }
+
+    pub(crate) async fn open(&self, permit: &Permit<Read>) -> Result<MediaFile, StorageError> {
+        let file = match self.storage.open_now(permit) {
+            Some(file) => file,
+            None => self.storage.open(permit).await,
+        };
+        Ok(file?.presented_by(permit.attributes()))
+    }
+
+    /// Returns the attributes of a file; `None` if no lookup covers its path.
+    pub(crate) async fn look_up(&self, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
+        match self.lookups.iter().find(|lookup| lookup.covers(path)) {
+            Some(lookup) => lookup.look_up(path).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the attributes for an action. Only files that exist have some: a folder has none, nor has a file before it is stored.
+    async fn look_up_for(&self, action: Action, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
+        match action {
+            Action::Read | Action::Delete | Action::Share => self.look_up(path).await,
+            Action::Write | Action::List => Ok(None),
+        }
+    }
 }
 
 impl PrivateMedia {
@@ -45,6 +81,7 @@ impl PrivateMedia {
     pub fn builder(storage: impl Storage) -> Builder {
         Builder {
             identify: Box::new(FromExtensions),
+            lookups: Vec::new(),
             permissions: Box::new(Grants::default()),
             storage: Box::new(storage),
             delivery: Box::new(Direct),
@@ -56,12 +93,26 @@ impl PrivateMedia {
     /// Identifies the client of a request. An error means that identification failed, for example because a database is down. It does not
     /// mean that the client is signed out.
     pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
-        self.0.identify.identify(head).await
+        self.0.identify(head).await
+    }
+
+    /// Returns the attributes of a file; `None` if no lookup covers its path. A failure is not logged.
+    pub async fn look_up(&self, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
+        self.0.look_up(path).await
     }
 
     /// Decides whether an identity may perform an action on a path.
     pub async fn decide(&self, identity: &Identity, action: Action, path: &MediaPath) -> Decision {
-        self.0.permissions.may(identity, action, path).await
+        match self.0.look_up_for(action, path).await {
+            Ok(attributes) => {
+                let context = Context::new().with_attributes(attributes.as_ref());
+                match context.decision(action) {
+                    Some(decision) => decision,
+                    None => self.0.permissions.may_with(identity, action, path, context).await,
+                }
+            }
+            Err(error) => Decision::deny(with_sources(&error)),
+        }
     }
 
     /// Returns a permit for an action of an identity, for use with [`PrivateMedia::storage`].
@@ -70,13 +121,22 @@ impl PrivateMedia {
         identity: Identity,
         path: MediaPath,
     ) -> Result<Permit<A>, Denied> {
-        Permit::authorize(&*self.0.permissions, identity, path).await
+        match self.0.look_up_for(A::ACTION, &path).await {
+            Ok(attributes) => {
+                let context = Context::new().with_attributes(attributes.as_ref());
+                Permit::authorize_with(&*self.0.permissions, identity, path, context).await
+            }
+            Err(error) => {
+                let decision = Decision::deny(with_sources(&error));
+                Err(Denied::new(identity, A::ACTION, path, decision))
+            }
+        }
     }
 
     /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
         let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
-        self.0.storage.open(&permit).await
+        self.0.open(&permit).await
     }
 
     /// Stores content if the identity may write to the path; see [`Storage::save`].
@@ -128,6 +188,7 @@ impl std::fmt::Debug for PrivateMedia {
 #[must_use]
 pub struct Builder {
     identify: Box<dyn Identify>,
+    lookups: Vec<Box<dyn Lookup>>,
     permissions: Box<dyn Permissions>,
     storage: Box<dyn Storage>,
     delivery: Box<dyn Delivery>,
@@ -139,6 +200,12 @@ impl Builder {
     /// Sets how clients are identified.
     pub fn identify(mut self, identify: impl Identify) -> Self {
         self.identify = Box::new(identify);
+        self
+    }
+
+    /// Adds a lookup. The first one that covers a path decides about its attributes.
+    pub fn lookup(mut self, lookup: impl Lookup) -> Self {
+        self.lookups.push(Box::new(lookup));
         self
     }
 
@@ -169,9 +236,9 @@ impl Builder {
     /// Returns the [`PrivateMedia`].
     #[must_use]
     pub fn build(self) -> PrivateMedia {
-        let Self { identify, permissions, storage, delivery, cors, debug } = self;
+        let Self { identify, lookups, permissions, storage, delivery, cors, debug } = self;
         let common = CommonHeaders::new(identify.vary(), cors);
-        PrivateMedia(Arc::new(Inner { identify, permissions, storage, delivery, common, debug }))
+        PrivateMedia(Arc::new(Inner { identify, lookups, permissions, storage, delivery, common, debug }))
     }
 }
 

@@ -2,22 +2,24 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 
 use crate::delivery::MediaResponse;
 use crate::identity::{IdentifyError, whole_seconds};
+use crate::lookup::LookupError;
 use crate::permission::Denied;
 use crate::request::RequestError;
 use crate::storage::StorageError;
-use crate::text::text;
 
 /// The reason why a request gets no file, by the step that failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Request(RequestError),
     Identity(IdentifyError),
+    Lookup(LookupError),
     Denied(Box<Denied>),
     Storage(StorageError),
 }
@@ -33,16 +35,20 @@ impl Refusal {
                 (retry.map_or(StatusCode::SERVICE_UNAVAILABLE, |retry| retry.status), "try again later")
             }
             Self::Request(RequestError::Method) => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-            Self::Denied(_) | Self::Identity(_) if debug => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::Lookup(LookupError::NotFound) => (StatusCode::NOT_FOUND, "not found"),
+            Self::Denied(_) | Self::Identity(_) | Self::Lookup(_) if debug => {
+                (StatusCode::FORBIDDEN, "forbidden")
+            }
             Self::Request(RequestError::Path(_))
             | Self::Identity(_)
+            | Self::Lookup(_)
             | Self::Denied(_)
             | Self::Storage(StorageError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not found"),
             // Only a client with permission gets this response, so it discloses nothing to others.
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
-        let mut response = MediaResponse::from(text(status, line));
+        let mut response = MediaResponse::text(status, line);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
@@ -52,31 +58,39 @@ impl Refusal {
         response
     }
 
+    /// Returns whether the client was identified, and the file was denied or is missing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Storage(StorageError::NotFound { .. }))
+    }
+
     /// Returns the reason and its causes, for the log.
-    pub(crate) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> Arc<str> {
         match self {
-            Self::Request(error) => error.to_string(),
-            Self::Identity(error) => with_sources(error),
-            Self::Denied(denied) => denied.decision().reason().to_owned(),
-            Self::Storage(error) => with_sources(error),
+            Self::Request(error) => error.to_string().into(),
+            Self::Identity(error) => with_sources(error).into(),
+            Self::Lookup(error) => with_sources(error).into(),
+            Self::Denied(denied) => Arc::clone(denied.decision().shared_reason()),
+            Self::Storage(error) => with_sources(error).into(),
         }
     }
 
     fn log(&self) {
         match self {
             Self::Identity(error) if error.is_logged() => {
-                tracing::debug!(reason = self.reason(), "request refused");
+                tracing::debug!(reason = &*self.reason(), "request refused");
             }
-            Self::Identity(_) | Self::Storage(StorageError::Io { .. }) => {
-                tracing::error!(reason = self.reason(), "request failed");
+            Self::Identity(_)
+            | Self::Lookup(LookupError::Failed(_))
+            | Self::Storage(StorageError::Io { .. }) => {
+                tracing::error!(reason = &*self.reason(), "request failed");
             }
-            _ => tracing::debug!(reason = self.reason(), "request refused"),
+            _ => tracing::debug!(reason = &*self.reason(), "request refused"),
         }
     }
 }
 
 /// Returns an error and its causes in one line.
-fn with_sources(error: &dyn Error) -> String {
+pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -96,6 +110,12 @@ impl From<RequestError> for Refusal {
 impl From<IdentifyError> for Refusal {
     fn from(error: IdentifyError) -> Self {
         Self::Identity(error)
+    }
+}
+
+impl From<LookupError> for Refusal {
+    fn from(error: LookupError) -> Self {
+        Self::Lookup(error)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::delivery::response::SerializedHeaders;
 use crate::delivery::{MediaBody, MediaResponse};
 use crate::error::Refusal;
 use crate::identity::Identity;
-use crate::permission::{Permit, Read};
+use crate::permission::{self, Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 
 impl PrivateMedia {
@@ -28,7 +28,7 @@ impl PrivateMedia {
 }
 
 impl Inner {
-    /// Responds to a request in five steps. Each step is a module.
+    /// Responds to a request in steps. Each step is a module.
     async fn process(
         &self,
         head: &Parts,
@@ -39,15 +39,17 @@ impl Inner {
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Authenticate.
-        let identity = self.identify.identify(head).await?;
+        let identity = self.identify(head).await?;
         record.identity = identity.clone();
+        // Look up the attributes of the file.
+        let attributes = if self.lookups.is_empty() { None } else { self.look_up(&request.path).await? };
         // Authorize.
-        let permit =
-            Permit::<Read>::authorize_request(&*self.permissions, identity, request.path.clone(), head)
-                .await?;
+        let context = permission::Context::new().with_request(head).with_attributes(attributes.as_ref());
+        let path = request.path.clone();
+        let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.storage.open(&permit).await?;
+        let file = self.open(&permit).await?;
         // Deliver it.
         Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
     }
@@ -65,6 +67,9 @@ pub struct AccessRecord {
     pub allowed_by: Option<Arc<str>>,
     /// The reason why the response does not contain the file; `None` if it does. Not for the client.
     pub refused: Option<Arc<str>>,
+    /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
+    /// send such a client to its sign-in page.
+    pub needs_sign_in: bool,
 }
 
 /// Serves private media: a [`tower_service::Service`] for axum, hyper and other tower servers, with any type of request body. Returned by
@@ -140,7 +145,8 @@ impl RespondRaw for MediaService {
             if let Some(preflight) = preflight {
                 return preflight;
             }
-            record.refused = Some(refusal.reason().into());
+            record.refused = Some(refusal.reason());
+            record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });
         if head.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {

@@ -1,16 +1,11 @@
 //! The SQL statements: every query that is sent to the database, except for the session settings.
 
+use private_media_sql::Statement;
+
 /// Key, data, and expiry in seconds since 1970.
 pub(super) type SessionTuple = (String, String, i64);
 /// Id, name, password, whether active, staff, superuser, and one group of the user, if there is one.
 pub(super) type UserTuple = (i64, String, String, bool, bool, bool, Option<String>);
-
-/// A statement in the dialect of each database.
-pub(super) struct Statement {
-    pub(super) sqlite: &'static str,
-    pub(super) postgres: &'static str,
-    pub(super) mysql: &'static str,
-}
 
 /// Times are truncated to seconds, so a session ends at most one second early.
 pub(super) const SESSION: Statement = Statement {

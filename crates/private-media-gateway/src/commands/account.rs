@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsError, AccountsFile, NewAccount};
 
-use crate::config::{self, Config, ConfigError, Scope, Source};
+use crate::config::{self, AccountsConfig, Config, ConfigError, Scope};
 use crate::identity::{load_accounts, reload_interval};
 use crate::log;
 use crate::output;
@@ -113,7 +113,7 @@ fn add(
     password_stdin: bool,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
-    check_wait(config, wait)?;
+    check(config, wait)?;
     account.password = password(password_stdin)?;
     let file = update(config, |file| file.add(account.clone()))?;
     done(config, &format!("added {} to", account.name), &file, wait)
@@ -126,9 +126,9 @@ fn passwd(
     password_stdin: bool,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
-    check_wait(config, wait)?;
+    check(config, wait)?;
     // Fails before it asks for a password.
-    if !load_accounts(config)?.users().any(|user| user.display_name() == name) {
+    if !load_accounts(accounts(config)?)?.users().any(|user| user.display_name() == name) {
         return Err(ConfigError::new(format!(
             "account {name:?}: no such account; private-media account list shows them"
         )));
@@ -140,9 +140,9 @@ fn passwd(
 
 /// Removes an account and ends its sessions.
 fn remove(config: &Config, name: &str, wait: Option<Wait>) -> Result<ExitCode, ConfigError> {
-    check_wait(config, wait)?;
+    check(config, wait)?;
     // The error of a missing file names the setting.
-    load_accounts(config)?;
+    load_accounts(accounts(config)?)?;
     let file = update(config, |file| file.remove(name))?;
     done(config, &format!("removed {name} from"), &file, wait)
 }
@@ -150,7 +150,7 @@ fn remove(config: &Config, name: &str, wait: Option<Wait>) -> Result<ExitCode, C
 /// Lists the accounts: name, id, staff, groups.
 fn list(config: &Config) -> Result<ExitCode, ConfigError> {
     let mut lines = String::new();
-    for user in load_accounts(config)?.users() {
+    for user in load_accounts(accounts(config)?)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };
         let groups = if user.groups().is_empty() { "-".to_owned() } else { user.groups().join(",") };
         // Writing to a string cannot fail.
@@ -160,11 +160,19 @@ fn list(config: &Config) -> Result<ExitCode, ConfigError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns the settings of the accounts, which the configuration may not use.
+fn accounts(config: &Config) -> Result<&AccountsConfig, ConfigError> {
+    config.accounts().ok_or_else(|| {
+        ConfigError::new("identity: no source is accounts; add [[identity]] with source = \"accounts\"")
+    })
+}
+
 fn update(
     config: &Config,
     change: impl FnMut(&mut AccountsFile) -> Result<(), AccountsError>,
 ) -> Result<AccountsFile, ConfigError> {
-    AccountsFile::update(&config.accounts, change).map_err(|error| ConfigError::new(error.to_string()))
+    AccountsFile::update(&accounts(config)?.file.path, change)
+        .map_err(|error| ConfigError::new(error.to_string()))
 }
 
 /// Prints the change that was made, and waits for the gateways with `--wait`.
@@ -174,9 +182,10 @@ fn done(
     file: &AccountsFile,
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
-    output::line(format_args!("{change} {}", config.accounts.display()))?;
+    let accounts = accounts(config)?;
+    output::line(format_args!("{change} {}", accounts.file.path.display()))?;
     let (Some(wait), Some(url)) = (wait, &config.state) else { return Ok(ExitCode::SUCCESS) };
-    match runtime::block_on(wait.for_gateways(config, url, file))? {
+    match runtime::block_on(wait.for_gateways(accounts, url, file))? {
         Ok(()) => {
             output::line(format_args!("applied by every running gateway"))?;
             Ok(ExitCode::SUCCESS)
@@ -205,13 +214,18 @@ impl Wait {
     }
 
     /// Returns when every running gateway has applied this file, or a later one. The error says which gateway has not.
-    async fn for_gateways(self, config: &Config, url: &StateUrl, file: &AccountsFile) -> Result<(), String> {
+    async fn for_gateways(
+        self,
+        accounts: &AccountsConfig,
+        url: &StateUrl,
+        file: &AccountsFile,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + self.0;
         let written = digest_text(file.digest());
         let mut state = None;
         loop {
             // A later change of the file includes this one.
-            let now = AccountsFile::load(&config.accounts).ok().map(|file| digest_text(file.digest()));
+            let now = AccountsFile::load(&accounts.file.path).ok().map(|file| digest_text(file.digest()));
             let is_behind =
                 |gateway: &Gateway| gateway.accounts != written && Some(&gateway.accounts) != now.as_ref();
             let problem = match gateways(&mut state, url).await {
@@ -230,7 +244,7 @@ impl Wait {
                 Err(error) => format!("cannot read the state store: {error}"),
             };
             if Instant::now() >= deadline {
-                let every = reload_interval(config.cache_ttl);
+                let every = reload_interval(accounts.cache_ttl);
                 return Err(format!(
                     "after {:?}, {problem} (a gateway reads the file every {every:?}: identity.cache_ttl)",
                     self.0
@@ -253,15 +267,11 @@ async fn gateways(state: &mut Option<State>, url: &StateUrl) -> Result<Vec<Gatew
     gateways
 }
 
-/// Rejects `--wait` before any change if no gateway can confirm.
-fn check_wait(config: &Config, wait: Option<Wait>) -> Result<(), ConfigError> {
+/// Rejects a change before it is made if accounts are no identity source, or if no gateway can confirm it with `--wait`.
+fn check(config: &Config, wait: Option<Wait>) -> Result<(), ConfigError> {
+    accounts(config)?;
     if wait.is_none() {
         return Ok(());
-    }
-    if let Source::Django(_) = config.source {
-        return Err(ConfigError::new(
-            "--wait: gateways with --identity django use no accounts; remove --wait",
-        ));
     }
     match config.state {
         Some(StateUrl::Memory) | None => Err(ConfigError::new(

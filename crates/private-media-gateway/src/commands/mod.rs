@@ -7,3 +7,4 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod serve;
+pub(crate) mod who;

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
@@ -9,7 +10,7 @@ use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::identity::IdentityBackend;
+use crate::identity::{self, IdentityBackend};
 use crate::open;
 use crate::output;
 use crate::root_watch;
@@ -39,13 +40,19 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         let health = Health::default();
         root_watch::spawn(&media, &health, config.revalidate_after);
         open_state(config, &identities, &health).await?;
-        Ok(Site::new(&media, identities.accounts(), &config.url).health(health))
+        Ok(Site::new(&media, &config.url)
+            .health(health)
+            .accounts(identities.accounts())
+            .identity_needs_peer(identities.needs_peer())
+            .identity_allows_path(config.decides_by_identity())
+            .login_pages(config.login_pages()))
     };
     let options = workers::Options {
         listen: &config.listen,
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
+        identity_files: identity::open_files(config),
     };
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),
@@ -75,7 +82,9 @@ async fn open_state(
     }
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("process {} on {}", std::process::id(), host.trim());
-    state::start(url, identities.accounts(), name, config.cache_ttl, health.clone())
+    // Without accounts, the store only lists the running gateways.
+    let cache_ttl = config.accounts().map_or(Duration::from_secs(5), |accounts| accounts.cache_ttl);
+    state::start(url, identities.accounts(), name, cache_ttl, health.clone())
         .await
         .map_err(|error| config.state_error(&error))
 }
@@ -89,10 +98,10 @@ fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
         ErrorKind::InvalidFilename if is_unix => {
             config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
         }
-        ErrorKind::NotFound if is_unix => config.listen_error("no such directory", "create it"),
+        ErrorKind::NotFound if is_unix => config.listen_error("no such folder", "create it"),
         _ if is_unix => config.listen_error(
             &format!("cannot listen at this path: {error}"),
-            "use a directory that this user can write to",
+            "use a folder that this user can write to",
         ),
         _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }

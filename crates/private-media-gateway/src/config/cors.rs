@@ -4,18 +4,18 @@ use private_media::cors::{CorsOptions, Origin};
 
 use super::error::ConfigError;
 use super::keys::cors as keys;
-use super::layers::Layers;
+use super::settings::Settings;
 use super::values;
 
 /// Returns the options; `None` if no origin is allowed.
-pub(super) fn options(layers: &Layers) -> Result<Option<CorsOptions>, ConfigError> {
-    let setting = layers.get(&keys::ORIGINS);
+pub(super) fn options(settings: &Settings) -> Result<Option<CorsOptions>, ConfigError> {
+    let setting = settings.get(&keys::ORIGINS);
     let origins =
         setting.values().iter().map(|value| setting.with_value(value).parse_with(str::parse::<Origin>));
     let origins = origins.collect::<Result<Vec<_>, _>>()?;
-    let credentials = layers.get(&keys::CREDENTIALS);
+    let credentials = settings.get(&keys::CREDENTIALS);
     let is_credentials = credentials.parse("true or false")?;
-    let max_age = layers.get(&keys::MAX_AGE).parse_with(values::duration)?;
+    let max_age = settings.get(&keys::MAX_AGE).parse_with(values::duration)?;
     if origins.is_empty() && is_credentials {
         return Err(
             credentials.error("no origin is allowed", "name each in cors.origins, e.g. https://app.example")

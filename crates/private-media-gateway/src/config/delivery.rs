@@ -4,20 +4,20 @@ use private_media::delivery::SendfileEncoding;
 
 use super::error::ConfigError;
 use super::keys;
-use super::layers::Layers;
+use super::settings::Settings;
 use crate::send_mode::{InternalUrl, SendMode};
 use crate::{folders, urls};
 
-pub(super) fn send_mode(layers: &Layers, private: &str) -> Result<SendMode, ConfigError> {
-    let encoding = layers.get(&keys::SENDFILE_ENCODING).parse_with(|value| match value {
+pub(super) fn send_mode(settings: &Settings, private: &str) -> Result<SendMode, ConfigError> {
+    let encoding = settings.get(&keys::SENDFILE_ENCODING).parse_with(|value| match value {
         "auto" => Ok(SendfileEncoding::Auto),
         "plain" => Ok(SendfileEncoding::Plain),
         "encoded" => Ok(SendfileEncoding::Encoded),
         _ => Err("expected auto, plain or encoded"),
     })?;
-    let setting = layers.get(&keys::INTERNAL_URL);
+    let setting = settings.get(&keys::INTERNAL_URL);
     let internal = setting.parse_with(internal_url)?;
-    let mode = layers.get(&keys::MODE).parse_with(|value| match value {
+    let mode = settings.get(&keys::MODE).parse_with(|value| match value {
         "direct" => Ok(SendMode::Direct),
         "nginx" => Ok(SendMode::Nginx(internal.clone())),
         "apache" => Ok(SendMode::Apache(encoding)),
@@ -25,7 +25,7 @@ pub(super) fn send_mode(layers: &Layers, private: &str) -> Result<SendMode, Conf
     })?;
     let location = match &mode {
         SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
-        SendMode::Nginx(InternalUrl::FullPath) => match folders::absolute(&layers.path(&keys::ROOT)) {
+        SendMode::Nginx(InternalUrl::FullPath) => match folders::absolute(&settings.path(&keys::ROOT)) {
             Ok(root) => format!("{}/", root.display()),
             // A missing root is an error when it is opened.
             Err(_) => return Ok(mode),

@@ -6,6 +6,7 @@ use super::args::{CONFIG_VARIABLE, LIST_DELIMITER};
 use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::keys::KEYS;
+use super::suggest::nearest;
 
 const PREFIX: &str = "PRIVATE_MEDIA_";
 
@@ -47,10 +48,9 @@ fn warning(name: &str) -> Option<String> {
     if !name.starts_with(PREFIX) || is_known {
         return None;
     }
-    let distance = |known: &&String| strsim::damerau_levenshtein(name, known);
-    let hint = match known.iter().min_by_key(distance) {
-        Some(near) if distance(&near) <= 3 => format!("did you mean {near}?"),
-        _ => "private-media serve --help lists all variables".to_owned(),
+    let hint = match nearest(name, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "private-media serve --help lists all variables".to_owned(),
     };
     Some(format!("unknown environment variable {name} is ignored; {hint}"))
 }

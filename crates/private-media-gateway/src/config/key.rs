@@ -5,7 +5,8 @@
 pub(crate) struct Key {
     /// The TOML key, with its table before the dot.
     pub(crate) name: &'static str,
-    /// The flag, without its dashes. The environment variable is named after it.
+    /// The flag, without its dashes. The environment variable is named after it. Most keys of `[[…]]` tables have no flag of their own,
+    /// but that of the tables.
     pub(crate) flag: &'static str,
     pub(crate) kind: Kind,
     /// The placeholder of the value in help.
@@ -19,7 +20,7 @@ pub(crate) struct Key {
 }
 
 /// The type of a setting in TOML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Text,
     /// A text that may contain a password, which is not shown.
@@ -30,8 +31,27 @@ pub(crate) enum Kind {
     Boolean,
     /// An array of texts; as a flag, repeated.
     List,
+    /// A text, or an array of texts.
+    TextOrList,
     /// `[[grant]]` tables.
     Grants,
+    /// `[[…]]` tables of other settings.
+    Tables(&'static Tables),
+}
+
+/// The tables of one name, such as `[[identity]]`.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// The key whose value is the name of the variant. Absent if there is one variant.
+    pub(crate) selector: Option<&'static str>,
+    pub(crate) variants: &'static [Variant],
+}
+
+/// The keys that a table may have.
+#[derive(Debug)]
+pub(crate) struct Variant {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [&'static Key],
 }
 
 /// A group of settings in help.
@@ -71,6 +91,8 @@ pub(crate) enum Scope {
     Decision,
     /// The settings that a deployment is checked for: `doctor`.
     Deployment,
+    /// The settings of the identity sources: `who`.
+    Identity,
     /// The settings of a front server's configuration: `config nginx`.
     Front,
     /// The accounts file: `account list`.
@@ -80,6 +102,11 @@ pub(crate) enum Scope {
 }
 
 impl Key {
+    /// Returns the name of the key in its table, such as `cookie` or `claims.id`.
+    pub(crate) fn column(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, column)| column)
+    }
+
     pub(crate) fn environment(&self) -> String {
         format!("PRIVATE_MEDIA_{}", self.flag.replace('-', "_").to_uppercase())
     }

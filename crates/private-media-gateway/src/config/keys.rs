@@ -1,6 +1,10 @@
 //! The table of settings.
 
 pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod header;
+pub(crate) mod identity;
+pub(crate) mod jwt;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -22,7 +26,7 @@ pub(crate) static ROOT: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "private",
-    help: "Directory of the private files",
+    help: "Folder of the private files",
 };
 pub(crate) static URL: Key = Key {
     name: "url",
@@ -30,7 +34,7 @@ pub(crate) static URL: Key = Key {
     kind: Kind::Text,
     value_name: "PREFIX",
     heading: Heading::Server,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Identity],
     default: "/private/",
     help: "URL prefix of the private files",
 };
@@ -52,7 +56,7 @@ pub(crate) static PUBLIC: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
-    help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
+    help: "Folder that the application serves publicly; the root must be outside it; may be repeated",
 };
 pub(crate) static WORKERS: Key = Key {
     name: "workers",
@@ -80,99 +84,9 @@ pub(crate) static STATE: Key = Key {
     kind: Kind::Url,
     value_name: "URL",
     heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange, Scope::Identity],
     default: "sqlite:state.db",
     help: "Store of ended sessions: sqlite:PATH, postgres://… to share it between gateways, or memory",
-};
-pub(crate) static SOURCE: Key = Key {
-    name: "identity.source",
-    flag: "identity",
-    kind: Kind::Text,
-    value_name: "SOURCE",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange],
-    default: "accounts",
-    help: "How users are identified: accounts, or django (its middleware does not run)",
-};
-pub(crate) static ACCOUNTS: Key = Key {
-    name: "identity.accounts",
-    flag: "accounts",
-    kind: Kind::Text,
-    value_name: "FILE",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountsFile, Scope::AccountChange],
-    default: "accounts.toml",
-    help: "File of the built-in accounts",
-};
-pub(crate) static CACHE_TTL: Key = Key {
-    name: "identity.cache_ttl",
-    flag: "cache-ttl",
-    kind: Kind::Text,
-    value_name: "DURATION",
-    heading: Heading::Identity,
-    scopes: &[Scope::AccountChange],
-    default: "5s",
-    help: "How long an identity is cached; sign-outs take effect within this time",
-};
-pub(crate) static SESSION_LIFETIME: Key = Key {
-    name: "identity.session_lifetime",
-    flag: "session-lifetime",
-    kind: Kind::Text,
-    value_name: "DURATION",
-    heading: Heading::Identity,
-    scopes: &[],
-    default: "14d",
-    help: "How long a session lasts",
-};
-pub(crate) static DATABASE: Key = Key {
-    name: "identity.database",
-    flag: "database",
-    kind: Kind::Url,
-    value_name: "URL",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment],
-    default: "sqlite:db.sqlite3",
-    help: "With django: the project's database, sqlite:PATH, postgres://… or mysql://…",
-};
-pub(crate) static SECRET_FILE: Key = Key {
-    name: "identity.secret_file",
-    flag: "secret-file",
-    kind: Kind::Text,
-    value_name: "FILE",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment],
-    default: "secret.key",
-    help: "With django: file of SECRET_KEY, followed by SECRET_KEY_FALLBACKS, one per line",
-};
-pub(crate) static SESSION_ENGINE: Key = Key {
-    name: "identity.session_engine",
-    flag: "session-engine",
-    kind: Kind::Text,
-    value_name: "ENGINE",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment],
-    default: "db",
-    help: "With django: the session engine, db, cached_db or signed_cookies",
-};
-pub(crate) static SESSION_COOKIE: Key = Key {
-    name: "identity.session_cookie",
-    flag: "session-cookie",
-    kind: Kind::Text,
-    value_name: "NAME",
-    heading: Heading::Identity,
-    scopes: &[Scope::Deployment],
-    default: "sessionid",
-    help: "With django: name of the session cookie",
-};
-pub(crate) static BACKENDS: Key = Key {
-    name: "identity.backends",
-    flag: "backend",
-    kind: Kind::List,
-    value_name: "CLASS",
-    heading: Heading::Identity,
-    scopes: &[Scope::Decision, Scope::Deployment],
-    default: "django.contrib.auth.backends.ModelBackend",
-    help: "With django: one of AUTHENTICATION_BACKENDS; may be repeated",
 };
 pub(crate) static GRANT: Key = Key {
     name: "grant",
@@ -285,15 +199,15 @@ pub(crate) static KEYS: [&Key; 30] = [
     &WORKERS,
     &LOG,
     &STATE,
-    &SOURCE,
-    &ACCOUNTS,
-    &CACHE_TTL,
-    &SESSION_LIFETIME,
-    &DATABASE,
-    &SECRET_FILE,
-    &SESSION_ENGINE,
-    &SESSION_COOKIE,
-    &BACKENDS,
+    &identity::IDENTITY,
+    &identity::ACCOUNTS,
+    &identity::CACHE_TTL,
+    &identity::SESSION_LIFETIME,
+    &identity::DATABASE,
+    &identity::SECRET_FILE,
+    &identity::SESSION_ENGINE,
+    &identity::SESSION_COOKIE,
+    &identity::BACKENDS,
     &GRANT,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,
@@ -309,27 +223,62 @@ pub(crate) static KEYS: [&Key; 30] = [
     &SHUTDOWN_TIMEOUT,
 ];
 
+/// Returns whether a key belongs to `[[…]]` tables.
+pub(crate) fn is_in_tables(key: &Key) -> bool {
+    let table = key.name.split_once('.').map(|(table, _)| table);
+    KEYS.iter().any(|key| Some(key.name) == table)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
 
+    /// Returns how the row of a key begins in the reference.
+    fn row(key: &Key) -> String {
+        let default = if key.default.is_empty() { String::new() } else { format!("`{}` |", key.default) };
+        // A key without a flag of its own is set in a table.
+        if is_in_tables(key) && KEYS.iter().all(|other| !std::ptr::eq(*other, key)) {
+            return format!("| `{}` | | | {default}", key.column());
+        }
+        let flag = match key.kind {
+            Kind::Boolean => format!("--{}[={}]", key.flag, key.value_name),
+            _ => format!("--{} {}", key.flag, key.value_name),
+        };
+        format!(
+            "| `{}` | `{flag}` | `{}` | {default}",
+            if is_in_tables(key) { key.column() } else { key.name },
+            key.environment()
+        )
+    }
+
     #[test]
     fn the_reference_has_a_row_for_each_setting() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configuration.md");
         // The packaged crate has no documentation.
         let Ok(page) = std::fs::read_to_string(page) else { return };
+        let mut sections: Vec<(String, Vec<&Key>)> =
+            vec![("## Settings".into(), KEYS.into_iter().filter(|key| !is_in_tables(key)).collect())];
         for key in KEYS {
-            let flag = match key.kind {
-                Kind::Boolean => format!("--{}[={}]", key.flag, key.value_name),
-                _ => format!("--{} {}", key.flag, key.value_name),
-            };
-            let row = format!("| `{}` | `{flag}` | `{}` | ", key.name, key.environment());
-            let row = if key.default.is_empty() { row } else { format!("{row}`{}` |", key.default) };
-            assert!(page.contains(&row), "docs/reference/configuration.md: no row begins with {row}");
+            let Kind::Tables(tables) = key.kind else { continue };
+            for variant in tables.variants {
+                sections.push((format!("### `[[{}]]`: {}", key.name, variant.name), variant.keys.to_vec()));
+            }
         }
-        let rows = page.lines().filter(|line| line.contains(" | `--") && line.contains(" | `PRIVATE_MEDIA_"));
-        assert_eq!(rows.count(), KEYS.len());
+        for (heading, keys) in sections {
+            let from = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no section {heading}"));
+            let section = &page[from + heading.len() + 1..];
+            let section = &section[..section.find("\n#").unwrap_or(section.len())];
+            for key in &keys {
+                let row = row(key);
+                assert!(
+                    section.contains(&row),
+                    "docs/reference/configuration.md, {heading}: no row begins with {row}"
+                );
+            }
+            let rows = section.lines().filter(|line| line.starts_with("| `"));
+            assert_eq!(rows.count(), keys.len(), "{heading}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! The configuration of the gateway, parsed and checked.
 
 use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,13 +10,18 @@ use private_media::permission::{Grant, Grants};
 use private_media_listener::Limits;
 
 use super::error::ConfigError;
-use super::identity::{self, Source};
+use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
-use super::layers::{Layers, Origin, Setting};
+use super::keys::identity::IDENTITY;
+use super::layers::Layers;
+use super::settings::{Origin, Setting};
+use super::tables::{self, Section};
 use super::{cors, delivery, root, show, values};
 use crate::addresses::ListenAddr;
 use crate::front::{FrontError, FrontField};
+use crate::login::LoginPages;
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
 use crate::{folders, log, urls};
@@ -31,12 +35,10 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
-    /// The state store. `None` with Django's sessions, unless the setting is given.
+    /// The state store. `None` without accounts, unless the setting is given.
     pub(crate) state: Option<StateUrl>,
-    pub(crate) source: Source,
-    pub(crate) accounts: PathBuf,
-    pub(crate) cache_ttl: Duration,
-    pub(crate) session_lifetime: Duration,
+    /// The identity sources, in order.
+    pub(crate) identity: Vec<IdentitySource>,
     pub(crate) grants: Grants,
     pub(crate) revalidate_after: Duration,
     pub(crate) follow_links: bool,
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
     layers: Layers,
+    identity_tables: Vec<Section>,
 }
 
 impl Config {
@@ -57,55 +60,78 @@ impl Config {
 
     /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
     fn new(layers: Layers) -> Result<Self, ConfigError> {
-        let url = layers.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
-        let cache_ttl = layers.get(&keys::CACHE_TTL).parse_with(values::duration)?;
-        let session_lifetime = layers.get(&keys::SESSION_LIFETIME).parse_with(values::positive_duration)?;
-        let source = identity::source(&layers, cache_ttl, session_lifetime)?;
-        let (listen, max_connections) = (layers.get(&keys::LISTEN), layers.get(&keys::MAX_CONNECTIONS));
+        let settings = &layers.settings;
+        let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
+        let identity_tables = tables::sections(settings, &IDENTITY)?;
+        let identity = identity::sources(&identity_tables, &url)?;
+        let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         Ok(Self {
             listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
-            root: layers.path(&keys::ROOT),
-            send_mode: delivery::send_mode(&layers, &url)?,
-            cors: cors::options(&layers)?,
+            root: settings.path(&keys::ROOT),
+            send_mode: delivery::send_mode(settings, &url)?,
+            cors: cors::options(settings)?,
             url,
-            debug: layers.get(&keys::DEBUG).parse("true or false")?,
-            workers: layers.get(&keys::WORKERS).parse_with(values::workers)?,
-            log: layers.get(&keys::LOG).parse_with(log::check_filter)?,
-            accounts: layers.path(&keys::ACCOUNTS),
-            state: state(&layers, &source)?,
-            source,
-            cache_ttl,
-            session_lifetime,
-            grants: grants(&layers.get(&keys::GRANT))?,
-            revalidate_after: layers.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
-            follow_links: layers.get(&keys::FOLLOW_LINKS).parse("true or false")?,
+            debug: settings.get(&keys::DEBUG).parse("true or false")?,
+            workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
+            log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
+            state: state(&layers, &identity)?,
+            grants: grants(&settings.get(&keys::GRANT), &identity)?,
+            identity,
+            revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
+            follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
             limits: Limits::default()
                 .max_connections(max_connections.parse_with(values::connections)?)
-                .header_timeout(layers.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
-                .min_rate(layers.get(&keys::MIN_RATE).parse_with(values::min_rate)?)
-                .shutdown_timeout(layers.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
+                .header_timeout(settings.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
+                .min_rate(settings.get(&keys::MIN_RATE).parse_with(values::min_rate)?)
+                .shutdown_timeout(settings.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
             layers,
+            identity_tables,
         })
     }
 
     /// Checks the root before anything is served from it.
     pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
-        root::check(&self.layers, self.own_files())
+        root::check(&self.layers.settings, self.own_files())
     }
 
     /// Returns the files that authenticate users. None of them may be inside the root.
     fn own_files(&self) -> Vec<(Setting, PathBuf)> {
-        let file = |key, path: Option<&Path>| path.map(|path| (self.layers.get(key), path.to_path_buf()));
-        let files = match &self.source {
-            Source::Accounts => [file(&keys::ACCOUNTS, Some(&self.accounts)), None],
-            Source::Django(django) => [
-                file(&keys::DATABASE, django.database.file()),
-                file(&keys::SECRET_FILE, Some(&django.secret_file)),
-            ],
-        };
-        let state = file(&keys::STATE, self.state.as_ref().and_then(StateUrl::file));
-        files.into_iter().chain([state]).flatten().collect()
+        let files = self.identity.iter().flat_map(|source| source.source.files());
+        let state = self.state.as_ref().and_then(StateUrl::file);
+        files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
+    }
+
+    fn get(&self, key: &'static Key) -> Setting {
+        self.layers.settings.get(key)
+    }
+
+    /// Returns the settings of the built-in accounts, if they are an identity source.
+    pub(crate) fn accounts(&self) -> Option<&AccountsConfig> {
+        self.identity.iter().find_map(|source| match &source.source {
+            Source::Accounts(accounts) => Some(accounts),
+            _ => None,
+        })
+    }
+
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            _ => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
+    }
+
+    /// Returns whether an identity source also decides about paths.
+    pub(crate) fn decides_by_identity(&self) -> bool {
+        self.identity.iter().any(|source| source.source.has_permission())
+    }
+
+    /// Returns the sign-in pages. With `debug` there are none, as clients get the reason.
+    pub(crate) fn login_pages(&self) -> LoginPages {
+        let sources = self.identity.iter().filter(|_| !self.debug);
+        LoginPages::new(sources.filter_map(|source| Some((source.source.name(), source.login.clone()?))))
     }
 
     /// Returns the root's absolute path.
@@ -123,44 +149,29 @@ impl Config {
         self.layers.warnings()
     }
 
-    /// Returns the directories that the application serves publicly.
+    /// Returns the folders that the application serves publicly.
     pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
-        self.layers.paths(&keys::PUBLIC)
+        self.layers.settings.paths(&keys::PUBLIC)
     }
 
     /// Returns an error about the root, with the cause of `error`.
     pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        self.layers.get(&keys::ROOT).error(&cause, "name a directory that this user can read")
+        self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
     /// Returns an error about the address to listen on.
     pub(crate) fn listen_error(&self, problem: &str, fix: &str) -> ConfigError {
-        self.layers.get(&keys::LISTEN).error(problem, fix)
+        self.get(&keys::LISTEN).error(problem, fix)
     }
 
     /// Returns an error about a front server's configuration, by the setting that it is about.
     pub(crate) fn front_error(&self, front: &str, error: &FrontError) -> ConfigError {
         let problem_and_fix = error.problem_and_fix(|name| name);
         match front_key(error.field()) {
-            Some(key) => self.layers.get(key).error_with(&problem_and_fix),
+            Some(key) => self.get(key).error_with(&problem_and_fix),
             None => ConfigError::new(format!("--front {front:?}: {problem_and_fix}")),
         }
-    }
-
-    /// Returns an error about the accounts file.
-    pub(crate) fn accounts_error(&self, problem: &str, fix: &str) -> ConfigError {
-        self.layers.get(&keys::ACCOUNTS).error(problem, fix)
-    }
-
-    /// Returns an error about Django's database.
-    pub(crate) fn database_error(&self, error: &dyn fmt::Display) -> ConfigError {
-        self.layers.get(&keys::DATABASE).error_with(&error.to_string())
-    }
-
-    /// Returns an error about the file of Django's secret keys.
-    pub(crate) fn secret_file_error(&self, error: &dyn fmt::Display) -> ConfigError {
-        self.layers.get(&keys::SECRET_FILE).error_with(&error.to_string())
     }
 
     /// Returns an error about the state store.
@@ -168,11 +179,11 @@ impl Config {
         let general = match &self.state {
             Some(StateUrl::Postgres(_)) => "check that the server runs and that this user may create tables",
             _ => {
-                "name a file in a directory that this user can write to, or memory to lose sign-outs at a restart"
+                "name a file in a folder that this user can write to, or memory to lose sign-outs at a restart"
             }
         };
         let fix = error.fix().unwrap_or(general);
-        self.layers.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
+        self.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
     }
 
     /// Loads arguments for a fuzz target; `None` if the address needs a DNS query.
@@ -182,7 +193,7 @@ impl Config {
             Ok(layers) => layers,
             Err(error) => return Some(Err(error)),
         };
-        let listen = layers.get(&keys::LISTEN);
+        let listen = layers.settings.get(&keys::LISTEN);
         let is_literal = listen.parse::<std::net::SocketAddr>("").is_ok()
             || listen.values().iter().any(|value| value.starts_with("unix:"));
         is_literal.then(|| Self::new(layers))
@@ -191,30 +202,19 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, root, url, debug, workers, log, source, accounts, .. } = self;
-        let Self {
-            cache_ttl,
-            session_lifetime,
-            grants,
-            revalidate_after,
-            follow_links,
-            send_mode,
-            cors,
-            limits,
-            ..
-        } = self;
-        let settings =
-            format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {source:?} {accounts:?}");
+        let Self { listen, root, url, debug, workers, log, identity, .. } = self;
+        let Self { grants, revalidate_after, follow_links, send_mode, limits, .. } = self;
+        let settings = format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {cache_ttl:?} {session_lifetime:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
+            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
         )
     }
 
     /// Returns the configuration as TOML, with the origin of each value.
     pub(crate) fn to_toml(&self) -> String {
-        show::toml(&self.layers)
+        show::toml(&self.layers.settings, &[(&IDENTITY, &self.identity_tables)])
     }
 }
 
@@ -232,20 +232,22 @@ fn front_key(field: FrontField) -> Option<&'static Key> {
     }
 }
 
-/// Returns the state store, which holds the ended sessions of accounts. Django's sessions need none.
-fn state(layers: &Layers, source: &Source) -> Result<Option<StateUrl>, ConfigError> {
-    let setting = layers.get(&keys::STATE);
+/// Returns the state store, which holds the ended sessions of accounts. Other sources need none.
+fn state(layers: &Layers, identity: &[IdentitySource]) -> Result<Option<StateUrl>, ConfigError> {
+    let setting = layers.settings.get(&keys::STATE);
     let is_default = *setting.origin() == Origin::Default;
     // The default file is next to the TOML file, wherever the program is started.
     let beside_file = layers.file().and_then(Path::parent).filter(|_| is_default);
     let url = setting.parse_with(|value| StateUrl::parse(value, beside_file.unwrap_or(setting.folder())))?;
-    Ok((matches!(source, Source::Accounts) || !is_default).then_some(url))
+    let has_accounts = identity.iter().any(|source| matches!(source.source, Source::Accounts(_)));
+    Ok((has_accounts || !is_default).then_some(url))
 }
 
-fn grants(setting: &Setting) -> Result<Grants, ConfigError> {
+fn grants(setting: &Setting, identity: &[IdentitySource]) -> Result<Grants, ConfigError> {
     if setting.values().is_empty() {
-        return Ok(Grants::default());
+        // If an application decides, staff may not read more than it says.
+        let is_decided = identity.iter().any(|source| source.source.has_permission());
+        return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
-    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    Ok(Grants::new(setting.parse_each(Grant::from_str)?))
 }

@@ -5,18 +5,26 @@ mod cors;
 mod delivery;
 mod environment;
 mod error;
+mod forward;
+mod header;
 mod identity;
+mod jwt;
 mod key;
 mod keys;
 mod layers;
 mod load;
 mod root;
+mod settings;
 mod show;
+mod suggest;
+mod tables;
+mod toml_file;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
-pub(crate) use identity::{Django, Source};
+pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
+pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};
 pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;

@@ -4,27 +4,44 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::key::Kind;
-use super::keys::{GRANT, KEYS};
-use super::layers::{Layers, Origin, Setting};
+use super::key::{Key, Kind};
+use super::keys::{GRANT, KEYS, is_in_tables};
+use super::settings::{Origin, Setting, Settings};
+use super::tables::Section;
 
-pub(super) fn toml(layers: &Layers) -> String {
+/// Returns the configuration of these settings, and of the tables of each key that has some.
+pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -> String {
     let mut text = String::new();
     let mut table = "";
     // TOML requires keys without a table before all tables; arrays of tables follow.
-    let plain = KEYS.iter().filter(|key| !key.name.contains('.') && key.name != GRANT.name);
-    let tables = KEYS.iter().filter(|key| key.name.contains('.'));
-    for key in plain.chain(tables) {
-        let setting = layers.get(key);
-        let (of, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+    let is_array = |key: &Key| matches!(key.kind, Kind::Grants | Kind::Tables(_)) || is_in_tables(key);
+    let keys = || KEYS.into_iter().filter(|key| !is_array(key));
+    let plain = keys().filter(|key| !key.name.contains('.'));
+    for key in plain.chain(keys().filter(|key| key.name.contains('.'))) {
+        let setting = settings.get(key);
+        let (of, _) = key.name.rsplit_once('.').unwrap_or_default();
         if of != table {
             table = of;
             let _ = write!(text, "\n[{table}]\n");
         }
-        let _ = writeln!(text, "{name} = {}  # {}", value(&setting), origin(&setting));
+        line(&mut text, &setting);
     }
-    let grants = layers.get(&GRANT);
-    let from = origin(&grants);
+    for (key, sections) in tables {
+        for section in *sections {
+            let _ = write!(text, "\n[[{}]]  # {}\n", key.name, origin(section.origin(), key));
+            if let Kind::Tables(kind) = key.kind
+                && let Some(selector) = kind.selector
+            {
+                let _ = writeln!(text, "{selector} = {}", Value::from(section.variant.name));
+            }
+            let settings = section.variant.keys.iter().map(|key| section.settings.get(key));
+            settings
+                .filter(|setting| !setting.values().is_empty())
+                .for_each(|setting| line(&mut text, &setting));
+        }
+    }
+    let grants = settings.get(&GRANT);
+    let from = origin(grants.origin(), &GRANT);
     let default = ["{*file}=staff".to_owned()];
     let values = if grants.values().is_empty() { &default } else { grants.values() };
     for grant in values {
@@ -35,6 +52,12 @@ pub(super) fn toml(layers: &Layers) -> String {
     text
 }
 
+/// Appends the line of a setting. Writing to a string cannot fail.
+fn line(text: &mut String, setting: &Setting) {
+    let origin = origin(setting.origin(), setting.origin_key());
+    let _ = writeln!(text, "{} = {}  # {origin}", setting.key().column(), value(setting));
+}
+
 fn value(setting: &Setting) -> String {
     let values = setting.shown();
     let first = values.first().map_or("", String::as_str);
@@ -43,7 +66,7 @@ fn value(setting: &Setting) -> String {
         Kind::Number => first.parse::<i64>().map_or_else(|_| first.to_owned(), |number| number.to_string()),
         Kind::Boolean => first.to_owned(),
         Kind::Text | Kind::Url | Kind::NumberOrText => Value::from(first).to_string(),
-        Kind::List | Kind::Grants => {
+        Kind::List | Kind::TextOrList | Kind::Grants | Kind::Tables(_) => {
             format!(
                 "[{}]",
                 values.iter().map(|v| Value::from(v.as_str()).to_string()).collect::<Vec<_>>().join(", ")
@@ -52,10 +75,10 @@ fn value(setting: &Setting) -> String {
     }
 }
 
-fn origin(setting: &Setting) -> String {
-    match setting.origin() {
+fn origin(origin: &Origin, key: &Key) -> String {
+    match origin {
         Origin::Flag(flag) => format!("--{flag}"),
-        Origin::Environment => setting.key().environment(),
+        Origin::Environment => key.environment(),
         // A line break in the file's name would end the comment.
         Origin::File(file) => file.display().to_string().replace(char::is_control, " "),
         Origin::Default => "default".to_owned(),

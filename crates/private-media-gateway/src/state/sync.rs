@@ -46,6 +46,14 @@ pub(crate) async fn start(
     Ok(())
 }
 
+/// Puts the revocations of an existing store in force once, for commands that serve nothing.
+pub(crate) async fn apply_revocations(url: &StateUrl, accounts: &Accounts) -> Result<(), StateError> {
+    if let Some(state) = State::open_to_read(url).await? {
+        accounts.apply_revocations(state.load_revocations(0).await?.revocations);
+    }
+    Ok(())
+}
+
 struct Sync {
     state: State,
     accounts: Option<Accounts>,

@@ -10,7 +10,6 @@ use super::{Delivery, MediaBody, MediaResponse, Plan};
 use crate::permission::{Permit, Read};
 use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
-use crate::text::text;
 
 /// Sends files from this process, whole or in ranges, in bounded memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,14 +26,14 @@ impl Delivery for Direct {
         let plan = Plan::new(request, file.metadata(), now);
         let mut response = match &plan {
             Plan::Whole | Plan::Part(_) | Plan::Parts(_) => {
-                let mut response = with_content_headers(permit.path(), &file, request.download, now);
+                let mut response = with_content_headers(permit, &file, request.download, now);
                 add_content(&plan, &file, &mut response);
                 response
             }
-            Plan::NotModified => with_validators(permit.path(), &file, now),
-            Plan::PreconditionFailed => text(plan.status(), "precondition failed\n").into(),
+            Plan::NotModified => with_validators(permit, &file, now),
+            Plan::PreconditionFailed => MediaResponse::text(plan.status(), "precondition failed\n"),
             Plan::RangeNotSatisfiable => {
-                let mut response = MediaResponse::from(text(plan.status(), "range not satisfiable\n"));
+                let mut response = MediaResponse::text(plan.status(), "range not satisfiable\n");
                 insert(&mut response.headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
                 response
             }

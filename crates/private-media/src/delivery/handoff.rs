@@ -172,7 +172,7 @@ fn hand_off(
     file: &MediaFile,
     now: SystemTime,
 ) -> MediaResponse {
-    let mut response = with_content_headers(permit.path(), file, request.download, now);
+    let mut response = with_content_headers(permit, file, request.download, now);
     response.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     response.headers.insert(name, value);
     response

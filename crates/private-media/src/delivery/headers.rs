@@ -14,6 +14,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::body::MediaBody;
 use super::content_type::ContentType;
 use super::response::{MediaResponse, SerializedHeaders};
+use crate::lookup::Attributes;
+use crate::permission::{Permit, Read};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
@@ -21,41 +23,55 @@ use crate::storage::{MediaFile, Metadata};
 #[derive(Debug)]
 pub(crate) struct CachedHeaders {
     file_name: String,
+    /// The media type of the attributes; `None` for that of the name.
+    content_type: Option<ContentType>,
     at: SystemTime,
     validators: OnceLock<Arc<SerializedHeaders>>,
     content: OnceLock<Arc<SerializedHeaders>>,
 }
 
 impl CachedHeaders {
-    fn new(path: &MediaPath, at: SystemTime) -> Self {
-        let file_name = path.file_name().to_owned();
-        Self { file_name, at, validators: OnceLock::new(), content: OnceLock::new() }
+    fn new(permit: &Permit<Read>, at: SystemTime) -> Self {
+        let (file_name, content_type) = (file_name(permit).to_owned(), content_type(permit).cloned());
+        Self { file_name, content_type, at, validators: OnceLock::new(), content: OnceLock::new() }
     }
 
-    /// Returns the cached headers of a file, if they are valid for the name and the time of a request. They are not if the modification
-    /// time is in the future, because then `Last-Modified` depends on the time of the request.
-    fn of<'a>(path: &MediaPath, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
-        let prepared = file.memo(|| Self::new(path, now))?;
+    /// Returns the cached headers of a file, if they are valid for the name, the type and the time of a request. They are not if the
+    /// modification time is in the future, because then `Last-Modified` depends on the time of the request.
+    fn of<'a>(permit: &Permit<Read>, file: &'a MediaFile, now: SystemTime) -> Option<&'a Self> {
+        let prepared = file.memo(|| Self::new(permit, now))?;
         let is_past = file.metadata().modified <= prepared.at && prepared.at <= now;
-        (is_past && prepared.file_name == path.file_name()).then_some(prepared)
+        let is_same =
+            prepared.file_name == file_name(permit) && prepared.content_type.as_ref() == content_type(permit);
+        (is_past && is_same).then_some(prepared)
     }
 }
 
+/// Returns the name under which a browser saves a file.
+fn file_name(permit: &Permit<Read>) -> &str {
+    permit.attributes().and_then(Attributes::file_name).unwrap_or_else(|| permit.path().file_name())
+}
+
+/// Returns the media type that a lookup found.
+fn content_type(permit: &Permit<Read>) -> Option<&ContentType> {
+    permit.attributes().and_then(Attributes::media_type)
+}
+
 /// Returns a response with the validators of a file, for a 304 (RFC 9110 section 15.4.5).
-pub(super) fn with_validators(path: &MediaPath, file: &MediaFile, now: SystemTime) -> MediaResponse {
+pub(super) fn with_validators(permit: &Permit<Read>, file: &MediaFile, now: SystemTime) -> MediaResponse {
     let make = || make_validators(file.metadata(), now);
-    begin(CachedHeaders::of(path, file, now).map(|prepared| &prepared.validators), make)
+    begin(CachedHeaders::of(permit, file, now).map(|prepared| &prepared.validators), make)
 }
 
 /// Returns a response with the headers of a file. The length is that of the whole file.
 pub(super) fn with_content_headers(
-    path: &MediaPath,
+    permit: &Permit<Read>,
     file: &MediaFile,
     download: bool,
     now: SystemTime,
 ) -> MediaResponse {
-    let prepared = CachedHeaders::of(path, file, now).filter(|_| !download);
-    let make = || make_content_headers(path, file.metadata(), download, now);
+    let prepared = CachedHeaders::of(permit, file, now).filter(|_| !download);
+    let make = || make_content_headers(permit, file.metadata(), download, now);
     begin(prepared.map(|prepared| &prepared.content), make)
 }
 
@@ -89,10 +105,17 @@ fn make_validators(file: &Metadata, now: SystemTime) -> HeaderMap {
     headers
 }
 
-fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: SystemTime) -> HeaderMap {
+fn make_content_headers(
+    permit: &Permit<Read>,
+    file: &Metadata,
+    download: bool,
+    now: SystemTime,
+) -> HeaderMap {
+    let name = file_name(permit);
+    let content_type = content_type(permit).cloned().unwrap_or_else(|| ContentType::of(name));
     let mut headers = make_validators(file, now);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.extend(file_headers(path, download));
+    headers.extend(presentation_headers(name, &content_type, download));
     headers.insert(CONTENT_LENGTH, file.len.into());
     headers
 }
@@ -101,11 +124,14 @@ fn make_content_headers(path: &MediaPath, file: &Metadata, download: bool, now: 
 /// content.
 #[must_use]
 pub fn file_headers(path: &MediaPath, download: bool) -> HeaderMap {
+    presentation_headers(path.file_name(), &ContentType::of(path.file_name()), download)
+}
+
+fn presentation_headers(file_name: &str, content_type: &ContentType, download: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    let content_type = ContentType::of(path.file_name());
     content_type.apply(&mut headers);
     let attachment = download || !content_type.is_inline();
-    headers.insert(CONTENT_DISPOSITION, content_disposition(path.file_name(), attachment));
+    headers.insert(CONTENT_DISPOSITION, content_disposition(file_name, attachment));
     headers
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 pub use body::MediaBody;
-pub use content_type::ContentType;
+pub use content_type::{ContentType, ContentTypeError};
 pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
 pub use headers::{common_headers, content_disposition, file_headers};

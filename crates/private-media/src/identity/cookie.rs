@@ -18,13 +18,36 @@ use http::header::COOKIE;
 /// ```
 #[must_use]
 pub fn single_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let value = single_cookie_bytes(headers, name)?;
+    let value = cookie(headers, name).single()?;
     std::str::from_utf8(value).ok().filter(|value| value.is_ascii())
 }
 
-/// Like [`single_cookie`], with any bytes: for values that are only compared.
-pub(super) fn single_cookie_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let mut found = None;
+/// Returns whether a request has a cookie with this name. An empty value counts as none.
+#[must_use]
+pub fn has_cookie(headers: &HeaderMap, name: &str) -> bool {
+    !matches!(cookie(headers, name), Cookie::None | Cookie::One(b""))
+}
+
+/// The cookies of a request with one name.
+pub(super) enum Cookie<'a> {
+    None,
+    /// The value of the only one.
+    One(&'a [u8]),
+    Several,
+}
+
+impl<'a> Cookie<'a> {
+    pub(super) fn single(self) -> Option<&'a [u8]> {
+        match self {
+            Self::One(value) => Some(value),
+            Self::None | Self::Several => None,
+        }
+    }
+}
+
+/// Finds a cookie by its name.
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Cookie<'a> {
+    let mut found = Cookie::None;
     // A scan of a few headers is cheaper than hashing a name.
     for (_, line) in headers.iter().filter(|(header, _)| *header == COOKIE) {
         let mut rest = Some(line.as_bytes());
@@ -33,9 +56,11 @@ pub(super) fn single_cookie_bytes<'a>(headers: &'a HeaderMap, name: &str) -> Opt
             rest = after;
             if let (own, Some(value)) = split(pair, b'=')
                 && own.trim_ascii() == name.as_bytes()
-                && found.replace(value.trim_ascii()).is_some()
             {
-                return None;
+                match found {
+                    Cookie::None => found = Cookie::One(value.trim_ascii()),
+                    Cookie::One(_) | Cookie::Several => return Cookie::Several,
+                }
             }
         }
     }
@@ -58,28 +83,30 @@ mod tests {
 
     #[test]
     fn only_a_single_cookie_with_the_exact_name_counts() {
-        for (lines, value) in [
-            (&["sessionid=abc"][..], Some("abc")),
-            (&["a=b; sessionid=abc; c=d"], Some("abc")),
-            (&["a=b;sessionid = abc ;c=d"], Some("abc")),
-            (&["a=b", "sessionid=a=b="], Some("a=b=")),
-            (&["name=Zo\u{e9}; sessionid=abc"], Some("abc")),
-            (&["sessionid="], Some("")),
-            (&["sessionid=\"abc\""], Some("\"abc\"")),
-            (&["sessionid=abc; sessionid=abc"], None),
-            (&["sessionid=abc", "sessionid=abc"], None),
-            (&["sessionid=abc; sessionid=\u{e9}"], None),
-            (&["sessionid=\u{e9}"], None),
-            (&["Sessionid=abc; xsessionid=abc; sessionidx=abc"], None),
-            (&["sessionid"], None),
-            (&[";=;;"], None),
-            (&[], None),
+        for (lines, value, is_there) in [
+            (&["sessionid=abc"][..], Some("abc"), true),
+            (&["a=b; sessionid=abc; c=d"], Some("abc"), true),
+            (&["a=b;sessionid = abc ;c=d"], Some("abc"), true),
+            (&["a=b", "sessionid=a=b="], Some("a=b="), true),
+            (&["name=Zo\u{e9}; sessionid=abc"], Some("abc"), true),
+            (&["sessionid="], Some(""), false),
+            (&["sessionid=\"abc\""], Some("\"abc\""), true),
+            (&["sessionid=abc; sessionid=abc"], None, true),
+            (&["sessionid=abc", "sessionid=abc"], None, true),
+            (&["sessionid=abc; sessionid=\u{e9}"], None, true),
+            (&["sessionid=; sessionid="], None, true),
+            (&["sessionid=\u{e9}"], None, true),
+            (&["Sessionid=abc; xsessionid=abc; sessionidx=abc"], None, false),
+            (&["sessionid"], None, false),
+            (&[";=;;"], None, false),
+            (&[], None, false),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {
                 headers.append(COOKIE, HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
             assert_eq!(single_cookie(&headers, "sessionid"), value, "{lines:?}");
+            assert_eq!(has_cookie(&headers, "sessionid"), is_there, "{lines:?}");
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Authentication: [`Identify`] returns the [`Identity`] of the client.
 
+mod chain;
 mod client_addr;
 mod cookie;
 mod cross_site;
+pub(crate) mod display;
 mod extension;
+mod rejection;
 mod secret_file;
 mod user;
 
@@ -21,19 +24,22 @@ use http::request::Parts;
 
 #[cfg(feature = "accounts")]
 pub use accounts::Accounts;
+pub use chain::IdentityChain;
 pub use client_addr::ClientAddr;
-pub use cookie::single_cookie;
 #[cfg(feature = "accounts")]
-use cookie::single_cookie_bytes;
+use cookie::{Cookie, cookie};
+pub use cookie::{has_cookie, single_cookie};
 pub use cross_site::is_cross_site;
 pub use extension::FromExtensions;
+pub use rejection::Rejection;
 pub use secret_file::read_secret_file;
 pub use user::{Identity, User};
 
 /// Identifies the client of a request.
 ///
-/// A client whose credentials are absent, malformed, expired or wrong is [`Identity::Anonymous`]. An error means that the client could
-/// not be identified, for example because a database is down. The request is then denied.
+/// A client without a credential is [`Identity::Anonymous`], and a client whose credential is malformed, expired or wrong is
+/// [`Identity::Rejected`]. An error means that the client could not be identified, for example because a database is down: the request
+/// is denied. [`IdentityChain`] combines several implementations.
 ///
 /// A closure that takes the head of a request implements it:
 ///
@@ -51,6 +57,20 @@ pub trait Identify: Send + Sync + 'static {
     /// Returns the identity of the client of a request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
 
+    /// Returns the same as [`identify`](Self::identify) if that needs no waiting, and saves the allocation of a future. On `None`, the
+    /// default, the service calls `identify`.
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        let _ = request;
+        None
+    }
+
+    /// Returns whether a request has a credential for this source, valid or not: an [`IdentityChain`] asks no other sources. It is
+    /// called for each request, so it must not wait for anything.
+    fn recognizes(&self, request: &Parts) -> bool {
+        let _ = request;
+        true
+    }
+
     /// Returns the request headers that the identity depends on, for `Vary` (RFC 9110 section 12.5.5). By default: `Cookie` and
     /// `Authorization`.
     fn vary(&self) -> Vec<HeaderName> {
@@ -65,12 +85,24 @@ where
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(std::future::ready(Ok(self(request))))
     }
+
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        Some(Ok(self(request)))
+    }
 }
 
 macro_rules! delegate {
     () => {
         fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
             (**self).identify(request)
+        }
+
+        fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+            (**self).identify_now(request)
+        }
+
+        fn recognizes(&self, request: &Parts) -> bool {
+            (**self).recognizes(request)
         }
 
         fn vary(&self) -> Vec<HeaderName> {

@@ -1,6 +1,10 @@
 //! Users and identities.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use super::Rejection;
 
 /// An authenticated user, with the properties that permissions can depend on.
 ///
@@ -17,6 +21,8 @@ pub struct User {
     name: String,
     staff: bool,
     groups: Vec<String>,
+    source: Option<Cow<'static, str>>,
+    claims: BTreeMap<String, String>,
 }
 
 impl User {
@@ -24,7 +30,8 @@ impl User {
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
-        Self { name: id.clone(), id, staff: false, groups: Vec::new() }
+        let name = id.clone();
+        Self { id, name, staff: false, groups: Vec::new(), source: None, claims: BTreeMap::new() }
     }
 
     /// Sets the display name.
@@ -45,6 +52,20 @@ impl User {
     #[must_use]
     pub fn group(mut self, group: impl Into<String>) -> Self {
         self.groups.push(group.into());
+        self
+    }
+
+    /// Sets the name of the identity source that identifies the user, such as `jwt`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<Cow<'static, str>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds a claim of the user's credential. A value that is no text is its JSON.
+    #[must_use]
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.claims.insert(name.into(), value.into());
         self
     }
 
@@ -77,25 +98,51 @@ impl User {
     pub fn groups(&self) -> &[String] {
         &self.groups
     }
+
+    /// Returns the name of the identity source that identified the user.
+    #[must_use]
+    pub fn identified_by(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// Returns the claims of the user's credential, by name.
+    #[must_use]
+    pub fn claims(&self) -> &BTreeMap<String, String> {
+        &self.claims
+    }
 }
 
-/// The client of a request: a user, or anonymous. Cheap to clone.
+/// The client of a request. Cheap to clone.
+///
+/// A client with a rejected credential has the permissions of an anonymous one: decide by [`Identity::user`], not by a comparison with
+/// [`Identity::Anonymous`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Identity {
-    /// The client is not signed in.
+    /// The client sent no credential.
     #[default]
     Anonymous,
     /// The client is this user.
     User(Arc<User>),
+    /// The client sent a credential that is invalid, for example an expired one.
+    Rejected(Arc<Rejection>),
 }
 
 impl Identity {
-    /// Returns the user, unless the client is anonymous.
+    /// Returns the user, if the client is signed in.
     #[must_use]
     pub fn user(&self) -> Option<&User> {
         match self {
-            Self::Anonymous => None,
             Self::User(user) => Some(user),
+            Self::Anonymous | Self::Rejected(_) => None,
+        }
+    }
+
+    /// Returns why the client's credential is invalid, if it is.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection),
+            Self::Anonymous | Self::User(_) => None,
         }
     }
 }
@@ -103,5 +150,11 @@ impl Identity {
 impl From<User> for Identity {
     fn from(user: User) -> Self {
         Self::User(Arc::new(user))
+    }
+}
+
+impl From<Rejection> for Identity {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(Arc::new(rejection))
     }
 }

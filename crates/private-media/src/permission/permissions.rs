@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use http::request::Parts;
 
 use super::action::Action;
+use super::context::Context;
 use super::decision::Decision;
 use crate::identity::Identity;
 use crate::request::MediaPath;
@@ -45,14 +45,14 @@ pub trait Permissions: Send + Sync + 'static {
         }
     }
 
-    /// Like [`may`](Self::may), for permissions that also depend on the head of the request. The service calls this method for every
-    /// request. The default implementation calls [`may`](Self::may).
-    fn may_with_request<'a>(
+    /// Like [`may`](Self::may), for permissions that also depend on the head of the request or on the attributes of the file. All
+    /// decisions are made by this method. The default implementation calls [`may`](Self::may).
+    fn may_with<'a>(
         &'a self,
         identity: &'a Identity,
         action: Action,
         path: &'a MediaPath,
-        _request: &'a Parts,
+        _context: Context<'a>,
     ) -> BoxFuture<'a, Decision> {
         self.may(identity, action, path)
     }
@@ -63,7 +63,7 @@ where
     F: Fn(&Identity, &MediaPath) -> bool + Send + Sync + 'static,
 {
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(by_closure(self(identity, path))))
+        Box::pin(std::future::ready(by_closure(self(identity, path), identity)))
     }
 }
 
@@ -82,14 +82,14 @@ macro_rules! delegate {
             (**self).may(identity, action, path)
         }
 
-        fn may_with_request<'a>(
+        fn may_with<'a>(
             &'a self,
             identity: &'a Identity,
             action: Action,
             path: &'a MediaPath,
-            request: &'a Parts,
+            context: Context<'a>,
         ) -> BoxFuture<'a, Decision> {
-            (**self).may_with_request(identity, action, path, request)
+            (**self).may_with(identity, action, path, context)
         }
     };
 }
@@ -143,7 +143,7 @@ where
         action: Action,
         path: &'a MediaPath,
     ) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(by_closure((self.0)(identity, action, path))))
+        Box::pin(std::future::ready(by_closure((self.0)(identity, action, path), identity)))
     }
 }
 
@@ -153,10 +153,10 @@ impl<F> std::fmt::Debug for ByAction<F> {
     }
 }
 
-fn by_closure(is_allowed: bool) -> Decision {
+fn by_closure(is_allowed: bool, identity: &Identity) -> Decision {
     if is_allowed {
         Decision::allow("the application allows it")
     } else {
-        Decision::deny("the application denies it")
+        Decision::deny(format!("the application denies {identity}"))
     }
 }

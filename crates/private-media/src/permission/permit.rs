@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use http::request::Parts;
-
 use super::action::{Action, ActionType};
+use super::context::Context;
 use super::decision::Decision;
 use super::permissions::Permissions;
 use crate::identity::Identity;
+use crate::lookup::Attributes;
 use crate::request::MediaPath;
 
 /// The proof that an identity may perform an action on a path. Each operation of a [`Storage`](crate::Storage) takes the permit of its
@@ -40,6 +40,7 @@ use crate::request::MediaPath;
 ///     identity: Identity::Anonymous,
 ///     target: MediaPath::new("cars/7/photo.jpg").unwrap(),
 ///     decision: Decision::allow("because I say so"),
+///     attributes: None,
 /// };
 /// ```
 /// A path alone opens nothing:
@@ -73,6 +74,7 @@ pub struct Permit<A: ActionType> {
     identity: Identity,
     target: A::Target,
     decision: Decision,
+    attributes: Option<Attributes>,
 }
 
 impl<A: ActionType> Permit<A> {
@@ -82,19 +84,27 @@ impl<A: ActionType> Permit<A> {
         identity: Identity,
         path: MediaPath,
     ) -> Result<Self, Denied> {
-        let decision = permissions.may(&identity, A::ACTION, &path).await;
-        Self::from_decision(decision, identity, path)
+        Self::authorize_with(permissions, identity, path, Context::new()).await
     }
 
-    /// Like [`Permit::authorize`], with the head of the request ([`Permissions::may_with_request`]).
-    pub async fn authorize_request(
+    /// Like [`Permit::authorize`], with the request and the attributes of the file ([`Permissions::may_with`]). The attributes may decide
+    /// without the permissions: whether everyone may read the file, and when.
+    pub async fn authorize_with(
         permissions: &dyn Permissions,
         identity: Identity,
         path: MediaPath,
-        request: &Parts,
+        context: Context<'_>,
     ) -> Result<Self, Denied> {
-        let decision = permissions.may_with_request(&identity, A::ACTION, &path, request).await;
-        Self::from_decision(decision, identity, path)
+        let decision = match context.decision(A::ACTION) {
+            Some(decision) => decision,
+            None => permissions.may_with(&identity, A::ACTION, &path, context).await,
+        };
+        if decision.is_allowed() {
+            let attributes = context.attributes().cloned();
+            Ok(Self { identity, target: path.into(), decision, attributes })
+        } else {
+            Err(Denied::new(identity, A::ACTION, path, decision))
+        }
     }
 
     /// Returns a permit without asking permissions: for operations of the application itself, or that it has authorized itself.
@@ -119,14 +129,7 @@ impl<A: ActionType> Permit<A> {
             identity: Identity::Anonymous,
             target: target.into(),
             decision: Decision::allow("trusted: the application itself"),
-        }
-    }
-
-    fn from_decision(decision: Decision, identity: Identity, path: MediaPath) -> Result<Self, Denied> {
-        if decision.is_allowed() {
-            Ok(Self { identity, target: path.into(), decision })
-        } else {
-            Err(Denied { identity, action: A::ACTION, path, decision })
+            attributes: None,
         }
     }
 
@@ -147,6 +150,12 @@ impl<A: ActionType> Permit<A> {
     pub fn decision(&self) -> &Decision {
         &self.decision
     }
+
+    /// Returns the attributes of the file; `None` in a trusted permit, and if no lookup covers the path.
+    #[must_use]
+    pub fn attributes(&self) -> Option<&Attributes> {
+        self.attributes.as_ref()
+    }
 }
 
 /// The error of [`Permit::authorize`]: the permissions deny the action.
@@ -159,6 +168,10 @@ pub struct Denied {
 }
 
 impl Denied {
+    pub(crate) fn new(identity: Identity, action: Action, path: MediaPath, decision: Decision) -> Self {
+        Self { identity, action, path, decision }
+    }
+
     /// Returns the identity that was denied.
     #[must_use]
     pub fn identity(&self) -> &Identity {

@@ -72,6 +72,35 @@ impl Template {
         })
     }
 
+    /// Returns whether some path matches both templates.
+    ///
+    /// ```
+    /// # use private_media::permission::Template;
+    /// let blobs: Template = "blobs/{key}".parse()?;
+    /// assert!(blobs.overlaps(&"{*file}".parse()?));
+    /// assert!(!blobs.overlaps(&"cars/{owner}".parse()?));
+    /// # Ok::<(), private_media::permission::TemplateError>(())
+    /// ```
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (mut own, mut others) = (self.parts.iter(), other.parts.iter());
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) | (Some(Part::Rest(_)), Some(_)) | (Some(_), Some(Part::Rest(_))) => {
+                    return true;
+                }
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(Part::Literal(own)), Some(Part::Literal(other))) if own != other => return false,
+                (Some(_), Some(_)) => {}
+            }
+        }
+    }
+
+    /// Returns the names of the variables, in order.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(Part::variable)
+    }
+
     /// Returns the length of the shortest matching path, in bytes.
     fn min_len(&self) -> usize {
         let segments: usize = self.parts.iter().map(Part::min_len).sum();
@@ -301,7 +330,43 @@ mod tests {
         assert!(error.contains("longer than 1024 bytes"), "{error}");
     }
 
+    #[test]
+    fn templates_overlap_if_a_path_matches_both() {
+        for (one, other, expected) in [
+            ("a", "a", true),
+            ("a", "b", false),
+            ("a", "{x}", true),
+            ("{x}", "{y}", true),
+            ("a/{x}", "a", false),
+            ("a/{x}", "{y}/b", true),
+            ("a/{x}/c", "{y}/b/d", false),
+            ("{*x}", "a/b/c", true),
+            ("a/{*x}", "a", false),
+            ("a/{*x}", "b/{*y}", false),
+            ("a/{*x}", "{y}/{z}/c", true),
+        ] {
+            let (one, other): (Template, Template) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one.overlaps(&other), expected, "{one} {other}");
+            assert_eq!(other.overlaps(&one), expected, "{other} {one}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn templates_that_match_one_path_overlap(
+            one in "(cars|\\{a\\})(/(cars|\\{b\\})){0,2}(/\\{\\*e\\})?",
+            other in "(cars|\\{a\\})(/(cars|\\{b\\})){0,2}(/\\{\\*e\\})?",
+            path in "(cars|7)(/(cars|7)){0,5}",
+        ) {
+            let path = MediaPath::new(&path).unwrap();
+            if let (Ok(one), Ok(other)) = (one.parse::<Template>(), other.parse::<Template>())
+                && one.captures(&path).is_some()
+                && other.captures(&path).is_some()
+            {
+                prop_assert!(one.overlaps(&other));
+            }
+        }
+
         #[test]
         fn a_template_filled_with_its_captures_is_the_path(
             template in "(cars|\\{a\\}|\\{b\\})(/(cars|\\{c\\}|\\{d\\})){0,2}(/\\{\\*e\\})?",

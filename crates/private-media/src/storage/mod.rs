@@ -3,6 +3,7 @@
 #[cfg(feature = "local")]
 mod local;
 mod memory;
+mod presented;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use futures_core::stream::BoxStream;
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 
+use crate::lookup::Attributes;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
@@ -33,6 +35,13 @@ use crate::request::MediaPath;
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Opens a file. Anything except a regular file below the root is [`StorageError::NotFound`].
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
+
+    /// Returns the same as [`open`](Self::open) if that needs no waiting, such as from a cache, and saves the allocation of a future. On
+    /// `None`, the default, the service calls `open`.
+    fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+        let _ = permit;
+        None
+    }
 
     /// Saves content at the path of the permit or, if the name is taken, with a free name in the same folder. Returns the path that was
     /// used. The file appears complete or not at all, and is durable when this returns.
@@ -74,6 +83,10 @@ macro_rules! delegate {
         impl<S: Storage + ?Sized> Storage for $pointer<S> {
             fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
                 (**self).open(permit)
+            }
+
+            fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+                (**self).open_now(permit)
             }
 
             fn save<'a>(
@@ -212,13 +225,21 @@ pub struct MediaFile {
 struct Shared {
     metadata: Metadata,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// The same file under the name and media type of its last lookup.
+    presented: Mutex<Option<(Attributes, Arc<Self>)>>,
+}
+
+impl Shared {
+    fn new(metadata: Metadata) -> Self {
+        Self { metadata, memo: OnceLock::new(), presented: Mutex::default() }
+    }
 }
 
 impl MediaFile {
     /// Returns a file with these bytes, for implementations of [`Storage`].
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { shared: Arc::new(Shared { metadata, memo: OnceLock::new() }), bytes }
+        Self { shared: Arc::new(Shared::new(metadata)), bytes }
     }
 
     /// Returns the same file with another source of its bytes.

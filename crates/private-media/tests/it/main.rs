@@ -7,6 +7,9 @@ mod cross_origin;
 mod escapes;
 mod frameworks;
 mod links;
+#[cfg(feature = "listener")]
+mod listener;
+mod lookups;
 mod refusals;
 mod saving;
 mod streaming;

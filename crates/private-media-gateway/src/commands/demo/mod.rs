@@ -7,6 +7,7 @@ mod people;
 mod problem;
 mod routes;
 mod upload;
+mod views;
 
 use std::error::Error;
 use std::path::Path;
@@ -63,15 +64,21 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
             .await
             .map_err(|e| error(&e))?;
-        Ok(Site::new(&media, Some(accounts), URL).health(health).pages(routes::router(media)))
+        let site = Site::new(&media, URL).accounts(Some(accounts)).health(health);
+        Ok(site.pages(routes::router(media)))
     };
     let on_bound = |endpoint: &Endpoint| {
         output::listening(endpoint);
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&endpoint.to_string())));
     };
-    let options =
-        workers::Options { listen: &listen_addr, workers: WORKERS, limits, max_connections_is_set: false };
+    let options = workers::Options {
+        listen: &listen_addr,
+        workers: WORKERS,
+        limits,
+        max_connections_is_set: false,
+        identity_files: 0,
+    };
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),

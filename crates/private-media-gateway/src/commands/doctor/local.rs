@@ -9,8 +9,10 @@ use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
 use crate::addresses::ListenAddr;
-use crate::config::{Config, Django, Source};
+use crate::config::{AccountsConfig, Config, DjangoConfig, KeySource, Source};
 use crate::folders::is_inside;
+use crate::http_client::shown;
+use crate::identity::check_key_file;
 use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.
@@ -181,12 +183,20 @@ pub(super) fn public_folders(config: &Config) -> Findings {
     or_ok(problems, format!("the root and {} do not overlap", all.join(", ")))
 }
 
-/// Checks that the accounts file is private to its owner and holds a session secret.
+/// Checks the files of each identity source.
 pub(super) fn accounts(config: &Config) -> Findings {
-    if let Source::Django(django) = &config.source {
-        return secret_keys(config, django);
-    }
-    let path = &config.accounts;
+    let sources = config.identity.iter().map(|source| match &source.source {
+        Source::Accounts(accounts) => accounts_file(config, accounts),
+        Source::Django(django) => secret_keys(config, django),
+        Source::Jwt(jwt) => token_keys(config, &jwt.options.keys),
+        Source::Forward(_) | Source::Header(_) => Findings::new(),
+    });
+    sources.flatten().collect()
+}
+
+/// Checks that the accounts file is private to its owner and holds a session secret.
+fn accounts_file(config: &Config, accounts: &AccountsConfig) -> Findings {
+    let path = &accounts.file.path;
     let shown = path.display();
     let mut problems = misplaced(config, path, "the accounts file");
     match std::fs::metadata(path) {
@@ -217,8 +227,8 @@ pub(super) fn accounts(config: &Config) -> Findings {
 }
 
 /// Checks that Django's secret keys are private to their owner, and that they and the database cannot be downloaded.
-fn secret_keys(config: &Config, django: &Django) -> Findings {
-    let path = &django.secret_file;
+fn secret_keys(config: &Config, django: &DjangoConfig) -> Findings {
+    let path = &django.secret_file.path;
     let shown = path.display();
     let mut problems = misplaced(config, path, "the file of Django's secret keys");
     if let Some(database) = django.database.file() {
@@ -228,6 +238,22 @@ fn secret_keys(config: &Config, django: &Django) -> Findings {
         problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path)));
     }
     or_ok(problems, format!("{shown} is private to its owner and holds Django's secret keys"))
+}
+
+/// Checks the file of the keys that verify tokens.
+fn token_keys(config: &Config, keys: &KeySource) -> Findings {
+    let file = match keys {
+        KeySource::Url(url) => {
+            return vec![Finding::ok(format!("tokens are verified by the keys of {}", shown(url)))];
+        }
+        KeySource::File(file) => file,
+    };
+    let shown = file.path.display();
+    let mut problems = misplaced(config, &file.path, "the file of the keys");
+    if let Err(error) = check_key_file(file) {
+        problems.push(Finding::problem(format!("{shown}: {error}"), run_as(&file.path)));
+    }
+    or_ok(problems, format!("{shown} contains keys that verify tokens"))
 }
 
 /// Checks that the configuration file cannot be downloaded.

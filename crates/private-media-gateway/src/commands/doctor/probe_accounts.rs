@@ -182,7 +182,7 @@ mod tests {
         let file = file.unwrap();
         let users: Vec<_> = file.users().collect();
         let accounts = Accounts::new(file, AccountsOptions::default()).unwrap();
-        let identities = crate::identity::IdentityBackend::Accounts(accounts);
+        let identities = crate::identity::IdentityBackend::from(accounts);
         for (grants, expected) in [
             (
                 &["cars/{owner}/{*file}=owner,staff"][..],

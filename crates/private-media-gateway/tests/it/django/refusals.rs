@@ -1,10 +1,10 @@
-//! What is wrong with the settings of Django is one line, and shows no password.
+//! Errors of the settings for Django are one line without passwords.
 
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::Place;
 
-/// A place with a secret key and a database without tables.
+/// Returns a folder with a secret key and an empty database.
 fn place() -> Place {
     let place = Place::new();
     place.write("secret.key", "a secret key");
@@ -17,10 +17,10 @@ fn place() -> Place {
 }
 
 #[test]
-fn what_is_wrong_is_one_line() {
+fn invalid_settings_are_one_line_errors() {
     let place = place();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = format!("postgres://a:pencil@{}/shop", taken.local_addr().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("postgres://a:pencil@{}/shop", listener.local_addr().unwrap());
     for (arguments, parts) in [
         (
             &["--database", "sqlite:none.sqlite3"][..],
@@ -57,32 +57,40 @@ fn what_is_wrong_is_one_line() {
 }
 
 #[test]
-fn a_password_is_not_shown() {
+fn passwords_are_not_shown() {
     let place = place();
     for (text, shown) in [
         ("database = \"mysql://a:pencil@h/shop\"", "database = \"mysql://a:…@h/shop\"  # private-media.toml"),
-        (
-            "source = \"django\"\ndatabase = \"postgres://a:pencil@h/s?password=pencil\"",
-            "database = \"postgres://a:…@h/s?…\"",
-        ),
+        ("database = \"postgres://a:pencil@h/s?password=pencil\"", "database = \"postgres://a:…@h/s?…\""),
     ] {
-        place.write("private-media.toml", format!("[identity]\n{text}\n"));
+        place.write("private-media.toml", format!("[[identity]]\nsource = \"django\"\n{text}\n"));
         let output = place.run(&["config", "show"]);
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(text.contains(shown) && !text.contains("pencil"), "{text}");
     }
-    place.write("private-media.toml", "[identity]\ndatabase = [\"mysql://a:pencil@h/shop\"]\n");
+    let text = "[[identity]]\nsource = \"django\"\ndatabase = [\"mysql://a:pencil@h/shop\"]\n";
+    place.write("private-media.toml", text);
     let line = place.refusal(&["config", "show"]);
-    assert!(line.contains("invalid value … for identity.database") && !line.contains("pencil"), "{line}");
+    assert!(line.contains("invalid value … for database") && !line.contains("pencil"), "{line}");
+    std::fs::remove_file(place.path("private-media.toml")).unwrap();
+    for identity in [
+        "{source = \"django\", database = \"mysql://a:pencil@h:x/shop\"}",
+        "{source = \"django\", database = \"pencil\"}",
+        "{source = \"django\", database = [\"pencil\"]}",
+        "{source = \"django\", database = pencil}",
+        "{source = \"djang\", database = \"pencil\"}",
+    ] {
+        let line = place.refusal(&["serve", "--identity", identity]);
+        assert!(line.contains("--identity") && !line.contains("pencil"), "{line}");
+    }
 }
 
-/// As `private-media.toml` beside `manage.py` has it.
 #[test]
-fn a_database_in_a_file_is_relative_to_the_file() {
+fn a_sqlite_path_in_a_file_is_relative_to_that_file() {
     let place = place();
     place.write(
         "shop/private-media.toml",
-        "[identity]\nsource = \"django\"\ndatabase = \"sqlite:db.sqlite3\"\n",
+        "[[identity]]\nsource = \"django\"\ndatabase = \"sqlite:db.sqlite3\"\n",
     );
     place.write("shop/secret.key", "a secret key");
     std::fs::set_permissions(place.path("shop/secret.key"), PermissionsExt::from_mode(0o600)).unwrap();

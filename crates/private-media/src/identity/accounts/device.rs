@@ -9,7 +9,7 @@ use http::HeaderMap;
 
 use super::file::Account;
 use super::session::{self, Key, Session};
-use crate::identity::single_cookie_bytes;
+use crate::identity::cookie;
 
 /// The name of the cookie. It is sent only to the sign-in page.
 pub(super) const NAME: &str = "private_media_device";
@@ -25,7 +25,7 @@ pub(super) fn key(session_key: &Key) -> Key {
 
 /// Returns the device of a request, if it has signed in to this account before and the password is still the same.
 pub(super) fn known(headers: &HeaderMap, account: &Account, key: &Key, now: SystemTime) -> Option<DeviceId> {
-    let device = Session::parse(single_cookie_bytes(headers, NAME)?, key)?;
+    let device = Session::parse(cookie(headers, NAME).single()?, key)?;
     let is_valid = device.name == account.name()
         && device.stamp == session::stamp(key, account.password.expose())
         && device.expires > now;

@@ -27,9 +27,9 @@ use futures_core::future::BoxFuture;
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
-use super::{ClientAddr, Identify, IdentifyError, Identity};
+use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use ended::EndedSessions;
-use file::Account;
+use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
@@ -44,7 +44,8 @@ use throttle::{Guesser, Throttle};
 /// state.
 ///
 /// A request with an `Authorization` header is identified by HTTP Basic (RFC 7617), other requests by the session cookie that a sign-in
-/// sets. Wrong, malformed and expired credentials are anonymous.
+/// sets. Wrong, malformed and expired credentials are [rejected](Identity::Rejected). Another scheme than Basic is no
+/// credential for the accounts, and such a request is anonymous.
 ///
 /// Attempts are throttled by account, by client address, and by both. A browser that has signed in to the account before has its own
 /// counter. One password is hashed at a time, because each takes 19 MiB and 20 ms of CPU. Client addresses take turns, and a full queue
@@ -202,6 +203,14 @@ impl Accounts {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
     }
 
+    /// Returns the identity of the account with this user id, for administration.
+    #[must_use]
+    pub fn find_by_id(&self, id: &str) -> Option<Identity> {
+        let current = self.current();
+        let account = current.accounts.values().find(|account| account.user.id() == id)?;
+        Some(Identity::User(Arc::clone(&account.user)))
+    }
+
     /// Creates a session for an account without its password, for administration. Returns it as a `Cookie` header; `None` if the account
     /// does not exist. If the file has a secret, every process with the same file accepts the session.
     #[must_use]
@@ -311,10 +320,27 @@ impl Accounts {
     }
 
     /// Returns the session of a token, and its user, if it has neither ended nor expired.
-    fn session(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Option<SignedIn> {
-        let signed_in = self.current().signed_in(token.as_ref())?;
-        let is_valid = signed_in.0.expires > now && !self.0.ended.contains(&signed_in.0);
-        is_valid.then_some(signed_in)
+    fn session(&self, token: impl AsRef<[u8]>, now: SystemTime) -> Result<SignedIn, Rejection> {
+        let signed_in = self.current().signed_in(token.as_ref()).map_err(rejection)?;
+        let (session, _) = &signed_in;
+        if session.expires <= now {
+            let ago = now.duration_since(session.expires).unwrap_or_default().as_secs();
+            return Err(Rejection::new(SOURCE, format!("the session expired {ago} s ago")));
+        }
+        if self.0.ended.contains(session) {
+            return Err(rejection("the session was signed out"));
+        }
+        Ok(signed_in)
+    }
+
+    /// Identifies the client by its session cookie.
+    fn identify_cookie(&self, request: &Parts) -> Identity {
+        let session = match cookie(&request.headers, session::NAME) {
+            Cookie::None | Cookie::One(b"") => return Identity::Anonymous,
+            Cookie::One(token) => self.session(token, SystemTime::now()),
+            Cookie::Several => Err(rejection("the request has two session cookies")),
+        };
+        session.map_or_else(Identity::from, |(_, identity)| identity)
     }
 
     /// Creates a session for an account whose password was verified. It ends with that password, even if the password has changed
@@ -349,39 +375,44 @@ impl Current {
         }
     }
 
-    /// Returns the session of a token, and its user, if the signature is valid and the password has not changed. The caller checks whether
-    /// the session has ended or expired.
-    fn signed_in(&self, token: &[u8]) -> Option<SignedIn> {
+    /// Returns the session of a token, and its user, if the signature is valid and the password has not changed; otherwise the reason.
+    /// The caller checks whether the session has ended or expired.
+    fn signed_in(&self, token: &[u8]) -> Result<SignedIn, &'static str> {
         if let Some(signed_in) = self.sessions.get(token) {
-            return Some(signed_in);
+            return Ok(signed_in);
         }
-        let session = Session::parse(token, &self.key)?;
-        let account = self.accounts.get(&session.name)?;
-        let is_current = session.stamp == session::stamp(&self.key, account.password.expose());
-        let signed_in = is_current.then(|| (Arc::new(session), Identity::User(Arc::clone(&account.user))))?;
+        let session = Session::parse(token, &self.key)
+            .ok_or("the session cookie is malformed, or signed with another secret")?;
+        let account = self.accounts.get(&session.name).ok_or("the account was removed")?;
+        if session.stamp != session::stamp(&self.key, account.password.expose()) {
+            return Err("the password was changed after the sign-in");
+        }
+        let signed_in = (Arc::new(session), Identity::User(Arc::clone(&account.user)));
         self.sessions.insert(token, &signed_in);
-        Some(signed_in)
+        Ok(signed_in)
     }
 }
 
 impl Identify for Accounts {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        let mut fields = request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION);
-        let Some((_, field)) = fields.next() else {
-            let session = session::cookie(&request.headers);
-            let session = session.and_then(|token| self.session(token, SystemTime::now()));
-            let identity = session.map(|(_, identity)| identity).unwrap_or_default();
-            return Box::pin(std::future::ready(Ok(identity)));
-        };
         Box::pin(async move {
-            // With an Authorization header, the cookie is never used.
+            // A request with an Authorization header is never identified by its cookie.
+            let mut fields = authorization(request);
+            let Some(field) = fields.next() else { return Ok(self.identify_cookie(request)) };
+            if !self.recognizes(request) {
+                return Ok(Identity::Anonymous);
+            }
             let credentials = basic(field.as_bytes()).filter(|_| fields.next().is_none());
-            let Some((name, password)) = credentials else { return Ok(Identity::Anonymous) };
+            let Some((name, password)) = credentials else {
+                return Ok(rejection("malformed HTTP Basic credentials").into());
+            };
             let guesser = self.guesser(&name, request);
             let closed = request.extensions.get().cloned().unwrap_or_default();
             match self.verify_account(&name, &password, guesser, closed).await {
                 Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
-                Err(LoginError { wait: None, .. }) => Ok(Identity::Anonymous),
+                Err(LoginError { wait: None, .. }) => {
+                    Ok(rejection("the name or the password is wrong").into())
+                }
                 Err(LoginError { wait: Some(wait), overloaded: false }) => {
                     Err(IdentifyError::throttled(wait))
                 }
@@ -391,6 +422,23 @@ impl Identify for Accounts {
             }
         })
     }
+
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        authorization(request).next().is_none().then(|| Ok(self.identify_cookie(request)))
+    }
+
+    fn recognizes(&self, request: &Parts) -> bool {
+        let mut fields = authorization(request).peekable();
+        if fields.peek().is_none() {
+            return has_cookie(&request.headers, session::NAME);
+        }
+        fields.any(|field| encoded_basic(field.as_bytes()).is_some())
+    }
+}
+
+/// Returns the `Authorization` fields of a request. A scan of the few headers is cheaper than hashing the name.
+fn authorization(request: &Parts) -> impl Iterator<Item = &HeaderValue> {
+    request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)
 }
 
 impl fmt::Debug for Accounts {
@@ -399,13 +447,20 @@ impl fmt::Debug for Accounts {
     }
 }
 
+fn rejection(reason: &'static str) -> Rejection {
+    Rejection::new(SOURCE, reason)
+}
+
+/// Returns the credentials of an `Authorization` field whose scheme is Basic.
+fn encoded_basic(field: &[u8]) -> Option<&[u8]> {
+    let (scheme, encoded) = field.split_at_checked(field.iter().position(|byte| *byte == b' ')?)?;
+    scheme.eq_ignore_ascii_case(b"basic").then_some(encoded)
+}
+
 /// Returns the name and password of an `Authorization` field (RFC 7617, in UTF-8).
 fn basic(field: &[u8]) -> Option<(String, String)> {
-    let (scheme, encoded) = std::str::from_utf8(field).ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let decoded = STANDARD.decode(encoded_basic(field)?.trim_ascii()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
     let (name, password) = decoded.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
 }

@@ -20,8 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::Account;
 use super::{Accounts, LoginError, device, session};
-use crate::identity::ClientAddr;
-use crate::identity::{is_cross_site, whole_seconds};
+use crate::identity::{self, ClientAddr, is_cross_site, whole_seconds};
 
 /// The maximum length of a form, in bytes.
 const MAX_FORM: usize = 8 << 10;
@@ -72,7 +71,9 @@ impl Accounts {
         let now = SystemTime::now();
         if let Page::SignOut = page {
             let cleared = self.session_cookie("", Duration::ZERO, head);
-            let Some(token) = session::cookie(&head.headers) else { return Self::redirect(&next, cleared) };
+            let Some(token) = identity::cookie(&head.headers, session::NAME).single() else {
+                return Self::redirect(&next, cleared);
+            };
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
                 let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, NOT_STORED);

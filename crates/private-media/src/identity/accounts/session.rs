@@ -6,11 +6,8 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::HeaderMap;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-
-use crate::identity::single_cookie_bytes;
 
 /// The name of the cookie.
 pub(super) const NAME: &str = "private_media_session";
@@ -78,11 +75,6 @@ pub(super) fn microseconds(time: SystemTime) -> u64 {
 pub(super) fn stamp(key: &Key, password_hash: &str) -> [u8; 16] {
     let mac = key.sign(&[b"stamp", password_hash.as_bytes()]);
     mac.first_chunk().copied().unwrap_or_default()
-}
-
-/// Returns the value of the session cookie.
-pub(super) fn cookie(headers: &HeaderMap) -> Option<&[u8]> {
-    single_cookie_bytes(headers, NAME)
 }
 
 pub(super) fn random<const N: usize>() -> Option<[u8; N]> {

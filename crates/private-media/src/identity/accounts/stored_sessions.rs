@@ -49,11 +49,10 @@ impl Accounts {
         token: impl AsRef<[u8]>,
         now: SystemTime,
     ) -> Result<(), RevocationError> {
-        let Some((session, _)) =
-            self.current().signed_in(token.as_ref()).filter(|(session, _)| session.expires > now)
-        else {
+        let Ok((session, _)) = self.current().signed_in(token.as_ref()) else { return Ok(()) };
+        if session.expires <= now {
             return Ok(());
-        };
+        }
         self.0.ended.end(&session, now);
         let stored = tokio::time::timeout(SAVE_TIMEOUT, self.0.ended.store_session(&session)).await;
         stored.unwrap_or_else(|_| Err(RevocationError::new("the state store timed out")))

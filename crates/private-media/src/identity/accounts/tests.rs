@@ -44,7 +44,12 @@ async fn identify(accounts: &Accounts, headers: &[(&str, &str)]) -> Option<Strin
         let name = http::HeaderName::try_from(*name).unwrap();
         request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    let identity = accounts.identify(&request.into_parts().0).await.unwrap();
+    let (request, ()) = request.into_parts();
+    let identity = accounts.identify(&request).await.unwrap();
+    // Passwords are waited for, and cookies are not.
+    let now = accounts.identify_now(&request).transpose().unwrap();
+    let has_password = request.headers.contains_key(AUTHORIZATION);
+    assert_eq!(now.as_ref().map(Identity::user), (!has_password).then(|| identity.user()));
     identity.user().map(|user| user.id().to_owned())
 }
 
@@ -160,6 +165,72 @@ async fn changed_and_ambiguous_cookies_are_anonymous() {
     assert_eq!(identify(&accounts, &[("cookie", &cookie), ("cookie", &cookie)]).await, None, "two lines");
 }
 
+/// The reason is for logs. A credential without one is not for the accounts, and another source may decide about it.
+#[tokio::test]
+async fn invalid_credentials_are_rejected_with_a_reason() {
+    let mut file = file();
+    file.add(new("bob", "8", PASSWORD)).unwrap();
+    let accounts = Accounts::new(copy(&file), AccountsOptions::default()).unwrap();
+    let now = SystemTime::now();
+    let session = |name: &str, lifetime: Duration, ago: Duration| {
+        let token = accounts.begin_session(&accounts.current().accounts[name], now + lifetime - ago).unwrap();
+        format!("private_media_session={token}")
+    };
+    let (none, hour) = (Duration::ZERO, Duration::from_secs(3600));
+    let valid = session("carol", hour, none);
+    let ended = session("carol", hour, none);
+    let token = ended.split_once('=').unwrap().1;
+    accounts.end_session(token, now).await.unwrap();
+    let (removed, changed) = (session("bob", hour, none), session("alice", hour, none));
+    file.remove("bob").unwrap();
+    file.set_password("alice", "another password").unwrap();
+    accounts.replace(file);
+    let expired = session("carol", none, hour);
+    let basic = basic_header("carol:wrong");
+    let bearer = "Bearer eyJhbGciOiJub25lIn0.e30.";
+    for (headers, reason) in [
+        (&[("cookie", expired.as_str())][..], "the session expired 36"),
+        (&[("cookie", &ended)], "the session was signed out"),
+        (&[("cookie", &removed)], "the account was removed"),
+        (&[("cookie", &changed)], "the password was changed after the sign-in"),
+        (&[("cookie", "private_media_session=x")], "the session cookie is malformed, or signed with another"),
+        (&[("cookie", &format!("{valid}; {valid}"))], "the request has two session cookies"),
+        (&[("cookie", &format!("{valid}; private_media_session="))], "the request has two session cookies"),
+        (&[("authorization", &basic)], "the name or the password is wrong"),
+        (&[("authorization", &basic_header("nobody:x"))], "the name or the password is wrong"),
+        (&[("authorization", "Basic !")], "malformed HTTP Basic credentials"),
+        (&[("authorization", bearer), ("authorization", &basic)], "malformed HTTP Basic credentials"),
+        (&[("authorization", &basic), ("authorization", &basic)], "malformed HTTP Basic credentials"),
+        (&[("authorization", bearer)], ""),
+        (&[("authorization", bearer), ("cookie", &valid)], ""),
+        (&[("authorization", "")], ""),
+        (&[("cookie", "private_media_session=")], ""),
+        (&[("cookie", "sessionid=x")], ""),
+        (&[], ""),
+    ] {
+        let mut request = Request::new(());
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let head = request.into_parts().0;
+        let identity = accounts.identify(&head).await.unwrap();
+        assert_eq!(accounts.recognizes(&head), !reason.is_empty(), "{headers:?}");
+        match identity.rejection() {
+            Some(rejection) => {
+                let is_it = !reason.is_empty() && rejection.reason().starts_with(reason);
+                assert!(is_it && rejection.source() == "accounts", "{headers:?}: {rejection}");
+            }
+            None => assert_eq!((identity, reason), (Identity::Anonymous, ""), "{headers:?}"),
+        }
+    }
+    let mut request = Request::new(());
+    request.headers_mut().insert("cookie", valid.parse().unwrap());
+    let head = request.into_parts().0;
+    let identity = accounts.identify(&head).await.unwrap();
+    assert!(accounts.recognizes(&head));
+    assert_eq!(identity.user().and_then(User::identified_by), Some("accounts"));
+}
+
 #[tokio::test]
 async fn expired_forged_and_revoked_sessions_are_anonymous() {
     let accounts = accounts();
@@ -167,8 +238,8 @@ async fn expired_forged_and_revoked_sessions_are_anonymous() {
     let now = SystemTime::now();
     let lifetime = accounts.0.options.session_lifetime;
     let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lifetime).unwrap();
-    assert!(accounts.session(&token, now + lifetime - Duration::from_secs(2)).is_some());
-    assert!(accounts.session(&token, now + lifetime + Duration::from_secs(1)).is_none(), "expired");
+    assert!(accounts.session(&token, now + lifetime - Duration::from_secs(2)).is_ok());
+    assert!(accounts.session(&token, now + lifetime + Duration::from_secs(1)).is_err(), "expired");
 
     let session = Session::parse(&token, &key).unwrap();
     assert_eq!(Session::parse(&token, &Key::new([8; 32])), None, "another secret");
@@ -177,20 +248,20 @@ async fn expired_forged_and_revoked_sessions_are_anonymous() {
         Session { stamp: [0; 16], ..session.clone() },
         Session { expires: SystemTime::UNIX_EPOCH, ..session.clone() },
     ] {
-        assert!(accounts.session(forged.to_token(&key), now).is_none(), "{forged:?}");
+        assert!(accounts.session(forged.to_token(&key), now).is_err(), "{forged:?}");
     }
 
     let mut changed = file();
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
-    assert!(accounts.session(&token, now).is_none(), "the password has changed");
+    assert!(accounts.session(&token, now).is_err(), "the password has changed");
     let token = accounts.begin_session(&accounts.current().accounts["alice"], now + lifetime).unwrap();
-    assert!(accounts.session(&token, now).is_some());
+    assert!(accounts.session(&token, now).is_ok());
     let mut without = file();
     without.remove("alice").unwrap();
     accounts.replace(without);
-    assert!(accounts.session(&token, now).is_none(), "the account was removed");
+    assert!(accounts.session(&token, now).is_err(), "the account was removed");
 }
 
 /// The cache contains only valid tokens, and never makes a session valid for longer.
@@ -203,14 +274,14 @@ async fn the_signature_of_a_token_is_verified_once() {
     let hour = Duration::from_secs(3600);
     let (one, other) = (token(hour), token(hour));
     for _ in 0..3 {
-        assert!(accounts.session(&one, now).is_some() && accounts.session(&other, now).is_some());
-        assert!(accounts.session(format!("{one}x"), now).is_none());
-        assert!(accounts.session(&one[..one.len() - 2], now).is_none());
+        assert!(accounts.session(&one, now).is_ok() && accounts.session(&other, now).is_ok());
+        assert!(accounts.session(format!("{one}x"), now).is_err());
+        assert!(accounts.session(&one[..one.len() - 2], now).is_err());
     }
     assert_eq!(accounts.current().sessions.len(), 2);
     accounts.end_session(&one, now).await.unwrap();
-    assert!(accounts.session(&one, now).is_none(), "it has ended");
-    assert!(accounts.session(&other, now + 2 * hour).is_none(), "it has expired");
+    assert!(accounts.session(&one, now).is_err(), "it has ended");
+    assert!(accounts.session(&other, now + 2 * hour).is_err(), "it has expired");
     for n in 0..102_000 {
         accounts.session(token(hour + Duration::from_secs(n)), now).unwrap();
     }
@@ -235,7 +306,7 @@ async fn a_password_that_is_replaced_while_it_is_checked_is_rejected_afterwards(
     assert_eq!(identify(&accounts, &[("authorization", &basic)]).await, None);
     let now = SystemTime::now();
     let token = accounts.begin_session(&verified, now + accounts.0.options.session_lifetime).unwrap();
-    assert!(accounts.session(&token, now).is_none());
+    assert!(accounts.session(&token, now).is_err());
 }
 
 #[tokio::test]
@@ -779,8 +850,10 @@ proptest! {
             let mut request = Request::new(());
             *request.headers_mut() = headers.clone();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let identity = runtime.block_on(accounts.identify(&request.into_parts().0)).unwrap();
-            prop_assert_eq!(identity, Identity::Anonymous);
+            let head = request.into_parts().0;
+            let identity = runtime.block_on(accounts.identify(&head)).unwrap();
+            prop_assert_eq!(identity.user(), None);
+            prop_assert_eq!(identity.rejection().is_some(), accounts.recognizes(&head));
         }
     }
 }
@@ -792,6 +865,6 @@ async fn session_of_creates_a_valid_session() {
     assert!(cookie.is_sensitive());
     assert_eq!(identify(&accounts, &[("cookie", cookie.to_str().unwrap())]).await.as_deref(), Some("7"));
     let token = cookie.to_str().unwrap().split_once('=').unwrap().1;
-    assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_none());
+    assert!(accounts.session(token, SystemTime::now() + Duration::from_secs(61)).is_err());
     assert_eq!(accounts.session_of("mallory", Duration::from_secs(60)), None);
 }

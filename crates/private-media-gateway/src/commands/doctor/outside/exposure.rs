@@ -109,19 +109,28 @@ async fn at_another_host(probe: &Probe<'_>, path: &str) -> Result<Option<Finding
 
 /// Checks that the accounts and the configuration cannot be downloaded.
 pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestError> {
-    let known = match &probe.config.source {
-        Source::Accounts => (
+    let known = probe.config.identity.iter().filter_map(|source| match &source.source {
+        Source::Accounts(accounts) => Some((
             "accounts file",
-            Some(&*probe.config.accounts),
+            Some(&*accounts.file.path),
             "remove its line `secret`, and change the passwords",
-        ),
-        Source::Django(django) => {
-            ("file of Django's secret keys", Some(&*django.secret_file), "give the project a new SECRET_KEY")
-        }
-    };
+        )),
+        Source::Django(django) => Some((
+            "file of Django's secret keys",
+            Some(&*django.secret_file.path),
+            "give the project a new SECRET_KEY",
+        )),
+        Source::Jwt(jwt) => Some((
+            "file of the issuer's secret",
+            jwt.options.keys.secret_file(),
+            "give the issuer a new secret",
+        )),
+        Source::Forward(_) | Source::Header(_) => None,
+    });
+    let known: Vec<_> = known.collect();
     let configuration = ("configuration", probe.config.file(), "change the passwords in it");
     let mut problems = Findings::new();
-    for (what, path, then) in [known, configuration] {
+    for (what, path, then) in known.iter().copied().chain([configuration]) {
         let Some(path) = path else { continue };
         let (Ok(content), Ok(whole)) = (std::fs::read(path), std::path::absolute(path)) else { continue };
         for folder in suffixes(&encoded(&whole.display().to_string())) {
@@ -137,7 +146,8 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestErro
             }
         }
     }
-    Ok(or_ok(problems, format!("the {} and the configuration cannot be downloaded", known.0)))
+    let names = known.iter().map(|(what, ..)| format!("the {what}, ")).collect::<String>();
+    Ok(or_ok(problems, format!("{names}the configuration: none can be downloaded")))
 }
 
 /// Checks that no folder is listed.

@@ -1,0 +1,208 @@
+//! The identity sources of a configuration.
+
+mod accounts;
+mod django;
+pub(crate) mod forward;
+pub(crate) mod header;
+mod jwt;
+mod peers;
+mod user_headers;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::request::Parts;
+use private_media::identity::IdentityChain;
+use private_media::{Accounts, Identify, Identity, User};
+use private_media_django::{DjangoSessions, UserKey};
+
+use self::forward::Forward;
+use self::header::HeaderIdentity;
+use crate::config::{Config, ConfigError, DjangoConfig, Source};
+pub(crate) use accounts::{load as load_accounts, reload_interval};
+use jwt::JwtIdentity;
+pub(crate) use jwt::check_key_file;
+
+/// The identity sources of a configuration, in order. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct IdentityBackend(Vec<OpenSource>);
+
+/// An open identity source.
+#[derive(Clone)]
+enum OpenSource {
+    /// The accounts, and their file.
+    Accounts(Accounts, PathBuf),
+    Django(DjangoSessions, Box<DjangoConfig>),
+    Jwt(JwtIdentity),
+    Forward(Forward),
+    Header(Arc<HeaderIdentity>),
+}
+
+impl IdentityBackend {
+    /// Opens the identity sources of a configuration, and checks them.
+    pub(crate) async fn open(config: &Config) -> Result<Self, ConfigError> {
+        let mut sources = Vec::new();
+        for source in &config.identity {
+            sources.push(match &source.source {
+                Source::Accounts(accounts) => {
+                    OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
+                }
+                Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
+                Source::Jwt(jwt) => OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt)).await?),
+                Source::Forward(options) => {
+                    let forward = Forward::new((**options).clone());
+                    OpenSource::Forward(
+                        forward.map_err(|error| ConfigError::new(format!("identity: {error}")))?,
+                    )
+                }
+                Source::Header(options) => {
+                    OpenSource::Header(Arc::new(HeaderIdentity::new((**options).clone())))
+                }
+            });
+        }
+        Ok(Self(sources))
+    }
+
+    /// Returns the identity of a user by name or id, without credentials. The first source that knows the user decides. A user who may not
+    /// sign in is rejected.
+    pub(crate) async fn find(&self, user: &str) -> Result<Identity, ConfigError> {
+        for source in &self.0 {
+            if let Some(identity) = source.find(user).await? {
+                return Ok(identity);
+            }
+        }
+        if user == "anonymous" {
+            return Ok(Identity::Anonymous);
+        }
+        let unknown: Vec<_> = self.0.iter().map(OpenSource::unknown_user).collect();
+        Err(ConfigError::new(format!(
+            "unknown user {user:?}: {}, or use anonymous for clients that are not signed in",
+            unknown.join("; ")
+        )))
+    }
+
+    /// Returns a new session as a `Cookie` header, if other processes accept it. Only accounts can create sessions.
+    pub(crate) fn session_of(&self, name: &str, lifetime: Duration) -> Option<HeaderValue> {
+        self.accounts().filter(Accounts::has_secret)?.session_of(name, lifetime)
+    }
+
+    /// Returns the accounts, which have pages for signing in and out.
+    pub(crate) fn accounts(&self) -> Option<Accounts> {
+        self.0.iter().find_map(|source| match source {
+            OpenSource::Accounts(accounts, _) => Some(accounts.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns whether a source depends on the address of the client for requests without an `Authorization` header.
+    pub(crate) fn needs_peer(&self) -> bool {
+        self.0.iter().any(|source| match source {
+            OpenSource::Accounts(..) | OpenSource::Django(..) | OpenSource::Jwt(_) => false,
+            OpenSource::Forward(_) | OpenSource::Header(_) => true,
+        })
+    }
+
+    /// Returns the names of the sources that recognize the credential of a request.
+    pub(crate) fn recognizing(&self, request: &Parts) -> Vec<&'static str> {
+        let recognizes = |source: &&OpenSource| source.identify().recognizes(request);
+        self.0.iter().filter(recognizes).map(OpenSource::name).collect()
+    }
+
+    /// Returns the implementation that identifies the clients of requests.
+    pub(crate) fn to_identify(&self) -> Box<dyn Identify> {
+        let mut sources: Vec<_> = self.0.iter().map(OpenSource::to_identify).collect();
+        match sources.pop() {
+            // A chain of one would only cost time.
+            Some(only) if sources.is_empty() => only,
+            last => Box::new(IdentityChain::new(sources.into_iter().chain(last).collect())),
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<Accounts> for IdentityBackend {
+    fn from(accounts: Accounts) -> Self {
+        Self(vec![OpenSource::Accounts(accounts, PathBuf::new())])
+    }
+}
+
+impl OpenSource {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Accounts(..) => "accounts",
+            Self::Django(..) => "django",
+            Self::Jwt(_) => "jwt",
+            Self::Forward(_) => "forward",
+            Self::Header(_) => "header",
+        }
+    }
+
+    fn identify(&self) -> &dyn Identify {
+        match self {
+            Self::Accounts(accounts, _) => accounts,
+            Self::Django(sessions, _) => sessions,
+            Self::Jwt(tokens) => tokens,
+            Self::Forward(forward) => forward,
+            Self::Header(header) => header,
+        }
+    }
+
+    fn to_identify(&self) -> Box<dyn Identify> {
+        match self {
+            Self::Accounts(accounts, _) => Box::new(accounts.clone()),
+            Self::Django(sessions, _) => Box::new(sessions.clone()),
+            Self::Jwt(tokens) => Box::new(tokens.clone()),
+            Self::Forward(forward) => Box::new(forward.clone()),
+            Self::Header(header) => Box::new(Arc::clone(header)),
+        }
+    }
+
+    /// Returns the identity of a user by name or id.
+    async fn find(&self, user: &str) -> Result<Option<Identity>, ConfigError> {
+        let found = match self {
+            Self::Accounts(accounts, _) => (accounts.find(user), accounts.find_by_id(user)),
+            Self::Django(sessions, config) => (
+                django::find(sessions, config, UserKey::Name(user)).await?,
+                django::find(sessions, config, UserKey::Id(user)).await?,
+            ),
+            Self::Jwt(_) | Self::Forward(_) | Self::Header(_) => (None, None),
+        };
+        match found {
+            (Some(by_name), Some(by_id)) if by_name != by_id => Err(ConfigError::new(format!(
+                "ambiguous user {user:?}: the name of one user and the id of another; use the id of the one or the name of the other"
+            ))),
+            (Some(found), _) | (None, Some(found)) => Ok(Some(found)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Returns the problem of a user that the source does not know, with the fix.
+    fn unknown_user(&self) -> String {
+        match self {
+            Self::Accounts(_, file) => format!(
+                "no such account in {}; list the accounts with private-media account list",
+                file.display()
+            ),
+            Self::Django(..) => "no such user in Django's database; use a username or an id".to_owned(),
+            Self::Jwt(_) | Self::Forward(_) | Self::Header(_) => {
+                format!("{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}", self.name())
+            }
+        }
+    }
+}
+
+/// Returns how many files the sources keep open beside their databases.
+pub(crate) fn open_files(config: &Config) -> u64 {
+    let asked = config.identity.iter().filter(|source| matches!(source.source, Source::Forward(_)));
+    asked.count() as u64 * forward::MAX_QUESTIONS as u64
+}
+
+/// Returns the users with an account. Users of other sources are not listed.
+pub(crate) fn users(config: &Config) -> Result<Vec<User>, ConfigError> {
+    match config.accounts() {
+        Some(accounts) => Ok(load_accounts(accounts)?.users().collect()),
+        None => Ok(vec![]),
+    }
+}
