@@ -11,6 +11,7 @@ use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
 use super::keys::identity::IDENTITY;
@@ -111,6 +112,15 @@ impl Config {
             Source::Accounts(accounts) => Some(accounts),
             _ => None,
         })
+    }
+
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            _ => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
     }
 
     /// Returns whether an identity source also decides about paths.
@@ -239,6 +249,5 @@ fn grants(setting: &Setting, identity: &[IdentitySource]) -> Result<Grants, Conf
         let is_decided = identity.iter().any(|source| source.source.has_permission());
         return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
-    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    Ok(Grants::new(setting.parse_each(Grant::from_str)?))
 }

@@ -64,7 +64,7 @@ fn prints_a_note_about_a_missing_file() {
 fn rejects_unknown_users_and_values() {
     let place = Place::new();
     // The name of one account is the id of another.
-    AccountsFile::update(&place.path("accounts.toml"), |file| file.add(NewAccount::new("7", "11", PASSWORD)))
+    AccountsFile::update(place.path("accounts.toml"), |file| file.add(NewAccount::new("7", "11", PASSWORD)))
         .unwrap();
     for (arguments, parts) in [
         (&["dave", "cars/7/photo.jpg"][..], &["\"dave\"", "account list"][..]),
