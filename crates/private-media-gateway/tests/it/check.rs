@@ -85,6 +85,18 @@ fn rejects_unknown_users_and_values() {
     assert_eq!(both.status.code(), Some(2), "one case, or a table");
 }
 
+/// Some sources know their users only by a request.
+#[test]
+fn users_of_a_source_without_a_list_are_made_up() {
+    let place = Place::new();
+    let source = "{source=\"header\", header=\"Remote-User\", from=[\"127.0.0.1\"]}";
+    let arguments = ["cars/7/photo.jpg", "--grant", GRANT, "--identity", source];
+    let line = place.refusal(&[&["check", "alice"], &arguments[..]].concat());
+    assert!(line.contains("header cannot look users up; make a user up, e.g. { id = \"7\" }"), "{line}");
+    let output = place.run(&[&["check", "{ id = \"7\" }"], &arguments[..]].concat());
+    assert_eq!(output.stdout, b"allowed: owner, by grant cars/{owner}/{*file}\n");
+}
+
 const CASES: &str = r#"
 [[case]]
 user = "alice"
