@@ -36,6 +36,9 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
     }
+    for source in ["forward", "header"] {
+        commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
+    }
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
 }
 
