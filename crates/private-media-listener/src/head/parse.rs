@@ -149,8 +149,9 @@ fn path(target: &[u8]) -> Option<Uri> {
 
 /// Returns whether a target is a path that httparse accepts, as nearly all are. Without an early exit, this is a loop over vectors.
 fn is_plain_path(target: &[u8]) -> bool {
-    let is_other = |byte: u8| u8::from(!byte.is_ascii_graphic()) | u8::from(byte == b'#');
-    target.starts_with(b"/") && target.iter().fold(0, |others, byte| others | is_other(*byte)) == 0
+    target.starts_with(b"/")
+        && target.iter().fold(0, |other, byte| other | u8::from(!byte.is_ascii_graphic() || *byte == b'#'))
+            == 0
 }
 
 /// Returns the headers of a request without expectation or upgrade, and whether it asks to close the connection.
