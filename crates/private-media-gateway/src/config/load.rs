@@ -11,6 +11,7 @@ use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
 use super::keys::identity::IDENTITY;
@@ -113,6 +114,15 @@ impl Config {
         })
     }
 
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            _ => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
+    }
+
     /// Returns whether an identity source also decides about paths.
     pub(crate) fn decides_by_identity(&self) -> bool {
         self.identity.iter().any(|source| source.source.has_permission())
@@ -193,7 +203,7 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, identity, .. } = self;
-        let Self { grants, revalidate_after, follow_links, send_mode, limits, .. } = self;
+        let Self { grants, revalidate_after, follow_links, send_mode, cors, limits, .. } = self;
         let settings = format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
@@ -239,6 +249,5 @@ fn grants(setting: &Setting, identity: &[IdentitySource]) -> Result<Grants, Conf
         let is_decided = identity.iter().any(|source| source.source.has_permission());
         return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
-    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    Ok(Grants::new(setting.parse_each(Grant::from_str)?))
 }

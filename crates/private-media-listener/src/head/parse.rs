@@ -147,11 +147,11 @@ fn path(target: &[u8]) -> Option<Uri> {
     (target.starts_with(b"/") && memchr(b'#', target).is_none()).then(|| Uri::try_from(target).ok())?
 }
 
-/// Returns whether a target is a path that httparse accepts, as nearly all are.
-#[expect(clippy::needless_bitwise_bool, reason = "a loop without an early exit is vectorized")]
+/// Returns whether a target is a path that httparse accepts, as nearly all are. Without an early exit, this is a loop over vectors.
 fn is_plain_path(target: &[u8]) -> bool {
     target.starts_with(b"/")
-        && target.iter().fold(true, |is_plain, byte| is_plain & byte.is_ascii_graphic() & (*byte != b'#'))
+        && target.iter().fold(0, |other, byte| other | u8::from(!byte.is_ascii_graphic() || *byte == b'#'))
+            == 0
 }
 
 /// Returns the headers of a request without expectation or upgrade, and whether it asks to close the connection.

@@ -42,11 +42,11 @@ async fn send(address: SocketAddr, request: &str) -> (Vec<String>, Vec<u8>) {
     let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
     let content = received.split_off(end + 4);
     let head = String::from_utf8(received).unwrap();
-    let (status, fields) = head.trim_end().split_once("\r\n").unwrap();
-    let mut fields: Vec<_> = fields.lines().filter(|field| !field.starts_with("date: ")).collect();
-    fields.sort_unstable();
-    fields.insert(0, status);
-    (fields.into_iter().map(str::to_owned).collect(), content)
+    let mut lines: Vec<_> = head.trim_end().lines().map(str::to_owned).collect();
+    lines.retain(|line| !line.starts_with("date: "));
+    // The status line stays the first: the names of fields are in lower case.
+    lines.sort();
+    (lines, content)
 }
 
 /// Each row is a request without its last fields, the status, and the length of the content.

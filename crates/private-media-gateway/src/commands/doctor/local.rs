@@ -9,8 +9,10 @@ use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
 use crate::addresses::ListenAddr;
-use crate::config::{AccountsConfig, Config, DjangoConfig, Source};
+use crate::config::{AccountsConfig, Config, DjangoConfig, KeySource, Source};
 use crate::folders::is_inside;
+use crate::http_client::shown;
+use crate::identity::check_key_file;
 use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.
@@ -186,6 +188,7 @@ pub(super) fn accounts(config: &Config) -> Findings {
     let sources = config.identity.iter().map(|source| match &source.source {
         Source::Accounts(accounts) => accounts_file(config, accounts),
         Source::Django(django) => secret_keys(config, django),
+        Source::Jwt(jwt) => token_keys(config, &jwt.options.keys),
         Source::Forward(_) | Source::Header(_) => Findings::new(),
     });
     sources.flatten().collect()
@@ -235,6 +238,22 @@ fn secret_keys(config: &Config, django: &DjangoConfig) -> Findings {
         problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path)));
     }
     or_ok(problems, format!("{shown} is private to its owner and holds Django's secret keys"))
+}
+
+/// Checks the file of the keys that verify tokens.
+fn token_keys(config: &Config, keys: &KeySource) -> Findings {
+    let file = match keys {
+        KeySource::Url(url) => {
+            return vec![Finding::ok(format!("tokens are verified by the keys of {}", shown(url)))];
+        }
+        KeySource::File(file) => file,
+    };
+    let shown = file.path.display();
+    let mut problems = misplaced(config, &file.path, "the file of the keys");
+    if let Err(error) = check_key_file(file) {
+        problems.push(Finding::problem(format!("{shown}: {error}"), run_as(&file.path)));
+    }
+    or_ok(problems, format!("{shown} contains keys that verify tokens"))
 }
 
 /// Checks that the configuration file cannot be downloaded.
