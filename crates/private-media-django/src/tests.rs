@@ -217,8 +217,8 @@ fn identify(sessions: &DjangoSessions, cookie: &str) -> Result<Option<String>, I
 #[test]
 fn invalid_sessions_are_rejected_with_a_reason() {
     for (name, reason) in [
-        ("db: nobody signed in", None),
-        ("signed_cookies: nobody signed in", None),
+        ("db: not signed in", None),
+        ("signed_cookies: not signed in", None),
         ("JSON: an empty object", None),
         ("db: no such session", Some("the session does not exist: it was signed out, or it expired")),
         ("key: with a space", Some("the cookie is not a session key")),
@@ -233,7 +233,7 @@ fn invalid_sessions_are_rejected_with_a_reason() {
             "backend: not in the list",
             Some("the backend that authenticated the user is not among the configured ones"),
         ),
-        ("user: none any more", Some("the user does not exist")),
+        ("user: deleted", Some("the user does not exist")),
         ("user: inactive", Some("the user is not active")),
         ("user: password changed", Some("the password or the secret key was changed after the sign-in")),
         ("hash: of another secret", Some("the password or the secret key was changed after the sign-in")),
@@ -326,11 +326,16 @@ fn a_failed_query_is_an_error_and_is_not_cached() {
 #[test]
 fn users_are_found_by_name() {
     let (sessions, source, _) = signed_in(Duration::ZERO);
-    let find = |name| sessions.find(name).now_or_never().unwrap().unwrap();
-    assert_eq!(find("alice").unwrap().user().map(private_media::User::id), Some("7"));
-    assert_eq!(find("7"), None);
+    let find = |key| sessions.find(key).now_or_never().unwrap().unwrap();
+    for key in [UserKey::Name("alice"), UserKey::Id("7")] {
+        assert_eq!(find(key).unwrap().user().map(private_media::User::id), Some("7"));
+    }
+    assert_eq!((find(UserKey::Name("7")), find(UserKey::Id("alice"))), (None, None));
     source.users.lock().unwrap()[0].is_active = false;
-    assert_eq!(find("alice").unwrap().rejection().unwrap().to_string(), "django: the user is not active");
+    assert_eq!(
+        find(UserKey::Name("alice")).unwrap().rejection().unwrap().to_string(),
+        "django: the user is not active"
+    );
 }
 
 #[test]

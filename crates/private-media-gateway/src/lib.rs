@@ -67,7 +67,6 @@ pub mod front;
 pub mod fuzzing;
 mod gateway;
 mod health;
-#[cfg_attr(not(test), expect(dead_code, reason = "the identity sources forward and jwt use it"))]
 mod http_client;
 mod identity;
 mod log;
@@ -79,7 +78,6 @@ mod root_watch;
 mod runtime;
 mod send_mode;
 mod signals;
-#[cfg_attr(not(test), expect(dead_code, reason = "the identity source forward uses it"))]
 mod single_flight;
 mod site;
 mod startup;

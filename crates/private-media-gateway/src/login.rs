@@ -111,7 +111,7 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use private_media::identity::{Identity, Rejection};
+    use private_media::Identity;
     use private_media::{MediaPath, User};
     use proptest::prelude::*;
 

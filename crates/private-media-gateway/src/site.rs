@@ -15,6 +15,7 @@ use tower_service::Service;
 use crate::access_log::RequestContext;
 use crate::body::{Body, text_response};
 use crate::health::Health;
+use crate::identity::forward::AllowedPath;
 use crate::login::LoginPages;
 use crate::request_id::{RequestId, RequestIds};
 
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     login_pages: Arc<LoginPages>,
     /// Whether the identity of any request may depend on the address of its client.
     identity_needs_peer: bool,
+    /// Whether the identity source may find that the client may read the path.
+    identity_allows_path: bool,
     ids: Arc<RequestIds>,
     health: Health,
 }
@@ -46,6 +49,7 @@ impl Site {
             pages: None,
             login_pages: Arc::default(),
             identity_needs_peer: true,
+            identity_allows_path: false,
             ids: Arc::default(),
             health: Health::default(),
         }
@@ -66,6 +70,12 @@ impl Site {
     /// Sets whether the identity of any request may depend on the address of its client; by default it may.
     pub(crate) fn identity_needs_peer(mut self, needs_peer: bool) -> Self {
         self.identity_needs_peer = needs_peer;
+        self
+    }
+
+    /// Sets whether an identity source also decides about paths, in [`AllowedPath`].
+    pub(crate) fn identity_allows_path(mut self, allows_path: bool) -> Self {
+        self.identity_allows_path = allows_path;
         self
     }
 
@@ -185,6 +195,9 @@ impl Handler for Site {
             head.extensions.insert(client_addr(peer));
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
+        if self.identity_allows_path {
+            head.extensions.insert(AllowedPath::default());
+        }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.sign_in(head, &record) {
             page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
@@ -202,6 +215,9 @@ impl Handler for Site {
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(client_addr(peer));
+        }
+        if self.identity_allows_path {
+            request.extensions_mut().insert(AllowedPath::default());
         }
         let body = request.body().progress();
         let (mut response, record) = self.route_request(request).await;

@@ -10,7 +10,7 @@ use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::identity::IdentityBackend;
+use crate::identity::{self, IdentityBackend};
 use crate::open;
 use crate::output;
 use crate::root_watch;
@@ -44,6 +44,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .health(health)
             .accounts(identities.accounts())
             .identity_needs_peer(identities.needs_peer())
+            .identity_allows_path(config.decides_by_identity())
             .login_pages(config.login_pages()))
     };
     let options = workers::Options {
@@ -51,6 +52,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
+        identity_files: identity::open_files(config),
     };
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),

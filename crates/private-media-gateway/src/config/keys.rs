@@ -1,6 +1,8 @@
 //! The table of settings.
 
 pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod header;
 pub(crate) mod identity;
 
 use super::key::{Heading, Key, Kind, Scope};

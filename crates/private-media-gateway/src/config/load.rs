@@ -74,8 +74,8 @@ impl Config {
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
             state: state(&layers, &identity)?,
+            grants: grants(&settings.get(&keys::GRANT), &identity)?,
             identity,
-            grants: grants(&settings.get(&keys::GRANT))?,
             revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
             follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
@@ -109,8 +109,13 @@ impl Config {
     pub(crate) fn accounts(&self) -> Option<&AccountsConfig> {
         self.identity.iter().find_map(|source| match &source.source {
             Source::Accounts(accounts) => Some(accounts),
-            Source::Django(_) => None,
+            _ => None,
         })
+    }
+
+    /// Returns whether an identity source also decides about paths.
+    pub(crate) fn decides_by_identity(&self) -> bool {
+        self.identity.iter().any(|source| source.source.has_permission())
     }
 
     /// Returns the sign-in pages. With `debug` there are none, as clients get the reason.
@@ -228,9 +233,11 @@ fn state(layers: &Layers, identity: &[IdentitySource]) -> Result<Option<StateUrl
     Ok((has_accounts || !is_default).then_some(url))
 }
 
-fn grants(setting: &Setting) -> Result<Grants, ConfigError> {
+fn grants(setting: &Setting, identity: &[IdentitySource]) -> Result<Grants, ConfigError> {
     if setting.values().is_empty() {
-        return Ok(Grants::default());
+        // If an application decides, staff may not read more than it says.
+        let is_decided = identity.iter().any(|source| source.source.has_permission());
+        return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
     let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
     Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))

@@ -2,16 +2,23 @@
 
 mod accounts;
 mod django;
+pub(crate) mod forward;
+pub(crate) mod header;
+mod peers;
+mod user_headers;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::request::Parts;
 use private_media::identity::IdentityChain;
 use private_media::{Accounts, Identify, Identity, User};
-use private_media_django::DjangoSessions;
+use private_media_django::{DjangoSessions, UserKey};
 
+use self::forward::Forward;
+use self::header::HeaderIdentity;
 use crate::config::{Config, ConfigError, DjangoConfig, Source};
 pub(crate) use accounts::{load as load_accounts, reload_interval};
 
@@ -25,6 +32,8 @@ enum OpenSource {
     /// The accounts, and their file.
     Accounts(Accounts, PathBuf),
     Django(DjangoSessions, Box<DjangoConfig>),
+    Forward(Forward),
+    Header(Arc<HeaderIdentity>),
 }
 
 impl IdentityBackend {
@@ -37,25 +46,34 @@ impl IdentityBackend {
                     OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
+                Source::Forward(options) => {
+                    let forward = Forward::new((**options).clone());
+                    OpenSource::Forward(
+                        forward.map_err(|error| ConfigError::new(format!("identity: {error}")))?,
+                    )
+                }
+                Source::Header(options) => {
+                    OpenSource::Header(Arc::new(HeaderIdentity::new((**options).clone())))
+                }
             });
         }
         Ok(Self(sources))
     }
 
-    /// Returns the identity of a user by name, without credentials. The first source that knows the name decides. A user who may not
+    /// Returns the identity of a user by name or id, without credentials. The first source that knows the user decides. A user who may not
     /// sign in is rejected.
-    pub(crate) async fn find(&self, name: &str) -> Result<Identity, ConfigError> {
+    pub(crate) async fn find(&self, user: &str) -> Result<Identity, ConfigError> {
         for source in &self.0 {
-            if let Some(identity) = source.find(name).await? {
+            if let Some(identity) = source.find(user).await? {
                 return Ok(identity);
             }
         }
-        if name == "anonymous" {
+        if user == "anonymous" {
             return Ok(Identity::Anonymous);
         }
         let unknown: Vec<_> = self.0.iter().map(OpenSource::unknown_user).collect();
         Err(ConfigError::new(format!(
-            "unknown user {name:?}: {}, or use anonymous for clients that are not signed in",
+            "unknown user {user:?}: {}, or use anonymous for clients that are not signed in",
             unknown.join("; ")
         )))
     }
@@ -69,7 +87,7 @@ impl IdentityBackend {
     pub(crate) fn accounts(&self) -> Option<Accounts> {
         self.0.iter().find_map(|source| match source {
             OpenSource::Accounts(accounts, _) => Some(accounts.clone()),
-            OpenSource::Django(..) => None,
+            _ => None,
         })
     }
 
@@ -77,6 +95,7 @@ impl IdentityBackend {
     pub(crate) fn needs_peer(&self) -> bool {
         self.0.iter().any(|source| match source {
             OpenSource::Accounts(..) | OpenSource::Django(..) => false,
+            OpenSource::Forward(_) | OpenSource::Header(_) => true,
         })
     }
 
@@ -109,6 +128,8 @@ impl OpenSource {
         match self {
             Self::Accounts(..) => "accounts",
             Self::Django(..) => "django",
+            Self::Forward(_) => "forward",
+            Self::Header(_) => "header",
         }
     }
 
@@ -116,6 +137,8 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => accounts,
             Self::Django(sessions, _) => sessions,
+            Self::Forward(forward) => forward,
+            Self::Header(header) => header,
         }
     }
 
@@ -123,26 +146,49 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Box::new(accounts.clone()),
             Self::Django(sessions, _) => Box::new(sessions.clone()),
+            Self::Forward(forward) => Box::new(forward.clone()),
+            Self::Header(header) => Box::new(Arc::clone(header)),
         }
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Identity>, ConfigError> {
-        match self {
-            Self::Accounts(accounts, _) => Ok(accounts.find(name)),
-            Self::Django(sessions, config) => django::find(sessions, config, name).await,
+    /// Returns the identity of a user by name or id.
+    async fn find(&self, user: &str) -> Result<Option<Identity>, ConfigError> {
+        let found = match self {
+            Self::Accounts(accounts, _) => (accounts.find(user), accounts.find_by_id(user)),
+            Self::Django(sessions, config) => (
+                django::find(sessions, config, UserKey::Name(user)).await?,
+                django::find(sessions, config, UserKey::Id(user)).await?,
+            ),
+            Self::Forward(_) | Self::Header(_) => (None, None),
+        };
+        match found {
+            (Some(by_name), Some(by_id)) if by_name != by_id => Err(ConfigError::new(format!(
+                "ambiguous user {user:?}: the name of one user and the id of another; use the id of the one or the name of the other"
+            ))),
+            (Some(found), _) | (None, Some(found)) => Ok(Some(found)),
+            (None, None) => Ok(None),
         }
     }
 
-    /// Returns the problem of a name that the source does not know, with the fix.
+    /// Returns the problem of a user that the source does not know, with the fix.
     fn unknown_user(&self) -> String {
         match self {
             Self::Accounts(_, file) => format!(
                 "no such account in {}; list the accounts with private-media account list",
                 file.display()
             ),
-            Self::Django(..) => "no such user in Django's database; use a username".to_owned(),
+            Self::Django(..) => "no such user in Django's database; use a username or an id".to_owned(),
+            Self::Forward(_) | Self::Header(_) => {
+                format!("{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}", self.name())
+            }
         }
     }
+}
+
+/// Returns how many files the sources keep open beside their databases.
+pub(crate) fn open_files(config: &Config) -> u64 {
+    let asked = config.identity.iter().filter(|source| matches!(source.source, Source::Forward(_)));
+    asked.count() as u64 * forward::MAX_QUESTIONS as u64
 }
 
 /// Returns the users with an account. Users of other sources are not listed.

@@ -59,51 +59,6 @@ const INVALID: &[(&[&str], &[&str])] = &[
         &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
         &["--internal-url \"full-path\"", "overlap"],
     ),
-    (&["--identity", "ldap"], &["--identity: unknown source \"ldap\"", "accounts, django"]),
-    (&["--identity", "djano"], &["--identity: unknown source \"djano\"", "did you mean \"django\""]),
-    (&["--identity", "{"], &["--identity: invalid TOML"]),
-    (&["--identity", "[1]"], &["--identity: expected a TOML table"]),
-    (&["--identity", "{}"], &["--identity: missing key \"source\"", "accounts, django"]),
-    (&["--identity", "{source = 1}"], &["--identity: invalid value 1 for source", "accounts, django"]),
-    (
-        &["--identity", "{source = \"accounts\", acounts = \"x\"}"],
-        &["--identity: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
-    ),
-    (
-        &["--identity", "{source = \"accounts\", database = \"sqlite:x\"}"],
-        &["--identity: unknown key \"database\" with source \"accounts\"", "belongs to django"],
-    ),
-    (
-        &["--identity", "{source = \"accounts\", cache_ttl = 5}"],
-        &["--identity: invalid value 5 for cache_ttl", "in quotes"],
-    ),
-    (
-        &["--identity", "{source = \"accounts\", cache_ttl = \"5\"}"],
-        &["invalid value \"5\" for cache_ttl in --identity", "missing unit, e.g. 5s"],
-    ),
-    (
-        &["--identity", "{source = \"accounts\", accounts = \"none.toml\"}"],
-        &["accounts in --identity \"none.toml\"", "no such file"],
-    ),
-    (&["--identity", "accounts", "--identity", "accounts"], &["--identity: an earlier source", "remove one"]),
-    (&["--identity", "django;django", "--database", "sqlite:x"], &["--identity: an earlier source"]),
-    (&["--secret-file", "x"], &["--secret-file \"x\": no [[identity]] table has this key", "\"django\""]),
-    (
-        &["--identity", "{source = \"accounts\", login_url = \"//evil.example\"}"],
-        &["invalid value \"//evil.example\" for login_url in --identity", "a path such as /login/"],
-    ),
-    (
-        &["--identity", "{source = \"django\", login_url = \"-/sign-in\"}"],
-        &["invalid value \"-/sign-in\" for login_url in --identity", "a path such as /login/"],
-    ),
-    (
-        &["--identity", "{source = \"django\", login_return = \"a=b\"}"],
-        &["invalid value \"a=b\" for login_return", "next or rd"],
-    ),
-    (
-        &["--identity", "{source = \"django\", login_origin = \"example.org\"}"],
-        &["invalid value \"example.org\" for login_origin", "https://media.example.org"],
-    ),
     (&["--cors-origin", "*"], &["\"*\" for --cors-origin", "a wildcard", "list each origin"]),
     (
         &["--cors-origin", "https://app.example/"],
@@ -144,31 +99,6 @@ fn invalid_files_are_one_line_errors() {
     let place = Place::new();
     for (text, parts) in [
         ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
-        ("[identity]\nsource = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
-        ("identity = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
-        ("\"identity.accounts\" = \"x\"", &["unknown key \"identity.accounts\""]),
-        ("[[identity]]", &["[[identity]]: missing key \"source\"", "accounts, django"]),
-        ("[[identity]]\nsource = \"ldap\"", &["[[identity]]: unknown source \"ldap\"", "accounts, django"]),
-        (
-            "[[identity]]\nsource = \"accounts\"\nacounts = \"x\"",
-            &["[[identity]]: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\naccounts = \"x\"",
-            &["[[identity]] table 2: unknown key \"accounts\" with source \"django\"", "belongs to accounts"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\ncache_ttl = \"5\"",
-            &["invalid value \"5\" for cache_ttl in [[identity]] table 2", "missing unit, e.g. 5s"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\ncache_ttl = \"5\"",
-            &["invalid value \"5\" for identity.cache_ttl", "missing unit, e.g. 5s"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"accounts\"",
-            &["[[identity]] table 2: an earlier source decides", "remove one"],
-        ),
         ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
         ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
         ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),

@@ -2,7 +2,7 @@
 
 use crate::django::servers::Server;
 use crate::django::shop::Shop;
-use crate::support::{Gateway, PASSWORD, Place, base64, program};
+use crate::support::{Gateway, PASSWORD, base64};
 
 const ACCOUNTS: &str = "{source = \"accounts\"}";
 
@@ -110,98 +110,5 @@ fn users_are_found_in_every_source() {
         ["\"dave\"", "no such user in Django's database", "no such account in accounts.toml", "anonymous"]
     {
         assert!(line.contains(part), "{line}");
-    }
-}
-
-/// The list of the file, of the environment and of flags, and the flags of single keys.
-#[test]
-fn lists_are_replaced_and_flags_apply_to_each_source() {
-    let place = Place::new();
-    place.write(
-        "private-media.toml",
-        "[[identity]]\nsource = \"accounts\"\ncache_ttl = \"1s\"\n[[identity]]\nsource = \"django\"\ndatabase = \"sqlite:a.db\"\n",
-    );
-    let shown = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let mut command = program();
-        command.args(["config", "show"]).args(arguments).current_dir(place.path(""));
-        let output = command.envs(variables.iter().copied()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let keys = ["source", "cache_ttl", "database", "accounts", "login_url"];
-        let is_shown = |line: &&str| keys.iter().any(|key| line.starts_with(&format!("{key} = ")));
-        text.lines().filter(is_shown).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let array = "[{source = \"django\", database = \"sqlite:b.db\"}, {source = \"accounts\"}]";
-    for (arguments, variables, expected) in [
-        (
-            &[][..],
-            &[][..],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"1s\"  # private-media.toml",
-                "login_url = \"-/sign-in\"  # default",
-                "source = \"django\"",
-                "database = \"sqlite:a.db\"  # private-media.toml",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"none\"  # default",
-            ][..],
-        ),
-        // A single key applies to each source that has it, over what the file says.
-        (
-            &["--cache-ttl", "3s"],
-            &[("PRIVATE_MEDIA_DATABASE", "sqlite:c.db")],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"3s\"  # --cache-ttl",
-                "login_url = \"-/sign-in\"  # default",
-                "source = \"django\"",
-                "database = \"sqlite:c.db\"  # PRIVATE_MEDIA_DATABASE",
-                "cache_ttl = \"3s\"  # --cache-ttl",
-                "login_url = \"none\"  # default",
-            ],
-        ),
-        // A list replaces the whole list.
-        (
-            &[],
-            &[("PRIVATE_MEDIA_IDENTITY", array)],
-            &[
-                "source = \"django\"",
-                "database = \"sqlite:b.db\"  # PRIVATE_MEDIA_IDENTITY",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"none\"  # default",
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"-/sign-in\"  # default",
-            ],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", accounts = \"a.toml\", login_url = \"/in/\"}"],
-            &[
-                ("PRIVATE_MEDIA_IDENTITY", array),
-                ("PRIVATE_MEDIA_ACCOUNTS", "b.toml"),
-                ("PRIVATE_MEDIA_DATABASE", "x"),
-            ],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"a.toml\"  # --identity",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"/in/\"  # --identity",
-            ],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", accounts = \"a.toml\"}", "--accounts", "b.toml"],
-            &[],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"b.toml\"  # --accounts",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"-/sign-in\"  # default",
-            ],
-        ),
-    ] {
-        assert_eq!(shown(arguments, variables), expected, "{arguments:?} {variables:?}");
     }
 }

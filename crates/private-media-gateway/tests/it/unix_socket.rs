@@ -13,18 +13,22 @@ use crate::fronts::server::{Front, FrontServer, Installed, free_address, open_to
 use crate::support::{GRANT, Place, Response, credentials, program, send};
 
 /// A gateway that listens on a Unix socket.
-struct UnixGateway {
+pub(crate) struct UnixGateway {
     child: Child,
     path: PathBuf,
     log: PathBuf,
 }
 
 impl UnixGateway {
-    /// Serves at `media.sock` in a place.
     fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::start_with(place, &[&["--grant", GRANT], arguments].concat())
+    }
+
+    /// Serves at `media.sock` in a place, with these arguments only.
+    pub(crate) fn start_with(place: &Place, arguments: &[&str]) -> Self {
         let (path, log) = (place.path("media.sock"), place.path("gateway.log"));
         let mut command = program();
-        command.args(["serve", "--listen", "unix:media.sock", "--grant", GRANT]).args(arguments);
+        command.args(["serve", "--listen", "unix:media.sock"]).args(arguments);
         command.current_dir(place.path("")).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
@@ -34,7 +38,7 @@ impl UnixGateway {
         Self { child, path, log }
     }
 
-    fn fetch(&self, line: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) fn fetch(&self, line: &str, fields: &[(&str, &str)]) -> Response {
         fetch(&self.path, line, fields)
     }
 

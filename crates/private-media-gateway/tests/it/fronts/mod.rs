@@ -10,7 +10,7 @@ mod mistakes;
 mod roots;
 pub(crate) mod server;
 mod signing_in;
-mod tls;
+pub(crate) mod tls;
 
 use std::io::Read;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! The doctor over HTTPS, with a certificate of a private authority in nginx.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::mistakes::place;
@@ -14,16 +15,23 @@ openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -k
 echo subjectAltName=IP:127.0.0.1 > site.ext
 openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile site.ext -out site.pem";
 
+pub(crate) fn has_openssl() -> bool {
+    needs("openssl", Command::new("openssl").arg("version").output().is_ok())
+}
+
+/// Makes the certificate `site.pem`, its key `site.key`, and the authority `ca.pem` in a folder.
+pub(crate) fn make_certificate(folder: &Path) {
+    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 #[test]
 fn the_doctor_trusts_the_authorities_of_ssl_cert_file() {
-    if !FrontServer::Nginx.is_installed()
-        || !needs("openssl", Command::new("openssl").arg("version").output().is_ok())
-    {
+    if !FrontServer::Nginx.is_installed() || !has_openssl() {
         return;
     }
     let place = place();
-    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(place.path("")).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    make_certificate(&place.path(""));
     let arguments = ["--mode", "nginx"];
     let gateway = place.serve(&arguments);
     let address = free_address();

@@ -29,7 +29,7 @@ use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use ended::EndedSessions;
-use file::Account;
+use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
@@ -39,9 +39,6 @@ pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
 use throttle::{Guesser, Throttle};
-
-/// The name of this source in users and rejections.
-const SOURCE: &str = "accounts";
 
 /// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
 /// state.
@@ -204,6 +201,14 @@ impl Accounts {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Identity> {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
+    }
+
+    /// Returns the identity of the account with this user id, for administration.
+    #[must_use]
+    pub fn find_by_id(&self, id: &str) -> Option<Identity> {
+        let current = self.current();
+        let account = current.accounts.values().find(|account| account.user.id() == id)?;
+        Some(Identity::User(Arc::clone(&account.user)))
     }
 
     /// Creates a session for an account without its password, for administration. Returns it as a `Cookie` header; `None` if the account
