@@ -9,7 +9,7 @@ use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 9] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -18,13 +18,14 @@ pub(crate) const PROGRAMS: [Program; 9] = [
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
+    ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
 ];
 
 /// Checks the links of all pages, and runs the commands of those that have a test.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
-    for page in ["docs/tutorial.md", "docs/how-to/cors.md"] {
+    for page in ["docs/tutorial.md", "docs/how-to/cors.md", "docs/how-to/lookups.md"] {
         commands_of(page)?;
     }
     for front in ["nginx", "apache", "lighttpd", "caddy"] {

@@ -24,6 +24,7 @@ mod http_client;
 mod identity;
 mod log;
 mod login;
+mod lookups;
 mod open;
 mod output;
 mod request_id;

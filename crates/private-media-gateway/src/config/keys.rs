@@ -2,6 +2,7 @@
 
 pub(crate) mod cors;
 pub(crate) mod identity;
+pub(crate) mod lookup;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -187,7 +188,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 30] = [
+pub(crate) static KEYS: [&Key; 31] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -205,6 +206,7 @@ pub(crate) static KEYS: [&Key; 30] = [
     &identity::SESSION_ENGINE,
     &identity::SESSION_COOKIE,
     &identity::BACKENDS,
+    &lookup::LOOKUP,
     &GRANT,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,

@@ -1,5 +1,7 @@
 //! `private-media check`: prints whether a user may read a path, and the reason.
 
+mod row;
+
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
@@ -33,7 +35,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 /// Makes the same decision as `serve`, and prints it.
 fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigError> {
-    let decision = runtime::block_on(async {
+    let (decision, row) = runtime::block_on(async {
         let (media, identities) = open::open(config).await?;
         let identity = identities.find(user).await?;
         if identity.user().is_none() && user != "anonymous" {
@@ -47,6 +49,7 @@ fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigErro
         Ok(match parsed {
             Ok(path) => {
                 let decision = media.decide(&identity, Action::Read, &path).await;
+                let row = row::row(config, &media, &path).await;
                 let found = media.storage().metadata(&Permit::trusted(path)).await;
                 if decision.is_allowed()
                     && let Err(StorageError::NotFound { reason, .. }) = found
@@ -56,11 +59,14 @@ fn check(config: &Config, user: &str, path: &str) -> Result<ExitCode, ConfigErro
                         config.root.display()
                     ));
                 }
-                decision
+                (decision, row)
             }
-            Err(error) => Decision::deny(error.to_string()),
+            Err(error) => (Decision::deny(error.to_string()), None),
         })
     })??;
     output::line(format_args!("{decision}"))?;
+    if let Some(row) = row {
+        output::line(format_args!("{row}"))?;
+    }
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -71,8 +71,13 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&endpoint.to_string())));
     };
-    let options =
-        workers::Options { listen: &listen_addr, workers: WORKERS, limits, max_connections_is_set: false };
+    let options = workers::Options {
+        listen: &listen_addr,
+        workers: WORKERS,
+        limits,
+        max_connections_is_set: false,
+        site_files: 0,
+    };
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
