@@ -12,7 +12,9 @@ use private_media::permission::{Captures, Template};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Column as _, Either, Executor, SqlSafeStr, Statement, TypeInfo};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, Either, Executor, IntoArguments, Pool, SqlSafeStr, Statement, TypeInfo,
+};
 
 use crate::column::Column;
 use crate::database::{Connections, Database, with_timeout};
@@ -112,7 +114,7 @@ impl SqlLookup {
                         return Ok(None);
                     }
                 }
-                let row = only(sqlx::query_with(sql(), arguments).fetch(pool)).await?;
+                let row = only_in_pool(pool, sql(), arguments).await?;
                 row.map(|row: PgRow| self.values(&row)).transpose()
             }
             Connections::MySql(pool) => {
@@ -120,7 +122,7 @@ impl SqlLookup {
                 for text in texts {
                     arguments.add(text).map_err(sqlx::Error::Encode)?;
                 }
-                let row = only(sqlx::query_with(sql(), arguments).fetch(pool)).await?;
+                let row = only_in_pool(pool, sql(), arguments).await?;
                 row.map(|row: MySqlRow| self.values(&row)).transpose()
             }
         }
@@ -132,8 +134,7 @@ impl SqlLookup {
         usize: sqlx::ColumnIndex<R>,
     {
         let names = row.columns().iter().map(sqlx::Column::name);
-        let is_same = self.columns.iter().map(ToString::to_string).eq(names.map(str::to_owned));
-        if !is_same {
+        if !self.columns.iter().map(Column::name).eq(names) {
             return Err(Failure::Row("the columns have changed since the start; restart".into()));
         }
         let value = |index| row.value(index).map_err(Failure::from);
@@ -203,6 +204,26 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::Query(QueryError::Sql(error))
     }
+}
+
+/// Returns the only row of a query on a server. A connection whose query failed is closed, because what it has prepared may be out of
+/// date.
+async fn only_in_pool<DB, A>(
+    pool: &Pool<DB>,
+    sql: AssertSqlSafe<Arc<str>>,
+    arguments: A,
+) -> Result<Option<DB::Row>, Failure>
+where
+    DB: sqlx::Database,
+    A: IntoArguments<DB> + Send + 'static,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+{
+    let mut connection = pool.acquire().await?;
+    let row = only(sqlx::query_with(sql, arguments).fetch(&mut *connection)).await;
+    if let Err(Failure::Query(_)) = row {
+        connection.close_on_drop();
+    }
+    row
 }
 
 /// Returns the only row, or none. No more than two are read.
