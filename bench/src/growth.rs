@@ -84,7 +84,7 @@ pub(crate) fn run(growth: &Growth, bed: &Testbed) -> Result<String> {
     Ok(table)
 }
 
-/// 1, 10, 100 and so on, to the largest.
+/// Returns the steps from the first to the largest, each ten times the one before.
 fn steps(first: u32, largest: u32) -> Vec<u32> {
     let mut steps: Vec<_> = std::iter::successors(Some(first), |count| count.checked_mul(10))
         .take_while(|count| *count < largest)

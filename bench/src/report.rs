@@ -190,7 +190,7 @@ impl Report {
     }
 }
 
-/// The peer that another one is compared with.
+/// Returns the peer that another one is compared with.
 fn reference(peer: &str) -> &'static str {
     if peer.contains("with an access log") {
         BASELINE_WITH_LOG

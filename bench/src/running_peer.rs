@@ -13,7 +13,7 @@ pub(crate) struct RunningPeer {
     pub(crate) address: SocketAddr,
     pub(crate) servers: Vec<Server>,
     pub(crate) prefix: &'static str,
-    /// The header fields of user 7.
+    /// The headers of user 7.
     pub(crate) credentials: Vec<(String, String)>,
     pub(crate) denied_status: u16,
     pub(crate) is_public: bool,
@@ -22,7 +22,7 @@ pub(crate) struct RunningPeer {
 }
 
 impl RunningPeer {
-    /// A server without authorization.
+    /// Returns a server without authorization.
     pub(crate) fn public(address: SocketAddr, servers: Vec<Server>) -> Self {
         Self {
             address,
@@ -35,7 +35,7 @@ impl RunningPeer {
         }
     }
 
-    /// A server that accepts this header field as the credentials of user 7.
+    /// Returns a server that accepts this header as the credentials of user 7.
     pub(crate) fn private(address: SocketAddr, servers: Vec<Server>, (name, value): (&str, String)) -> Self {
         let credentials = vec![(name.to_owned(), value)];
         Self { credentials, is_public: false, ..Self::public(address, servers) }
@@ -54,7 +54,7 @@ impl RunningPeer {
         of_sessions(&self.servers.iter().map(Server::id).collect::<Vec<_>>())
     }
 
-    /// The entity tag that this server gives a file.
+    /// Returns the entity tag of a file on this server.
     pub(crate) fn etag(&self, file: &str) -> Result<String> {
         let fields = format!("Connection: close\r\n{}", http::lines(&self.credentials));
         let mut stream = http::send(self.address, &format!("HEAD {}", self.target(file)), &fields)?;

@@ -30,7 +30,7 @@ impl Testbed {
         self.folder.path().join(name)
     }
 
-    /// The folder of the files.
+    /// Returns the folder of the files.
     pub(crate) fn root(&self) -> PathBuf {
         self.path("root")
     }
@@ -74,7 +74,7 @@ impl Testbed {
 pub(crate) struct Server(Child);
 
 impl Server {
-    /// The id of its process and of its session.
+    /// Returns the id of its process, which is that of its session.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }

@@ -20,7 +20,7 @@ pub(crate) const FILES: [(&str, u64); 5] = [
 pub(crate) const MANY: u32 = 100_000;
 const FILES_PER_FOLDER: u32 = 1000;
 
-/// The name of one of many files, below the folder of user 7.
+/// Returns the name of one of many files, below the folder of user 7.
 pub(crate) fn name_of(number: u32) -> String {
     format!("{}/{}.jpg", number / FILES_PER_FOLDER, number % FILES_PER_FOLDER)
 }

@@ -13,7 +13,7 @@ pub(crate) struct Usage {
     pub(crate) memory: u64,
 }
 
-/// The usage of all processes of these sessions.
+/// Returns the usage of all processes of these sessions.
 pub(crate) fn of_sessions(sessions: &[u32]) -> Result<Usage> {
     let mut usage = Usage::default();
     for process in processes(sessions)? {
@@ -34,7 +34,7 @@ pub(crate) struct Process {
     cpu: Duration,
 }
 
-/// All processes of these sessions.
+/// Returns all processes of these sessions.
 pub(crate) fn processes(sessions: &[u32]) -> Result<Vec<Process>> {
     let mut processes = Vec::new();
     for entry in std::fs::read_dir("/proc")? {

@@ -122,6 +122,6 @@ def test_a_root_inside_static_root_is_rejected(settings, root):
     settings.STATIC_ROOT = root.parent
     with pytest.raises(
         CommandError,
-        match=r"PRIVATE_MEDIA_ROOT '.*': the root is inside the public directory .*; move the root elsewhere",
+        match=r"PRIVATE_MEDIA_ROOT '.*': the root is inside the public folder .*; move the root elsewhere",
     ):
         printed("nginx")

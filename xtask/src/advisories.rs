@@ -24,7 +24,7 @@ pub(crate) fn check() -> Result<(), String> {
     cargo(&["deny", "--offline", "check", "advisories"])
 }
 
-/// Whether cargo-deny's folder has a whole database. An interrupted fetch leaves a repository without a commit.
+/// Returns whether cargo-deny's folder has a whole database. An interrupted fetch leaves a repository without a commit.
 fn has_database() -> bool {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo"))).unwrap_or_default();

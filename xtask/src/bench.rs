@@ -23,7 +23,7 @@ pub(crate) const PROGRAMS: [Program; 9] = [
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
     machine::install(&PROGRAMS)?;
     let python = machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
-    // The package as users install it.
+    // Installs the package like a user.
     step(Command::new(python).args([
         "-m",
         "pip",
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
     step(Command::new("target/release/private-media-bench").args(arguments))
 }
 
-/// Runs the peers that need no Python for a moment, in a debug build, as a test of the benchmark itself.
+/// Tests the benchmark itself: a short run of a debug build, without the peers that need Python.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     cargo(&["build", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
     let only = "nginx, public;private-media, gateway;private-media, nginx sends;the floor";

@@ -7,14 +7,14 @@ use crate::outcome::Outcome;
 
 /// The versions of Django.
 const VERSIONS: [&str; 2] = ["4.2", "5.2"];
-/// Sessions, and what each Django says of them.
+/// The session vectors: sessions, and the users that Django identifies.
 const VECTORS: &str = "crates/private-media-django/tests/vectors";
 /// The programs that the tests start.
 pub(crate) const PROGRAMS: [Program; 4] =
     [("/usr/sbin/mariadbd", "mariadb-server"), POSTGRES, ("python3", "python3"), ("setpriv", "util-linux")];
 pub(crate) const POSTGRES: Program = ("/usr/lib/postgresql/*/bin/initdb", "postgresql");
 
-/// Makes the virtual environments.
+/// Creates the virtual environments.
 pub(crate) fn install() -> Result<(), String> {
     for version in VERSIONS {
         let requirements = format!("tests/django-site/requirements-{version}.txt");
@@ -23,7 +23,7 @@ pub(crate) fn install() -> Result<(), String> {
     Ok(())
 }
 
-/// Compares the session vectors with what each Django reads.
+/// Checks the session vectors with each version of Django.
 pub(crate) fn vectors(_: &mut Outcome) -> Result<(), String> {
     for version in VERSIONS {
         let vectors = format!("{VECTORS}/vectors.json");
@@ -32,7 +32,7 @@ pub(crate) fn vectors(_: &mut Outcome) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the Python of each Django.
+/// Returns the Python of each version of Django.
 pub(crate) fn pythons() -> impl Iterator<Item = String> {
     VERSIONS.into_iter().map(python)
 }
@@ -41,7 +41,7 @@ fn python(version: &str) -> String {
     format!("{}/bin/python", folder(version))
 }
 
-/// The virtual environment of a version; the tests look for it there.
+/// Returns the virtual environment of a version, as the tests find it.
 fn folder(version: &str) -> String {
     format!("target/django/{version}")
 }

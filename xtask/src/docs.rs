@@ -22,7 +22,7 @@ pub(crate) const PROGRAMS: [Program; 10] = [
     ("unshare", "util-linux"),
 ];
 
-/// Checks the links of all pages, and runs the commands of those that have a test.
+/// Checks the links of all pages, and runs the commands of the tested ones.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
     for page in ["docs/tutorial.md", "docs/how-to/cors.md", "docs/how-to/lookups.md"] {
@@ -34,13 +34,13 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
 }
 
-/// Runs the commands of a page in one shell, in a folder of their own.
+/// Runs the commands of a page in one shell and an empty folder.
 fn commands_of(page: &str) -> Result<(), String> {
     run_script(&mut Command::new("sh"), &script_of(page)?)
 }
 
-/// Begins a script that has namespaces of its own for mounts, network and processes, so that its changes end with it. Without package
-/// lists, apt takes the installed packages for the newest ones and downloads nothing.
+/// The beginning of a script in separate namespaces for mounts, network and processes, so that no change remains. Without package
+/// lists, apt considers the installed packages up to date and downloads nothing.
 const NAMESPACES: &str = "mount -t tmpfs none /mnt
     own() {
         mkdir -p /mnt$1/upper /mnt$1/work
@@ -52,14 +52,14 @@ const NAMESPACES: &str = "mount -t tmpfs none /mnt
     PATH=/mnt/bin:$PATH
     ip link set lo up";
 
-/// Runs the commands of a page that changes the machine, in namespaces of its own.
+/// Runs the commands of a page that changes the machine, in separate namespaces.
 fn commands_of_root(page: &str) -> Result<(), String> {
     let commands = script_of(page)?;
     check_brief(page, &commands)?;
     run_as_root(&format!("cp \"$(command -v private-media)\" /mnt/bin\n{commands}"))
 }
 
-/// Like [`commands_of_root`], for a page about a project that has this virtual environment.
+/// Like [`commands_of_root`], for a page about a project with this virtual environment.
 fn commands_of_project(page: &str, venv: &str) -> Result<(), String> {
     let venv = std::path::absolute(venv).map_err(|error| format!("{venv}: {error}"))?;
     // Other users need access to the environment, and to an interpreter in a home directory.

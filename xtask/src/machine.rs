@@ -1,4 +1,4 @@
-//! The programs of this machine: which are missing, how to install them, and how to run them.
+//! Finds, installs and runs programs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::outcome::Outcome;
 
-/// A program, by its name or its whole path, and the Debian package that has it. A folder of a whole path may be `*`.
+/// The name or path of a program, and its Debian package. A folder in the path may be `*`.
 pub(crate) type Program = (&'static str, &'static str);
 
 /// Installs the Debian packages of the missing programs, or fails with their names.
@@ -31,7 +31,7 @@ pub(crate) fn install(programs: &[Program]) -> Result<(), String> {
 pub(crate) fn missing(programs: &[Program]) -> Vec<&'static str> {
     let missing = programs.iter().filter(|(program, _)| !exists(program));
     let mut packages: Vec<_> = missing.map(|(_, package)| *package).collect();
-    // Debian's python3 comes without the part that makes virtual environments.
+    // Debian's python3 cannot create virtual environments without another package.
     if programs.iter().any(|(program, _)| *program == "python3") {
         let venv =
             Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
@@ -42,7 +42,7 @@ pub(crate) fn missing(programs: &[Program]) -> Vec<&'static str> {
     packages
 }
 
-/// Whether this process may install Debian packages.
+/// Returns whether this process may install Debian packages.
 pub(crate) fn can_install() -> bool {
     exists("apt-get") && is_root()
 }
@@ -51,7 +51,7 @@ pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
-/// Makes a virtual environment with the packages of a requirements file, and returns its Python.
+/// Creates a virtual environment with the packages of a requirements file, and returns its Python.
 pub(crate) fn venv(folder: &str, requirements: &str) -> Result<String, String> {
     let python = format!("{folder}/bin/python");
     if !Path::new(&python).exists() {
@@ -77,7 +77,7 @@ pub(crate) fn step(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
-/// Like [`step`], for a test runner: notes its closing lines.
+/// Like [`step`], for a test runner whose closing lines are stored.
 pub(crate) fn run_tests(command: &mut Command, outcome: &mut Outcome) -> Result<(), String> {
     let shown = show(command);
     let failed = |error| format!("{shown}: {error}");
@@ -92,7 +92,7 @@ pub(crate) fn run_tests(command: &mut Command, outcome: &mut Outcome) -> Result<
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
-/// Prints a runner's output line by line. A terminal that is gone does not end the run.
+/// Prints the output of a runner line by line. Errors of the terminal are ignored.
 fn copy(from: impl Read, mut to: impl Write, outcome: &Mutex<&mut Outcome>) {
     let mut from = BufReader::new(from);
     let mut line = vec![];
@@ -116,11 +116,11 @@ fn show(command: &Command) -> String {
 
 pub(crate) fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // A whole path stays the same when it is joined to a folder.
+    // Joining an absolute path to a folder returns the path.
     std::env::split_paths(&path).any(|folder| is_file(&folder.join(program)))
 }
 
-/// Whether a file has this path, in which a folder may be `*`.
+/// Returns whether a file has this path, in which a folder may be `*`.
 fn is_file(path: &Path) -> bool {
     let text = path.to_string_lossy();
     let Some((folder, rest)) = text.split_once("/*/") else { return path.is_file() };

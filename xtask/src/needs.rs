@@ -4,7 +4,7 @@ use crate::machine::{self, Program, cargo, cargo_tool};
 use crate::outcome::Outcome;
 use crate::{django, python};
 
-/// Something that has to be there before a part runs.
+/// A requirement of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Programs(&'static [Program]),
@@ -15,12 +15,12 @@ pub(crate) enum Need {
     Databases,
     /// The wheel, in a virtual environment for each Django that the package supports.
     Wheel,
-    /// The program as users have it.
+    /// The release build of the program.
     ReleaseProgram,
 }
 
 impl Need {
-    /// Installs or builds it. Returns the name of something that this machine cannot have.
+    /// Installs or builds it. Returns the name of what this machine cannot have.
     pub(crate) fn prepare(self, outcome: &mut Outcome) -> Result<Option<String>, String> {
         match self {
             Self::Programs(programs) => return install(programs),

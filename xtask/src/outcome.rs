@@ -1,18 +1,18 @@
-//! What a run of the tests has to say at its end.
+//! The results that a run of the tests prints at its end.
 
-/// The runners' closing lines, and the tests that did not run.
+/// The closing lines of the runners, and the tests that did not run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// Closing lines of test runners, such as `12 passed in 3 s`.
     pub(crate) closing: Vec<String>,
     /// Parts or tests that need something that this machine lacks. They fail the run, unless `--allow-missing` is given.
-    pub(crate) left_out: Vec<String>,
-    /// Tests for which no package registry has what they need. They never fail the run.
+    pub(crate) skipped: Vec<String>,
+    /// Tests whose requirements are in no package registry. They never fail the run.
     pub(crate) not_required: Vec<String>,
 }
 
 impl Outcome {
-    /// Notes a line of a runner's output if it is a closing line.
+    /// Stores a line of output if it is the closing line of a runner.
     pub(crate) fn read(&mut self, line: &str) {
         let line = line.trim();
         let is_closing = line.starts_with("Summary [")

@@ -1,4 +1,4 @@
-//! Builds and tests the published crates from their packages, as their users get them.
+//! Builds and tests the published crates from their packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use crate::machine::{cargo, step};
 use crate::outcome::Outcome;
 
-/// What each package contains besides its code.
+/// The files that each package contains besides its code.
 const FILES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
-/// The most crates that the library may depend on without its default features.
+/// The maximum number of dependencies of the library without default features.
 const MAX_DEPENDENCIES: usize = 40;
 
 /// Packages the published crates, unpacks them outside this workspace, and builds, documents and tests them there.
@@ -61,7 +61,7 @@ fn published() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Unpacks the packages into a workspace of their own, in which they find each other.
+/// Unpacks the packages into a workspace that patches their dependencies on each other.
 fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     let workspace = std::env::temp_dir().join("private-media-packages");
     let failed = |error: std::io::Error| format!("{}: {error}", workspace.display());
@@ -84,7 +84,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
         }
         patches.push(format!("{name} = {{ path = \"{folder}\" }}"));
     }
-    // The same profiles and versions as here, so that the dependencies need not be built again.
+    // With the same profiles and versions, dependencies need not be built again.
     let profiles = root.find("[profile.dev]").and_then(|start| root.get(start..)).unwrap_or_default();
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = [\"*-{version}\"]\n\n[patch.crates-io]\n{}\n\n{profiles}",
@@ -95,7 +95,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     Ok(workspace)
 }
 
-/// The version of the workspace's crates.
+/// Returns the version of the workspace's crates.
 fn version(manifest: &str) -> Option<&str> {
     let (_, package) = manifest.split_once("[workspace.package]\n")?;
     let line = package.lines().find_map(|line| line.strip_prefix("version = \""))?;
@@ -121,12 +121,12 @@ fn check_dependencies() -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "private-media without default features: {count} dependencies, and at most {MAX_DEPENDENCIES} are allowed"
+            "private-media without default features has {count} dependencies; at most {MAX_DEPENDENCIES} are allowed"
         ))
     }
 }
 
-/// Counts the crates of a tree besides its root.
+/// Counts the crates of a tree without its root.
 fn count_dependencies(tree: &str) -> usize {
     let crates: std::collections::BTreeSet<_> =
         tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();

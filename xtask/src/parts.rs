@@ -1,4 +1,4 @@
-//! The parts of the tests, in the order in which mistakes show up fastest.
+//! The parts of the tests, ordered so that mistakes show up early.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The Python package: built once, and tested on each Django that it is for.
+//! Builds the Python package once, and tests it with each supported version of Django.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,10 +14,10 @@ pub(crate) const PROGRAMS: [Program; 4] = [
     ("nginx", "nginx"),
     ("python3", "python3"),
 ];
-/// The virtual environment and version of each Django that every supported Python runs. The last one has the tools, too.
+/// The virtual environments of the versions of Django that every supported Python runs. The last one has the tools, too.
 const DJANGOS: [(&str, &str); 2] =
     [("target/python/django42", "4.2.30"), ("target/python/django52", "5.2.19")];
-/// The Django that needs Python 3.12 or newer, which Debian 12 does not have.
+/// The version of Django that needs Python 3.12 or newer, which Debian 12 does not have.
 const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
 const WHEELS: &str = "target/python/wheels";
@@ -25,7 +25,7 @@ const SOURCES: &str = "target/python/src";
 /// The Django projects whose own tests run.
 const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
 
-/// Builds the wheel and installs it in each virtual environment: those of its own tests, and those of the gateway's.
+/// Builds the wheel and installs it in the virtual environments of its own tests and of those of the gateway.
 pub(crate) fn build(outcome: &mut Outcome) -> Result<(), String> {
     for (venv, django) in DJANGOS {
         environment("python3", venv, django)?;
@@ -45,7 +45,7 @@ pub(crate) fn build(outcome: &mut Outcome) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the linters, the package's tests, the examples' tests and Django's own tests.
+/// Runs the linters, and the tests of the package, the examples and Django.
 pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     lint()?;
     for (venv, django) in djangos() {
@@ -69,7 +69,7 @@ fn djangos() -> impl Iterator<Item = (&'static str, &'static str)> {
     DJANGOS.into_iter().chain(Some(NEWEST).filter(|(venv, _)| Path::new(&python(venv)).exists()))
 }
 
-/// Finds a Python for the newest Django, on the path or among pyenv's versions, of which only the selected one is on the path.
+/// Finds a Python for the newest version of Django, on the path or among the versions of pyenv.
 fn newer_python() -> Option<String> {
     const FITS: &str = "import ensurepip, sqlite3, ssl, sys, venv; sys.exit(sys.version_info < (3, 12))";
     let root = Command::new("pyenv").arg("root").output().map(|output| output.stdout).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: runs the parts of the tests, and says at the end what ran and what did not.
+//! `cargo xtask test`: runs the parts of the tests, and prints a summary.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         suite.run(part)?;
     }
     println!("\n{}", suite.summary());
-    if suite.outcome.left_out.is_empty() || options.allow_missing {
+    if suite.outcome.skipped.is_empty() || options.allow_missing {
         return Ok(());
     }
     Err("some tests did not run, see above; --allow-missing accepts that".into())
@@ -58,10 +58,10 @@ fn help() -> String {
     format!(
         "Usage: cargo xtask test [--only PART]… [--allow-missing]
 
-As root it installs missing Debian packages. A part that lacks something else is left out, and the run fails.
+As root it installs missing Debian packages. A part that lacks something else is skipped, and the run fails.
 
   --only PART      runs this part only; may be repeated
-  --allow-missing  accepts that parts were left out
+  --allow-missing  accepts skipped parts
 
 Parts:
 {parts}"
@@ -71,7 +71,7 @@ Parts:
 /// The state of a run.
 #[derive(Default)]
 struct Suite {
-    /// Each need that was prepared, with what the machine lacks for it.
+    /// Each prepared need, with the name of what is missing.
     prepared: Vec<(Need, Option<String>)>,
     /// Each part that passed, with its duration and the closing lines of its runners.
     passed: Vec<(&'static str, Duration, Vec<String>)>,
@@ -84,7 +84,7 @@ impl Suite {
         let failed = |problem| format!("{}: {problem}", part.name);
         for need in part.needs {
             if let Some(missing) = self.prepare(*need).map_err(failed)? {
-                self.outcome.left_out.push(format!("{} (needs {missing})", part.name));
+                self.outcome.skipped.push(format!("{} (needs {missing})", part.name));
                 return Ok(());
             }
         }
@@ -108,12 +108,12 @@ impl Suite {
             let closing = closing.iter().map(|line| format!("{:<10}{line}", ""));
             std::iter::once(format!("{name:<9} passed in {} s", time.as_secs())).chain(closing)
         });
-        let Outcome { not_required, left_out, .. } = &self.outcome;
+        let Outcome { not_required, skipped, .. } = &self.outcome;
         let not_required = not_required.iter().map(|tests| format!("not required here: {tests}"));
-        let left_out = left_out.iter().map(|tests| format!("LEFT OUT: {tests}"));
+        let skipped = skipped.iter().map(|tests| format!("SKIPPED: {tests}"));
         let total: Duration = self.passed.iter().map(|(_, time, _)| *time).sum();
         let last = format!("{} parts passed in {} s", self.passed.len(), total.as_secs());
-        passed.chain(not_required).chain(left_out).chain([last]).collect::<Vec<_>>().join("\n")
+        passed.chain(not_required).chain(skipped).chain([last]).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -160,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn parts_without_their_needs_are_left_out() {
+    fn parts_without_their_needs_are_skipped() {
         let mut suite = Suite::default();
         suite.prepared.push((Need::Root, Some("root".into())));
         suite.run(&part(&[Need::Root])).unwrap();
-        assert_eq!(suite.outcome.left_out, ["example (needs root)"]);
+        assert_eq!(suite.outcome.skipped, ["example (needs root)"]);
         assert!(suite.passed.is_empty());
         suite.run(&part(&[])).unwrap();
-        let summary = "example   passed in 0 s\n          3 passed in 1s\nLEFT OUT: example (needs root)\n1 parts passed in 0 s";
+        let summary = "example   passed in 0 s\n          3 passed in 1s\nSKIPPED: example (needs root)\n1 parts passed in 0 s";
         assert_eq!(suite.summary(), summary);
     }
 

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::routing::get;
 use private_media::storage::CacheOptions;
 use private_media::{Grants, Identity, LocalStorage, PrivateMedia, User};
-use private_media_listener::{Limits, serve};
+use private_media_listener::{Limits, serve_handler};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build();
     let app = Router::new().route("/", get(|| async { "all cars\n" }));
     let listener = tokio::net::TcpListener::bind(address).await?;
-    serve(listener, media.service().at("/private/").or(app), Limits::default()).await;
+    serve_handler(listener, media.service().at("/private/").or(app), Limits::default()).await;
     Ok(())
 }
 

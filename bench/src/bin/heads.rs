@@ -11,10 +11,10 @@ use rustix::event::epoll;
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// One connection, and when it asked.
+/// A connection, and the time of its last request.
 struct Client {
     stream: TcpStream,
-    asked: Instant,
+    sent_at: Instant,
     head: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         stream.set_nodelay(true)?;
         epoll::add(&events, &stream, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
         stream.write_all(&request)?;
-        Ok(Client { stream, asked: Instant::now(), head: Vec::new() })
+        Ok(Client { stream, sent_at: Instant::now(), head: Vec::new() })
     };
     for number in 0..connections.parse::<u64>()? {
         clients.push(connect(number)?);
@@ -63,9 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 if !client.head.starts_with(b"HTTP/1.1 200") {
                     return Err(String::from_utf8_lossy(&client.head).into());
                 }
-                times.push(u64::try_from(client.asked.elapsed().as_micros())?);
+                times.push(u64::try_from(client.sent_at.elapsed().as_micros())?);
                 client.head.clear();
-                client.asked = Instant::now();
+                client.sent_at = Instant::now();
                 // If it has been closed, that is seen by reading.
                 let _ = client.stream.write_all(&request);
             }

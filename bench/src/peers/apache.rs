@@ -7,7 +7,7 @@ use crate::testbed::{Server, Testbed};
 
 const MODULES: &str = "/usr/lib/apache2/modules";
 
-/// Apache in front of an application.
+/// Starts Apache in front of an application.
 pub(super) fn start(bed: &Testbed, front: SocketAddr, application: SocketAddr) -> Result<Server> {
     let (folder, root) = (bed.path(""), bed.root());
     let modules: String = ["mpm_event", "authz_core", "proxy", "proxy_http", "xsendfile"]

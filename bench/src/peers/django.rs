@@ -11,7 +11,7 @@ use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::{Server, Testbed, free_address};
 
-/// django-private-storage behind nginx, which sends by X-Accel-Redirect.
+/// Starts django-private-storage behind nginx, which sends by X-Accel-Redirect.
 pub(super) fn behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
     let cookie = prepare(bed)?;
@@ -30,7 +30,7 @@ pub(super) fn behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer { denied_status: 403, prefix: "/private-storage/", ..running })
 }
 
-/// django-private-storage behind Apache, which sends by X-Sendfile.
+/// Starts django-private-storage behind Apache, which sends by X-Sendfile.
 pub(super) fn behind_apache(bed: &Testbed) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
     let cookie = prepare(bed)?;
@@ -40,7 +40,7 @@ pub(super) fn behind_apache(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer { denied_status: 403, prefix: "/private-storage/", ..running })
 }
 
-/// The gateway in a process of the same site, with the same sessions.
+/// Starts the gateway in a process of the same site, with the same sessions.
 pub(super) fn serve_private_media(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
     let cookie = prepare(bed)?;
@@ -54,7 +54,7 @@ pub(super) fn serve_private_media(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer::private(address, vec![server], ("Cookie", cookie)))
 }
 
-/// Django's own `FileResponse` on gunicorn, with the same permission check.
+/// Starts Django's own `FileResponse` on gunicorn, with the same permission check.
 pub(super) fn file_response(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
     let cookie = prepare(bed)?;
@@ -69,7 +69,7 @@ pub(super) fn file_response(bed: &Testbed) -> Result<RunningPeer> {
     })
 }
 
-/// private-media on gunicorn, with the same session.
+/// Starts private-media on gunicorn, with the same session.
 pub(super) fn default_server(bed: &Testbed) -> Result<RunningPeer> {
     let address = free_address()?;
     let cookie = prepare(bed)?;
@@ -122,12 +122,12 @@ pub(super) fn prepare_in(bed: &Testbed, configure: impl FnOnce(&mut Command)) ->
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// The folder of the site.
+/// Returns the folder of the site.
 fn site() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("django")
 }
 
-/// A program of the virtual environment of `cargo xtask bench`.
+/// Returns a program of the virtual environment of `cargo xtask bench`.
 fn python(name: &str) -> Result<PathBuf> {
     let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bench-venv/bin").join(name);
     if program.exists() {

@@ -47,7 +47,7 @@ pub(crate) const PEERS: [Peer; 20] = [
     peer("gunicorn + Django's FileResponse", django::file_response),
 ];
 
-/// Whether a peer runs the old program, which `--old` names.
+/// Returns whether a peer runs the old program, which `--old` names.
 pub(crate) fn is_old(peer: &Peer) -> bool {
     peer.name.ends_with(OLD)
 }

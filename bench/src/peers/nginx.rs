@@ -6,7 +6,7 @@ use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::{Server, Testbed, free_address};
 
-/// nginx without authorization, configured for speed.
+/// Starts nginx without authorization, configured for speed.
 pub(super) fn public(bed: &Testbed) -> Result<RunningPeer> {
     serve(bed, "nginx-public", "")
 }
@@ -31,7 +31,7 @@ fn serve(bed: &Testbed, name: &str, log: &str) -> Result<RunningPeer> {
     Ok(RunningPeer::public(address, vec![server]))
 }
 
-/// nginx with `auth_request`: a trivial upstream in the same nginx authorizes each request.
+/// Starts nginx with `auth_request`: a trivial upstream in the same nginx authorizes each request.
 pub(super) fn auth_request(bed: &Testbed) -> Result<RunningPeer> {
     let (address, upstream) = (free_address()?, free_address()?);
     let root = bed.root().display().to_string();

@@ -19,7 +19,7 @@ use crate::testbed::{Server, Testbed, built, free_address};
 const HAND_OFF: [&str; 2] = ["--mode", "nginx"];
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
-/// The gateway sends files itself.
+/// Starts a gateway that sends files itself.
 pub(super) fn gateway(bed: &Testbed) -> Result<RunningPeer> {
     alone(&current()?, bed, "gateway", &[])
 }
@@ -28,7 +28,7 @@ pub(super) fn old_gateway(bed: &Testbed) -> Result<RunningPeer> {
     alone(old(bed)?, bed, "gateway-old", &[])
 }
 
-/// The gateway, with an access log in a file.
+/// Starts a gateway with an access log in a file.
 pub(super) fn gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
     alone(&current()?, bed, "gateway-log", &["--log", "info"])
 }
@@ -43,7 +43,7 @@ fn alone(program: &Path, bed: &Testbed, name: &str, more: &[&str]) -> Result<Run
     Ok(RunningPeer::private(address, vec![server], ("Cookie", cookie(bed)?)))
 }
 
-/// The gateway for a Django project with sessions in PostgreSQL.
+/// Starts a gateway for a Django project with sessions in PostgreSQL.
 pub(super) fn with_postgres(bed: &Testbed) -> Result<RunningPeer> {
     let (address, (database, postgres)) = (free_address()?, postgres::start(bed)?);
     let cookie = django::prepare_in(bed, |command| {
@@ -62,7 +62,7 @@ pub(super) fn with_postgres(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer::private(address, vec![server, postgres], ("Cookie", cookie)))
 }
 
-/// nginx sends the files that the gateway permits, with the block that `private-media config nginx` prints.
+/// Starts nginx, which sends the files that a gateway permits, with the block that `private-media config nginx` prints.
 pub(super) fn behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
     handing_off(&current()?, bed, "")
 }
@@ -90,7 +90,7 @@ fn nginx_block(program: &Path, bed: &Testbed, gateway: SocketAddr, front: Socket
     Ok(String::from_utf8(printed.stdout)?)
 }
 
-/// The upper limit of a hand-off: the block that the gateway prints, with an upstream in the same nginx that always answers with the same
+/// Starts the upper limit of a hand-off: the printed block, with an upstream in the same nginx that always responds with the same
 /// `X-Accel-Redirect`. It serves one file only.
 pub(super) fn constant_redirect(bed: &Testbed) -> Result<RunningPeer> {
     let (upstream, front) = (free_address()?, free_address()?);
@@ -118,7 +118,7 @@ pub(super) fn constant_redirect(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer { only, ..RunningPeer::public(front, vec![server]) })
 }
 
-/// The library in an axum application.
+/// Starts the library in an axum application.
 pub(super) fn axum(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("axum")?);
     let server = bed.start("axum", address, |command| {
@@ -178,12 +178,12 @@ fn serve(program: &Path, bed: &Testbed, name: &str, address: SocketAddr, more: &
     })
 }
 
-/// The program of this build.
+/// Returns the program of this build.
 fn current() -> Result<PathBuf> {
     built("private-media")
 }
 
-/// The program that `--old` names.
+/// Returns the program that `--old` names.
 fn old(bed: &Testbed) -> Result<&Path> {
     Ok(bed.old.as_deref().ok_or("--old is missing")?)
 }
@@ -203,7 +203,7 @@ fn accounts(bed: &Testbed) -> Result<()> {
     if child.wait()?.success() { Ok(()) } else { Err("could not create an account".into()) }
 }
 
-/// A session cookie of Alice.
+/// Returns a session cookie of alice.
 fn cookie(bed: &Testbed) -> Result<String> {
     let accounts = Accounts::new(AccountsFile::load(bed.path("accounts.toml"))?, AccountsOptions::default())?;
     let cookie = accounts.session_of("alice", Duration::from_secs(86_400)).ok_or("there is no alice")?;

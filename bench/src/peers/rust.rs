@@ -5,7 +5,7 @@ use crate::running_peer::RunningPeer;
 use crate::testbed::{Testbed, built, free_address};
 use crate::tree::FILES;
 
-/// An epoll loop that sends prepared responses, and larger files by sendfile(2).
+/// Starts an epoll loop that sends prepared responses, and larger files by sendfile(2).
 pub(super) fn floor(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("floor")?);
     let server = bed.start("floor", address, |command| {
@@ -29,7 +29,7 @@ pub(super) fn floor(bed: &Testbed) -> Result<RunningPeer> {
     })
 }
 
-/// tower-http's `ServeDir`, without authorization.
+/// Starts tower-http's `ServeDir`, without authorization.
 pub(super) fn servedir(bed: &Testbed) -> Result<RunningPeer> {
     let (address, program) = (free_address()?, built("servedir")?);
     let server = bed.start("servedir", address, |command| {

@@ -57,10 +57,9 @@ pub use error::DjangoError;
 pub use private_media_sql::DatabaseUrl;
 pub use secret::SecretKeys;
 use session::{NoUser, Session};
+use source::SOURCE;
 pub use source::{DjangoSource, SessionRow, UserKey, UserRow};
 
-/// The name of this source in users and rejections.
-const SOURCE: &str = "django";
 const NOT_ACTIVE: &str = "the user is not active";
 
 /// Identifies users by the session cookie of a Django project. Cheap to clone; all clones share their state.

@@ -6,6 +6,9 @@ use std::time::SystemTime;
 use futures_core::future::BoxFuture;
 use private_media::{IdentifyError, User};
 
+/// The name of this identity source in users and rejections.
+pub(crate) const SOURCE: &str = "django";
+
 /// Reads Django's sessions and users. [`Database`](crate::Database) implements it; implement it yourself for other stores.
 ///
 /// An error means that the source failed. A missing row is `None`.
@@ -145,7 +148,7 @@ impl UserRow {
     /// Returns the user that permissions see.
     pub(crate) fn user(&self) -> User {
         let is_staff = self.is_staff || self.is_superuser;
-        let user = User::new(&self.id).name(&self.name).staff(is_staff).source(crate::SOURCE);
+        let user = User::new(&self.id).name(&self.name).staff(is_staff).source(SOURCE);
         self.groups.iter().fold(user, User::group)
     }
 }

@@ -217,8 +217,8 @@ fn identify(sessions: &DjangoSessions, cookie: &str) -> Result<Option<String>, I
 #[test]
 fn invalid_sessions_are_rejected_with_a_reason() {
     for (name, reason) in [
-        ("db: nobody signed in", None),
-        ("signed_cookies: nobody signed in", None),
+        ("db: not signed in", None),
+        ("signed_cookies: not signed in", None),
         ("JSON: an empty object", None),
         ("db: no such session", Some("the session does not exist: it was signed out, or it expired")),
         ("key: with a space", Some("the cookie is not a session key")),
@@ -233,7 +233,7 @@ fn invalid_sessions_are_rejected_with_a_reason() {
             "backend: not in the list",
             Some("the backend that authenticated the user is not among the configured ones"),
         ),
-        ("user: none any more", Some("the user does not exist")),
+        ("user: deleted", Some("the user does not exist")),
         ("user: inactive", Some("the user is not active")),
         ("user: password changed", Some("the password or the secret key was changed after the sign-in")),
         ("hash: of another secret", Some("the password or the secret key was changed after the sign-in")),

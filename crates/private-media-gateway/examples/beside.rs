@@ -1,4 +1,4 @@
-//! An axum application beside private media, on the gateway's listener: the application serves its pages, and the gateway serves the files.
+//! An axum application and a gateway on one address: the application serves its pages, and the gateway serves the private files.
 //!
 //! ```text
 //! cargo run --release --package private-media-gateway --example beside -- 127.0.0.1:3000 ROOT
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Stands for the session that the application has. A name in a cookie proves nothing.
+/// Replace this with the session lookup of your application. The cookie here proves nothing.
 fn current_user(request: &Parts) -> Identity {
     let cookie = request.headers.get(COOKIE).and_then(|line| line.to_str().ok()?.strip_prefix("user="));
     cookie.map_or(Identity::Anonymous, |id| User::new(id).into())

@@ -4,13 +4,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either};
 use private_media::MediaBody;
-use private_media_listener::{FileSlice, ResponseBody};
+use private_media::delivery::MediaResponse;
+use private_media_listener::{Piece, ResponseBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -69,10 +70,10 @@ impl http_body::Body for Body {
 }
 
 impl ResponseBody for Body {
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
-        let slice = self.content.next_file(max_len)?;
-        self.taken = self.taken.saturating_add(slice.len());
-        Some(slice)
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
+        let piece = self.content.next_piece(max_len)?;
+        self.taken = self.taken.saturating_add(piece.len());
+        Some(piece)
     }
 }
 
@@ -84,13 +85,11 @@ impl Drop for Body {
     }
 }
 
-/// Returns a response with one line of text.
+/// Returns a response with one line of text, which no cache stores.
 pub(crate) fn text_response(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(MediaBody::empty().push_bytes(text)));
-    *response.status_mut() = status;
+    let mut response = Response::from(MediaResponse::text(status, text)).map(Body::from);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

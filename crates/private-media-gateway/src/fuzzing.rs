@@ -6,7 +6,7 @@ use clap::Command;
 
 use crate::config::{self, Config};
 
-/// The TOML key and the flag of each setting.
+/// Returns the TOML key and the flag of each setting.
 pub fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
     config::KEYS.iter().map(|key| (key.name, key.flag))
 }
@@ -16,15 +16,15 @@ pub fn keys() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub struct Accepted {
     /// What `config show` prints.
     pub toml: String,
-    /// All values, without where they came from.
+    /// All values, without their origins.
     pub meaning: String,
 }
 
-/// Loads the configuration of a command line, such as `["--config", "x.toml", "--url", "/files/"]`. `None` if the command line
-/// is not well formed, or if loading would ask the DNS.
+/// Loads the configuration of a command line, such as `["--config", "x.toml", "--url", "/files/"]`. `None` if the command
+/// line is malformed, or if loading would need a DNS query.
 #[must_use]
 pub fn load_config(arguments: &[String]) -> Option<Result<Accepted, String>> {
-    // Built once, as that takes longer than all else.
+    // Built once, because building it takes longer than everything else.
     static COMMAND: LazyLock<Command> =
         LazyLock::new(|| Command::new("show").args(config::args(config::Scope::All)));
     let name = "show".to_owned();

@@ -181,10 +181,10 @@ impl Gateway {
 
     /// Returns the cache options of the gateway, for a [`LocalStorage`](private_media::LocalStorage) whose files the gateway sends itself.
     ///
-    /// A cached file is used for the time `fresh` before it is re-checked. Do not cache files that a front server sends.
+    /// A cached file is used for the time `revalidate_after` before it is re-checked. Do not cache files that a front server sends.
     #[must_use]
-    pub fn default_cache(fresh: Duration) -> CacheOptions {
-        open::cache_options(fresh)
+    pub fn default_cache(revalidate_after: Duration) -> CacheOptions {
+        open::cache_options(revalidate_after)
     }
 
     /// Serves a listener. Drop the future to stop at once.

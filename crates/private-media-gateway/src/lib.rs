@@ -1,9 +1,57 @@
-//! The library of the program `private-media`.
+//! Serves private user uploads next to any web application: the program `private-media`, and its library.
 //!
-//! [`Gateway`] serves private media from another program; [`front`] prints the configuration of front servers. [`main`] is the whole
-//! program.
+//! A gateway authenticates and authorizes each request for a file, and every other client gets a 404. It serves the files of a
+//! [`PrivateMedia`](private_media::PrivateMedia) below a URL prefix, together with a health page at `-/health`.
+//!
+//! # The program or the library?
+//!
+//! - **The program** serves next to an application in any language. It reads its settings from flags, environment variables and a TOML
+//!   file, identifies users by built-in accounts or by Django's sessions, writes an access log, and handles signals. Install it with
+//!   `cargo install private-media-gateway`, then begin with `private-media demo`.
+//! - **This library** runs the gateway inside a Rust program, with its own authentication ([`Identify`](private_media::Identify)),
+//!   permissions and storage. [`GatewayBuilder::run`] starts threads and handles signals like the program. [`Gateway::serve`] serves a
+//!   listener on the caller's Tokio runtime.
+//! - **An axum application** that needs neither health page nor access log uses the crate
+//!   [`private-media`](https://docs.rs/private-media) and its tower service. The crate
+//!   [`private-media-listener`](https://docs.rs/private-media-listener) serves it with sendfile(2).
+//!
+//! # Example
+//!
+//! ```
+//! use private_media::storage::content;
+//! use private_media::{Identity, MediaPath, MemoryStorage, Permit, PrivateMedia, SaveOptions, Storage};
+//! use private_media_gateway::Gateway;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::{TcpListener, TcpStream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let storage = MemoryStorage::new();
+//! let permit = Permit::trusted(MediaPath::new("cars/7/photo.jpg")?);
+//! storage.save(&permit, content("a photo"), &SaveOptions::default()).await?;
+//! let media = PrivateMedia::builder(storage).permissions(|_: &Identity, _: &MediaPath| true).build();
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! tokio::spawn(Gateway::builder().url("/media/")?.build(media).serve(listener));
+//!
+//! let mut client = TcpStream::connect(address).await?;
+//! client.write_all(b"GET /media/cars/7/photo.jpg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+//! let mut response = String::new();
+//! client.read_to_string(&mut response).await?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK\r\n") && response.ends_with("\r\n\r\na photo"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # More
+//!
+//! - [`log_to_stderr`] starts the access log of the program: text at a terminal, JSON elsewhere.
+//! - [`front`] prints the configuration of nginx, Apache, lighttpd and Caddy in front of a gateway.
+//! - [`main`] is the whole program. The cargo feature `demo`, on by default, adds the command `private-media demo`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
 mod addresses;
@@ -19,7 +67,6 @@ pub mod front;
 pub mod fuzzing;
 mod gateway;
 mod health;
-#[cfg_attr(not(test), expect(dead_code, reason = "the identity sources forward and jwt use it"))]
 mod http_client;
 mod identity;
 mod log;
@@ -32,7 +79,6 @@ mod root_watch;
 mod runtime;
 mod send_mode;
 mod signals;
-#[cfg_attr(not(test), expect(dead_code, reason = "the identity source forward uses it"))]
 mod single_flight;
 mod site;
 mod startup;
@@ -46,7 +92,7 @@ pub use addresses::{Endpoint, InvalidAddress};
 pub use cli::main;
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};
-pub use log::{LogError, to_stderr as log};
+pub use log::{LogError, to_stderr as log_to_stderr};
 pub use private_media_listener::{Drained, Limits, TooFewOpenFiles};
 pub use send_mode::{InternalUrl, SendMode};
 pub use signals::Shutdown;

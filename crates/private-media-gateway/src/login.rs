@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use private_media::AccessRecord;
+use private_media::identity::Rejection;
 
 /// Characters that are encoded in the value of a query parameter.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -78,7 +79,7 @@ impl LoginPages {
     /// decides, so the response does not disclose whether the file exists. `url` is the URL prefix of the private files.
     pub(crate) fn location(&self, head: &Parts, record: &AccessRecord, url: &str) -> Option<HeaderValue> {
         let path = record.path.as_ref().filter(|_| record.needs_sign_in)?;
-        let rejected_by = record.identity.rejection().map(|rejection| rejection.source());
+        let rejected_by = record.identity.rejection().map(Rejection::source);
         let of_source = self.0.iter().find(|(source, _)| Some(*source) == rejected_by);
         let (_, page) = of_source.or(self.0.first())?;
         if !is_navigation(&head.method, &head.headers) {
@@ -110,7 +111,7 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use http::Request;
-    use private_media::identity::{Identity, Rejection};
+    use private_media::Identity;
     use private_media::{MediaPath, User};
     use proptest::prelude::*;
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use private_media::storage::CacheOptions;
-use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, PrivateMedia};
+use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
 use crate::identity::IdentityBackend;
+use crate::identity::forward::ForwardPermissions;
 use crate::lookups;
 use crate::send_mode::{InternalUrl, SendMode};
 
@@ -32,7 +33,7 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBacke
     };
     let media = PrivateMedia::builder(storage)
         .identify(identities.to_identify())
-        .permissions(config.grants.clone())
+        .permissions(permissions(config))
         .debug(config.debug);
     let lookups = lookups::open(&config.lookups).await?;
     let media = lookups.into_iter().fold(media, private_media::Builder::lookup);
@@ -54,6 +55,12 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBacke
         }
     };
     Ok((media.build(), identities))
+}
+
+/// Returns the grants, and the permissions of an application that is asked.
+fn permissions(config: &Config) -> Box<dyn Permissions> {
+    let grants = config.grants.clone();
+    if config.decides_by_identity() { Box::new(ForwardPermissions::new(grants)) } else { Box::new(grants) }
 }
 
 /// Returns the limits of the cache of files that this process sends.

@@ -15,6 +15,11 @@ impl RequestId {
         str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// Returns the hexadecimal digits as bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn to_header(self) -> HeaderValue {
         HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static("-"))
     }

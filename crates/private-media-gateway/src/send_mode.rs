@@ -4,6 +4,7 @@ use private_media::delivery::SendfileEncoding;
 
 /// The server that sends the bytes of a private file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendMode {
     /// The gateway, or the application, sends them itself.
     Direct,
@@ -15,6 +16,7 @@ pub enum SendMode {
 
 /// The internal location at which nginx serves the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InternalUrl {
     /// A location with a slash on both sides.
     Prefix(String),

@@ -21,6 +21,7 @@ const FORCED_GRACE: Duration = Duration::from_secs(2);
 
 /// The way in which the server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shutdown {
     /// Running downloads ended within the shutdown timeout, or were cut off after it.
     Graceful,

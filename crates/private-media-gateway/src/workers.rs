@@ -35,7 +35,7 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
-    /// File descriptors that the site needs besides those of every gateway.
+    /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
 }
 

@@ -33,7 +33,12 @@ where
     S::Future: Send,
     B: ResponseBody,
 {
-    Server::new(listener, limits).serve(service, pending()).await;
+    serve_handler(listener, TowerHandler::new(service), limits).await;
+}
+
+/// Like [`serve`], for a [`Handler`].
+pub async fn serve_handler<H: Handler>(listener: impl Into<Listener>, handler: H, limits: Limits) {
+    Server::new(listener, limits).serve_handler(handler, pending(), pending()).await;
 }
 
 /// The maximum number of concurrent connections. Clones share one limit, for several servers of a process.
@@ -130,7 +135,7 @@ impl Server {
         S::Future: Send,
         B: ResponseBody,
     {
-        self.serve_handler(TowerHandler(service), shutdown, pending()).await
+        self.serve_handler(TowerHandler::new(service), shutdown, pending()).await
     }
 
     /// Serves a [`Handler`] until `shutdown` is ready. Then running responses have [`Limits::shutdown_timeout`] to complete, or less if

@@ -272,10 +272,7 @@ async fn send(
             }
             break;
         };
-        let len = match &piece {
-            Piece::Bytes(bytes) => bytes.len() as u64,
-            Piece::File(slice) => slice.len,
-        };
+        let len = piece.len();
         match &mut framing {
             Framing::Length(left) => *left = left.checked_sub(len).ok_or(ErrorKind::InvalidData)?,
             // An empty chunk would end the response.
@@ -378,26 +375,34 @@ struct Deadline {
     timeout: Duration,
     at: Instant,
     timer: Pin<Box<Sleep>>,
+    /// Whether the timer wakes the task when it rings.
+    is_registered: bool,
 }
 
 impl Deadline {
     fn new(timeout: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(timeout));
-        Self { timeout, at: timer.deadline(), timer }
+        Self { timeout, at: timer.deadline(), timer, is_registered: false }
     }
 
     fn restart(&mut self) {
         self.at = Instant::now() + self.timeout;
     }
 
+    /// Ready at the deadline. All calls have to come from one task: a timer that wakes it is not polled again before it rings.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            ready!(self.timer.as_mut().poll(context));
-            if self.timer.deadline() >= self.at {
-                return Poll::Ready(());
+        while !self.is_registered || self.timer.is_elapsed() {
+            // A task without budget would get `Pending` from a timer that is not registered.
+            let timer = pin!(tokio::task::unconstrained(self.timer.as_mut()));
+            self.is_registered = timer.poll(context).is_pending();
+            if !self.is_registered {
+                if self.timer.deadline() >= self.at {
+                    return Poll::Ready(());
+                }
+                self.timer.as_mut().reset(self.at);
             }
-            self.timer.as_mut().reset(self.at);
         }
+        Poll::Pending
     }
 }
 

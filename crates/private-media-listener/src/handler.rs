@@ -103,8 +103,17 @@ pub(crate) fn final_status(status: StatusCode) -> StatusCode {
 }
 
 /// Adapts a tower service to [`Handler`]. Adds a [`PeerState`] to the extensions of each request.
+///
+/// [`serve`](crate::serve) uses it. A handler that responds to some requests itself passes the others to this one.
 #[derive(Debug, Clone)]
-pub(crate) struct TowerHandler<S>(pub(crate) S);
+pub struct TowerHandler<S>(S);
+
+impl<S> TowerHandler<S> {
+    /// Returns a handler that passes requests to this service.
+    pub fn new(service: S) -> Self {
+        Self(service)
+    }
+}
 
 impl<S, B> TowerHandler<S>
 where

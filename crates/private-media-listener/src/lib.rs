@@ -2,7 +2,7 @@
 //!
 //! [`serve`] runs any [`tower_service::Service`], such as an axum router. It is made for services that send files:
 //!
-//! - The kernel sends slices of open files ([`ResponseBody::next_file`]) without a copy in this process. The listener first makes sure
+//! - The kernel sends slices of open files ([`ResponseBody::next_piece`]) without a copy in this process. The listener first makes sure
 //!   that the slice is in the page cache, so a slow disk does not block the event loop.
 //! - A small loop serves GET and HEAD requests. [hyper](https://docs.rs/hyper) serves all others, such as uploads, HTTP/1.0 and unusual
 //!   heads. Afterwards the connection returns to the loop.
@@ -123,13 +123,13 @@ mod stats;
 mod stream;
 mod unix_socket;
 
-pub use accept::{ConnectionLimit, Drained, Server, serve};
-pub use handler::{Handler, RawResponse};
+pub use accept::{ConnectionLimit, Drained, Server, serve, serve_handler};
+pub use handler::{Handler, RawResponse, TowerHandler};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
 pub use peer::{PeerAddr, PeerState};
-pub use piece::{FileSlice, ResponseBody};
+pub use piece::{FileSlice, Piece, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;

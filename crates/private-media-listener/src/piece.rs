@@ -13,11 +13,28 @@ use crate::error::BoxError;
 
 /// A part of a response body.
 #[derive(Debug, Clone)]
-pub(crate) enum Piece {
+pub enum Piece {
     /// Bytes in memory.
     Bytes(Bytes),
     /// A slice of an open file.
     File(FileSlice),
+}
+
+impl Piece {
+    /// Returns the number of bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(slice) => slice.len,
+        }
+    }
+
+    /// Returns whether the piece has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A slice of an open file. It is read at explicit offsets: the position of the file is neither used nor changed.
@@ -96,12 +113,12 @@ impl FileSlice {
 /// impl ResponseBody for Ticks {}
 /// ```
 pub trait ResponseBody: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static {
-    /// Removes the next slice of a file from the body, at most `max_len` bytes of it. `None` if the next part is bytes, or the end. The
-    /// listener sends the slice and calls this again.
+    /// Removes the next piece from the body if that needs no waiting: bytes, or at most `max_len` bytes of a file. The listener sends the
+    /// piece and calls this again. On `None`, it calls [`Body::poll_frame`].
     ///
     /// Where the listener needs bytes, such as for HTTP/1.0, it calls only [`Body::poll_frame`]. So each byte has to be available from
     /// both methods.
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
         let _ = max_len;
         None
     }
@@ -119,10 +136,10 @@ impl ResponseBody for Empty<Bytes> {}
 impl ResponseBody for axum_core::body::Body {}
 
 impl<L: ResponseBody, R: ResponseBody> ResponseBody for Either<L, R> {
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
         match self {
-            Self::Left(body) => body.next_file(max_len),
-            Self::Right(body) => body.next_file(max_len),
+            Self::Left(body) => body.next_piece(max_len),
+            Self::Right(body) => body.next_piece(max_len),
         }
     }
 }
@@ -133,8 +150,8 @@ pub(crate) fn poll_piece(
     context: &mut Context<'_>,
     max_len: u64,
 ) -> Poll<Option<Result<Piece, BoxError>>> {
-    if let Some(slice) = body.next_file(max_len) {
-        return Poll::Ready(Some(Ok(Piece::File(slice))));
+    if let Some(piece) = body.next_piece(max_len) {
+        return Poll::Ready(Some(Ok(piece)));
     }
     loop {
         let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(context)) else { return Poll::Ready(None) };

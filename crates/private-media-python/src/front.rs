@@ -39,17 +39,11 @@ impl FrontConfig {
         let application = parse_address(FrontField::Application, application)?;
         let gateway =
             gateway.map_or(Ok(application), |gateway| parse_address(FrontField::Gateway, gateway))?;
-        Ok(Self(front::FrontConfig {
-            front: front.to_owned(),
-            url: url.to_owned(),
-            root,
-            send_mode: SendMode::Direct,
-            gateway: gateway.into(),
-            keep_alive: Duration::from_secs(keep_alive),
-            application: Some(application),
-            public: None,
-            printed_by: printed_by.to_owned(),
-        }))
+        let mut config = front::FrontConfig::new(front, gateway, url, root);
+        config.keep_alive = Duration::from_secs(keep_alive);
+        config.application = Some(application);
+        printed_by.clone_into(&mut config.printed_by);
+        Ok(Self(config))
     }
 
     /// Hands files off to nginx: below an internal URL, or by full paths.

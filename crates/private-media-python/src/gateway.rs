@@ -102,7 +102,7 @@ pub(crate) fn serve(
         Gateway::builder().url(url).map_err(|problem| invalid("PRIVATE_MEDIA_URL", url, &problem))?;
     let gateway = gateway.on_bound(print_address);
     let gateway = workers.into_iter().fold(gateway, GatewayBuilder::workers);
-    private_media_gateway::log(log).map_err(|problem| invalid("--log", log, &problem))?;
+    private_media_gateway::log_to_stderr(log).map_err(|problem| invalid("--log", log, &problem))?;
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let django = queue.take_client().ok_or_else(|| PyValueError::new_err("this queue is in use already"))?;
     let delivery = ForceDownload { delivery: delivery.shared(), download };

@@ -53,10 +53,10 @@ impl Column {
             }
             columns.push(column);
         }
-        match columns.is_empty() {
-            true => Err("it returns no columns; select e.g. owner_id as owner".into()),
-            false => Ok(columns),
+        if columns.is_empty() {
+            return Err("it returns no columns; select e.g. owner_id as owner".into());
         }
+        Ok(columns)
     }
 
     fn parse(name: &str, path: &Template) -> Result<Self, String> {

@@ -13,7 +13,8 @@ use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, Either, Executor, IntoArguments, Pool, SqlSafeStr, Statement, TypeInfo,
+    Arguments, AssertSqlSafe, Column as _, Either, Executor, IntoArguments, Pool, SqlSafeStr, Statement,
+    TypeInfo,
 };
 
 use crate::column::Column;

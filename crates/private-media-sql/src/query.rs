@@ -164,11 +164,12 @@ impl Parser<'_> {
             parameters.len() - 1
         });
         let number = position + 1;
-        self.query.sql.push_str(&match self.dialect {
+        let parameter = match self.dialect {
             Dialect::Sqlite => format!(" ?{number} "),
             Dialect::Postgres => format!(" ${number} "),
             Dialect::MySql => " ? ".to_owned(),
-        });
+        };
+        self.query.sql.push_str(&parameter);
         self.words += 1;
         Ok(end + 1)
     }

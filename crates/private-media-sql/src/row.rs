@@ -29,13 +29,15 @@ pub(crate) fn attributes<'a>(
                 Some(id) => attributes.owner(bounded(column, id)?),
                 None => return type_error(&value),
             },
-            (Column::Group, Value::Null) => attributes,
+            (
+                Column::Group | Column::Name | Column::ContentType | Column::NotBefore | Column::NotAfter,
+                Value::Null,
+            ) => attributes,
             (Column::Group, value) => match identifier(&value) {
                 Some(name) if name.is_empty() => attributes,
                 Some(name) => attributes.group(bounded(column, name)?),
                 None => return type_error(&value),
             },
-            (Column::Name | Column::ContentType, Value::Null) => attributes,
             (Column::Name | Column::ContentType, Value::Text(text)) if text.is_empty() => attributes,
             (Column::Name, Value::Text(name)) => attributes.name(&bounded(column, name)?),
             (Column::ContentType, Value::Text(text)) => {
@@ -50,7 +52,6 @@ pub(crate) fn attributes<'a>(
             (Column::Public, Value::Integer(number)) => {
                 return Err(format!("the column {column} is {number}; expected a boolean, 0 or 1"));
             }
-            (Column::NotBefore | Column::NotAfter, Value::Null) => attributes,
             (Column::NotBefore, value) => attributes.not_before(time(column, &value)?),
             (Column::NotAfter, value) => attributes.not_after(time(column, &value)?),
             (Column::Variable(name), value) => match (identifier(&value), variable(name)) {

@@ -131,11 +131,8 @@ fn time(time: Option<SystemTime>) -> Result<Value, sqlx::Error> {
 
 /// Returns the bytes of a value in the binary format.
 fn bytes<const N: usize>(raw: &PgValueRef<'_>) -> Result<[u8; N], sqlx::Error> {
-    Ok(raw
-        .as_bytes()
-        .map_err(sqlx::Error::Decode)?
-        .try_into()
-        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
+    let bytes = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+    bytes.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// Formats a UUID (RFC 9562 section 4).

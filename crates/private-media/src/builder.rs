@@ -9,7 +9,7 @@ use crate::delivery::{Delivery, Direct};
 use crate::error::with_sources;
 use crate::identity::{FromExtensions, Identify, IdentifyError, Identity};
 use crate::lookup::{Attributes, Lookup, LookupError};
-use crate::permission::{Action, ActionType, Context, Decision, Denied, Grants, Permissions, Permit};
+use crate::permission::{Action, ActionType, Context, Decision, Denied, Grants, Permissions, Permit, Read};
 use crate::request::MediaPath;
 use crate::storage::{Content, Entry, MediaFile, SaveOptions, Storage, StorageError};
 
@@ -43,6 +43,21 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    pub(crate) async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
+        match self.identify.identify_now(head) {
+            Some(identity) => identity,
+            None => self.identify.identify(head).await,
+        }
+    }
+
+    pub(crate) async fn open(&self, permit: &Permit<Read>) -> Result<MediaFile, StorageError> {
+        let file = match self.storage.open_now(permit) {
+            Some(file) => file,
+            None => self.storage.open(permit).await,
+        };
+        Ok(file?.presented_by(permit.attributes()))
+    }
+
     /// Returns the attributes of a file; `None` if no lookup covers its path.
     pub(crate) async fn look_up(&self, path: &MediaPath) -> Result<Option<Attributes>, LookupError> {
         match self.lookups.iter().find(|lookup| lookup.covers(path)) {
@@ -78,7 +93,7 @@ impl PrivateMedia {
     /// Identifies the client of a request. An error means that identification failed, for example because a database is down. It does not
     /// mean that the client is signed out.
     pub async fn identify(&self, head: &Parts) -> Result<Identity, IdentifyError> {
-        self.0.identify.identify(head).await
+        self.0.identify(head).await
     }
 
     /// Returns the attributes of a file; `None` if no lookup covers its path. A failure is not logged.
@@ -121,7 +136,7 @@ impl PrivateMedia {
     /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
         let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
-        Ok(self.0.storage.open(&permit).await?.presented_by(permit.attributes()))
+        self.0.open(&permit).await
     }
 
     /// Stores content if the identity may write to the path; see [`Storage::save`].

@@ -12,7 +12,6 @@ use crate::lookup::LookupError;
 use crate::permission::Denied;
 use crate::request::RequestError;
 use crate::storage::StorageError;
-use crate::text::text;
 
 /// The reason why a request gets no file, by the step that failed.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ impl Refusal {
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
-        let mut response = MediaResponse::from(text(status, line));
+        let mut response = MediaResponse::text(status, line);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }

@@ -208,7 +208,7 @@ pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedi
 pub use identity::Accounts;
 pub use identity::{FromExtensions, Identify, IdentifyError, Identity, User};
 #[cfg(feature = "listener")]
-pub use listener::MediaOr;
+pub use listener::{MediaHeaders, MediaOr, MediaOrHeaders};
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};

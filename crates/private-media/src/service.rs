@@ -39,7 +39,7 @@ impl Inner {
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Authenticate.
-        let identity = self.identify.identify(head).await?;
+        let identity = self.identify(head).await?;
         record.identity = identity.clone();
         // Look up the attributes of the file.
         let attributes = if self.lookups.is_empty() { None } else { self.look_up(&request.path).await? };
@@ -49,7 +49,7 @@ impl Inner {
         let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.storage.open(&permit).await?.presented_by(permit.attributes());
+        let file = self.open(&permit).await?;
         // Deliver it.
         Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
     }

@@ -16,9 +16,9 @@ use http::request::Parts;
 use private_media::identity::is_cross_site;
 use private_media::{
     Grants, Identify, IdentifyError, Identity, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions,
-    User,
+    StorageError, User,
 };
-use private_media_listener::{Limits, serve};
+use private_media_listener::{Limits, serve_handler};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_state(media.clone())
         .route("/sign-in", get(sign_in_form).post(sign_in).with_state(sessions));
     // The listener sends private files itself, and passes all other requests to the application.
-    serve(listener, media.service().at("/private/").or(app), Limits::default()).await;
+    serve_handler(listener, media.service().at("/private/").or(app), Limits::default()).await;
     Ok(())
 }
 
@@ -109,7 +109,15 @@ async fn garage(State(media): State<PrivateMedia>, head: Parts) -> Response {
     let Some(folder) = own_folder(&media, &head).await else {
         return Redirect::to("/sign-in").into_response();
     };
-    let photos = media.storage().list(&Permit::trusted(folder)).await.unwrap_or_default();
+    let photos = match media.storage().list(&Permit::trusted(folder)).await {
+        Ok(photos) => photos,
+        // The first upload creates the folder.
+        Err(StorageError::NotFound { .. }) => vec![],
+        Err(error) => {
+            eprintln!("{error}");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
     let photos =
         photos.iter().map(|photo| format!("<img src=\"/private/{}\" height=200>", photo.path.to_url()));
     let photos: String = photos.collect();
@@ -121,7 +129,12 @@ async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multip
     let Some(folder) = own_folder(&media, &head).await.filter(|_| !is_cross_site(&head)) else {
         return StatusCode::FORBIDDEN.into_response();
     };
-    while let Ok(Some(photo)) = form.next_field().await {
+    loop {
+        let photo = match form.next_field().await {
+            Ok(Some(photo)) => photo,
+            Ok(None) => return Redirect::to("/").into_response(),
+            Err(error) => return error.into_response(),
+        };
         let Ok(path) = MediaPath::for_upload(folder.as_str(), photo.file_name().unwrap_or("photo")) else {
             return StatusCode::BAD_REQUEST.into_response();
         };
@@ -132,7 +145,6 @@ async fn upload(State(media): State<PrivateMedia>, head: Parts, mut form: Multip
             return StatusCode::INSUFFICIENT_STORAGE.into_response();
         }
     }
-    Redirect::to("/").into_response()
 }
 
 /// Returns the folder of the signed-in user, `cars/ID`.

@@ -1,11 +1,11 @@
-//! The example does what it says: who uploads gets it back, staff too, and nobody else.
+//! The example serves an upload to its owner and to staff, and to nobody else.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do, by a panic")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Ends the example when the test does.
+/// The running example. It is killed when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
@@ -25,7 +25,7 @@ fn uploads_are_private() {
     let available = Command::new("curl").arg("--version").output().is_ok();
     if !available {
         assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test needs curl");
-        let _ = writeln!(std::io::stderr(), "left out: a test that needs curl");
+        let _ = writeln!(std::io::stderr(), "skipped: a test that needs curl");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -46,10 +46,10 @@ fn uploads_are_private() {
     assert_eq!(uploaded, "303");
     assert!(curl(folder.path(), &["-b", "alice", site]).contains("<img src=\"/private/cars/7/photo.jpg\""));
     let photo = format!("{site}/private/cars/7/photo.jpg");
-    for (who, answer) in
+    for (cookies, expected) in
         [("alice", "the photo"), ("carol", "the photo"), ("bob", "not found\n"), ("/dev/null", "not found\n")]
     {
-        assert_eq!(curl(folder.path(), &["-b", who, &photo]), answer, "{who}");
+        assert_eq!(curl(folder.path(), &["-b", cookies, &photo]), expected, "{cookies}");
     }
     let elsewhere = [
         "-b",

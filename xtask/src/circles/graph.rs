@@ -37,7 +37,7 @@ impl fmt::Display for Circle {
     }
 }
 
-/// For each module with a file, the modules that it uses and the places where it does.
+/// For each module with a file, the modules that it uses, with the lines.
 type Graph = BTreeMap<ModuleId, BTreeMap<ModuleId, BTreeMap<usize, String>>>;
 
 /// Finds the circles of a crate.
@@ -56,7 +56,7 @@ pub(super) fn circles(krate: &Crate) -> Vec<Circle> {
     circles
 }
 
-/// All modules that can be reached from one by at least one step.
+/// Returns all modules that can be reached from one by at least one step.
 fn reachable(graph: &Graph, from: ModuleId) -> BTreeSet<ModuleId> {
     let (mut all, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(at) = next.pop() {
@@ -87,11 +87,11 @@ fn graph(krate: &Crate) -> Graph {
         let imports = module.imports.iter().map(|import| (&import.target, import.is_reexport));
         let mentions = module.mentions.iter().map(|mention| (mention, false));
         for (Mention { segments, line }, is_reexport) in imports.chain(mentions) {
-            // A module that is named without an item of it is not used yet.
+            // Naming a module without one of its items is no use.
             let Some(Target::ItemOf(defined_in)) = krate.resolve(id, segments) else { continue };
             let to = with_file(krate, defined_in);
-            let is_own_offer = is_reexport && is_below(krate, to, from);
-            if to != from && !is_own_offer {
+            let is_own_reexport = is_reexport && is_below(krate, to, from);
+            if to != from && !is_own_reexport {
                 uses.entry(to).or_default().entry(*line).or_insert_with(|| segments.join("::"));
             }
         }
@@ -99,7 +99,7 @@ fn graph(krate: &Crate) -> Graph {
     graph
 }
 
-/// The module whose file holds this one.
+/// Returns the module whose file contains this one.
 fn with_file(krate: &Crate, id: ModuleId) -> ModuleId {
     match krate.modules.get(id) {
         Some(module) if module.is_inline => module.parent.map_or(id, |parent| with_file(krate, parent)),

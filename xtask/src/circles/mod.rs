@@ -1,8 +1,7 @@
 //! Circles between the modules of a crate: `cargo xtask circles` prints each, with the lines that make it.
 //!
-//! A module uses another if a path in it names an item that the other defines, however often that item is re-exported on the way. A
-//! module that re-exports an item of its own children does not use them by that. Code for tests is not looked at, and neither are
-//! methods, which are called without a path.
+//! A module uses another if one of its paths names an item that the other defines, also through re-exports. Re-exporting an item of a
+//! child module is no use. Test code and method calls, which have no path, are ignored.
 
 mod graph;
 mod resolve;
@@ -37,7 +36,7 @@ fn circles(root: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Result<Vec<Ci
     Ok(graph::circles(&tree::read_crate(root, read)?))
 }
 
-/// The root file of each library and program of the workspace.
+/// Returns the root file of each library and program of the workspace.
 fn roots() -> Result<Vec<PathBuf>, String> {
     let mut roots = vec![];
     for folder in PACKAGES {

@@ -1,11 +1,11 @@
-//! Finds the module that defines what a path names.
+//! Resolves paths to the modules that define their items.
 
 use super::tree::{Crate, Import, ModuleId};
 
-/// How many imports may lead from a path to a definition.
+/// The maximum number of imports between a path and its definition.
 const MAX_HOPS: usize = 32;
 
-/// What a path leads to.
+/// The result of resolving a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Module(ModuleId),
@@ -17,7 +17,7 @@ impl Crate {
     /// Resolves a path that is written in a module. Returns `None` for names of other crates and for local names.
     pub(super) fn resolve(&self, from: ModuleId, segments: &[String]) -> Option<Target> {
         let whole = self.resolve_within(from, segments, MAX_HOPS);
-        // A module may have names that are not seen here: those that a macro defines, or that another crate does.
+        // Names that are defined by a macro or by another crate are unknown.
         whole.or_else(|| {
             let prefixes = (1..segments.len()).rev().filter_map(|len| segments.get(..len));
             let modules = prefixes.filter_map(|prefix| self.resolve_within(from, prefix, MAX_HOPS));
@@ -65,7 +65,7 @@ impl Crate {
         })
     }
 
-    /// The first of these paths that leads to an item, or else to a module; for a name that has more to come, the other way round.
+    /// Resolves the paths of imports. Prefers an item for the last name of a path, and a module for the others.
     fn best(
         &self,
         at: ModuleId,

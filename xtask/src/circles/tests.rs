@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::circles;
 
-/// The modules of each circle of a crate with these files.
+/// Returns the modules of each circle of a crate with these files.
 fn found(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     let files: BTreeMap<_, _> = files.iter().copied().collect();
     let read = |path: &Path| files.get(path.to_str().unwrap()).map(|text| (*text).to_owned());
@@ -11,7 +11,6 @@ fn found(files: &[(&str, &str)]) -> Vec<Vec<String>> {
     circles.into_iter().map(|circle| circle.modules).collect()
 }
 
-/// Whatever the way in which `a` uses `b`.
 #[test]
 fn every_kind_of_use_counts() {
     for a in [

@@ -226,7 +226,7 @@ impl<'ast> Visit<'ast> for Contents<'ast> {
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
 }
 
-/// Whether an item exists only in test builds: `#[cfg(test)]` or `#[cfg(all(test, …))]`.
+/// Returns whether an item exists only in test builds: `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {

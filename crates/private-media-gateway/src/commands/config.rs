@@ -17,7 +17,7 @@ pub(crate) fn command() -> Command {
     let front = Arg::new("front").long("front").value_name("ADDR").default_value("*:80").help(
         "Address that the front server listens on, as HOST:PORT; HOST is a name, an IP address, or * for any",
     );
-    let servers = FrontServer::ALL.map(FrontServer::name).map(|name| {
+    let servers = FrontServer::ALL.iter().map(|server| server.name()).map(|name| {
         Command::new(name)
             .about(format!("Print the configuration of {name} as front server, to be included as it is"))
             .arg(front.clone())
@@ -47,15 +47,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 }
 
 fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<FrontConfig, ConfigError> {
-    Ok(FrontConfig {
-        front: front.to_owned(),
-        url: config.url.clone(),
-        root: config.absolute_root()?,
-        send_mode: config.send_mode.clone(),
-        gateway: config.listen.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into())),
-        keep_alive: config.limits.header_timeout,
-        application: None,
-        public: None,
-        printed_by: format!("private-media config {}", server.name()),
-    })
+    let gateway = config.listen.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into()));
+    let mut front = FrontConfig::new(front, gateway, config.url.as_str(), config.absolute_root()?);
+    front.send_mode = config.send_mode.clone();
+    front.keep_alive = config.limits.header_timeout;
+    front.printed_by = format!("private-media config {}", server.name());
+    Ok(front)
 }

@@ -10,7 +10,7 @@ use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
-use crate::identity::IdentityBackend;
+use crate::identity::{self, IdentityBackend};
 use crate::lookups;
 use crate::open;
 use crate::output;
@@ -45,6 +45,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .health(health)
             .accounts(identities.accounts())
             .identity_needs_peer(identities.needs_peer())
+            .identity_allows_path(config.decides_by_identity())
             .login_pages(config.login_pages()))
     };
     let options = workers::Options {
@@ -52,7 +53,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
-        site_files: lookups::FILES * config.lookups.len() as u64,
+        site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
     };
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),
@@ -98,10 +99,10 @@ fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
         ErrorKind::InvalidFilename if is_unix => {
             config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
         }
-        ErrorKind::NotFound if is_unix => config.listen_error("no such directory", "create it"),
+        ErrorKind::NotFound if is_unix => config.listen_error("no such folder", "create it"),
         _ if is_unix => config.listen_error(
             &format!("cannot listen at this path: {error}"),
-            "use a directory that this user can write to",
+            "use a folder that this user can write to",
         ),
         _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
     }

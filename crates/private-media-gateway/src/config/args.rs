@@ -11,7 +11,7 @@ pub(crate) const PUBLIC_URL: &str = "public-url";
 const PRIVATE_URL: &str = "private-url";
 /// The variable that names the TOML file.
 pub(super) const CONFIG_VARIABLE: &str = "PRIVATE_MEDIA_CONFIG";
-/// The characters between the items of a list in one flag or variable. Neither a directory nor a grant needs it.
+/// The characters between the items of a list in one flag or variable. Neither a folder nor a grant needs it.
 pub(super) const LIST_DELIMITER: char = ';';
 
 /// Returns the flags of the settings that a command uses, and `--config`.

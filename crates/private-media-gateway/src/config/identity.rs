@@ -10,7 +10,9 @@ use super::key::Key;
 use super::keys::identity as keys;
 use super::settings::{Setting, Settings};
 use super::tables::Section;
-use super::values;
+use super::{forward, header, values};
+use crate::identity::forward::ForwardOptions;
+use crate::identity::header::HeaderOptions;
 use crate::login::LoginPage;
 
 /// An identity source: one `[[identity]]` table.
@@ -27,6 +29,10 @@ pub(crate) enum Source {
     Accounts(AccountsConfig),
     /// The sessions of a Django project.
     Django(Box<DjangoConfig>),
+    /// An application that is asked.
+    Forward(Box<ForwardOptions>),
+    /// A trusted front server.
+    Header(Box<HeaderOptions>),
 }
 
 /// The settings of the built-in accounts.
@@ -63,10 +69,10 @@ impl FileSetting {
 pub(super) fn sources(tables: &[Section], url: &str) -> Result<Vec<IdentitySource>, ConfigError> {
     let mut sources: Vec<IdentitySource> = Vec::new();
     for table in tables {
-        let source = source(table)?;
+        let source = source(table, url)?;
         if sources.iter().any(|before| before.source.shadows(&source)) {
             return Err(table.error(
-                "an earlier source decides about the same cookie, so this one is never asked; remove one of the two",
+                "an earlier source decides about the same credential, so this one is never asked; remove one of the two",
             ));
         }
         let login = login(table, url, &source)?;
@@ -81,6 +87,8 @@ impl Source {
         match self {
             Self::Accounts(_) => "accounts",
             Self::Django(_) => "django",
+            Self::Forward(_) => "forward",
+            Self::Header(_) => "header",
         }
     }
 
@@ -94,7 +102,13 @@ impl Source {
                     django.database.file().map(|path| (django.database_setting.clone(), path.into()));
                 database.into_iter().chain([file(&django.secret_file)]).collect()
             }
+            Self::Forward(_) | Self::Header(_) => vec![],
         }
+    }
+
+    /// Returns whether the source also decides about paths.
+    pub(crate) fn has_permission(&self) -> bool {
+        matches!(self, Self::Forward(options) if options.permission)
     }
 
     /// Returns whether both recognize the same credentials.
@@ -102,16 +116,20 @@ impl Source {
         match (self, other) {
             (Self::Accounts(_), Self::Accounts(_)) => true,
             (Self::Django(one), Self::Django(other)) => one.options.cookie == other.options.cookie,
-            (Self::Accounts(_), Self::Django(_)) | (Self::Django(_), Self::Accounts(_)) => false,
+            (Self::Forward(one), Self::Forward(other)) => one.shadows(other),
+            (Self::Header(one), Self::Header(other)) => one.header == other.header,
+            _ => false,
         }
     }
 }
 
-fn source(table: &Section) -> Result<Source, ConfigError> {
+fn source(table: &Section, url: &str) -> Result<Source, ConfigError> {
     let settings = &table.settings;
     let cache_ttl = settings.get(&keys::CACHE_TTL).parse_with(values::duration)?;
     let session_lifetime = settings.get(&keys::SESSION_LIFETIME).parse_with(values::positive_duration)?;
     match table.variant.name {
+        "forward" => Ok(Source::Forward(Box::new(forward::options(table, url)?))),
+        "header" => Ok(Source::Header(Box::new(header::options(table)?))),
         "accounts" => {
             let file = FileSetting::new(settings, &keys::ACCOUNTS);
             Ok(Source::Accounts(AccountsConfig { file, cache_ttl, session_lifetime }))
@@ -133,7 +151,7 @@ fn django(
     })?;
     let options = DjangoOptions::new()
         .engine(settings.get(&keys::SESSION_ENGINE).parse_with(|value| engine(value, session_lifetime))?)
-        .cookie(settings.get(&keys::SESSION_COOKIE).parse_with(cookie_name)?)
+        .cookie(settings.get(&keys::SESSION_COOKIE).parse_with(values::cookie_name)?)
         .backends(settings.get(&keys::BACKENDS).values())
         .cache_ttl(cache_ttl);
     let secret_file = FileSetting::new(settings, &keys::SECRET_FILE);
@@ -152,21 +170,12 @@ fn engine(value: &str, session_lifetime: Duration) -> Result<SessionEngine, &'st
     }
 }
 
-fn cookie_name(value: &str) -> Result<String, &'static str> {
-    let is_legal = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
-    if !value.is_empty() && value.chars().all(is_legal) {
-        Ok(value.into())
-    } else {
-        Err("not a cookie name; expected the project's SESSION_COOKIE_NAME, e.g. sessionid")
-    }
-}
-
 /// Parses the sign-in page of a source; `None` if browsers are not sent to one.
 fn login(table: &Section, url: &str, source: &Source) -> Result<Option<LoginPage>, ConfigError> {
     let settings = &table.settings;
     let (key, is_built_in) = match source {
         Source::Accounts(_) => (&keys::ACCOUNTS_LOGIN_URL, true),
-        Source::Django(_) => (&keys::LOGIN_URL, false),
+        _ => (&keys::LOGIN_URL, false),
     };
     let parameter = settings.get(&keys::LOGIN_RETURN).parse_with(LoginPage::parameter)?;
     let origin = settings.get(&keys::LOGIN_ORIGIN).parse_with(LoginPage::origin)?;

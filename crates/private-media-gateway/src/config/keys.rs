@@ -1,6 +1,8 @@
 //! The table of settings.
 
 pub(crate) mod cors;
+pub(crate) mod forward;
+pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod lookup;
 
@@ -24,7 +26,7 @@ pub(crate) static ROOT: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
     default: "private",
-    help: "Directory of the private files",
+    help: "Folder of the private files",
 };
 pub(crate) static URL: Key = Key {
     name: "url",
@@ -54,7 +56,7 @@ pub(crate) static PUBLIC: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
-    help: "Directory that the application serves publicly; the root must be outside it; may be repeated",
+    help: "Folder that the application serves publicly; the root must be outside it; may be repeated",
 };
 pub(crate) static WORKERS: Key = Key {
     name: "workers",

@@ -80,8 +80,8 @@ impl Config {
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
             state: state(&layers, &identity)?,
+            grants: grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
-            grants: grants(&settings.get(&keys::GRANT), &lookups)?,
             lookups,
             revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
             follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
@@ -118,8 +118,13 @@ impl Config {
     pub(crate) fn accounts(&self) -> Option<&AccountsConfig> {
         self.identity.iter().find_map(|source| match &source.source {
             Source::Accounts(accounts) => Some(accounts),
-            Source::Django(_) => None,
+            _ => None,
         })
+    }
+
+    /// Returns whether an identity source also decides about paths.
+    pub(crate) fn decides_by_identity(&self) -> bool {
+        self.identity.iter().any(|source| source.source.has_permission())
     }
 
     /// Returns the sign-in pages. With `debug` there are none, as clients get the reason.
@@ -143,7 +148,7 @@ impl Config {
         self.layers.warnings()
     }
 
-    /// Returns the directories that the application serves publicly.
+    /// Returns the folders that the application serves publicly.
     pub(crate) fn public_folders(&self) -> Vec<PathBuf> {
         self.layers.settings.paths(&keys::PUBLIC)
     }
@@ -151,7 +156,7 @@ impl Config {
     /// Returns an error about the root, with the cause of `error`.
     pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        self.get(&keys::ROOT).error(&cause, "name a directory that this user can read")
+        self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
     /// Returns an error about the address to listen on.
@@ -173,7 +178,7 @@ impl Config {
         let general = match &self.state {
             Some(StateUrl::Postgres(_)) => "check that the server runs and that this user may create tables",
             _ => {
-                "name a file in a directory that this user can write to, or memory to lose sign-outs at a restart"
+                "name a file in a folder that this user can write to, or memory to lose sign-outs at a restart"
             }
         };
         let fix = error.fix().unwrap_or(general);
@@ -240,9 +245,15 @@ fn state(layers: &Layers, identity: &[IdentitySource]) -> Result<Option<StateUrl
     Ok((has_accounts || !is_default).then_some(url))
 }
 
-fn grants(setting: &Setting, lookups: &[LookupConfig]) -> Result<Grants, ConfigError> {
+fn grants(
+    setting: &Setting,
+    identity: &[IdentitySource],
+    lookups: &[LookupConfig],
+) -> Result<Grants, ConfigError> {
     if setting.values().is_empty() {
-        return Ok(Grants::default());
+        // If an application decides, staff may not read more than it says.
+        let is_decided = identity.iter().any(|source| source.source.has_permission());
+        return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
     let lookups: Vec<Template> = lookups.iter().map(|lookup| lookup.path.clone()).collect();
     let parse = |value: &String| setting.with_value(value).parse_with(|value| Grant::parse(value, &lookups));

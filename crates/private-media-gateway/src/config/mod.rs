@@ -5,6 +5,8 @@ mod cors;
 mod delivery;
 mod environment;
 mod error;
+mod forward;
+mod header;
 mod identity;
 mod key;
 mod keys;

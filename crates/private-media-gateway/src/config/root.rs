@@ -8,7 +8,7 @@ use super::keys;
 use super::settings::{Setting, Settings};
 use crate::folders::{ancestors, dev_ino, parent};
 
-/// Checks that the root is a readable directory, that no public directory contains or is inside it, and that it contains none of the
+/// Checks that the root is a readable folder, that no public folder contains or is inside it, and that it contains none of the
 /// gateway's own files.
 pub(super) fn check(settings: &Settings, own_files: Vec<(Setting, PathBuf)>) -> Result<(), ConfigError> {
     let (setting, path) = (settings.get(&keys::ROOT), settings.path(&keys::ROOT));
@@ -23,30 +23,30 @@ pub(super) fn check(settings: &Settings, own_files: Vec<(Setting, PathBuf)>) -> 
     for folder in settings.paths(&keys::PUBLIC) {
         let public = settings.get(&keys::PUBLIC).with_value(&folder.display().to_string());
         let Ok(Some(shared)) = dev_ino(&folder) else {
-            let fix = "name directories that the application serves publicly";
-            return Err(public.error("no such directory", fix));
+            let fix = "name folders that the application serves publicly";
+            return Err(public.error("no such folder", fix));
         };
         if ancestors(&path).any(|id| id == shared) {
-            let problem = format!("the root is inside the public directory {}", folder.display());
+            let problem = format!("the root is inside the public folder {}", folder.display());
             return Err(setting.error(&problem, "move it"));
         }
         if ancestors(&folder).any(|id| id == root) {
-            return Err(public.error("the public directory is inside the root", "move it"));
+            return Err(public.error("the public folder is inside the root", "move it"));
         }
     }
     Ok(())
 }
 
-/// Returns the device and inode of a readable directory.
+/// Returns the device and inode of a readable folder.
 fn check_folder(setting: &Setting, path: &Path) -> Result<(u64, u64), ConfigError> {
     let root = dev_ino(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
-            setting.error("no such directory", &format!("create it with: mkdir -p -m 750 {}", path.display()))
+            setting.error("no such folder", &format!("create it with: mkdir -p -m 750 {}", path.display()))
         }
-        _ => setting.error(&error.to_string(), "name a directory that this user can read"),
+        _ => setting.error(&error.to_string(), "name a folder that this user can read"),
     })?;
     let Some(root) = root else {
-        return Err(setting.error("not a directory", "name the directory of the private files"));
+        return Err(setting.error("not a folder", "name the folder of the private files"));
     };
     match std::fs::read_dir(path) {
         Ok(_) => Ok(root),

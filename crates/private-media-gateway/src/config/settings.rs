@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use private_media_django::DatabaseUrl;
 
+use super::args::LIST_DELIMITER;
 use super::error::ConfigError;
 use super::key::{Key, Kind};
 
@@ -66,7 +67,7 @@ impl Settings {
     pub(crate) fn get(&self, key: &'static Key) -> Setting {
         self.given(key).cloned().unwrap_or_else(|| Setting {
             key,
-            values: Some(key.default.to_owned()).into_iter().filter(|value| !value.is_empty()).collect(),
+            values: defaults(key),
             origin: Origin::Default,
             table: None,
         })
@@ -101,7 +102,7 @@ impl Setting {
         &self.origin
     }
 
-    /// Returns the directory that a path in this setting is relative to.
+    /// Returns the folder that a path in this setting is relative to.
     pub(crate) fn folder(&self) -> &Path {
         match &self.origin {
             Origin::File(file) => file.parent().unwrap_or(Path::new("")),
@@ -198,7 +199,21 @@ impl fmt::Debug for Setting {
     }
 }
 
+/// Returns the default values of a key. Those of a list are separated as in a flag.
+fn defaults(key: &Key) -> Vec<String> {
+    let values = match key.kind {
+        Kind::List => key.default.split(LIST_DELIMITER).collect(),
+        _ => vec![key.default],
+    };
+    values.into_iter().filter(|value| !value.is_empty()).map(str::to_owned).collect()
+}
+
 /// Returns a URL without its password.
 fn redacted(value: &str) -> String {
+    if value.starts_with("http://") || value.starts_with("https://") {
+        // A query may have a key of the application.
+        let shown = value.split_once('?').map_or(value.to_owned(), |(url, _)| format!("{url}?…"));
+        return if value.contains('@') { "…".to_owned() } else { shown };
+    }
     if value == "memory" { value.to_owned() } else { DatabaseUrl::redacted(value) }
 }

@@ -126,13 +126,11 @@ fn unknown(name: &str, variant: &Variant, kind: &Tables) -> String {
     if !others.is_empty() {
         return format!("unknown key {name:?}{of}; it belongs to {}", others.join(", "));
     }
-    match nearest(name, variant.keys.iter().map(|key| key.column())) {
-        Some(near) => format!("unknown key {name:?}{of}; did you mean {near:?}?"),
-        None => {
-            let all: Vec<_> = variant.keys.iter().map(|key| key.column()).collect();
-            format!("unknown key {name:?}{of}; expected one of {}", all.join(", "))
-        }
+    if let Some(near) = nearest(name, variant.keys.iter().map(|key| key.column())) {
+        return format!("unknown key {name:?}{of}; did you mean {near:?}?");
     }
+    let all: Vec<_> = variant.keys.iter().map(|key| key.column()).collect();
+    format!("unknown key {name:?}{of}; expected one of {}", all.join(", "))
 }
 
 /// Rejects a flag of a table's key that no table has. A variable may be for another command.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
 
 pub(super) fn workers(value: &str) -> Result<usize, String> {
@@ -42,6 +44,19 @@ pub(super) fn duration(value: &str) -> Result<Duration, String> {
 pub(crate) fn positive_duration(value: &str) -> Result<Duration, String> {
     let time = duration(value)?;
     if time.is_zero() { Err("must be greater than zero, e.g. 10s".into()) } else { Ok(time) }
+}
+
+pub(super) fn header_name(value: &str) -> Result<HeaderName, &'static str> {
+    value.parse().map_err(|_| "not the name of a header; expected e.g. X-User-Id")
+}
+
+pub(super) fn cookie_name(value: &str) -> Result<String, &'static str> {
+    let is_legal = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?={}".contains(c);
+    if !value.is_empty() && value.chars().all(is_legal) {
+        Ok(value.into())
+    } else {
+        Err("not a cookie name; expected e.g. sessionid")
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Front {
         Some(Self { host, port })
     }
 
-    /// The address to listen on, `*` for all of them.
+    /// Returns the address to listen on, or `*` for all addresses.
     pub(super) fn address(&self) -> String {
         match self.host {
             Host::Address(IpAddr::V4(address)) => address.to_string(),
@@ -47,7 +47,7 @@ impl Front {
     }
 }
 
-/// RFC 1123 section 2.1: letters, digits and inner hyphens, between dots.
+/// Checks a host name (RFC 1123 section 2.1), and returns it in lower case.
 fn host_name(host: &str) -> Option<String> {
     let is_label = |label: &str| {
         !label.is_empty()
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fronts() {
+    fn addresses_of_front_servers() {
         let front = |host, port| Some(Front { host, port });
         for (text, parsed) in [
             (":80", front(Host::Any, 80)),

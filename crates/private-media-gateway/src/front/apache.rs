@@ -101,7 +101,7 @@ fn application(config: &Checked<'_>) -> (&'static str, String) {
 
 fn sendfile(root: &str, upstream_name: &str) -> String {
     format!(
-        "        # Apache sends the files that the {upstream_name} has authorized, if they are below this directory. mod_xsendfile follows symbolic
+        "        # Apache sends the files that the {upstream_name} has authorized, if they are below this folder. mod_xsendfile follows symbolic
         # links out of it: only the application may be able to create links there. Other URLs cannot use X-Sendfile.
         XSendFile On
         XSendFilePath \"{root}\"

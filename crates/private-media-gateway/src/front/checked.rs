@@ -96,7 +96,7 @@ fn public_folder<'a>(
         return Err(FrontError::new(FrontField::Public, problem, "use another public URL"));
     }
     if is_inside(&config.root, path) {
-        let problem = format!("the root is inside the public directory {}", path.display());
+        let problem = format!("the root is inside the public folder {}", path.display());
         return Err(FrontError::new(FrontField::Root, problem, "move the root elsewhere"));
     }
     Ok((url, folder(FrontField::Public, path)?))
@@ -106,16 +106,14 @@ fn url_error(field: FrontField) -> FrontError {
     FrontError::new(field, InvalidUrl::PROBLEM, InvalidUrl::FIX)
 }
 
-/// Returns a directory's path without a trailing slash. It can be quoted with `"` in the configuration of every server.
+/// Returns a folder's path without a trailing slash. It can be quoted with `"` in the configuration of every server.
 fn folder(field: FrontField, path: &Path) -> Result<String, FrontError> {
     // Each server has its own characters for variables and escapes, and no server can escape all of them.
     let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\' | '$' | '{' | '}' | '%');
     match path.to_str().filter(|path| path.chars().all(is_plain)) {
-        Some("/") => Err(FrontError::new(
-            field,
-            "/ is the whole file system",
-            "use the directory of the private files",
-        )),
+        Some("/") => {
+            Err(FrontError::new(field, "/ is the whole file system", "use the folder of the private files"))
+        }
         Some(path) => Ok(path.trim_end_matches('/').to_owned()),
         None => Err(FrontError::new(
             field,

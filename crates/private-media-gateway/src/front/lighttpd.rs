@@ -66,7 +66,7 @@ server.stat-cache-engine = \"disable\"
 
 fn sendfile(root: &str) -> String {
     format!(
-        "        # lighttpd sends the files that the gateway has authorized, if they are below this directory.
+        "        # lighttpd sends the files that the gateway has authorized, if they are below this folder.
         \"x-sendfile\" => \"enable\",
         \"x-sendfile-docroot\" => ( \"{root}\" ),
 "

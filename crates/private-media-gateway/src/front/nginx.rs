@@ -153,7 +153,7 @@ map $status ${variable} {{
     location ^~ \"{location}\" {{
         # Not reachable by clients.
         internal;
-        # Both with a trailing slash, or `..` escapes the directory.
+        # Both with a trailing slash, or `..` escapes the folder.
         alias \"{root}/\";
         # The {upstream_name} resolves symbolic links, so a link here was created after the check.
         disable_symlinks on \"from={root}/\";

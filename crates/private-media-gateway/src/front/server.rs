@@ -7,6 +7,7 @@ use super::{apache, caddy, lighttpd, nginx};
 
 /// A front server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are names of products")]
 pub enum FrontServer {
     Nginx,
@@ -17,7 +18,7 @@ pub enum FrontServer {
 
 impl FrontServer {
     /// All front servers.
-    pub const ALL: [Self; 4] = [Self::Nginx, Self::Apache, Self::Lighttpd, Self::Caddy];
+    pub const ALL: &[Self] = &[Self::Nginx, Self::Apache, Self::Lighttpd, Self::Caddy];
 
     /// Returns the name that `private-media config` takes.
     #[must_use]
@@ -33,7 +34,7 @@ impl FrontServer {
     /// Returns the front server of this [name](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|server| server.name() == name)
+        Self::ALL.iter().copied().find(|server| server.name() == name)
     }
 
     /// Returns a whole server block, to be included as it is.

@@ -2,8 +2,13 @@
 
 mod accounts;
 mod django;
+pub(crate) mod forward;
+pub(crate) mod header;
+mod peers;
+mod user_headers;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,6 +17,8 @@ use private_media::identity::IdentityChain;
 use private_media::{Accounts, Identify, Identity, User};
 use private_media_django::DjangoSessions;
 
+use self::forward::Forward;
+use self::header::HeaderIdentity;
 use crate::config::{Config, ConfigError, DjangoConfig, Source};
 pub(crate) use accounts::{load as load_accounts, reload_interval};
 
@@ -25,6 +32,8 @@ enum OpenSource {
     /// The accounts, and their file.
     Accounts(Accounts, PathBuf),
     Django(DjangoSessions, Box<DjangoConfig>),
+    Forward(Forward),
+    Header(Arc<HeaderIdentity>),
 }
 
 impl IdentityBackend {
@@ -37,6 +46,15 @@ impl IdentityBackend {
                     OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
+                Source::Forward(options) => {
+                    let forward = Forward::new((**options).clone());
+                    OpenSource::Forward(
+                        forward.map_err(|error| ConfigError::new(format!("identity: {error}")))?,
+                    )
+                }
+                Source::Header(options) => {
+                    OpenSource::Header(Arc::new(HeaderIdentity::new((**options).clone())))
+                }
             });
         }
         Ok(Self(sources))
@@ -69,7 +87,7 @@ impl IdentityBackend {
     pub(crate) fn accounts(&self) -> Option<Accounts> {
         self.0.iter().find_map(|source| match source {
             OpenSource::Accounts(accounts, _) => Some(accounts.clone()),
-            OpenSource::Django(..) => None,
+            _ => None,
         })
     }
 
@@ -77,6 +95,7 @@ impl IdentityBackend {
     pub(crate) fn needs_peer(&self) -> bool {
         self.0.iter().any(|source| match source {
             OpenSource::Accounts(..) | OpenSource::Django(..) => false,
+            OpenSource::Forward(_) | OpenSource::Header(_) => true,
         })
     }
 
@@ -109,6 +128,8 @@ impl OpenSource {
         match self {
             Self::Accounts(..) => "accounts",
             Self::Django(..) => "django",
+            Self::Forward(_) => "forward",
+            Self::Header(_) => "header",
         }
     }
 
@@ -116,6 +137,8 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => accounts,
             Self::Django(sessions, _) => sessions,
+            Self::Forward(forward) => forward,
+            Self::Header(header) => header,
         }
     }
 
@@ -123,6 +146,8 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Box::new(accounts.clone()),
             Self::Django(sessions, _) => Box::new(sessions.clone()),
+            Self::Forward(forward) => Box::new(forward.clone()),
+            Self::Header(header) => Box::new(Arc::clone(header)),
         }
     }
 
@@ -130,6 +155,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Ok(accounts.find(name)),
             Self::Django(sessions, config) => django::find(sessions, config, name).await,
+            Self::Forward(_) | Self::Header(_) => Ok(None),
         }
     }
 
@@ -141,8 +167,16 @@ impl OpenSource {
                 file.display()
             ),
             Self::Django(..) => "no such user in Django's database; use a username".to_owned(),
+            Self::Forward(_) => "the application cannot be asked by name; use --cookie or --token".to_owned(),
+            Self::Header(_) => "the front server cannot be asked about its users".to_owned(),
         }
     }
+}
+
+/// Returns how many files the sources keep open beside their databases.
+pub(crate) fn open_files(config: &Config) -> u64 {
+    let asked = config.identity.iter().filter(|source| matches!(source.source, Source::Forward(_)));
+    asked.count() as u64 * forward::MAX_QUESTIONS as u64
 }
 
 /// Returns the users with an account. Users of other sources are not listed.

@@ -1,4 +1,4 @@
-//! Account commands side by side, killed, and where they cannot write.
+//! Account commands that run concurrently, are killed, or cannot write.
 
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Place, needs, program, refusal};
 
-/// Begins to add an account.
-fn begin(mut command: Command, place: &Place, arguments: &[&str]) -> Child {
+/// Starts a command that reads a password from standard input.
+fn spawn(mut command: Command, place: &Place, arguments: &[&str]) -> Child {
     command.args(arguments).current_dir(place.path(""));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A command that ended early does not listen.
+    // A command that failed early has closed its standard input.
     let _ = writeln!(child.stdin.take().unwrap(), "long enough");
     child
 }
 
 fn add(place: &Place, name: &str) -> Child {
-    begin(program(), place, &["account", "add", name, "--password-stdin"])
+    spawn(program(), place, &["account", "add", name, "--password-stdin"])
 }
 
-fn end(child: Child) {
+fn wait(child: Child) {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -34,46 +34,45 @@ fn names(place: &Place) -> Vec<String> {
     list.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
 }
 
-/// The accounts file, and whatever lies beside it under such a name.
+/// Returns the accounts file and its drafts.
 fn files(place: &Place) -> Vec<PathBuf> {
     let entries = place.path("").read_dir().unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.to_string_lossy().contains("accounts.toml")).collect()
 }
 
 #[test]
-fn adds_and_removals_side_by_side_are_all_in_the_file() {
+fn concurrent_adds_and_removals_all_take_effect() {
     let place = Place::new();
     let old: Vec<_> = (0..15).map(|n| format!("old{n}")).collect();
     for name in &old {
-        end(add(&place, name));
+        wait(add(&place, name));
     }
-    let removals = old.iter().map(|name| begin(program(), &place, &["account", "remove", name]));
+    let removals = old.iter().map(|name| spawn(program(), &place, &["account", "remove", name]));
     let adds = (0..12).map(|n| add(&place, &format!("new{n}")));
     let running: Vec<_> = removals.chain(adds).collect();
-    running.into_iter().for_each(end);
+    running.into_iter().for_each(wait);
     let mut names = names(&place);
     names.sort();
     let mut expected: Vec<_> = (0..12).map(|n| format!("new{n}")).collect();
     expected.extend(["alice", "bob", "carol"].map(str::to_owned));
     expected.sort();
     assert_eq!(names, expected);
-    assert_eq!(files(&place).len(), 1, "no draft is left");
+    assert_eq!(files(&place).len(), 1, "no draft remains");
 }
 
-/// Without a file, each command would make it.
 #[test]
-fn first_adds_side_by_side_make_one_file() {
+fn concurrent_first_adds_create_one_file() {
     let place = Place::new();
     std::fs::remove_file(place.path("accounts.toml")).unwrap();
     let running: Vec<_> = (0..12).map(|n| add(&place, &format!("new{n}"))).collect();
-    running.into_iter().for_each(end);
+    running.into_iter().for_each(wait);
     assert_eq!(names(&place).len(), 12);
     assert_eq!(files(&place).len(), 1);
 }
 
-/// At each system call that changes something: the old file or the new one, and no litter after the next command.
+/// Kills the command at each system call that changes something. The next command removes the draft.
 #[test]
-fn killed_at_each_step() {
+fn a_kill_at_any_step_leaves_the_old_or_the_new_file() {
     if !needs("strace", Command::new("strace").arg("-V").output().is_ok()) {
         return;
     }
@@ -92,7 +91,7 @@ fn killed_at_each_step() {
                 let mut command = Command::new("strace");
                 let inject = format!("inject={step}:signal=SIGKILL:when={when}");
                 command.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]).arg(program().get_program());
-                let child = begin(command, &place, &["account", "add", "dave", "--password-stdin"]);
+                let child = spawn(command, &place, &["account", "add", "dave", "--password-stdin"]);
                 let is_killed = !child.wait_with_output().unwrap().status.success();
                 kills += u32::from(is_killed);
                 let after = std::fs::read(place.path("accounts.toml")).ok();
@@ -103,7 +102,7 @@ fn killed_at_each_step() {
                     assert_eq!(names(&place), expected, "{what}");
                 }
                 assert!(is_killed || is_new, "{what}");
-                end(add(&place, "erin"));
+                wait(add(&place, "erin"));
                 expected.push("erin");
                 assert_eq!(names(&place), expected, "{what}");
                 assert_eq!(files(&place).len(), 1, "{what}: {:?}", files(&place));
@@ -116,7 +115,6 @@ fn killed_at_each_step() {
     }
 }
 
-/// Only drafts are swept, and not that of a command that runs.
 #[test]
 fn only_drafts_of_killed_commands_are_swept() {
     let place = Place::new();
@@ -129,14 +127,14 @@ fn only_drafts_of_killed_commands_are_swept() {
     let held = std::fs::File::open(place.path(&running)).unwrap();
     held.lock().unwrap();
     std::fs::create_dir(place.path(&draft("00000000deadbeef"))).unwrap();
-    end(add(&place, "dave"));
+    wait(add(&place, "dave"));
     assert!(!place.path(&dead).exists());
     assert!(others.iter().chain([&running]).all(|name| place.path(name).exists()));
     assert!(place.path(&draft("00000000deadbeef")).is_dir());
 }
 
 #[test]
-fn another_process_that_holds_the_lock_is_waited_for_and_not_for_ever() {
+fn waiting_for_the_lock_ends_after_a_timeout() {
     let place = Place::new();
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
     let held = std::fs::File::open(place.path("accounts.toml")).unwrap();
@@ -149,17 +147,17 @@ fn another_process_that_holds_the_lock_is_waited_for_and_not_for_ever() {
     let waiting = add(&place, "dave");
     std::thread::sleep(Duration::from_millis(500));
     drop(held);
-    end(waiting);
+    wait(waiting);
     assert_eq!(names(&place).len(), 4);
 }
 
 #[test]
-fn a_symlink_stays_and_its_target_is_changed() {
+fn a_symlink_is_kept_and_its_target_changed() {
     let place = Place::new();
     std::fs::create_dir(place.path("etc")).unwrap();
     std::fs::rename(place.path("accounts.toml"), place.path("etc/real.toml")).unwrap();
     std::os::unix::fs::symlink("etc/real.toml", place.path("accounts.toml")).unwrap();
-    end(add(&place, "dave"));
+    wait(add(&place, "dave"));
     assert!(place.path("accounts.toml").symlink_metadata().unwrap().is_symlink());
     assert!(!place.path("etc/real.toml").symlink_metadata().unwrap().is_symlink());
     assert_eq!(names(&place).len(), 4);
@@ -181,7 +179,7 @@ fn as_user(id: u32) -> Command {
     command
 }
 
-/// A place whose accounts another user has.
+/// Returns a folder and accounts file of another user.
 fn place_of(uid: u32, gid: u32) -> Place {
     let place = Place::new();
     for path in ["", "accounts.toml"] {
@@ -192,22 +190,22 @@ fn place_of(uid: u32, gid: u32) -> Place {
 }
 
 #[test]
-fn owner_group_and_mode_stay() {
+fn owner_group_and_mode_are_kept() {
     if !is_root() {
         return;
     }
     for mode in [0o600, 0o400] {
         let place = place_of(12_345, 23_456);
         std::fs::set_permissions(place.path("accounts.toml"), PermissionsExt::from_mode(mode)).unwrap();
-        end(add(&place, "dave"));
+        wait(add(&place, "dave"));
         let metadata = place.path("accounts.toml").metadata().unwrap();
         let found = (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777);
         assert_eq!(found, (12_345, 23_456, mode));
     }
-    // The owner alone cannot keep a group that is not theirs: nothing is changed.
+    // A command that cannot keep the group changes nothing.
     let place = place_of(12_345, 23_456);
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
-    let add = begin(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
+    let add = spawn(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
     let line = refusal(&add.wait_with_output().unwrap());
     assert!(line.contains("cannot preserve its owner 12345:23456"), "{line}");
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
@@ -215,14 +213,14 @@ fn owner_group_and_mode_stay() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_said() {
+fn a_folder_without_write_permission_is_an_error() {
     if !is_root() {
         return;
     }
     let place = place_of(12_345, 12_345);
     std::os::unix::fs::chown(place.path(""), Some(0), Some(0)).unwrap();
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
-    let add = begin(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
+    let add = spawn(as_user(12_345), &place, &["account", "add", "dave", "--password-stdin"]);
     let line = refusal(&add.wait_with_output().unwrap());
     assert!(line.contains("accounts.toml: cannot create a file next to it"), "{line}");
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
@@ -249,11 +247,11 @@ fn a_full_disk_changes_nothing() {
 }
 
 #[test]
-fn passwords_are_changed() {
+fn passwd_changes_the_password() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let passwd = |name: &str, arguments: &[&str]| {
-        begin(program(), &place, &[&["account", "passwd", name], arguments].concat())
+        spawn(program(), &place, &[&["account", "passwd", name], arguments].concat())
             .wait_with_output()
             .unwrap()
     };
@@ -267,12 +265,12 @@ fn passwords_are_changed() {
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 404, "the old password");
     // base64 of "alice:long enough"
     let new = [("authorization", "Basic YWxpY2U6bG9uZyBlbm91Z2g=")];
-    assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", &new).status, 200);
+    assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", &new).status, 200);
 }
 
-/// The gateway keeps the accounts that it has while the file is wrong, and says so once.
+/// Each problem is logged once.
 #[test]
-fn a_file_that_is_wrong_missing_or_half_is_not_taken_up() {
+fn an_invalid_missing_or_incomplete_file_changes_nothing() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let status = |user: &str| gateway.get("/private/cars/7/photo.jpg", user).status;
@@ -282,7 +280,7 @@ fn a_file_that_is_wrong_missing_or_half_is_not_taken_up() {
     let until = |what: &str, condition: &dyn Fn() -> bool| {
         let begin = Instant::now();
         while !condition() {
-            assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}: {}", gateway.log());
+            assert!(begin.elapsed() < Duration::from_secs(20), "timeout: {what}: {}", gateway.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     };
@@ -300,14 +298,14 @@ fn a_file_that_is_wrong_missing_or_half_is_not_taken_up() {
         until(what, &|| errors() == number + 1);
         assert_eq!((status("alice"), status("carol")), (200, 200), "{what}");
     }
-    // Several rounds later, it was said once.
+    // The problem is not logged again at the next checks.
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(errors(), steps.len(), "{}", gateway.log());
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-    until("mended", &|| gateway.log().contains("the accounts have changed"));
+    until("repaired", &|| gateway.log().contains("the accounts have changed"));
     assert_eq!(status("alice"), 200);
 
-    // The same time, length and inode, and another content.
+    // Other content with the same modification time, length and inode is detected.
     let before = path.metadata().unwrap();
     let text = String::from_utf8(good).unwrap().replace("\"alice\"", "\"elica\"");
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -318,5 +316,5 @@ fn a_file_that_is_wrong_missing_or_half_is_not_taken_up() {
         (before.mtime_nsec(), before.ino(), before.len()),
         (after.mtime_nsec(), after.ino(), after.len())
     );
-    until("noticed", &|| status("alice") == 404);
+    until("reloaded", &|| status("alice") == 404);
 }

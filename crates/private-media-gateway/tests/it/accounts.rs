@@ -1,4 +1,4 @@
-//! Accounts are added, listed and removed, also under a gateway that runs.
+//! The command `account`, also with a running gateway.
 
 use std::io::Write;
 use std::process::{Output, Stdio};
@@ -16,7 +16,7 @@ fn add(place: &Place, arguments: &[&str], password: &str) -> Output {
 }
 
 #[test]
-fn added_listed_and_removed() {
+fn accounts_are_added_listed_and_removed() {
     let place = Place::new();
     std::fs::remove_file(place.path("accounts.toml")).unwrap();
     assert!(
@@ -36,7 +36,7 @@ fn added_listed_and_removed() {
 }
 
 #[test]
-fn what_is_refused_changes_nothing() {
+fn rejected_commands_change_nothing() {
     let place = Place::new();
     let before = std::fs::read(place.path("accounts.toml")).unwrap();
     for (arguments, password, part) in [
@@ -57,16 +57,16 @@ fn what_is_refused_changes_nothing() {
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
 }
 
-/// Within the cache time, and without a restart.
+/// A change takes effect within the cache time.
 #[test]
-fn a_running_gateway_takes_up_changes() {
+fn a_running_gateway_applies_changes() {
     let place = Place::new();
     let gateway = place.serve(&["--cache-ttl", "200ms"]);
     let status = || gateway.get("/private/cars/7/photo.jpg", "alice").status;
     assert_eq!(status(), 200);
     assert!(place.run(&["account", "remove", "alice"]).status.success());
     until(|| status() == 404);
-    // A file that is wrong changes nothing, and the log says so.
+    // An invalid file is logged and changes nothing.
     let good = std::fs::read(place.path("accounts.toml")).unwrap();
     place.write("accounts.toml", "[[account]]\nname = 5");
     until(|| gateway.log().contains("the accounts stay as they were"));
@@ -79,7 +79,7 @@ fn a_running_gateway_takes_up_changes() {
 fn until(condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never came");
+        assert!(begin.elapsed() < Duration::from_secs(20), "timeout");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

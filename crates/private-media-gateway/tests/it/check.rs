@@ -1,4 +1,4 @@
-//! `check` says what `serve` does.
+//! The command `check` decides like `serve`.
 
 use crate::support::{GRANT, Place};
 
@@ -9,7 +9,7 @@ fn check(place: &Place, user: &str, path: &str, grants: &[&str]) -> (Option<i32>
 }
 
 #[test]
-fn says_what_decided() {
+fn prints_the_deciding_grant() {
     let place = Place::new();
     for (user, path, code, line) in [
         ("alice", "cars/7/photo.jpg", 0, "allowed: owner, by grant cars/{owner}/{*file}\n"),
@@ -34,12 +34,16 @@ fn says_what_decided() {
     ] {
         assert_eq!(check(&place, user, path, &[GRANT]), (Some(code), line.to_owned()), "{user} {path}");
     }
-    assert_eq!(check(&place, "alice", "cars/7/photo.jpg", &[]).0, Some(1), "without grants, to staff alone");
+    assert_eq!(
+        check(&place, "alice", "cars/7/photo.jpg", &[]).0,
+        Some(1),
+        "the default grant is for staff only"
+    );
     assert_eq!(check(&place, "carol", "cars/7/photo.jpg", &[]).0, Some(0));
 }
 
 #[test]
-fn says_that_a_file_is_missing() {
+fn prints_a_note_about_a_missing_file() {
     let place = Place::new();
     let output = place.run(&["check", "alice", "cars/7/none.jpg", "--grant", GRANT]);
     let note = String::from_utf8(output.stderr).unwrap();
@@ -47,15 +51,15 @@ fn says_that_a_file_is_missing() {
 }
 
 #[test]
-fn refuses_whom_it_does_not_know() {
+fn rejects_unknown_users() {
     let place = Place::new();
     let line = place.refusal(&["check", "dave", "cars/7/photo.jpg"]);
     assert!(line.contains("\"dave\"") && line.contains("account list"), "{line}");
 }
 
-/// Over users, paths and grants of every kind, the exit code is the status of the served file.
+/// For each user, path and grant, the exit code agrees with the status of the response.
 #[test]
-fn never_disagrees_with_serve() {
+fn decides_like_serve() {
     let place = Place::new();
     let grants = [
         "cars/{owner}/{*file}=owner,staff",
@@ -88,7 +92,7 @@ fn never_disagrees_with_serve() {
         {
             let status = gateway.get(&url, user).status;
             let (code, line) = check(&place, name, path, &grants);
-            // A folder is nothing to serve, whoever may read what is in it.
+            // A folder is not served, even with permission.
             if path != "cars/7" {
                 assert_eq!(status == 200, code == Some(0), "{user} {path}: {status}, {line}");
             }

@@ -1,4 +1,4 @@
-//! Flags over environment over TOML over defaults; what is wrong is one line that names the key, the value and the fix.
+//! Precedence of settings, and errors of one line that name key, value and fix.
 
 use crate::support::{Place, program, refusal};
 
@@ -8,129 +8,81 @@ fn shown(place: &Place, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Invalid arguments of `serve`, and parts of the error.
+const INVALID: &[(&[&str], &[&str])] = &[
+    (&["--root", "nowhere"], &["--root \"nowhere\"", "no such folder", "mkdir -p -m 750 nowhere"]),
+    (&["--root", "file"], &["--root \"file\"", "not a folder"]),
+    (
+        &["--root", "media/private", "--public", "media"],
+        &["--root \"media/private\"", "inside the public folder", "move it"],
+    ),
+    (
+        &["--root", "link/private", "--public", "media"],
+        &["--root \"link/private\"", "inside the public folder"],
+    ),
+    (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public folder"]),
+    (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
+    (&["--public", "none"], &["--public \"none\"", "no such folder"]),
+    (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
+    (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
+    (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
+    (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "cannot listen on this address"]),
+    (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
+    (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
+    (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
+    (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=GRANTEES"]),
+    (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
+    (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
+    (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),
+    (&["--log", "verbose"], &["\"verbose\" for --log", "info"]),
+    (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "longer than a year"]),
+    (&["--cache-ttl", "5"], &["\"5\" for --cache-ttl", "missing unit, e.g. 5s"]),
+    (&["--session-lifetime", "0s"], &["\"0s\" for --session-lifetime", "greater than zero"]),
+    (&["--session-lifetime", "2y"], &["\"2y\" for --session-lifetime", "longer than a year"]),
+    (&["--workers", "0"], &["\"0\" for --workers", "at least 1"]),
+    (&["--max-connections", "none"], &["\"none\" for --max-connections", "at least 1"]),
+    (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
+    (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
+    (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
+    (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
+    (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
+    (
+        &["--internal-url", "internal"],
+        &["\"internal\" for --internal-url", "slash on both sides", "full-path"],
+    ),
+    (&["--internal-url", "/a/../"], &["\"/a/../\" for --internal-url", "slash on both sides"]),
+    (&["--mode", "nginx", "--internal-url", "/private/"], &["overlap", "/private/-/files/"]),
+    (&["--mode", "nginx", "--internal-url", "/private/x/"], &["overlap", "/private/-/files/"]),
+    (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["overlap"]),
+    (&["--mode", "nginx", "--url", "/"], &["overlap", "/-/files/"]),
+    (
+        &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
+        &["--internal-url \"full-path\"", "overlap"],
+    ),
+    (&["--cors-origin", "*"], &["\"*\" for --cors-origin", "a wildcard", "list each origin"]),
+    (
+        &["--cors-origin", "https://app.example/"],
+        &["--cors-origin", "it has a path; expected https://app.example"],
+    ),
+    (&["--cors-origin", "https://a.example;null"], &["\"null\" for --cors-origin", "list each origin"]),
+    (&["--cors-credentials"], &["--cors-credentials \"true\"", "no origin is allowed", "cors.origins"]),
+    (&["--cors-max-age", "60"], &["\"60\" for --cors-max-age", "missing unit"]),
+    (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
+    (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
+    (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
+    (&["--root", "a\nb"], &["no such folder"]),
+];
+
 #[test]
-fn what_is_wrong_is_one_line() {
+fn invalid_settings_are_one_line_errors() {
     let place = Place::new();
     place.write("file", "x");
     std::fs::create_dir(place.path("media")).unwrap();
     std::fs::create_dir(place.path("media/private")).unwrap();
     std::fs::create_dir(place.path("private/media")).unwrap();
     std::os::unix::fs::symlink("media", place.path("link")).unwrap();
-    for (arguments, parts) in [
-        (
-            &["--root", "nowhere"][..],
-            &["--root \"nowhere\"", "no such directory", "mkdir -p -m 750 nowhere"][..],
-        ),
-        (&["--root", "file"], &["--root \"file\"", "not a directory"]),
-        (
-            &["--root", "media/private", "--public", "media"],
-            &["--root \"media/private\"", "inside the public directory", "move it"],
-        ),
-        (
-            &["--root", "link/private", "--public", "media"],
-            &["--root \"link/private\"", "inside the public directory"],
-        ),
-        (&["--root", "media", "--public", "link"], &["--root \"media\"", "inside the public directory"]),
-        (&["--public", "private/media"], &["--public \"private/media\"", "is inside the root"]),
-        (&["--public", "none"], &["--public \"none\"", "no such directory"]),
-        (&["--accounts", "none.toml"], &["--accounts \"none.toml\"", "no such file", "account add"]),
-        (&["--listen", "nowhere"], &["\"nowhere\" for --listen", "HOST:PORT"]),
-        (&["--listen", "127.0.0.1:99999"], &["\"127.0.0.1:99999\" for --listen", "HOST:PORT"]),
-        (&["--listen", "192.0.2.1:80"], &["--listen \"192.0.2.1:80\"", "cannot listen on this address"]),
-        (&["--url", "private"], &["\"private\" for --url", "slash on both sides"]),
-        (&["--url", "/a b/"], &["\"/a b/\" for --url", "slash on both sides"]),
-        (&["--url", "/../"], &["\"/../\" for --url", "slash on both sides"]),
-        (&["--grant", "cars"], &["\"cars\" for --grant", "TEMPLATE=GRANTEES"]),
-        (&["--grant", "cars/{id}=owner"], &["--grant", "needs {owner}"]),
-        (&["--grant", "cars/{owner}=owners"], &["\"owners\"", "staff, authenticated"]),
-        (&["--root", "."], &["accounts.toml", "is inside the root", "move it"]),
-        (&["--log", "verbose"], &["\"verbose\" for --log", "info"]),
-        (&["--cache-ttl", "18446744073709551615s"], &["--cache-ttl", "longer than a year"]),
-        (&["--cache-ttl", "5"], &["\"5\" for --cache-ttl", "missing unit, e.g. 5s"]),
-        (&["--session-lifetime", "0s"], &["\"0s\" for --session-lifetime", "greater than zero"]),
-        (&["--session-lifetime", "2y"], &["\"2y\" for --session-lifetime", "longer than a year"]),
-        (&["--workers", "0"], &["\"0\" for --workers", "at least 1"]),
-        (&["--max-connections", "none"], &["\"none\" for --max-connections", "at least 1"]),
-        (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
-        (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
-        (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
-        (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
-        (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
-        (
-            &["--internal-url", "internal"],
-            &["\"internal\" for --internal-url", "slash on both sides", "full-path"],
-        ),
-        (&["--internal-url", "/a/../"], &["\"/a/../\" for --internal-url", "slash on both sides"]),
-        (&["--mode", "nginx", "--internal-url", "/private/"], &["overlap", "/private/-/files/"]),
-        (&["--mode", "nginx", "--internal-url", "/private/x/"], &["overlap", "/private/-/files/"]),
-        (&["--mode", "nginx", "--url", "/a/b/", "--internal-url", "/a/"], &["overlap"]),
-        (&["--mode", "nginx", "--url", "/"], &["overlap", "/-/files/"]),
-        (
-            &["--mode", "nginx", "--root", "/private", "--internal-url", "full-path"],
-            &["--internal-url \"full-path\"", "overlap"],
-        ),
-        (&["--identity", "ldap"], &["--identity: unknown source \"ldap\"", "accounts, django"]),
-        (&["--identity", "djano"], &["--identity: unknown source \"djano\"", "did you mean \"django\""]),
-        (&["--identity", "{"], &["--identity: invalid TOML"]),
-        (&["--identity", "[1]"], &["--identity: expected a TOML table"]),
-        (&["--identity", "{}"], &["--identity: missing key \"source\"", "accounts, django"]),
-        (&["--identity", "{source = 1}"], &["--identity: invalid value 1 for source", "accounts, django"]),
-        (
-            &["--identity", "{source = \"accounts\", acounts = \"x\"}"],
-            &["--identity: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", database = \"sqlite:x\"}"],
-            &["--identity: unknown key \"database\" with source \"accounts\"", "belongs to django"],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", cache_ttl = 5}"],
-            &["--identity: invalid value 5 for cache_ttl", "in quotes"],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", cache_ttl = \"5\"}"],
-            &["invalid value \"5\" for cache_ttl in --identity", "missing unit, e.g. 5s"],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", accounts = \"none.toml\"}"],
-            &["accounts in --identity \"none.toml\"", "no such file"],
-        ),
-        (
-            &["--identity", "accounts", "--identity", "accounts"],
-            &["--identity: an earlier source", "remove one"],
-        ),
-        (&["--identity", "django;django", "--database", "sqlite:x"], &["--identity: an earlier source"]),
-        (&["--secret-file", "x"], &["--secret-file \"x\": no [[identity]] table has this key", "\"django\""]),
-        (
-            &["--identity", "{source = \"accounts\", login_url = \"//evil.example\"}"],
-            &["invalid value \"//evil.example\" for login_url in --identity", "a path such as /login/"],
-        ),
-        (
-            &["--identity", "{source = \"django\", login_url = \"-/sign-in\"}"],
-            &["invalid value \"-/sign-in\" for login_url in --identity", "a path such as /login/"],
-        ),
-        (
-            &["--identity", "{source = \"django\", login_return = \"a=b\"}"],
-            &["invalid value \"a=b\" for login_return", "next or rd"],
-        ),
-        (
-            &["--identity", "{source = \"django\", login_origin = \"example.org\"}"],
-            &["invalid value \"example.org\" for login_origin", "https://media.example.org"],
-        ),
-        (&["--cors-origin", "*"], &["\"*\" for --cors-origin", "a wildcard", "list each origin"]),
-        (
-            &["--cors-origin", "https://app.example/"],
-            &["--cors-origin", "it has a path; expected https://app.example"],
-        ),
-        (&["--cors-origin", "https://a.example;null"], &["\"null\" for --cors-origin", "list each origin"]),
-        (&["--cors-credentials"], &["--cors-credentials \"true\"", "no origin is allowed", "cors.origins"]),
-        (&["--cors-max-age", "60"], &["\"60\" for --cors-max-age", "missing unit"]),
-        (&["--state", "state.db"], &["\"…\" for --state", "sqlite:PATH"]),
-        (&["--log", "a=b=c"], &["\"a=b=c\" for --log", "info"]),
-        (&["--config", "none.toml"], &["none.toml", "cannot be read", "--config"]),
-        (&["--root", "a\nb"], &["no such directory"]),
-    ] {
-        let arguments = [&["serve"], arguments].concat();
+    for (arguments, parts) in INVALID {
+        let arguments = [&["serve"], *arguments].concat();
         // A value that begins with a dash is given with its flag.
         let arguments: Vec<_> = arguments
             .iter()
@@ -143,39 +95,14 @@ fn what_is_wrong_is_one_line() {
 }
 
 #[test]
-fn what_is_wrong_in_a_file_is_one_line() {
+fn invalid_files_are_one_line_errors() {
     let place = Place::new();
     for (text, parts) in [
         ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
-        ("[identity]\nsource = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
-        ("identity = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
-        ("\"identity.accounts\" = \"x\"", &["unknown key \"identity.accounts\""]),
-        ("[[identity]]", &["[[identity]]: missing key \"source\"", "accounts, django"]),
-        ("[[identity]]\nsource = \"ldap\"", &["[[identity]]: unknown source \"ldap\"", "accounts, django"]),
-        (
-            "[[identity]]\nsource = \"accounts\"\nacounts = \"x\"",
-            &["[[identity]]: unknown key \"acounts\" with source \"accounts\"", "did you mean \"accounts\""],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\naccounts = \"x\"",
-            &["[[identity]] table 2: unknown key \"accounts\" with source \"django\"", "belongs to accounts"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"django\"\ncache_ttl = \"5\"",
-            &["invalid value \"5\" for cache_ttl in [[identity]] table 2", "missing unit, e.g. 5s"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\ncache_ttl = \"5\"",
-            &["invalid value \"5\" for identity.cache_ttl", "missing unit, e.g. 5s"],
-        ),
-        (
-            "[[identity]]\nsource = \"accounts\"\n[[identity]]\nsource = \"accounts\"",
-            &["[[identity]] table 2: an earlier source decides", "remove one"],
-        ),
         ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
         ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
         ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),
-        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such directory"]),
+        ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
         (
             "[limits]\nmax_connections = \"many\"",
             &["invalid value \"many\" for limits.max_connections", "a number"],
@@ -201,7 +128,7 @@ fn what_is_wrong_in_a_file_is_one_line() {
 }
 
 #[test]
-fn accounts_that_others_can_read() {
+fn an_accounts_file_that_others_can_read_is_an_error() {
     let place = Place::new();
     let path = place.path("accounts.toml");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
@@ -215,23 +142,23 @@ fn accounts_that_others_can_read() {
 }
 
 #[test]
-fn a_port_that_is_taken() {
+fn a_port_in_use_is_an_error() {
     let place = Place::new();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
     for command in ["serve", "demo"] {
         let line = place.refusal(&[command, "--listen", &address]);
         assert!(line.contains(&address) && line.contains("port 0"), "{line}");
     }
-    assert!(!place.path("private/cars/9").exists(), "nothing was begun");
-    // Another gateway of the same user is another program, too.
+    assert!(!place.path("private/cars/9").exists(), "the demo created files");
+    // A second gateway of the same user is an error, too.
     let gateway = place.serve(&[]);
     let line = place.refusal(&["serve", "--listen", &gateway.address.to_string()]);
     assert!(line.contains("another program"), "{line}");
 }
 
 #[test]
-fn the_nearest_wins() {
+fn flags_override_variables_which_override_the_file() {
     let place = Place::new();
     let url = |arguments: &[&str], variable: Option<&str>| {
         let mut command = program();
@@ -251,9 +178,8 @@ fn the_nearest_wins() {
     assert!(line.contains("invalid value \"nonsense\" for PRIVATE_MEDIA_URL"), "{line}");
 }
 
-/// What is shown is a file that says the same, whatever the settings are.
 #[test]
-fn what_is_shown_can_be_used() {
+fn config_show_prints_a_file_with_the_same_meaning() {
     let place = Place::new();
     std::fs::create_dir(place.path("media")).unwrap();
     let arguments = [
@@ -286,7 +212,6 @@ fn what_is_shown_can_be_used() {
     assert!(values(&shown_first).contains(&"to = [\"owner\", \"group:a b\"]".to_owned()), "{shown_first}");
 }
 
-/// A path in a file means the same wherever the program is started.
 #[test]
 fn paths_in_a_file_are_relative_to_it() {
     let place = Place::new();
@@ -316,21 +241,21 @@ fn help_names_every_setting() {
     }
 }
 
-/// Where nginx has the root is where the kernel finds it, whatever was typed.
+/// The paths are compared as the kernel resolves them.
 #[test]
-fn a_full_path_below_the_private_url() {
+fn a_full_path_must_not_overlap_the_private_url() {
     let place = Place::new();
     let full_path = ["serve", "--mode", "nginx", "--internal-url", "full-path", "--url", "/usr/"];
-    for (root, says) in
-        [("/usr", "overlap"), ("/usr/lib/..", "overlap"), ("none/../private", "no such directory")]
+    for (root, problem) in
+        [("/usr", "overlap"), ("/usr/lib/..", "overlap"), ("none/../private", "no such folder")]
     {
         let line = place.refusal(&[&full_path[..], &["--root", root]].concat());
-        assert!(line.contains(says), "{root}: {line}");
+        assert!(line.contains(problem), "{root}: {line}");
     }
 }
 
 #[test]
-fn front_servers_that_make_no_sense() {
+fn invalid_front_server_settings_are_errors() {
     let place = Place::new();
     std::fs::create_dir(place.path("a$b")).unwrap();
     for (arguments, parts) in [
@@ -354,9 +279,8 @@ fn front_servers_that_make_no_sense() {
     }
 }
 
-/// What is printed says what is in force, and nothing that is not.
 #[test]
-fn front_servers_follow_the_settings() {
+fn front_server_configuration_follows_the_settings() {
     let place = Place::new();
     let printed = |arguments: &[&str]| {
         let output = place.run(&[&["config"], arguments].concat());
@@ -421,7 +345,7 @@ fn front_servers_follow_the_settings() {
 
 /// Found by the fuzz target `configuration`.
 #[test]
-fn numbers_are_shown_as_toml_writes_them() {
+fn config_show_prints_numbers_in_toml_syntax() {
     let place = Place::new();
     let text = shown(&place, &["--max-connections", "007", "--min-rate", "+5"]);
     assert!(text.contains("connections = 7  #") && text.contains("min_rate = 5  #"), "{text}");
@@ -445,7 +369,7 @@ fn settings_of_other_commands_are_valid_in_the_environment_and_the_file() {
     let output =
         list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "2"), ("PRIVATE_MEDIA_GRANT", "a=staff;b=staff")]);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    // They are checked all the same.
+    // Their values are checked, too.
     let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_WORKERS", "none")]));
     assert!(line.contains("invalid value \"none\" for PRIVATE_MEDIA_WORKERS"), "{line}");
     let line = refusal(&list(&[accounts, ("PRIVATE_MEDIA_GRANT", "a=staff;b")]));

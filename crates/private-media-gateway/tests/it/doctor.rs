@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{GRANT, Gateway, Place, credentials, needs, program, refusal};
 
-/// A place whose root is closed to others, as it should be.
+/// Returns a root with correct permissions.
 fn place() -> Place {
     let place = Place::new();
     mode(&place, "private", 0o750);
@@ -22,7 +22,7 @@ fn mode(place: &Place, name: &str, mode: u32) {
     std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode)).unwrap();
 }
 
-/// Runs the doctor, and returns the exit code and the lines. The free space of this machine is left out.
+/// Runs the doctor, and returns the exit code and the lines. The check of the free space is omitted, because it depends on this machine.
 fn doctor(place: &Place, arguments: &[&str]) -> (Option<i32>, Vec<String>) {
     let output = place.run(&[&["doctor", "--grant", GRANT], arguments].concat());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -42,7 +42,7 @@ fn problems(place: &Place, gateway: &Gateway, front: SocketAddr) -> Vec<String> 
     problems
 }
 
-/// All that is below the root.
+/// Returns all files below the root.
 fn files(place: &Place) -> Vec<String> {
     let output = std::process::Command::new("find")
         .args([
@@ -70,7 +70,7 @@ fn a_correct_deployment_has_no_problem() {
     let (code, lines) = doctor(&place, &["--listen", &listen, "--url", &url, "--public", "media"]);
     assert_eq!(code, Some(0), "{lines:#?}");
     assert!(lines.iter().all(|line| line.starts_with("ok       ")), "{lines:#?}");
-    let said = lines.join("\n");
+    let text = lines.join("\n");
     for check in [
         "root",
         "links",
@@ -82,7 +82,7 @@ fn a_correct_deployment_has_no_problem() {
         "clock",
         "gateway",
     ] {
-        assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
+        assert!(text.contains(&format!(" {check}: ")), "{check}: {text}");
     }
     for check in [
         "front",
@@ -102,7 +102,7 @@ fn a_correct_deployment_has_no_problem() {
         "spoofed-headers",
         "hand-off",
     ] {
-        assert!(said.contains(&format!(" {check}: ")), "{check}: {said}");
+        assert!(text.contains(&format!(" {check}: ")), "{check}: {text}");
     }
     assert_eq!(files(&place), ["private/cars/7/photo.jpg"]);
 }
@@ -255,7 +255,7 @@ fn links_are_listed() {
 }
 
 #[test]
-fn json_is_one_array() {
+fn json_output_is_one_array() {
     let place = place();
     let gateway = place.serve(&["--debug"]);
     let (listen, url) = (gateway.address.to_string(), format!("http://{}", gateway.address));
@@ -277,7 +277,7 @@ fn json_is_one_array() {
     assert!(problems.iter().any(|check| *check == "denied"), "{lines:#?}");
 }
 
-/// A server that accepts connections and never responds.
+/// Returns a server that accepts connections and never responds.
 fn silence() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
@@ -310,7 +310,7 @@ fn an_interrupted_or_killed_doctor_leaves_no_files() {
 }
 
 #[test]
-fn invalid_urls_are_refused() {
+fn invalid_urls_are_errors() {
     let place = place();
     for (arguments, parts) in [
         (
@@ -343,7 +343,7 @@ fn a_front_server_that_does_not_run_is_a_problem() {
     assert!(problems[0].contains("front: ") && problems[0].contains("does not respond"), "{problems:#?}");
 }
 
-/// A front server that passes requests to the gateway, and changes requests or responses.
+/// Starts a front server that changes requests to the gateway, or its responses.
 fn front(
     gateway: &Gateway,
     change: impl Fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8> + Send + 'static,
@@ -358,15 +358,15 @@ fn front(
             while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
                 head.push(byte[0]);
             }
-            let ask = |head: &str| {
+            let fetch = |head: &str| {
                 let mut stream = TcpStream::connect(gateway).unwrap();
                 stream.write_all(head.as_bytes()).unwrap();
-                let mut answer = Vec::new();
-                stream.read_to_end(&mut answer).unwrap();
-                answer
+                let mut response = Vec::new();
+                stream.read_to_end(&mut response).unwrap();
+                response
             };
-            let answer = change(&String::from_utf8(head).unwrap(), &ask);
-            let _ = stream.write_all(&answer);
+            let response = change(&String::from_utf8(head).unwrap(), &fetch);
+            let _ = stream.write_all(&response);
         }
     });
     address
@@ -392,14 +392,14 @@ fn bytes(text: &str) -> Vec<u8> {
 fn misconfigured_front_servers_are_found() {
     type Change = fn(&str, &dyn Fn(&str) -> Vec<u8>) -> Vec<u8>;
     let changes: [(&str, Change, &[&str]); 9] = [
-        ("nothing", |head, ask| ask(head), &[]),
-        ("no cookie", |head, ask| ask(&without(head, "cookie:")), &["read: ", "Cookie"]),
+        ("nothing", |head, fetch| fetch(head), &[]),
+        ("no cookie", |head, fetch| fetch(&without(head, "cookie:")), &["read: ", "Cookie"]),
         (
             "no nosniff",
-            |head, ask| bytes(&without(&text(&ask(head)), "x-content-type-options:")),
+            |head, fetch| bytes(&without(&text(&fetch(head)), "x-content-type-options:")),
             &["headers: X-Content-Type-Options", "let X-Content-Type-Options pass", "headers-404", "let X-"],
         ),
-        ("slashes", |head, ask| ask(&head.replace("7//", "7/")), &["spelling: ", "path unchanged"]),
+        ("slashes", |head, fetch| fetch(&head.replace("7//", "7/")), &["spelling: ", "path unchanged"]),
         (
             "all to https",
             |_, _| {
@@ -416,19 +416,19 @@ fn misconfigured_front_servers_are_found() {
         ),
         (
             "other bytes",
-            |head, ask| bytes(&text(&ask(head)).replace("doctor: ", "nurse:  ")),
+            |head, fetch| bytes(&text(&fetch(head)).replace("doctor: ", "nurse:  ")),
             &["read: ", "change nothing"],
         ),
         (
             "a hand-off",
-            |head, ask| bytes(&text(&ask(head)).replacen("\r\n", "\r\nx-sendfile: /srv/x\r\n", 1)),
+            |head, fetch| bytes(&text(&fetch(head)).replacen("\r\n", "\r\nx-sendfile: /srv/x\r\n", 1)),
             &["hand-off: clients get the path", "direct"],
         ),
         (
-            "whoever says so",
-            |head, ask| {
+            "a forged user header",
+            |head, fetch| {
                 let (name, value) = credentials("alice")[0];
-                ask(&head.replace("x-forwarded-user: alice", &format!("{name}: {value}")))
+                fetch(&head.replace("x-forwarded-user: alice", &format!("{name}: {value}")))
             },
             &["spoofed-headers: ", "remove x-forwarded-user"],
         ),
@@ -450,23 +450,23 @@ fn a_shared_cache_is_found() {
     let place = place();
     let gateway = place.serve(&[]);
     let copies = Arc::new(Mutex::new(std::collections::HashMap::<String, Vec<u8>>::new()));
-    let cache = front(&gateway, move |head, ask| {
+    let cache = front(&gateway, move |head, fetch| {
         let line = head.lines().next().unwrap().to_owned();
         if let Some(copy) = copies.lock().unwrap().get(&line) {
             return copy.clone();
         }
-        let answer = ask(head);
-        if answer.starts_with(b"HTTP/1.1 200") {
-            copies.lock().unwrap().insert(line, answer.clone());
+        let response = fetch(head);
+        if response.starts_with(b"HTTP/1.1 200") {
+            copies.lock().unwrap().insert(line, response.clone());
         }
-        answer
+        response
     });
     let problems = problems(&place, &gateway, cache);
     assert!(problems[0].starts_with("problem  cache: "), "{problems:#?}");
     assert!(problems[0].contains("a client that is not signed in the copy"), "{problems:#?}");
 }
 
-/// A front that serves the folder above the root as well.
+/// The front server also serves the folder above the root.
 #[test]
 fn a_root_below_a_public_folder_is_found() {
     let place = place();
@@ -474,12 +474,12 @@ fn a_root_below_a_public_folder_is_found() {
     let above = place.path("");
     let public = format!("/{}/", above.file_name().unwrap().to_str().unwrap());
     let prefix = public.clone();
-    let leaky = front(&gateway, move |head, ask| {
+    let leaky = front(&gateway, move |head, fetch| {
         let path = head.split(' ').nth(1).unwrap();
         let file = path.strip_prefix(&*prefix).and_then(|file| std::fs::read(above.join(file)).ok());
         match file {
             Some(content) => [b"HTTP/1.1 200 OK\r\n\r\n", content.as_slice()].concat(),
-            None => ask(head),
+            None => fetch(head),
         }
     });
     let problems = problems(&place, &gateway, leaky);
@@ -537,7 +537,7 @@ fn planted_journals_are_ignored() {
     let lines =
         format!("file {canary}\nfile cars/7/photo.jpg\ncars/7/photo.jpg\ncars/8\nfolder {inode} cars/8\n");
     place.write(&format!("private/{canary}"), content);
-    // Of another user; with a second name; a link to a journal of root; and a FIFO, a folder and a huge file.
+    // A journal of another user, one with a second name, a link to one, a FIFO, a folder, and a huge file.
     std::fs::write(journal(1), &lines).unwrap();
     chown(journal(1), Some(23_456), None).unwrap();
     std::fs::write(journal(2), &lines).unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
-use crate::support::{Answer, ControlGroup, Gateway, PASSWORD, Place, credentials, needs, program, send};
+use crate::support::{ControlGroup, Gateway, PASSWORD, Place, Response, credentials, needs, program, send};
 
 /// Stands for a missing response.
 const NONE: u16 = 0;
@@ -315,8 +315,8 @@ impl Scene {
         let stream = send(self.gateway.address, &format!("GET {path}"), &[("cookie", cookie)], b"");
         match { stream }.read_to_end(&mut bytes) {
             Ok(_) if !bytes.is_empty() => {
-                let answer = Answer::parse(&bytes);
-                (answer.status, answer.body)
+                let response = Response::parse(&bytes);
+                (response.status, response.body)
             }
             _ => (NONE, vec![]),
         }
@@ -405,9 +405,9 @@ impl Scene {
 fn sign_in(gateway: &Gateway, name: &str) -> String {
     let form = format!("name={name}&password={}&next=/", PASSWORD.replace(' ', "+"));
     let fields = [("content-type", "application/x-www-form-urlencoded")];
-    let answer = gateway.send("POST /private/-/sign-in", &fields, form.as_bytes());
-    assert_eq!(answer.status, 303, "{name}");
-    let cookies = answer.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+    let response = gateway.send("POST /private/-/sign-in", &fields, form.as_bytes());
+    assert_eq!(response.status, 303, "{name}");
+    let cookies = response.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
     let mut cookies = cookies.filter_map(|cookie| cookie.split(';').next());
     cookies.find(|cookie| cookie.starts_with("private_media_session=")).unwrap().to_owned()
 }
@@ -452,7 +452,7 @@ fn clock_library() -> Option<PathBuf> {
 fn until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "it did not come: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "timeout: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -491,13 +491,13 @@ fn a_small_container_is_sufficient() {
         for _ in 0..100 {
             let (gateway, session) = (&gateway, session.clone());
             scope.spawn(move || {
-                let answer = gateway.ask("GET /private/cars/7/big.bin", &[("cookie", &session)]);
-                assert_eq!((answer.status, answer.body.len()), (200, LEN));
+                let response = gateway.fetch("GET /private/cars/7/big.bin", &[("cookie", &session)]);
+                assert_eq!((response.status, response.body.len()), (200, LEN));
             });
         }
     });
     let peak = group.read("memory.max_usage_in_bytes", "memory.peak");
-    println!("{} KiB at most, of which the page cache is a part", peak.trim().parse::<u64>().unwrap() >> 10);
+    println!("a peak of {} KiB, including the page cache", peak.trim().parse::<u64>().unwrap() >> 10);
     assert_eq!(gateway.child.try_wait().unwrap(), None);
 }
 
@@ -549,12 +549,12 @@ fn signals_stop_the_gateway_in_every_state() {
                         State::Download => head("/private/cars/7/big.bin"),
                         State::Password => head(PHOTO),
                     };
-                    let mut taken = vec![];
+                    let mut received = vec![];
                     if let Some(stream) = &mut stream {
                         std::io::Write::write_all(stream, request.as_bytes()).unwrap();
                         if state == State::Download {
-                            taken = vec![0; 1000];
-                            stream.read_exact(&mut taken).unwrap();
+                            received = vec![0; 1000];
+                            stream.read_exact(&mut received).unwrap();
                         } else {
                             // The password has arrived, and is still being checked.
                             std::thread::sleep(Duration::from_millis(10));
@@ -563,10 +563,14 @@ fn signals_stop_the_gateway_in_every_state() {
                     gateway.signal(signal);
                     let is_served = matches!(state, State::Download | State::Password);
                     if is_served {
-                        stream.as_mut().unwrap().read_to_end(&mut taken).unwrap();
-                        let answer = Answer::parse(&taken);
+                        stream.as_mut().unwrap().read_to_end(&mut received).unwrap();
+                        let response = Response::parse(&received);
                         let len = if state == State::Download { LEN } else { "alice's photo".len() };
-                        assert_eq!((answer.status, answer.body.len()), (200, len), "{signal:?} {state:?}");
+                        assert_eq!(
+                            (response.status, response.body.len()),
+                            (200, len),
+                            "{signal:?} {state:?}"
+                        );
                     }
                     if matches!(signal, Signal::TERM | Signal::INT) {
                         let begin = Instant::now();

@@ -2,7 +2,7 @@
 
 use crate::django::servers::Server;
 use crate::django::shop::Shop;
-use crate::support::{Gateway, PASSWORD, Place, base64, program};
+use crate::support::{Gateway, PASSWORD, base64};
 
 const ACCOUNTS: &str = "{source = \"accounts\"}";
 
@@ -17,18 +17,17 @@ fn serve(shop: &Shop, identities: &[&str]) -> Gateway {
 fn each_credential_is_decided_by_its_source() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let django = format!("{{source = \"django\", database = \"{}\"}}", shop.url);
-    let session =
-        |name: &str, shop: &mut Shop| format!("sessionid={}", shop.tell(&format!("sign-in {name}")));
+    let session = |name: &str, shop: &mut Shop| format!("sessionid={}", shop.run(&format!("sign-in {name}")));
     let (alice, bob, erin) =
         (session("alice", &mut shop), session("bob", &mut shop), session("erin", &mut shop));
-    let visitor = format!("sessionid={}", shop.tell("visit"));
+    let visitor = format!("sessionid={}", shop.run("visit"));
     let ended = session("alice", &mut shop);
-    assert_eq!(shop.tell(&format!("sign-out {}", ended.split_once('=').unwrap().1)), "ok");
+    assert_eq!(shop.run(&format!("sign-out {}", ended.split_once('=').unwrap().1)), "ok");
     for order in [[django.as_str(), ACCOUNTS], [ACCOUNTS, django.as_str()]] {
         let gateway = serve(&shop, &order);
         let form = format!("name=alice&password={}", PASSWORD.replace(' ', "+"));
         let signed_in = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
-        let account = signed_in.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let account = signed_in.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
         let forged = "private_media_session=forged";
         let basic = format!("Basic {}", base64(&format!("alice:{PASSWORD}")));
         let is_django_first = order[0] == django;
@@ -55,13 +54,13 @@ fn each_credential_is_decided_by_its_source() {
             let cookies = cookies.join("; ");
             let mut fields = vec![("cookie", cookies.as_str())];
             fields.extend(authorization.map(|value| ("authorization", value)));
-            let answer = gateway.ask("GET /private/cars/7/photo.jpg", &fields);
+            let response = gateway.fetch("GET /private/cars/7/photo.jpg", &fields);
             let expected = if is_django_first { django_first } else { accounts_first };
-            assert_eq!(answer.status, expected, "django first: {is_django_first}, {fields:?}");
-            assert_eq!(answer.field("vary"), Some("cookie, authorization"));
+            assert_eq!(response.status, expected, "django first: {is_django_first}, {fields:?}");
+            assert_eq!(response.header("vary"), Some("cookie, authorization"));
         }
         let prices =
-            |cookie: &str| gateway.ask("GET /private/sales/prices.txt", &[("cookie", cookie)]).status;
+            |cookie: &str| gateway.fetch("GET /private/sales/prices.txt", &[("cookie", cookie)]).status;
         assert_eq!((prices(&erin), prices(&account)), (200, 404));
         let rejected: Vec<_> = gateway
             .access_log()
@@ -86,10 +85,10 @@ fn each_credential_is_decided_by_its_source() {
 fn an_error_of_the_deciding_source_denies() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let django = format!("{{source = \"django\", database = \"{}\"}}", shop.url);
-    let alice = format!("sessionid={}", shop.tell("sign-in alice"));
+    let alice = format!("sessionid={}", shop.run("sign-in alice"));
     let gateway = serve(&shop, &[&django, ACCOUNTS]);
     let basic = format!("Basic {}", base64(&format!("alice:{PASSWORD}")));
-    let status = |fields: &[(&str, &str)]| gateway.ask("GET /private/cars/7/photo.jpg", fields).status;
+    let status = |fields: &[(&str, &str)]| gateway.fetch("GET /private/cars/7/photo.jpg", fields).status;
     std::fs::rename(shop.place.path("db.sqlite3"), shop.place.path("away.sqlite3")).unwrap();
     assert_eq!(status(&[("cookie", &alice), ("authorization", &basic)]), 404);
     assert_eq!(status(&[("authorization", &basic)]), 200, "the source that failed is not asked");
@@ -111,98 +110,5 @@ fn users_are_found_in_every_source() {
         ["\"dave\"", "no such user in Django's database", "no such account in accounts.toml", "anonymous"]
     {
         assert!(line.contains(part), "{line}");
-    }
-}
-
-/// The list of the file, of the environment and of flags, and the flags of single keys.
-#[test]
-fn lists_are_replaced_and_flags_apply_to_each_source() {
-    let place = Place::new();
-    place.write(
-        "private-media.toml",
-        "[[identity]]\nsource = \"accounts\"\ncache_ttl = \"1s\"\n[[identity]]\nsource = \"django\"\ndatabase = \"sqlite:a.db\"\n",
-    );
-    let shown = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let mut command = program();
-        command.args(["config", "show"]).args(arguments).current_dir(place.path(""));
-        let output = command.envs(variables.iter().copied()).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).unwrap();
-        let keys = ["source", "cache_ttl", "database", "accounts", "login_url"];
-        let is_shown = |line: &&str| keys.iter().any(|key| line.starts_with(&format!("{key} = ")));
-        text.lines().filter(is_shown).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let array = "[{source = \"django\", database = \"sqlite:b.db\"}, {source = \"accounts\"}]";
-    for (arguments, variables, expected) in [
-        (
-            &[][..],
-            &[][..],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"1s\"  # private-media.toml",
-                "login_url = \"-/sign-in\"  # default",
-                "source = \"django\"",
-                "database = \"sqlite:a.db\"  # private-media.toml",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"none\"  # default",
-            ][..],
-        ),
-        // A single key applies to each source that has it, over what the file says.
-        (
-            &["--cache-ttl", "3s"],
-            &[("PRIVATE_MEDIA_DATABASE", "sqlite:c.db")],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"3s\"  # --cache-ttl",
-                "login_url = \"-/sign-in\"  # default",
-                "source = \"django\"",
-                "database = \"sqlite:c.db\"  # PRIVATE_MEDIA_DATABASE",
-                "cache_ttl = \"3s\"  # --cache-ttl",
-                "login_url = \"none\"  # default",
-            ],
-        ),
-        // A list replaces the whole list.
-        (
-            &[],
-            &[("PRIVATE_MEDIA_IDENTITY", array)],
-            &[
-                "source = \"django\"",
-                "database = \"sqlite:b.db\"  # PRIVATE_MEDIA_IDENTITY",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"none\"  # default",
-                "source = \"accounts\"",
-                "accounts = \"accounts.toml\"  # default",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"-/sign-in\"  # default",
-            ],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", accounts = \"a.toml\", login_url = \"/in/\"}"],
-            &[
-                ("PRIVATE_MEDIA_IDENTITY", array),
-                ("PRIVATE_MEDIA_ACCOUNTS", "b.toml"),
-                ("PRIVATE_MEDIA_DATABASE", "x"),
-            ],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"a.toml\"  # --identity",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"/in/\"  # --identity",
-            ],
-        ),
-        (
-            &["--identity", "{source = \"accounts\", accounts = \"a.toml\"}", "--accounts", "b.toml"],
-            &[],
-            &[
-                "source = \"accounts\"",
-                "accounts = \"b.toml\"  # --accounts",
-                "cache_ttl = \"5s\"  # default",
-                "login_url = \"-/sign-in\"  # default",
-            ],
-        ),
-    ] {
-        assert_eq!(shown(arguments, variables), expected, "{arguments:?} {variables:?}");
     }
 }

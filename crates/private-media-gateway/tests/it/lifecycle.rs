@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Answer, Gateway, Place, credentials};
+use crate::support::{Gateway, Place, Response, credentials};
 
 const LEN: usize = 30 << 20;
 
@@ -17,9 +17,9 @@ fn begin_download(place: &Place, gateway: &Gateway) -> (TcpStream, Vec<u8>) {
     let mut stream = gateway.connect();
     let (name, value) = credentials("alice")[0];
     write!(stream, "GET /private/cars/7/big.bin HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n").unwrap();
-    let mut taken = vec![0; 1000];
-    stream.read_exact(&mut taken).unwrap();
-    (stream, taken)
+    let mut received = vec![0; 1000];
+    stream.read_exact(&mut received).unwrap();
+    (stream, received)
 }
 
 #[test]
@@ -27,14 +27,14 @@ fn downloads_finish_after_a_signal() {
     for signal in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut gateway = place.serve(&[]);
-        let (mut stream, mut taken) = begin_download(&place, &gateway);
+        let (mut stream, mut received) = begin_download(&place, &gateway);
         let mut idle = gateway.connect();
         gateway.signal(signal);
         wait(|| TcpStream::connect(gateway.address).is_err());
-        assert_eq!(idle.read(&mut [0; 10]).unwrap_or(0), 0, "who waits for nothing is let go");
-        stream.read_to_end(&mut taken).unwrap();
-        let answer = Answer::parse(&taken);
-        assert_eq!((answer.status, answer.body.len()), (200, LEN));
+        assert_eq!(idle.read(&mut [0; 10]).unwrap_or(0), 0, "idle connections are closed");
+        stream.read_to_end(&mut received).unwrap();
+        let response = Response::parse(&received);
+        assert_eq!((response.status, response.body.len()), (200, LEN));
         assert!(gateway.child.wait().unwrap().success());
     }
 }
@@ -43,11 +43,11 @@ fn downloads_finish_after_a_signal() {
 fn downloads_are_cut_off_after_the_shutdown_timeout() {
     let place = Place::new();
     let mut gateway = place.serve(&["--shutdown-timeout", "500ms"]);
-    let (mut stream, mut taken) = begin_download(&place, &gateway);
+    let (mut stream, mut received) = begin_download(&place, &gateway);
     gateway.signal(Signal::TERM);
     assert!(gateway.child.wait().unwrap().success());
-    let _ = stream.read_to_end(&mut taken);
-    assert!(taken.len() < LEN);
+    let _ = stream.read_to_end(&mut received);
+    assert!(received.len() < LEN);
     assert!(gateway.log().contains("aborted"), "{}", gateway.log());
 }
 
@@ -67,7 +67,7 @@ fn a_second_signal_stops_immediately() {
 fn sighup_interrupts_no_download() {
     let place = Place::new();
     let mut gateway = place.serve(&[]);
-    let (mut stream, mut taken) = begin_download(&place, &gateway);
+    let (mut stream, mut received) = begin_download(&place, &gateway);
     for _ in 0..10 {
         gateway.signal(Signal::HUP);
     }
@@ -79,9 +79,9 @@ fn sighup_interrupts_no_download() {
     gateway.signal(Signal::TERM);
     wait(|| TcpStream::connect(gateway.address).is_err());
     gateway.signal(Signal::HUP);
-    stream.read_to_end(&mut taken).unwrap();
-    let answer = Answer::parse(&taken);
-    assert_eq!((answer.status, answer.body.len()), (200, LEN));
+    stream.read_to_end(&mut received).unwrap();
+    let response = Response::parse(&received);
+    assert_eq!((response.status, response.body.len()), (200, LEN));
     assert!(gateway.exit_within(Duration::from_secs(10)).success());
 }
 
@@ -117,7 +117,7 @@ fn the_demo_survives_sighup() {
     for _ in 0..10 {
         demo.signal(Signal::HUP);
     }
-    assert_eq!(demo.ask("GET /", &[]).status, 200);
+    assert_eq!(demo.fetch("GET /", &[]).status, 200);
     demo.signal(Signal::TERM);
     assert!(demo.exit_within(Duration::from_secs(10)).success());
 }
@@ -149,7 +149,7 @@ fn signals_stop_the_gateway_before_it_serves() {
     wait(|| std::fs::read_to_string(&log).unwrap().contains("SIGHUP"));
     rustix::process::kill_process(id, Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(3), "it waits for no database");
+    assert!(begin.elapsed() < Duration::from_secs(3), "the shutdown waited for the database");
 }
 
 #[test]
@@ -160,22 +160,22 @@ fn the_commands_of_the_demo_work_and_its_files_are_removed() {
     command.args(["demo", "--listen", "127.0.0.1:0"]).env("TMPDIR", place.path("tmp"));
     let mut demo = Gateway::spawn(command, place.path("demo.log"));
     assert_eq!(place.path("tmp").read_dir().unwrap().count(), 1);
-    let mut said = String::new();
-    while !said.contains("ctrl-c") {
-        std::io::BufRead::read_line(&mut demo.stdout, &mut said).unwrap();
+    let mut printed = String::new();
+    while !printed.contains("ctrl-c") {
+        std::io::BufRead::read_line(&mut demo.stdout, &mut printed).unwrap();
     }
     for word in ["alice", "bob", "carol", "staff"] {
-        assert!(said.contains(word), "{said}");
+        assert!(printed.contains(word), "{printed}");
     }
     // Each of the three commands has the printed status.
-    let lines: Vec<_> = said.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
-    assert_eq!(lines.len(), 3, "{said}");
+    let lines: Vec<_> = printed.lines().filter(|line| line.trim_start().starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 3, "{printed}");
     for line in lines {
-        let (command, says) = line.split_once('#').unwrap();
+        let (command, comment) = line.split_once('#').unwrap();
         let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
-        let answer = String::from_utf8(output.stdout).unwrap();
-        let status = says.trim().split(':').next().unwrap();
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        let response = String::from_utf8(output.stdout).unwrap();
+        let status = comment.trim().split(':').next().unwrap();
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {response}");
     }
     // After a second signal it stops immediately, and still removes its files.
     let mut held = demo.connect();
@@ -189,7 +189,7 @@ fn the_commands_of_the_demo_work_and_its_files_are_removed() {
 fn wait(mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never came");
+        assert!(begin.elapsed() < Duration::from_secs(20), "timeout");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -6,7 +6,7 @@ use crate::support::{GRANT, Place};
 
 const MODES: [&str; 3] = ["direct", "nginx", "apache"];
 
-/// A root with two links to a file of bob, to whom alice is not allowed: one that leads to the file, and one to its folder.
+/// Returns a root in which two links of alice lead to a file of bob, and to its folder.
 fn place() -> Place {
     let place = Place::new();
     place.write("private/cars/8/secret.jpg", "bob's");
@@ -16,15 +16,19 @@ fn place() -> Place {
 }
 
 #[test]
-fn a_link_is_404_and_the_log_names_it() {
+fn a_link_is_404_and_logged() {
     let place = place();
     for mode in MODES {
         for arguments in [&["--mode", mode][..], &["--mode", mode, "--follow-links=false"]] {
             let gateway = place.serve(arguments);
             for (name, link) in [("link.jpg", "link.jpg"), ("folder/secret.jpg", "folder")] {
-                let answer = gateway.get(&format!("/private/cars/7/{name}"), "alice");
-                assert_eq!(answer.status, 404, "{mode} {name}: {answer:?}");
-                assert_eq!(answer.field("x-accel-redirect").or(answer.field("x-sendfile")), None, "{name}");
+                let response = gateway.get(&format!("/private/cars/7/{name}"), "alice");
+                assert_eq!(response.status, 404, "{mode} {name}: {response:?}");
+                assert_eq!(
+                    response.header("x-accel-redirect").or(response.header("x-sendfile")),
+                    None,
+                    "{name}"
+                );
                 let reason = format!("cars/7/{link} is a symbolic link, and storage.follow_links is off");
                 assert!(gateway.logs(&reason), "{mode} {name}: {}", gateway.log());
             }
@@ -34,20 +38,20 @@ fn a_link_is_404_and_the_log_names_it() {
 }
 
 #[test]
-fn a_link_is_followed_if_told() {
+fn links_are_followed_if_configured() {
     let place = place();
     place.write("follow.toml", "[storage]\nfollow_links = true\n");
     for arguments in [&["--follow-links"][..], &["--follow-links=true"], &["--config", "follow.toml"]] {
         let gateway = place.serve(arguments);
         for name in ["link.jpg", "folder/secret.jpg"] {
-            let answer = gateway.get(&format!("/private/cars/7/{name}"), "alice");
-            assert_eq!((answer.status, &answer.body[..]), (200, &b"bob's"[..]), "{arguments:?} {name}");
+            let response = gateway.get(&format!("/private/cars/7/{name}"), "alice");
+            assert_eq!((response.status, &response.body[..]), (200, &b"bob's"[..]), "{arguments:?} {name}");
         }
     }
-    // A front server is told the name of the file, which has no link in it.
+    // A front server gets the path of the file, without the link.
     let gateway = place.serve(&["--mode", "nginx", "--follow-links"]);
-    let answer = gateway.get("/private/cars/7/folder/secret.jpg", "alice");
-    assert_eq!(answer.field("x-accel-redirect"), Some("/private-media-internal/cars/8/secret.jpg"));
+    let response = gateway.get("/private/cars/7/folder/secret.jpg", "alice");
+    assert_eq!(response.header("x-accel-redirect"), Some("/private-media-internal/cars/8/secret.jpg"));
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn check_names_the_link() {
 }
 
 #[test]
-fn another_value_is_refused() {
+fn invalid_values_are_errors() {
     let place = place();
     let line = place.refusal(&["serve", "--follow-links=maybe"]);
     assert!(line.contains("\"maybe\" for --follow-links") && line.contains("true or false"), "{line}");

@@ -1,4 +1,4 @@
-//! Many at a time, and slow ones among them. Bounded in number and time, over loopback alone.
+//! Many clients at once, and slow clients.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
@@ -8,21 +8,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Gateway, Place, credentials};
 
-/// What the process has had in memory at most, in MiB.
-fn peak(gateway: &Gateway) -> u64 {
+/// Returns the peak memory of the gateway, in MiB.
+fn peak_memory(gateway: &Gateway) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
 }
 
-/// Bytes of which no stretch can be taken for another one nearby: their period is a prime.
+/// Returns two periods of a pattern. The length of a period is prime, so that shifted bytes are detected.
 fn pattern() -> Vec<u8> {
     let period: Vec<u8> = (0..65_521_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     [period.as_slice(), &period].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_downloads_at_a_time() {
+async fn a_thousand_concurrent_downloads_use_bounded_memory() {
     const CLIENTS: usize = 1000;
     const LEN: u64 = 100 << 20;
     raise_open_files();
@@ -35,7 +35,7 @@ async fn a_thousand_downloads_at_a_time() {
         file.write_all_at(&pattern[..len], offset).unwrap();
     }
     let gateway = place.serve(&["--log", "warn"]);
-    // All are connected before the first one asks.
+    // All clients connect before the first one sends its request.
     let mut streams = Vec::new();
     for _ in 0..CLIENTS {
         streams.push(tokio::net::TcpStream::connect(gateway.address).await.unwrap());
@@ -44,12 +44,12 @@ async fn a_thousand_downloads_at_a_time() {
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    let peak = peak(&gateway);
-    println!("{CLIENTS} downloads of {LEN} bytes: the gateway had {peak} MiB in memory at most");
+    let peak = peak_memory(&gateway);
+    println!("{CLIENTS} downloads of {LEN} bytes: a peak of {peak} MiB of memory");
     assert!(peak < 100, "{peak} MiB");
 }
 
-/// Downloads the file and compares each byte.
+/// Downloads the file, and compares it with the pattern.
 async fn download(mut stream: tokio::net::TcpStream, pattern: Arc<Vec<u8>>, len: u64) {
     let (name, value) = credentials("alice")[0];
     let request = format!(
@@ -82,14 +82,14 @@ async fn download(mut stream: tokio::net::TcpStream, pattern: Arc<Vec<u8>>, len:
 }
 
 #[test]
-fn slow_clients_do_not_stop_others() {
+fn slow_clients_do_not_delay_others() {
     const SLOW: usize = 2000;
     raise_open_files();
     let place = Place::new();
     place.write("private/cars/7/big.bin", vec![b'x'; 8 << 20]);
     let gateway = place.serve(&["--header-timeout", "5s"]);
     let (name, value) = credentials("alice")[0];
-    // Half never end their head, and half never take their answer.
+    // Half of them never complete their head, and half never read the response.
     let slow: Vec<_> = (0..SLOW)
         .map(|n| {
             let mut stream = gateway.connect();
@@ -100,38 +100,36 @@ fn slow_clients_do_not_stop_others() {
         })
         .collect();
     for _ in 0..50 {
-        let answer = gateway.get("/private/cars/7/photo.jpg", "alice");
-        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"alice's photo"[..]));
+        let response = gateway.get("/private/cars/7/photo.jpg", "alice");
+        assert_eq!((response.status, response.body.as_slice()), (200, &b"alice's photo"[..]));
     }
     for mut stream in slow.into_iter().step_by(2) {
         let mut rest = Vec::new();
-        // Closed, by whichever way: never answered, and never left open.
+        // The connection may end with a reset or a close.
         let _ = stream.read_to_end(&mut rest);
-        assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a head is no request");
+        assert!(!rest.starts_with(b"HTTP/1.1 200"), "an incomplete head is no request");
     }
-    let peak = peak(&gateway);
-    println!("{SLOW} slow clients: the gateway had {peak} MiB in memory at most");
+    let peak = peak_memory(&gateway);
+    println!("{SLOW} slow clients: a peak of {peak} MiB of memory");
     assert!(peak < 200, "{peak} MiB");
 }
 
-/// With more clients than connections, they take turns.
 #[test]
-fn more_clients_than_connections() {
+fn clients_beyond_the_limit_wait_for_a_connection() {
     let place = Place::new();
     let gateway = place.serve(&["--max-connections", "4", "--header-timeout", "1s"]);
 
     let _held: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
-    let answers: Vec<_> = std::thread::scope(|scope| {
-        let ask = || scope.spawn(|| gateway.get("/private/cars/7/photo.jpg", "alice").status);
-        let asking: Vec<_> = (0..16).map(|_| ask()).collect();
+    let responses: Vec<_> = std::thread::scope(|scope| {
+        let fetch = || scope.spawn(|| gateway.get("/private/cars/7/photo.jpg", "alice").status);
+        let asking: Vec<_> = (0..16).map(|_| fetch()).collect();
         asking.into_iter().map(|asking| asking.join().unwrap()).collect()
     });
-    assert_eq!(answers, [200; 16]);
+    assert_eq!(responses, [200; 16]);
 }
 
-/// However many workers wait for clients, the one connection is whose turn it is.
 #[test]
-fn one_connection_among_many_workers() {
+fn idle_workers_hold_no_connection() {
     let place = Place::new();
     let gateway = place.serve(&["--max-connections", "1", "--workers", "4", "--header-timeout", "1s"]);
     let _idle = gateway.connect();
@@ -140,9 +138,8 @@ fn one_connection_among_many_workers() {
     }
 }
 
-/// Out of file descriptors it waits for others to end, and goes on.
 #[test]
-fn too_few_open_files() {
+fn without_free_descriptors_clients_wait() {
     let place = Place::new();
     let mut command = std::process::Command::new("sh");
     let program = env!("CARGO_BIN_EXE_private-media");
@@ -156,7 +153,7 @@ fn too_few_open_files() {
     }
 }
 
-/// A test with many connections has many open files of its own.
+/// Raises the limit of open files of the test itself.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -31,7 +31,7 @@ const FLOOD: usize = 700;
 fn flood(gateway: &Gateway) {
     let path = "x".repeat(8000);
     for _ in 0..FLOOD {
-        assert_eq!(gateway.ask(&format!("GET /{path}"), &[]).status, 404);
+        assert_eq!(gateway.fetch(&format!("GET /{path}"), &[]).status, 404);
     }
 }
 
@@ -126,7 +126,7 @@ fn dropped_lines_are_reported_when_the_reader_resumes() {
         let mut lines = BufReader::new(reader.unwrap()).lines().map(Result::unwrap);
         assert_complete(&mut lines, "the log's reader is too slow");
         // No further line is dropped.
-        assert_eq!(gateway.ask("GET /again", &[]).status, 404);
+        assert_eq!(gateway.fetch("GET /again", &[]).status, 404);
         assert!(lines.next().unwrap().contains("/again"));
     }
 }
@@ -193,7 +193,7 @@ fn dropped_lines_are_reported_when_the_disk_has_space() {
 fn the_last_lines_are_written_before_exit() {
     let place = Place::new();
     let mut gateway = place.serve(&[]);
-    assert_eq!(gateway.ask("GET /last", &[]).status, 404);
+    assert_eq!(gateway.fetch("GET /last", &[]).status, 404);
     gateway.signal(Signal::TERM);
     assert!(gateway.exit_within(Duration::from_secs(5)).success());
     let log = gateway.log();
@@ -203,7 +203,7 @@ fn the_last_lines_are_written_before_exit() {
 fn until(condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never came");
+        assert!(begin.elapsed() < Duration::from_secs(20), "timeout");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -20,9 +20,9 @@ async fn downloads_have_the_stored_name() {
         assert_eq!(used, path, "stored under its own name");
         assert_eq!(std::fs::read(place.path("private").join(path.as_str())).unwrap(), name.as_bytes());
         for query in ["", "?download"] {
-            let answer = gateway.get(&format!("/private/{}{query}", path.to_url()), "alice");
-            assert_eq!((answer.status, answer.body.as_slice()), (200, name.as_bytes()), "{name:?}");
-            assert_eq!(downloaded(answer.field("content-disposition").unwrap()), name);
+            let response = gateway.get(&format!("/private/{}{query}", path.to_url()), "alice");
+            assert_eq!((response.status, response.body.as_slice()), (200, name.as_bytes()), "{name:?}");
+            assert_eq!(downloaded(response.header("content-disposition").unwrap()), name);
         }
         assert_eq!(gateway.get(&format!("/private/{}", path.to_url()), "bob").status, 404, "{name:?}");
     }

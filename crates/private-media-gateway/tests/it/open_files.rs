@@ -1,4 +1,4 @@
-//! The connections that a limit of open files leaves room for.
+//! The limit of open files determines how many connections the gateway serves.
 
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
@@ -7,19 +7,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{GRANT, Gateway, Place, credentials};
 
-/// The program below a limit of open files, soft and hard.
+/// Returns a command that serves with this soft and hard limit of open files.
 fn limited(place: &Place, limit: u64, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
     command.args([env!("CARGO_BIN_EXE_private-media"), "serve", "--listen", "127.0.0.1:0", "--grant", GRANT]);
     command.args(arguments).current_dir(place.path(""));
-    // The gateway would warn of it, and the warning would be a second line of an error.
+    // The gateway warns about unknown variables, and an error must be the only line.
     command.env_remove("PRIVATE_MEDIA_TEST_ALL");
     command
 }
 
-/// The line that says how many connections are served.
-fn announced(gateway: &Gateway) -> serde_json::Value {
+/// Returns the log line with the number of connections.
+fn logged_limit(gateway: &Gateway) -> serde_json::Value {
     assert!(gateway.logs("connections at a time"), "{}", gateway.log());
     let log = gateway.log();
     let line = log.lines().find(|line| line.contains("connections at a time")).unwrap();
@@ -27,7 +27,7 @@ fn announced(gateway: &Gateway) -> serde_json::Value {
 }
 
 #[test]
-fn as_many_connections_are_served_as_are_announced() {
+fn the_logged_number_of_connections_is_served() {
     const LEN: usize = 32 << 20;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
@@ -36,9 +36,9 @@ fn as_many_connections_are_served_as_are_announced() {
     for (workers, limit) in [(1, 110), (1, 256), (2, 128), (8, 256), (16, 1024), (64, 512), (64, 1024)] {
         let arguments = ["--workers", &workers.to_string(), "--header-timeout", "60s"];
         let gateway = Gateway::spawn(limited(&place, limit, &arguments), place.path("gateway.log"));
-        let connections = announced(&gateway)["connections"].as_u64().unwrap();
+        let connections = logged_limit(&gateway)["connections"].as_u64().unwrap();
         assert!(connections >= 4 && connections < limit / 2, "{workers} {limit}: {connections}");
-        // Each is sent a file of its own, so that no two share a handle.
+        // Each client gets another file, so that no two share a handle.
         let downloads: Vec<_> = (0..connections)
             .map(|n| {
                 let file = format!("cars/7/big-{n}.bin");
@@ -50,17 +50,17 @@ fn as_many_connections_are_served_as_are_announced() {
                 stream
             })
             .collect();
-        let begun = downloads.into_iter().map(|mut stream| {
-            let mut begin = [0; 15];
-            stream.read_exact(&mut begin).unwrap();
-            assert_eq!(&begin, b"HTTP/1.1 200 OK", "{workers} {limit}");
+        let started = downloads.into_iter().map(|mut stream| {
+            let mut beginning = [0; 15];
+            stream.read_exact(&mut beginning).unwrap();
+            assert_eq!(&beginning, b"HTTP/1.1 200 OK", "{workers} {limit}");
             stream
         });
-        let begun: Vec<_> = begun.collect();
+        let started: Vec<_> = started.collect();
         let open = std::fs::read_dir(format!("/proc/{}/fd", gateway.child.id())).unwrap().count() as u64;
-        assert!(open >= 2 * connections, "each has its file open: {open}");
-        // A place that becomes free is for the next one.
-        drop(begun.into_iter().next());
+        assert!(open >= 2 * connections, "{open} open files");
+        // A closed connection makes room for the next client.
+        drop(started.into_iter().next());
         assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
         let log = gateway.log();
         assert!(!log.contains("cannot accept connections") && !log.contains("Too many open"), "{log}");
@@ -68,7 +68,7 @@ fn as_many_connections_are_served_as_are_announced() {
 }
 
 #[test]
-fn a_limit_without_room_is_an_error_that_says_the_fix() {
+fn too_few_open_files_is_an_error_with_a_fix() {
     let place = Place::new();
     for (workers, limit) in [("64", 300), ("2", 64), ("1", 30)] {
         let mut command = limited(&place, limit, &["--workers", workers]);
@@ -86,11 +86,11 @@ fn a_limit_without_room_is_an_error_that_says_the_fix() {
 }
 
 #[test]
-fn only_a_number_that_was_asked_for_is_worth_a_warning() {
+fn only_a_configured_limit_causes_a_warning() {
     let place = Place::new();
     for (arguments, level) in [(&[][..], "INFO"), (&["--max-connections", "10000"], "WARN")] {
         let gateway = Gateway::spawn(limited(&place, 256, arguments), place.path("gateway.log"));
-        assert_eq!(announced(&gateway)["level"], level, "{}", gateway.log());
+        assert_eq!(logged_limit(&gateway)["level"], level, "{}", gateway.log());
     }
     let gateway =
         Gateway::spawn(limited(&place, 256, &["--max-connections", "10"]), place.path("gateway.log"));

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::{GRANT, Place, program};
 
-/// Commands that print something and end by themselves.
+/// Commands that print something and exit.
 const COMMANDS: [&[&str]; 9] = [
     &["account", "list"],
     &["account", "remove", "alice"],
@@ -41,9 +41,9 @@ fn no_command_panics_when_its_output_cannot_be_written() {
             output.status.code().unwrap()
         });
         let place = Place::new();
-        let right = place.run(arguments).status.code().unwrap();
-        assert_eq!(codes[0], right, "{arguments:?}: a reader that has gone is no error");
-        assert!(codes[1] == right || codes[1] == 2, "{arguments:?}: {codes:?}");
+        let expected = place.run(arguments).status.code().unwrap();
+        assert_eq!(codes[0], expected, "{arguments:?}: a closed pipe is no error");
+        assert!(codes[1] == expected || codes[1] == 2, "{arguments:?}: {codes:?}");
     }
 }
 
@@ -52,17 +52,17 @@ fn no_command_panics_when_its_errors_cannot_be_written() {
     for arguments in COMMANDS {
         for stderr in [closed, full] {
             let place = Place::new();
-            let right = place.run(arguments).status.code();
+            let expected = place.run(arguments).status.code();
             let place = Place::new();
             let mut command = program();
             command.args(arguments).current_dir(place.path("")).stdin(Stdio::null());
             let status = command.stdout(Stdio::null()).stderr(stderr()).status().unwrap();
-            assert_eq!(status.code(), right, "{arguments:?}");
+            assert_eq!(status.code(), expected, "{arguments:?}");
         }
     }
 }
 
-/// A configuration that is cut off by a full disk is not installed as if it were whole.
+/// An incomplete configuration must not be mistaken for a complete one.
 #[test]
 fn a_full_disk_is_an_error() {
     for arguments in [&["config", "show"][..], &["config", "nginx"], &["account", "list"]] {

@@ -1,15 +1,15 @@
-//! What the log has of sign-ins that were refused.
+//! Refused sign-ins in the log.
 
 use crate::support::{Gateway, Place};
 
 fn sign_in(gateway: &Gateway, name: &str) {
     let form = format!("name={name}&password=wrong-password");
     let fields = [("content-type", "application/x-www-form-urlencoded")];
-    let answer = gateway.send("POST /private/-/sign-in", &fields, form.as_bytes());
-    assert!([403, 429].contains(&answer.status), "{answer:?}");
+    let response = gateway.send("POST /private/-/sign-in", &fields, form.as_bytes());
+    assert!([403, 429].contains(&response.status), "{response:?}");
 }
 
-/// The lines about refusals so far, as JSON.
+/// Returns the log lines about refusals so far.
 fn refusals(gateway: &Gateway) -> Vec<serde_json::Value> {
     let _ = gateway.access_log();
     let log = gateway.log();
@@ -18,10 +18,10 @@ fn refusals(gateway: &Gateway) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn names_that_are_no_account_are_not_logged() {
+fn names_without_an_account_are_not_logged() {
     let place = Place::new();
     let gateway = place.serve(&[]);
-    // Somebody typed the password into the wrong field.
+    // A password in the name field.
     sign_in(&gateway, "my-s3cret-password");
     sign_in(&gateway, "alice");
     let lines = refusals(&gateway);
@@ -32,7 +32,7 @@ fn names_that_are_no_account_are_not_logged() {
 }
 
 #[test]
-fn at_debug_level_names_are_logged_in_part_and_on_one_line() {
+fn at_debug_level_names_are_shortened_and_escaped() {
     let place = Place::new();
     let gateway = place.serve(&["--log", "debug"]);
     sign_in(&gateway, &format!("a%0Ab%1B{}", "x".repeat(4000)));
@@ -43,7 +43,7 @@ fn at_debug_level_names_are_logged_in_part_and_on_one_line() {
 }
 
 #[test]
-fn a_flood_of_refusals_is_a_few_lines_and_a_count() {
+fn a_flood_of_refusals_is_logged_in_a_few_lines() {
     const SENT: usize = 60;
     let place = Place::new();
     let gateway = place.serve(&[]);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Gateway, Place, needs, program};
+use crate::support::{Gateway, Place, Response, needs, program};
 
 const PHOTO: &str = "/private/cars/7/photo.jpg";
 
@@ -22,7 +22,7 @@ fn wait(gateway: &Gateway, what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// A gateway that has sent the photo, and so may have it in its cache.
+/// Starts a gateway, and requests the photo, so that it is in the cache.
 fn serve(place: &Place, arguments: &[&str]) -> Gateway {
     let gateway = place.serve(arguments);
     assert_eq!(gateway.get(PHOTO, "alice").status, 200);
@@ -34,12 +34,12 @@ fn rename(place: &Place, from: &str, to: &str) {
 }
 
 /// Checks that the photo is not served, and that other users get the usual denial.
-fn assert_not_served(gateway: &Gateway, stranger: &Answer) {
+fn assert_not_served(gateway: &Gateway, stranger: &Response) {
     for path in [PHOTO, "/private/cars/7/large.bin", "/private/cars/7/none.jpg"] {
-        let answer = gateway.get(path, "alice");
-        assert_eq!((answer.status, &*answer.body), (500, &b"the file cannot be read\n"[..]), "{path}");
+        let response = gateway.get(path, "alice");
+        assert_eq!((response.status, &*response.body), (500, &b"the file cannot be read\n"[..]), "{path}");
         for user in ["bob", "nobody"] {
-            assert_eq!(gateway.get(path, user).lasting(), stranger.lasting(), "{path} as {user}");
+            assert_eq!(gateway.get(path, user).normalized(), stranger.normalized(), "{path} as {user}");
         }
     }
 }
@@ -66,7 +66,7 @@ fn a_moved_root_is_not_served_until_it_is_back() {
         wait(&gateway, "ready", || health(&gateway) == 200);
         assert_eq!(gateway.get(PHOTO, "alice").status, 200);
         assert!(gateway.log().contains("recovered"), "{}", gateway.log());
-        assert!(!gateway.log().contains("replaced"), "it is the same one: {}", gateway.log());
+        assert!(!gateway.log().contains("replaced"), "the same root: {}", gateway.log());
     }
 }
 
@@ -93,10 +93,10 @@ fn a_replaced_root_is_served() {
             rename(&place, "private", "moved");
             change(&place);
             let is_new = || {
-                let answer = gateway.get(PHOTO, "alice");
+                let response = gateway.get(PHOTO, "alice");
                 // The front server gets a path, and opens the file itself.
-                let by_path = || arguments == ["--mode", "apache"] && answer.field("x-sendfile").is_some();
-                answer.body == b"the new photo" || by_path()
+                let by_path = || arguments == ["--mode", "apache"] && response.header("x-sendfile").is_some();
+                response.body == b"the new photo" || by_path()
             };
             wait(&gateway, what, is_new);
             // The old root is no longer served.
@@ -155,14 +155,14 @@ fn a_root_that_is_not_a_folder_is_not_ready() {
 fn an_invalid_replacement_of_the_root_is_not_served() {
     let changes: [(&str, Change, &str); 2] = [
         (
-            "one with the accounts in it",
+            "a folder that contains the accounts",
             |place| symlink(place.path(""), place.path("private")).unwrap(),
             "is inside the root",
         ),
         (
-            "one in a public folder",
+            "a folder below a public one",
             |place| symlink("public/private", place.path("private")).unwrap(),
-            "the root is inside the public directory",
+            "the root is inside the public folder",
         ),
     ];
     for (what, change, reason) in changes {
@@ -175,8 +175,8 @@ fn an_invalid_replacement_of_the_root_is_not_served() {
         wait(&gateway, what, || gateway.log().contains(reason));
         assert_eq!(health(&gateway), 503, "{what}");
         for path in ["accounts.toml", "cars/7/photo.jpg"] {
-            let answer = gateway.get(&format!("/private/{path}"), "carol");
-            assert_eq!(answer.status, 500, "{what}: {path}");
+            let response = gateway.get(&format!("/private/{path}"), "carol");
+            assert_eq!(response.status, 500, "{what}: {path}");
         }
     }
 }
@@ -188,18 +188,18 @@ fn a_front_server_gets_no_path_of_another_root() {
         let place = Place::new();
         place.write("other/cars/7/photo.jpg", "that of another root");
         let gateway = place.serve(&["--mode", server, "--revalidate-after", "1h"]);
-        let handed_off = |answer: &Answer| {
-            answer.field("x-accel-redirect").or(answer.field("x-sendfile")).map(str::to_owned)
+        let handed_off = |response: &Response| {
+            response.header("x-accel-redirect").or(response.header("x-sendfile")).map(str::to_owned)
         };
         assert!(handed_off(&gateway.get(PHOTO, "alice")).is_some());
         rename(&place, "private", "moved");
         rename(&place, "other", "private");
         // Until a check detects the change, the gateway itself sends the open file.
-        let answer = gateway.get(PHOTO, "alice");
+        let response = gateway.get(PHOTO, "alice");
         assert!(
-            handed_off(&answer).is_none() && answer.body == b"alice's photo"
+            handed_off(&response).is_none() && response.body == b"alice's photo"
                 || gateway.log().contains("the root was replaced"),
-            "{answer:?}"
+            "{response:?}"
         );
         wait(&gateway, server, || gateway.log().contains("the root was replaced"));
         assert!(handed_off(&gateway.get(PHOTO, "alice")).is_some());
@@ -237,8 +237,8 @@ impl Mounted {
     }
 
     fn body(&self) -> (u16, Vec<u8>) {
-        let answer = self.gateway.get(PHOTO, "alice");
-        (answer.status, answer.body)
+        let response = self.gateway.get(PHOTO, "alice");
+        (response.status, response.body)
     }
 }
 
@@ -292,7 +292,7 @@ fn an_embedded_gateway_checks_its_root() {
     let mut command = Command::new(example);
     command.args(["127.0.0.1:0", "private"]).current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("example.log"));
-    let photo = || gateway.ask(&format!("GET {PHOTO}"), &[("cookie", "user=7")]).status;
+    let photo = || gateway.fetch(&format!("GET {PHOTO}"), &[("cookie", "user=7")]).status;
     assert_eq!((health(&gateway), photo()), (200, 200));
     rename(&place, "private", "moved");
     wait(&gateway, "not ready", || health(&gateway) == 503);

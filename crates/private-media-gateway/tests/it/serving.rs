@@ -9,12 +9,12 @@ fn only_the_owner_and_staff_may_read() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for user in ["alice", "carol"] {
-        let answer = gateway.get("/private/cars/7/photo.jpg", user);
-        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"alice's photo"[..]), "{user}");
-        assert_eq!(answer.field("content-type"), Some("image/jpeg"));
-        assert_eq!(answer.field("content-disposition"), Some("inline; filename=\"photo.jpg\""));
-        assert_eq!(answer.field("cache-control"), Some("private, no-cache"));
-        assert_eq!(answer.field("vary"), Some("cookie, authorization"));
+        let response = gateway.get("/private/cars/7/photo.jpg", user);
+        assert_eq!((response.status, response.body.as_slice()), (200, &b"alice's photo"[..]), "{user}");
+        assert_eq!(response.header("content-type"), Some("image/jpeg"));
+        assert_eq!(response.header("content-disposition"), Some("inline; filename=\"photo.jpg\""));
+        assert_eq!(response.header("cache-control"), Some("private, no-cache"));
+        assert_eq!(response.header("vary"), Some("cookie, authorization"));
     }
     let refused = gateway.get("/private/cars/7/photo.jpg", "bob");
     assert_eq!(refused.status, 404);
@@ -27,7 +27,7 @@ fn only_the_owner_and_staff_may_read() {
         ("/private/../private/cars/7/photo.jpg", "alice"),
         ("/private/", "carol"),
     ] {
-        assert_eq!(gateway.get(path, user).lasting(), refused.lasting(), "{path} as {user}");
+        assert_eq!(gateway.get(path, user).normalized(), refused.normalized(), "{path} as {user}");
     }
 }
 
@@ -36,8 +36,8 @@ fn only_the_owner_and_staff_may_read() {
 fn permission_does_not_change_the_protocol() {
     let place = Place::new();
     let gateway = place.serve(&[]);
-    let etag = gateway.get("/private/cars/7/photo.jpg", "alice").field("etag").unwrap().to_owned();
-    let date = gateway.get("/private/cars/7/photo.jpg", "alice").field("last-modified").unwrap().to_owned();
+    let etag = gateway.get("/private/cars/7/photo.jpg", "alice").header("etag").unwrap().to_owned();
+    let date = gateway.get("/private/cars/7/photo.jpg", "alice").header("last-modified").unwrap().to_owned();
     for (method, fields, status, body) in [
         ("GET", vec![], 200, "alice's photo"),
         ("HEAD", vec![], 200, ""),
@@ -53,17 +53,21 @@ fn permission_does_not_change_the_protocol() {
         ("GET", vec![("if-range", etag.as_str()), ("range", "bytes=0-4")], 206, "alice"),
         ("GET", vec![("if-range", "\"x\""), ("range", "bytes=0-4")], 200, "alice's photo"),
     ] {
-        let ask = |path: &str, user: &str| {
-            gateway.ask(&format!("{method} {path}"), &[fields.clone(), credentials(user)].concat())
+        let fetch = |path: &str, user: &str| {
+            gateway.fetch(&format!("{method} {path}"), &[fields.clone(), credentials(user)].concat())
         };
         for user in ["alice", "carol"] {
-            let answer = ask("/private/cars/7/photo.jpg", user);
-            assert_eq!((answer.status, answer.body), (status, body.into()), "{method} {fields:?} as {user}");
+            let response = fetch("/private/cars/7/photo.jpg", user);
+            assert_eq!(
+                (response.status, response.body),
+                (status, body.into()),
+                "{method} {fields:?} as {user}"
+            );
         }
-        let missing = ask("/private/cars/7/none.jpg", "alice").lasting();
+        let missing = fetch("/private/cars/7/none.jpg", "alice").normalized();
         for user in ["bob", "nobody"] {
             assert_eq!(
-                ask("/private/cars/7/photo.jpg", user).lasting(),
+                fetch("/private/cars/7/photo.jpg", user).normalized(),
                 missing,
                 "{method} {fields:?} as {user}"
             );
@@ -72,7 +76,7 @@ fn permission_does_not_change_the_protocol() {
 }
 
 #[test]
-fn urls_other_than_files_have_their_status() {
+fn other_urls_have_the_right_status() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     for (line, status) in [
@@ -89,9 +93,9 @@ fn urls_other_than_files_have_their_status() {
         ("GET http://elsewhere.example/private/-/health", 200),
         ("DELETE /private/cars/7/photo.jpg", 405),
     ] {
-        assert_eq!(gateway.ask(line, &[]).status, status, "{line}");
+        assert_eq!(gateway.fetch(line, &[]).status, status, "{line}");
     }
-    assert_eq!(gateway.ask("GET /private/-/health", &[]).body, b"ok\n");
+    assert_eq!(gateway.fetch("GET /private/-/health", &[]).body, b"ok\n");
 }
 
 /// Headers that only a front server should set have no effect.
@@ -99,7 +103,7 @@ fn urls_other_than_files_have_their_status() {
 fn headers_of_front_servers_are_ignored() {
     let place = Place::new();
     let gateway = place.serve(&[]);
-    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
+    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").normalized();
     for (name, value) in [
         ("x-forwarded-user", "alice"),
         ("x-remote-user", "alice"),
@@ -116,7 +120,7 @@ fn headers_of_front_servers_are_ignored() {
         ("forwarded", "for=127.0.0.1;host=evil.example"),
     ] {
         assert_eq!(
-            gateway.ask("GET /private/cars/7/photo.jpg", &[(name, value)]).lasting(),
+            gateway.fetch("GET /private/cars/7/photo.jpg", &[(name, value)]).normalized(),
             plain,
             "{name}: {value}"
         );
@@ -138,13 +142,16 @@ fn ambiguous_requests_are_rejected() {
         let mut stream = gateway.connect();
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(b"GET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
+        let mut response = String::new();
         // The connection may end with a reset or a close.
-        let _ = stream.read_to_string(&mut answer);
+        let _ = stream.read_to_string(&mut response);
         // RFC 9112 section 6.1: with both lengths, the chunked one may be used if the connection is closed afterwards.
         let is_both = head.contains("chunked");
-        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.is_empty() || is_both, "{head:?}: {answer}");
-        assert!(answer.matches("HTTP/1.1").count() <= 1, "the connection ends: {answer}");
+        assert!(
+            response.starts_with("HTTP/1.1 400 ") || response.is_empty() || is_both,
+            "{head:?}: {response}"
+        );
+        assert!(response.matches("HTTP/1.1").count() <= 1, "the connection ends: {response}");
     }
 }
 
@@ -155,8 +162,8 @@ fn the_log_contains_decisions_and_no_secrets() {
     let cookie = [("cookie", "private_media_session=stolen; other=c00kie")];
     gateway.get("/private/cars/7/photo.jpg?token=qu3ry", "alice");
     gateway.get("/private/cars/7/photo.jpg", "bob");
-    gateway.ask("GET /private/cars/7/photo.jpg", &cookie);
-    gateway.ask("GET /private/cars/7/a%0d%0ab", &[("referer", "http://x/?r3ferer")]);
+    gateway.fetch("GET /private/cars/7/photo.jpg", &cookie);
+    gateway.fetch("GET /private/cars/7/a%0d%0ab", &[("referer", "http://x/?r3ferer")]);
     gateway.get("/private/cars/7/none.jpg", "alice");
     let last = gateway.get("/private/cars/7/photo.jpg", "carol");
     let lines = gateway.access_log();
@@ -189,7 +196,7 @@ fn the_log_contains_decisions_and_no_secrets() {
             row("9", photo, "allowed", "staff, by grant cars/{owner}/{*file}", 200, 13),
         ]
     );
-    assert_eq!(lines[5]["id"].as_str(), last.field("x-request-id"), "the client can name its line");
+    assert_eq!(lines[5]["id"].as_str(), last.header("x-request-id"), "the client can name its line");
     assert!(lines.iter().all(|line| line["milliseconds"].is_number() && line["method"] == "GET"));
     let log = gateway.log();
     for secret in ["qu3ry", "c00kie", "stolen", "r3ferer", "Basic", "a long password"] {
@@ -201,9 +208,9 @@ fn the_log_contains_decisions_and_no_secrets() {
 fn debug_mode_explains_denials() {
     let place = Place::new();
     let gateway = place.serve(&["--debug"]);
-    let answer = gateway.get("/private/cars/7/photo.jpg", "bob");
-    assert_eq!(answer.status, 403);
-    let text = String::from_utf8(answer.body).unwrap();
+    let response = gateway.get("/private/cars/7/photo.jpg", "bob");
+    assert_eq!(response.status, 403);
+    let text = String::from_utf8(response.body).unwrap();
     assert!(text.contains("grant cars/{owner}/{*file} is for owner,staff"), "{text}");
     assert_eq!(gateway.get("/private/cars/7/none.jpg", "alice").status, 404);
 }
@@ -214,24 +221,24 @@ fn the_sign_in_page_creates_a_session() {
     let gateway = place.serve(&[]);
     let origin = format!("http://{}", gateway.address);
     let form = [("origin", origin.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-    let answer =
+    let response =
         gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=a+long+password&next=%2Fmine");
-    assert_eq!((answer.status, answer.field("location")), (303, Some("/mine")));
-    let cookie = answer.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!((response.status, response.header("location")), (303, Some("/mine")));
+    let cookie = response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     assert!(
-        answer.field("set-cookie").unwrap().contains("Path=/private/"),
+        response.header("set-cookie").unwrap().contains("Path=/private/"),
         "the application does not see it"
     );
-    let get = || gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", &cookie)]);
+    let get = || gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", &cookie)]);
     assert_eq!(get().status, 200);
-    assert_eq!(get().field("set-cookie"), None, "no file sets a cookie");
+    assert_eq!(get().header("set-cookie"), None, "no file sets a cookie");
     let elsewhere = [("origin", "http://evil.example"), ("cookie", cookie.as_str())];
     assert_eq!(gateway.send("POST /private/-/sign-out", &elsewhere, b"next=/").status, 403);
     assert_eq!(get().status, 200, "another site cannot sign a user out");
     assert_eq!(gateway.send("POST /private/-/sign-out", &[("cookie", &cookie)], b"next=/").status, 303);
     assert_eq!(get().status, 404);
     let wrong = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=wrong");
-    assert_eq!((wrong.status, wrong.field("set-cookie")), (403, None));
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (403, None));
 }
 
 /// A proxy that reuses connections is told that a connection closes because of an unread body.
@@ -250,14 +257,14 @@ fn a_denial_with_an_unread_body_closes_the_connection() {
             gateway.address
         );
         stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        assert!(answer.contains("\r\nconnection: close\r\n"), "{line}: {answer}");
-        assert!(answer.starts_with("HTTP/1.1 4"), "{line}: {answer}");
+        let mut response = String::new();
+        let _ = stream.read_to_string(&mut response);
+        assert!(response.contains("\r\nconnection: close\r\n"), "{line}: {response}");
+        assert!(response.starts_with("HTTP/1.1 4"), "{line}: {response}");
     }
     let mut stream = gateway.connect();
     write!(stream, "GET /private/none HTTP/1.1\r\nhost: x\r\n\r\nGET /private/-/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answers = String::new();
-    stream.read_to_string(&mut answers).unwrap();
-    assert!(answers.ends_with("ok\n"), "without content the connection goes on: {answers}");
+    let mut responses = String::new();
+    stream.read_to_string(&mut responses).unwrap();
+    assert!(responses.ends_with("ok\n"), "without content the connection goes on: {responses}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
-use crate::support::{Answer, Gateway, PASSWORD, Place, base64, credentials};
+use crate::support::{Gateway, PASSWORD, Place, Response, base64, credentials};
 
 /// Connects from an address of the loopback network.
 fn connect_from(from: [u8; 4], gateway: &Gateway) -> TcpStream {
@@ -26,16 +26,16 @@ fn form(name: &str, password: &str, cookie: &str) -> String {
     )
 }
 
-fn answer(stream: &mut TcpStream) -> Answer {
+fn read_response(stream: &mut TcpStream) -> Response {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    Answer::parse(&bytes)
+    Response::parse(&bytes)
 }
 
-fn sign_in(gateway: &Gateway, from: [u8; 4], name: &str, password: &str, cookie: &str) -> Answer {
+fn sign_in(gateway: &Gateway, from: [u8; 4], name: &str, password: &str, cookie: &str) -> Response {
     let mut stream = connect_from(from, gateway);
     stream.write_all(form(name, password, cookie).as_bytes()).unwrap();
-    answer(&mut stream)
+    read_response(&mut stream)
 }
 
 /// Returns the time of a correct sign-in from an address without other clients.
@@ -73,9 +73,9 @@ fn disconnected_clients_delay_no_sign_in() {
         let sent = begin.elapsed();
         let took = right_sign_in(&gateway);
         println!(
-            "2,000 clients came and {kind} in {sent:?}; a sign-in took {took:?} after them, {alone:?} alone"
+            "2,000 clients connected and {kind} in {sent:?}; then a sign-in took {took:?}, and {alone:?} without them"
         );
-        assert!(took < Duration::from_secs(4), "{took:?} after clients that {kind}");
+        assert!(took < Duration::from_secs(4), "{took:?} after 2,000 clients {kind}");
     }
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "bob").status, 404);
 }
@@ -92,7 +92,7 @@ fn clients_of_many_addresses_take_turns() {
         })
         .collect();
     let took = right_sign_in(&gateway);
-    // The responses so far, and those at the end.
+    // Count the responses so far, then read all of them.
     let mut before = 0;
     for stream in &waiting {
         stream.set_nonblocking(true).unwrap();
@@ -104,12 +104,14 @@ fn clients_of_many_addresses_take_turns() {
     }
     let mut statuses = [0, 0];
     for stream in &mut waiting {
-        let answer = answer(stream);
-        match answer.status {
+        let response = read_response(stream);
+        match response.status {
             403 => statuses[0] += 1,
             503 => {
-                assert_eq!(answer.field("retry-after"), Some("5"));
-                assert!(String::from_utf8(answer.body).unwrap().contains("Too many sign-ins at the moment"));
+                assert_eq!(response.header("retry-after"), Some("5"));
+                assert!(
+                    String::from_utf8(response.body).unwrap().contains("Too many sign-ins at the moment")
+                );
                 statuses[1] += 1;
             }
             status => panic!("{status}"),
@@ -117,12 +119,12 @@ fn clients_of_many_addresses_take_turns() {
     }
     let [checked, refused] = statuses;
     println!(
-        "of 500 clients {before} were answered before a sign-in that took {took:?}; {checked} in all, {refused} refused"
+        "{before} of 500 clients got a response before a sign-in that took {took:?}; {checked} were checked, {refused} refused"
     );
     assert!(checked >= 256, "{checked} were checked");
-    // Those that were refused were answered at once; of the others, one of each address has its turn before, and those that had
-    // theirs while the clients came.
-    assert!(before - refused < 180, "{before} were answered before, {refused} refused");
+    // Refused clients get an immediate response. Of the others, only one per address has its turn before the sign-in, and those that
+    // had theirs while the clients connected.
+    assert!(before - refused < 180, "{before} responses before, {refused} refused");
 }
 
 /// A client may shut down its sending side and wait for the response, for any kind of request.
@@ -154,8 +156,8 @@ fn half_closed_connections_get_a_response() {
             std::thread::sleep(pause);
             stream.write_all(rest).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
-            let answer = answer(&mut stream);
-            assert_eq!((answer.status, answer.body.len()), (status, len), "{text}");
+            let response = read_response(&mut stream);
+            assert_eq!((response.status, response.body.len()), (status, len), "{text}");
         }
     }
     let mut stream = gateway.connect();
@@ -198,14 +200,14 @@ fn a_known_browser_is_not_delayed_by_attempts_from_its_address() {
     }
     let refused = sign_in(&gateway, here, "alice", PASSWORD, session);
     assert_eq!(refused.status, 429);
-    assert!(refused.field("retry-after").is_some());
+    assert!(refused.header("retry-after").is_some());
     assert!(String::from_utf8(refused.body).unwrap().contains("Too many attempts; try again in "));
     // Basic is throttled, too, and the response does not reveal whether the file exists.
     let basic = |path: &str| gateway.get(path, "alice");
     let [there, missing] = ["/private/cars/7/photo.jpg", "/private/cars/7/none.jpg"].map(basic);
     assert_eq!((there.status, &there.body[..]), (429, &b"try again later\n"[..]));
-    let lasting = |answer: &Answer| {
-        let (head, body) = answer.lasting();
+    let normalized = |response: &Response| {
+        let (head, body) = response.normalized();
         (
             head.lines()
                 .filter(|line| !line.starts_with("retry-after: "))
@@ -214,12 +216,12 @@ fn a_known_browser_is_not_delayed_by_attempts_from_its_address() {
             body,
         )
     };
-    assert_eq!(lasting(&there), lasting(&missing));
-    assert!(there.field("retry-after").is_some());
+    assert_eq!(normalized(&there), normalized(&missing));
+    assert!(there.header("retry-after").is_some());
     // Other accounts and the known browser are not affected.
     assert_eq!(sign_in(&gateway, here, "bob", PASSWORD, "").status, 303);
     assert_eq!(sign_in(&gateway, here, "alice", PASSWORD, device).status, 303);
-    assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", session)]).status, 200);
-    assert_eq!(gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", device)]).status, 404);
+    assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", session)]).status, 200);
+    assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", device)]).status, 404);
     assert_eq!(IpAddr::from(here), gateway.address.ip());
 }

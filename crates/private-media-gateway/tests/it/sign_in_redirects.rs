@@ -2,7 +2,7 @@
 
 use crate::django::servers::Server;
 use crate::django::shop::Shop;
-use crate::support::{Answer, Gateway, PASSWORD, Place, base64, credentials};
+use crate::support::{Gateway, PASSWORD, Place, Response, base64, credentials};
 
 type Field<'a> = (&'a str, &'a str);
 
@@ -11,13 +11,13 @@ const BROWSER: [Field<'_>; 4] =
     [HTML, ("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
 
 /// Asks as a browser that shows a page.
-fn browse(gateway: &Gateway, line: &str, fields: &[Field<'_>]) -> Answer {
-    gateway.ask(line, &[&BROWSER[..], fields].concat())
+fn browse(gateway: &Gateway, line: &str, fields: &[Field<'_>]) -> Response {
+    gateway.fetch(line, &[&BROWSER[..], fields].concat())
 }
 
 /// The lasting parts of a response, without its location. The order of the lines depends on the part of the listener that wrote them.
-fn without_location(answer: &Answer) -> (Vec<String>, Vec<u8>) {
-    let (head, body) = answer.lasting();
+fn without_location(response: &Response) -> (Vec<String>, Vec<u8>) {
+    let (head, body) = response.normalized();
     let mut lines: Vec<_> =
         head.lines().filter(|line| !line.starts_with("location: ")).map(str::to_owned).collect();
     lines.sort_unstable();
@@ -52,16 +52,16 @@ fn denied_and_missing_get_the_same_redirect() {
         ("GET", "cars/7/photo.jpg", &[("upgrade", "nothing")]),
         ("GET", "cars/7/none.jpg", &[("upgrade", "nothing")]),
     ] {
-        let answer = browse(&gateway, &format!("{method} /private/{path}"), fields);
-        assert_eq!(answer.status, 303, "{method} {path} {fields:?}");
+        let response = browse(&gateway, &format!("{method} /private/{path}"), fields);
+        assert_eq!(response.status, 303, "{method} {path} {fields:?}");
         let next = path.replace('?', "%3F").replace('&', "%26").replace('=', "%3D");
         let location = format!("/private/-/sign-in?next=/private/{next}");
-        assert_eq!(answer.field("location"), Some(location.as_str()), "{method} {path} {fields:?}");
-        assert_eq!(without_location(&answer), without_location(&first), "{method} {path} {fields:?}");
+        assert_eq!(response.header("location"), Some(location.as_str()), "{method} {path} {fields:?}");
+        assert_eq!(without_location(&response), without_location(&first), "{method} {path} {fields:?}");
     }
-    assert_eq!(first.field("cache-control"), Some("no-store"));
-    assert_eq!(first.field("x-content-type-options"), Some("nosniff"));
-    assert_eq!((first.field("set-cookie"), first.field("etag"), first.body.len()), (None, None, 0));
+    assert_eq!(first.header("cache-control"), Some("no-store"));
+    assert_eq!(first.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!((first.header("set-cookie"), first.header("etag"), first.body.len()), (None, None, 0));
     let line = gateway.access_log().remove(0);
     assert_eq!(
         (&line["status"], &line["decision"], &line["user"]),
@@ -73,7 +73,7 @@ fn denied_and_missing_get_the_same_redirect() {
 fn every_other_client_gets_the_404() {
     let place = Place::new();
     let gateway = place.serve(&[]);
-    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
+    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").normalized();
     let bob = credentials("bob")[0];
     for fields in [
         // An <img>, fetch(), curl, and a script of another page.
@@ -87,15 +87,15 @@ fn every_other_client_gets_the_404() {
         &[HTML, ("sec-fetch-mode", "navigate"), bob],
     ] {
         for path in ["cars/7/photo.jpg", "cars/7/none.jpg"] {
-            let answer = gateway.ask(&format!("GET /private/{path}"), fields);
-            assert_eq!(answer.lasting(), plain, "{path} {fields:?}");
+            let response = gateway.fetch(&format!("GET /private/{path}"), fields);
+            assert_eq!(response.normalized(), plain, "{path} {fields:?}");
         }
     }
     // No file has these paths, signed in or not.
     for path in
         ["/private/", "/private/a//b", "/private/.hidden", "/private/../x", "/private/%00", "/private/a%2fb"]
     {
-        assert_eq!(browse(&gateway, &format!("GET {path}"), &[]).lasting(), plain, "{path}");
+        assert_eq!(browse(&gateway, &format!("GET {path}"), &[]).normalized(), plain, "{path}");
     }
     for (line, status) in [
         ("POST /private/cars/7/photo.jpg", 405),
@@ -115,7 +115,7 @@ fn signing_in_leads_back_to_the_file() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let redirect = browse(&gateway, "GET /private/cars/7/photo.jpg?download", &[]);
-    let page = browse(&gateway, &format!("GET {}", redirect.field("location").unwrap()), &[]);
+    let page = browse(&gateway, &format!("GET {}", redirect.header("location").unwrap()), &[]);
     let html = String::from_utf8(page.body).unwrap();
     assert!(html.contains("name=\"next\" value=\"/private/cars/7/photo.jpg?download\""), "{html}");
     let sign_in = |next: &str| {
@@ -123,8 +123,8 @@ fn signing_in_leads_back_to_the_file() {
         gateway.send("POST /private/-/sign-in", &[], form.as_bytes())
     };
     let back = sign_in("/private/cars/7/photo.jpg%3Fdownload");
-    assert_eq!((back.status, back.field("location")), (303, Some("/private/cars/7/photo.jpg?download")));
-    let cookie = back.field("set-cookie").unwrap().split(';').next().unwrap();
+    assert_eq!((back.status, back.header("location")), (303, Some("/private/cars/7/photo.jpg?download")));
+    let cookie = back.header("set-cookie").unwrap().split(';').next().unwrap();
     let photo = browse(&gateway, "GET /private/cars/7/photo.jpg?download", &[("cookie", cookie)]);
     assert_eq!((photo.status, photo.body), (200, b"alice's photo".to_vec()));
     // A link to the sign-in page may come from anyone.
@@ -135,7 +135,7 @@ fn signing_in_leads_back_to_the_file() {
         "/%09/evil.example",
         "%2F%2Fevil.example",
     ] {
-        assert_eq!(sign_in(next).field("location"), Some("/"), "{next}");
+        assert_eq!(sign_in(next).header("location"), Some("/"), "{next}");
     }
 }
 
@@ -144,8 +144,8 @@ fn the_page_follows_the_settings() {
     let place = Place::new();
     let location = |identity: &str, more: &[&str]| {
         let gateway = place.serve(&[&["--identity", identity], more].concat());
-        let answer = browse(&gateway, "GET /private/cars/7/none.jpg", &[]);
-        (answer.status, answer.field("location").map(str::to_owned))
+        let response = browse(&gateway, "GET /private/cars/7/none.jpg", &[]);
+        (response.status, response.header("location").map(str::to_owned))
     };
     let away = "{source = \"accounts\", login_url = \"https://sso.example.org/?a=b\", login_return = \"rd\", login_origin = \"https://media.example.org\"}";
     for (identity, more, expected) in [
@@ -172,9 +172,9 @@ fn the_page_follows_the_settings() {
     }
     let url = ["--url", "/files/"];
     let gateway = place.serve(&url);
-    let answer = browse(&gateway, "GET /files/cars/7/a%20%C3%A4.jpg", &[]);
+    let response = browse(&gateway, "GET /files/cars/7/a%20%C3%A4.jpg", &[]);
     let next = "/files/-/sign-in?next=/files/cars/7/a%2520%25C3%25A4.jpg";
-    assert_eq!(answer.field("location"), Some(next));
+    assert_eq!(response.header("location"), Some(next));
 }
 
 /// A source that cannot answer has signed nobody out.
@@ -185,9 +185,9 @@ fn an_outage_is_no_reason_to_sign_in() {
     let gateway = shop.place.serve(&["--identity", &identity, "--cache-ttl", "0s"]);
     let browse = |cookie: &str| browse(&gateway, "GET /private/cars/7/photo.jpg", &[("cookie", cookie)]);
     let cookie = "sessionid=0123456789abcdef0123456789abcdef";
-    assert_eq!(browse(cookie).field("location"), Some("/login/?next=/private/cars/7/photo.jpg"));
+    assert_eq!(browse(cookie).header("location"), Some("/login/?next=/private/cars/7/photo.jpg"));
     std::fs::rename(shop.place.path("db.sqlite3"), shop.place.path("away.sqlite3")).unwrap();
-    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").lasting();
-    assert_eq!(browse(cookie).lasting(), plain);
+    let plain = gateway.get("/private/cars/7/photo.jpg", "nobody").normalized();
+    assert_eq!(browse(cookie).normalized(), plain);
     assert_eq!(browse("theme=dark").status, 303, "without a credential, no source is asked");
 }

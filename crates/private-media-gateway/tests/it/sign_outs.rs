@@ -19,7 +19,7 @@ impl Gateways {
     fn notice(&self, cookie: &str, sign_out: impl FnOnce(&Gateway)) {
         let statuses = || {
             [&self.asking, &self.caching]
-                .map(|gateway| gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", cookie)]).status)
+                .map(|gateway| gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", cookie)]).status)
         };
         assert_eq!(statuses(), [200, 200]);
         sign_out(&self.asking);
@@ -36,7 +36,7 @@ fn of_accounts() {
     let gateways = Gateways { asking: serve("0s"), caching: serve("2s") };
     let form = format!("name=alice&password={}", PASSWORD.replace(' ', "+"));
     let signed_in = gateways.asking.send("POST /private/-/sign-in", &[], form.as_bytes());
-    let cookie = signed_in.field("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let cookie = signed_in.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
     gateways.notice(&cookie, |gateway| {
         let signed_out = gateway.send("POST /private/-/sign-out", &[("cookie", &cookie)], b"next=/");
         assert_eq!(signed_out.status, 303);
@@ -47,8 +47,8 @@ fn of_accounts() {
 fn of_django() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let gateways = Gateways { asking: shop.serve("0s", &[]), caching: shop.serve("2s", &[]) };
-    let session = shop.tell("sign-in alice");
+    let session = shop.run("sign-in alice");
     gateways.notice(&format!("sessionid={session}"), |_| {
-        assert_eq!(shop.tell(&format!("sign-out {session}")), "ok");
+        assert_eq!(shop.run(&format!("sign-out {session}")), "ok");
     });
 }

@@ -1,4 +1,4 @@
-//! A slow disk makes those wait who ask for what is on it, and nobody else.
+//! A slow disk delays only requests for files that are not in the page cache.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::support::{Answer, ControlGroup, Gateway, Place, needs, program};
+use crate::support::{ControlGroup, Gateway, Place, Response, needs, program};
 
-/// What the disk gives in a second, in bytes.
+/// The read rate of the disk, in bytes per second.
 const RATE: u32 = 2 << 20;
 const LEN: u64 = 4 << 20;
 
-/// A file system of its own, and a control group to which its disk gives little in a second. Both are gone when the test ends.
+/// A file system on a loop device, and a control group that may read it only slowly. Both are removed when the test ends.
 struct SlowDisk {
     device: String,
     folder: PathBuf,
@@ -23,7 +23,7 @@ struct SlowDisk {
 }
 
 impl SlowDisk {
-    /// Mounts one on this folder; `None` where that cannot be done.
+    /// Mounts the file system at a folder; `None` if this machine does not permit it.
     fn mount(image: &Path, folder: &Path) -> Option<Self> {
         File::create(image).unwrap().set_len(64 << 20).unwrap();
         std::fs::create_dir_all(folder).unwrap();
@@ -56,11 +56,11 @@ fn get(path: &str, fields: &str) -> String {
 }
 
 #[test]
-fn a_download_that_waits_for_the_disk_keeps_nobody_else_waiting() {
+fn a_download_that_waits_for_the_disk_does_not_delay_others() {
     let place = Place::new();
     let folder = place.path("private/cars/8");
     let disk = SlowDisk::mount(&place.path("image"), &folder);
-    if !needs("disk to throttle, by root, a loop device and a control group", disk.is_some()) {
+    if !needs("throttled disk (root, a loop device and a control group)", disk.is_some()) {
         return;
     }
     let disk = disk.unwrap();
@@ -74,18 +74,18 @@ fn a_download_that_waits_for_the_disk_keeps_nobody_else_waiting() {
     let gateway = Gateway::spawn(command, place.path("log"));
 
     let mut small = gateway.connect();
-    let mut ask = move || {
+    let mut fetch = move || {
         let begin = Instant::now();
         small.write_all(get("7/photo.jpg", "").as_bytes()).unwrap();
-        let mut answer = vec![0; 4 << 10];
+        let mut response = vec![0; 4 << 10];
         let mut len = 0;
-        while !answer[..len].ends_with(b"alice's photo") {
-            len += small.read(&mut answer[len..]).unwrap();
+        while !response[..len].ends_with(b"alice's photo") {
+            len += small.read(&mut response[len..]).unwrap();
         }
         begin.elapsed()
     };
-    ask();
-    // A byte here and there is in the page cache, and what is between them is not.
+    fetch();
+    // Some pages are in the page cache, but not those between them.
     fadvise(&cold, 0, None, Advice::Random).unwrap();
     for at in (0..LEN).step_by(256 << 10).chain([LEN - 1]) {
         cold.read_exact_at(&mut [0], at).unwrap();
@@ -93,20 +93,20 @@ fn a_download_that_waits_for_the_disk_keeps_nobody_else_waiting() {
 
     let mut download = gateway.connect();
     download.write_all(get("8/cold.bin", "connection: close\r\n").as_bytes()).unwrap();
-    let taking = std::thread::spawn(move || {
-        let (begin, mut taken) = (Instant::now(), Vec::new());
-        download.read_to_end(&mut taken).unwrap();
-        (taken, begin.elapsed())
+    let downloading = std::thread::spawn(move || {
+        let (begin, mut received) = (Instant::now(), Vec::new());
+        download.read_to_end(&mut received).unwrap();
+        (received, begin.elapsed())
     });
-    let mut waits = Vec::new();
-    while !taking.is_finished() {
-        waits.push(ask());
+    let mut times = Vec::new();
+    while !downloading.is_finished() {
+        times.push(fetch());
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (taken, time) = taking.join().unwrap();
-    assert_eq!(Answer::parse(&taken).body.len() as u64, LEN);
-    let longest = waits.iter().max().unwrap();
-    println!("{time:?} for the download, {longest:?} for the slowest of {} small answers", waits.len());
+    let (received, time) = downloading.join().unwrap();
+    assert_eq!(Response::parse(&received).body.len() as u64, LEN);
+    let longest = times.iter().max().unwrap();
+    println!("{time:?} for the download, {longest:?} for the slowest of {} small responses", times.len());
     assert!(time > Duration::from_millis(800), "the disk is not slow: {time:?}");
     assert!(*longest < Duration::from_millis(300), "{longest:?}");
 }

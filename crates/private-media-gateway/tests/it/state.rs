@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, Executor};
 
 use crate::django::servers::Server;
-use crate::support::{Answer, Gateway, PASSWORD, Place, needs, program, refusal};
+use crate::support::{Gateway, PASSWORD, Place, Response, needs, program, refusal};
 
 /// The tests of both databases.
-macro_rules! promises {
+macro_rules! tests {
     ($store:ident, $server:expr) => {
         mod $store {
             use super::*;
@@ -42,8 +42,8 @@ macro_rules! promises {
     };
 }
 
-promises!(sqlite, Some(Server::Sqlite));
-promises!(postgres, Server::postgres());
+tests!(sqlite, Some(Server::Sqlite));
+tests!(postgres, Server::postgres());
 
 fn with(server: Option<Server>, test: impl Fn(&mut Server)) {
     if let Some(mut server) = server {
@@ -57,27 +57,27 @@ fn serve(place: &Place, server: &Server, cache: &str) -> Gateway {
 
 fn sign_in(gateway: &Gateway, name: &str) -> String {
     let form = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
-    let answer = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
-    assert_eq!(answer.status, 303);
-    answer.field("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    let response = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
+    assert_eq!(response.status, 303);
+    response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
-fn sign_out(gateway: &Gateway, cookie: &str) -> Answer {
+fn sign_out(gateway: &Gateway, cookie: &str) -> Response {
     gateway.send("POST /private/-/sign-out", &[("cookie", cookie)], b"next=/")
 }
 
 fn status(gateway: &Gateway, cookie: &str) -> u16 {
-    gateway.ask("GET /private/cars/7/photo.jpg", &[("cookie", cookie)]).status
+    gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", cookie)]).status
 }
 
 fn health(gateway: &Gateway) -> u16 {
-    gateway.ask("GET /private/-/health", &[]).status
+    gateway.fetch("GET /private/-/health", &[]).status
 }
 
 fn until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "never: {what}");
+        assert!(begin.elapsed() < Duration::from_secs(30), "timeout: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -102,7 +102,7 @@ fn reaches_every_gateway(server: &mut Server) {
     assert_eq!(sign_out(&here, &cookie).status, 303);
     let begin = Instant::now();
     assert_eq!(status(&here, &cookie), 404);
-    until("void on the other gateway", || status(&there, &cookie) == 404);
+    until("signed out on the other gateway", || status(&there, &cookie) == 404);
     assert!(begin.elapsed() < cache, "{:?}", begin.elapsed());
 }
 
@@ -117,13 +117,13 @@ fn store_away(server: &mut Server) {
     };
     server.stop();
     let begin = Instant::now();
-    let answer = sign_out(&gateway, &cookie);
+    let response = sign_out(&gateway, &cookie);
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
-    let text = String::from_utf8_lossy(&answer.body).into_owned();
-    assert_eq!(answer.status, 503, "{text}");
+    let text = String::from_utf8_lossy(&response.body).into_owned();
+    assert_eq!(response.status, 503, "{text}");
     assert!(text.starts_with("You are signed out here, but this could not be stored"), "{text}");
-    assert!(answer.field("set-cookie").unwrap().contains("Max-Age=0"), "the browser's own cookie goes");
-    assert_eq!(status(&gateway, &cookie), 404, "void in this process");
+    assert!(response.header("set-cookie").unwrap().contains("Max-Age=0"), "the browser deletes its cookie");
+    assert_eq!(status(&gateway, &cookie), 404, "signed out in this process");
     assert_eq!(status(&gateway, &other), 200, "no request waits for the store");
     assert_eq!(health(&gateway), 503);
     assert!(gateway.log().contains("a sign-out could not be stored"), "{}", gateway.log());
@@ -195,7 +195,7 @@ fn start_at_once(server: &mut Server) {
     let cookie = sign_in(&gateways[0], "alice");
     assert_eq!(sign_out(&gateways[3], &cookie).status, 303);
     for gateway in &gateways {
-        until("void everywhere", || status(gateway, &cookie) == 404);
+        until("signed out everywhere", || status(gateway, &cookie) == 404);
     }
 }
 
@@ -284,7 +284,7 @@ fn only_serve_creates_the_file_and_it_is_private() {
         assert!(!file.exists(), "{arguments:?}");
     }
     drop(place.serve(&["--state", "memory"]));
-    assert!(!file.exists(), "memory is memory");
+    assert!(!file.exists(), "state in memory creates no file");
     let gateway = place.serve(&[]);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let cookie = sign_in(&gateway, "alice");
@@ -380,8 +380,8 @@ fn a_full_disk_is_reported_and_sign_outs_are_stored_later() {
     // The mount is visible only in the gateway's namespace.
     let seen = format!("/proc/{}/root{}", gateway.child.id(), place.path("disk/filler").display());
     let _ = std::fs::write(&seen, vec![0; 1 << 20]).unwrap_err();
-    let answer = sign_out(&gateway, &cookie);
-    assert_eq!(answer.status, 503);
+    let response = sign_out(&gateway, &cookie);
+    assert_eq!(response.status, 503);
     assert_eq!(status(&gateway, &cookie), 404);
     assert_eq!(health(&gateway), 503);
     assert!(gateway.log().contains("disk is full"), "{}", gateway.log());

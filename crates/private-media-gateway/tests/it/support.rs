@@ -1,4 +1,4 @@
-//! A gateway of its own for each test, and a client that sends exactly what it is told.
+//! Starts a gateway for each test, and sends raw requests to it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 
 use private_media::identity::accounts::{AccountsFile, NewAccount};
 
-/// The program, with nothing of the environment that could configure it.
+/// Returns the program, without the environment variables that could configure it.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_private-media"));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
-/// A folder with a private root, accounts, and nothing running.
+/// A temporary folder with a private root and an accounts file.
 pub(crate) struct Place(tempfile::TempDir);
 
-/// Alice (id 7), bob (id 8) and carol, who is staff, all with this password.
+/// The password of all accounts: alice (id 7), bob (id 8) and carol (id 9, staff).
 pub(crate) const PASSWORD: &str = "a long password";
 pub(crate) const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
 impl Place {
     pub(crate) fn new() -> Self {
-        // Hashing takes its time, and the accounts are the same everywhere.
+        // Hashing is slow, so all tests share one accounts file.
         static ACCOUNTS: OnceLock<String> = OnceLock::new();
         let place = Self(tempfile::tempdir().unwrap());
         let accounts = ACCOUNTS.get_or_init(|| {
@@ -60,17 +60,17 @@ impl Place {
         std::fs::write(path, content).unwrap();
     }
 
-    /// Runs the program here to its end.
+    /// Runs the program in this folder until it exits.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         program().args(arguments).current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs the program, which has to refuse with exit code 2, nothing on stdout, and one line that it returns.
+    /// Runs the program, which must fail with [`refusal`], and returns the error.
     pub(crate) fn refusal(&self, arguments: &[&str]) -> String {
         refusal(&self.run(arguments))
     }
 
-    /// Serves with the grant to owners and staff.
+    /// Starts a gateway with the grant [`GRANT`].
     pub(crate) fn serve(&self, arguments: &[&str]) -> Gateway {
         Gateway::start(
             self.0.path(),
@@ -79,6 +79,7 @@ impl Place {
     }
 }
 
+/// Returns the error of a configuration or command: one line on stderr, nothing on stdout, exit code 2.
 pub(crate) fn refusal(output: &Output) -> String {
     let line = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(2), "{line}");
@@ -86,7 +87,7 @@ pub(crate) fn refusal(output: &Output) -> String {
     line.trim_end().to_owned()
 }
 
-/// A running gateway, which is stopped when the test ends.
+/// A running gateway. It is killed when the test ends.
 pub(crate) struct Gateway {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
@@ -101,13 +102,13 @@ impl Gateway {
         Self::spawn(command, place.join("gateway.log"))
     }
 
-    /// Starts a program that announces its address.
+    /// Starts a program that prints its address.
     pub(crate) fn spawn(command: Command, log: PathBuf) -> Self {
         let stderr = std::fs::File::create(&log).unwrap();
         Self::spawn_with(command, stderr.into(), log)
     }
 
-    /// Starts a program that announces its address, with this as standard error. What it writes there is its log if that is `log`.
+    /// Like [`Gateway::spawn`], with this standard error. [`Gateway::log`] reads the file `log`.
     pub(crate) fn spawn_with(mut command: Command, stderr: Stdio, log: PathBuf) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.stderr(stderr).spawn().unwrap();
@@ -122,8 +123,7 @@ impl Gateway {
         Self { child, address, stdout, log }
     }
 
-    /// Its lines so far; a line that is being written may be there in part, and is left out. The log is written a moment after what it is
-    /// about, so it has to stand still first.
+    /// Returns the complete lines of the log so far. Lines are written with a delay, so this waits until the file stops growing.
     pub(crate) fn log(&self) -> String {
         let read = || std::fs::read_to_string(&self.log).unwrap_or_default();
         let (mut log, begin) = (read(), Instant::now());
@@ -139,7 +139,7 @@ impl Gateway {
         log
     }
 
-    /// Waits a while for a line of the log with this text. The log is written a moment after what it is about.
+    /// Returns whether the log contains a text within ten seconds.
     pub(crate) fn logs(&self, text: &str) -> bool {
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(10) {
@@ -151,12 +151,12 @@ impl Gateway {
         false
     }
 
-    /// The access log up to now: each line as JSON.
+    /// Returns the access log up to now, one JSON object per line.
     pub(crate) fn access_log(&self) -> Vec<serde_json::Value> {
-        // Lines are written in order: once that of another request is there, all before it are.
+        // Lines are written in order, so the line of another request follows all earlier ones.
         static MARKS: AtomicUsize = AtomicUsize::new(0);
         let mark = format!("/mark-{}-of-the-log", MARKS.fetch_add(1, Ordering::Relaxed));
-        self.ask(&format!("GET {mark}"), &[]);
+        self.fetch(&format!("GET {mark}"), &[]);
         assert!(self.logs(&mark), "{}", self.log());
         let log = self.log();
         let lines = log.lines().map(|line| {
@@ -171,14 +171,14 @@ impl Gateway {
         rustix::process::kill_process(id, signal).unwrap();
     }
 
-    /// Waits for the end of the program, which may take this long.
+    /// Waits for the program to exit. Panics after this time.
     pub(crate) fn exit_within(&mut self, limit: Duration) -> std::process::ExitStatus {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < limit, "it still runs after {limit:?}");
+            assert!(begin.elapsed() < limit, "still running after {limit:?}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -187,19 +187,21 @@ impl Gateway {
         connect(self.address)
     }
 
-    /// Sends a request head by its line and fields, and reads the answer to the end of the connection.
-    pub(crate) fn ask(&self, line: &str, fields: &[(&str, &str)]) -> Answer {
-        self.send(line, fields, b"")
+    /// Sends a request without a body, and returns the response.
+    pub(crate) fn fetch(&self, line: &str, headers: &[(&str, &str)]) -> Response {
+        self.send(line, headers, b"")
     }
 
-    pub(crate) fn send(&self, line: &str, fields: &[(&str, &str)], content: &[u8]) -> Answer {
+    /// Sends a request with a body, and returns the response.
+    pub(crate) fn send(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         let mut bytes = Vec::new();
-        send(self.address, line, fields, content).read_to_end(&mut bytes).unwrap();
-        Answer::parse(&bytes)
+        send(self.address, line, headers, body).read_to_end(&mut bytes).unwrap();
+        Response::parse(&bytes)
     }
 
-    pub(crate) fn get(&self, path: &str, user: &str) -> Answer {
-        self.ask(&format!("GET {path}"), &credentials(user))
+    /// Requests a path as a user of [`credentials`].
+    pub(crate) fn get(&self, path: &str, user: &str) -> Response {
+        self.fetch(&format!("GET {path}"), &credentials(user))
     }
 }
 
@@ -216,18 +218,17 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a request by its line and fields; what is read from the connection is the answer, and then its end.
-pub(crate) fn send(address: SocketAddr, line: &str, fields: &[(&str, &str)], content: &[u8]) -> TcpStream {
+/// Sends a request on a new connection, which the server closes after the response. The line has no HTTP version.
+pub(crate) fn send(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
     let mut stream = connect(address);
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let len =
-        if content.is_empty() { String::new() } else { format!("content-length: {}\r\n", content.len()) };
-    let head = format!("{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{fields}{len}\r\n");
-    stream.write_all(&[head.as_bytes(), content].concat()).unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let len = if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+    let head = format!("{line} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{headers}{len}\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     stream
 }
 
-/// The credentials of a user with the password that all have here; nobody sends none.
+/// Returns the HTTP Basic header of a user. The user `nobody` has none.
 pub(crate) fn credentials(user: &str) -> Vec<(&'static str, &'static str)> {
     match user {
         "nobody" => vec![],
@@ -252,18 +253,20 @@ pub(crate) fn base64(text: &str) -> String {
     encoded
 }
 
+/// A response, with its header names in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+        let end =
+            bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an incomplete response head");
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        // Names of fields mean the same in every case (RFC 9110 section 5.1).
+        // Names of headers are case-insensitive (RFC 9110 section 5.1).
         let head: Vec<_> = head
             .lines()
             .map(|line| match line.split_once(": ") {
@@ -276,12 +279,12 @@ impl Answer {
         Self { status, head, body: bytes[end + 4..].to_vec() }
     }
 
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// All of it but what is another at each request.
-    pub(crate) fn lasting(&self) -> (String, Vec<u8>) {
+    /// Returns head and body without the headers that differ for each request.
+    pub(crate) fn normalized(&self) -> (String, Vec<u8>) {
         let lines = self
             .head
             .lines()
@@ -290,19 +293,19 @@ impl Answer {
     }
 }
 
-/// Whether a test can run that needs something of the machine. What is left out is said, and is an error where
-/// `PRIVATE_MEDIA_TEST_ALL` says that nothing may be.
+/// Returns `available`: whether this machine has what a test needs. A skipped test is reported, or an error if `PRIVATE_MEDIA_TEST_ALL` is
+/// set.
 pub(crate) fn needs(what: &str, available: bool) -> bool {
     if !available {
         assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this machine has no {what}");
-        // Not by `eprintln!`, which the test runner keeps to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "left out: a test that needs {what}");
+        // Test runners hide the output of `eprintln!` if a test passes.
+        let _ = writeln!(std::io::stderr(), "skipped: a test that needs {what}");
     }
     available
 }
 
-/// An address of this machine that nobody listens on. It is below the ports that the kernel gives to clients: of those there are
-/// many here, and one of them could take it before its server does.
+/// Returns a free address on the loopback interface. Its port is below the ephemeral range, so no client of another test can take it before
+/// the server listens.
 pub(crate) fn free_address() -> SocketAddr {
     use std::hash::{BuildHasher, RandomState};
 
@@ -314,12 +317,12 @@ pub(crate) fn free_address() -> SocketAddr {
     }
 }
 
-/// A control group of the kernel with a limit, for programs that are started in it. It is gone when the test ends.
+/// A control group with a limit. It is removed when the test ends.
 pub(crate) struct ControlGroup(PathBuf);
 
 impl ControlGroup {
-    /// Makes one for a limit: a controller and file of version 1 or, if the machine has that, a file of version 2. `None` where that
-    /// cannot be done.
+    /// Creates a control group with a limit: a controller, file and value of version 1, or a file and value of version 2. `None` if this
+    /// machine does not permit it.
     pub(crate) fn new(v1: (&str, &str, &str), v2: (&str, &str)) -> Option<Self> {
         let (controller, file, value) = v1;
         let root = Path::new("/sys/fs/cgroup");
@@ -333,7 +336,7 @@ impl ControlGroup {
         Some(group)
     }
 
-    /// Returns a command that runs a program in the group; the program's arguments and folder are still to be set.
+    /// Returns a command that runs a program in the group. The program's arguments and folder are not copied.
     pub(crate) fn command(&self, program: &Command) -> Command {
         let mut command = Command::new("sh");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -351,7 +354,7 @@ impl ControlGroup {
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        // A program that has just been ended is still in it for a moment.
+        // A program that has just exited remains in the group for a moment.
         for _ in 0..100 {
             if std::fs::remove_dir(&self.0).is_ok() {
                 break;

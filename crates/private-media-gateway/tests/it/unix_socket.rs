@@ -10,21 +10,25 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fronts::server::{Front, FrontServer, Installed, free_address, open_to_all};
-use crate::support::{Answer, GRANT, Place, credentials, program, send};
+use crate::support::{GRANT, Place, Response, credentials, program, send};
 
 /// A gateway that listens on a Unix socket.
-struct UnixGateway {
+pub(crate) struct UnixGateway {
     child: Child,
     path: PathBuf,
     log: PathBuf,
 }
 
 impl UnixGateway {
-    /// Serves at `media.sock` in a place.
     fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::start_with(place, &[&["--grant", GRANT], arguments].concat())
+    }
+
+    /// Serves at `media.sock` in a place, with these arguments only.
+    pub(crate) fn start_with(place: &Place, arguments: &[&str]) -> Self {
         let (path, log) = (place.path("media.sock"), place.path("gateway.log"));
         let mut command = program();
-        command.args(["serve", "--listen", "unix:media.sock", "--grant", GRANT]).args(arguments);
+        command.args(["serve", "--listen", "unix:media.sock"]).args(arguments);
         command.current_dir(place.path("")).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
@@ -34,8 +38,8 @@ impl UnixGateway {
         Self { child, path, log }
     }
 
-    fn ask(&self, line: &str, fields: &[(&str, &str)]) -> Answer {
-        ask(&self.path, line, fields)
+    pub(crate) fn fetch(&self, line: &str, fields: &[(&str, &str)]) -> Response {
+        fetch(&self.path, line, fields)
     }
 
     /// Stops it, and returns its log.
@@ -53,14 +57,14 @@ impl Drop for UnixGateway {
     }
 }
 
-fn ask(socket: &Path, line: &str, fields: &[(&str, &str)]) -> Answer {
+fn fetch(socket: &Path, line: &str, fields: &[(&str, &str)]) -> Response {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(stream, "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n").unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
-    Answer::parse(&bytes)
+    Response::parse(&bytes)
 }
 
 #[test]
@@ -79,8 +83,8 @@ fn requests_are_answered_as_over_tcp() {
         ] {
             let fields = [credentials(user), vec![field]].concat();
             assert_eq!(
-                socket.ask(line, &fields).lasting(),
-                tcp.ask(line, &fields).lasting(),
+                socket.fetch(line, &fields).normalized(),
+                tcp.fetch(line, &fields).normalized(),
                 "{user} {line} {field:?}"
             );
         }
@@ -95,9 +99,9 @@ fn large_files_are_sent_by_the_kernel() {
     place.write("private/cars/7/big.bin", &content);
     let gateway = UnixGateway::start(&place, &["--log", "debug", "--workers", "2"]);
     let alice = credentials("alice");
-    assert!(gateway.ask("GET /private/cars/7/big.bin", &alice).body == content);
+    assert!(gateway.fetch("GET /private/cars/7/big.bin", &alice).body == content);
     let range = [alice, vec![("range", "bytes=100000-3100000")]].concat();
-    assert!(gateway.ask("GET /private/cars/7/big.bin", &range).body == content[100_000..=3_100_000]);
+    assert!(gateway.fetch("GET /private/cars/7/big.bin", &range).body == content[100_000..=3_100_000]);
     let log = gateway.stop();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let sent: u64 = lines.filter_map(|line| line["sendfile_bytes"].as_u64()).sum();
@@ -113,13 +117,13 @@ fn one_gateway_at_a_time_has_the_socket() {
     let second = ["serve", "--listen", "unix:media.sock", "--grant", GRANT];
     let line = place.refusal(&second);
     assert!(line.contains("--listen \"unix:media.sock\": address already in use"), "{line}");
-    assert_eq!(first.ask("GET /private/-/health", &[]).status, 200);
+    assert_eq!(first.fetch("GET /private/-/health", &[]).status, 200);
     // A gateway that was killed leaves its socket behind.
     first.child.kill().unwrap();
     first.child.wait().unwrap();
     assert!(first.path.exists());
     let third = UnixGateway::start(&place, &[]);
-    assert_eq!(third.ask("GET /private/-/health", &[]).status, 200);
+    assert_eq!(third.fetch("GET /private/-/health", &[]).status, 200);
     let path = third.path.clone();
     third.stop();
     assert!(!path.exists());
@@ -140,10 +144,10 @@ fn what_is_wrong_with_a_socket_is_one_line() {
             &["--listen", "unix:file"],
             &["--listen \"unix:file\": the file exists and is not a socket", "remove it"],
         ),
-        (&["--listen", "unix:none/media.sock"], &["no such directory"]),
+        (&["--listen", "unix:none/media.sock"], &["no such folder"]),
         (&["--listen", &long], &["limited to 107 bytes"]),
         // A path in a file is relative to the file.
-        (&["--config", "other/config.toml"], &["listen = \"unix:run/media.sock\": no such directory"]),
+        (&["--config", "other/config.toml"], &["listen = \"unix:run/media.sock\": no such folder"]),
     ] {
         let line = place.refusal(&[&["serve"], arguments].concat());
         assert!(parts.iter().all(|part| line.contains(part)), "{arguments:?}: {line}");
@@ -159,7 +163,7 @@ fn each_front_server_connects_to_it() {
     std::fs::set_permissions(place.path("accounts.toml"), PermissionsExt::from_mode(0o600)).unwrap();
     // The workers of a front server run as another user, who would be in the group of the socket.
     std::fs::set_permissions(&gateway.path, PermissionsExt::from_mode(0o666)).unwrap();
-    for kind in FrontServer::ALL.into_iter().filter(|kind| kind.is_here()) {
+    for kind in FrontServer::ALL.iter().copied().filter(|kind| kind.is_installed()) {
         let (address, listen) = (free_address(), format!("unix:{}", gateway.path.display()));
         let output =
             place.run(&["config", kind.name(), "--front", &address.to_string(), "--listen", &listen]);
@@ -168,7 +172,7 @@ fn each_front_server_connects_to_it() {
             let mut bytes = Vec::new();
             let mut stream = send(address, "GET /private/cars/7/photo.jpg", &credentials(user), b"");
             stream.read_to_end(&mut bytes).unwrap();
-            assert_eq!(Answer::parse(&bytes).status, status, "{kind:?} {user}: {}", front.log());
+            assert_eq!(Response::parse(&bytes).status, status, "{kind:?} {user}: {}", front.log());
         }
     }
 }

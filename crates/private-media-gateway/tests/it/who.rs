@@ -28,8 +28,8 @@ fn run(place: &Place, arguments: &[&str], input: &str) -> Output {
 
 fn sign_in(gateway: &Gateway, name: &str) -> String {
     let form = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
-    let answer = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
-    answer.field("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    let response = gateway.send("POST /private/-/sign-in", &[], form.as_bytes());
+    response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
 }
 
 #[test]
@@ -121,10 +121,10 @@ fn asks_every_source() {
     let Some(mut shop) = Shop::open("5.2", Some(Server::Sqlite), "db") else { return };
     let django = format!("{{source = \"django\", database = \"{}\"}}", shop.url);
     let sources = ["--identity", &django, "--identity", "accounts"];
-    let erin = format!("sessionid={}", shop.tell("sign-in erin"));
-    let ended = format!("sessionid={}", shop.tell("sign-in erin"));
-    assert_eq!(shop.tell(&format!("sign-out {}", &ended["sessionid=".len()..])), "ok");
-    let visitor = format!("sessionid={}", shop.tell("visit"));
+    let erin = format!("sessionid={}", shop.run("sign-in erin"));
+    let ended = format!("sessionid={}", shop.run("sign-in erin"));
+    assert_eq!(shop.run(&format!("sign-out {}", &ended["sessionid=".len()..])), "ok");
+    let visitor = format!("sessionid={}", shop.run("visit"));
     for (credential, input, code, expected) in [
         (
             &["--cookie", erin.as_str()][..],
@@ -150,7 +150,7 @@ fn asks_every_source() {
         let (found, text) = who(&shop.place, &[&sources[..], credential].concat(), input);
         assert_eq!((found, text.as_str()), (code, expected), "{credential:?}");
     }
-    assert_eq!(shop.tell("deactivate erin"), "1");
+    assert_eq!(shop.run("deactivate erin"), "1");
     let (code, text) = who(&shop.place, &[&sources[..], &["--cookie", &erin]].concat(), "");
     assert_eq!((code, text.as_str()), (1, "rejected by django: the user is not active\n"));
 }

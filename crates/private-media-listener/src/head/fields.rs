@@ -56,7 +56,7 @@ impl HeaderWriter<'_> {
             CONTENT_LENGTH => self.content_length = value.to_str().ok().and_then(|text| text.parse().ok()),
             CONNECTION => self.closes |= value.as_bytes().eq_ignore_ascii_case(b"close"),
             DATE | TRANSFER_ENCODING => {}
-            _ => write_line(self.to, &[name.as_str().as_bytes(), b": ", value.as_bytes()]),
+            _ => write_line(self.to, [name.as_str().as_bytes(), b": ", value.as_bytes()]),
         }
     }
 
@@ -73,7 +73,7 @@ impl HeaderWriter<'_> {
     }
 }
 
-pub(super) fn write_line(to: &mut Vec<u8>, parts: &[&[u8]]) {
+pub(super) fn write_line<const N: usize>(to: &mut Vec<u8>, parts: [&[u8]; N]) {
     for part in parts {
         to.extend_from_slice(part);
     }

@@ -55,18 +55,22 @@ pub(crate) fn write<B: ResponseBody, H: WriteHeaders>(
     if *is_last {
         to.extend_from_slice(b"connection: close\r\n");
     }
-    write_line(to, &[b"date: ", &date(), b"\r\n"]);
+    to.extend_from_slice(&date_and_end());
     framing
 }
 
 fn write_status(to: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        // Most responses.
+        return to.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
     let reason = status.canonical_reason().unwrap_or_default();
-    write_line(to, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
+    write_line(to, [b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", reason.as_bytes()]);
 }
 
 fn write_length(to: &mut Vec<u8>, announced: Option<u64>, sent: u64) -> Framing {
     if let Some(len) = announced {
-        write_line(to, &[b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
+        write_line(to, [b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
     }
     Framing::Length(sent)
 }
@@ -76,27 +80,28 @@ pub(crate) fn write_text(to: &mut Vec<u8>, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
     let len = reason.len() + 1;
     write_status(to, status);
-    write_line(to, &[b"content-type: text/plain; charset=utf-8"]);
-    write_line(to, &[b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
-    write_line(to, &[b"connection: close"]);
-    write_line(to, &[b"date: ", &date(), b"\r\n"]);
+    write_line(to, [b"content-type: text/plain; charset=utf-8"]);
+    write_line(to, [b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
+    write_line(to, [b"connection: close"]);
+    to.extend_from_slice(&date_and_end());
     to.extend_from_slice(&reason.to_ascii_lowercase().into_bytes());
     to.push(b'\n');
 }
 
-/// Returns the value of `Date`. It is formatted once per second.
-fn date() -> [u8; 29] {
+/// Returns the last field, `Date`, and the empty line that ends a head. They are formatted once per second.
+fn date_and_end() -> [u8; 39] {
     thread_local! {
-        static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [b' '; 29])) };
+        static LAST: Cell<(u64, [u8; 39])> = const { Cell::new((0, [b' '; 39])) };
     }
     let now = SystemTime::now();
     let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (last, mut date) = LAST.get();
+    let (last, mut lines) = LAST.get();
     if last != second {
-        date = httpdate::fmt_http_date(now).as_bytes().try_into().unwrap_or(date);
-        LAST.set((second, date));
+        let made = format!("date: {}\r\n\r\n", httpdate::fmt_http_date(now));
+        lines = made.as_bytes().try_into().unwrap_or(lines);
+        LAST.set((second, lines));
     }
-    date
+    lines
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use private_media_listener::{Drained, FileSlice, Limits, ResponseBody, Server, Stats};
+use private_media_listener::{Drained, FileSlice, Limits, Piece, ResponseBody, Server, Stats};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -123,13 +123,13 @@ impl Body for FileThenBytes {
 }
 
 impl ResponseBody for FileThenBytes {
-    fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+    fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
         let slice = self.file.take()?;
         let len = slice.len().min(max_len);
         if len < slice.len() {
             let rest = FileSlice::new(Arc::clone(slice.file()), slice.offset() + len, slice.len() - len);
             self.file = Some(rest);
         }
-        Some(FileSlice::new(Arc::clone(slice.file()), slice.offset(), len))
+        Some(Piece::File(FileSlice::new(Arc::clone(slice.file()), slice.offset(), len)))
     }
 }

@@ -65,6 +65,16 @@ impl MediaBody {
         self.remaining
     }
 
+    /// Takes bytes in memory, if the body continues with some.
+    #[cfg(feature = "listener")]
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        let Some(Piece::Bytes(bytes)) = self.pieces.front_mut() else { return None };
+        let bytes = std::mem::take(bytes);
+        self.pieces.pop_front();
+        self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+        Some(bytes)
+    }
+
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
             match self.pieces.front_mut() {

@@ -10,7 +10,6 @@ use super::{Delivery, MediaBody, MediaResponse, Plan};
 use crate::permission::{Permit, Read};
 use crate::request::{ByteRange, MediaRequest};
 use crate::storage::MediaFile;
-use crate::text::text;
 
 /// Sends files from this process, whole or in ranges, in bounded memory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,9 +31,9 @@ impl Delivery for Direct {
                 response
             }
             Plan::NotModified => with_validators(permit, &file, now),
-            Plan::PreconditionFailed => text(plan.status(), "precondition failed\n").into(),
+            Plan::PreconditionFailed => MediaResponse::text(plan.status(), "precondition failed\n"),
             Plan::RangeNotSatisfiable => {
-                let mut response = MediaResponse::from(text(plan.status(), "range not satisfiable\n"));
+                let mut response = MediaResponse::text(plan.status(), "range not satisfiable\n");
                 insert(&mut response.headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
                 response
             }

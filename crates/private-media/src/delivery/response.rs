@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
 use http::{Extensions, HeaderName, HeaderValue, Response, StatusCode};
 
@@ -39,11 +40,32 @@ impl MediaResponse {
         Self { status, headers, extensions: Extensions::new(), body, prepared: None }
     }
 
+    /// Returns a response with plain text, such as an error.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use private_media::delivery::MediaResponse;
+    ///
+    /// let response = MediaResponse::text(StatusCode::NOT_FOUND, "not found\n");
+    /// assert_eq!(response.headers["content-type"], "text/plain; charset=utf-8");
+    /// assert_eq!(response.body.remaining(), 10);
+    /// ```
+    #[must_use]
+    pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        crate::text::text(status, text).into()
+    }
+
     /// Returns a response with prepared headers. Only their [`CONTENT_LENGTH`] may be replaced.
     pub(super) fn prepared_by(prepared: Arc<SerializedHeaders>) -> Self {
         let mut response = Self::new(StatusCode::OK, HeaderMap::new(), MediaBody::empty());
         response.prepared = Some(prepared);
         response
+    }
+
+    /// Takes the prepared headers out.
+    #[cfg(feature = "listener")]
+    pub(crate) fn take_prepared(&mut self) -> Option<Arc<SerializedHeaders>> {
+        self.prepared.take()
     }
 
     /// Merges the prepared headers into the others, and returns all of them.

@@ -23,10 +23,19 @@ use super::{Identify, IdentifyError, Identity};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FromExtensions;
 
+impl FromExtensions {
+    fn identity(request: &Parts) -> Identity {
+        request.extensions.get::<Identity>().cloned().unwrap_or_default()
+    }
+}
+
 impl Identify for FromExtensions {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        let identity = request.extensions.get::<Identity>().cloned().unwrap_or_default();
-        Box::pin(std::future::ready(Ok(identity)))
+        Box::pin(std::future::ready(Ok(Self::identity(request))))
+    }
+
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        Some(Ok(Self::identity(request)))
     }
 
     fn recognizes(&self, request: &Parts) -> bool {

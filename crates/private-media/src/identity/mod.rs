@@ -56,6 +56,13 @@ pub trait Identify: Send + Sync + 'static {
     /// Returns the identity of the client of a request.
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>>;
 
+    /// Returns the same as [`identify`](Self::identify) if that needs no waiting, and saves the allocation of a future. On `None`, the
+    /// default, the service calls `identify`.
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        let _ = request;
+        None
+    }
+
     /// Returns whether a request has a credential for this source, valid or not: an [`IdentityChain`] asks no other sources. It is
     /// called for each request, so it must not wait for anything.
     fn recognizes(&self, request: &Parts) -> bool {
@@ -77,12 +84,20 @@ where
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
         Box::pin(std::future::ready(Ok(self(request))))
     }
+
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        Some(Ok(self(request)))
+    }
 }
 
 macro_rules! delegate {
     () => {
         fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
             (**self).identify(request)
+        }
+
+        fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+            (**self).identify_now(request)
         }
 
         fn recognizes(&self, request: &Parts) -> bool {

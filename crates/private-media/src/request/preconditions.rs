@@ -8,9 +8,14 @@ use http::header::{
 };
 
 /// The conditions of a request. A malformed condition fails safely: the client gets the current file, or 412 if it requires a version.
-#[expect(clippy::struct_field_names, reason = "RFC 9110 has these names")]
+///
+/// Most requests have no conditions, so these are boxed: a request without them is small.
 #[derive(Debug, Clone, Default)]
-pub struct Preconditions {
+pub struct Preconditions(Option<Box<Conditions>>);
+
+#[expect(clippy::struct_field_names, reason = "RFC 9110 has these names")]
+#[derive(Debug, Clone)]
+struct Conditions {
     if_match: Option<Tags>,
     if_unmodified_since: Option<Seconds>,
     if_none_match: Option<Tags>,
@@ -50,18 +55,24 @@ impl Preconditions {
         if !headers.keys().any(|name| name.as_str().starts_with("if-")) {
             return Self::default();
         }
-        Self {
+        Self(Some(Box::new(Conditions {
             if_match: Tags::read(headers, &IF_MATCH),
             if_unmodified_since: Seconds::read(headers, &IF_UNMODIFIED_SINCE),
             if_none_match: Tags::read(headers, &IF_NONE_MATCH),
             if_modified_since: Seconds::read(headers, &IF_MODIFIED_SINCE),
             if_range: IfRange::read(headers),
-        }
+        })))
     }
 
     /// Evaluates the conditions for a GET or HEAD of an existing file, in the order of section 13.2.2. `now` is the time of the response.
     #[must_use]
     pub fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {
+        self.0.as_ref().map_or(Outcome::Proceed { range: true }, |conditions| conditions.evaluate(file, now))
+    }
+}
+
+impl Conditions {
+    fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {
         let modified = Seconds::of(file.modified);
         // Step 1, section 13.1.1. Step 2, section 13.1.4, only without If-Match.
         let wanted = match (&self.if_match, self.if_unmodified_since) {

@@ -361,7 +361,14 @@ async fn save(storage: &dyn Storage, path: &MediaPath, bytes: impl Into<Bytes>) 
 }
 
 async fn open(storage: &dyn Storage, path: &MediaPath) -> Result<MediaFile, StorageError> {
-    storage.open(&Permit::trusted(path.clone())).await
+    let permit = Permit::trusted(path.clone());
+    let opened = storage.open(&permit).await;
+    if let Some(now) = storage.open_now(&permit) {
+        let etag =
+            |file: &Result<_, _>| file.as_ref().ok().map(|file: &MediaFile| file.metadata().etag.clone());
+        assert_eq!(etag(&now), etag(&opened), "open_now gives another file than open: {path}");
+    }
+    opened
 }
 
 /// Reads a whole file, at most `step` bytes at a time.

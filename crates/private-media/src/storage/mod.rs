@@ -36,6 +36,13 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Opens a file. Anything except a regular file below the root is [`StorageError::NotFound`].
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
 
+    /// Returns the same as [`open`](Self::open) if that needs no waiting, such as from a cache, and saves the allocation of a future. On
+    /// `None`, the default, the service calls `open`.
+    fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+        let _ = permit;
+        None
+    }
+
     /// Saves content at the path of the permit or, if the name is taken, with a free name in the same folder. Returns the path that was
     /// used. The file appears complete or not at all, and is durable when this returns.
     fn save<'a>(
@@ -76,6 +83,10 @@ macro_rules! delegate {
         impl<S: Storage + ?Sized> Storage for $pointer<S> {
             fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
                 (**self).open(permit)
+            }
+
+            fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+                (**self).open_now(permit)
             }
 
             fn save<'a>(

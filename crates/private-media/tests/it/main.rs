@@ -7,6 +7,8 @@ mod cross_origin;
 mod escapes;
 mod frameworks;
 mod links;
+#[cfg(feature = "listener")]
+mod listener;
 mod lookups;
 mod refusals;
 mod saving;

@@ -1,11 +1,11 @@
-//! The views of the pages. Every decision in them is made by the permissions; the demo has no rules of its own.
+//! Creates the views of the pages. Every decision in them is made by the permissions; the demo has no rules of its own.
 
 use private_media::delivery::ContentType;
 use private_media::{Action, MediaPath, Permit, PrivateMedia, StorageError};
 
-use super::pages::{FileView, Garage, Kind, Landing, Locked, OwnerFiles, Seen};
 use super::people::{FILES, PEOPLE, Person, URL, folder_of, identity};
 use super::problem::Problem;
+use super::views::{FileView, Garage, Kind, Landing, Locked, OwnerFiles, Seen};
 
 /// Returns the files that a user may read, by owner.
 pub(super) async fn of(media: &PrivateMedia, me: Person) -> Result<Garage, Problem> {

@@ -7,6 +7,7 @@ mod people;
 mod problem;
 mod routes;
 mod upload;
+mod views;
 
 use std::error::Error;
 use std::path::Path;

@@ -1,101 +1,31 @@
-//! The pages of the demo: pure functions from a view to its page. The permissions are decided before; each view holds the decisions.
+//! The pages of the demo: pure functions from a view to its page.
 //!
 //! The content security policy of the pages allows no inline script, no inline style, and no other origin.
 
 use maud::{DOCTYPE, Markup, html};
 
 use super::people::Person;
-use icons::{check, copy, document, lock, upload};
+use super::views::{Garage, Landing, Locked};
+use card::{breakable, card};
+use icons::{lock, upload};
 
+mod card;
 mod icons;
 
 /// The style sheet, served as [`STYLE_URL`].
 pub(super) const STYLE: &str = include_str!("style.css");
-/// Where the pages expect [`STYLE`], as `text/css`.
+/// The URL of [`STYLE`], as `text/css`.
 pub(super) const STYLE_URL: &str = "/-/demo.css";
 /// The script, served as [`SCRIPT_URL`]. Every page works without it.
 pub(super) const SCRIPT: &str = include_str!("script.js");
-/// Where the pages expect [`SCRIPT`], as `text/javascript`.
+/// The URL of [`SCRIPT`], as `text/javascript`.
 pub(super) const SCRIPT_URL: &str = "/-/demo.js";
 /// The icon in the browser's tab, served as [`ICON_URL`].
 pub(super) const ICON: &str = include_str!("icon.svg");
-/// Where the pages expect [`ICON`], as `image/svg+xml`.
+/// The URL of [`ICON`], as `image/svg+xml`.
 pub(super) const ICON_URL: &str = "/-/demo.svg";
 
-/// The page for signed-out visitors.
-#[derive(Debug)]
-pub(super) struct Landing<'a> {
-    /// The accounts with their passwords, as buttons.
-    pub accounts: &'a [(Person, &'static str)],
-    /// Files that exist but are not readable for the visitor.
-    pub locked: Vec<Locked>,
-}
-
-/// A file of which the visitor knows only the URL.
-#[derive(Debug)]
-pub(super) struct Locked {
-    /// Its URL, percent-encoded, from `/`.
-    pub url: String,
-    /// Its path below the private root, for people to read.
-    pub path: String,
-}
-
-/// The page for signed-in users.
-#[derive(Debug)]
-pub(super) struct Garage {
-    /// The signed-in user.
-    pub me: Person,
-    /// The readable files by owner, including the user's own group, even if it is empty.
-    pub groups: Vec<OwnerFiles>,
-}
-
-/// The files of one person.
-#[derive(Debug)]
-pub(super) struct OwnerFiles {
-    /// The owner of the files.
-    pub owner: Person,
-    /// The files, in the order in which they are shown.
-    pub files: Vec<FileView>,
-}
-
-/// One file.
-#[derive(Debug)]
-pub(super) struct FileView {
-    /// Its URL, percent-encoded, from `/`.
-    pub url: String,
-    /// Its path below the private root.
-    pub path: String,
-    /// The last segment of the path.
-    pub name: String,
-    /// How to show it.
-    pub kind: Kind,
-    /// Its length in bytes.
-    pub len: u64,
-    /// The decision for each of the four users.
-    pub seen_by: [Seen; 4],
-}
-
-/// How a file can be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// In the page, as a picture.
-    Image,
-    /// In the page, with controls.
-    Video,
-    /// As a download. So are images that can contain scripts (SVG).
-    Other,
-}
-
-/// The decision for one user.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    /// The user; `None` if signed out.
-    pub by: Option<Person>,
-    /// Whether the user may read the file.
-    pub allowed: bool,
-}
-
-/// `/`, signed out.
+/// Returns the page `/` for signed-out visitors.
 pub(super) fn landing(view: &Landing<'_>) -> Markup {
     let body = html! {
         section.hero {
@@ -120,7 +50,7 @@ pub(super) fn landing(view: &Landing<'_>) -> Markup {
     page("Private files, seen", None, &body)
 }
 
-/// `/`, signed in.
+/// Returns the page `/` for signed-in users.
 pub(super) fn garage(view: &Garage) -> Markup {
     let me = &view.me;
     let body = html! {
@@ -142,7 +72,7 @@ pub(super) fn garage(view: &Garage) -> Markup {
                     span.path { "cars/" (group.owner.id) "/" }
                     @if mine { " " span.badge { "you" } }
                 }
-                // Without white space when there is no file: the style sheet shows the sentence beside an `:empty` list.
+                // Without files, the list contains no white space: the style sheet shows the sentence next to an `:empty` list.
                 ul.files data-owner=(group.owner.id) data-testid={ "files-" (group.owner.name) } {
                     @for file in &group.files { (card(file, me, mine)) }
                 }
@@ -153,12 +83,12 @@ pub(super) fn garage(view: &Garage) -> Markup {
     page(if me.staff { "Everyone’s cars" } else { "Your cars" }, Some(me), &body)
 }
 
-/// Any other URL.
+/// Returns the page of any other URL.
 pub(super) fn not_found(me: Option<&Person>) -> Markup {
     problem(404, "Nothing here.", "A file without permission gets the same response.", me)
 }
 
-/// An error, for browsers without the script.
+/// Returns the page of an error, for browsers without the script.
 pub(super) fn problem(status: u16, title: &str, text: &str, me: Option<&Person>) -> Markup {
     let body = html! {
         section.problem {
@@ -268,109 +198,14 @@ fn uploader() -> Markup {
     }
 }
 
-fn card(file: &FileView, me: &Person, mine: bool) -> Markup {
-    html! {
-        li.card data-path=(file.path) data-testid="file" {
-            div.picture { (picture(file)) }
-            div.about {
-                div.line {
-                    h3 { (file.name) }
-                    span.size { (size(file.len)) }
-                    @if mine { (delete(file)) }
-                }
-                div.line.address {
-                    a.path href=(file.url) data-testid="url" { (breakable(&file.url)) }
-                    button.icon type="button" hidden data-copy=(file.url) aria-label={ "Copy the URL of " (file.name) } {
-                        (copy()) (check())
-                    }
-                }
-                ul.seen aria-label="The same URL, for each" {
-                    @for seen in &file.seen_by { (answer(file, seen, seen.by.is_some_and(|by| by == *me))) }
-                }
-            }
-        }
-    }
-}
-
-fn picture(file: &FileView) -> Markup {
-    html! {
-        @match file.kind {
-            Kind::Image => { img src=(file.url) alt=(file.name) data-testid="photo"; }
-            Kind::Video => { video src=(file.url) controls preload="metadata" playsinline aria-label=(file.name) data-testid="video" {} }
-            Kind::Other => { a.other href=(file.url) { (document()) "Download" } }
-        }
-    }
-}
-
-/// The decision for one user, with a thumbnail if allowed.
-fn answer(file: &FileView, seen: &Seen, me: bool) -> Markup {
-    let name = seen.by.map_or("signed out", |by| by.name);
-    html! {
-        li.yes[seen.allowed].no[!seen.allowed].me[me] data-testid={ "seen-" (seen.by.map_or("nobody", |by| by.name)) } {
-            div.thumb {
-                @if seen.allowed { (thumbnail(file)) span.code { (check()) "200" } }
-                @else { span.code { (lock()) "404" } }
-            }
-            span.label {
-                (name)
-                @if me { " " span.you { "you" } }
-                @else if seen.by.is_some_and(|by| by.staff) { " " span.role { "staff" } }
-            }
-        }
-    }
-}
-
-/// A thumbnail without sound and focus: the card shows the file already.
-fn thumbnail(file: &FileView) -> Markup {
-    html! {
-        @match file.kind {
-            Kind::Image => { img src=(file.url) alt=""; }
-            Kind::Video => { video src={ (file.url) "#t=0.5" } preload="metadata" muted playsinline tabindex="-1" aria-hidden="true" {} }
-            Kind::Other => { (document()) }
-        }
-    }
-}
-
-/// A button that asks before it deletes, in a popover without a script.
-fn delete(file: &FileView) -> Markup {
-    let id = format!("delete:{}", file.url);
-    html! {
-        button.quiet type="button" popovertarget=(id) data-testid="delete" aria-label={ "Delete " (file.name) } { "Delete" }
-        div.ask #(id) popover role="dialog" aria-label={ "Delete " (file.name) } {
-            p { "Delete " strong { (file.name) } "? It will be gone for everyone." }
-            form method="post" action="/delete" {
-                input type="hidden" name="path" value=(file.path);
-                button.quiet type="button" popovertarget=(id) popovertargetaction="hide" { "Keep it" }
-                button.danger type="submit" data-testid="delete-really" { "Delete" }
-            }
-        }
-    }
-}
-
-/// A path with a line break opportunity after each slash.
-fn breakable(path: &str) -> Markup {
-    html! { @for part in path.split_inclusive('/') { (part) wbr; } }
-}
-
 fn avatar(name: &str) -> Markup {
     html! { span.avatar aria-hidden="true" { (name.chars().next().unwrap_or('?').to_uppercase()) } }
-}
-
-/// Formats a file size with at most three digits, in decimal units.
-fn size(bytes: u64) -> String {
-    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
-    let Some((unit, name)) = units.into_iter().find(|(unit, _)| bytes >= *unit) else {
-        return format!("{bytes} B");
-    };
-    match (bytes / unit, bytes % unit * 10 / unit) {
-        (whole @ 0..=9, tenth) => format!("{whole}.{tenth} {name}"),
-        (whole, _) => format!("{whole} {name}"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::demo::views::{FileView, Kind, OwnerFiles, Seen};
 
     const ALICE: Person = Person { name: "alice", id: "7", staff: false };
     const BOB: Person = Person { name: "bob", id: "8", staff: false };
@@ -394,23 +229,6 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1_000, "1.0 kB"),
-            (9_999, "9.9 kB"),
-            (10_000, "10 kB"),
-            (999_999, "999 kB"),
-            (1_050_000, "1.0 MB"),
-            (123_456_789, "123 MB"),
-            (u64::MAX, "18446744073 GB"),
-        ] {
-            assert_eq!(size(bytes), text, "{bytes}");
-        }
-    }
-
-    #[test]
     fn names_are_text_and_never_markup() {
         for kind in [Kind::Image, Kind::Video, Kind::Other] {
             let page = garage_of(ALICE, kind);
@@ -420,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_the_four_sees_the_answer_they_get() {
+    fn the_card_shows_the_decision_for_each_user() {
         let page = garage_of(CAROL, Kind::Image);
         for (who, code) in [("alice", "200"), ("bob", "404"), ("carol", "200"), ("nobody", "404")] {
             let tile = page.split_once(&format!("data-testid=\"seen-{who}\"")).unwrap().1;
@@ -432,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_owner_is_offered_to_delete() {
+    fn only_the_owner_can_delete() {
         assert!(garage_of(ALICE, Kind::Image).contains("action=\"/delete\""));
         assert!(!garage_of(CAROL, Kind::Image).contains("action=\"/delete\""));
     }
 
-    /// Inline style and script would be blocked by the policy that the pages are served under.
+    /// The content security policy of the pages blocks them.
     #[test]
-    fn nothing_is_inline() {
+    fn pages_contain_no_inline_style_or_script() {
         let pages = [
             garage_of(ALICE, Kind::Video),
             not_found(Some(&BOB)).into_string(),

@@ -32,7 +32,7 @@ pub(super) const FILES: [(Person, &str, &[u8]); 6] = [
     (CAROL, "pickup.jpg", include_bytes!("../../../assets/pickup.jpg")),
 ];
 
-/// Returns the directory of a user's files.
+/// Returns the folder of a user's files.
 pub(super) fn folder_of(owner: Person) -> String {
     format!("cars/{}", owner.id)
 }

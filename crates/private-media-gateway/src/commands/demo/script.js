@@ -7,7 +7,7 @@ function say(text) {
   if (status) status.textContent = text;
 }
 
-// Uploading: one request after the other, so that each bar tells the truth about the line.
+// Uploads run one after the other, so that each bar shows the full bandwidth.
 
 const form = document.querySelector("[data-upload]");
 if (form) {
@@ -17,14 +17,14 @@ if (form) {
 
   form.classList.add("live");
   input.addEventListener("change", () => {
-    // The list belongs to the input and is emptied with it.
+    // Clearing the input empties its list of files.
     const files = [...input.files];
     input.value = "";
     enqueue(files);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
 
-  // A file that misses the zone would replace the page, so the whole page takes it.
+  // A file dropped outside the zone would replace the page, so the whole page accepts files.
   document.addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -63,7 +63,7 @@ if (form) {
       }
     }
     if (stored.length > 0) await refresh(stored.map((file) => file.path));
-    // What failed stays in view, beside the zone.
+    // Failed uploads stay visible next to the zone.
     if (failures > 0) return;
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.querySelector(".card.new")?.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
@@ -88,7 +88,7 @@ if (form) {
   }
 }
 
-/** Sends one file as the body of a PUT. `fetch` cannot tell how far it is; XMLHttpRequest can. */
+/** Sends one file as the body of a PUT. Unlike `fetch`, XMLHttpRequest reports the progress of an upload. */
 function put(file, row) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -100,11 +100,11 @@ function put(file, row) {
     });
     request.addEventListener("load", () => {
       const text = request.responseText;
-      if (request.status !== 201) return reject(new Error(text.trim() || `The server answered ${request.status}.`));
+      if (request.status !== 201) return reject(new Error(text.trim() || `The server responded with status ${request.status}.`));
       try {
         resolve(JSON.parse(text));
       } catch {
-        reject(new Error("The server’s answer is not understood."));
+        reject(new Error("The server’s response is invalid."));
       }
     });
     request.addEventListener("error", () => reject(new Error("The connection was lost.")));
@@ -112,7 +112,7 @@ function put(file, row) {
   });
 }
 
-/** Adds the cards of new files where the server puts them; what is on the page, a playing video say, stays as it is. */
+/** Adds the cards of new files in the order of the server. Existing cards, such as a playing video, are not touched. */
 async function refresh(paths) {
   for (const old of document.querySelectorAll(".card.new")) old.classList.remove("new");
   const response = await fetch("/");
@@ -128,7 +128,7 @@ async function refresh(paths) {
   }
 }
 
-/** Copying needs a secure context; without it the buttons stay hidden, and the URL is a link anyway. */
+/** The clipboard needs a secure context. Without one, the buttons stay hidden. */
 function prepare(root) {
   if (!navigator.clipboard) return;
   for (const button of root.querySelectorAll("[data-copy]")) {

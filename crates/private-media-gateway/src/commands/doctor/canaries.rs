@@ -22,7 +22,7 @@ use crate::config::Config;
 /// The library's folder of named temporary files.
 const UPLOADS: &str = ".private-media-uploads";
 
-/// All test files. Dropped, they are removed with the folders that were made for them.
+/// All test files. When this is dropped, they are removed with the folders that were created for them.
 #[derive(Debug)]
 pub(super) struct Canaries {
     pub(super) nonces: Nonces,
@@ -77,10 +77,10 @@ impl Canaries {
         let files = all.iter().map(|canary| canary.path.clone()).collect();
         let journal = Journal::write(root.clone(), &canaries.nonces.name, files)?;
         let journal = canaries.cleanup.journal.insert(journal);
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for folder in folders_to_make(&root, &all) {
             if journal.make_folder(&folder)? {
-                made.push(folder);
+                created.push(folder);
             }
         }
         for canary in &all {
@@ -95,12 +95,12 @@ impl Canaries {
         let own = rustix::process::geteuid().as_raw();
         let uploads = rustix::fs::statat(&*root, UPLOADS, AtFlags::SYMLINK_NOFOLLOW);
         if !had_uploads && uploads.is_ok_and(|uploads| uploads.st_uid == own) {
-            // This process made the folder, and the gateway's user may not be able to use it.
+            // This process created the folder, and the gateway's user may not be able to use it.
             let _ = root.remove_dir(UPLOADS);
         }
         canaries.clock_difference = clock_difference(&root, &canaries.photo)?;
         if rustix::process::geteuid().is_root() {
-            chown_to_root_owner(&root, &made, &all)?;
+            chown_to_root_owner(&root, &created, &all)?;
         }
         Ok(canaries)
     }
@@ -167,12 +167,12 @@ fn chown_to_root_owner(root: &Dir, folders: &[MediaPath], canaries: &[Canary]) -
     }
     for folder in folders {
         let names = || folders.iter().chain(canaries.iter().map(|canary| &canary.path));
-        let is_made = |name: &str| {
-            names().any(|made| made.file_name() == name && made.parent().as_ref() == Some(folder))
-        };
+        let is_own_name =
+            |name: &str| names().any(|own| own.file_name() == name && own.parent().as_ref() == Some(folder));
         chown(folder, OFlags::DIRECTORY, &|handle| {
             let mut entries = Dir::from_std_file(handle.try_clone()?).entries()?;
-            entries.try_fold(true, |all, entry| Ok(all && entry?.file_name().to_str().is_some_and(is_made)))
+            entries
+                .try_fold(true, |all, entry| Ok(all && entry?.file_name().to_str().is_some_and(is_own_name)))
         })?;
     }
     Ok(())
@@ -203,30 +203,30 @@ mod tests {
 
     type Change = fn(&std::path::Path);
 
-    /// Files that another user put in the place of a canary, or of a new folder, keep their owner.
+    /// Files and folders that another user has replaced keep their owner.
     #[test]
     fn only_canaries_get_another_owner() {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test is for root");
-            eprintln!("left out: a test that needs root");
+            eprintln!("skipped: a test that needs root");
             return;
         }
         let cases: [(&str, Change, bool); 6] = [
-            ("nothing else", |_| (), true),
+            ("no change", |_| (), true),
             (
                 "another file",
                 |root| std::fs::write(root.join("made/private-media-doctor-1.jpg"), "root's").unwrap(),
                 false,
             ),
             (
-                "a second name of the file",
+                "a hard link",
                 |root| {
                     std::fs::hard_link(root.join("made/private-media-doctor-1.jpg"), root.join("x")).unwrap();
                 },
                 false,
             ),
             (
-                "a link",
+                "a symbolic link",
                 |root| {
                     let canary = root.join("made/private-media-doctor-1.jpg");
                     std::fs::rename(&canary, root.join("x")).unwrap();
@@ -235,7 +235,7 @@ mod tests {
                 false,
             ),
             (
-                "a folder with more in it",
+                "a folder with another file",
                 |root| std::fs::write(root.join("made/secret"), "root's").unwrap(),
                 false,
             ),
@@ -248,7 +248,7 @@ mod tests {
                 false,
             ),
         ];
-        for (what, change, is_given) in cases {
+        for (what, change, is_changed) in cases {
             let folder = tempfile::tempdir().unwrap();
             std::os::unix::fs::chown(folder.path(), Some(12_345), None).unwrap();
             let root = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
@@ -258,12 +258,12 @@ mod tests {
             std::fs::create_dir(folder.path().join("made")).unwrap();
             std::fs::write(folder.path().join(canary.path.as_str()), &canary.content).unwrap();
             change(folder.path());
-            let given = chown_to_root_owner(&root, &[path("made")], &[canary]);
-            assert_eq!(given.is_ok(), is_given, "{what}: {given:?}");
+            let result = chown_to_root_owner(&root, &[path("made")], &[canary]);
+            assert_eq!(result.is_ok(), is_changed, "{what}: {result:?}");
             let owner = |name: &str| {
                 std::fs::symlink_metadata(folder.path().join(name)).map(|found| found.uid()).ok()
             };
-            assert_eq!(owner("made"), Some(if is_given { 12_345 } else { 0 }), "{what}");
+            assert_eq!(owner("made"), Some(if is_changed { 12_345 } else { 0 }), "{what}");
             for name in ["x", "made/secret"] {
                 assert!(owner(name).is_none_or(|owner| owner == 0), "{what}: {name}");
             }

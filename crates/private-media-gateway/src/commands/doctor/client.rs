@@ -173,7 +173,7 @@ impl Response {
         values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the body contains a text.
+    /// Returns whether the body contains a text.
     pub(super) fn contains(&self, text: &str) -> bool {
         self.body.windows(text.len().max(1)).any(|window| window == text.as_bytes())
     }

@@ -2,7 +2,7 @@
 //! left.
 //!
 //! Other users may write below the root, and the doctor may run as root. So a journal is read only if no other user can have
-//! written it. A file in it is deleted only if it is a canary of that run, a folder only if that run made it.
+//! written it. A file in it is deleted only if it is a canary of that run, a folder only if that run created it.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
@@ -11,29 +11,28 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use private_media::MediaPath;
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, flock};
 use rustix::io::Errno;
 
 use super::canary::{self, PREFIX};
+use super::removal::{open_parent, open_regular, remove_canary, remove_folder, unlink_same};
 
 /// The largest journal that is read, in bytes.
 const MAX_LEN: u64 = 64 << 10;
-/// How much of a file is compared with a canary, in bytes. Canaries are shorter.
-const MAX_CANARY: u64 = 256;
 
 /// A hidden file in the root, locked while its doctor runs.
 #[derive(Debug)]
 pub(super) struct Journal {
     root: Arc<Dir>,
     nonce: String,
-    made: Made,
+    created: Created,
     /// The open and locked file.
     file: File,
 }
 
 /// The files and folders that a run creates.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Made {
+struct Created {
     files: Vec<MediaPath>,
     /// Parents first, each with its inode, to tell it from another folder of the same name.
     folders: Vec<(u64, MediaPath)>,
@@ -55,8 +54,8 @@ impl Journal {
         let written = rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))
             .map_err(io::Error::from)
             .and_then(|()| file.write_all(lines.as_bytes()));
-        let made = Made { files, folders: vec![] };
-        let journal = Self { root, nonce: nonce.to_owned(), made, file };
+        let created = Created { files, folders: vec![] };
+        let journal = Self { root, nonce: nonce.to_owned(), created, file };
         match written {
             Ok(()) => Ok(journal),
             Err(error) => {
@@ -75,14 +74,14 @@ impl Journal {
             Err(error) => return Err(error.into()),
         }
         let inode = rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
-        self.made.folders.push((inode, path.clone()));
+        self.created.folders.push((inode, path.clone()));
         writeln!(self.file, "folder {inode} {path}")?;
         Ok(true)
     }
 
     /// Removes the files and folders, and then the journal.
     pub(super) fn clear(self) {
-        let _ = self.made.remove(&self.root, &self.nonce);
+        let _ = self.created.remove(&self.root, &self.nonce);
         let _ = unlink_same(&self.root, &name(&self.nonce), &self.file);
     }
 
@@ -114,11 +113,11 @@ fn sweep_one(root: &Dir, nonce: &str) -> io::Result<()> {
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     let mut text = String::new();
     (&file).take(MAX_LEN).read_to_string(&mut text)?;
-    Made::parse(&text).remove(root, nonce)?;
+    Created::parse(&text).remove(root, nonce)?;
     unlink_same(root, &name(nonce), &file)
 }
 
-/// Whether only root or this user can have written a file: nobody else can write to it, and it has no second name.
+/// Returns whether only root or this user can have written a file: nobody else can write to it, and it has no second name.
 fn is_trusted(metadata: &Metadata) -> bool {
     let owner = metadata.uid();
     (owner == 0 || owner == rustix::process::geteuid().as_raw())
@@ -126,21 +125,21 @@ fn is_trusted(metadata: &Metadata) -> bool {
         && metadata.mode() & 0o022 == 0
 }
 
-impl Made {
+impl Created {
     /// Parses a journal. An incomplete last line is ignored.
     fn parse(text: &str) -> Self {
-        let mut made = Self::default();
+        let mut created = Self::default();
         for line in text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
             if let Some(path) = line.strip_prefix("file ") {
-                made.files.extend(MediaPath::new(path));
+                created.files.extend(MediaPath::new(path));
             } else if let Some((inode, path)) =
                 line.strip_prefix("folder ").and_then(|rest| rest.split_once(' '))
                 && let (Ok(inode), Ok(path)) = (inode.parse(), MediaPath::new(path))
             {
-                made.folders.push((inode, path));
+                created.folders.push((inode, path));
             }
         }
-        made
+        created
     }
 
     /// Removes all files and folders, except replaced ones. Fails if one could not be removed.
@@ -156,65 +155,6 @@ impl Made {
             .find(|result| result.as_ref().is_err_and(|error| !is_gone(error)))
             .unwrap_or(Ok(()))
     }
-}
-
-/// Removes a file if name, content and number of names are those of a canary of this run.
-///
-/// Another user who replaces the file after the check could have deleted it as well.
-fn remove_canary(root: &Dir, nonce: &str, path: &MediaPath) -> io::Result<()> {
-    let parent = open_parent(root, path)?;
-    let file = open_regular(&parent, path.file_name())?;
-    let mut content = Vec::new();
-    (&file).take(MAX_CANARY).read_to_end(&mut content)?;
-    if file.metadata()?.nlink() != 1 || !canary::is_canary(nonce, path.file_name(), &content) {
-        return Ok(());
-    }
-    unlink_same(&parent, path.file_name(), &file)
-}
-
-/// Removes a folder if it is empty and has the inode of the one that was made.
-fn remove_folder(root: &Dir, inode: u64, path: &MediaPath) -> io::Result<()> {
-    let parent = open_parent(root, path)?;
-    let found = rustix::fs::statat(&parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-    let device = rustix::fs::statat(root, ".", AtFlags::empty())?.st_dev;
-    if kind(&found) != FileType::Directory || (found.st_dev, found.st_ino) != (device, inode) {
-        return Ok(());
-    }
-    match rustix::fs::unlinkat(&parent, path.file_name(), AtFlags::REMOVEDIR) {
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-        result => Ok(result?),
-    }
-}
-
-fn open_parent(root: &Dir, path: &MediaPath) -> io::Result<Dir> {
-    root.open_dir(path.parent().as_ref().map_or(".", MediaPath::as_str))
-}
-
-/// Opens a regular file for reading, and no link, device or FIFO.
-fn open_regular(folder: &Dir, name: &str) -> io::Result<File> {
-    let not_regular = || io::Error::from(io::ErrorKind::NotFound);
-    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if kind(&found) != FileType::RegularFile {
-        return Err(not_regular());
-    }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(folder, name, flags, Mode::empty())?);
-    // The name may belong to another file by now.
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
-}
-
-/// Removes a name if it still belongs to this file.
-fn unlink_same(folder: &Dir, name: &str, file: &File) -> io::Result<()> {
-    let (found, opened) =
-        (rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?, rustix::fs::fstat(file)?);
-    if (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino) {
-        rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
-    }
-    Ok(())
-}
-
-fn kind(found: &Stat) -> FileType {
-    FileType::from_raw_mode(found.st_mode)
 }
 
 #[cfg(test)]
@@ -246,8 +186,8 @@ mod tests {
         root.create_dir_all("there").unwrap();
         let files = ["a/b", "there"].map(|folder| path(&format!("{folder}/{NAME}")));
         let mut alive = Journal::write(Arc::clone(&root), NONCE, files.to_vec()).unwrap();
-        for (folder, is_made) in [("there", false), ("a", true), ("a/b", true)] {
-            assert_eq!(alive.make_folder(&path(folder)).unwrap(), is_made, "{folder}");
+        for (folder, is_new) in [("there", false), ("a", true), ("a/b", true)] {
+            assert_eq!(alive.make_folder(&path(folder)).unwrap(), is_new, "{folder}");
         }
         for file in &files {
             root.write(file.as_str(), CANARY).unwrap();
@@ -262,23 +202,23 @@ mod tests {
 
     type Change = fn(&Path);
 
-    /// The journal of a killed doctor, and changes that another user made to its files.
+    /// The journal of a killed doctor, and changes by another user.
     #[test]
     fn nothing_but_canaries_is_deleted() {
         let cases: [(&str, Change, &[&str]); 8] = [
-            ("nothing else", |_| (), &[]),
+            ("no change", |_| (), &[]),
             (
-                "an upload in its place",
+                "an upload replaces the canary",
                 |root| std::fs::write(root.join("a").join(NAME), "mine").unwrap(),
                 &["a"],
             ),
             (
-                "a second name",
+                "a hard link",
                 |root| std::fs::hard_link(root.join("a").join(NAME), root.join("mine")).unwrap(),
                 &["a", "mine"],
             ),
             (
-                "a link",
+                "a symbolic link",
                 |root| {
                     std::fs::rename(root.join("a").join(NAME), root.join("mine")).unwrap();
                     symlink("../mine", root.join("a").join(NAME)).unwrap();
@@ -310,7 +250,7 @@ mod tests {
                 &["a"],
             ),
             (
-                "another folder of that name",
+                "another folder of the same name",
                 |root| {
                     std::fs::rename(root.join("a"), root.join("mine")).unwrap();
                     std::fs::remove_file(root.join("mine").join(NAME)).unwrap();
@@ -338,26 +278,26 @@ mod tests {
         }
     }
 
-    /// Journals that another user has put into the root, for a doctor that runs as root.
+    /// A doctor that runs as root ignores journals that another user has put into the root.
     #[test]
     fn journals_of_other_users_are_ignored() {
         if !rustix::process::geteuid().is_root() {
             assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "this test is for root");
-            eprintln!("left out: a test that needs root");
+            eprintln!("skipped: a test that needs root");
             return;
         }
         let cases: [(&str, Change, bool); 9] = [
-            ("root's own", |_| (), true),
-            ("another user's", |journal| chown(journal, Some(23_456), None).unwrap(), false),
-            ("one that the group can write to", |journal| mode(journal, 0o664), false),
-            ("one that everybody can write to", |journal| mode(journal, 0o646), false),
+            ("a journal of root", |_| (), true),
+            ("a journal of another user", |journal| chown(journal, Some(23_456), None).unwrap(), false),
+            ("writable by the group", |journal| mode(journal, 0o664), false),
+            ("writable by everyone", |journal| mode(journal, 0o646), false),
             (
-                "a second name of one",
+                "a hard link",
                 |journal| std::fs::hard_link(journal, journal.with_extension("x")).unwrap(),
                 false,
             ),
             (
-                "a link to one",
+                "a symbolic link",
                 |journal| {
                     std::fs::rename(journal, journal.with_extension("x")).unwrap();
                     symlink(journal.with_extension("x"), journal).unwrap();
@@ -365,7 +305,7 @@ mod tests {
                 false,
             ),
             (
-                "one that is too large",
+                "a huge file",
                 |journal| File::options().append(true).open(journal).unwrap().set_len(1 << 40).unwrap(),
                 false,
             ),
@@ -377,11 +317,7 @@ mod tests {
                 },
                 false,
             ),
-            (
-                "one of another name",
-                |journal| std::fs::rename(journal, journal.with_extension("x")).unwrap(),
-                false,
-            ),
+            ("another name", |journal| std::fs::rename(journal, journal.with_extension("x")).unwrap(), false),
         ];
         for (what, change, is_read) in cases {
             let (folder, root) = root();
@@ -402,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn incomplete_and_invalid_lines_are_ignored() {
         for (text, files, folders) in [
             ("file a/x.jpg\nfolder 7 a\n", &["a/x.jpg"][..], &[(7, "a")][..]),
             ("folder 7 a b\n", &[], &[(7, "a b")]),
@@ -415,7 +351,7 @@ mod tests {
         ] {
             let files = files.iter().map(|file| path(file)).collect();
             let folders = folders.iter().map(|(inode, folder)| (*inode, path(folder))).collect();
-            assert_eq!(Made::parse(text), Made { files, folders }, "{text:?}");
+            assert_eq!(Created::parse(text), Created { files, folders }, "{text:?}");
         }
     }
 }

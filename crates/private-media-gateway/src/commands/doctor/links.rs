@@ -108,7 +108,7 @@ struct Found {
 }
 
 impl Found {
-    /// Reads all names below a root without following links. Hidden names are left out, as they are never served.
+    /// Reads all names below a root without following links. Hidden names are skipped, because they are never served.
     fn below(root: &Path, max_names: usize, max_time: Duration) -> Self {
         let (mut found, start) = (Self::default(), Instant::now());
         let mut folders = VecDeque::from([PathBuf::new()]);

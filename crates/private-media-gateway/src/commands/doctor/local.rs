@@ -186,6 +186,7 @@ pub(super) fn accounts(config: &Config) -> Findings {
     let sources = config.identity.iter().map(|source| match &source.source {
         Source::Accounts(accounts) => accounts_file(config, accounts),
         Source::Django(django) => secret_keys(config, django),
+        Source::Forward(_) | Source::Header(_) => Findings::new(),
     });
     sources.flatten().collect()
 }

@@ -11,6 +11,7 @@ mod links;
 mod local;
 mod outside;
 mod probe_accounts;
+mod removal;
 mod report;
 mod target;
 
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 use std::task::Poll;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use http::HeaderMap;
+use private_media::raw::RespondRaw as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::canaries::Canaries;
@@ -170,6 +173,7 @@ async fn prepare<'a>(
             report.add("clock", vec![outside::clock_of_files(canaries.clock_difference)]);
             Ok(Probe {
                 config,
+                common_headers: media.service().common_headers(&HeaderMap::new()).fields().clone(),
                 front,
                 gateway,
                 canaries,

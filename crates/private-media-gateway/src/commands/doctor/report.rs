@@ -41,7 +41,7 @@ impl Finding {
         Self { status: Status::Warning, message: message.into(), fix: Some(fix.into()) }
     }
 
-    /// Something that could not be checked, and why.
+    /// Returns a note about something that could not be checked.
     pub(super) fn note(message: impl Into<String>) -> Self {
         Self { status: Status::Note, message: message.into(), fix: None }
     }

@@ -1,6 +1,6 @@
 //! The settings of `[[identity]]` tables.
 
-use super::{Heading, Key, Kind, Scope};
+use super::{Heading, Key, Kind, Scope, forward, header};
 use crate::config::key::{Tables, Variant};
 
 pub(crate) static IDENTITY: Key = Key {
@@ -35,13 +35,46 @@ pub(crate) static IDENTITY: Key = Key {
                     &LOGIN_ORIGIN,
                 ],
             },
+            Variant {
+                name: "forward",
+                keys: &[
+                    &forward::URL,
+                    &forward::PASS,
+                    &forward::COOKIES,
+                    &forward::PERMISSION,
+                    &forward::TIMEOUT,
+                    &forward::UNAVAILABLE,
+                    &CACHE_TTL,
+                    &forward::ID_HEADER,
+                    &forward::NAME_HEADER,
+                    &forward::GROUPS_HEADER,
+                    &forward::STAFF_HEADER,
+                    &LOGIN_URL,
+                    &LOGIN_RETURN,
+                    &LOGIN_ORIGIN,
+                ],
+            },
+            Variant {
+                name: "header",
+                keys: &[
+                    &header::HEADER,
+                    &header::FROM,
+                    &header::NAME_HEADER,
+                    &header::GROUPS_HEADER,
+                    &header::GROUPS_SEPARATOR,
+                    &header::STAFF_GROUP,
+                    &LOGIN_URL,
+                    &LOGIN_RETURN,
+                    &LOGIN_ORIGIN,
+                ],
+            },
         ],
     }),
     value_name: "SOURCE",
     heading: Heading::Identity,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange, Scope::Identity],
     default: "accounts",
-    help: "Identity source: accounts, django (its middleware does not run), or a TOML table with its settings; may be repeated",
+    help: "Identity source: accounts, django (its middleware does not run), forward, header, or a TOML table with its settings; may be repeated",
 };
 pub(crate) static ACCOUNTS: Key = Key {
     name: "identity.accounts",

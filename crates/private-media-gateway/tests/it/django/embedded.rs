@@ -1,4 +1,4 @@
-//! `manage.py serve_private_media` is the same gateway, in a process of the project, and asks Django what it cannot read itself.
+//! `manage.py serve_private_media`: the gateway in the project's process. Django authenticates what the gateway cannot read natively.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::servers::Server;
 use super::shop::{SECRET, Shop, get, with};
 use crate::support::Gateway;
 
-/// What a project says of its private media, beside what it says in a test.
+/// Returns the settings for private media, and more.
 fn media(more: &Value) -> Value {
     let settings = json!({
         "PRIVATE_MEDIA_URL": "/private/",
@@ -20,13 +20,13 @@ fn media(more: &Value) -> Value {
     with(&settings, more)
 }
 
-/// Those whose permissions are a class of the shop's own.
+/// Returns the settings with a custom permission class, and more.
 fn rules(more: &Value) -> Value {
     let own = json!({"PRIVATE_MEDIA_PERMISSIONS": "rules.Owners", "PRIVATE_MEDIA_PERMISSIONS_OPTIONS": {}});
     with(&media(&own), more)
 }
 
-/// A cache that several processes have, so that there are sessions in it.
+/// Returns the settings of a cache that processes share, for sessions.
 fn cache(shop: &str) -> Value {
     json!({"CACHES": {"default": {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": shop,
@@ -37,11 +37,11 @@ fn status(gateway: &Gateway, cookie: &str) -> u16 {
     get(gateway, "cars/7/photo.jpg", cookie).status
 }
 
-/// Everybody signs in, and reads what is theirs to read.
-fn known(shop: &mut Shop, gateway: &Gateway) {
-    for (name, right) in [("alice", 200), ("bob", 404), ("carol", 200), ("erin", 404)] {
-        let cookie = shop.tell(&format!("sign-in {name}"));
-        assert_eq!(status(gateway, &cookie), right, "{name}: {}", gateway.log());
+/// Checks what each user may read after signing in.
+fn identifies_users(shop: &mut Shop, gateway: &Gateway) {
+    for (name, expected) in [("alice", 200), ("bob", 404), ("carol", 200), ("erin", 404)] {
+        let cookie = shop.run(&format!("sign-in {name}"));
+        assert_eq!(status(gateway, &cookie), expected, "{name}: {}", gateway.log());
         for forged in ["", "x", &cookie.to_uppercase(), &cookie[1..]] {
             assert_eq!(status(gateway, forged), 404, "{forged}");
         }
@@ -51,40 +51,39 @@ fn known(shop: &mut Shop, gateway: &Gateway) {
     assert!(lines.iter().any(|line| line["user"] == "7" && line["status"] == 200), "{lines:?}");
 }
 
-/// Alice reads her photo; then something happens, and she cannot any more: at once where each request is asked for, and elsewhere
-/// when an answer may not be kept any longer.
-fn ends(shop: &mut Shop, arguments: &[&str], happens: &dyn Fn(&mut Shop, &str) -> String) {
-    let asking = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 0}), arguments);
-    let keeping = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 2}), arguments);
-    let cookie = shop.tell("sign-in alice");
-    assert_eq!((status(&asking, &cookie), status(&keeping, &cookie)), (200, 200), "{}", asking.log());
+/// Checks that an event ends the session of alice: immediately without a cache, and otherwise within the cache time.
+fn ends_session(shop: &mut Shop, arguments: &[&str], event: &dyn Fn(&mut Shop, &str) -> String) {
+    let uncached = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 0}), arguments);
+    let cached = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 2}), arguments);
+    let cookie = shop.run("sign-in alice");
+    assert_eq!((status(&uncached, &cookie), status(&cached, &cookie)), (200, 200), "{}", uncached.log());
     let begin = Instant::now();
-    assert!(["ok", "1"].contains(&&*happens(shop, &cookie)));
-    assert_eq!(status(&asking, &cookie), 404);
+    assert!(["ok", "1"].contains(&&*event(shop, &cookie)));
+    assert_eq!(status(&uncached, &cookie), 404);
     if begin.elapsed() < Duration::from_secs(1) {
-        assert_eq!(status(&keeping, &cookie), 200, "an answer is kept");
+        assert_eq!(status(&cached, &cookie), 200, "the decision is cached");
     }
     std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(status(&keeping, &cookie), 404);
+    assert_eq!(status(&cached, &cookie), 404);
 }
 
-/// All that may end a sign-in, with users that come back in between.
-fn all_ends(shop: Option<Shop>, arguments: &[&str], says: &str) {
+/// Checks sign-ins and all events that end a session. The log must contain `says`.
+fn sessions_begin_and_end(shop: Option<Shop>, arguments: &[&str], says: &str) {
     let Some(mut shop) = shop else { return };
     let gateway = shop.embedded(&json!({}), arguments);
-    known(&mut shop, &gateway);
+    identifies_users(&mut shop, &gateway);
     assert!(gateway.logs(says), "{says}: {}", gateway.log());
     drop(gateway);
-    ends(&mut shop, arguments, &|shop, cookie| shop.tell(&format!("sign-out {cookie}")));
-    ends(&mut shop, arguments, &|shop, cookie| shop.tell(&format!("delete-session {cookie}")));
-    ends(&mut shop, arguments, &|shop, _| shop.tell("deactivate alice"));
-    assert_eq!(shop.tell("activate alice"), "1");
-    ends(&mut shop, arguments, &|shop, _| shop.tell("password alice"));
+    ends_session(&mut shop, arguments, &|shop, cookie| shop.run(&format!("sign-out {cookie}")));
+    ends_session(&mut shop, arguments, &|shop, cookie| shop.run(&format!("delete-session {cookie}")));
+    ends_session(&mut shop, arguments, &|shop, _| shop.run("deactivate alice"));
+    assert_eq!(shop.run("activate alice"), "1");
+    ends_session(&mut shop, arguments, &|shop, _| shop.run("password alice"));
 }
 
 #[test]
 fn sessions_of_sqlite_are_read_natively() {
-    all_ends(
+    sessions_begin_and_end(
         Shop::open_with("5.2", Some(Server::Sqlite), "db", &media(&json!({}))),
         &[],
         "authentication: by reading the sessions of",
@@ -93,7 +92,7 @@ fn sessions_of_sqlite_are_read_natively() {
 
 #[test]
 fn sessions_of_postgres_are_read_natively() {
-    all_ends(
+    sessions_begin_and_end(
         Shop::open_with("5.2", Server::postgres(), "cached_db", &media(&json!({}))),
         &[],
         "authentication: by reading the sessions of",
@@ -102,7 +101,7 @@ fn sessions_of_postgres_are_read_natively() {
 
 #[test]
 fn sessions_of_mariadb_are_read_natively() {
-    all_ends(
+    sessions_begin_and_end(
         Shop::open_with("5.2", Server::mariadb(), "db", &media(&json!({}))),
         &[],
         "authentication: by reading the sessions of",
@@ -111,7 +110,7 @@ fn sessions_of_mariadb_are_read_natively() {
 
 #[test]
 fn sessions_of_django_4_2_are_read_natively() {
-    all_ends(
+    sessions_begin_and_end(
         Shop::open_with("4.2", Some(Server::Sqlite), "db", &media(&json!({}))),
         &[],
         "authentication: by reading the sessions of",
@@ -119,16 +118,16 @@ fn sessions_of_django_4_2_are_read_natively() {
 }
 
 #[test]
-fn django_is_asked_if_that_is_wanted() {
+fn ask_django_authenticates_by_django() {
     let shop = Shop::open_with("5.2", Server::postgres(), "db", &media(&json!({})));
-    all_ends(shop, &["--ask-django"], "authentication: by Django (--ask-django)");
+    sessions_begin_and_end(shop, &["--ask-django"], "authentication: by Django (--ask-django)");
 }
 
 #[test]
-fn django_4_2_is_asked_for_sessions_in_a_cache() {
+fn django_4_2_authenticates_sessions_in_a_cache() {
     let folder = tempfile::tempdir().unwrap();
     let settings = media(&cache(folder.path().to_str().unwrap()));
-    all_ends(
+    sessions_begin_and_end(
         Shop::open_with("4.2", Some(Server::Sqlite), "cache", &settings),
         &[],
         "authentication: by Django (SESSION_ENGINE",
@@ -136,7 +135,7 @@ fn django_4_2_is_asked_for_sessions_in_a_cache() {
 }
 
 #[test]
-fn django_is_asked_for_users_of_the_projects_own() {
+fn django_authenticates_custom_user_models() {
     let settings = media(&json!({
         "AUTH_USER_MODEL": "people.Person",
         "INSTALLED_APPS": [
@@ -144,13 +143,13 @@ fn django_is_asked_for_users_of_the_projects_own() {
         ],
     }));
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &settings) else { return };
-    ends(&mut shop, &[], &|shop, _| shop.tell("rename alice"));
+    ends_session(&mut shop, &[], &|shop, _| shop.run("rename alice"));
     let says = "authentication: by Django (AUTH_USER_MODEL is people.Person)";
     assert!(shop.embedded(&json!({}), &[]).logs(says));
 }
 
 #[test]
-fn django_is_asked_for_whatever_else_is_the_projects_own() {
+fn django_authenticates_other_custom_projects() {
     let folder = tempfile::tempdir().unwrap();
     for (more, says) in [
         (
@@ -169,18 +168,18 @@ fn django_is_asked_for_whatever_else_is_the_projects_own() {
             return;
         };
         let gateway = shop.embedded(&json!({}), &[]);
-        let cookie = shop.tell("sign-in alice");
+        let cookie = shop.run("sign-in alice");
         assert_eq!(status(&gateway, &cookie), 200, "{says}: {}", gateway.log());
         assert_eq!(status(&gateway, "0123456789abcdef0123456789abcdef"), 404);
         assert!(gateway.logs(says), "{}", gateway.log());
-        assert_eq!(shop.tell("deactivate alice"), "1");
+        assert_eq!(shop.run("deactivate alice"), "1");
         std::thread::sleep(Duration::from_secs(5));
-        assert_eq!(status(&gateway, &cookie), 404, "{says}: whoever was deactivated is nobody");
+        assert_eq!(status(&gateway, &cookie), 404, "{says}: a deactivated user");
     }
 }
 
 #[test]
-fn a_class_of_the_projects_own_decides() {
+fn a_custom_permission_class_decides() {
     for django in ["4.2", "5.2"] {
         let Some(mut shop) = Shop::open_with(django, Some(Server::Sqlite), "db", &rules(&json!({}))) else {
             return;
@@ -189,37 +188,38 @@ fn a_class_of_the_projects_own_decides() {
             shop.place.write(&format!("private/rules/{name}"), name);
         }
         let gateway = shop.embedded(&json!({}), &[]);
-        known(&mut shop, &gateway);
-        let ask =
-            |path: &str, fields: &[(&str, &str)]| gateway.ask(&format!("GET /private/{path}"), fields).status;
+        identifies_users(&mut shop, &gateway);
+        let fetch = |path: &str, fields: &[(&str, &str)]| {
+            gateway.fetch(&format!("GET /private/{path}"), fields).status
+        };
         for path in ["rules/404", "rules/403", "rules/fails", "rules/token", "rules/header"] {
-            assert_eq!(ask(path, &[]), 404, "{path}");
+            assert_eq!(fetch(path, &[]), 404, "{path}");
         }
-        // What one may, another may not, however soon after.
-        assert_eq!(ask("rules/token?token=open%20sesame", &[]), 200, "{}", gateway.log());
-        assert_eq!(ask("rules/token?token=open", &[]), 404);
-        assert_eq!(ask("rules/header", &[("x-may", "yes")]), 200);
-        assert_eq!(ask("rules/header", &[("x-may", "no")]), 404);
-        assert_eq!(ask("rules/header", &[("x_may", "yes")]), 404, "it is no X-May");
-        assert_eq!(ask("rules/url?a=%20b", &[]), 404, "another host");
+        // No request gets the cached decision of another.
+        assert_eq!(fetch("rules/token?token=open%20sesame", &[]), 200, "{}", gateway.log());
+        assert_eq!(fetch("rules/token?token=open", &[]), 404);
+        assert_eq!(fetch("rules/header", &[("x-may", "yes")]), 200);
+        assert_eq!(fetch("rules/header", &[("x-may", "no")]), 404);
+        assert_eq!(fetch("rules/header", &[("x_may", "yes")]), 404, "X_May is another header");
+        assert_eq!(fetch("rules/url?a=%20b", &[]), 404, "another host");
         for problem in ["rules.Owners raises Http404", "fails with ZeroDivisionError"] {
             assert!(gateway.logs(problem), "{}", gateway.log());
         }
         let begin = Instant::now();
         std::thread::scope(|scope| {
-            let slow = scope.spawn(|| ask("rules/slow", &[]));
+            let slow = scope.spawn(|| fetch("rules/slow", &[]));
             std::thread::sleep(Duration::from_millis(300));
-            let cookie = shop.tell("sign-in alice");
-            assert_eq!(status(&gateway, &cookie), 200, "nobody waits for somebody else's answer");
+            let cookie = shop.run("sign-in alice");
+            assert_eq!(status(&gateway, &cookie), 200, "a slow decision delays no other request");
             assert!(begin.elapsed() < Duration::from_secs(4));
-            assert_eq!(slow.join().unwrap(), 404, "no answer in time is no");
+            assert_eq!(slow.join().unwrap(), 404, "a timeout is a denial");
         });
         assert!(gateway.logs("did not reply within 5s"), "{}", gateway.log());
     }
 }
 
 #[test]
-fn an_async_class_decides_too_and_the_middleware_is_the_projects() {
+fn an_async_permission_class_decides_after_the_middleware() {
     let more = json!({
         "PRIVATE_MEDIA_PERMISSIONS": "rules.AsyncOwners",
         "MIDDLEWARE": [
@@ -230,13 +230,13 @@ fn an_async_class_decides_too_and_the_middleware_is_the_projects() {
     });
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &rules(&more)) else { return };
     let gateway = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 0}), &["--ask-django"]);
-    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.run("sign-in alice");
     assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
     assert_eq!(status(&gateway, &format!("{cookie}; elsewhere=1")), 404);
     assert!(gateway.logs("middleware responded with status 302"), "{}", gateway.log());
 }
 
-/// The shop with applications and middleware of other packages.
+/// Opens the project with applications and middleware of other packages.
 fn with_packages(apps: &[&str], middleware: &[&str], more: &Value) -> Option<Shop> {
     let django =
         ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "private_media"];
@@ -254,29 +254,29 @@ const OTP_APPS: [&str; 2] = ["django_otp", "django_otp.plugins.otp_static"];
 const OTP: [&str; 2] = ["django_otp.middleware.OTPMiddleware", "rules.RequiresSecondFactor"];
 
 #[test]
-fn a_second_factor_that_a_middleware_requires_is_required() {
+fn a_second_factor_required_by_middleware_is_required() {
     let Some(mut shop) = with_packages(&OTP_APPS, &OTP, &json!({})) else { return };
     for arguments in [&[][..], &["--ask-django"]] {
         let gateway = shop.embedded(&json!({}), arguments);
-        let cookie = shop.tell("sign-in alice");
+        let cookie = shop.run("sign-in alice");
         assert_eq!(status(&gateway, &cookie), 404, "signed in without the second factor");
-        let cookie = shop.tell(&format!("verify {cookie}"));
+        let cookie = shop.run(&format!("verify {cookie}"));
         assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
-        assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "it is somebody else's");
+        assert_eq!(get(&gateway, "cars/8/photo.jpg", &cookie).status, 404, "a file of another user");
         let log = gateway.log();
         assert!(log.contains("middleware responded with status 302"), "{log}");
         let says = "MIDDLEWARE has django_otp.middleware.OTPMiddleware, rules.RequiresSecondFactor, which may change";
         assert_eq!(log.contains(says), arguments.is_empty(), "{log}");
     }
-    // Only if the project says so, and then the session alone decides.
+    // If the project ignores the middleware, only the session decides.
     let ignored = shop.embedded(&json!({"PRIVATE_MEDIA_IGNORED_MIDDLEWARE": OTP}), &[]);
-    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.run("sign-in alice");
     assert_eq!(status(&ignored, &cookie), 200, "{}", ignored.log());
     assert!(ignored.logs("authentication: by reading the sessions of"), "{}", ignored.log());
 }
 
 #[test]
-fn a_second_factor_that_is_asked_for_too_early_lets_nobody_in() {
+fn misordered_second_factor_middleware_denies_access() {
     let [otp, requires] = OTP;
     let Some(mut shop) = with_packages(&OTP_APPS, &[otp, requires], &json!({})) else { return };
     let auth = [
@@ -284,14 +284,14 @@ fn a_second_factor_that_is_asked_for_too_early_lets_nobody_in() {
         "django.contrib.auth.middleware.AuthenticationMiddleware",
     ];
     let gateway = shop.embedded(&json!({"MIDDLEWARE": [auth[0], auth[1], requires, otp]}), &[]);
-    let cookie = shop.tell("sign-in alice");
-    let cookie = shop.tell(&format!("verify {cookie}"));
+    let cookie = shop.run("sign-in alice");
+    let cookie = shop.run(&format!("verify {cookie}"));
     assert_eq!(status(&gateway, &cookie), 404);
     assert!(gateway.logs("middleware responded with status 500"), "{}", gateway.log());
 }
 
 #[test]
-fn staff_who_act_as_somebody_else_see_the_files_of_that_user() {
+fn impersonating_staff_have_the_permissions_of_the_user() {
     for (app, middleware, url) in [
         ("hijack", "hijack.middleware.HijackUserMiddleware", "/hijack/acquire/"),
         ("impersonate", "impersonate.middleware.ImpersonateMiddleware", "/impersonate/KEY/"),
@@ -300,20 +300,20 @@ fn staff_who_act_as_somebody_else_see_the_files_of_that_user() {
         let Some(mut shop) = with_packages(&[app], &[middleware], &more) else { return };
         shop.place.write("private/cars/8/photo.jpg", "bob's photo");
         let gateway = shop.embedded(&json!({}), &[]);
-        let carol = shop.tell("sign-in carol");
+        let carol = shop.run("sign-in carol");
         let photos = |cookie: &str| {
             ["7", "8"].map(|key| get(&gateway, &format!("cars/{key}/photo.jpg"), cookie).status)
         };
         assert_eq!(photos(&carol), [200, 200], "staff: {}", gateway.log());
-        let as_bob = shop.tell(&format!("act-as {carol} {url} bob"));
+        let as_bob = shop.run(&format!("act-as {carol} {url} bob"));
         assert_eq!(photos(&as_bob), [404, 200], "{app}: {}", gateway.log());
         assert!(gateway.logs(&format!("MIDDLEWARE has {middleware}, which may change")));
     }
 }
 
 #[test]
-fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
-    // With those of other packages that see every request.
+fn users_banned_by_middleware_are_denied() {
+    // Together with middleware of other packages that sees every request.
     let apps = ["allauth", "allauth.account", "axes"];
     let middleware = [
         "allauth.account.middleware.AccountMiddleware",
@@ -322,24 +322,24 @@ fn whoever_a_middleware_bans_is_denied_also_after_the_view() {
     ];
     let Some(mut shop) = with_packages(&apps, &middleware, &json!({})) else { return };
     let gateway = shop.embedded(&json!({}), &[]);
-    let (alice, erin) = (shop.tell("sign-in alice"), shop.tell("sign-in erin"));
+    let (alice, erin) = (shop.run("sign-in alice"), shop.run("sign-in erin"));
     assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
-    assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "she is in the group, and it is banned");
+    assert_eq!(get(&gateway, "sales/prices.txt", &erin).status, 404, "the group is banned");
     assert!(gateway.logs("middleware responded with status 403"), "{}", gateway.log());
     let says = "MIDDLEWARE has rules.bans_sales, axes.middleware.AxesMiddleware, which may change";
     assert!(gateway.logs(says), "{}", gateway.log());
 }
 
-/// What is known of one path is not believed of another.
+/// A cached decision is valid for one path only.
 #[test]
-fn a_middleware_that_decides_by_the_path_is_asked_for_each_path() {
+fn middleware_decides_for_each_path() {
     let Some(mut shop) = with_packages(&[], &["rules.DeniesFolder"], &json!({"PRIVATE_MEDIA_CACHE": 60}))
     else {
         return;
     };
     shop.place.write("private/cars/7/secret/plan.txt", "the plan");
     let gateway = shop.embedded(&json!({}), &[]);
-    let alice = shop.tell("sign-in alice");
+    let alice = shop.run("sign-in alice");
     for _ in 0..2 {
         assert_eq!(status(&gateway, &alice), 200, "{}", gateway.log());
         assert_eq!(get(&gateway, "cars/7/secret/plan.txt", &alice).status, 404);
@@ -347,13 +347,13 @@ fn a_middleware_that_decides_by_the_path_is_asked_for_each_path() {
 }
 
 #[test]
-fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
+fn an_unavailable_database_denies_access_until_it_is_back() {
     for arguments in [&[][..], &["--ask-django"]] {
         let Some(mut shop) = Shop::open_with("5.2", Server::postgres(), "db", &media(&json!({}))) else {
             return;
         };
         let gateway = shop.embedded(&json!({"PRIVATE_MEDIA_CACHE": 0}), arguments);
-        let cookie = shop.tell("sign-in alice");
+        let cookie = shop.run("sign-in alice");
         assert_eq!(status(&gateway, &cookie), 200, "{}", gateway.log());
         shop.server.stop();
         assert_eq!(status(&gateway, &cookie), 404);
@@ -366,14 +366,14 @@ fn a_database_that_is_away_lets_nobody_in_until_it_is_back() {
     }
 }
 
-/// Cookies that anybody can make up wait in a queue of their own length, and are forgotten.
+/// Invalid cookies fill the queue, and are not cached as users.
 #[test]
-fn a_flood_of_questions_is_denied_and_passes() {
+fn a_flood_of_invalid_cookies_is_denied_and_blocks_no_user() {
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &rules(&json!({}))) else {
         return;
     };
     let gateway = shop.embedded(&json!({}), &["--ask-django", "--threads", "1"]);
-    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.run("sign-in alice");
     std::thread::scope(|scope| {
         for client in 0..8 {
             let gateway = &gateway;
@@ -389,24 +389,24 @@ fn a_flood_of_questions_is_denied_and_passes() {
 }
 
 #[test]
-fn the_settings_are_those_of_django() {
+fn the_settings_of_django_apply() {
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &media(&json!({}))) else {
         return;
     };
-    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.run("sign-in alice");
     let photo = |gateway: &Gateway| get(gateway, "cars/7/photo.jpg", &cookie);
     let download = photo(&shop.embedded(&json!({"PRIVATE_MEDIA_FORCE_DOWNLOAD": true}), &[]));
-    assert!(download.field("content-disposition").unwrap().starts_with("attachment"), "{download:?}");
+    assert!(download.header("content-disposition").unwrap().starts_with("attachment"), "{download:?}");
     let nginx = json!({
         "PRIVATE_MEDIA_SERVER": "private_media.servers.NginxXAccelRedirectServer", "PRIVATE_MEDIA_INTERNAL_URL": "/inside/",
     });
     let handed_off = photo(&shop.embedded(&nginx, &[]));
-    assert_eq!(handed_off.field("x-accel-redirect"), Some("/inside/cars/7/photo.jpg"));
+    assert_eq!(handed_off.header("x-accel-redirect"), Some("/inside/cars/7/photo.jpg"));
     let elsewhere =
         shop.embedded(&json!({"FORCE_SCRIPT_NAME": "/shop", "PRIVATE_MEDIA_URL": "private"}), &[]);
     let fields = [("cookie", &*format!("sessionid={cookie}"))];
-    assert_eq!(elsewhere.ask("GET /shop/private/cars/7/photo.jpg", &fields).status, 200);
-    assert_eq!(elsewhere.ask("GET /private/cars/7/photo.jpg", &fields).status, 404);
+    assert_eq!(elsewhere.fetch("GET /shop/private/cars/7/photo.jpg", &fields).status, 200);
+    assert_eq!(elsewhere.fetch("GET /private/cars/7/photo.jpg", &fields).status, 404);
     let debug = shop.embedded(&json!({"DEBUG": true}), &[]);
     assert_eq!(get(&debug, "cars/8/photo.jpg", &cookie).status, 403);
     for (more, arguments, says) in [
@@ -432,12 +432,12 @@ fn the_settings_are_those_of_django() {
 }
 
 #[test]
-fn signed_cookies_and_fallback_keys_count() {
+fn signed_cookies_and_fallback_keys_are_accepted() {
     let Some(mut shop) = Shop::open_with("5.2", Some(Server::Sqlite), "signed_cookies", &media(&json!({})))
     else {
         return;
     };
-    let cookie = shop.tell("sign-in alice");
+    let cookie = shop.run("sign-in alice");
     let never = json!({"PRIVATE_MEDIA_CACHE": 0});
     assert_eq!(status(&shop.embedded(&never, &[]), &cookie), 200);
     let new = json!({"SECRET_KEY": "another secret", "SECRET_KEY_FALLBACKS": [SECRET]});
@@ -445,12 +445,12 @@ fn signed_cookies_and_fallback_keys_count() {
     assert_eq!(status(&shop.embedded(&json!({"SECRET_KEY": "another secret"}), &[]), &cookie), 404);
     assert_eq!(status(&shop.embedded(&json!({"SESSION_COOKIE_AGE": 0}), &[]), &cookie), 404);
     let gateway = shop.embedded(&never, &[]);
-    assert_eq!(shop.tell("password alice"), "ok");
+    assert_eq!(shop.run("password alice"), "ok");
     assert_eq!(status(&gateway, &cookie), 404);
 }
 
 #[test]
-fn ctrl_c_and_sigterm_end_it() {
+fn sigint_and_sigterm_stop_the_gateway() {
     use rustix::process::Signal;
 
     let Some(shop) = Shop::open_with("5.2", Some(Server::Sqlite), "db", &rules(&json!({}))) else { return };

@@ -1,4 +1,4 @@
-//! What docs/how-to/django-gateway.md says to do, done.
+//! Runs the commands of docs/how-to/django-gateway.md.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::support::{Gateway, Place};
 
 const PAGE: &str = include_str!("../../../../../docs/how-to/django-gateway.md");
 
-/// The first block of the page in this language.
+/// Returns the first block of the page in a language.
 fn block(language: &str) -> &'static str {
     PAGE.split_once(&format!("```{language}\n")).unwrap().1.split_once("\n```").unwrap().0
 }
 
-/// Runs a command of the shell beside `manage.py`, where `python` is the one that has Django.
+/// Runs a shell command in the folder of `manage.py`, with a Python that has Django.
 fn run(place: &Place, python: &Path, command: &str) -> String {
     let path = std::env::var_os("PATH").unwrap();
     let folders = [python.parent().unwrap().to_path_buf()].into_iter().chain(std::env::split_paths(&path));
@@ -29,7 +29,7 @@ fn run(place: &Place, python: &Path, command: &str) -> String {
 }
 
 #[test]
-fn the_page_s_commands_work() {
+fn the_commands_of_the_how_to_work() {
     const SIGN_IN: &str = "from django.contrib.auth.models import User; from django.test import Client
 user = User.objects.create_user('alice', id=7); client = Client(); client.force_login(user)
 print(client.cookies['sessionid'].value)";
@@ -42,10 +42,10 @@ print(client.cookies['sessionid'].value)";
     let settings = std::fs::read_to_string(place.path("shop/settings.py")).unwrap();
     assert!(settings.contains(&format!("'{}'", key.trim_end())), "{key}: the project's SECRET_KEY");
     let mode = std::fs::metadata(place.path("secret.key")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600, "its owner's alone");
+    assert_eq!(mode & 0o777, 0o600, "private to its owner");
     place.write("private-media.toml", block("toml"));
     let check = |user| place.run(&["check", user, "cars/7/photo.jpg"]).status.success();
-    assert!(check("alice"), "what the page says");
+    assert!(check("alice"), "the command of the page");
     let gateway = Gateway::start(&place.path(""), &["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(get(&gateway, "cars/7/photo.jpg", cookie.trim_end()).body, b"alice's photo");
     assert_eq!(get(&gateway, "cars/7/photo.jpg", "another").status, 404);

@@ -1,10 +1,10 @@
-//! What is wrong with the settings of Django is one line, and shows no password.
+//! Errors of the settings for Django are one line without passwords.
 
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::Place;
 
-/// A place with a secret key and a database without tables.
+/// Returns a folder with a secret key and an empty database.
 fn place() -> Place {
     let place = Place::new();
     place.write("secret.key", "a secret key");
@@ -17,10 +17,10 @@ fn place() -> Place {
 }
 
 #[test]
-fn what_is_wrong_is_one_line() {
+fn invalid_settings_are_one_line_errors() {
     let place = place();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = format!("postgres://a:pencil@{}/shop", taken.local_addr().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("postgres://a:pencil@{}/shop", listener.local_addr().unwrap());
     for (arguments, parts) in [
         (
             &["--database", "sqlite:none.sqlite3"][..],
@@ -57,7 +57,7 @@ fn what_is_wrong_is_one_line() {
 }
 
 #[test]
-fn a_password_is_not_shown() {
+fn passwords_are_not_shown() {
     let place = place();
     for (text, shown) in [
         ("database = \"mysql://a:pencil@h/shop\"", "database = \"mysql://a:…@h/shop\"  # private-media.toml"),
@@ -85,9 +85,8 @@ fn a_password_is_not_shown() {
     }
 }
 
-/// As `private-media.toml` beside `manage.py` has it.
 #[test]
-fn a_database_in_a_file_is_relative_to_the_file() {
+fn a_sqlite_path_in_a_file_is_relative_to_that_file() {
     let place = place();
     place.write(
         "shop/private-media.toml",

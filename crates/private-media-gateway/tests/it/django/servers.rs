@@ -1,4 +1,5 @@
-//! The databases: a file, and Debian's servers, each on a port of its own, as an unprivileged user, in a folder that goes with it.
+//! Databases for the tests: SQLite, PostgreSQL and MariaDB. The servers run as an unprivileged user, on a free port and in a temporary
+//! folder.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Place, free_address, needs};
 
-/// Whose files the servers' are where the tests run as root, which these servers refuse to.
+/// The user of the servers if the tests run as root, because they refuse to run as root.
 const NOBODY: u32 = 65534;
 
 pub(crate) enum Server {
@@ -51,7 +52,7 @@ impl Server {
             return None;
         }
         let (folder, port) = (folder(), free_address().port());
-        // The gateway's user may read and nothing else.
+        // The gateway's user may only read.
         write(
             &folder.path().join("init.sql"),
             "CREATE DATABASE IF NOT EXISTS shop CHARACTER SET utf8mb4;
@@ -61,7 +62,7 @@ impl Server {
              GRANT SELECT ON shop.* TO reader@'127.0.0.1';",
         );
         let data = format!("--datadir={}", folder.path().join("data").display());
-        // A server that starts clears its temporaries away, and with them those of every other one in the same folder.
+        // At start, a server deletes all temporary tables in its folder, even those of other servers.
         let temporary = format!("--tmpdir={}", folder.path().display());
         run(unprivileged(programs[1])
             .args(["--no-defaults", &data, "--skip-test-db", &temporary])
@@ -75,7 +76,7 @@ impl Server {
         Some(Self::MariaDb(Running::start(command, port, folder)))
     }
 
-    /// Where the gateway finds it, as a user that may only read.
+    /// Returns the URL for the gateway, with a user that may only read.
     pub(crate) fn url(&self, place: &Place) -> String {
         match self {
             Self::Sqlite => format!("sqlite:{}", place.path("db.sqlite3").display()),
@@ -97,18 +98,18 @@ impl Server {
         }
     }
 
-    /// Where a state store finds it, as a user that may create tables; a SQLite file is `state.db` there.
+    /// Returns the URL for a state store, with a user that may create tables.
     pub(crate) fn state_url(&self, place: &Place) -> String {
         match self {
             Self::Sqlite => format!("sqlite:{}", place.path("state.db").display()),
             Self::Postgres(Running { port, .. }) => {
                 format!("postgres://shop:pen%40cil@127.0.0.1:{port}/postgres")
             }
-            Self::MariaDb(_) => panic!("no state store"),
+            Self::MariaDb(_) => panic!("MariaDB cannot hold the state"),
         }
     }
 
-    /// The same as Django's `DATABASES` has it.
+    /// Returns the value for Django's `DATABASES`.
     pub(super) fn for_django(&self, place: &Place) -> String {
         let (engine, name, port) = match self {
             Self::Sqlite => ("sqlite3", place.path("db.sqlite3").display().to_string(), 0),
@@ -153,14 +154,14 @@ impl Running {
         let log = self.folder.path().join("log");
         let log = || std::fs::read_to_string(&log).unwrap_or_default();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(self.process.try_wait().unwrap().is_none(), "it ended: {}", log());
-            assert!(begin.elapsed() < Duration::from_secs(60), "it never listened: {}", log());
+            assert!(self.process.try_wait().unwrap().is_none(), "the server exited: {}", log());
+            assert!(begin.elapsed() < Duration::from_secs(60), "the server does not listen: {}", log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn stop(&mut self) {
-        // PostgreSQL ends its processes at this signal, and MariaDB is one alone. What they wrote goes with the folder.
+        // At SIGQUIT, PostgreSQL kills its child processes. MariaDB has none.
         let id = rustix::process::Pid::from_child(&self.process);
         let _ = rustix::process::kill_process(id, rustix::process::Signal::QUIT);
         std::thread::sleep(Duration::from_millis(200));
@@ -185,7 +186,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A folder that the server's user owns.
+/// Creates a folder that the server's user owns.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     if is_root() {
@@ -198,7 +199,7 @@ fn write(path: &Path, text: &str) {
     std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// A program without root's rights; it becomes that program, and so has its process id.
+/// Returns a command that runs a program without root's rights, in the same process.
 fn unprivileged(program: impl AsRef<Path>) -> Command {
     if !is_root() {
         return Command::new(program.as_ref());

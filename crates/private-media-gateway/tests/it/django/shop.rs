@@ -1,4 +1,4 @@
-//! A Django project beside the gateway.
+//! A Django project next to the gateway.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -8,28 +8,28 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::servers::Server;
-use crate::support::{Answer, Gateway, Place, needs};
+use crate::support::{Gateway, Place, Response, needs};
 
 pub(super) const SECRET: &str = "the-secret-of-the-shop-0123456789-abcdefghijklmnopqrstuvwxyz";
 const GRANTS: [&str; 4] =
     ["--grant", "cars/{owner}/{*file}=owner,staff", "--grant", "sales/{*file}=group:sales"];
 
-/// The Python that has this Django; `None` if there is none, and a test that needs it is left out.
+/// Returns a Python with this version of Django; `None` if there is none.
 pub(super) fn python(django: &str) -> Option<PathBuf> {
     let python =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/django").join(django).join("bin/python");
     needs(&format!("Django {django} in target/django"), python.exists()).then_some(python)
 }
 
-/// A project with users, its database, and a folder for gateways. All of it ends with the test.
+/// A Django project with users, and its database. Both are stopped when the test ends.
 pub(crate) struct Shop {
     pub(crate) place: Place,
     pub(crate) url: String,
     project: Project,
     process: Child,
     commands: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    // Ends after the process that is connected to it.
+    replies: BufReader<ChildStdout>,
+    // Dropped after the process that is connected to it.
     pub(super) server: Server,
 }
 
@@ -38,7 +38,7 @@ impl Shop {
         Self::open_with(django, server, engine, &json!({}))
     }
 
-    /// One with more settings.
+    /// Like [`Shop::open`], with more settings.
     pub(super) fn open_with(
         django: &str,
         server: Option<Server>,
@@ -57,11 +57,11 @@ impl Shop {
         };
         let mut process =
             project.command(&json!({})).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (commands, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        let answers = BufReader::new(answers);
-        let mut shop = Self { place, url, project, process, commands, answers, server };
+        let (commands, replies) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let replies = BufReader::new(replies);
+        let mut shop = Self { place, url, project, process, commands, replies, server };
         shop.write_secret(SECRET);
-        assert_eq!(shop.tell("create"), "ok");
+        assert_eq!(shop.run("create"), "ok");
         Some(shop)
     }
 
@@ -71,13 +71,13 @@ impl Shop {
         std::fs::set_permissions(self.place.path("secret.key"), mode).unwrap();
     }
 
-    /// Has the project do something, and returns what it answers.
-    pub(crate) fn tell(&mut self, command: &str) -> String {
+    /// Runs a command of `tests/django-site/shop.py`, and returns its reply.
+    pub(crate) fn run(&mut self, command: &str) -> String {
         writeln!(self.commands, "{command}").unwrap();
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer).unwrap();
-        assert!(!answer.is_empty(), "the project failed at: {command}");
-        answer.trim_end().to_owned()
+        let mut reply = String::new();
+        self.replies.read_line(&mut reply).unwrap();
+        assert!(!reply.is_empty(), "the project failed at: {command}");
+        reply.trim_end().to_owned()
     }
 
     pub(crate) fn serve(&self, cache: &str, arguments: &[&str]) -> Gateway {
@@ -85,12 +85,12 @@ impl Shop {
         Gateway::start(&self.place.path(""), &all.concat())
     }
 
-    /// `manage.py serve_private_media`, with more settings.
+    /// Starts `manage.py serve_private_media` with more settings.
     pub(super) fn embedded(&self, settings: &Value, arguments: &[&str]) -> Gateway {
         Gateway::spawn(self.serve_private_media(settings, arguments), self.place.path("embedded.log"))
     }
 
-    /// What it says as it refuses to.
+    /// Returns the error of `manage.py serve_private_media`.
     pub(super) fn embedded_refusal(&self, settings: &Value, arguments: &[&str]) -> String {
         let output = self.serve_private_media(settings, arguments).stdin(Stdio::null()).output().unwrap();
         let log = String::from_utf8(output.stderr).unwrap();
@@ -108,13 +108,13 @@ impl Shop {
         command
     }
 
-    /// What every command needs to know of the project.
+    /// Returns the arguments of the gateway that all commands share.
     pub(super) fn settings(&self) -> Vec<&str> {
         [&["--identity", "django", "--database", &self.url][..], &GRANTS].concat()
     }
 }
 
-/// How the project is run.
+/// The parameters of the process that runs the project.
 struct Project {
     python: PathBuf,
     database: String,
@@ -139,7 +139,7 @@ impl Project {
     }
 }
 
-/// Settings, and others that come before them.
+/// Returns settings, overridden by others.
 pub(super) fn with(settings: &Value, others: &Value) -> Value {
     let mut all = settings.as_object().unwrap().clone();
     all.extend(others.as_object().unwrap().clone());
@@ -153,21 +153,20 @@ impl Drop for Shop {
     }
 }
 
-pub(super) fn get(gateway: &Gateway, path: &str, cookie: &str) -> Answer {
-    gateway.ask(&format!("GET /private/{path}"), &[("cookie", &format!("sessionid={cookie}"))])
+pub(super) fn get(gateway: &Gateway, path: &str, cookie: &str) -> Response {
+    gateway.fetch(&format!("GET /private/{path}"), &[("cookie", &format!("sessionid={cookie}"))])
 }
 
-/// Alice reads her photo; then something happens, and she cannot any more: at once where each request is asked for, and elsewhere
-/// when an answer may not be kept any longer.
-pub(super) fn ends(shop: Option<Shop>, happens: impl Fn(&mut Shop, &str)) {
+/// Checks that an event ends the session of alice: immediately without a cache, and otherwise within the cache time.
+pub(super) fn ends_session(shop: Option<Shop>, event: impl Fn(&mut Shop, &str)) {
     const CACHE: Duration = Duration::from_secs(2);
     let Some(mut shop) = shop else { return };
-    let (asking, keeping) = (shop.serve("0s", &[]), shop.serve("2s", &[]));
-    let cookie = shop.tell("sign-in alice");
+    let (uncached, cached) = (shop.serve("0s", &[]), shop.serve("2s", &[]));
+    let cookie = shop.run("sign-in alice");
     let status = |gateway: &Gateway| get(gateway, "cars/7/photo.jpg", &cookie).status;
-    assert_eq!((status(&asking), status(&keeping)), (200, 200));
-    happens(&mut shop, &cookie);
-    assert_eq!(status(&asking), 404);
+    assert_eq!((status(&uncached), status(&cached)), (200, 200));
+    event(&mut shop, &cookie);
+    assert_eq!(status(&uncached), 404);
     std::thread::sleep(CACHE);
-    assert_eq!(status(&keeping), 404);
+    assert_eq!(status(&cached), 404);
 }

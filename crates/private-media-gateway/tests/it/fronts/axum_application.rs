@@ -1,4 +1,4 @@
-//! An axum application with the library in it, and no gateway, behind the same front servers.
+//! The library in an axum application, without a gateway, behind the same front servers.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,10 +8,10 @@ use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 use private_media::{Accounts, Delivery, Grants, LocalStorage, PrivateMedia};
 
 use super::server::{Front, FrontServer, Installed, free_address};
-use super::{ask, fill, names, printed, url};
+use super::{fetch, fill, names, printed, url};
 use crate::support::{GRANT, Place, credentials};
 
-/// Serves the place in this process until the runtime is dropped.
+/// Serves the root in this process until the runtime is dropped.
 fn serve(
     runtime: &tokio::runtime::Runtime,
     place: &Place,
@@ -34,7 +34,7 @@ fn serve(
 }
 
 fn check(kind: FrontServer, arguments: &[&str], delivery: fn(&Path) -> Box<dyn Delivery>) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let place = Place::new();
@@ -43,13 +43,17 @@ fn check(kind: FrontServer, arguments: &[&str], delivery: fn(&Path) -> Box<dyn D
     let application = serve(&runtime, &place, delivery);
     let address = free_address();
     let front = Front::start(kind, address, &printed(&place, kind, address, application, arguments));
-    let get = |path: &str, user, fields: &[_]| {
-        ask(front.address, &format!("GET {path}"), &[&credentials(user), fields].concat())
+    let get = |path: &str, user, headers: &[_]| {
+        fetch(front.address, &format!("GET {path}"), &[&credentials(user), headers].concat())
     };
     for name in names() {
         for user in ["alice", "carol"] {
-            let answer = get(&url(&name), user, &[]);
-            assert_eq!((answer.status, answer.body.as_slice()), (200, name.as_bytes()), "{kind:?} {name:?}");
+            let response = get(&url(&name), user, &[]);
+            assert_eq!(
+                (response.status, response.body.as_slice()),
+                (200, name.as_bytes()),
+                "{kind:?} {name:?}"
+            );
         }
         for user in ["bob", "nobody"] {
             assert_eq!(get(&url(&name), user, &[]).status, 404, "{kind:?} {name:?} as {user}");
@@ -65,34 +69,34 @@ fn check(kind: FrontServer, arguments: &[&str], delivery: fn(&Path) -> Box<dyn D
         ("x-accel-redirect", ""),
         ("x-sendfile", ""),
     ] {
-        assert_eq!(whole.field(field).unwrap_or_default(), value, "{kind:?} {field}");
+        assert_eq!(whole.header(field).unwrap_or_default(), value, "{kind:?} {field}");
     }
     let part = get(&url("twenty.txt"), "alice", &[("range", "bytes=2-5")]);
     assert_eq!((part.status, part.body.as_slice()), (206, &b"cdef"[..]), "{kind:?}");
-    let etag = part.field("etag").unwrap();
+    let etag = part.header("etag").unwrap();
     assert_eq!(get(&url("twenty.txt"), "alice", &[("if-none-match", etag)]).status, 304, "{kind:?}");
-    // The application hands off what it is asked for, and never what a client says.
-    let own =
+    // Hand-off headers of a client have no effect.
+    let forged =
         [("x-accel-redirect", "/private-media-internal/cars/7/twenty.txt"), ("x-sendfile", "/etc/passwd")];
-    assert_eq!(get(&url("twenty.txt"), "bob", &own).status, 404, "{kind:?}");
-    let direct = ask(application, &format!("GET {}", url("twenty.txt")), &credentials("alice"));
-    let handed_off = direct.field("x-accel-redirect").or(direct.field("x-sendfile"));
+    assert_eq!(get(&url("twenty.txt"), "bob", &forged).status, 404, "{kind:?}");
+    let direct = fetch(application, &format!("GET {}", url("twenty.txt")), &credentials("alice"));
+    let handed_off = direct.header("x-accel-redirect").or(direct.header("x-sendfile"));
     assert!(handed_off.unwrap().ends_with("/cars/7/twenty.txt") && direct.body.is_empty(), "{direct:?}");
 }
 
 #[test]
-fn behind_nginx() {
+fn files_arrive_through_nginx() {
     check(FrontServer::Nginx, &["--mode", "nginx"], |_| {
         Box::new(NginxXAccelRedirect::new("/private-media-internal/"))
     });
 }
 
 #[test]
-fn behind_apache() {
+fn files_arrive_through_apache() {
     check(FrontServer::Apache, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }
 
 #[test]
-fn behind_lighttpd() {
+fn files_arrive_through_lighttpd() {
     check(FrontServer::Lighttpd, &["--mode", "apache"], |root| Box::new(ApacheXSendfile::new(root).unwrap()));
 }

@@ -1,28 +1,28 @@
-//! A file that changes under its name is sent as it is now.
+//! A replaced file is sent with its current content.
 
 use super::server::{FrontServer, Installed, open_to_all};
-use super::{Deployment, ask, url};
+use super::{Deployment, fetch, url};
 use crate::support::credentials;
 
 fn check(kind: FrontServer, arguments: &[&str]) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let deployment = Deployment::start(kind, arguments);
     let place = &deployment.place;
     let get =
-        || ask(deployment.front.address, &format!("GET {}", url("changing.txt")), &credentials("alice"));
+        || fetch(deployment.front.address, &format!("GET {}", url("changing.txt")), &credentials("alice"));
     let mut tags = Vec::new();
     for content in ["one", "two", "six"] {
-        // As a save does it: another file takes the name, in the same second, of the same length.
+        // Like a save: a new file of the same length replaces the old one within the same second.
         place.write("private/new", content);
         open_to_all(&place.path("private/new"));
         std::fs::rename(place.path("private/new"), place.path("private/cars/7/changing.txt")).unwrap();
-        let answer = get();
-        assert_eq!((answer.status, answer.body.as_slice()), (200, content.as_bytes()), "{kind:?}");
-        tags.push(answer.field("etag").unwrap().to_owned());
+        let response = get();
+        assert_eq!((response.status, response.body.as_slice()), (200, content.as_bytes()), "{kind:?}");
+        tags.push(response.header("etag").unwrap().to_owned());
     }
-    // nginx's own tag is as good as the second; the gateway's is another each time.
+    // The gateway sends a new entity tag each time. That of nginx has a resolution of one second.
     tags.dedup();
     assert!(tags.len() == 3 || arguments.contains(&"nginx"), "{kind:?} {tags:?}");
     std::fs::remove_file(place.path("private/cars/7/changing.txt")).unwrap();
@@ -44,7 +44,7 @@ fn lighttpd() {
     check(FrontServer::Lighttpd, &["--mode", "apache"]);
 }
 
-/// Where the gateway sends, it may send what a file was a moment ago, unless told to look each time.
+/// The gateway itself sends the file, and revalidates it for each request.
 #[test]
 fn caddy() {
     check(FrontServer::Caddy, &["--revalidate-after", "0s"]);

@@ -1,7 +1,7 @@
-//! Behind a front server, another origin may do what the gateway itself allows.
+//! Cross-origin requests get the same headers through a front server and from the gateway.
 
 use super::server::{FrontServer, Installed};
-use super::{Case, Deployment, answer, ask, url};
+use super::{Case, Deployment, fetch, fetch_case, url};
 use crate::support::credentials;
 
 const APP: &str = "https://app.example";
@@ -19,18 +19,18 @@ const COMPARED: [&str; 8] = [
 ];
 
 fn check(kind: FrontServer, arguments: &[&str]) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let deployment = Deployment::start(kind, &[arguments, &CORS].concat());
     let direct = deployment.place.serve(&CORS);
     let front = deployment.front.address;
     let photo = url("twenty.txt");
-    let file = |address| ask(address, &format!("GET {photo}"), &credentials("alice"));
+    let file = |address| fetch(address, &format!("GET {photo}"), &credentials("alice"));
     let (by_front, by_gateway) = (file(front), file(direct.address));
     assert_eq!(by_front.status, 200, "{by_front:?} {}", deployment.front.log());
     let preflight = ("access-control-request-method", "GET");
-    for (method, field, user, status) in [
+    for (method, header, user, status) in [
         ("GET", ("x-nothing", "special"), "alice", 200),
         ("HEAD", ("x-nothing", "special"), "alice", 200),
         ("GET", ("range", "bytes=2-5"), "alice", 206),
@@ -47,23 +47,23 @@ fn check(kind: FrontServer, arguments: &[&str]) {
             (Some(("referer", "https://app.example/cars")), "cross-origin"),
             (None, "same-origin"),
         ] {
-            let fields = [Some(field), origin].into_iter().flatten().collect();
-            let case = Case { name: "", method, path: photo.clone(), fields, user };
+            let headers = [Some(header), origin].into_iter().flatten().collect();
+            let case = Case { name: "", method, path: photo.clone(), headers, user };
             let (front, direct) =
-                (answer(front, &case, &by_front), answer(direct.address, &case, &by_gateway));
-            let about = format!("{kind:?}: {method} {:?} {user}\n{front:?}\n{direct:?}", case.fields);
+                (fetch_case(front, &case, &by_front), fetch_case(direct.address, &case, &by_gateway));
+            let about = format!("{kind:?}: {method} {:?} {user}\n{front:?}\n{direct:?}", case.headers);
             let is_allowed = origin == Some(("origin", APP));
             assert_eq!(
                 front.status,
                 if method == "OPTIONS" && !is_allowed { 405 } else { status },
                 "{about}"
             );
-            assert_eq!(front.field("cross-origin-resource-policy"), Some(policy), "{about}");
-            assert_eq!(front.field("access-control-allow-origin"), is_allowed.then_some(APP), "{about}");
+            assert_eq!(front.header("cross-origin-resource-policy"), Some(policy), "{about}");
+            assert_eq!(front.header("access-control-allow-origin"), is_allowed.then_some(APP), "{about}");
             for name in COMPARED {
                 // A list is the same with and without spaces.
                 let [front, direct] =
-                    [&front, &direct].map(|answer| answer.field(name).map(|v| v.replace(", ", ",")));
+                    [&front, &direct].map(|response| response.header(name).map(|v| v.replace(", ", ",")));
                 assert_eq!(front, direct, "{name}: {about}");
             }
         }

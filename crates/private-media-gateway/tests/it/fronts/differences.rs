@@ -1,48 +1,52 @@
-//! One table of requests through each front server and to the gateway itself.
+//! Compares each front server with the gateway. All differences are in `docs/how-to/front-servers.md`.
 
 use std::collections::BTreeSet;
 
 use super::server::{FrontServer, Installed};
-use super::{Deployment, answer, ask, cases, different, url};
-use crate::support::{Answer, credentials};
+use super::{Deployment, cases, differences, fetch, fetch_case, url};
+use crate::support::{Response, credentials};
 
-/// A row of the documentation's table: what is asked for, and what of the answer is another.
+/// A row of the table in the documentation: the request, and the parts of the response that differ.
 type Row = (String, String);
 
-/// Asks everything of both; what differs has to be what the documentation's table says of this server.
+/// Sends all requests to the front server and to the gateway. The differences must be those of the documentation.
 fn check(server: &str, kind: FrontServer, arguments: &[&str]) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let deployment = Deployment::start(kind, arguments);
     let mut found = BTreeSet::new();
-    let file = |address| ask(address, &format!("GET {}", url("twenty.txt")), &credentials("alice"));
+    let file = |address| fetch(address, &format!("GET {}", url("twenty.txt")), &credentials("alice"));
     let (by_front, by_gateway) = (file(deployment.front.address), file(deployment.direct.address));
     assert_eq!(by_front.status, 200, "{by_front:?} {}", deployment.front.log());
     for case in cases() {
-        let front = answer(deployment.front.address, &case, &by_front);
-        let direct = answer(deployment.direct.address, &case, &by_gateway);
-        let about = format!("{server}: {} {} {:?} {}", case.method, case.path, case.fields, case.user);
-        never(&front, &about);
-        let names = different(&front, &direct);
-        // The client can name its line in the gateway's log.
-        let has_id = front.field("x-request-id").is_some() || names == ["all of it"] || front.status == 412;
+        let front = fetch_case(deployment.front.address, &case, &by_front);
+        let direct = fetch_case(deployment.direct.address, &case, &by_gateway);
+        let about = format!("{server}: {} {} {:?} {}", case.method, case.path, case.headers, case.user);
+        check_invariants(&front, &about);
+        let names = differences(&front, &direct);
+        // The request id identifies the line in the gateway's log.
+        let has_id = front.header("x-request-id").is_some() || names == ["all of it"] || front.status == 412;
         assert!(has_id, "{about}: {front:?}");
         if !names.is_empty() {
             println!("{about}: {names:?}\n  {front:?}\n  {direct:?}");
             found.insert((case.name.to_owned(), names.join(", ")));
         }
     }
-    assert_eq!(found, documented(server), "left: found, right: docs/how-to/front-servers.md, of {server}");
+    assert_eq!(
+        found,
+        documented(server),
+        "found, and documented in docs/how-to/front-servers.md for {server}"
+    );
 }
 
-/// What no answer of a front server may have.
-fn never(front: &Answer, about: &str) {
+/// Checks what no response of a front server may contain.
+fn check_invariants(front: &Response, about: &str) {
     for name in ["x-accel-redirect", "x-sendfile", "content-encoding", "set-cookie"] {
-        assert_eq!(front.field(name), None, "{about}: {front:?}");
+        assert_eq!(front.header(name), None, "{about}: {front:?}");
     }
     assert!(!String::from_utf8_lossy(&front.body).contains("outside"), "{about}: {front:?}");
-    assert!(!front.field("etag").unwrap_or_default().starts_with("W/"), "{about}: {front:?}");
+    assert!(!front.header("etag").unwrap_or_default().starts_with("W/"), "{about}: {front:?}");
 }
 
 fn documented(server: &str) -> BTreeSet<Row> {

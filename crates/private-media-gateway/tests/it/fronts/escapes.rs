@@ -1,14 +1,14 @@
-//! A front server with the printed configuration is not led out of the root, whatever it is told by whoever is behind it.
+//! With the printed configuration, no hand-off leads a front server out of the root.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use super::server::{Front, FrontServer, Installed, free_address};
-use super::{Deployment, ask, fill, printed};
+use super::{Deployment, fetch, fill, printed};
 use crate::support::{Place, credentials};
 
-/// Answers every request with one hand-off, as a gateway would that is not ours.
-fn hands_off(field: String) -> SocketAddr {
+/// Starts a server that responds to every request with this hand-off header, and returns its address.
+fn hand_off_server(header: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -21,25 +21,26 @@ fn hands_off(field: String) -> SocketAddr {
                     break;
                 }
             }
-            let answer =
-                format!("HTTP/1.1 200 OK\r\n{field}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            let _ = stream.get_mut().write_all(answer.as_bytes());
+            let response =
+                format!("HTTP/1.1 200 OK\r\n{header}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.get_mut().write_all(response.as_bytes());
         }
     });
     address
 }
 
-fn answer(kind: FrontServer, place: &Place, field: String, arguments: &[&str]) -> (u16, String) {
+/// Returns status and body of the front server's response to a hand-off with this header.
+fn fetch_hand_off(kind: FrontServer, place: &Place, header: String, arguments: &[&str]) -> (u16, String) {
     let address = free_address();
-    let block = printed(place, kind, address, hands_off(field), arguments);
+    let block = printed(place, kind, address, hand_off_server(header), arguments);
     let front = Front::start(kind, address, &block);
-    let answer = ask(front.address, "GET /private/x", &[]);
-    (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+    let response = fetch(front.address, "GET /private/x", &[]);
+    (response.status, String::from_utf8_lossy(&response.body).into_owned())
 }
 
 #[test]
-fn nginx() {
-    if !FrontServer::Nginx.is_here() {
+fn nginx_sends_nothing_outside_the_root() {
+    if !FrontServer::Nginx.is_installed() {
         return;
     }
     let place = Place::new();
@@ -47,11 +48,15 @@ fn nginx() {
     std::fs::create_dir(place.path("private-not")).unwrap();
     place.write("private-not/outside.txt", "outside");
     let internal = "/private-media-internal";
-    let full = |value: &str| format!("x-accel-redirect: {value}");
+    let header = |value: &str| format!("x-accel-redirect: {value}");
     let arguments = ["--mode", "nginx"];
-    let inside =
-        answer(FrontServer::Nginx, &place, full(&format!("{internal}/cars/7/empty.jpg")), &arguments);
-    assert_eq!(inside, (200, String::new()), "what is inside is sent");
+    let inside = fetch_hand_off(
+        FrontServer::Nginx,
+        &place,
+        header(&format!("{internal}/cars/7/empty.jpg")),
+        &arguments,
+    );
+    assert_eq!(inside, (200, String::new()), "a file inside the root");
     for value in [
         "/etc/passwd",
         &format!("{internal}/../outside.txt"),
@@ -59,20 +64,19 @@ fn nginx() {
         &format!("{internal}../outside.txt"),
         &format!("{internal}/..%2foutside.txt"),
         &format!("{internal}-not/outside.txt"),
-        // Links, also to what is inside.
+        // Links, even to files inside the root.
         &format!("{internal}/cars/7/out.txt"),
         &format!("{internal}/cars/7/link.txt"),
     ] {
-        let (status, body) = answer(FrontServer::Nginx, &place, full(value), &arguments);
+        let (status, body) = fetch_hand_off(FrontServer::Nginx, &place, header(value), &arguments);
         assert!(matches!(status, 403 | 404) && !body.contains("outside"), "{value}: {status} {body}");
     }
 }
 
-/// The internal location is nobody's but the gateway's.
 #[test]
-fn no_client_gets_to_the_internal_location() {
+fn clients_cannot_request_the_internal_location() {
     let kind = FrontServer::Nginx;
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let deployment = Deployment::start(kind, &["--mode", "nginx"]);
@@ -87,29 +91,30 @@ fn no_client_gets_to_the_internal_location() {
         (&full_path.front, &format!("{root}/../accounts.toml")),
     ] {
         for user in ["carol", "nobody"] {
-            let answer = ask(front.address, &format!("GET {path}"), &credentials(user));
-            assert_eq!(answer.status, 404, "{path}: {answer:?}");
+            let response = fetch(front.address, &format!("GET {path}"), &credentials(user));
+            assert_eq!(response.status, 404, "{path}: {response:?}");
         }
     }
 }
 
 #[test]
-fn apache_and_lighttpd() {
+fn apache_and_lighttpd_send_nothing_outside_the_root() {
     for kind in [FrontServer::Apache, FrontServer::Lighttpd] {
-        if !kind.is_here() {
+        if !kind.is_installed() {
             continue;
         }
         let place = Place::new();
         fill(&place);
         place.write("private-not/outside.txt", "outside");
         let root = place.path("private").display().to_string();
-        let full = |value: &str| format!("x-sendfile: {value}");
+        let header = |value: &str| format!("x-sendfile: {value}");
         let arguments = ["--mode", "apache"];
-        let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/twenty.txt")), &arguments);
+        let (status, body) =
+            fetch_hand_off(kind, &place, header(&format!("{root}/cars/7/twenty.txt")), &arguments);
         assert_eq!(
             (status, body.as_str()),
             (200, "abcdefghijklmnopqrst"),
-            "{kind:?}: what is inside is sent"
+            "{kind:?}: a file inside the root"
         );
         for value in [
             "/etc/passwd",
@@ -118,41 +123,46 @@ fn apache_and_lighttpd() {
             &format!("{root}-not/outside.txt"),
             "../outside.txt",
         ] {
-            let (status, body) = answer(kind, &place, full(value), &arguments);
+            let (status, body) = fetch_hand_off(kind, &place, header(value), &arguments);
             assert!(matches!(status, 403 | 404 | 502), "{kind:?} {value}: {status} {body}");
             assert!(!body.contains("outside") && !body.contains("root:"), "{kind:?} {value}: {body}");
         }
-        // Of Apache the documentation says that it follows links.
+        // Apache follows links, as documented.
         if kind == FrontServer::Lighttpd {
-            let (status, body) = answer(kind, &place, full(&format!("{root}/cars/7/out.txt")), &arguments);
+            let (status, body) =
+                fetch_hand_off(kind, &place, header(&format!("{root}/cars/7/out.txt")), &arguments);
             assert!(matches!(status, 403 | 404), "{status} {body}");
         }
     }
 }
 
-/// An application at the same address may say what it likes: files are handed off by the gateway alone.
 #[test]
-fn no_application_hands_off() {
-    for (kind, server, field) in [
+fn hand_offs_of_another_application_are_ignored() {
+    for (kind, server, header) in [
         (FrontServer::Apache, "apache", "x-sendfile: ROOT/cars/7/twenty.txt"),
         (FrontServer::Nginx, "nginx", "x-accel-redirect: /private-media-internal/cars/7/twenty.txt"),
     ] {
-        if !kind.is_here() {
+        if !kind.is_installed() {
             continue;
         }
         let place = Place::new();
         fill(&place);
-        let application = hands_off(field.replace("ROOT", &place.path("private").display().to_string()));
+        let application =
+            hand_off_server(header.replace("ROOT", &place.path("private").display().to_string()));
         let address = free_address();
         let block = printed(&place, kind, address, free_address(), &["--mode", server])
-            // The application's lines, which are printed as comments.
+            // Uncomments the lines for the application.
             .replace("    #ProxyPass", "    ProxyPass")
             .replace("    #location", "    location")
             .replace("    #    proxy", "        proxy")
             .replace("    #}", "    }")
             .replace("127.0.0.1:9000", &application.to_string());
         let front = Front::start(kind, address, &block);
-        let answer = ask(front.address, "GET /", &[]);
-        assert_eq!((answer.status, answer.body.as_slice()), (200, &b""[..]), "{kind:?} {answer:?} {block}");
+        let response = fetch(front.address, "GET /", &[]);
+        assert_eq!(
+            (response.status, response.body.as_slice()),
+            (200, &b""[..]),
+            "{kind:?} {response:?} {block}"
+        );
     }
 }

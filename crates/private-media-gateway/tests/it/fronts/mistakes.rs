@@ -1,4 +1,4 @@
-//! The commonest mistakes in front of private files, each made for real: the doctor finds it and names the fix.
+//! The doctor finds common mistakes in the configuration of real front servers.
 
 use std::process::Command;
 
@@ -6,13 +6,14 @@ use super::printed;
 use super::server::{Front, FrontServer, Installed, free_address, open_to_all};
 use crate::support::{GRANT, Place};
 
+/// A mistake, and the finding that the doctor must print.
 struct Mistake {
-    what: &'static str,
+    name: &'static str,
     kind: FrontServer,
     arguments: &'static [&'static str],
-    /// What is another in the printed block.
+    /// Adds the mistake to the printed configuration.
     change: fn(&str, &Place) -> String,
-    /// The check that finds it, and words of the problem and of the fix.
+    /// The name of the check, and parts of the problem and of the fix.
     found: Found,
 }
 
@@ -22,12 +23,12 @@ const CORS: &[&str] = &["--mode", "nginx", "--cors-origin", "https://app.example
 
 type Found = (&'static str, &'static str, &'static str);
 
-const fn nginx(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: FrontServer::Nginx, arguments: NGINX, change, found }
+const fn nginx(name: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
+    Mistake { name, kind: FrontServer::Nginx, arguments: NGINX, change, found }
 }
 
-const fn apache(what: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
-    Mistake { what, kind: FrontServer::Apache, arguments: APACHE, change, found }
+const fn apache(name: &'static str, change: fn(&str, &Place) -> String, found: Found) -> Mistake {
+    Mistake { name, kind: FrontServer::Apache, arguments: APACHE, change, found }
 }
 
 static MISTAKES: [Mistake; 21] = [
@@ -59,7 +60,9 @@ static MISTAKES: [Mistake; 21] = [
     ),
     nginx(
         "the root is below the media folder",
-        |block, place| server(block, &format!("location /media/ {{ alias {}/; }}", place.path("").display())),
+        |block, place| {
+            with_location(block, &format!("location /media/ {{ alias {}/; }}", place.path("").display()))
+        },
         ("exposed", "/media/private/", "move"),
     ),
     nginx(
@@ -79,7 +82,7 @@ static MISTAKES: [Mistake; 21] = [
     nginx(
         "autoindex is on",
         |block, place| {
-            server(
+            with_location(
                 block,
                 &format!("location /files/ {{ alias {}/; autoindex on; }}", place.path("private").display()),
             )
@@ -102,7 +105,7 @@ static MISTAKES: [Mistake; 21] = [
         )
     },
     nginx(
-        "the header is not taken",
+        "X-Accel-Redirect is ignored",
         |block, _| {
             changed(
                 block,
@@ -113,16 +116,16 @@ static MISTAKES: [Mistake; 21] = [
         ("hand-off", "x-accel-redirect", "X-Accel-Redirect"),
     ),
     nginx(
-        "a client's own hand-off is obeyed",
+        "a client's own X-Accel-Redirect has an effect",
         |block, _| {
-            // An application that gives back what it is sent, as debugging pages and careless proxies do.
+            // An application that echoes request headers, like debugging pages and careless proxies.
             let port = free_address().port();
             let echo = format!(
                 "server {{ listen 127.0.0.1:{port}; location / {{ add_header X-Accel-Redirect $http_x_accel_redirect; return 200; }} }}\n"
             );
             format!(
                 "{echo}{}",
-                server(block, &format!("location / {{ proxy_pass http://127.0.0.1:{port}; }}"))
+                with_location(block, &format!("location / {{ proxy_pass http://127.0.0.1:{port}; }}"))
             )
         },
         ("spoofed-headers", "x-accel-redirect", "proxy_ignore_headers X-Accel-Redirect;"),
@@ -145,7 +148,7 @@ static MISTAKES: [Mistake; 21] = [
     Mistake {
         arguments: &[],
         ..nginx(
-            "the type is another",
+            "the content type is replaced",
             |block, _| {
                 let other = "proxy_hide_header Content-Type;\n        add_header Content-Type text/html;\n";
                 changed(
@@ -158,14 +161,14 @@ static MISTAKES: [Mistake; 21] = [
         )
     },
     nginx(
-        "the path is another",
+        "alias is another folder",
         |block, _| {
             changed(block, "/private/\";\n        # The gateway", "/elsewhere/\";\n        # The gateway")
         },
         ("read", "404 Not Found", "alias \""),
     ),
     nginx(
-        "headers are not added back",
+        "headers are not restored",
         |block, _| {
             block
                 .lines()
@@ -195,7 +198,7 @@ static MISTAKES: [Mistake; 21] = [
         )
     },
     nginx(
-        "another 404",
+        "the 404 page is replaced",
         |block, _| {
             changed(
                 block,
@@ -211,7 +214,7 @@ static MISTAKES: [Mistake; 21] = [
         ("hand-off", "x-sendfile", "XSendFile On"),
     ),
     apache(
-        "XSendFilePath is another",
+        "XSendFilePath is another folder",
         |block, _| changed(block, "/private\"\n    </Location>", "/elsewhere\"\n    </Location>"),
         ("read", "404 Not Found", "XSendFilePath"),
     ),
@@ -222,7 +225,7 @@ static MISTAKES: [Mistake; 21] = [
             let root = format!(
                 "    DocumentRoot \"{folder}\"\n    <Directory \"{folder}\">\n        Require all granted\n    </Directory>\n"
             );
-            // The private URL has the gateway; at another name of the folder there is none.
+            // Requests for the private URL reach the gateway; those for a second name of the root do not.
             std::os::unix::fs::symlink("private", place.path("storage")).unwrap();
             changed(block, "    # The request path", &format!("{root}    # The request path"))
         },
@@ -243,7 +246,7 @@ static MISTAKES: [Mistake; 21] = [
         ("listing", "/uploads/", "Options -Indexes"),
     ),
     apache(
-        "the type is another",
+        "the content type is replaced",
         |block, _| {
             changed(
                 block,
@@ -254,7 +257,7 @@ static MISTAKES: [Mistake; 21] = [
         ("headers", "Content-Type of a picture is \"text/html\"", "Content-Type"),
     ),
     apache(
-        "encoded slashes are refused by Apache",
+        "Apache rejects encoded slashes",
         |block, _| {
             changed(block, "AllowEncodedSlashes NoDecode", "AllowEncodedSlashes On").replace(" nocanon", "")
         },
@@ -262,8 +265,9 @@ static MISTAKES: [Mistake; 21] = [
     ),
 ];
 
+/// Replaces a part of the configuration, which must contain it.
 fn changed(block: &str, from: &str, to: &str) -> String {
-    assert!(block.contains(from), "{from:?} is in {block}");
+    assert!(block.contains(from), "{from:?} is not in {block}");
     block.replacen(from, to, 1)
 }
 
@@ -271,8 +275,8 @@ fn without(block: &str, line: &str) -> String {
     changed(block, line, "")
 }
 
-/// The block with another location in its server.
-fn server(block: &str, location: &str) -> String {
+/// Adds a location to the server.
+fn with_location(block: &str, location: &str) -> String {
     changed(
         block,
         "    # The gateway authenticates",
@@ -280,7 +284,7 @@ fn server(block: &str, location: &str) -> String {
     )
 }
 
-/// A root as it should be: the front server's user reads it by its group, and others do not get in.
+/// Returns a root with correct permissions: the front server's user may read by its group, and others may not.
 pub(super) fn place() -> Place {
     let place = Place::new();
     open_to_all(&place.path(""));
@@ -298,7 +302,7 @@ pub(super) fn place() -> Place {
     place
 }
 
-/// Exit code and output of the doctor, for a front server with this change in its block.
+/// Runs the doctor for a front server with a changed configuration. Returns the exit code and the output.
 fn doctor(
     kind: FrontServer,
     arguments: &[&str],
@@ -310,18 +314,18 @@ fn doctor(
     let block = printed(&place, kind, address, gateway.address, arguments);
     let front = Front::start(kind, address, &change(&block, &place));
     let (listen, url) = (gateway.address.to_string(), format!("http://{address}"));
-    let own = ["doctor", "--grant", GRANT, "--listen", &listen, "--url", &url];
-    let output = place.run(&[&own, arguments].concat());
+    let command = ["doctor", "--grant", GRANT, "--listen", &listen, "--url", &url];
+    let output = place.run(&[&command, arguments].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.stderr.is_empty(), "{} {}", String::from_utf8_lossy(&output.stderr), front.log());
     (output.status.code(), text)
 }
 
 #[test]
-fn each_is_found_and_the_fix_is_named() {
+fn each_mistake_is_found_with_its_fix() {
     let mut missed = Vec::new();
-    for Mistake { what, kind, arguments, change, found: (check, problem, fix) } in &MISTAKES {
-        if !kind.is_here() {
+    for Mistake { name, kind, arguments, change, found: (check, problem, fix) } in &MISTAKES {
+        if !kind.is_installed() {
             continue;
         }
         let (code, text) = doctor(*kind, arguments, *change);
@@ -333,14 +337,14 @@ fn each_is_found_and_the_fix_is_named() {
                 && pair[1].contains(fix)
         });
         if code != Some(1) || !is_found {
-            missed.push(format!("{kind:?}: {what} ({check} {problem:?} {fix:?}) in\n{text}"));
+            missed.push(format!("{kind:?}: {name} ({check} {problem:?} {fix:?}) in\n{text}"));
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 #[test]
-fn what_is_printed_is_well() {
+fn the_printed_configuration_has_no_problem() {
     for (kind, arguments) in [
         (FrontServer::Nginx, NGINX),
         (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "full-path"]),
@@ -354,7 +358,7 @@ fn what_is_printed_is_well() {
         (FrontServer::Lighttpd, &[]),
         (FrontServer::Caddy, &[]),
     ] {
-        if !kind.is_here() {
+        if !kind.is_installed() {
             continue;
         }
         println!("# {kind:?} {arguments:?}");
@@ -364,15 +368,14 @@ fn what_is_printed_is_well() {
     }
 }
 
-/// What is right is called so, whatever else the site has.
 #[test]
-fn a_good_site_with_more_in_it() {
+fn correct_sites_with_more_rules_have_no_problem() {
     for (kind, arguments, change) in [
         (
             FrontServer::Nginx,
             NGINX,
-            // As sites have it for pictures: it does not take over.
-            (|block, _| server(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
+            // A common rule for pictures, which must not take precedence.
+            (|block, _| with_location(block, "location ~* \\.(jpg|html|txt)$ { expires 30d; return 404; }"))
                 as fn(&str, &Place) -> String,
         ),
         (FrontServer::Apache, &["--mode", "apache", "--grant", "{*file}=everyone"], |block, _| {
@@ -381,14 +384,14 @@ fn a_good_site_with_more_in_it() {
         (
             FrontServer::Apache,
             APACHE,
-            // An application that hands off what a client names is not obeyed.
+            // The hand-off of another application has no effect.
             |block, _| {
                 let echo = "    SetEnvIf X-Sendfile (.+) wanted=$1\n    Header set X-Sendfile %{wanted}e env=wanted\n    # The request path";
                 changed(block, "    # The request path", echo)
             },
         ),
     ] {
-        if !kind.is_here() {
+        if !kind.is_installed() {
             continue;
         }
         let (code, text) = doctor(kind, arguments, change);

@@ -1,4 +1,4 @@
-//! Behind a front server the answers are those of the gateway itself; where one differs, the documentation says so.
+//! Tests with real front servers that use the printed configuration. Documentation lists each difference from the gateway.
 
 mod axum_application;
 mod changes;
@@ -10,17 +10,17 @@ mod mistakes;
 mod roots;
 pub(crate) mod server;
 mod signing_in;
-mod tls;
+pub(crate) mod tls;
 
 use std::io::Read;
 use std::net::SocketAddr;
 
 use private_media::storage::conformance::NAMES;
 
-use crate::support::{Answer, Gateway, Place, credentials, send};
+use crate::support::{Gateway, Place, Response, credentials, send};
 use server::{Front, FrontServer, free_address, open_to_all};
 
-/// A gateway that hands off, the front server before it, and one beside them that answers itself.
+/// A gateway behind a front server, and a second gateway on the same root that clients reach directly.
 struct Deployment {
     place: Place,
     direct: Gateway,
@@ -40,7 +40,7 @@ impl Deployment {
     }
 }
 
-/// What `private-media config` prints for a front server.
+/// Returns the configuration that `private-media config` prints for a front server.
 pub(crate) fn printed(
     place: &Place,
     kind: FrontServer,
@@ -49,19 +49,19 @@ pub(crate) fn printed(
     arguments: &[&str],
 ) -> String {
     let (front, gateway) = (front.to_string(), gateway.to_string());
-    let own = ["config", kind.name(), "--front", &front, "--listen", &gateway];
-    let output = place.run(&[&own[..], &of_front_server(arguments)].concat());
+    let command = ["config", kind.name(), "--front", &front, "--listen", &gateway];
+    let output = place.run(&[&command[..], &config_arguments(arguments)].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The arguments of `serve` that `config` takes, too.
-fn of_front_server<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+/// Returns the arguments of `serve` that `config` has, too.
+fn config_arguments<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     let flags = ["--url", "--root", "--mode", "--internal-url", "--sendfile-encoding"];
     arguments.chunks(2).filter(|pair| flags.contains(&pair[0])).flatten().copied().collect()
 }
 
-/// Every name of the table, and what else there is to ask for; the content of each is its name.
+/// Writes a file for each name, whose content is the name, and the files of the other cases.
 fn fill(place: &Place) {
     for name in names() {
         place.write(&format!("private/cars/7/{name}"), &name);
@@ -70,7 +70,7 @@ fn fill(place: &Place) {
     place.write("private/cars/7/empty.jpg", "");
     place.write("private/cars/7/compressible.txt", "a".repeat(10_000));
     place.write("private/cars/7/twenty.txt", "abcdefghijklmnopqrst");
-    // A date is a weak validator within its own second (RFC 9110 section 8.8.2.2); this one is past.
+    // Within the second of the last change, a date is a weak validator (RFC 9110 section 8.8.2.2).
     let file = std::fs::File::options().write(true).open(place.path("private/cars/7/twenty.txt")).unwrap();
     file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777))
         .unwrap();
@@ -78,7 +78,7 @@ fn fill(place: &Place) {
     place.write("outside.txt", "outside");
     std::os::unix::fs::symlink("../../../outside.txt", place.path("private/cars/7/out.txt")).unwrap();
     open_to_all(&place.path(""));
-    // The accounts stay the gateway's own.
+    // The gateway rejects an accounts file that others can read.
     std::fs::set_permissions(
         place.path("accounts.toml"),
         std::os::unix::fs::PermissionsExt::from_mode(0o600),
@@ -89,7 +89,7 @@ fn fill(place: &Place) {
 fn names() -> Vec<String> {
     let more = ["50%41.jpg", "50A.jpg", "ends with a space ", "[x]", "a=b&c", "line\u{2028}separator"];
     let longest = ["é".repeat(125) + "x.jpg", "x".repeat(255)];
-    // With three times as many bytes in a hand-off, and those of its last segment in a disposition, a head of over 4 KiB.
+    // Percent-encoding triples its length, so the response head is longer than 4 KiB.
     let deep = [&"é".repeat(120), &"é".repeat(120), &"é".repeat(120), &*"é".repeat(127)].join("/");
     NAMES.iter().chain(&more).map(|name| (*name).to_owned()).chain(longest).chain([deep]).collect()
 }
@@ -99,33 +99,33 @@ fn url(name: &str) -> String {
     format!("/private/{}", path.to_url())
 }
 
-fn ask(address: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Answer {
+fn fetch(address: SocketAddr, line: &str, headers: &[(&str, &str)]) -> Response {
     let mut bytes = Vec::new();
-    send(address, line, fields, b"").read_to_end(&mut bytes).unwrap();
-    Answer::parse(&bytes)
+    send(address, line, headers, b"").read_to_end(&mut bytes).unwrap();
+    Response::parse(&bytes)
 }
 
-/// One request as the table has it.
+/// A request.
 struct Case {
-    /// By which the documentation names it.
+    /// The name in the documentation.
     name: &'static str,
     method: &'static str,
     path: String,
-    /// `{etag}` and `{date}` stand for what the same server said of the file.
-    fields: Vec<(&'static str, &'static str)>,
+    /// `{etag}` and `{date}` stand for the validators that the same server sent.
+    headers: Vec<(&'static str, &'static str)>,
     user: &'static str,
 }
 
 fn cases() -> Vec<Case> {
-    // 17 of them.
+    // 17 ranges.
     const TOO_MANY: &str =
         "bytes=0-0,2-2,4-4,6-6,8-8,10-10,12-12,14-14,16-16,18-18,1-1,3-3,5-5,7-7,9-9,11-11,13-13";
     const DATE: &str = "Tue, 15 Nov 1988 08:12:31 GMT";
-    let case = |name, method, path: &str, fields: &[_], user| Case {
+    let case = |name, method, path: &str, headers: &[_], user| Case {
         name,
         method,
         path: path.to_owned(),
-        fields: fields.to_vec(),
+        headers: headers.to_vec(),
         user,
     };
     let file = &url("twenty.txt");
@@ -140,16 +140,16 @@ fn cases() -> Vec<Case> {
         cases.push(case("active content", "GET", &url("page.html"), &[("accept-encoding", "gzip")], user));
         cases.push(case("one range", "GET", file, &[("range", "bytes=2-5")], user));
     }
-    for (name, fields) in [
+    for (name, headers) in [
         ("one range", &[("range", "bytes=0-0")][..]),
         ("one range", &[("range", "bytes=-5")]),
         ("one range", &[("range", "bytes=15-")]),
         ("one range", &[("range", "bytes=15-1000")]),
         ("several ranges", &[("range", "bytes=0-1,10-11")]),
         ("overlapping ranges", &[("range", "bytes=0-10,5-15")]),
-        ("more ranges than are taken", &[("range", TOO_MANY)]),
+        ("too many ranges", &[("range", TOO_MANY)]),
         ("a range beyond the end", &[("range", "bytes=100-")]),
-        ("a range that is none", &[("range", "bytes=5-2")]),
+        ("an invalid range", &[("range", "bytes=5-2")]),
         ("a range of another unit", &[("range", "lines=1-2")]),
         ("If-None-Match, the same", &[("if-none-match", "{etag}")]),
         ("If-None-Match, the same", &[("if-none-match", "\"x\", W/{etag}")]),
@@ -170,9 +170,9 @@ fn cases() -> Vec<Case> {
             &[("x-forwarded-for", "::1"), ("x-forwarded-user", "carol"), ("forwarded", "for=::1")],
         ),
     ] {
-        cases.push(case(name, "GET", file, fields, "alice"));
+        cases.push(case(name, "GET", file, headers, "alice"));
     }
-    for (name, method, path, fields) in [
+    for (name, method, path, headers) in [
         ("HEAD with If-None-Match", "HEAD", file, &[("if-none-match", "{etag}")][..]),
         ("HEAD with a range", "HEAD", file, &[("range", "bytes=2-5")]),
         ("an empty file", "GET", &url("empty.jpg"), &[]),
@@ -200,25 +200,25 @@ fn cases() -> Vec<Case> {
         ("a broken encoding", "GET", &"/private/cars/7/twenty%zz.txt".into(), &[]),
         ("another encoding", "GET", &"/private/cars/7/%74wenty.txt".into(), &[]),
     ] {
-        cases.push(case(name, method, path, fields, "alice"));
+        cases.push(case(name, method, path, headers, "alice"));
     }
     cases
 }
 
-/// The answer of a server to a case, with its own validators in the fields.
-fn answer(address: SocketAddr, case: &Case, file: &Answer) -> Answer {
-    let (etag, date) = (file.field("etag").unwrap(), file.field("last-modified").unwrap());
-    let fields: Vec<_> = case
-        .fields
+/// Returns the response of a server to a case. `file` is its response with the validators.
+fn fetch_case(address: SocketAddr, case: &Case, file: &Response) -> Response {
+    let (etag, date) = (file.header("etag").unwrap(), file.header("last-modified").unwrap());
+    let headers: Vec<_> = case
+        .headers
         .iter()
         .map(|(name, value)| (*name, value.replace("{etag}", etag).replace("{date}", date)))
         .collect();
-    let mut fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    fields.extend(credentials(case.user));
-    ask(address, &format!("{} {}", case.method, case.path), &fields)
+    let mut headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    headers.extend(credentials(case.user));
+    fetch(address, &format!("{} {}", case.method, case.path), &headers)
 }
 
-/// What an answer has to say alike, whoever says it.
+/// The headers that are compared.
 const COMPARED: [&str; 14] = [
     "content-type",
     "content-disposition",
@@ -236,39 +236,38 @@ const COMPARED: [&str; 14] = [
     "allow",
 ];
 
-/// The names of what differs between the answer of a front server and the gateway's own; "all of it" if the front server has
-/// answered by itself.
-fn different(front: &Answer, direct: &Answer) -> Vec<&'static str> {
+/// Returns what differs between the responses of a front server and the gateway; "all of it" if the front server sent a page of its own.
+fn differences(front: &Response, direct: &Response) -> Vec<&'static str> {
     let mut names = Vec::new();
     if front.status != direct.status {
         names.push("status");
     }
-    if boundless(front) != boundless(direct) {
+    if body_without_boundary(front) != body_without_boundary(direct) {
         names.push("body");
     }
-    // A field that is there twice and says the same says it once; a list is one with and without spaces in it.
-    let values = |answer: &Answer, name: &str| {
+    // Neither repeated headers nor spaces in lists are differences.
+    let values = |response: &Response, name: &str| {
         let prefix = format!("{name}: ");
-        let values = answer.head.lines().filter_map(|line| line.strip_prefix(&prefix));
+        let values = response.head.lines().filter_map(|line| line.strip_prefix(&prefix));
         let mut values: Vec<_> = values.map(|value| without_boundary(value).replace(", ", ",")).collect();
         values.dedup();
         values
     };
-    // Of several parts, the length counts the boundary.
-    let several = direct.field("content-type").is_some_and(|value| value.contains("boundary="));
-    let compared = COMPARED.iter().filter(|name| !several || **name != "content-length");
+    // The length of a multipart response depends on its boundary.
+    let is_multipart = direct.header("content-type").is_some_and(|value| value.contains("boundary="));
+    let compared = COMPARED.iter().filter(|name| !is_multipart || **name != "content-length");
     names.extend(compared.filter(|name| values(front, name) != values(direct, name)));
-    if names.contains(&"body") && front.field("referrer-policy") != direct.field("referrer-policy") {
-        // A page that is the front server's own.
+    if names.contains(&"body") && front.header("referrer-policy") != direct.header("referrer-policy") {
+        // The front server sent a page of its own.
         names = vec!["all of it"];
     }
     names
 }
 
-/// The body with the boundary of its parts, if it has any, taken out.
-fn boundless(answer: &Answer) -> String {
-    let body = String::from_utf8_lossy(&answer.body).into_owned();
-    match answer.field("content-type").and_then(|value| value.split_once("boundary=")) {
+/// Returns the body with a constant multipart boundary.
+fn body_without_boundary(response: &Response) -> String {
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    match response.header("content-type").and_then(|value| value.split_once("boundary=")) {
         Some((_, boundary)) => body.replace(boundary, "BOUNDARY"),
         None => body,
     }

@@ -1,13 +1,13 @@
-//! The root's own name may be unusual, or a link.
+//! Roots with unusual paths, and a private URL at the top of a host.
 
 use super::server::{Front, FrontServer, Installed, free_address, open_to_all};
-use super::{ask, printed};
+use super::{fetch, printed};
 use crate::support::{GRANT, Gateway, Place, credentials};
 
 const ROOTS: [&str; 4] = ["my root's (1); #2", "Ångström é", "link", "beside/../private"];
 
 fn check(kind: FrontServer, arguments: &[&str]) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     for root in ROOTS {
@@ -24,15 +24,16 @@ fn check(kind: FrontServer, arguments: &[&str]) {
         let gateway = Gateway::start(&place.path(""), &serve);
         let address = free_address();
         let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, &arguments));
-        let answer = ask(front.address, "GET /private/cars/7/a%20b%2541%C3%A9.jpg", &credentials("alice"));
+        let response =
+            fetch(front.address, "GET /private/cars/7/a%20b%2541%C3%A9.jpg", &credentials("alice"));
         assert_eq!(
-            (answer.status, answer.body.as_slice()),
+            (response.status, response.body.as_slice()),
             (200, &b"inside"[..]),
             "{kind:?} {root}: {}",
             front.log()
         );
         let by_gateway = gateway.get("/private/cars/7/a%20b%2541%C3%A9.jpg", "alice");
-        assert!(by_gateway.body.is_empty(), "it is handed off: {by_gateway:?}");
+        assert!(by_gateway.body.is_empty(), "a hand-off: {by_gateway:?}");
     }
 }
 
@@ -52,16 +53,15 @@ fn lighttpd() {
     check(FrontServer::Lighttpd, &["--mode", "apache", "--sendfile-encoding", "encoded"]);
 }
 
-/// A host that serves nothing but private files: the private URL is `/`.
 #[test]
-fn at_the_top_of_a_host() {
+fn the_private_url_may_be_the_whole_host() {
     for (kind, arguments) in [
         (FrontServer::Nginx, &["--mode", "nginx", "--internal-url", "/-/files/"][..]),
         (FrontServer::Apache, &["--mode", "apache"]),
         (FrontServer::Lighttpd, &["--mode", "apache"]),
         (FrontServer::Caddy, &[]),
     ] {
-        if !kind.is_here() {
+        if !kind.is_installed() {
             continue;
         }
         let place = Place::new();
@@ -72,9 +72,9 @@ fn at_the_top_of_a_host() {
         let gateway = place.serve(&arguments);
         let address = free_address();
         let front = Front::start(kind, address, &printed(&place, kind, address, gateway.address, &arguments));
-        let get = |path: &str, user| ask(front.address, &format!("GET {path}"), &credentials(user));
-        let answer = get("/cars/7/photo.jpg", "alice");
-        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"alice's photo"[..]), "{kind:?}");
+        let get = |path: &str, user| fetch(front.address, &format!("GET {path}"), &credentials(user));
+        let response = get("/cars/7/photo.jpg", "alice");
+        assert_eq!((response.status, response.body.as_slice()), (200, &b"alice's photo"[..]), "{kind:?}");
         assert_eq!(get("/cars/7/photo.jpg", "bob").status, 404, "{kind:?}");
         assert_eq!(get("/-/files/cars/7/photo.jpg", "alice").status, 404, "{kind:?}");
         assert_eq!(get("/-/health", "nobody").body, b"ok\n", "{kind:?}");

@@ -1,4 +1,4 @@
-//! Real front servers, each started on what `private-media config` prints and on nothing else that matters.
+//! Starts real front servers with the configuration that `private-media config` prints.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -11,11 +11,11 @@ pub(crate) use private_media_gateway::front::FrontServer;
 pub(crate) use crate::support::free_address;
 use crate::support::needs;
 
-/// A front server as this machine has it.
+/// A front server that may be installed on this machine.
 pub(crate) trait Installed: Copy {
     fn program(self) -> &'static str;
-    /// Whether this machine has it; what is left out is said.
-    fn is_here(self) -> bool;
+    /// Returns whether this machine has the server; a missing one is reported.
+    fn is_installed(self) -> bool;
 }
 
 impl Installed for FrontServer {
@@ -25,20 +25,21 @@ impl Installed for FrontServer {
             Self::Apache => "/usr/sbin/apache2",
             Self::Lighttpd => "/usr/sbin/lighttpd",
             Self::Caddy => "/usr/bin/caddy",
+            other => panic!("no tests for {other:?}"),
         }
     }
 
-    fn is_here(self) -> bool {
+    fn is_installed(self) -> bool {
         let module = match self {
             Self::Apache => "/usr/lib/apache2/modules/mod_xsendfile.so",
             Self::Lighttpd => "/usr/lib/lighttpd/mod_deflate.so",
-            Self::Nginx | Self::Caddy => self.program(),
+            _ => self.program(),
         };
         needs(self.name(), [self.program(), module].iter().all(|file| Path::new(file).exists()))
     }
 }
 
-/// A running front server, which is stopped when the test ends.
+/// A running front server. It is stopped when the test ends.
 pub(crate) struct Front {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -46,7 +47,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Starts a server with these blocks of its configuration.
+    /// Starts a server with these blocks in its configuration, and waits until it listens.
     pub(crate) fn start(kind: FrontServer, address: SocketAddr, blocks: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -55,17 +56,17 @@ impl Front {
             FrontServer::Nginx => nginx(folder.path()),
             FrontServer::Apache => apache(folder.path(), address),
             FrontServer::Lighttpd => lighttpd(folder.path(), address),
-            FrontServer::Caddy => caddy(),
+            _ => caddy(),
         };
         std::fs::write(at("main.conf"), main).unwrap();
-        // Workers run as another user, and have to pass through.
+        // Workers run as another user.
         open_to_all(folder.path());
         let mut command = Command::new(kind.program());
         match kind {
             FrontServer::Nginx => command.arg("-c").arg(at("main.conf")),
             FrontServer::Apache => command.arg("-f").arg(at("main.conf")).arg("-DFOREGROUND"),
             FrontServer::Lighttpd => command.arg("-D").arg("-f").arg(at("main.conf")),
-            FrontServer::Caddy => {
+            _ => {
                 command.env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
                 command.args(["run", "--adapter", "caddyfile", "--config"]).arg(at("main.conf"))
             }
@@ -91,7 +92,7 @@ impl Front {
         Self { child, address, folder }
     }
 
-    /// Everything that it has written, for the message of a test that fails.
+    /// Returns its log, for messages of failed tests.
     pub(crate) fn log(&self) -> String {
         logs(self.folder.path())
     }
@@ -99,7 +100,7 @@ impl Front {
 
 impl Drop for Front {
     fn drop(&mut self) {
-        // SIGTERM, so that the server ends its own workers.
+        // After SIGTERM, the server stops its workers.
         let id = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         let end = Instant::now() + Duration::from_secs(10);
@@ -112,7 +113,7 @@ impl Drop for Front {
     }
 }
 
-/// Lets the workers of a front server, which run as another user, read all below.
+/// Lets all users read a folder and everything below it. Workers of front servers run as another user.
 pub(crate) fn open_to_all(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
 
@@ -150,7 +151,7 @@ fn nginx(folder: &Path) -> String {
 }
 
 fn apache(folder: &Path, address: SocketAddr) -> String {
-    // Debian's own, and those that could get in the way.
+    // The default modules of Debian, and others that could change responses.
     const MODULES: [&str; 16] = [
         "mpm_event",
         "authz_core",

@@ -1,5 +1,6 @@
-//! Over https, as a public site has it: nginx has the certificate, and the doctor trusts who has signed it.
+//! The doctor over HTTPS, with a certificate of a private authority in nginx.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::mistakes::place;
@@ -7,23 +8,30 @@ use super::printed;
 use super::server::{Front, FrontServer, Installed, free_address};
 use crate::support::{GRANT, Place, needs, program};
 
-/// An authority of our own, and a certificate by it for 127.0.0.1.
+/// Creates a certificate authority, and a certificate for 127.0.0.1.
 const CERTIFICATE: &str = "
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -keyout site.key -out site.csr
 echo subjectAltName=IP:127.0.0.1 > site.ext
 openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile site.ext -out site.pem";
 
+pub(crate) fn has_openssl() -> bool {
+    needs("openssl", Command::new("openssl").arg("version").output().is_ok())
+}
+
+/// Makes the certificate `site.pem`, its key `site.key`, and the authority `ca.pem` in a folder.
+pub(crate) fn make_certificate(folder: &Path) {
+    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 #[test]
-fn a_site_with_a_certificate() {
-    if !FrontServer::Nginx.is_here()
-        || !needs("openssl", Command::new("openssl").arg("version").output().is_ok())
-    {
+fn the_doctor_trusts_the_authorities_of_ssl_cert_file() {
+    if !FrontServer::Nginx.is_installed() || !has_openssl() {
         return;
     }
     let place = place();
-    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(place.path("")).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    make_certificate(&place.path(""));
     let arguments = ["--mode", "nginx"];
     let gateway = place.serve(&arguments);
     let address = free_address();
@@ -44,8 +52,8 @@ fn a_site_with_a_certificate() {
     let bad = text.lines().any(|line| !line.starts_with("ok ") && !line.contains(" space: "));
     assert!(code == Some(0) && !bad, "{text}");
     let (code, text) = doctor(&format!("https://{address}"), "site.csr");
-    assert!(code == Some(1) && text.contains("SSL_CERT_FILE"), "no certificate to trust: {text}");
-    // nginx answers plain http on this port with 400.
+    assert!(code == Some(1) && text.contains("SSL_CERT_FILE"), "without a trusted certificate: {text}");
+    // nginx responds to plain HTTP on this port with 400.
     let (code, text) = doctor(&format!("http://{address}"), "ca.pem");
     assert!(code == Some(1) && text.contains("problem  front: "), "{text}");
 }

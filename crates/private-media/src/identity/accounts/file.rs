@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use super::password::{Hash, MIN_LENGTH};
 use crate::identity::{User, secret_file};
 
+/// The name of this identity source in users and rejections.
+pub(super) const SOURCE: &str = "accounts";
+
 /// The accounts file, `accounts.toml`: the users who can sign in, and the secret that signs their sessions. Only its owner may read it.
 ///
 /// ```
@@ -237,7 +240,7 @@ impl<'a> Others<'a> {
 
 impl Entry {
     fn user(&self) -> User {
-        let user = User::new(&self.id).name(&self.name).staff(self.staff).source(super::SOURCE);
+        let user = User::new(&self.id).name(&self.name).staff(self.staff).source(SOURCE);
         self.groups.iter().fold(user, User::group)
     }
 

@@ -29,7 +29,7 @@ use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use ended::EndedSessions;
-use file::Account;
+use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
 pub use hashing::ClientClosed;
 use hashing::{HashQueue, QueueFull};
@@ -39,9 +39,6 @@ pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
 use throttle::{Guesser, Throttle};
-
-/// The name of this source in users and rejections.
-const SOURCE: &str = "accounts";
 
 /// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
 /// state.
@@ -390,15 +387,13 @@ impl Current {
 
 impl Identify for Accounts {
     fn identify<'a>(&'a self, request: &'a Parts) -> BoxFuture<'a, Result<Identity, IdentifyError>> {
-        let mut fields = request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION);
-        // A request with an Authorization header is never identified by its cookie.
-        let Some((_, field)) = fields.next() else {
-            return Box::pin(std::future::ready(Ok(self.identify_cookie(request))));
-        };
-        if !self.recognizes(request) {
-            return Box::pin(std::future::ready(Ok(Identity::Anonymous)));
-        }
         Box::pin(async move {
+            // A request with an Authorization header is never identified by its cookie.
+            let mut fields = authorization(request);
+            let Some(field) = fields.next() else { return Ok(self.identify_cookie(request)) };
+            if !self.recognizes(request) {
+                return Ok(Identity::Anonymous);
+            }
             let credentials = basic(field.as_bytes()).filter(|_| fields.next().is_none());
             let Some((name, password)) = credentials else {
                 return Ok(rejection("malformed HTTP Basic credentials").into());
@@ -420,13 +415,22 @@ impl Identify for Accounts {
         })
     }
 
+    fn identify_now(&self, request: &Parts) -> Option<Result<Identity, IdentifyError>> {
+        authorization(request).next().is_none().then(|| Ok(self.identify_cookie(request)))
+    }
+
     fn recognizes(&self, request: &Parts) -> bool {
-        let mut fields = request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION).peekable();
+        let mut fields = authorization(request).peekable();
         if fields.peek().is_none() {
             return has_cookie(&request.headers, session::NAME);
         }
-        fields.any(|(_, field)| encoded_basic(field.as_bytes()).is_some())
+        fields.any(|field| encoded_basic(field.as_bytes()).is_some())
     }
+}
+
+/// Returns the `Authorization` fields of a request. A scan of the few headers is cheaper than hashing the name.
+fn authorization(request: &Parts) -> impl Iterator<Item = &HeaderValue> {
+    request.headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)
 }
 
 impl fmt::Debug for Accounts {

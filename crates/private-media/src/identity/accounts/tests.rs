@@ -44,7 +44,12 @@ async fn identify(accounts: &Accounts, headers: &[(&str, &str)]) -> Option<Strin
         let name = http::HeaderName::try_from(*name).unwrap();
         request.headers_mut().append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    let identity = accounts.identify(&request.into_parts().0).await.unwrap();
+    let (request, ()) = request.into_parts();
+    let identity = accounts.identify(&request).await.unwrap();
+    // Passwords are waited for, and cookies are not.
+    let now = accounts.identify_now(&request).transpose().unwrap();
+    let has_password = request.headers.contains_key(AUTHORIZATION);
+    assert_eq!(now.as_ref().map(Identity::user), (!has_password).then(|| identity.user()));
     identity.user().map(|user| user.id().to_owned())
 }
 

@@ -225,11 +225,15 @@ impl Storage for LocalStorage {
                 self.named(file, path)
             });
         };
-        if let Some(file) = cache.get(path, self.root.generation()) {
-            return Box::pin(std::future::ready(Ok(file)));
+        if let Some(file) = self.open_now(permit) {
+            return Box::pin(std::future::ready(file));
         }
         let opened = self.open_with(path, cache::file_and_version);
         Box::pin(cache.open(&self.root, path, opened, |file| self.named(file, path)))
+    }
+
+    fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+        self.cache.as_ref()?.get(permit.path(), self.root.generation()).map(Ok)
     }
 
     fn save<'a>(

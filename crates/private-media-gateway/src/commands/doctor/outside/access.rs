@@ -47,7 +47,7 @@ pub(super) fn barrier(probe: &Probe<'_>, canary: &Canary) -> Option<(String, Str
 }
 
 impl ServerUser {
-    /// Whether the mode grants this user a bit: read (4) or search (1).
+    /// Returns whether the mode grants this user a bit: read (4) or search (1).
     fn may(&self, path: &Path, bit: u32) -> bool {
         let Ok(metadata) = std::fs::metadata(path) else { return true };
         let shift = match (metadata.uid() == self.user, self.groups.contains(&metadata.gid())) {

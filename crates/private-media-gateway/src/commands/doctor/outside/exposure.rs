@@ -109,17 +109,18 @@ async fn at_another_host(probe: &Probe<'_>, path: &str) -> Result<Option<Finding
 
 /// Checks that the accounts and the configuration cannot be downloaded.
 pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestError> {
-    let known = probe.config.identity.iter().map(|source| match &source.source {
-        Source::Accounts(accounts) => (
+    let known = probe.config.identity.iter().filter_map(|source| match &source.source {
+        Source::Accounts(accounts) => Some((
             "accounts file",
             Some(&*accounts.file.path),
             "remove its line `secret`, and change the passwords",
-        ),
-        Source::Django(django) => (
+        )),
+        Source::Django(django) => Some((
             "file of Django's secret keys",
             Some(&*django.secret_file.path),
             "give the project a new SECRET_KEY",
-        ),
+        )),
+        Source::Forward(_) | Source::Header(_) => None,
     });
     let known: Vec<_> = known.collect();
     let configuration = ("configuration", probe.config.file(), "change the passwords in it");

@@ -1,8 +1,8 @@
 //! Checks that the headers of the gateway reach the client.
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    REFERRER_POLICY, SET_COOKIE, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, SET_COOKIE,
+    VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use private_media::delivery::file_headers;
@@ -13,15 +13,6 @@ use super::super::report::{Finding, Findings, or_ok};
 use super::front::Front;
 use super::probe::Probe;
 use crate::send_mode::SendMode;
-
-/// The headers of every response below the private URL.
-static ALWAYS: [(HeaderName, HeaderValue); 5] = [
-    (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-    (VARY, HeaderValue::from_static("cookie, authorization")),
-    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
-    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-];
 
 /// Checks the headers of a picture, and of a page that must not run.
 pub(super) async fn of_files(probe: &Probe<'_>) -> Result<Findings, RequestError> {
@@ -35,7 +26,7 @@ pub(super) async fn of_files(probe: &Probe<'_>) -> Result<Findings, RequestError
         }
         checked += 1;
         let mut expected = file_headers(&canary.path, false);
-        expected.extend(ALWAYS.iter().cloned());
+        expected.extend(probe.common_headers.clone());
         let what = if canary.path == probe.canaries.page.path { "a page" } else { "a picture" };
         for problem in judge(probe, &response, &expected, what) {
             if problems.iter().all(|other| other.fix != problem.fix) {
@@ -55,8 +46,7 @@ pub(super) async fn of_refusals(probe: &Probe<'_>) -> Result<Findings, RequestEr
     if response.status != StatusCode::NOT_FOUND {
         return Ok(vec![Finding::note(format!("a missing file gets {}", response.status))]);
     }
-    let expected: HeaderMap = ALWAYS.iter().cloned().collect();
-    let mut problems = judge(probe, &response, &expected, "a 404");
+    let mut problems = judge(probe, &response, &probe.common_headers, "a 404");
     if *response.body != *b"not found\n" && !problems.is_empty() {
         let names: Vec<_> = problems.iter().map(|problem| problem.message.clone()).collect();
         let intercept = match probe.kind {
@@ -118,7 +108,7 @@ pub(super) fn judge(probe: &Probe<'_>, response: &Response, expected: &HeaderMap
     problems
 }
 
-/// Whether a header has its value. A front server may add to some headers.
+/// Returns whether a header has its value. A front server may add to some headers.
 fn arrived(name: &HeaderName, value: &str, got: &[&str]) -> bool {
     let words = |text: &str| -> Vec<String> {
         text.split(',').map(|word| word.trim().to_ascii_lowercase()).collect()

@@ -1,6 +1,6 @@
 //! The input of the checks, and the requests that they share.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::super::canaries::Canaries;
 use super::super::canary::Canary;
@@ -12,6 +12,8 @@ use crate::config::Config;
 /// The input of the checks.
 pub(in crate::commands::doctor) struct Probe<'a> {
     pub(in crate::commands::doctor) config: &'a Config,
+    /// The headers of every response below the private URL.
+    pub(in crate::commands::doctor) common_headers: HeaderMap,
     /// The client of the public URL.
     pub(in crate::commands::doctor) front: Client,
     /// The client of the gateway itself, if this machine can reach it.
@@ -49,7 +51,7 @@ impl Probe<'_> {
         response.is_ok_and(|response| self.contains_secret(&response))
     }
 
-    /// Whether a response contains a canary's content.
+    /// Returns whether a response contains a canary's content.
     pub(super) fn contains_secret(&self, response: &Response) -> bool {
         response.contains(&self.canaries.nonces.secret)
     }

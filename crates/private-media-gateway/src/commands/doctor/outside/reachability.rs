@@ -155,7 +155,7 @@ fn health(config: &Config) -> String {
     format!("{}-/health", config.url)
 }
 
-/// The gateway runs, but is not ready.
+/// Returns the problem of a gateway that runs, but is not ready.
 fn not_ready(url: &str) -> Finding {
     Finding::problem(
         format!("{url} responds that the gateway is not ready"),

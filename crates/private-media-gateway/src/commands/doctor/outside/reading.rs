@@ -198,7 +198,7 @@ fn sent(probe: &Probe<'_>, response: &Response) -> (String, String) {
     }
 }
 
-/// Whether a response is the gateway's own 404.
+/// Returns whether a response is the gateway's own 404.
 fn is_refusal(response: &Response) -> bool {
     response.status == StatusCode::NOT_FOUND && *response.body == *b"not found\n"
 }

@@ -1,50 +1,51 @@
-//! Plain requests are answered in a way of their own, which nobody can tell from the other one.
+//! The listener's fast loop and its fallback behave the same.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Gateway, Place, credentials};
+use crate::support::{Gateway, Place, Response, credentials};
 
-/// Makes a request one that is not plain, and changes nothing else of it.
-const NOT_PLAIN: &str = "upgrade: nothing\r\n";
+/// A header that makes a request take the fallback, and has no other effect.
+const FALLBACK: &str = "upgrade: nothing\r\n";
 
-fn fields(user: &str) -> String {
+/// Returns the credentials of a user as a header line.
+fn auth(user: &str) -> String {
     credentials(user).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
-/// One answer of a connection that is kept.
-fn answer(stream: &mut TcpStream, method: &str) -> Answer {
+/// Reads one response of a persistent connection.
+fn read_response(stream: &mut TcpStream, method: &str) -> Response {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte).unwrap();
         bytes.push(byte[0]);
     }
-    let mut answer = Answer::parse(&bytes);
-    if method != "HEAD" && answer.status != 304 {
-        answer.body = vec![0; answer.field("content-length").unwrap().parse().unwrap()];
-        stream.read_exact(&mut answer.body).unwrap();
+    let mut response = Response::parse(&bytes);
+    if method != "HEAD" && response.status != 304 {
+        response.body = vec![0; response.header("content-length").unwrap().parse().unwrap()];
+        stream.read_exact(&mut response.body).unwrap();
     }
-    answer
+    response
 }
 
-fn ask(stream: &mut TcpStream, request: &str) -> Answer {
+fn fetch(stream: &mut TcpStream, request: &str) -> Response {
     stream.write_all(request.as_bytes()).unwrap();
-    answer(stream, request.split(' ').next().unwrap())
+    read_response(stream, request.split(' ').next().unwrap())
 }
 
-/// The lines of a head, without what differs from one answer to the next, in an order that means nothing.
-fn lines(answer: &Answer) -> Vec<&str> {
+/// Returns the sorted lines of a response head, without the headers that differ for each response.
+fn sorted_lines(response: &Response) -> Vec<&str> {
     let differs = |line: &&str| line.starts_with("date: ") || line.starts_with("x-request-id: ");
-    let mut lines: Vec<_> = answer.head.lines().filter(|line| !differs(line)).collect();
+    let mut lines: Vec<_> = response.head.lines().filter(|line| !differs(line)).collect();
     lines[1..].sort_unstable();
     lines
 }
 
 #[test]
-fn the_answers_are_the_same() {
+fn the_loop_and_the_fallback_respond_equally() {
     let place = Place::new();
     let content: Vec<u8> = (0..200_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
     place.write("private/cars/7/large.bin", &content);
@@ -54,11 +55,11 @@ fn the_answers_are_the_same() {
     std::thread::sleep(Duration::from_millis(150));
     let gateway = place.serve(&[]);
     let mut stream = gateway.connect();
-    let etag = ask(
+    let etag = fetch(
         &mut stream,
-        &format!("HEAD /private/cars/7/large.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice")),
+        &format!("HEAD /private/cars/7/large.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice")),
     );
-    let etag = etag.field("etag").unwrap();
+    let etag = etag.header("etag").unwrap();
     for method in ["GET", "HEAD"] {
         for user in ["alice", "bob", "nobody"] {
             for name in [
@@ -86,19 +87,19 @@ fn the_answers_are_the_same() {
                 ] {
                     let request = format!(
                         "{method} /private/cars/7/{name} HTTP/1.1\r\nhost: x\r\n{}{more}",
-                        fields(user)
+                        auth(user)
                     );
-                    let plain = ask(&mut stream, &format!("{request}\r\n"));
-                    let other = ask(&mut gateway.connect(), &format!("{request}{NOT_PLAIN}\r\n"));
-                    // A boundary is another one each time.
-                    if plain.head.contains("multipart") {
-                        assert_eq!((plain.status, plain.body.len()), (other.status, other.body.len()));
+                    let fast = fetch(&mut stream, &format!("{request}\r\n"));
+                    let fallback = fetch(&mut gateway.connect(), &format!("{request}{FALLBACK}\r\n"));
+                    // Each multipart response has another boundary.
+                    if fast.head.contains("multipart") {
+                        assert_eq!((fast.status, fast.body.len()), (fallback.status, fallback.body.len()));
                         continue;
                     }
-                    assert_eq!(lines(&plain), lines(&other), "{request}");
-                    assert!(plain.body == other.body, "{request}");
+                    assert_eq!(sorted_lines(&fast), sorted_lines(&fallback), "{request}");
+                    assert!(fast.body == fallback.body, "{request}");
                     for name in ["date", "x-request-id", "cache-control", "vary"] {
-                        assert!(plain.field(name).is_some(), "{name}: {request}");
+                        assert!(fast.header(name).is_some(), "{name}: {request}");
                     }
                 }
             }
@@ -106,21 +107,20 @@ fn the_answers_are_the_same() {
     }
 }
 
-/// Nothing of one request is believed of the next.
 #[test]
-fn each_request_is_asked_anew_who_it_is() {
+fn each_request_is_authenticated() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let mut stream = gateway.connect();
     let turns = ["alice", "bob", "alice", "nobody", "alice", "alice", "carol", "bob", "nobody"];
     for (turn, user) in turns.into_iter().cycle().take(50).enumerate() {
-        let request = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields(user));
+        let request = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth(user));
         let expected = if matches!(user, "alice" | "carol") { 200 } else { 404 };
-        assert_eq!(ask(&mut stream, &request).status, expected, "{turn} {user}");
-        // The fields of the one before, and then more of them.
+        assert_eq!(fetch(&mut stream, &request).status, expected, "{turn} {user}");
+        // The same headers, and one more.
         let more = request.replace("\r\n\r\n", "\r\nrange: bytes=0-0\r\n\r\n");
         let expected = if expected == 200 { 206 } else { 404 };
-        assert_eq!(ask(&mut stream, &more).status, expected, "{turn} {user}");
+        assert_eq!(fetch(&mut stream, &more).status, expected, "{turn} {user}");
     }
     let log = gateway.access_log();
     assert_eq!(log.len(), 100);
@@ -128,31 +128,31 @@ fn each_request_is_asked_anew_who_it_is() {
 }
 
 #[test]
-fn a_head_may_come_in_any_pieces() {
+fn a_head_may_arrive_in_any_pieces() {
     let place = Place::new();
     let gateway = place.serve(&[]);
     let mut stream = gateway.connect();
     stream.set_nodelay(true).unwrap();
     let request =
-        format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice")).repeat(2);
+        format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice")).repeat(2);
     for split in 1..request.len() {
         let (begin, rest) = request.split_at(split);
         stream.write_all(begin.as_bytes()).unwrap();
         std::thread::sleep(Duration::from_millis(1));
         stream.write_all(rest.as_bytes()).unwrap();
         for _ in 0..2 {
-            let answer = answer(&mut stream, "GET");
-            assert_eq!((answer.status, &*answer.body), (200, &b"alice's photo"[..]), "{split}");
+            let response = read_response(&mut stream, "GET");
+            assert_eq!((response.status, &*response.body), (200, &b"alice's photo"[..]), "{split}");
         }
     }
 }
 
-/// What is not plain is answered as well, and so is what follows it on its connection.
+/// A request that is served leaves the connection open for the next one; a rejected one closes it.
 #[test]
-fn what_is_not_plain() {
+fn unusual_requests_are_served_and_ambiguous_ones_rejected() {
     let place = Place::new();
     let gateway = place.serve(&[]);
-    let alice = fields("alice");
+    let alice = auth("alice");
     let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{alice}\r\n");
     let many: String = (0..70).map(|n| format!("x-{n}: {n}\r\n")).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(10_000));
@@ -174,9 +174,9 @@ fn what_is_not_plain() {
         (plain.replace("/private/cars/7/photo.jpg", "*"), 404),
     ] {
         let mut stream = gateway.connect();
-        assert_eq!(ask(&mut stream, &plain).status, 200);
-        assert_eq!(ask(&mut stream, &request).status, status, "{request:?}");
-        assert_eq!(ask(&mut stream, &plain).status, 200, "after {request:?}");
+        assert_eq!(fetch(&mut stream, &plain).status, 200);
+        assert_eq!(fetch(&mut stream, &request).status, status, "{request:?}");
+        assert_eq!(fetch(&mut stream, &plain).status, 200, "after {request:?}");
     }
     for (request, status) in [
         (plain.replace("HTTP/1.1", "HTTP/1.0"), "200"),
@@ -196,29 +196,29 @@ fn what_is_not_plain() {
         (plain.replace("host: x", "host: x\r\nHost: x"), "400"),
     ] {
         let mut stream = gateway.connect();
-        assert_eq!(ask(&mut stream, &plain).status, 200);
+        assert_eq!(fetch(&mut stream, &plain).status, 200);
         stream.write_all(request.as_bytes()).unwrap();
         let _ = stream.write_all(plain.as_bytes());
-        let mut answer = Vec::new();
-        // A reset is as good an end as a close.
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer);
+        let mut response = Vec::new();
+        // The connection may end with a reset or a close.
+        let _ = stream.read_to_end(&mut response);
+        let response = String::from_utf8_lossy(&response);
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}"))
-                || answer.starts_with(&format!("HTTP/1.0 {status}")),
-            "{request:?}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status}"))
+                || response.starts_with(&format!("HTTP/1.0 {status}")),
+            "{request:?}: {response}"
         );
-        assert_eq!(answer.matches("HTTP/1.").count(), 1, "the connection ends: {answer}");
+        assert_eq!(response.matches("HTTP/1.").count(), 1, "the connection ends: {response}");
     }
 }
 
-/// What is malformed is answered as soon as it can be seen, on the plain way and on the other.
+/// The response does not wait for the rest of the head, neither in the loop nor after the fallback.
 #[test]
-fn what_is_malformed_is_answered_at_once() {
+fn malformed_requests_are_rejected_immediately() {
     let place = Place::new();
     let gateway = place.serve(&["--header-timeout", "1h"]);
-    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
-    let other = plain.replace("host: x", &format!("host: x\r\n{}", NOT_PLAIN.trim_end()));
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice"));
+    let fallback = plain.replace("host: x", &format!("host: x\r\n{}", FALLBACK.trim_end()));
     for (bytes, status) in [
         (&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..], "400"),
         (b"\0", "400"),
@@ -233,10 +233,10 @@ fn what_is_malformed_is_answered_at_once() {
         (b"GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\n\r\n", "404"),
         (b"GET /a HTTP/1.1\n\r\n", "400"),
     ] {
-        for before in ["", &*plain, &*other] {
+        for before in ["", &*plain, &*fallback] {
             let mut stream = gateway.connect();
             if !before.is_empty() {
-                assert_eq!(ask(&mut stream, before).status, 200);
+                assert_eq!(fetch(&mut stream, before).status, 200);
             }
             let begin = Instant::now();
             stream.write_all(bytes).unwrap();
@@ -249,20 +249,20 @@ fn what_is_malformed_is_answered_at_once() {
     }
 }
 
-/// The client of a request with content learns from the answer whether another request may follow.
+/// Without `Connection: close` in the response, the client may send the next request.
 #[test]
-fn after_content_comes_the_next_answer_or_an_announced_end() {
+fn after_a_body_the_connection_stays_open_or_announces_its_end() {
     let place = Place::new();
     let content = vec![b'x'; 2 << 20];
     place.write("private/cars/7/large.bin", &content);
     let gateway = place.serve(&[]);
-    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice"));
     let with = |content: &str| plain.replace("\r\n\r\n", content);
     let chunked = "\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let sized = "\r\ncontent-length: 5\r\n\r\nhello";
     let form =
         "\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 12\r\n\r\nname=x&next=";
-    for (request, status, body_len, may_follow) in [
+    for (request, status, body_len, stays_open) in [
         (with(chunked), 200, 13, false),
         (with(chunked).replace("GET", "HEAD"), 200, 0, false),
         (with(chunked).replace("GET", "PUT"), 405, 19, false),
@@ -272,13 +272,13 @@ fn after_content_comes_the_next_answer_or_an_announced_end() {
         (with(sized), 200, 13, false),
         (with(sized).replace("photo.jpg", "large.bin"), 200, content.len(), false),
         (with("\r\ncontent-length: 0\r\n\r\n"), 200, 13, true),
-        // The form is read.
+        // The gateway reads the form.
         (with(form).replace("GET", "POST").replace("cars/7/photo.jpg", "-/sign-out"), 303, 0, true),
         (with("\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n"), 200, 13, false),
     ] {
         for split in [false, true] {
             let mut stream = gateway.connect();
-            assert_eq!(ask(&mut stream, &plain).status, 200);
+            assert_eq!(fetch(&mut stream, &plain).status, 200);
             let (head, content) = request.split_once("\r\n\r\n").unwrap();
             if split {
                 stream.write_all(format!("{head}\r\n\r\n").as_bytes()).unwrap();
@@ -288,25 +288,26 @@ fn after_content_comes_the_next_answer_or_an_announced_end() {
                 stream.write_all(request.as_bytes()).unwrap();
             }
             let method = request.split(' ').next().unwrap();
-            let answer = answer(&mut stream, method);
-            assert_eq!((answer.status, answer.body.len()), (status, body_len), "{request:?}");
+            let response = read_response(&mut stream, method);
+            assert_eq!((response.status, response.body.len()), (status, body_len), "{request:?}");
             assert_eq!(
-                answer.field("connection") != Some("close"),
-                may_follow,
+                response.header("connection") != Some("close"),
+                stays_open,
                 "{request:?}: {}",
-                answer.head
+                response.head
             );
-            if may_follow {
-                assert_eq!(ask(&mut stream, &plain).status, 200, "after {request:?}");
+            if stays_open {
+                assert_eq!(fetch(&mut stream, &plain).status, 200, "after {request:?}");
             } else {
                 let _ = stream.write_all(plain.as_bytes());
-                ends_after(&mut stream);
+                time_until_close(&mut stream);
             }
         }
     }
 }
 
-fn ends_after(stream: &mut TcpStream) -> Duration {
+/// Waits until the server closes the connection, without another byte.
+fn time_until_close(stream: &mut TcpStream) -> Duration {
     let begin = Instant::now();
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest);
@@ -315,21 +316,21 @@ fn ends_after(stream: &mut TcpStream) -> Duration {
 }
 
 #[test]
-fn a_head_has_its_time_and_no_more() {
+fn a_head_must_arrive_within_the_header_timeout() {
     let place = Place::new();
     let gateway = place.serve(&["--header-timeout", "1s"]);
-    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
-    for begun in ["", "GET /private/cars/7/photo.jpg HTTP/1.1\r\nho"] {
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice"));
+    for beginning in ["", "GET /private/cars/7/photo.jpg HTTP/1.1\r\nho"] {
         let mut stream = gateway.connect();
         for _ in 0..3 {
             std::thread::sleep(Duration::from_millis(700));
-            assert_eq!(ask(&mut stream, &plain).status, 200);
+            assert_eq!(fetch(&mut stream, &plain).status, 200);
         }
-        stream.write_all(begun.as_bytes()).unwrap();
-        let time = ends_after(&mut stream);
-        assert!((900..5000).contains(&time.as_millis()), "{begun:?}: {time:?}");
+        stream.write_all(beginning.as_bytes()).unwrap();
+        let time = time_until_close(&mut stream);
+        assert!((900..5000).contains(&time.as_millis()), "{beginning:?}: {time:?}");
     }
-    // A byte now and then gains no time.
+    // The timeout applies to the whole head, not to each byte.
     let mut stream = gateway.connect();
     let begin = Instant::now();
     let ended = plain.bytes().any(|byte| {
@@ -340,31 +341,31 @@ fn a_head_has_its_time_and_no_more() {
 }
 
 #[test]
-fn who_waits_for_nothing_is_let_go_at_the_end() {
+fn idle_connections_are_closed_at_shutdown() {
     let place = Place::new();
     let mut gateway = place.serve(&[]);
-    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let plain = format!("GET /private/cars/7/photo.jpg HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice"));
     let mut idle: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
     for stream in idle.iter_mut().skip(1) {
-        assert_eq!(ask(stream, &plain).status, 200);
+        assert_eq!(fetch(stream, &plain).status, 200);
     }
-    // And one with hyper.
+    // The last connection has used the fallback.
     assert_eq!(
-        ask(&mut idle[2], &plain.replace("host: x", &format!("host: x\r\n{}", NOT_PLAIN.trim_end()))).status,
+        fetch(&mut idle[2], &plain.replace("host: x", &format!("host: x\r\n{}", FALLBACK.trim_end()))).status,
         200
     );
     gateway.signal(rustix::process::Signal::TERM);
     let begin = Instant::now();
     for stream in &mut idle {
-        ends_after(stream);
+        time_until_close(stream);
     }
     assert_eq!(gateway.child.wait().unwrap().code(), Some(0));
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
-/// The example `beside`, an axum application on the gateway's listener.
+/// Runs the example `beside`.
 #[test]
-fn pages_of_an_application_beside_the_files() {
+fn an_application_serves_pages_next_to_the_files() {
     // target/PROFILE/deps/it-HASH
     let profile = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
     let program = profile.join("examples/beside");
@@ -373,7 +374,7 @@ fn pages_of_an_application_beside_the_files() {
         build.args(["build", "--package", "private-media-gateway", "--example", "beside"]);
         build.args(profile.ends_with("release").then_some("--release"));
         build.arg("--target-dir").arg(profile.parent().unwrap());
-        assert!(build.status().unwrap().success(), "the example `beside` has to build");
+        assert!(build.status().unwrap().success(), "cannot build the example `beside`");
     }
     let place = Place::new();
     let mut command = Command::new(program);
@@ -387,23 +388,23 @@ fn pages_of_an_application_beside_the_files() {
         ("GET / HTTP/1.1\r\nhost: x\r\n\r\n".into(), 200, "all cars\n"),
         (format!("{file}cookie: user=7\r\n\r\n"), 200, "alice's photo"),
     ] {
-        let answer = ask(&mut stream, &request);
-        assert_eq!((answer.status, &*answer.body), (status, body.as_bytes()), "{request}");
-        assert_eq!(answer.field("x-request-id").map(str::len), Some(16));
+        let response = fetch(&mut stream, &request);
+        assert_eq!((response.status, &*response.body), (status, body.as_bytes()), "{request}");
+        assert_eq!(response.header("x-request-id").map(str::len), Some(16));
     }
 }
 
-/// Whoever sends requests and takes no answers has only so much memory.
+/// A client that sends requests and reads no response is throttled.
 #[test]
-fn answers_that_nobody_takes_wait() {
+fn unread_responses_use_bounded_memory() {
     let place = Place::new();
     place.write("private/cars/7/some.bin", vec![b'x'; 10_000]);
     let gateway: Gateway = place.serve(&[]);
-    let plain = format!("GET /private/cars/7/some.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", fields("alice"));
+    let plain = format!("GET /private/cars/7/some.bin HTTP/1.1\r\nhost: x\r\n{}\r\n", auth("alice"));
     let mut stream = gateway.connect();
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let requests = plain.repeat(1000);
-    // At some time nothing more is taken.
+    // At some point the gateway stops reading.
     assert!((0..1000).any(|_| stream.write_all(requests.as_bytes()).is_err()));
     let memory = std::fs::read_to_string(format!("/proc/{}/status", gateway.child.id())).unwrap();
     let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,23 +1,23 @@
-//! What the kernel sends is the file, the stretch that was asked for, and nothing else.
+//! Files that are sent with sendfile(2) arrive unchanged.
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::{Answer, Gateway, Place, credentials};
+use crate::support::{Gateway, Place, Response, credentials};
 
-/// As long as what the kernel is told to send at a time.
-const LONGEST: usize = 1 << 20;
-/// Below this files are not sent by the kernel, and up to this they are kept in memory.
-const SHORT: usize = 16 << 10;
+/// The largest length of one sendfile(2) call.
+const MAX_CALL: usize = 1 << 20;
+/// The largest length of a file that is cached in memory instead of sent with sendfile(2).
+const MAX_IN_MEMORY: usize = 16 << 10;
 
-/// Bytes none of which is zero, and of which no stretch is like another one: what is sent in place of them is seen.
-fn bytes(len: usize) -> Vec<u8> {
+/// Returns content without zeros and without repetitions, so that any wrong byte is detected.
+fn content_of_len(len: usize) -> Vec<u8> {
     (0..len as u64).map(|n| u8::try_from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57).unwrap() + 1).collect()
 }
 
-/// A connection that is kept.
+/// A client with a persistent connection.
 struct Client(TcpStream);
 
 impl Client {
@@ -25,56 +25,56 @@ impl Client {
         Self(gateway.connect())
     }
 
-    fn send(&mut self, method: &str, name: &str, fields: &str) {
+    fn send(&mut self, method: &str, name: &str, headers: &str) {
         let (credential, value) = credentials("alice")[0];
         let request = format!(
-            "{method} /private/cars/7/{name} HTTP/1.1\r\nhost: x\r\n{credential}: {value}\r\n{fields}\r\n"
+            "{method} /private/cars/7/{name} HTTP/1.1\r\nhost: x\r\n{credential}: {value}\r\n{headers}\r\n"
         );
         self.0.write_all(request.as_bytes()).unwrap();
     }
 
-    /// One answer, and not a byte of the next.
-    fn answer(&mut self, method: &str) -> Answer {
+    /// Reads one response, and no byte of the next one.
+    fn read_response(&mut self, method: &str) -> Response {
         let mut bytes = Vec::new();
         while !bytes.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
             self.0.read_exact(&mut byte).unwrap();
             bytes.push(byte[0]);
         }
-        let mut answer = Answer::parse(&bytes);
-        if method != "HEAD" && answer.status != 304 {
-            answer.body = vec![0; answer.field("content-length").unwrap().parse().unwrap()];
-            self.0.read_exact(&mut answer.body).unwrap();
+        let mut response = Response::parse(&bytes);
+        if method != "HEAD" && response.status != 304 {
+            response.body = vec![0; response.header("content-length").unwrap().parse().unwrap()];
+            self.0.read_exact(&mut response.body).unwrap();
         }
-        answer
+        response
     }
 
-    fn ask(&mut self, method: &str, name: &str, fields: &str) -> Answer {
-        self.send(method, name, fields);
-        self.answer(method)
+    fn fetch(&mut self, method: &str, name: &str, headers: &str) -> Response {
+        self.send(method, name, headers);
+        self.read_response(method)
     }
 }
 
 fn edges() -> Vec<usize> {
     let around = |n: usize| [n - 1, n, n + 1];
     let mut lengths = vec![0, 1, 2];
-    for n in [SHORT, LONGEST, 2 * LONGEST, 3 * LONGEST] {
+    for n in [MAX_IN_MEMORY, MAX_CALL, 2 * MAX_CALL, 3 * MAX_CALL] {
         lengths.extend(around(n));
     }
     lengths
 }
 
-/// Whole files, each thrice on one connection: as they are opened, as they are kept, and with the disk asked.
+/// Requests each file three times on one connection: uncached, cached, and evicted from the page cache.
 #[test]
-fn every_length_around_the_edges() {
+fn files_of_every_length_arrive_unchanged() {
     let place = Place::new();
-    let content = bytes(4 * LONGEST);
+    let content = content_of_len(4 * MAX_CALL);
     for len in edges() {
         place.write(&format!("private/cars/7/{len}.bin"), &content[..len]);
     }
     std::thread::sleep(Duration::from_millis(150));
-    for fresh in ["0s", "1h"] {
-        let gateway = place.serve(&["--revalidate-after", fresh]);
+    for revalidate_after in ["0s", "1h"] {
+        let gateway = place.serve(&["--revalidate-after", revalidate_after]);
         let mut client = Client::new(&gateway);
         for len in edges() {
             let name = format!("{len}.bin");
@@ -82,17 +82,17 @@ fn every_length_around_the_edges() {
                 if round == 2 {
                     drop_cache(&place, &name);
                 }
-                let answer = client.ask("GET", &name, "");
-                assert_eq!((answer.status, answer.body.len()), (200, len), "{fresh} {len}");
-                assert!(answer.body == content[..len], "{fresh} {len}: other bytes");
+                let response = client.fetch("GET", &name, "");
+                assert_eq!((response.status, response.body.len()), (200, len), "{revalidate_after} {len}");
+                assert!(response.body == content[..len], "{revalidate_after} {len}: other bytes");
             }
-            let head = client.ask("HEAD", &name, "");
-            assert_eq!(head.field("content-length"), Some(&*len.to_string()));
+            let head = client.fetch("HEAD", &name, "");
+            assert_eq!(head.header("content-length"), Some(&*len.to_string()));
         }
     }
 }
 
-/// Has the kernel forget what it has of a file.
+/// Evicts a file from the page cache.
 fn drop_cache(place: &Place, name: &str) {
     let file = File::open(place.path(&format!("private/cars/7/{name}"))).unwrap();
     file.sync_all().unwrap();
@@ -100,41 +100,45 @@ fn drop_cache(place: &Place, name: &str) {
 }
 
 #[test]
-fn every_range_around_the_edges() {
+fn ranges_of_every_length_arrive_unchanged() {
     let place = Place::new();
-    let content = bytes(4 * LONGEST + 5000);
+    let content = content_of_len(4 * MAX_CALL + 5000);
     place.write("private/cars/7/big.bin", &content);
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
-    for start in [0, 1, 4095, 4096, 4097, SHORT + 1, LONGEST - 1] {
+    for start in [0, 1, 4095, 4096, 4097, MAX_IN_MEMORY + 1, MAX_CALL - 1] {
         for len in edges().into_iter().skip(1) {
             if len % 3 == 0 {
                 drop_cache(&place, "big.bin");
             }
             let range = format!("range: bytes={start}-{}\r\n", start + len - 1);
-            let answer = client.ask("GET", "big.bin", &range);
-            assert_eq!((answer.status, answer.body.len()), (206, len), "{range}");
-            assert!(answer.body == content[start..start + len], "{range}: other bytes");
+            let response = client.fetch("GET", "big.bin", &range);
+            assert_eq!((response.status, response.body.len()), (206, len), "{range}");
+            assert!(response.body == content[start..start + len], "{range}: other bytes");
         }
     }
 }
 
-/// Several ranges are text, a stretch, text, a stretch: each in its place.
 #[test]
-fn several_ranges_in_one_answer() {
+fn multipart_responses_contain_the_requested_ranges() {
     let place = Place::new();
-    let content = bytes(5 << 20);
+    let content = content_of_len(5 << 20);
     place.write("private/cars/7/big.bin", &content);
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
-    let ranges =
-        [(5, LONGEST + 9), (LONGEST + 200, SHORT), (2 * LONGEST, 100), (2 * LONGEST + 500, 2 * LONGEST + 1)];
-    let wanted: Vec<_> = ranges.iter().map(|(start, len)| format!("{start}-{}", start + len - 1)).collect();
-    let answer = client.ask("GET", "big.bin", &format!("range: bytes={}\r\n", wanted.join(",")));
-    assert_eq!(answer.status, 206);
-    let boundary = answer.field("content-type").unwrap().split_once("boundary=").unwrap().1.to_owned();
-    let mut rest = answer.body.as_slice();
-    for ((start, len), range) in ranges.into_iter().zip(wanted) {
+    let ranges = [
+        (5, MAX_CALL + 9),
+        (MAX_CALL + 200, MAX_IN_MEMORY),
+        (2 * MAX_CALL, 100),
+        (2 * MAX_CALL + 500, 2 * MAX_CALL + 1),
+    ];
+    let requested: Vec<_> =
+        ranges.iter().map(|(start, len)| format!("{start}-{}", start + len - 1)).collect();
+    let response = client.fetch("GET", "big.bin", &format!("range: bytes={}\r\n", requested.join(",")));
+    assert_eq!(response.status, 206);
+    let boundary = response.header("content-type").unwrap().split_once("boundary=").unwrap().1.to_owned();
+    let mut rest = response.body.as_slice();
+    for ((start, len), range) in ranges.into_iter().zip(requested) {
         let end = rest.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
         let head = String::from_utf8(rest[..end].to_vec()).unwrap();
         assert!(head.contains(&boundary) && head.contains(&format!("bytes {range}/")), "{head}");
@@ -145,16 +149,15 @@ fn several_ranges_in_one_answer() {
     assert_eq!(rest, format!("\r\n--{boundary}--\r\n").as_bytes());
 }
 
-/// Requests that come all at once are answered in order, whoever sends the content of each.
 #[test]
-fn requests_in_one_piece() {
+fn pipelined_requests_are_served_in_order() {
     let place = Place::new();
-    let content = bytes(1 << 20);
+    let content = content_of_len(1 << 20);
     place.write("private/cars/7/big.bin", &content);
     place.write("private/cars/7/small.bin", &content[..1000]);
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
-    let etag = client.ask("HEAD", "big.bin", "").field("etag").unwrap().to_owned();
+    let etag = client.fetch("HEAD", "big.bin", "").header("etag").unwrap().to_owned();
     let requests = [
         ("GET", "big.bin", String::new(), 200, &content[..]),
         ("HEAD", "big.bin", String::new(), 200, &[]),
@@ -165,67 +168,68 @@ fn requests_in_one_piece() {
         ("GET", "big.bin", String::new(), 200, &content[..]),
     ];
     for _ in 0..3 {
-        for (method, name, fields, ..) in &requests {
-            client.send(method, name, fields);
+        for (method, name, headers, ..) in &requests {
+            client.send(method, name, headers);
         }
-        for (method, name, fields, status, body) in &requests {
-            let answer = client.answer(method);
-            assert_eq!((answer.status, answer.body.len()), (*status, body.len()), "{method} {name} {fields}");
-            assert!(answer.body == *body, "{method} {name} {fields}: other bytes");
+        for (method, name, headers, status, body) in &requests {
+            let response = client.read_response(method);
+            assert_eq!(
+                (response.status, response.body.len()),
+                (*status, body.len()),
+                "{method} {name} {headers}"
+            );
+            assert!(response.body == *body, "{method} {name} {headers}: other bytes");
         }
     }
 }
 
-/// What was sent before is the file's own, and what would come after does not come at all. What is on its way as the file shrinks is
-/// the kernel's: it sends the very pages of the file, and those beyond the new end it may blank.
+/// The kernel may send zeros for queued pages beyond the new end. All other bytes are those of the file.
 #[test]
 fn a_file_that_shrinks_ends_the_connection() {
     const LEN: usize = 32 << 20;
-    for fresh in ["0s", "1h"] {
+    for revalidate_after in ["0s", "1h"] {
         let place = Place::new();
-        let content = bytes(LEN);
+        let content = content_of_len(LEN);
         place.write("private/cars/7/big.bin", &content);
-        let gateway = place.serve(&["--revalidate-after", fresh]);
+        let gateway = place.serve(&["--revalidate-after", revalidate_after]);
         let mut client = Client::new(&gateway);
         client.send("GET", "big.bin", "");
-        let mut taken = vec![0; 1000];
-        client.0.read_exact(&mut taken).unwrap();
+        let mut received = vec![0; 1000];
+        client.0.read_exact(&mut received).unwrap();
         let file = File::options().write(true).open(place.path("private/cars/7/big.bin")).unwrap();
         file.set_len(1 << 20).unwrap();
-        // However it ends, it does end.
-        let _ = client.0.read_to_end(&mut taken);
-        let answer = Answer::parse(&taken);
-        assert_eq!(answer.field("content-length"), Some(&*LEN.to_string()));
-        assert!(answer.body.len() < LEN, "{} bytes came", answer.body.len());
-        let mut pairs = answer.body.iter().zip(&content).enumerate();
-        let other = pairs.find(|(at, (came, own))| came != own && (*at < 1 << 20 || **came != 0));
-        assert_eq!(other, None, "other bytes");
+        // The connection may end with a reset.
+        let _ = client.0.read_to_end(&mut received);
+        let response = Response::parse(&received);
+        assert_eq!(response.header("content-length"), Some(&*LEN.to_string()));
+        assert!(response.body.len() < LEN, "{} bytes", response.body.len());
+        let mut pairs = response.body.iter().zip(&content).enumerate();
+        let wrong = pairs.find(|(at, (got, expected))| got != expected && (*at < 1 << 20 || **got != 0));
+        assert_eq!(wrong, None, "other bytes");
         assert!(gateway.logs("shrank"), "{}", gateway.log());
-        // And the next has the file as it is.
-        assert_eq!(Client::new(&gateway).ask("GET", "big.bin", "").body.len(), 1 << 20);
+        // The next response has the new length.
+        assert_eq!(Client::new(&gateway).fetch("GET", "big.bin", "").body.len(), 1 << 20);
     }
 }
 
-/// The log says what was taken, and who went away took no more.
 #[test]
-fn what_the_kernel_sends_is_counted() {
+fn the_access_log_counts_bytes_sent_by_the_kernel() {
     let place = Place::new();
-    place.write("private/cars/7/big.bin", bytes(1 << 20));
+    place.write("private/cars/7/big.bin", content_of_len(1 << 20));
     let gateway = place.serve(&[]);
     let mut client = Client::new(&gateway);
-    client.ask("GET", "big.bin", "range: bytes=5-300004\r\n");
-    client.ask("GET", "big.bin", "");
+    client.fetch("GET", "big.bin", "range: bytes=5-300004\r\n");
+    client.fetch("GET", "big.bin", "");
     let lines =
         || gateway.access_log().iter().map(|line| line["bytes"].as_u64().unwrap()).collect::<Vec<_>>();
     wait(|| lines().len() == 2);
     assert_eq!(lines(), [300_000, 1 << 20]);
 }
 
-/// No client leaves an open file or a connection behind.
 #[test]
-fn who_goes_away_leaves_nothing_open() {
+fn disconnected_clients_leave_no_open_files() {
     let place = Place::new();
-    place.write("private/cars/7/big.bin", bytes(16 << 20));
+    place.write("private/cars/7/big.bin", content_of_len(16 << 20));
     let gateway = place.serve(&["--revalidate-after", "0s"]);
     let open = || std::fs::read_dir(format!("/proc/{}/fd", gateway.child.id())).unwrap().count();
     let download = || {
@@ -235,7 +239,7 @@ fn who_goes_away_leaves_nothing_open() {
         client
     };
     drop(download());
-    // The file may be kept, by one handle.
+    // The cache may hold one handle of the file.
     wait(|| gateway.access_log().len() == 1);
     let before = open();
     drop((0..50).map(|_| download()).collect::<Vec<_>>());
@@ -243,9 +247,9 @@ fn who_goes_away_leaves_nothing_open() {
     wait(|| open() <= before + 1);
 }
 
-/// One client that takes all it can get, and another one that is answered meanwhile.
+/// One client downloads as fast as it can, and another one gets small responses at the same time.
 #[test]
-fn a_fast_download_does_not_keep_others_waiting() {
+fn a_fast_download_does_not_delay_others() {
     let place = Place::new();
     let big = File::create(place.path("private/cars/7/big.bin")).unwrap();
     big.set_len(8 << 30).unwrap();
@@ -255,37 +259,36 @@ fn a_fast_download_does_not_keep_others_waiting() {
     fast.send("GET", "big.bin", "");
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        let taking = scope.spawn(move || {
+        let download = scope.spawn(move || {
             let mut buffer = vec![0; 1 << 20];
-            let mut taken = 0_u64;
+            let mut received = 0_u64;
             while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-                taken += fast.0.read(&mut buffer).unwrap() as u64;
+                received += fast.0.read(&mut buffer).unwrap() as u64;
             }
-            taken
+            received
         });
         for _ in 0..200 {
-            assert_eq!(small.ask("GET", "photo.jpg", "").body, b"alice's photo");
+            assert_eq!(small.fetch("GET", "photo.jpg", "").body, b"alice's photo");
         }
         drop(stop);
-        let taken = taking.join().unwrap();
-        println!("{taken} bytes were taken meanwhile");
-        assert!(taken < 8 << 30, "the small ones waited for all of it");
+        let received = download.join().unwrap();
+        println!("{received} bytes were downloaded in the meantime");
+        assert!(received < 8 << 30, "the small responses waited for the whole download");
     });
 }
 
 fn wait(condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it never came");
+        assert!(begin.elapsed() < Duration::from_secs(20), "timeout");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// Files that are kept are nobody's who may not read them: the permission comes first, each time.
 #[test]
-fn what_is_kept_is_kept_from_others() {
+fn cached_files_require_permission() {
     let place = Place::new();
-    place.write("private/cars/7/large.bin", bytes(SHORT + 1));
+    place.write("private/cars/7/large.bin", content_of_len(MAX_IN_MEMORY + 1));
     std::thread::sleep(Duration::from_millis(150));
     let gateway = place.serve(&["--revalidate-after", "1h"]);
     for name in ["photo.jpg", "large.bin", "photo.jpg"] {
@@ -294,7 +297,7 @@ fn what_is_kept_is_kept_from_others() {
             assert_eq!(gateway.get(&path, user).status, status, "{name} as {user}");
         }
     }
-    // They are kept indeed.
+    // The file is in the cache.
     std::fs::remove_file(place.path("private/cars/7/photo.jpg")).unwrap();
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").body, b"alice's photo");
     assert_eq!(gateway.get("/private/cars/7/photo.jpg", "bob").status, 404);
