@@ -38,7 +38,7 @@ enum Setting<'a> {
 }
 
 /// Values that some setting takes, or nearly takes.
-const TYPICAL: [&str; 56] = [
+const TYPICAL: [&str; 60] = [
     "127.0.0.1:0",
     "[::1]:80",
     "private",
@@ -58,6 +58,10 @@ const TYPICAL: [&str; 56] = [
     "private_media=debug",
     "accounts",
     "django",
+    "accounts;django",
+    "{source = \"django\", session_cookie = \"a\", login_url = \"/login/\"}",
+    "[{source = \"accounts\", cache_ttl = \"1s\"}, {source = \"django\"}]",
+    "{source = \"accounts\", login_url = \"none\"}",
     "accounts.toml",
     "5s",
     "0s",
@@ -159,15 +163,29 @@ fn to_toml(settings: &[(u8, Setting<'_>)]) -> String {
     let mut table = Table::new();
     for (number, setting) in settings.iter().take(12) {
         let (name, _) = pick(*number);
-        let (within, name) = match name.split_once('.') {
+        match name.split_once('.') {
+            // A key that is there already begins the next table.
+            Some(("identity", name)) => {
+                let tables = table.entry("identity").or_insert_with(|| Value::Array(Vec::new()));
+                let Some(tables) = tables.as_array_mut() else { continue };
+                let is_full = |table: &Value| table.get(name).is_some();
+                if tables.last().is_none_or(is_full) {
+                    let source = if matches!(name, "accounts") { "accounts" } else { "django" };
+                    tables.push(Table::from_iter([("source".to_owned(), source.into())]).into());
+                }
+                if let Some(table) = tables.last_mut().and_then(Value::as_table_mut) {
+                    table.insert(name.into(), setting.value());
+                }
+            }
             Some((within, name)) => {
                 let inner = table.entry(within).or_insert_with(|| Value::Table(Table::new()));
-                (inner.as_table_mut(), name)
+                if let Some(inner) = inner.as_table_mut() {
+                    inner.insert(name.into(), setting.value());
+                }
             }
-            None => (Some(&mut table), name),
-        };
-        if let Some(within) = within {
-            within.insert(name.into(), setting.value());
+            None => {
+                table.insert(name.into(), setting.value());
+            }
         }
     }
     table.to_string()

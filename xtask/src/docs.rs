@@ -25,7 +25,12 @@ pub(crate) const PROGRAMS: [Program; 10] = [
 /// Checks the links of all pages, and runs the commands of the tested ones.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
-    for page in ["docs/tutorial.md", "docs/how-to/cors.md", "docs/how-to/lookups.md"] {
+    for page in [
+        "docs/tutorial.md",
+        "docs/how-to/cors.md",
+        "docs/how-to/lookups.md",
+        "docs/how-to/test-permissions.md",
+    ] {
         commands_of(page)?;
     }
     for front in ["nginx", "apache", "lighttpd", "caddy"] {

@@ -97,7 +97,7 @@ pub(crate) const PARTS: [Part; 12] = [
     },
     Part {
         name: "browser",
-        about: "the demo and the Django example in Chromium",
+        about: "the demo, the Django example and pages of other origins in Chromium",
         needs: &[Programs(&browser::PROGRAMS), ReleaseProgram, Wheel],
         run: browser::test,
     },

@@ -169,10 +169,10 @@ impl DjangoSessions {
         Self(Arc::new(Inner { source: Box::new(source), keys, options, cache }))
     }
 
-    /// Returns the identity of the user with this name, without a session: for administration. An inactive user is rejected. `None`
+    /// Returns the identity of the user with this name or id, without a session: for administration. An inactive user is rejected. `None`
     /// means that the user does not exist.
-    pub async fn find(&self, name: &str) -> Result<Option<Identity>, IdentifyError> {
-        let user = self.0.source.user(UserKey::Name(name)).await?;
+    pub async fn find(&self, key: UserKey<'_>) -> Result<Option<Identity>, IdentifyError> {
+        let user = self.0.source.user(key).await?;
         Ok(user.map(|user| if user.is_active { user.user().into() } else { rejected(NOT_ACTIVE) }))
     }
 

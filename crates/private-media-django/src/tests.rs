@@ -326,11 +326,16 @@ fn a_failed_query_is_an_error_and_is_not_cached() {
 #[test]
 fn users_are_found_by_name() {
     let (sessions, source, _) = signed_in(Duration::ZERO);
-    let find = |name| sessions.find(name).now_or_never().unwrap().unwrap();
-    assert_eq!(find("alice").unwrap().user().map(private_media::User::id), Some("7"));
-    assert_eq!(find("7"), None);
+    let find = |key| sessions.find(key).now_or_never().unwrap().unwrap();
+    for key in [UserKey::Name("alice"), UserKey::Id("7")] {
+        assert_eq!(find(key).unwrap().user().map(private_media::User::id), Some("7"));
+    }
+    assert_eq!((find(UserKey::Name("7")), find(UserKey::Id("alice"))), (None, None));
     source.users.lock().unwrap()[0].is_active = false;
-    assert_eq!(find("alice").unwrap().rejection().unwrap().to_string(), "django: the user is not active");
+    assert_eq!(
+        find(UserKey::Name("alice")).unwrap().rejection().unwrap().to_string(),
+        "django: the user is not active"
+    );
 }
 
 #[test]

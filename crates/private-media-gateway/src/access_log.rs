@@ -43,7 +43,8 @@ impl RequestContext {
 }
 
 impl AccessEntry {
-    /// Writes the line. It contains no query, cookie or other credential; of a user, it contains only the id.
+    /// Writes the line. It contains no query, cookie or other credential; of a user, it
+    /// contains the id, and the name in the reason of a denial.
     fn log(&self, record: Option<&AccessRecord>, status: u16, bytes: u64) {
         let Self { id, start, method, path } = self;
         let (id, method) = (id.as_str(), method.as_str());

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
@@ -63,27 +64,27 @@ impl Refusal {
     }
 
     /// Returns the reason and its causes, for the log.
-    pub(crate) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> Arc<str> {
         match self {
-            Self::Request(error) => error.to_string(),
-            Self::Identity(error) => with_sources(error),
-            Self::Lookup(error) => with_sources(error),
-            Self::Denied(denied) => denied.decision().reason().to_owned(),
-            Self::Storage(error) => with_sources(error),
+            Self::Request(error) => error.to_string().into(),
+            Self::Identity(error) => with_sources(error).into(),
+            Self::Lookup(error) => with_sources(error).into(),
+            Self::Denied(denied) => Arc::clone(denied.decision().shared_reason()),
+            Self::Storage(error) => with_sources(error).into(),
         }
     }
 
     fn log(&self) {
         match self {
             Self::Identity(error) if error.is_logged() => {
-                tracing::debug!(reason = self.reason(), "request refused");
+                tracing::debug!(reason = &*self.reason(), "request refused");
             }
             Self::Identity(_)
             | Self::Lookup(LookupError::Failed(_))
             | Self::Storage(StorageError::Io { .. }) => {
-                tracing::error!(reason = self.reason(), "request failed");
+                tracing::error!(reason = &*self.reason(), "request failed");
             }
-            _ => tracing::debug!(reason = self.reason(), "request refused"),
+            _ => tracing::debug!(reason = &*self.reason(), "request refused"),
         }
     }
 }

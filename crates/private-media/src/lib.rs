@@ -51,7 +51,7 @@
 //! | step | module | type | implementations |
 //! |---|---|---|---|
 //! | Which file? | [`request`] | [`MediaPath`] | strict parsing of URLs and of the names of uploads |
-//! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure |
+//! | Which user? | [`identity`] | [`Identify`] | [`FromExtensions`], `Accounts`, a closure, several in a chain |
 //! | What is known of it? | [`lookup`] | [`Lookup`](lookup::Lookup) | nothing but the path, a closure, the crate `private-media-sql` |
 //! | Is it allowed? | [`permission`] | [`Permissions`] | [`Grants`], a closure |
 //! | Where is the file? | [`storage`] | [`Storage`] | `LocalStorage`, [`MemoryStorage`] |
@@ -68,7 +68,7 @@
 //! ```
 //! use futures_util::future::BoxFuture;
 //! use http::request::Parts;
-//! use private_media::identity::single_cookie;
+//! use private_media::identity::{Rejection, has_cookie, single_cookie};
 //! use private_media::{Identify, IdentifyError, Identity, MemoryStorage, PrivateMedia, User};
 //!
 //! struct Sessions;
@@ -87,8 +87,16 @@
 //!                 return Ok(Identity::Anonymous);
 //!             };
 //!             let id = self.user_id(session).await.map_err(IdentifyError::new)?;
-//!             Ok(id.map(|id| User::new(id).into()).unwrap_or_default())
+//!             Ok(match id {
+//!                 Some(id) => User::new(id).into(),
+//!                 // The reason is for the log. The client gets the same 404 as any other.
+//!                 None => Rejection::new("sessions", "the session does not exist").into(),
+//!             })
 //!         })
+//!     }
+//!
+//!     fn recognizes(&self, request: &Parts) -> bool {
+//!         has_cookie(&request.headers, "session")
 //!     }
 //! }
 //!
@@ -98,6 +106,9 @@
 //! assert_eq!(media.identify(&head).await.unwrap().user().map(User::id), Some("7"));
 //! # }).unwrap();
 //! ```
+//!
+//! [`IdentityChain`](identity::IdentityChain) combines several sources: the first one that recognizes the credential of a request
+//! decides.
 //!
 //! # Permissions in code
 //!

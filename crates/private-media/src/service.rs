@@ -145,7 +145,7 @@ impl RespondRaw for MediaService {
             if let Some(preflight) = preflight {
                 return preflight;
             }
-            record.refused = Some(refusal.reason().into());
+            record.refused = Some(refusal.reason());
             record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use private_media::{IdentifyError, Identity};
-use private_media_django::{Database, DjangoSessions, SecretKeys, SessionEngine};
+use private_media_django::{Database, DjangoSessions, SecretKeys, SessionEngine, UserKey};
 
 use crate::config::{ConfigError, DjangoConfig};
 
@@ -21,13 +21,13 @@ pub(super) async fn open(config: &DjangoConfig) -> Result<DjangoSessions, Config
     Ok(DjangoSessions::new(database, keys, config.options.clone()))
 }
 
-/// Returns the identity of a user by name.
+/// Returns the identity of a user.
 pub(super) async fn find(
     sessions: &DjangoSessions,
     config: &DjangoConfig,
-    name: &str,
+    key: UserKey<'_>,
 ) -> Result<Option<Identity>, ConfigError> {
-    sessions.find(name).await.map_err(|error: IdentifyError| {
+    sessions.find(key).await.map_err(|error: IdentifyError| {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         config.database_setting.error_with(&format!("no response ({cause}); check that it runs"))
     })

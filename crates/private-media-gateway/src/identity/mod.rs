@@ -15,7 +15,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use private_media::identity::IdentityChain;
 use private_media::{Accounts, Identify, Identity, User};
-use private_media_django::DjangoSessions;
+use private_media_django::{DjangoSessions, UserKey};
 
 use self::forward::Forward;
 use self::header::HeaderIdentity;
@@ -60,20 +60,20 @@ impl IdentityBackend {
         Ok(Self(sources))
     }
 
-    /// Returns the identity of a user by name, without credentials. The first source that knows the name decides. A user who may not
+    /// Returns the identity of a user by name or id, without credentials. The first source that knows the user decides. A user who may not
     /// sign in is rejected.
-    pub(crate) async fn find(&self, name: &str) -> Result<Identity, ConfigError> {
+    pub(crate) async fn find(&self, user: &str) -> Result<Identity, ConfigError> {
         for source in &self.0 {
-            if let Some(identity) = source.find(name).await? {
+            if let Some(identity) = source.find(user).await? {
                 return Ok(identity);
             }
         }
-        if name == "anonymous" {
+        if user == "anonymous" {
             return Ok(Identity::Anonymous);
         }
         let unknown: Vec<_> = self.0.iter().map(OpenSource::unknown_user).collect();
         Err(ConfigError::new(format!(
-            "unknown user {name:?}: {}, or use anonymous for clients that are not signed in",
+            "unknown user {user:?}: {}, or use anonymous for clients that are not signed in",
             unknown.join("; ")
         )))
     }
@@ -151,24 +151,36 @@ impl OpenSource {
         }
     }
 
-    async fn find(&self, name: &str) -> Result<Option<Identity>, ConfigError> {
-        match self {
-            Self::Accounts(accounts, _) => Ok(accounts.find(name)),
-            Self::Django(sessions, config) => django::find(sessions, config, name).await,
-            Self::Forward(_) | Self::Header(_) => Ok(None),
+    /// Returns the identity of a user by name or id.
+    async fn find(&self, user: &str) -> Result<Option<Identity>, ConfigError> {
+        let found = match self {
+            Self::Accounts(accounts, _) => (accounts.find(user), accounts.find_by_id(user)),
+            Self::Django(sessions, config) => (
+                django::find(sessions, config, UserKey::Name(user)).await?,
+                django::find(sessions, config, UserKey::Id(user)).await?,
+            ),
+            Self::Forward(_) | Self::Header(_) => (None, None),
+        };
+        match found {
+            (Some(by_name), Some(by_id)) if by_name != by_id => Err(ConfigError::new(format!(
+                "ambiguous user {user:?}: the name of one user and the id of another; use the id of the one or the name of the other"
+            ))),
+            (Some(found), _) | (None, Some(found)) => Ok(Some(found)),
+            (None, None) => Ok(None),
         }
     }
 
-    /// Returns the problem of a name that the source does not know, with the fix.
+    /// Returns the problem of a user that the source does not know, with the fix.
     fn unknown_user(&self) -> String {
         match self {
             Self::Accounts(_, file) => format!(
                 "no such account in {}; list the accounts with private-media account list",
                 file.display()
             ),
-            Self::Django(..) => "no such user in Django's database; use a username".to_owned(),
-            Self::Forward(_) => "the application cannot be asked by name; use --cookie or --token".to_owned(),
-            Self::Header(_) => "the front server cannot be asked about its users".to_owned(),
+            Self::Django(..) => "no such user in Django's database; use a username or an id".to_owned(),
+            Self::Forward(_) | Self::Header(_) => {
+                format!("{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}", self.name())
+            }
         }
     }
 }

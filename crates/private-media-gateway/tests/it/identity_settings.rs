@@ -189,3 +189,33 @@ fn lists_are_replaced_and_flags_apply_to_each_source() {
         assert_eq!(shown(arguments, variables), expected, "{arguments:?} {variables:?}");
     }
 }
+
+/// The configurations of the pages are accepted, and mean what the pages say.
+#[test]
+fn configurations_of_the_documentation_are_valid() {
+    const PAGES: [&str; 2] = [
+        include_str!("../../../../docs/how-to/identity.md"),
+        include_str!("../../../../docs/reference/configuration.md"),
+    ];
+    let mut count = 0;
+    for page in PAGES {
+        for block in page.split("```toml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            if !block.contains("[[identity]]") {
+                continue;
+            }
+            let place = Place::new();
+            place.write("private-media.toml", block);
+            let output = place.run(&["config", "show"]);
+            assert!(output.status.success(), "{block}\n{}", String::from_utf8_lossy(&output.stderr));
+            let shown = String::from_utf8(output.stdout).unwrap();
+            let keys = ["accounts", "cache_ttl", "session_lifetime", "database", "secret_file", "login_url"];
+            let is_of_source = |line: &&str| keys.iter().any(|key| line.starts_with(&format!("{key} = ")));
+            for line in block.lines().filter(is_of_source) {
+                assert!(shown.contains(&format!("\n{line}  # private-media.toml\n")), "{line}: {shown}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count}");
+}

@@ -11,6 +11,7 @@ mod account_changes;
 mod accounts;
 mod check;
 mod config;
+mod cross_origin;
 mod django;
 mod doctor;
 mod fast_path;

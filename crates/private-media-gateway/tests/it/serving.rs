@@ -196,6 +196,11 @@ fn the_log_contains_decisions_and_no_secrets() {
             row("9", photo, "allowed", "staff, by grant cars/{owner}/{*file}", 200, 13),
         ]
     );
+    let reason =
+        |who: &str| format!("{who} is neither owner (7) nor staff, by grant cars/{{owner}}/{{*file}}");
+    assert_eq!(lines[1]["refused"], reason("bob (id 8, by accounts)"));
+    let refused = lines[2]["refused"].as_str().unwrap();
+    assert!(refused.starts_with("anonymous (accounts: ") && refused.ends_with(&reason(")")), "{refused}");
     assert_eq!(lines[5]["id"].as_str(), last.header("x-request-id"), "the client can name its line");
     assert!(lines.iter().all(|line| line["milliseconds"].is_number() && line["method"] == "GET"));
     let log = gateway.log();
@@ -211,7 +216,8 @@ fn debug_mode_explains_denials() {
     let response = gateway.get("/private/cars/7/photo.jpg", "bob");
     assert_eq!(response.status, 403);
     let text = String::from_utf8(response.body).unwrap();
-    assert!(text.contains("grant cars/{owner}/{*file} is for owner,staff"), "{text}");
+    let reason = "bob (id 8, by accounts) is neither owner (7) nor staff, by grant cars/{owner}/{*file}";
+    assert_eq!(text, format!("forbidden: {reason}\n"));
     assert_eq!(gateway.get("/private/cars/7/none.jpg", "alice").status, 404);
 }
 

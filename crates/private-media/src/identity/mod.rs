@@ -4,6 +4,7 @@ mod chain;
 mod client_addr;
 mod cookie;
 mod cross_site;
+pub(crate) mod display;
 mod extension;
 mod rejection;
 mod secret_file;

@@ -114,7 +114,8 @@ impl User {
 
 /// The client of a request. Cheap to clone.
 ///
-/// A client with a rejected credential has the permissions of an anonymous one.
+/// A client with a rejected credential has the permissions of an anonymous one: decide by [`Identity::user`], not by a comparison with
+/// [`Identity::Anonymous`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Identity {
     /// The client sent no credential.

@@ -1,6 +1,7 @@
 //! The actions that permissions decide about.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::request::MediaPath;
 
@@ -31,6 +32,29 @@ impl fmt::Display for Action {
         })
     }
 }
+
+impl FromStr for Action {
+    type Err = UnknownAction;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAction> {
+        let all = [Self::Read, Self::Write, Self::Delete, Self::List, Self::Share];
+        all.into_iter()
+            .find(|action| action.to_string() == text)
+            .ok_or_else(|| UnknownAction(text.to_owned()))
+    }
+}
+
+/// The error of a text that is not an [`Action`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownAction(String);
+
+impl fmt::Display for UnknownAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown action {:?}; expected read, write, delete, list or share", self.0)
+    }
+}
+
+impl std::error::Error for UnknownAction {}
 
 /// An [`Action`] as a type: the parameter of [`Permit`](super::Permit). It is sealed: only [`Read`], [`Write`], [`Delete`], [`List`] and
 /// [`Share`] implement it.
@@ -66,4 +90,20 @@ action_types! {
     Delete: MediaPath,
     List: Option<MediaPath>,
     Share: MediaPath,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_parsed_as_they_are_printed() {
+        for action in [Action::Read, Action::Write, Action::Delete, Action::List, Action::Share] {
+            assert_eq!(action.to_string().parse(), Ok(action));
+        }
+        for text in ["", "Read", "reed", "read "] {
+            let error = text.parse::<Action>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("unknown action {text:?}; expected read")), "{error}");
+        }
+    }
 }

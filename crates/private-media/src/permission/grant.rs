@@ -1,6 +1,6 @@
 //! Grants: path templates, and the users who may read the matching paths.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -11,8 +11,10 @@ use futures_core::future::BoxFuture;
 use super::action::Action;
 use super::context::Context;
 use super::decision::Decision;
+use super::explanation::Explanation;
 use super::permissions::Permissions;
 use super::template::{Captures, Template, TemplateError};
+use crate::identity::display::Printable;
 use crate::identity::{Identity, User};
 use crate::lookup::{Attributes, Owner};
 use crate::request::MediaPath;
@@ -94,7 +96,6 @@ impl Grants {
         path: &MediaPath,
         attributes: Option<&Attributes>,
     ) -> Decision {
-        let mut first_mismatch = None;
         for grant in self.candidates(path) {
             let Some(captures) = grant.template.captures(path) else { continue };
             if let Some((_, reason)) =
@@ -102,14 +103,30 @@ impl Grants {
             {
                 return Decision::allow(Arc::clone(reason));
             }
-            first_mismatch.get_or_insert(grant);
         }
-        let Some(grant) = first_mismatch else { return Decision::deny("no grant matches the path") };
-        let who = match identity.user() {
-            Some(user) => format!("user {} is not granted access", user.id()),
-            None => "not signed in".to_owned(),
+        Decision::deny(Explanation::of(|text| self.explain_denial(identity, path, attributes, text)))
+    }
+
+    /// Writes who the client is, and what each grant that matches the path requires.
+    fn explain_denial(
+        &self,
+        identity: &Identity,
+        path: &MediaPath,
+        attributes: Option<&Attributes>,
+        text: &mut Explanation,
+    ) -> fmt::Result {
+        let mut matching =
+            self.candidates(path).filter_map(|grant| Some((grant, grant.template.captures(path)?)));
+        let Some((grant, captures)) = matching.next() else {
+            return text.write_str("no grant matches the path");
         };
-        Decision::deny(format!("{who}; grant {} is for {}", grant.template, grant.grantees()))
+        write!(text, "{identity} is ")?;
+        grant.explain_denial(&captures, attributes, text)?;
+        for (grant, captures) in matching {
+            text.write_str("; ")?;
+            grant.explain_denial(&captures, attributes, text)?;
+        }
+        Ok(())
     }
 
     /// Returns the grants that may match a path, in order. Grants with another first segment are not evaluated.
@@ -240,6 +257,35 @@ impl Grant {
         self.to.iter().map(|(to, _)| to)
     }
 
+    /// Writes which grantees a client is not: `neither owner (7) nor staff, by grant cars/{owner}/{*file}`.
+    fn explain_denial(
+        &self,
+        captures: &Captures<'_>,
+        attributes: Option<&Attributes>,
+        text: &mut Explanation,
+    ) -> fmt::Result {
+        text.write_str(if self.to.len() == 1 { "not " } else { "neither " })?;
+        for (number, to) in self.to().enumerate() {
+            match number {
+                0 => {}
+                _ if number + 1 == self.to.len() => text.write_str(" nor ")?,
+                _ => text.write_str(", ")?,
+            }
+            write!(text, "{to}")?;
+            match to {
+                Grantee::Owner => {
+                    write!(text, " ({})", Printable(owner(captures, attributes).unwrap_or("nobody")))?;
+                }
+                Grantee::FileGroup => {
+                    let group = attributes.and_then(Attributes::group_name);
+                    write!(text, " ({})", Printable(group.unwrap_or("none")))?;
+                }
+                _ => {}
+            }
+        }
+        write!(text, ", by grant {}", self.template)
+    }
+
     fn grantees(&self) -> String {
         self.to().map(Grantee::to_string).collect::<Vec<_>>().join(",")
     }
@@ -279,15 +325,20 @@ pub enum Grantee {
     Everyone,
 }
 
+/// Returns the id of the owner of a file, by its lookup or else by its path.
+fn owner<'a>(captures: &Captures<'a>, attributes: Option<&'a Attributes>) -> Option<&'a str> {
+    match attributes.map(Attributes::owned_by) {
+        None | Some(Owner::InPath) => captures.get("owner"),
+        Some(Owner::Nobody) => None,
+        Some(Owner::User(id)) => Some(id),
+    }
+}
+
 impl Grantee {
     fn names(&self, identity: &Identity, captures: &Captures<'_>, attributes: Option<&Attributes>) -> bool {
         let user = |test: &dyn Fn(&User) -> bool| identity.user().is_some_and(test);
         match self {
-            Self::Owner => user(&|user| match attributes.map(Attributes::owned_by) {
-                None | Some(Owner::InPath) => captures.get("owner") == Some(user.id()),
-                Some(Owner::Nobody) => false,
-                Some(Owner::User(id)) => id == user.id(),
-            }),
+            Self::Owner => user(&|user| owner(captures, attributes) == Some(user.id())),
             Self::FileGroup => {
                 let group = attributes.and_then(Attributes::group_name);
                 user(&|user| group.is_some_and(|group| user.in_group(group)))
@@ -392,6 +443,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::Rejection;
 
     fn people() -> [(&'static str, Identity); 5] {
         [
@@ -525,21 +577,90 @@ mod tests {
 
     #[test]
     fn decisions_have_a_reason() {
-        let grants: Grants = "cars/{owner}/{*file}=owner,staff".parse().unwrap();
         let [(_, alice), (_, bob), .., (_, nobody)] = people();
-        let (car, other) = (MediaPath::new("cars/7/a").unwrap(), MediaPath::new("x").unwrap());
-        for (who, path, text) in [
-            (&alice, &car, "allowed: owner, by grant cars/{owner}/{*file}"),
+        let by_jwt = User::new("8").name("bob").source("jwt").into();
+        let expired = Rejection::new("jwt", "the token expired 12 s ago").into();
+        let car = "cars/{owner}/{*file}=owner,staff";
+        let cars = "cars/{owner}/{*file}=owner; cars/{*file}=group:sales; {*file}=staff,user:10";
+        let many = "cars/{owner}/{*file}=owner,staff,group:sales,user:10";
+        for (grants, identity, path, text) in [
+            (car, &alice, "cars/7/a", "allowed: owner, by grant cars/{owner}/{*file}"),
             (
+                car,
                 &bob,
-                &car,
-                "denied: user 8 is not granted access; grant cars/{owner}/{*file} is for owner,staff",
+                "cars/7/a",
+                "denied: bob (id 8) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
             ),
-            (&nobody, &car, "denied: not signed in; grant cars/{owner}/{*file} is for owner,staff"),
-            (&alice, &other, "denied: no grant matches the path"),
+            (
+                car,
+                &by_jwt,
+                "cars/7/a",
+                "denied: bob (id 8, by jwt) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (
+                car,
+                &nobody,
+                "cars/7/a",
+                "denied: anonymous is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (
+                car,
+                &expired,
+                "cars/7/a",
+                "denied: anonymous (jwt: the token expired 12 s ago) is neither owner (7) nor staff, by grant cars/{owner}/{*file}",
+            ),
+            (car, &alice, "x", "denied: no grant matches the path"),
+            ("{*file}=staff", &bob, "x", "denied: bob (id 8) is not staff, by grant {*file}"),
+            (
+                cars,
+                &bob,
+                "cars/7/a",
+                "denied: bob (id 8) is not owner (7), by grant cars/{owner}/{*file}; not group:sales, by grant cars/{*file}; \
+                 neither staff nor user:10, by grant {*file}",
+            ),
+            (
+                many,
+                &bob,
+                "cars/7/a",
+                "denied: bob (id 8) is neither owner (7), staff, group:sales nor user:10, by grant cars/{owner}/{*file}",
+            ),
         ] {
-            assert_eq!(grants.decide(who, path).to_string(), text);
+            let (grants, path): (Grants, _) = (grants.parse().unwrap(), MediaPath::new(path).unwrap());
+            assert_eq!(grants.decide(identity, &path).to_string(), text);
         }
+    }
+
+    #[test]
+    fn denials_name_the_owner_and_the_group_of_the_lookup() {
+        let [_, (_, bob), ..] = people();
+        let blobs: Template = "blobs/{key}".parse().unwrap();
+        let path = MediaPath::new("blobs/x7Fq2Ab").unwrap();
+        let grants = Grants::parse("blobs/{key}=owner,group", &[blobs]).unwrap();
+        for (attributes, text) in [
+            (Some(Attributes::new().owner("7").group("sales")), "neither owner (7) nor group (sales)"),
+            (Some(Attributes::new().owner("7")), "neither owner (7) nor group (none)"),
+            (Some(Attributes::new()), "neither owner (nobody) nor group (none)"),
+            (None, "neither owner (nobody) nor group (none)"),
+        ] {
+            let decision = grants.decide_with(&bob, &path, attributes.as_ref());
+            assert_eq!(decision.reason(), format!("bob (id 8) is {text}, by grant blobs/{{key}}"));
+        }
+    }
+
+    /// Neither a made-up path nor a long list of grants makes a long line in the log.
+    #[test]
+    fn explanations_are_bounded() {
+        let [_, (_, bob), ..] = people();
+        let owner = "é".repeat(127);
+        let path = MediaPath::new(&format!("cars/{owner}/a")).unwrap();
+        let shown = "é".repeat(100);
+        let grants: Grants = "cars/{owner}/{*file}=owner".parse().unwrap();
+        let text = format!("bob (id 8) is not owner ({shown}…), by grant cars/{{owner}}/{{*file}}");
+        assert_eq!(grants.decide(&bob, &path).reason(), text);
+        let users = (100..10_000).map(|id| Grantee::User(id.to_string()));
+        let grants = Grants::new([Grant::new("{*file}".parse().unwrap(), users).unwrap()]);
+        let decision = grants.decide(&bob, &path);
+        assert!(decision.reason().ends_with('…') && decision.reason().len() < 510, "{decision}");
     }
 
     #[test]

@@ -3,12 +3,13 @@
 mod action;
 mod context;
 mod decision;
+mod explanation;
 mod grant;
 mod permissions;
 mod permit;
 mod template;
 
-pub use action::{Action, ActionType, Delete, List, Read, Share, Write};
+pub use action::{Action, ActionType, Delete, List, Read, Share, UnknownAction, Write};
 pub use context::Context;
 pub use decision::Decision;
 pub use grant::{Grant, GrantError, Grantee, GranteeError, Grants};

@@ -63,7 +63,7 @@ where
     F: Fn(&Identity, &MediaPath) -> bool + Send + Sync + 'static,
 {
     fn may_read<'a>(&'a self, identity: &'a Identity, path: &'a MediaPath) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(by_closure(self(identity, path))))
+        Box::pin(std::future::ready(by_closure(self(identity, path), identity)))
     }
 }
 
@@ -143,7 +143,7 @@ where
         action: Action,
         path: &'a MediaPath,
     ) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(by_closure((self.0)(identity, action, path))))
+        Box::pin(std::future::ready(by_closure((self.0)(identity, action, path), identity)))
     }
 }
 
@@ -153,10 +153,10 @@ impl<F> std::fmt::Debug for ByAction<F> {
     }
 }
 
-fn by_closure(is_allowed: bool) -> Decision {
+fn by_closure(is_allowed: bool, identity: &Identity) -> Decision {
     if is_allowed {
         Decision::allow("the application allows it")
     } else {
-        Decision::deny("the application denies it")
+        Decision::deny(format!("the application denies {identity}"))
     }
 }

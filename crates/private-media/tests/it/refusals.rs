@@ -173,10 +173,7 @@ async fn with_debug_a_denial_is_403_with_its_reason() {
     let service = PrivateMedia::builder(storage).permissions(grants).debug(true).build().service();
     let denied = respond(&service, request("GET", "/cars/7/photo.jpg", bob())).await;
     assert_eq!(denied.status, StatusCode::FORBIDDEN);
-    assert_eq!(
-        &denied.body[..],
-        b"forbidden: user 8 is not granted access; grant cars/{owner}/{*file} is for owner\n"
-    );
+    assert_eq!(&denied.body[..], b"forbidden: user 8 is not owner (7), by grant cars/{owner}/{*file}\n");
     assert_eq!(
         respond(&service, request("GET", "/cars/7/none", alice())).await.status,
         StatusCode::NOT_FOUND

@@ -74,8 +74,9 @@ fn identifies_users(shop: Option<Shop>) {
     assert!(line.contains("\"dave\"") && line.contains("no such user"), "{line}");
     assert_eq!(shop.run("deactivate bob"), "1");
     let output = shop.place.run(&[&["check", "bob", "cars/8/x"], &*shop.settings()].concat());
-    let note = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && note.contains("bob is not active"), "{note}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let reason = "denied: anonymous (django: the user is not active) is ";
+    assert!(output.status.code() == Some(1) && text.starts_with(reason), "{text}");
     let [alice, _, _, erin] = &cookies[..] else { panic!("{cookies:?}") };
     assert_eq!(get(&gateway, "sales/prices.txt", erin).status, 200, "erin is in the group");
     assert_eq!(get(&gateway, "sales/prices.txt", alice).status, 404);

@@ -4,7 +4,7 @@ use super::Application;
 use crate::django::servers::Server;
 use crate::fronts::printed;
 use crate::fronts::server::{Front, FrontServer, Installed as _, free_address, open_to_all};
-use crate::support::{Answer, credentials, send};
+use crate::support::{Response, credentials, send};
 
 const TABLE: &str =
     "create table files (path varchar(255), owner_id bigint, name varchar(255), type varchar(255));
@@ -58,33 +58,33 @@ fn set(application: &Application, row: &str) {
 fn a_changed_row_changes_the_headers() {
     let application = application();
     let gateway = application.serve(&["--revalidate-after", "1h"]);
-    let get = |fields: &[(&str, &str)]| {
-        gateway.ask("GET /private/files/x", &[fields, &credentials("alice")].concat())
+    let get = |headers: &[(&str, &str)]| {
+        gateway.fetch("GET /private/files/x", &[headers, &credentials("alice")].concat())
     };
     let mut before = None;
     for (row, content_type, disposition) in ROWS {
         set(&application, row);
         let etag = before.take().unwrap_or("\"none\"".to_owned());
-        let answer = get(&[("if-none-match", &etag)]);
+        let response = get(&[("if-none-match", &etag)]);
         assert_eq!(
-            (answer.status, &*answer.body),
+            (response.status, &*response.body),
             (200, &b"the content"[..]),
             "{row}: another name is no 304"
         );
-        for answer in [answer, get(&[])] {
-            assert_eq!(answer.field("content-type"), Some(content_type), "{row}");
-            assert_eq!(answer.field("content-disposition"), Some(disposition), "{row}");
-            let is_sandboxed = answer.field("content-security-policy").is_some();
+        for response in [response, get(&[])] {
+            assert_eq!(response.header("content-type"), Some(content_type), "{row}");
+            assert_eq!(response.header("content-disposition"), Some(disposition), "{row}");
+            let is_sandboxed = response.header("content-security-policy").is_some();
             assert_eq!(is_sandboxed, disposition.starts_with("attachment"), "{row}");
-            before = answer.field("etag").map(str::to_owned);
+            before = response.header("etag").map(str::to_owned);
         }
         let etag = before.clone().unwrap();
         assert_eq!(get(&[("if-none-match", &etag)]).status, 304, "{row}");
         let part = get(&[("range", "bytes=4-6"), ("if-range", &etag)]);
         assert_eq!((part.status, &*part.body), (206, &b"con"[..]), "{row}");
-        assert_eq!(part.field("content-disposition"), Some(disposition), "{row}");
+        assert_eq!(part.header("content-disposition"), Some(disposition), "{row}");
         let download = gateway.get("/private/files/x?download", "alice");
-        assert!(download.field("content-disposition").unwrap().starts_with("attachment; "), "{row}");
+        assert!(download.header("content-disposition").unwrap().starts_with("attachment; "), "{row}");
     }
     set(&application, "'photo.jpg', 'no type'");
     assert_eq!(get(&[]).status, 404);
@@ -92,7 +92,7 @@ fn a_changed_row_changes_the_headers() {
 }
 
 fn behind(kind: FrontServer, mode: &str) {
-    if !kind.is_here() {
+    if !kind.is_installed() {
         return;
     }
     let application = application();
@@ -106,21 +106,21 @@ fn behind(kind: FrontServer, mode: &str) {
     let front = Front::start(kind, address, &blocks);
     for (row, content_type, disposition) in ROWS {
         set(&application, row);
-        let get = |user: &str, fields: &[(&str, &str)]| {
+        let get = |user: &str, headers: &[(&str, &str)]| {
             let mut bytes = Vec::new();
-            let fields = [fields, &credentials(user)].concat();
-            let mut stream = send(front.address, "GET /private/files/x", &fields, b"");
+            let headers = [headers, &credentials(user)].concat();
+            let mut stream = send(front.address, "GET /private/files/x", &headers, b"");
             std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
-            Answer::parse(&bytes)
+            Response::parse(&bytes)
         };
-        let answer = get("alice", &[]);
-        assert_eq!((answer.status, &*answer.body), (200, &b"the content"[..]), "{row}: {}", front.log());
+        let response = get("alice", &[]);
+        assert_eq!((response.status, &*response.body), (200, &b"the content"[..]), "{row}: {}", front.log());
         let part = get("alice", &[("range", "bytes=4-6")]);
         assert_eq!((part.status, &*part.body), (206, &b"con"[..]), "{row}");
-        for answer in [answer, part] {
-            assert_eq!(answer.field("content-type"), Some(content_type), "{row}");
-            assert_eq!(answer.field("content-disposition"), Some(disposition), "{row}");
-            let is_sandboxed = answer.field("content-security-policy").is_some();
+        for response in [response, part] {
+            assert_eq!(response.header("content-type"), Some(content_type), "{row}");
+            assert_eq!(response.header("content-disposition"), Some(disposition), "{row}");
+            let is_sandboxed = response.header("content-security-policy").is_some();
             assert_eq!(is_sandboxed, disposition.starts_with("attachment"), "{row}");
         }
         assert_eq!(get("bob", &[]).status, 404);

@@ -35,18 +35,18 @@ fn check(name: &str, server: Option<Server>, cases: &[Case]) {
     let gateway = application.serve(&["--root", "private"]);
     for (path, readers, content_type, disposition) in cases {
         for user in ["alice", "bob", "carol", "dave", "nobody"] {
-            let answer = gateway.get(&format!("/private/{path}"), user);
+            let response = gateway.get(&format!("/private/{path}"), user);
             if readers.split(' ').any(|reader| reader == user) {
                 assert_eq!(
-                    (answer.status, &*answer.body),
+                    (response.status, &*response.body),
                     (200, path.as_bytes()),
                     "{user} {path}: {}",
                     gateway.log()
                 );
-                assert_eq!(answer.field("content-type"), Some(*content_type), "{path}");
-                assert_eq!(answer.field("content-disposition"), Some(*disposition), "{path}");
+                assert_eq!(response.header("content-type"), Some(*content_type), "{path}");
+                assert_eq!(response.header("content-disposition"), Some(*disposition), "{path}");
             } else {
-                assert_eq!(answer.status, 404, "{user} {path}: {}", gateway.log());
+                assert_eq!(response.status, 404, "{user} {path}: {}", gateway.log());
             }
         }
     }

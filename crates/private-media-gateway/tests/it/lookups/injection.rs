@@ -121,7 +121,7 @@ fn no_path_changes_the_query(server: Option<Server>) {
     assert!(before.contains("x/y/z/7") && before.ends_with(" a secret"), "{before}");
     let gateway = application.serve(&[]);
     application.place.write("private/files/x/y/z", "the file");
-    let missing = gateway.get("/private/files/none/none/none", "carol").lasting();
+    let missing = gateway.get("/private/files/none/none/none", "carol").normalized();
     assert_eq!(gateway.get("/private/files/x/y/z", "alice").status, 200);
     let long: Vec<_> = [255, 256, MAX_PATH, 3 * MAX_PATH].into_iter().map(|len| "'".repeat(len)).collect();
     let payloads = PAYLOADS.into_iter().chain(NO_PATHS).chain(long.iter().map(String::as_str));
@@ -141,9 +141,9 @@ fn no_path_changes_the_query(server: Option<Server>) {
                 application.place.write(&format!("private/{path}"), "the file");
             }
             for user in ["alice", "carol"] {
-                let answer = gateway.get(&format!("/private/files/{path}"), user);
+                let response = gateway.get(&format!("/private/files/{path}"), user);
                 if path != "x/y/z" && payload != "x" {
-                    assert_eq!(answer.lasting(), missing, "{user} {path}: {}", gateway.log());
+                    assert_eq!(response.normalized(), missing, "{user} {path}: {}", gateway.log());
                 }
             }
         }
@@ -168,8 +168,8 @@ fn paths_are_compared_as_they_are(server: Option<Server>) {
     let gateway = application.serve(&[]);
     for key in keys {
         let path = private_media::MediaPath::new(&format!("files/{key}/y/z")).unwrap().to_url();
-        let answer = gateway.get(&format!("/private/{path}"), "bob");
-        assert_eq!((answer.status, &*answer.body), (200, key.as_bytes()), "{key}");
+        let response = gateway.get(&format!("/private/{path}"), "bob");
+        assert_eq!((response.status, &*response.body), (200, key.as_bytes()), "{key}");
         assert_eq!(gateway.get(&format!("/private/{path}"), "alice").status, 404, "{key}");
     }
 }

@@ -78,8 +78,8 @@ fn a_sqlite_file_is_read_while_it_is_written() {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..40 {
-                        let answer = gateway.get("/private/files/x", "alice");
-                        assert_eq!(answer.status, 200, "{mode}: {}", gateway.log());
+                        let response = gateway.get("/private/files/x", "alice");
+                        assert_eq!(response.status, 200, "{mode}: {}", gateway.log());
                     }
                 });
             }

@@ -203,6 +203,14 @@ impl Accounts {
         self.current().accounts.get(name).map(|account| Identity::User(Arc::clone(&account.user)))
     }
 
+    /// Returns the identity of the account with this user id, for administration.
+    #[must_use]
+    pub fn find_by_id(&self, id: &str) -> Option<Identity> {
+        let current = self.current();
+        let account = current.accounts.values().find(|account| account.user.id() == id)?;
+        Some(Identity::User(Arc::clone(&account.user)))
+    }
+
     /// Creates a session for an account without its password, for administration. Returns it as a `Cookie` header; `None` if the account
     /// does not exist. If the file has a secret, every process with the same file accepts the session.
     #[must_use]
