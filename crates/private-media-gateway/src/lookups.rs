@@ -13,14 +13,14 @@ pub(crate) async fn open(lookups: &[LookupConfig]) -> Result<Vec<CachedLookup<Sq
     let mut databases: Vec<(&LookupConfig, Database)> = Vec::new();
     let mut opened = Vec::new();
     for lookup in lookups {
-        let database = match databases.iter().find(|(other, _)| other.has_same_database(lookup)) {
-            Some((_, database)) => database.clone(),
-            None => {
-                let error = |error: DatabaseError| lookup.database_setting.error_with(&error.to_string());
-                let database = Database::connect(&lookup.database).await.map_err(error)?;
-                databases.push((lookup, database.clone()));
-                database
-            }
+        let same = databases.iter().find(|(other, _)| other.has_same_database(lookup));
+        let database = if let Some((_, database)) = same {
+            database.clone()
+        } else {
+            let error = |error: DatabaseError| lookup.database_setting.error_with(&error.to_string());
+            let database = Database::connect(&lookup.database).await.map_err(error)?;
+            databases.push((lookup, database.clone()));
+            database
         };
         let query = lookup.query.values().first().map_or("", String::as_str);
         let error = |error: DatabaseError| lookup.query.error_with(&error.to_string());

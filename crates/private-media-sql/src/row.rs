@@ -50,7 +50,8 @@ pub(crate) fn attributes(
             (
                 Column::Group | Column::Name | Column::ContentType | Column::NotBefore | Column::NotAfter,
                 Value::Null,
-            ) => attributes,
+            )
+            | (Column::Variable(_), _) => attributes,
             (Column::Group, value) => match identifier(&value) {
                 Some(name) if name.is_empty() => attributes,
                 Some(name) => attributes.group(bounded(column, name)?),
@@ -72,7 +73,6 @@ pub(crate) fn attributes(
             }
             (Column::NotBefore, value) => attributes.not_before(time(column, &value)?),
             (Column::NotAfter, value) => attributes.not_after(time(column, &value)?),
-            (Column::Variable(_), _) => attributes,
             (Column::Name | Column::ContentType | Column::Public, value) => return type_error(&value),
         };
     }
