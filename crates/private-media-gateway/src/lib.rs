@@ -59,6 +59,7 @@ mod body;
 mod cli;
 mod commands;
 mod config;
+mod credential;
 mod error;
 mod folders;
 pub mod front;

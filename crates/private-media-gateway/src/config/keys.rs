@@ -4,6 +4,7 @@ pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
 pub(crate) mod identity;
+pub(crate) mod jwt;
 pub(crate) mod lookup;
 
 use super::key::{Heading, Key, Kind, Scope};

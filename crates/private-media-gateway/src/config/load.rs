@@ -10,6 +10,7 @@ use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
 use super::keys::identity::IDENTITY;
@@ -120,6 +121,15 @@ impl Config {
             Source::Accounts(accounts) => Some(accounts),
             _ => None,
         })
+    }
+
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            _ => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
     }
 
     /// Returns whether an identity source also decides about paths.
@@ -256,7 +266,5 @@ fn grants(
         return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
     let lookups: Vec<Template> = lookups.iter().map(|lookup| lookup.path.clone()).collect();
-    let parse = |value: &String| setting.with_value(value).parse_with(|value| Grant::parse(value, &lookups));
-    let grants = setting.values().iter().map(parse);
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    Ok(Grants::new(setting.parse_each(|value| Grant::parse(value, &lookups))?))
 }

@@ -8,6 +8,7 @@ mod error;
 mod forward;
 mod header;
 mod identity;
+mod jwt;
 mod key;
 mod keys;
 mod layers;
@@ -24,6 +25,7 @@ mod values;
 pub(crate) use args::{PUBLIC_URL, args};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
+pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};
 pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;

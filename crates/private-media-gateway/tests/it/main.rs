@@ -20,6 +20,7 @@ mod forward;
 mod fronts;
 mod identities;
 mod identity_settings;
+mod jwt;
 mod lifecycle;
 mod links;
 mod load;

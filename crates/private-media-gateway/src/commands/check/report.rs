@@ -63,6 +63,10 @@ impl Outcome {
         self
     }
 
+    pub(super) fn is_allowed(&self) -> bool {
+        self.decision == "allowed"
+    }
+
     pub(super) fn is_as_expected(&self) -> bool {
         self.expected.is_none_or(|expected| expected == self.decision)
     }
