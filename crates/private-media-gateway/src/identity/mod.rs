@@ -187,7 +187,10 @@ impl OpenSource {
             ),
             Self::Django(..) => "no such user in Django's database; use a username or an id".to_owned(),
             Self::Jwt(_) | Self::Forward(_) | Self::Header(_) => {
-                format!("{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}", self.name())
+                format!(
+                    "{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}, or use --cookie or --token",
+                    self.name()
+                )
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use private_media::{MediaPath, PathError};
+use private_media::{Decision, MediaPath, PathError};
 
 /// A file, as the user of the command names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,13 @@ impl Target {
             None => MediaPath::new(text),
         };
         Ok(Self { text: text.to_owned(), path })
+    }
+}
+
+impl Target {
+    /// Returns the decision about an invalid path.
+    pub(super) fn denial(&self) -> Decision {
+        Decision::deny(self.path.as_ref().err().map(ToString::to_string).unwrap_or_default())
     }
 }
 
