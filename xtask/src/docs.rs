@@ -9,7 +9,7 @@ use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 10] = [
+pub(crate) const PROGRAMS: [Program; 11] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -19,6 +19,7 @@ pub(crate) const PROGRAMS: [Program; 10] = [
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
+    ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
 ];
 
@@ -29,6 +30,7 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
         "docs/tutorial.md",
         "docs/how-to/cors.md",
         "docs/how-to/identity-jwt.md",
+        "docs/how-to/lookups.md",
         "docs/how-to/test-permissions.md",
     ] {
         commands_of(page)?;

@@ -72,6 +72,7 @@ mod http_client;
 mod identity;
 mod log;
 mod login;
+mod lookups;
 mod open;
 mod output;
 mod request_id;

@@ -13,6 +13,7 @@ mod key;
 mod keys;
 mod layers;
 mod load;
+mod lookup;
 mod root;
 mod settings;
 mod show;
@@ -29,4 +30,5 @@ pub(crate) use key::Scope;
 #[cfg(fuzzing)]
 pub(crate) use keys::KEYS;
 pub(crate) use load::Config;
+pub(crate) use lookup::LookupConfig;
 pub(crate) use values::positive_duration;

@@ -25,6 +25,7 @@ mod lifecycle;
 mod links;
 mod load;
 mod log_faults;
+mod lookups;
 mod names;
 mod open_files;
 mod output;

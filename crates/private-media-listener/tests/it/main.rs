@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "test helpers fail by a panic, as tests do")]
 
 mod limits;
+mod per_core;
 mod serving;
 mod support;

@@ -2,6 +2,7 @@
 
 mod case;
 mod report;
+mod row;
 mod subject;
 mod table;
 mod target;
@@ -99,12 +100,13 @@ fn check_credential(
         .parse()
         .map_err(|error| ConfigError::new(format!("path {path}: {error}")))?;
     head.extensions.insert(AllowedPath::default());
-    let (record, note) = runtime::block_on(async {
+    let (record, row, note) = runtime::block_on(async {
         let opened = Opened::new(config).await?;
         credential::apply_revocations(config, &opened.identities).await?;
         let (_, record) = opened.media.service().at(&config.url).respond(&head).await;
+        let row = opened.row(&case).await;
         let note = if record.allowed_by.is_some() { opened.missing(&case).await } else { None };
-        Ok((record, note))
+        Ok((record, row, note))
     })??;
     let user = record.identity.user().map_or("anonymous", |user| user.display_name());
     case.subject = Subject::Known(user.to_owned());
@@ -112,7 +114,7 @@ fn check_credential(
         (Some(reason), _) => Decision::allow(reason),
         (None, reason) => Decision::deny(reason.unwrap_or_default()),
     };
-    conclude(&Outcome::new(&case, &decision), note.as_deref(), format)
+    conclude(&Outcome::new(&case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// The identities and permissions of a configuration: those of `serve`.
@@ -137,6 +139,11 @@ impl<'a> Opened<'a> {
         })
     }
 
+    /// Returns the row of a lookup that decided.
+    async fn row(&self, case: &Case) -> Option<String> {
+        row::row(self.config, &self.media, case.target.path.as_ref().ok()?).await
+    }
+
     /// Returns why a file cannot be served to anyone, if so.
     async fn missing(&self, case: &Case) -> Option<String> {
         let path = case.target.path.as_ref().ok()?.clone();
@@ -152,13 +159,14 @@ impl<'a> Opened<'a> {
 
 /// Checks one case.
 fn check(config: &Config, case: &Case, format: Format) -> Result<ExitCode, ConfigError> {
-    let (decision, note) = runtime::block_on(async {
+    let (decision, row, note) = runtime::block_on(async {
         let opened = Opened::new(config).await?;
         let decision = opened.decide(case).await?;
+        let row = opened.row(case).await;
         let note = if decision.is_allowed() { opened.missing(case).await } else { None };
-        Ok((decision, note))
+        Ok((decision, row, note))
     })??;
-    conclude(&Outcome::new(case, &decision), note.as_deref(), format)
+    conclude(&Outcome::new(case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// Prints a decision, and returns the exit code.

@@ -223,9 +223,9 @@ fn each_of_several_sources_verifies_the_tokens_of_its_issuer() {
     }
 }
 
-/// An invalid token is not tried on the next source, and a request without a token is.
+/// A request without a token is.
 #[test]
-fn a_token_and_an_account() {
+fn an_invalid_token_is_not_tried_on_the_next_source() {
     let (place, ed) = (place(), Signer::ed25519("ed"));
     place.write("keys.json", jwk_set(&[&ed]));
     let source = source("jwks = \"keys.json\", cookie = \"at\"");
