@@ -193,7 +193,7 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, identity, .. } = self;
-        let Self { grants, revalidate_after, follow_links, send_mode, limits, .. } = self;
+        let Self { grants, revalidate_after, follow_links, send_mode, cors, limits, .. } = self;
         let settings = format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
