@@ -42,7 +42,13 @@ class Grants:
     def templates(self) -> list[str]: ...
     def suspicious_segments(self) -> list[tuple[str, str]]: ...
     def decide(
-        self, path: str, user: str | None, *, staff: bool = False, groups: list[str] | None = None
+        self,
+        path: str,
+        user: str | None,
+        *,
+        name: str | None = None,
+        staff: bool = False,
+        groups: list[str] | None = None,
     ) -> tuple[bool, str]: ...
 
 @final

@@ -46,7 +46,8 @@ class _ByGrants:
         if self._grants.names_groups:
             groups = list(user.groups.values_list("name", flat=True))
         staff = bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
-        return self._grants.decide(path, str(user.pk), staff=staff, groups=groups)
+        name = str(user.get_username())
+        return self._grants.decide(path, str(user.pk), name=name, staff=staff, groups=groups)
 
 
 class DefaultPrivatePermissions(_ByGrants):

@@ -16,6 +16,7 @@ from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 from private_media import _core, conf
+from private_media.permissions import _ByGrants
 from private_media.servers import DefaultServer
 
 if TYPE_CHECKING:
@@ -141,10 +142,13 @@ def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
     except _core.IllegalPath as error:
         raise Http404(str(error)) from error
     if not may_read(request, path):
-        logger.info("denied: %s", path)
-        if settings.DEBUG:
-            msg = f"{path}: permission denied"
-            raise PermissionDenied(msg)
+        # Computed only if it is shown.
+        if settings.DEBUG or logger.isEnabledFor(logging.INFO):
+            reason = denial_reason(request, path)
+            logger.info("denied: %s: %s", path, reason)
+            if settings.DEBUG:
+                msg = f"{path}: permission denied: {reason}"
+                raise PermissionDenied(msg)
         msg = "no such file"
         raise Http404(msg)
     response: HttpResponseBase = server.serve(request, path=path)
@@ -165,6 +169,16 @@ def may_read(request: HttpRequest, path: str) -> bool:
         # bool() of a coroutine would be True.
         decision = async_to_sync(_await)(decision)
     return bool(decision)
+
+
+def denial_reason(request: HttpRequest, path: str) -> str:
+    """Return why the permission class denies a request. Classes by grants name the user and what each grant requires."""
+    if isinstance(permissions, _ByGrants):
+        allowed, reason = permissions.explain(request, path)
+        # A subclass may deny more than its grants.
+        if not allowed:
+            return reason
+    return f"by {conf.permissions()[0]}"
 
 
 async def _await(decision: Any) -> Any:

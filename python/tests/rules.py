@@ -3,6 +3,15 @@
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
+from private_media.permissions import GrantPermissions
+
+
+class GrantsToOthers(GrantPermissions):
+    """Denies what its grants allow."""
+
+    def has_read_permission(self, request, path):
+        return False
+
 
 class Everyone:
     def has_read_permission(self, request, path):

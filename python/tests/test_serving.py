@@ -242,6 +242,33 @@ def test_denied_and_missing_files_look_the_same(settings, put, debug, name):
 
 
 @pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (
+            "private_media.permissions.GrantPermissions",
+            "bob (id {bob}, by django) is not owner (7), by grant cars/{{owner}}/{{*file}}",
+        ),
+        ("rules.Nobody", "by rules.Nobody"),
+        ("rules.GrantsToOthers", "by rules.GrantsToOthers"),
+    ],
+)
+def test_denials_have_a_reason_in_the_log_and_with_debug(settings, users, caplog, rule, reason):
+    settings.PRIVATE_MEDIA_PERMISSIONS = rule
+    if "Grant" in rule:
+        settings.PRIVATE_MEDIA_PERMISSIONS_OPTIONS = {"grants": {"cars/{owner}/{*file}": ["owner"]}}
+    reason = reason.format(bob=users["bob"].pk)
+    request = RequestFactory().get("/")
+    request.user = users["bob"]
+    # A file of bob's own, which the last class denies all the same.
+    path = f"cars/{users['bob'].pk if rule.endswith('Others') else 7}/photo.jpg"
+    settings.DEBUG = True
+    with caplog.at_level("INFO", "private_media"), pytest.raises(PermissionDenied) as denied:
+        views.serve_private_file(request, path)
+    assert str(denied.value) == f"{path}: permission denied: {reason}"
+    assert caplog.messages == [f"denied: {path}: {reason}"]
+
+
+@pytest.mark.parametrize(
     ("rule", "raised"), [("RaisesHttp404", Http404), ("RaisesPermissionDenied", PermissionDenied)]
 )
 def test_a_permission_class_may_raise(settings, rule, raised):

@@ -59,7 +59,7 @@ SANDBOXED = """(url) => new Promise((resolve) => {
 class EmptyPage(BaseHTTPRequestHandler):
     """An empty page for every request."""
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server looks for)
+    def do_GET(self) -> None:
         """Send the page."""
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -137,7 +137,7 @@ def serve(tmp_path: Path, jpeg: bytes, front_end: Callable[[], str]) -> Iterator
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser without cookies. Blocked requests are errors in its console, so the console is not checked."""
+    """Open a browser without cookies. Its console reports each blocked request, so it is not checked."""
     context = browser.new_context()
     yield context
     context.close()

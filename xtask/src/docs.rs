@@ -9,7 +9,7 @@ use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 9] = [
+pub(crate) const PROGRAMS: [Program; 11] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -18,17 +18,28 @@ pub(crate) const PROGRAMS: [Program; 9] = [
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
+    ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
 ];
 
 /// Checks the links of all pages, and runs the commands of the tested ones.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     links::check()?;
-    for page in ["docs/tutorial.md", "docs/how-to/cors.md", "docs/how-to/test-permissions.md"] {
+    for page in [
+        "docs/tutorial.md",
+        "docs/how-to/cors.md",
+        "docs/how-to/identity-jwt.md",
+        "docs/how-to/lookups.md",
+        "docs/how-to/test-permissions.md",
+    ] {
         commands_of(page)?;
     }
     for front in ["nginx", "apache", "lighttpd", "caddy"] {
         commands_of_root(&format!("docs/how-to/{front}.md"))?;
+    }
+    for source in ["forward", "header"] {
+        commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
     }
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
 }

@@ -7,6 +7,7 @@ mod circles;
 mod django;
 mod docs;
 mod features;
+mod frameworks;
 mod fuzz;
 mod links;
 mod machine;

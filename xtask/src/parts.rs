@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
-use crate::{bench, browser, circles, django, docs, features, fuzz, package, python, soak};
+use crate::{bench, browser, circles, django, docs, features, frameworks, fuzz, package, python, soak};
 
 /// A part of the tests, which `--only` can choose.
 pub(crate) struct Part {
@@ -33,7 +33,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 12] = [
+pub(crate) const PARTS: [Part; 13] = [
     Part {
         name: "lint",
         about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
@@ -100,6 +100,12 @@ pub(crate) const PARTS: [Part; 12] = [
         about: "the demo, the Django example and pages of other origins in Chromium",
         needs: &[Programs(&browser::PROGRAMS), ReleaseProgram, Wheel],
         run: browser::test,
+    },
+    Part {
+        name: "frameworks",
+        about: "the gateway beside applications in Express, PHP, Rails, Flask, FastAPI and Go",
+        needs: &[Programs(&frameworks::PROGRAMS), ReleaseProgram],
+        run: frameworks::test,
     },
 ];
 

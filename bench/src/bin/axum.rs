@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::routing::get;
 use private_media::storage::CacheOptions;
 use private_media::{Grants, Identity, LocalStorage, PrivateMedia, User};
-use private_media_listener::{Limits, serve_handler};
+use private_media_listener::{Limits, bind, serve_per_core};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -24,8 +24,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
         .build();
     let app = Router::new().route("/", get(|| async { "all cars\n" }));
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    serve_handler(listener, media.service().at("/private/").or(app), Limits::default()).await;
+    // The number of cores that this process may use.
+    let listeners = bind(&[address.parse()?], std::thread::available_parallelism()?.get())?;
+    let site = media.service().at("/private/").or(app);
+    serve_per_core(listeners, site, Limits::default(), std::future::pending()).await?;
     Ok(())
 }
 

@@ -123,7 +123,7 @@ impl GatewayBuilder {
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
-            identity_files: 0,
+            site_files: 0,
         };
         let on_bound = Arc::clone(&self.on_bound);
         let site = async || Ok(self.build(open().await?).site().0);

@@ -9,12 +9,13 @@ use rustix::process::{Resource, getrlimit};
 use crate::config::{Config, ConfigError};
 use crate::identity::IdentityBackend;
 use crate::identity::forward::ForwardPermissions;
+use crate::lookups;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// How many bytes of small files the cache holds in memory.
 const CACHED_BYTES: usize = 16 << 20;
 
-/// Opens the private media and the identity source of a configuration, and checks them. `serve` and `check` use the same.
+/// Opens the private media and the identity sources of a configuration, and checks them. `serve` and `check` use the same.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
     let identities = IdentityBackend::open(config).await?;
@@ -34,6 +35,8 @@ pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBacke
         .identify(identities.to_identify())
         .permissions(permissions(config))
         .debug(config.debug);
+    let lookups = lookups::open(&config.lookups).await?;
+    let media = lookups.into_iter().fold(media, private_media::Builder::lookup);
     let media = match &config.cors {
         Some(cors) => media.cors(cors.clone()),
         None => media,

@@ -35,8 +35,8 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
-    /// File descriptors of the identity sources, such as connections to an application.
-    pub(crate) identity_files: u64,
+    /// File descriptors of the identity sources and lookups, such as connections to a database.
+    pub(crate) site_files: u64,
 }
 
 /// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
@@ -48,7 +48,7 @@ pub(crate) fn serve<E>(
     open: impl AsyncFnOnce() -> Result<Site, E>,
     on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let own_files = OWN_FILES + options.identity_files + cached_handles() as u64;
+    let own_files = OWN_FILES + options.site_files + cached_handles() as u64;
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.

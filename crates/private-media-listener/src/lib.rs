@@ -46,7 +46,7 @@
 //!
 //! # Sending a file
 //!
-//! A body returns its slices of files from [`ResponseBody::next_file`], and as bytes from [`Body::poll_frame`](http_body::Body) where the
+//! A body returns its slices of files from [`ResponseBody::next_piece`], and as bytes from [`Body::poll_frame`](http_body::Body) where the
 //! listener needs bytes. `private_media::MediaBody` is such a body, with the feature `listener` of that crate.
 //!
 //! ```
@@ -59,7 +59,7 @@
 //!
 //! use bytes::Bytes;
 //! use http_body::{Body, Frame, SizeHint};
-//! use private_media_listener::{FileSlice, ResponseBody};
+//! use private_media_listener::{FileSlice, Piece, ResponseBody};
 //!
 //! struct FileBody {
 //!     file: Arc<File>,
@@ -67,12 +67,18 @@
 //!     len: u64,
 //! }
 //!
-//! impl ResponseBody for FileBody {
-//!     fn next_file(&mut self, max_len: u64) -> Option<FileSlice> {
+//! impl FileBody {
+//!     fn next_slice(&mut self, max_len: u64) -> Option<FileSlice> {
 //!         let len = self.len.min(max_len);
 //!         let slice = FileSlice::new(Arc::clone(&self.file), self.offset, len);
 //!         (self.offset, self.len) = (self.offset + len, self.len - len);
 //!         (len > 0).then_some(slice)
+//!     }
+//! }
+//!
+//! impl ResponseBody for FileBody {
+//!     fn next_piece(&mut self, max_len: u64) -> Option<Piece> {
+//!         self.next_slice(max_len).map(Piece::File)
 //!     }
 //! }
 //!
@@ -82,7 +88,7 @@
 //!
 //!     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
 //!         // A real body reads on a thread that may block.
-//!         let Some(slice) = self.next_file(32 << 10) else { return Poll::Ready(None) };
+//!         let Some(slice) = self.next_slice(32 << 10) else { return Poll::Ready(None) };
 //!         let mut bytes = vec![0; slice.len() as usize];
 //!         let read = slice.file().read_exact_at(&mut bytes, slice.offset());
 //!         Poll::Ready(Some(read.map(|()| Frame::data(bytes.into()))))
@@ -115,6 +121,7 @@ mod page_cache;
 #[cfg(any(test, fuzzing))]
 mod parity;
 mod peer;
+mod per_core;
 mod piece;
 mod request_body;
 mod sendfile;
@@ -129,6 +136,7 @@ pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;
 pub use open_files::{OpenFiles, TooFewOpenFiles};
 pub use peer::{PeerAddr, PeerState};
+pub use per_core::serve_per_core;
 pub use piece::{FileSlice, Piece, ResponseBody};
 pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;

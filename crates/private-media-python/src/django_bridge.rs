@@ -109,7 +109,7 @@ impl QueuedRequest {
     #[pyo3(signature = (user, *, name="", staff=false, groups=None))]
     fn reply_identity(&self, user: Option<String>, name: &str, staff: bool, groups: Option<Vec<String>>) {
         let identity = user.map_or(Identity::Anonymous, |id| {
-            let user = User::new(id).name(name).staff(staff);
+            let user = User::new(id).name(name).staff(staff).source("django");
             groups.unwrap_or_default().into_iter().fold(user, User::group).into()
         });
         let is_favourable = identity.user().is_some();

@@ -45,18 +45,19 @@ impl Grants {
         found.collect()
     }
 
-    /// Returns whether a user (None: anonymous) may read a path, and the reason.
-    #[pyo3(signature = (path, user, *, staff=false, groups=None))]
+    /// Returns whether a user (None: anonymous) may read a path, and the reason, which contains the name of the user.
+    #[pyo3(signature = (path, user, *, name=None, staff=false, groups=None))]
     fn decide(
         &self,
         path: &str,
         user: Option<String>,
+        name: Option<String>,
         staff: bool,
         groups: Option<Vec<String>>,
     ) -> PyResult<(bool, String)> {
         let path = parse_path(path)?;
         let identity = user.map_or(Identity::Anonymous, |id| {
-            let user = User::new(id).staff(staff);
+            let user = User::new(&id).name(name.unwrap_or(id)).staff(staff).source("django");
             groups.unwrap_or_default().into_iter().fold(user, User::group).into()
         });
         let decision = self.0.decide(&identity, &path);

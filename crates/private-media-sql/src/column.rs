@@ -73,6 +73,13 @@ impl Column {
         ))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Variable(name) => name,
+            known => NAMES.iter().find(|(_, column)| column == known).map_or("", |(name, _)| name),
+        }
+    }
+
     /// Returns whether the column can have values of this type.
     pub(crate) fn accepts(&self, kind: Kind) -> bool {
         match self {
@@ -97,13 +104,7 @@ impl Column {
 
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Variable(name) => f.write_str(name),
-            known => {
-                let name = NAMES.iter().find(|(_, column)| column == known).map(|(name, _)| *name);
-                f.write_str(name.unwrap_or_default())
-            }
-        }
+        f.write_str(self.name())
     }
 }
 

@@ -12,7 +12,10 @@ use private_media::permission::{Captures, Template};
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Column as _, Either, Executor, SqlSafeStr, Statement, TypeInfo};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, Either, Executor, IntoArguments, Pool, SqlSafeStr, Statement,
+    TypeInfo,
+};
 
 use crate::column::Column;
 use crate::database::{Connections, Database, with_timeout};
@@ -22,6 +25,9 @@ use crate::query::{Dialect, Query};
 use crate::query_error::QueryError;
 use crate::row;
 use crate::value::{ReadValue, Value};
+
+/// The most rows that are read: rows of other paths may be among them.
+const MAX_ROWS: usize = 100;
 
 /// Looks up attributes by one query of an application's database.
 ///
@@ -90,9 +96,9 @@ impl SqlLookup {
         Ok(Self { database, path, sql, parameters, columns })
     }
 
-    /// Returns the values of the only row; `None` if there is none.
+    /// Returns the values of the only row of a path; `None` if there is none.
     async fn row(&self, captures: &Captures<'_>) -> Result<Option<Vec<Value>>, Failure> {
-        let sql = || AssertSqlSafe(Arc::clone(&self.sql));
+        let sql = AssertSqlSafe(Arc::clone(&self.sql));
         let texts = self.parameters.iter().map(|own| captures.get(&own.variable).unwrap_or_default());
         match self.database.connections() {
             Connections::Sqlite(file) => {
@@ -101,9 +107,10 @@ impl SqlLookup {
                     arguments.add(text).map_err(sqlx::Error::Encode)?;
                 }
                 let mut connection = file.connection().await?;
-                let row = only(sqlx::query_with(sql(), arguments).fetch(connection.get())).await?;
+                let rows = sqlx::query_with(sql, arguments).fetch(connection.get());
+                let row = self.only(captures, rows).await?;
                 connection.keep();
-                row.map(|row: SqliteRow| self.values(&row)).transpose()
+                Ok(row)
             }
             Connections::Postgres(pool) => {
                 let mut arguments = PgArguments::default();
@@ -112,28 +119,63 @@ impl SqlLookup {
                         return Ok(None);
                     }
                 }
-                let row = only(sqlx::query_with(sql(), arguments).fetch(pool)).await?;
-                row.map(|row: PgRow| self.values(&row)).transpose()
+                self.only_in_pool(captures, pool, sql, arguments).await
             }
             Connections::MySql(pool) => {
                 let mut arguments = MySqlArguments::default();
                 for text in texts {
                     arguments.add(text).map_err(sqlx::Error::Encode)?;
                 }
-                let row = only(sqlx::query_with(sql(), arguments).fetch(pool)).await?;
-                row.map(|row: MySqlRow| self.values(&row)).transpose()
+                self.only_in_pool(captures, pool, sql, arguments).await
             }
         }
     }
 
-    /// Reads the columns of a row. They are compared once more, because a view may have changed since the start.
-    fn values<R: ReadValue>(&self, row: &R) -> Result<Vec<Value>, Failure>
+    /// Returns the only row of a path, from a server. A connection whose query failed is closed, because what it has prepared may be out
+    /// of date.
+    async fn only_in_pool<DB, A>(
+        &self,
+        captures: &Captures<'_>,
+        pool: &Pool<DB>,
+        sql: AssertSqlSafe<Arc<str>>,
+        arguments: A,
+    ) -> Result<Option<Vec<Value>>, Failure>
     where
-        usize: sqlx::ColumnIndex<R>,
+        DB: sqlx::Database<Row: ReadValue>,
+        A: IntoArguments<DB> + Send + 'static,
+        for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     {
+        let mut connection = pool.acquire().await?;
+        let rows = sqlx::query_with(sql, arguments).fetch(&mut *connection);
+        let row = self.only(captures, rows).await;
+        if let Err(Failure::Query(_)) = row {
+            connection.close_on_drop();
+        }
+        row
+    }
+
+    /// Returns the only row of a path. Rows of other paths are skipped, up to a number.
+    async fn only<R: ReadValue>(
+        &self,
+        captures: &Captures<'_>,
+        mut rows: BoxStream<'_, Result<R, sqlx::Error>>,
+    ) -> Result<Option<Vec<Value>>, Failure> {
+        let (mut only, mut count) = (None, 0);
+        while let Some(row) = rows.try_next().await? {
+            let values = self.values(&row)?;
+            let is_of_path = row::is_of_path(&self.columns, &values, |name| captures.get(name));
+            count += 1;
+            if is_of_path.map_err(Failure::Row)? && only.replace(values).is_some() || count > MAX_ROWS {
+                return Err(Failure::SeveralRows);
+            }
+        }
+        Ok(only)
+    }
+
+    /// Reads the columns of a row. They are compared once more, because a view may have changed since the start.
+    fn values<R: ReadValue>(&self, row: &R) -> Result<Vec<Value>, Failure> {
         let names = row.columns().iter().map(sqlx::Column::name);
-        let is_same = self.columns.iter().map(ToString::to_string).eq(names.map(str::to_owned));
-        if !is_same {
+        if !self.columns.iter().map(Column::name).eq(names) {
             return Err(Failure::Row("the columns have changed since the start; restart".into()));
         }
         let value = |index| row.value(index).map_err(Failure::from);
@@ -144,7 +186,7 @@ impl SqlLookup {
         let Some(captures) = self.path.captures(path) else { return Ok(None) };
         let row = async { Ok(self.row(&captures).await) };
         let Some(values) = with_timeout(row).await?? else { return Ok(None) };
-        row::attributes(&self.columns, values, |name| captures.get(name)).map_err(Failure::Row)
+        row::attributes(&self.columns, values).map(Some).map_err(Failure::Row)
     }
 }
 
@@ -202,15 +244,6 @@ impl From<QueryError> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::Query(QueryError::Sql(error))
-    }
-}
-
-/// Returns the only row, or none. No more than two are read.
-async fn only<R>(mut rows: BoxStream<'_, Result<R, sqlx::Error>>) -> Result<Option<R>, Failure> {
-    let Some(row) = rows.try_next().await? else { return Ok(None) };
-    match rows.try_next().await? {
-        None => Ok(Some(row)),
-        Some(_) => Err(Failure::SeveralRows),
     }
 }
 

@@ -66,6 +66,11 @@ fn canonical<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
     text.parse().ok().filter(|number: &N| number.to_string() == text)
 }
 
+/// Returns whether a text is a UUID in canonical form.
+pub(crate) fn is_uuid(text: &str) -> bool {
+    Uuid::parse(text).is_some()
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Uuid([u8; 16]);
 

@@ -12,12 +12,30 @@ use crate::value::Value;
 /// The longest owner, group, name or path in a row, in bytes.
 const MAX_LEN: usize = 4096;
 
-/// Returns the attributes of a row; `None` if it is the row of another path. `variable` returns the value of a variable of the path.
-pub(crate) fn attributes<'a>(
-    columns: &'a [Column],
-    values: impl IntoIterator<Item = Value>,
+/// Returns whether a row is that of a path: each column that is named as a variable is the same text. `variable` returns the value of a
+/// variable.
+pub(crate) fn is_of_path<'a>(
+    columns: &[Column],
+    values: &[Value],
     variable: impl Fn(&str) -> Option<&'a str>,
-) -> Result<Option<Attributes>, String> {
+) -> Result<bool, String> {
+    for (column, value) in columns.iter().zip(values) {
+        if let Column::Variable(name) = column {
+            match identifier(value) {
+                Some(found) if Some(found.as_str()) == variable(name) => {}
+                None if *value != Value::Null => return Err(column.type_error(&type_name(value))),
+                Some(_) | None => return Ok(false),
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Returns the attributes of a row.
+pub(crate) fn attributes(
+    columns: &[Column],
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Attributes, String> {
     let mut attributes = Attributes::new();
     for (column, value) in columns.iter().zip(values) {
         let type_error = |value: &Value| Err(column.type_error(&type_name(value)));
@@ -32,7 +50,8 @@ pub(crate) fn attributes<'a>(
             (
                 Column::Group | Column::Name | Column::ContentType | Column::NotBefore | Column::NotAfter,
                 Value::Null,
-            ) => attributes,
+            )
+            | (Column::Variable(_), _) => attributes,
             (Column::Group, value) => match identifier(&value) {
                 Some(name) if name.is_empty() => attributes,
                 Some(name) => attributes.group(bounded(column, name)?),
@@ -54,16 +73,10 @@ pub(crate) fn attributes<'a>(
             }
             (Column::NotBefore, value) => attributes.not_before(time(column, &value)?),
             (Column::NotAfter, value) => attributes.not_after(time(column, &value)?),
-            (Column::Variable(name), value) => match (identifier(&value), variable(name)) {
-                (Some(found), Some(expected)) if found == expected => attributes,
-                (Some(_), _) => return Ok(None),
-                (None, _) if value == Value::Null => return Ok(None),
-                (None, _) => return type_error(&value),
-            },
             (Column::Name | Column::ContentType | Column::Public, value) => return type_error(&value),
         };
     }
-    Ok(Some(attributes))
+    Ok(attributes)
 }
 
 /// Returns a value that names a user, a group or a file.
@@ -122,8 +135,8 @@ mod tests {
         Value::Text(text.into())
     }
 
-    fn of(column: Column, value: Value) -> Result<Option<Attributes>, String> {
-        attributes(&[column], [value], |name| (name == "key").then_some("x7"))
+    fn of(column: Column, value: Value) -> Result<Attributes, String> {
+        attributes(&[column], [value])
     }
 
     #[test]
@@ -157,8 +170,9 @@ mod tests {
             (Column::NotAfter, text("1970-01-01 00:00:07"), none.clone().not_after(time(7))),
             (Column::NotAfter, Value::Null, none.clone()),
             (Column::Variable("key".into()), text("x7"), none.clone()),
+            (Column::Variable("key".into()), Value::Null, none.clone()),
         ] {
-            assert_eq!(of(column.clone(), value.clone()), Ok(Some(expected)), "{column} {value:?}");
+            assert_eq!(of(column.clone(), value.clone()), Ok(expected), "{column} {value:?}");
         }
     }
 
@@ -184,7 +198,6 @@ mod tests {
             (Column::NotAfter, Value::Integer(i128::MAX), "expected a timestamp"),
             (Column::NotAfter, text("soon"), "is \"soon\"; expected"),
             (Column::NotAfter, Value::Other("REAL".into()), "the type REAL"),
-            (Column::Variable("key".into()), Value::Other("BLOB".into()), "the column key has the type BLOB"),
         ] {
             let error = of(column, value.clone()).unwrap_err();
             assert!(error.contains(part), "{value:?}: {error}");
@@ -192,14 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn the_row_of_another_path_is_none() {
-        let key = Column::Variable("key".into());
-        for value in [text("X7"), text("x7 "), text(""), Value::Integer(7), Value::Null] {
-            assert_eq!(of(key.clone(), value.clone()), Ok(None), "{value:?}");
+    fn a_row_is_that_of_a_path_if_its_variables_are_the_same_text() {
+        let columns = [Column::Public, Column::Variable("key".into())];
+        let is_of_path = |value: Value| {
+            is_of_path(&columns, &[Value::Integer(1), value], |name| (name == "key").then_some("x7"))
+        };
+        for (value, expected) in [
+            (text("x7"), true),
+            (text("X7"), false),
+            (text("x7 "), false),
+            (text(""), false),
+            (Value::Integer(7), false),
+            (Value::Null, false),
+        ] {
+            assert_eq!(is_of_path(value.clone()), Ok(expected), "{value:?}");
         }
-        let columns = [Column::Public, key];
-        let row = |key: &str| attributes(&columns, [Value::Integer(1), text(key)], |_| Some("x7"));
-        assert_eq!(row("x7"), Ok(Some(Attributes::new().public(true))));
-        assert_eq!(row("y"), Ok(None));
+        let error = is_of_path(Value::Other("BLOB".into())).unwrap_err();
+        assert!(error.contains("the column key has the type BLOB"), "{error}");
+        let number = super::is_of_path(&columns, &[Value::Null, Value::Integer(7)], |_| Some("7"));
+        assert_eq!(number, Ok(true));
     }
 }

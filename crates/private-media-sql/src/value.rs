@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, TypeInfo, ValueRef};
 
 use crate::column::Kind;
+use crate::parameter::is_uuid;
 use crate::timestamp;
 
 /// A value of a row.
@@ -103,6 +104,10 @@ impl ReadValue for MySqlRow {
             Some(Kind::Integer) => Value::Integer(self.try_get_unchecked::<i64, _>(index)?.into()),
             Some(Kind::Text) => Value::Text(self.try_get_unchecked(index)?),
             Some(Kind::Time) => time(timestamp::from_mysql(self.try_get_unchecked::<&[u8], _>(index)?))?,
+            None => match std::str::from_utf8(self.try_get_unchecked(index)?) {
+                Ok(text) if is_uuid(text) => Value::Text(text.to_owned()),
+                _ => Value::Other(name.to_owned()),
+            },
             _ => Value::Other(name.to_owned()),
         })
     }
@@ -113,7 +118,8 @@ impl ReadValue for MySqlRow {
             "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => Kind::Integer,
             "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" => Kind::Text,
             "TIMESTAMP" | "DATETIME" | "DATE" => Kind::Time,
-            "NULL" => return None,
+            // MariaDB sends a `uuid` as a text of this type.
+            "BINARY" | "NULL" => return None,
             _ => Kind::Other,
         })
     }

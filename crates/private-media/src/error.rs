@@ -50,10 +50,10 @@ impl Refusal {
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
         let mut response = MediaResponse::text(status, line);
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
         if let Some(retry) = retry {
-            response.headers.insert(RETRY_AFTER, whole_seconds(retry.after).into());
+            response.insert(RETRY_AFTER, whole_seconds(retry.after).into());
         }
         response
     }

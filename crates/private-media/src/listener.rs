@@ -16,6 +16,7 @@ use private_media_listener::{
 use tower_service::Service;
 
 use crate::delivery::MediaBody;
+use crate::delivery::response::ResponseHeaders;
 use crate::raw::{FileRanges as _, RespondRaw as _, SerializedHeaders};
 use crate::service::{AccessRecord, MediaService};
 
@@ -35,14 +36,12 @@ impl ResponseBody for MediaBody {
 #[derive(Debug)]
 pub struct MediaHeaders {
     common: Arc<SerializedHeaders>,
-    prepared: Option<Arc<SerializedHeaders>>,
-    /// The headers of this response alone.
-    own: HeaderMap,
+    own: ResponseHeaders,
 }
 
 impl WriteHeaders for MediaHeaders {
     fn write(&self, to: &mut HeaderWriter<'_>) {
-        if let Some(prepared) = &self.prepared {
+        if let Some(prepared) = &self.own.prepared {
             to.lines(prepared.lines());
             if to.needs_content_length()
                 && let Some(len) = prepared.fields().get(CONTENT_LENGTH)
@@ -50,8 +49,8 @@ impl WriteHeaders for MediaHeaders {
                 to.field(&CONTENT_LENGTH, len);
             }
         }
-        // Of the prepared ones they can replace only the length. The common ones replace them.
-        for (name, value) in &self.own {
+        // Of the prepared headers, these can replace only the length. The common headers replace them.
+        for (name, value) in self.own.others.iter().flat_map(|others| others.iter()) {
             if !self.common.fields().contains_key(name) {
                 to.field(name, value);
             }
@@ -67,8 +66,8 @@ impl MediaService {
         head: &Parts,
     ) -> (RawResponse<MediaBody, MediaHeaders>, AccessRecord) {
         let (mut response, record) = self.respond_raw(head).await;
-        let (common, prepared) = (Arc::clone(self.common_headers(&head.headers)), response.take_prepared());
-        let headers = MediaHeaders { common, prepared, own: response.headers };
+        let common = Arc::clone(self.common_headers(&head.headers));
+        let headers = MediaHeaders { common, own: response.take_headers() };
         (RawResponse::new(response.status, headers, response.body), record)
     }
 }

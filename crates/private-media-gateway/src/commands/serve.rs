@@ -11,6 +11,7 @@ use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::identity::{self, IdentityBackend};
+use crate::lookups;
 use crate::open;
 use crate::output;
 use crate::root_watch;
@@ -52,7 +53,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
-        identity_files: identity::open_files(config),
+        site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
     };
     match workers::serve(&options, open, output::listening) {
         Ok(shutdown) => Ok(shutdown.into()),

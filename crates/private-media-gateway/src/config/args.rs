@@ -39,7 +39,9 @@ fn arg(key: &Key) -> Arg {
     match key.kind {
         Kind::Text | Kind::Url | Kind::Number | Kind::NumberOrText => arg,
         Kind::Boolean => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
-        Kind::List | Kind::Grants => arg.action(ArgAction::Append).value_delimiter(LIST_DELIMITER),
+        Kind::List | Kind::TextOrList | Kind::Grants => {
+            arg.action(ArgAction::Append).value_delimiter(LIST_DELIMITER)
+        }
         // A table may contain the delimiter.
         Kind::Tables(_) => arg.action(ArgAction::Append),
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use private_media_django::{DatabaseUrl, DjangoOptions, SessionEngine};
 
 use super::error::ConfigError;
+use super::jwt::{self, JwtConfig};
 use super::key::Key;
 use super::keys::identity as keys;
 use super::settings::{Setting, Settings};
@@ -29,6 +30,8 @@ pub(crate) enum Source {
     Accounts(AccountsConfig),
     /// The sessions of a Django project.
     Django(Box<DjangoConfig>),
+    /// The tokens of an issuer.
+    Jwt(Box<JwtConfig>),
     /// An application that is asked.
     Forward(Box<ForwardOptions>),
     /// A trusted front server.
@@ -87,6 +90,7 @@ impl Source {
         match self {
             Self::Accounts(_) => "accounts",
             Self::Django(_) => "django",
+            Self::Jwt(_) => "jwt",
             Self::Forward(_) => "forward",
             Self::Header(_) => "header",
         }
@@ -102,6 +106,10 @@ impl Source {
                     django.database.file().map(|path| (django.database_setting.clone(), path.into()));
                 database.into_iter().chain([file(&django.secret_file)]).collect()
             }
+            Self::Jwt(jwt) => {
+                let file = jwt.options.keys.file();
+                file.map(|file| (jwt.keys_setting.clone(), file.path.clone())).into_iter().collect()
+            }
             Self::Forward(_) | Self::Header(_) => vec![],
         }
     }
@@ -116,6 +124,10 @@ impl Source {
         match (self, other) {
             (Self::Accounts(_), Self::Accounts(_)) => true,
             (Self::Django(one), Self::Django(other)) => one.options.cookie == other.options.cookie,
+            (Self::Jwt(one), Self::Jwt(other)) => one.options.issuer == other.options.issuer,
+            (Self::Django(django), Self::Jwt(jwt)) | (Self::Jwt(jwt), Self::Django(django)) => {
+                jwt.options.cookie.as_ref() == Some(&django.options.cookie)
+            }
             (Self::Forward(one), Self::Forward(other)) => one.shadows(other),
             (Self::Header(one), Self::Header(other)) => one.header == other.header,
             _ => false,
@@ -135,6 +147,7 @@ fn source(table: &Section, url: &str) -> Result<Source, ConfigError> {
             Ok(Source::Accounts(AccountsConfig { file, cache_ttl, session_lifetime }))
         }
         "django" => Ok(Source::Django(Box::new(django(settings, cache_ttl, session_lifetime)?))),
+        "jwt" => Ok(Source::Jwt(Box::new(jwt::config(table, cache_ttl)?))),
         name => Err(table.error(&format!("source {name:?} is not part of this program"))),
     }
 }

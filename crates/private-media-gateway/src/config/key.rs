@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Boolean,
     /// An array of texts; as a flag, repeated.
     List,
+    /// A text, or an array of texts.
+    TextOrList,
     /// `[[grant]]` tables.
     Grants,
     /// `[[…]]` tables of other settings.
@@ -100,9 +102,9 @@ pub(crate) enum Scope {
 }
 
 impl Key {
-    /// Returns the name of the key in its table.
+    /// Returns the name of the key in its table, such as `cookie` or `claims.id`.
     pub(crate) fn column(&self) -> &'static str {
-        self.name.rsplit_once('.').map_or(self.name, |(_, column)| column)
+        self.name.split_once('.').map_or(self.name, |(_, column)| column)
     }
 
     pub(crate) fn environment(&self) -> String {

@@ -4,6 +4,8 @@ pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
 pub(crate) mod identity;
+pub(crate) mod jwt;
+pub(crate) mod lookup;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -189,7 +191,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 30] = [
+pub(crate) static KEYS: [&Key; 31] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -207,6 +209,7 @@ pub(crate) static KEYS: [&Key; 30] = [
     &identity::SESSION_ENGINE,
     &identity::SESSION_COOKIE,
     &identity::BACKENDS,
+    &lookup::LOOKUP,
     &GRANT,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,

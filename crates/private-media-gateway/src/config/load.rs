@@ -2,19 +2,21 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use private_media::cors::CorsOptions;
-use private_media::permission::{Grant, Grants};
+use private_media::permission::{Grant, Grants, Template};
 use private_media_listener::Limits;
 
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
+use super::jwt::JwtConfig;
 use super::key::Key;
 use super::keys;
 use super::keys::identity::IDENTITY;
+use super::keys::lookup::LOOKUP;
 use super::layers::Layers;
+use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting};
 use super::tables::{self, Section};
 use super::{cors, delivery, root, show, values};
@@ -38,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) state: Option<StateUrl>,
     /// The identity sources, in order.
     pub(crate) identity: Vec<IdentitySource>,
+    /// The lookups, in order.
+    pub(crate) lookups: Vec<LookupConfig>,
     pub(crate) grants: Grants,
     pub(crate) revalidate_after: Duration,
     pub(crate) follow_links: bool,
@@ -49,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) max_connections_is_set: bool,
     layers: Layers,
     identity_tables: Vec<Section>,
+    lookup_tables: Vec<Section>,
 }
 
 impl Config {
@@ -63,6 +68,8 @@ impl Config {
         let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
         let identity_tables = tables::sections(settings, &IDENTITY)?;
         let identity = identity::sources(&identity_tables, &url)?;
+        let lookup_tables = tables::sections(settings, &LOOKUP)?;
+        let lookups = lookup::lookups(&lookup_tables)?;
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         Ok(Self {
             listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
@@ -74,8 +81,9 @@ impl Config {
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
             state: state(&layers, &identity)?,
-            grants: grants(&settings.get(&keys::GRANT), &identity)?,
+            grants: grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
+            lookups,
             revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
             follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
@@ -86,6 +94,7 @@ impl Config {
                 .shutdown_timeout(settings.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
             layers,
             identity_tables,
+            lookup_tables,
         })
     }
 
@@ -94,10 +103,11 @@ impl Config {
         root::check(&self.layers.settings, self.own_files())
     }
 
-    /// Returns the files that authenticate users. None of them may be inside the root.
+    /// Returns the files that access depends on. None of them may be inside the root.
     fn own_files(&self) -> Vec<(Setting, PathBuf)> {
         let files = self.identity.iter().flat_map(|source| source.source.files());
         let state = self.state.as_ref().and_then(StateUrl::file);
+        let files = files.chain(self.lookups.iter().filter_map(LookupConfig::file));
         files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
     }
 
@@ -111,6 +121,15 @@ impl Config {
             Source::Accounts(accounts) => Some(accounts),
             _ => None,
         })
+    }
+
+    /// Returns the issuers of all `jwt` sources but this one.
+    pub(crate) fn other_issuers(&self, own: &JwtConfig) -> Vec<String> {
+        let issuers = self.identity.iter().filter_map(|source| match &source.source {
+            Source::Jwt(jwt) => Some(&jwt.options.issuer),
+            _ => None,
+        });
+        issuers.filter(|issuer| **issuer != own.options.issuer).cloned().collect()
     }
 
     /// Returns whether an identity source also decides about paths.
@@ -193,18 +212,21 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, root, url, debug, workers, log, identity, .. } = self;
-        let Self { grants, revalidate_after, follow_links, send_mode, cors, limits, .. } = self;
+        let Self { grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, .. } = self;
         let settings = format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
         )
     }
 
     /// Returns the configuration as TOML, with the origin of each value.
     pub(crate) fn to_toml(&self) -> String {
-        show::toml(&self.layers.settings, &[(&IDENTITY, &self.identity_tables)])
+        show::toml(
+            &self.layers.settings,
+            &[(&IDENTITY, &self.identity_tables), (&LOOKUP, &self.lookup_tables)],
+        )
     }
 }
 
@@ -233,12 +255,16 @@ fn state(layers: &Layers, identity: &[IdentitySource]) -> Result<Option<StateUrl
     Ok((has_accounts || !is_default).then_some(url))
 }
 
-fn grants(setting: &Setting, identity: &[IdentitySource]) -> Result<Grants, ConfigError> {
+fn grants(
+    setting: &Setting,
+    identity: &[IdentitySource],
+    lookups: &[LookupConfig],
+) -> Result<Grants, ConfigError> {
     if setting.values().is_empty() {
         // If an application decides, staff may not read more than it says.
         let is_decided = identity.iter().any(|source| source.source.has_permission());
         return Ok(if is_decided { Grants::new([]) } else { Grants::default() });
     }
-    let grants = setting.values().iter().map(|value| setting.with_value(value).parse_with(Grant::from_str));
-    Ok(Grants::new(grants.collect::<Result<Vec<_>, _>>()?))
+    let lookups: Vec<Template> = lookups.iter().map(|lookup| lookup.path.clone()).collect();
+    Ok(Grants::new(setting.parse_each(|value| Grant::parse(value, &lookups))?))
 }

@@ -138,6 +138,14 @@ impl Setting {
         parse(self.value()).map_err(|problem| self.invalid(&problem))
     }
 
+    /// Parses each value.
+    pub(crate) fn parse_each<T, E: Display>(
+        &self,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, ConfigError> {
+        self.values.iter().map(|value| self.with_value(value).parse_with(&parse)).collect()
+    }
+
     /// Returns the name of the setting where the user gave it.
     fn name(&self) -> String {
         let key = self.key;

@@ -67,7 +67,7 @@ fn value(setting: &Setting) -> String {
         Kind::Number => first.parse::<i64>().map_or_else(|_| first.to_owned(), |number| number.to_string()),
         Kind::Boolean => first.to_owned(),
         Kind::Text | Kind::Url | Kind::NumberOrText => Value::from(first).to_string(),
-        Kind::List | Kind::Grants | Kind::Tables(_) => {
+        Kind::List | Kind::TextOrList | Kind::Grants | Kind::Tables(_) => {
             format!(
                 "[{}]",
                 values.iter().map(|v| Value::from(v.as_str()).to_string()).collect::<Vec<_>>().join(", ")

@@ -82,7 +82,7 @@ fn parse(text: &str, kind: &Tables) -> Result<Vec<Table>, String> {
 fn section(mut table: Table, kind: &Tables, place: Place, shared: &Settings) -> Result<Section, ConfigError> {
     let variant = variant(&mut table, kind).map_err(|problem| place.error(&problem))?;
     let mut settings = Settings::default();
-    for (name, value) in table {
+    for (name, value) in flatten(table) {
         let Some(key) = variant.keys.iter().find(|key| key.column() == name) else {
             return Err(place.error(&unknown(&name, variant, kind)));
         };
@@ -92,7 +92,8 @@ fn section(mut table: Table, kind: &Tables, place: Place, shared: &Settings) -> 
         settings.insert(Setting { key, values, origin, table: Some(place.table) });
     }
     for key in variant.keys {
-        if let Some(own) = shared.given(key)
+        // Keys of two variants may have one name, and only one of them a flag.
+        if let Some(own) = shared.given(key).filter(|own| std::ptr::eq(own.key, *key))
             && settings
                 .given(key)
                 .is_none_or(|in_table| in_table.origin().priority() <= own.origin().priority())
@@ -101,6 +102,20 @@ fn section(mut table: Table, kind: &Tables, place: Place, shared: &Settings) -> 
         }
     }
     Ok(Section { variant, settings, place })
+}
+
+/// Returns the keys of a table, those of a table inside it with a dot: `claims = {id = "sub"}` is `claims.id = "sub"`.
+fn flatten(table: Table) -> Vec<(String, Value)> {
+    let mut flat = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(inner) => {
+                flat.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => flat.push((name, value)),
+        }
+    }
+    flat
 }
 
 /// Takes the selector out of a table, and returns the variant that it names.
@@ -146,8 +161,8 @@ fn check_flags(
 ) -> Result<(), ConfigError> {
     for variant in kind.variants {
         for key in variant.keys {
-            let has_key = |section: &Section| section.variant.keys.iter().any(|own| own.name == key.name);
-            if let Some(setting) = settings.given(key)
+            let has_key = |section: &Section| section.variant.keys.iter().any(|own| std::ptr::eq(*own, *key));
+            if let Some(setting) = settings.given(key).filter(|setting| std::ptr::eq(setting.key, *key))
                 && matches!(setting.origin(), Origin::Flag(_))
                 && !sections.iter().any(has_key)
             {

@@ -70,7 +70,9 @@ pub(super) fn invalid(key: &Key, name: &str, value: &Value, expected: &str) -> S
 /// Returns a TOML value as the texts of a flag; the error is what is expected.
 pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
     let expected = match (key.kind, value) {
-        (Kind::Text | Kind::Url | Kind::NumberOrText, Value::String(text)) => return Ok(vec![text.clone()]),
+        (Kind::Text | Kind::Url | Kind::NumberOrText | Kind::TextOrList, Value::String(text)) => {
+            return Ok(vec![text.clone()]);
+        }
         (Kind::NumberOrText, Value::Integer(number)) => return Ok(vec![number.to_string()]),
         (Kind::NumberOrText, _) => "a number without quotes, or a text in quotes",
         (Kind::Text | Kind::Url, _) => "a text in quotes",
@@ -78,11 +80,12 @@ pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
         (Kind::Number, _) => "a number without quotes",
         (Kind::Boolean, Value::Boolean(boolean)) => return Ok(vec![boolean.to_string()]),
         (Kind::Boolean, _) => "true or false without quotes",
-        (Kind::List, Value::Array(items)) => {
+        (Kind::List | Kind::TextOrList, Value::Array(items)) => {
             let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
             return texts.collect::<Option<_>>().ok_or("an array of texts".into());
         }
         (Kind::List, _) => "an array of texts: [\"…\", \"…\"]",
+        (Kind::TextOrList, _) => "a text in quotes, or an array of texts: [\"…\", \"…\"]",
         (Kind::Grants, Value::Array(items)) => {
             return Ok(items.iter().map(grant).collect::<Result<_, _>>()?);
         }

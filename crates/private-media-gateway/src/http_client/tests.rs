@@ -102,7 +102,7 @@ async fn get(client: &HttpClient, url: &str) -> Result<(u16, String), String> {
 }
 
 #[tokio::test]
-async fn each_server_and_its_response() {
+async fn whole_responses_are_returned_and_others_are_errors() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     for (act, expected) in [
         (Act::Sends(OK), Ok((200, "ok"))),

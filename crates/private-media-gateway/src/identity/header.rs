@@ -8,7 +8,7 @@ use http::request::Parts;
 use private_media::identity::{ClientAddr, Rejection};
 use private_media::{Identify, IdentifyError, Identity, User};
 
-use super::peers::PeerRange;
+pub(crate) use super::peers::PeerRange;
 use super::user_headers::{MAX_ID, MAX_NAME, list, single};
 
 /// The name of the source.

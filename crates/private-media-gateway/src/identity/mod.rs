@@ -4,6 +4,7 @@ mod accounts;
 mod django;
 pub(crate) mod forward;
 pub(crate) mod header;
+mod jwt;
 mod peers;
 mod user_headers;
 
@@ -21,6 +22,8 @@ use self::forward::Forward;
 use self::header::HeaderIdentity;
 use crate::config::{Config, ConfigError, DjangoConfig, Source};
 pub(crate) use accounts::{load as load_accounts, reload_interval};
+use jwt::JwtIdentity;
+pub(crate) use jwt::check_key_file;
 
 /// The identity sources of a configuration, in order. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +35,7 @@ enum OpenSource {
     /// The accounts, and their file.
     Accounts(Accounts, PathBuf),
     Django(DjangoSessions, Box<DjangoConfig>),
+    Jwt(JwtIdentity),
     Forward(Forward),
     Header(Arc<HeaderIdentity>),
 }
@@ -46,6 +50,7 @@ impl IdentityBackend {
                     OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
+                Source::Jwt(jwt) => OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt)).await?),
                 Source::Forward(options) => {
                     let forward = Forward::new((**options).clone());
                     OpenSource::Forward(
@@ -94,7 +99,7 @@ impl IdentityBackend {
     /// Returns whether a source depends on the address of the client for requests without an `Authorization` header.
     pub(crate) fn needs_peer(&self) -> bool {
         self.0.iter().any(|source| match source {
-            OpenSource::Accounts(..) | OpenSource::Django(..) => false,
+            OpenSource::Accounts(..) | OpenSource::Django(..) | OpenSource::Jwt(_) => false,
             OpenSource::Forward(_) | OpenSource::Header(_) => true,
         })
     }
@@ -128,6 +133,7 @@ impl OpenSource {
         match self {
             Self::Accounts(..) => "accounts",
             Self::Django(..) => "django",
+            Self::Jwt(_) => "jwt",
             Self::Forward(_) => "forward",
             Self::Header(_) => "header",
         }
@@ -137,6 +143,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => accounts,
             Self::Django(sessions, _) => sessions,
+            Self::Jwt(tokens) => tokens,
             Self::Forward(forward) => forward,
             Self::Header(header) => header,
         }
@@ -146,6 +153,7 @@ impl OpenSource {
         match self {
             Self::Accounts(accounts, _) => Box::new(accounts.clone()),
             Self::Django(sessions, _) => Box::new(sessions.clone()),
+            Self::Jwt(tokens) => Box::new(tokens.clone()),
             Self::Forward(forward) => Box::new(forward.clone()),
             Self::Header(header) => Box::new(Arc::clone(header)),
         }
@@ -159,7 +167,7 @@ impl OpenSource {
                 django::find(sessions, config, UserKey::Name(user)).await?,
                 django::find(sessions, config, UserKey::Id(user)).await?,
             ),
-            Self::Forward(_) | Self::Header(_) => (None, None),
+            Self::Jwt(_) | Self::Forward(_) | Self::Header(_) => (None, None),
         };
         match found {
             (Some(by_name), Some(by_id)) if by_name != by_id => Err(ConfigError::new(format!(
@@ -178,8 +186,11 @@ impl OpenSource {
                 file.display()
             ),
             Self::Django(..) => "no such user in Django's database; use a username or an id".to_owned(),
-            Self::Forward(_) | Self::Header(_) => {
-                format!("{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}", self.name())
+            Self::Jwt(_) | Self::Forward(_) | Self::Header(_) => {
+                format!(
+                    "{} cannot look users up; make a user up, e.g. {{ id = \"7\" }}, or use --cookie or --token",
+                    self.name()
+                )
             }
         }
     }

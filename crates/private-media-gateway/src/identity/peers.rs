@@ -16,6 +16,14 @@ pub(crate) enum PeerRange {
 }
 
 impl PeerRange {
+    /// Returns whether this is one machine.
+    pub(crate) fn is_single(&self) -> bool {
+        match self {
+            Self::Unix | Self::Network { address: IpAddr::V4(_), prefix: 32 } => true,
+            Self::Network { address, prefix } => address.is_ipv6() && *prefix == 128,
+        }
+    }
+
     /// Returns whether a client is one of these peers.
     pub(crate) fn contains(&self, client: ClientAddr) -> bool {
         match (self, client.ip()) {
@@ -67,6 +75,7 @@ impl fmt::Display for PeerRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix => f.write_str("unix"),
+            Self::Network { address, .. } if self.is_single() => address.fmt(f),
             Self::Network { address, prefix } => write!(f, "{address}/{prefix}"),
         }
     }

@@ -64,7 +64,7 @@ fn prints_a_note_about_a_missing_file() {
 fn rejects_unknown_users_and_values() {
     let place = Place::new();
     // The name of one account is the id of another.
-    AccountsFile::update(&place.path("accounts.toml"), |file| file.add(NewAccount::new("7", "11", PASSWORD)))
+    AccountsFile::update(place.path("accounts.toml"), |file| file.add(NewAccount::new("7", "11", PASSWORD)))
         .unwrap();
     for (arguments, parts) in [
         (&["dave", "cars/7/photo.jpg"][..], &["\"dave\"", "account list"][..]),
@@ -83,6 +83,18 @@ fn rejects_unknown_users_and_values() {
     }
     let both = place.run(&["check", "alice", "cars", "--table", "cases.toml"]);
     assert_eq!(both.status.code(), Some(2), "one case, or a table");
+}
+
+/// Some sources know their users only by a request.
+#[test]
+fn users_of_a_source_without_a_list_are_made_up() {
+    let place = Place::new();
+    let source = "{source=\"header\", header=\"Remote-User\", from=[\"127.0.0.1\"]}";
+    let arguments = ["cars/7/photo.jpg", "--grant", GRANT, "--identity", source];
+    let line = place.refusal(&[&["check", "alice"], &arguments[..]].concat());
+    assert!(line.contains("header cannot look users up; make a user up, e.g. { id = \"7\" }"), "{line}");
+    let output = place.run(&[&["check", "{ id = \"7\" }"], &arguments[..]].concat());
+    assert_eq!(output.stdout, b"allowed: owner, by grant cars/{owner}/{*file}\n");
 }
 
 const CASES: &str = r#"

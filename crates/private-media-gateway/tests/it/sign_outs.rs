@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::django::servers::Server;
 use crate::django::shop::Shop;
+use crate::forward::app::App;
+use crate::jwt::issuer::{Signer, claims_with, jwk_set, now};
 use crate::support::{Gateway, PASSWORD, Place};
 
 const CACHE_TTL: Duration = Duration::from_secs(2);
@@ -50,5 +52,47 @@ fn of_django() {
     let session = shop.run("sign-in alice");
     gateways.notice(&format!("sessionid={session}"), |_| {
         assert_eq!(shop.run(&format!("sign-out {session}")), "ok");
+    });
+}
+
+#[test]
+fn of_forward() {
+    let (place, app) = (Place::new(), App::start());
+    let serve = |ttl| {
+        let source = app.source("/whoami", &format!(", cache_ttl=\"{ttl}\""));
+        place.serve(&["--identity", &source])
+    };
+    let gateways = Gateways { asking: serve("0s"), caching: serve("2s") };
+    gateways.notice("session=alice-1", |_| app.sign_out("alice-1"));
+}
+
+/// Nothing is cached: a front server that has signed the user out sends no header, or an empty one.
+#[test]
+fn of_header() {
+    let place = Place::new();
+    let gateway = place.serve(&["--identity", "{source=\"header\", from=[\"127.0.0.1\"]}"]);
+    for (headers, expected) in [(&[("remote-user", "7")][..], 200), (&[], 404), (&[("remote-user", "")], 404)]
+    {
+        assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", headers).status, expected, "{headers:?}");
+    }
+}
+
+/// A token cannot be taken back: its end is the latest sign-out. A browser that loses its cookie is signed out at once.
+#[test]
+fn of_jwt() {
+    let (place, signer) = (Place::new(), Signer::ed25519("key"));
+    place.write("keys.json", jwk_set(&[&signer]));
+    let serve = |ttl| {
+        let source = crate::jwt::source("jwks = \"keys.json\", cookie = \"at\", leeway = \"0s\"");
+        place.serve(&["--identity", &source, "--cache-ttl", ttl])
+    };
+    let gateways = Gateways { asking: serve("0s"), caching: serve("2s") };
+    let expires = now() + 3;
+    let token = signer.sign_claims(&claims_with("7", &serde_json::json!({"exp": expires})));
+    gateways.notice(&format!("at={token}"), |gateway| {
+        assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", "at=")]).status, 404);
+        while now() < expires {
+            std::thread::sleep(Duration::from_millis(50));
+        }
     });
 }

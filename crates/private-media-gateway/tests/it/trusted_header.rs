@@ -238,20 +238,6 @@ fn a_spoofed_header_does_not_pass_the_front_server() {
     }
 }
 
-/// Nothing is kept: who is signed out at the front server is signed out here.
-#[test]
-fn a_sign_out_is_noticed_at_once() {
-    let place = place();
-    let gateway = serve(&place, &source("\"127.0.0.1\""), "127.0.0.1:0");
-    for _ in 0..3 {
-        for (fields, expected) in
-            [(&[("remote-user", "7")][..], 200), (&[], 404), (&[("remote-user", "")], 404)]
-        {
-            assert_eq!(gateway.fetch("GET /private/cars/7/photo.jpg", fields).status, expected);
-        }
-    }
-}
-
 #[test]
 fn what_is_wrong_is_one_line() {
     let place = place();

@@ -68,7 +68,7 @@ fn fetch(socket: &Path, line: &str, fields: &[(&str, &str)]) -> Response {
 }
 
 #[test]
-fn requests_are_answered_as_over_tcp() {
+fn responses_are_the_same_as_over_tcp() {
     let place = Place::new();
     let (socket, tcp) = (UnixGateway::start(&place, &["--workers", "3"]), place.serve(&[]));
     for user in ["alice", "bob", "carol", "nobody"] {
@@ -109,7 +109,7 @@ fn large_files_are_sent_by_the_kernel() {
 }
 
 #[test]
-fn one_gateway_at_a_time_has_the_socket() {
+fn a_socket_belongs_to_one_gateway() {
     let place = Place::new();
     let mut first = UnixGateway::start(&place, &[]);
     let metadata = std::fs::symlink_metadata(&first.path).unwrap();
@@ -130,7 +130,7 @@ fn one_gateway_at_a_time_has_the_socket() {
 }
 
 #[test]
-fn what_is_wrong_with_a_socket_is_one_line() {
+fn socket_errors_are_one_line() {
     let place = Place::new();
     place.write("file", "kept");
     place.write("other/config.toml", "listen = \"unix:run/media.sock\"\nroot = \"../private\"\n");

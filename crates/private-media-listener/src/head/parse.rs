@@ -150,7 +150,8 @@ fn path(target: &[u8]) -> Option<Uri> {
 /// Returns whether a target is a path that httparse accepts, as nearly all are. Without an early exit, this is a loop over vectors.
 fn is_plain_path(target: &[u8]) -> bool {
     target.starts_with(b"/")
-        && target.iter().fold(true, |is_plain, byte| is_plain & byte.is_ascii_graphic() & (*byte != b'#'))
+        && target.iter().fold(0, |other, byte| other | u8::from(!byte.is_ascii_graphic() || *byte == b'#'))
+            == 0
 }
 
 /// Returns the headers of a request without expectation or upgrade, and whether it asks to close the connection.

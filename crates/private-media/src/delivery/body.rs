@@ -36,7 +36,7 @@ impl MediaBody {
     /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { pieces: Pieces::default(), remaining: 0, reading: None }
+        Self { pieces: Pieces::NONE, remaining: 0, reading: None }
     }
 
     /// Appends bytes.
@@ -153,7 +153,7 @@ pub trait FileRanges {
 
 impl FileRanges for MediaBody {
     fn as_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
-        self.next_file_range().filter(|_| self.pieces.rest.is_empty())
+        self.next_file_range().filter(|_| self.pieces.len() == 1)
     }
 
     fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
@@ -184,30 +184,49 @@ impl From<Bytes> for MediaBody {
     }
 }
 
-/// Pieces in order. Most bodies have one, which needs no allocation.
-#[derive(Debug, Default)]
-struct Pieces {
-    first: Option<Piece>,
-    rest: VecDeque<Piece>,
+/// Pieces in order. Most bodies have at most one, which needs no list.
+#[derive(Debug)]
+enum Pieces {
+    One(Option<Piece>),
+    Many(VecDeque<Piece>),
 }
 
 impl Pieces {
+    const NONE: Self = Self::One(None);
+
     fn front(&self) -> Option<&Piece> {
-        self.first.as_ref()
+        match self {
+            Self::One(piece) => piece.as_ref(),
+            Self::Many(pieces) => pieces.front(),
+        }
     }
 
     fn front_mut(&mut self) -> Option<&mut Piece> {
-        self.first.as_mut()
+        match self {
+            Self::One(piece) => piece.as_mut(),
+            Self::Many(pieces) => pieces.front_mut(),
+        }
     }
 
-    fn pop_front(&mut self) {
-        self.first = self.rest.pop_front();
+    fn len(&self) -> usize {
+        match self {
+            Self::One(piece) => usize::from(piece.is_some()),
+            Self::Many(pieces) => pieces.len(),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Piece> {
+        match self {
+            Self::One(piece) => piece.take(),
+            Self::Many(pieces) => pieces.pop_front(),
+        }
     }
 
     fn push_back(&mut self, piece: Piece) {
-        match self.first {
-            None => self.first = Some(piece),
-            Some(_) => self.rest.push_back(piece),
+        match self {
+            Self::One(one @ None) => *one = Some(piece),
+            Self::One(Some(_)) => *self = Self::Many(self.pop_front().into_iter().chain([piece]).collect()),
+            Self::Many(pieces) => pieces.push_back(piece),
         }
     }
 }
@@ -236,7 +255,7 @@ impl Body for MediaBody {
             Ok(None) => None,
             Err(error) => {
                 // The body has ended, even if it is polled again.
-                self.pieces = Pieces::default();
+                self.pieces = Pieces::NONE;
                 tracing::error!(%error, "download aborted");
                 Some(Err(error))
             }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::headers::{with_content_headers, with_validators};
 use super::{Delivery, MediaBody, MediaResponse, Plan};
@@ -34,12 +34,12 @@ impl Delivery for Direct {
             Plan::PreconditionFailed => MediaResponse::text(plan.status(), "precondition failed\n"),
             Plan::RangeNotSatisfiable => {
                 let mut response = MediaResponse::text(plan.status(), "range not satisfiable\n");
-                insert(&mut response.headers, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
+                insert(&mut response, CONTENT_RANGE, ByteRange::unsatisfied(file.metadata().len));
                 response
             }
         };
         if !matches!(plan, Plan::Whole | Plan::NotModified) {
-            response.headers.insert(CONTENT_LENGTH, response.body.remaining().into());
+            response.insert(CONTENT_LENGTH, response.body.remaining().into());
         }
         if request.is_head {
             response.body = MediaBody::empty();
@@ -53,7 +53,7 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
     let (bytes, len) = (file.bytes(), file.metadata().len);
     response.body = match plan {
         Plan::Part(part) => {
-            insert(&mut response.headers, CONTENT_RANGE, part.content_range(len));
+            insert(response, CONTENT_RANGE, part.content_range(len));
             MediaBody::empty().push_file(bytes, part.start(), part.len())
         }
         // RFC 9110 section 14.6: each part has its type and range.
@@ -74,9 +74,9 @@ fn add_content(plan: &Plan, file: &MediaFile, response: &mut MediaResponse) {
     };
 }
 
-fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: String) {
+fn insert(response: &mut MediaResponse, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
+        response.insert(name, value);
     }
 }
 

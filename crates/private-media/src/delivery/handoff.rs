@@ -173,8 +173,8 @@ fn hand_off(
     now: SystemTime,
 ) -> MediaResponse {
     let mut response = with_content_headers(permit, file, request.download, now);
-    response.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    response.headers.insert(name, value);
+    response.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response.insert(name, value);
     response
 }
 

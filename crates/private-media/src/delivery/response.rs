@@ -26,18 +26,25 @@ use super::body::MediaBody;
 pub struct MediaResponse {
     /// The status code.
     pub status: StatusCode,
-    /// The headers of this response. They replace prepared headers with the same names.
-    pub headers: HeaderMap,
     /// The extensions of the response.
     pub extensions: Extensions,
     /// The body.
     pub body: MediaBody,
-    prepared: Option<Arc<SerializedHeaders>>,
+    headers: ResponseHeaders,
+}
+
+/// The headers of a [`MediaResponse`]. Most responses have only prepared ones. The others are boxed, so that a response is small.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseHeaders {
+    pub(crate) prepared: Option<Arc<SerializedHeaders>>,
+    /// These replace prepared headers with the same names.
+    pub(crate) others: Option<Box<HeaderMap>>,
 }
 
 impl MediaResponse {
     pub(crate) fn new(status: StatusCode, headers: HeaderMap, body: MediaBody) -> Self {
-        Self { status, headers, extensions: Extensions::new(), body, prepared: None }
+        let headers = ResponseHeaders { prepared: None, others: Some(Box::new(headers)) };
+        Self { status, extensions: Extensions::new(), body, headers }
     }
 
     /// Returns a response with plain text, such as an error.
@@ -47,7 +54,7 @@ impl MediaResponse {
     /// use private_media::delivery::MediaResponse;
     ///
     /// let response = MediaResponse::text(StatusCode::NOT_FOUND, "not found\n");
-    /// assert_eq!(response.headers["content-type"], "text/plain; charset=utf-8");
+    /// assert_eq!(response.header(&http::header::CONTENT_TYPE).unwrap(), "text/plain; charset=utf-8");
     /// assert_eq!(response.body.remaining(), 10);
     /// ```
     #[must_use]
@@ -57,58 +64,72 @@ impl MediaResponse {
 
     /// Returns a response with prepared headers. Only their [`CONTENT_LENGTH`] may be replaced.
     pub(super) fn prepared_by(prepared: Arc<SerializedHeaders>) -> Self {
-        let mut response = Self::new(StatusCode::OK, HeaderMap::new(), MediaBody::empty());
-        response.prepared = Some(prepared);
-        response
+        let headers = ResponseHeaders { prepared: Some(prepared), others: None };
+        Self { status: StatusCode::OK, extensions: Extensions::new(), body: MediaBody::empty(), headers }
     }
 
-    /// Takes the prepared headers out.
+    /// Adds a header. Of the prepared headers, it may replace only [`CONTENT_LENGTH`].
+    pub(crate) fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        self.headers.others.get_or_insert_default().insert(name, value);
+    }
+
     #[cfg(feature = "listener")]
-    pub(crate) fn take_prepared(&mut self) -> Option<Arc<SerializedHeaders>> {
-        self.prepared.take()
+    pub(crate) fn take_headers(&mut self) -> ResponseHeaders {
+        std::mem::take(&mut self.headers)
     }
 
     /// Merges the prepared headers into the others, and returns all of them.
-    pub(super) fn headers_mut(&mut self) -> &mut HeaderMap {
-        if let Some(prepared) = self.prepared.take() {
-            let own = std::mem::replace(&mut self.headers, prepared.fields.clone());
-            self.headers.extend(own);
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        let ResponseHeaders { prepared, others } = &mut self.headers;
+        let others = others.get_or_insert_default();
+        if let Some(prepared) = prepared.take() {
+            let replacing = std::mem::replace(&mut **others, prepared.fields.clone());
+            others.extend(replacing);
         }
-        &mut self.headers
+        others
     }
 
     /// Returns the value of a header.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
-        self.headers.get(name).or_else(|| self.prepared.as_ref()?.fields.get(name))
+        let ResponseHeaders { prepared, others } = &self.headers;
+        let other = others.as_ref().and_then(|others| others.get(name));
+        other.or_else(|| prepared.as_ref()?.fields.get(name))
     }
 }
 
 /// The prepared headers of a [`MediaResponse`], for servers that write response heads themselves.
 pub trait PreparedHeaders {
-    /// Returns the headers that the responses for a file have in common. Write [`MediaResponse::headers`], too.
+    /// Returns the headers that the responses for a file have in common.
     fn prepared(&self) -> Option<&SerializedHeaders>;
+
+    /// Returns the headers that are not prepared.
+    fn others(&self) -> Option<&HeaderMap>;
 }
 
 impl PreparedHeaders for MediaResponse {
     fn prepared(&self) -> Option<&SerializedHeaders> {
-        self.prepared.as_deref()
+        self.headers.prepared.as_deref()
+    }
+
+    fn others(&self) -> Option<&HeaderMap> {
+        self.headers.others.as_deref()
     }
 }
 
 impl From<Response<MediaBody>> for MediaResponse {
     fn from(response: Response<MediaBody>) -> Self {
         let (head, body) = response.into_parts();
-        Self { status: head.status, headers: head.headers, extensions: head.extensions, body, prepared: None }
+        Self { extensions: head.extensions, ..Self::new(head.status, head.headers, body) }
     }
 }
 
 impl From<MediaResponse> for Response<MediaBody> {
     fn from(mut response: MediaResponse) -> Self {
-        response.headers_mut();
+        let headers = std::mem::take(response.headers_mut());
         let mut whole = Self::new(response.body);
         *whole.status_mut() = response.status;
-        *whole.headers_mut() = response.headers;
+        *whole.headers_mut() = headers;
         *whole.extensions_mut() = response.extensions;
         whole
     }

@@ -112,6 +112,12 @@ impl Attributes {
         }
     }
 
+    /// Returns whether nobody is the owner, whatever the path is.
+    #[must_use]
+    pub fn is_ownerless(&self) -> bool {
+        self.0.owner == Owner::Nobody
+    }
+
     /// Returns the group to which the file belongs.
     #[must_use]
     pub fn group_name(&self) -> Option<&str> {

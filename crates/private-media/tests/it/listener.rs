@@ -40,11 +40,13 @@ async fn send(address: SocketAddr, request: &str) -> (Vec<String>, Vec<u8>) {
     let mut received = Vec::new();
     stream.read_to_end(&mut received).await.unwrap();
     let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
-    let head = String::from_utf8(received[..end].to_vec()).unwrap();
-    let mut lines: Vec<_> = head.lines().map(str::to_owned).collect();
+    let content = received.split_off(end + 4);
+    let head = String::from_utf8(received).unwrap();
+    let mut lines: Vec<_> = head.trim_end().lines().map(str::to_owned).collect();
     lines.retain(|line| !line.starts_with("date: "));
-    lines[1..].sort();
-    (lines, received[end + 4..].to_vec())
+    // The status line stays the first: the names of fields are in lower case.
+    lines.sort();
+    (lines, content)
 }
 
 /// Each row is a request without its last fields, the status, and the length of the content.

@@ -29,6 +29,8 @@ pub(super) struct Outcome {
     expected: Option<&'static str>,
     decision: &'static str,
     reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<String>,
 }
 
 impl Outcome {
@@ -41,7 +43,14 @@ impl Outcome {
             expected: None,
             decision: if decision.is_allowed() { "allowed" } else { "denied" },
             reason: decision.reason().to_owned(),
+            row: None,
         }
+    }
+
+    /// Adds the row that the lookup of the path found.
+    pub(super) fn with_row(mut self, row: Option<String>) -> Self {
+        self.row = row;
+        self
     }
 
     /// Adds what a table expects.
@@ -54,6 +63,10 @@ impl Outcome {
         self
     }
 
+    pub(super) fn is_allowed(&self) -> bool {
+        self.decision == "allowed"
+    }
+
     pub(super) fn is_as_expected(&self) -> bool {
         self.expected.is_none_or(|expected| expected == self.decision)
     }
@@ -62,7 +75,10 @@ impl Outcome {
 /// Prints the decision about one case.
 pub(super) fn one(outcome: &Outcome, format: Format) -> Result<(), ConfigError> {
     match format {
-        Format::Text => output::line(format_args!("{}: {}", outcome.decision, outcome.reason)),
+        Format::Text => {
+            let row = outcome.row.iter().map(|row| format!("\n{row}")).collect::<String>();
+            output::line(format_args!("{}: {}{row}", outcome.decision, outcome.reason))
+        }
         Format::Json => json(outcome),
     }
 }
@@ -79,7 +95,7 @@ fn differences(file: &Path, outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     let file = file.display();
     let different = outcomes.iter().filter(|outcome| !outcome.is_as_expected());
-    for Outcome { line, user, path, action, expected, decision, reason } in different.clone() {
+    for Outcome { line, user, path, action, expected, decision, reason, .. } in different.clone() {
         let (line, expected) = (line.unwrap_or_default(), expected.unwrap_or_default());
         // Writing to a String cannot fail.
         let _ =

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use private_media::{MediaPath, PathError};
+use private_media::{Decision, MediaPath, PathError};
 
 /// A file, as the user of the command names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +18,10 @@ impl Target {
     pub(super) fn parse(url: &str, text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let is_url = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        let url_path = match is_url {
-            true => rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default(),
-            false => text,
+        let url_path = if is_url {
+            rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default()
+        } else {
+            text
         };
         let path = match url_path.strip_prefix(url) {
             Some(path) => MediaPath::from_url(path.split(['?', '#']).next().unwrap_or_default()),
@@ -32,6 +33,13 @@ impl Target {
             None => MediaPath::new(text),
         };
         Ok(Self { text: text.to_owned(), path })
+    }
+}
+
+impl Target {
+    /// Returns the decision about an invalid path.
+    pub(super) fn denial(&self) -> Decision {
+        Decision::deny(self.path.as_ref().err().map(ToString::to_string).unwrap_or_default())
     }
 }
 

@@ -77,7 +77,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         workers: WORKERS,
         limits,
         max_connections_is_set: false,
-        identity_files: 0,
+        site_files: 0,
     };
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),

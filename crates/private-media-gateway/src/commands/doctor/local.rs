@@ -1,5 +1,6 @@
 //! Checks on this machine: folders, permissions, locations and free space.
 
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,12 @@ use private_media_django::SecretKeys;
 
 use super::report::{Finding, Findings, or_ok, quoted};
 use crate::addresses::ListenAddr;
-use crate::config::{AccountsConfig, Config, DjangoConfig, Source};
+use crate::config::{AccountsConfig, Config, DjangoConfig, KeySource, Source};
 use crate::folders::is_inside;
+use crate::http_client::shown;
+use crate::identity::check_key_file;
+use crate::identity::forward::ForwardOptions;
+use crate::identity::header::{HeaderOptions, PeerRange};
 use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.
@@ -181,14 +186,45 @@ pub(super) fn public_folders(config: &Config) -> Findings {
     or_ok(problems, format!("the root and {} do not overlap", all.join(", ")))
 }
 
-/// Checks the files of each identity source.
+/// Checks the files of each identity source, and what it trusts.
 pub(super) fn accounts(config: &Config) -> Findings {
     let sources = config.identity.iter().map(|source| match &source.source {
         Source::Accounts(accounts) => accounts_file(config, accounts),
         Source::Django(django) => secret_keys(config, django),
-        Source::Forward(_) | Source::Header(_) => Findings::new(),
+        Source::Jwt(jwt) => token_keys(config, &jwt.options.keys),
+        Source::Forward(options) => asked_application(options),
+        Source::Header(options) => trusted_peers(options),
     });
     sources.flatten().collect()
+}
+
+/// Checks that credentials do not travel to the application in clear text.
+fn asked_application(options: &ForwardOptions) -> Findings {
+    let url = shown(&options.url);
+    let host = options.url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    vec![if is_local || options.url.scheme_str() == Some("https") {
+        Finding::ok(format!("the application is asked at {url}"))
+    } else {
+        Finding::warning(
+            format!("cookies and tokens of clients are sent to {url} without encryption"),
+            "use https, or make sure that nobody else can listen on that network",
+        )
+    }]
+}
+
+/// Checks that a header that names a user is trusted from few peers.
+fn trusted_peers(options: &HeaderOptions) -> Findings {
+    let peers: Vec<_> = options.from.iter().map(ToString::to_string).collect();
+    let (header, peers) = (&options.header, peers.join(", "));
+    vec![if options.from.iter().all(PeerRange::is_single) {
+        Finding::ok(format!("{header} is trusted from {peers} only"))
+    } else {
+        Finding::warning(
+            format!("every machine of {peers} can be any user, by sending {header}"),
+            "list the addresses of the front servers in identity.from",
+        )
+    }]
 }
 
 /// Checks that the accounts file is private to its owner and holds a session secret.
@@ -235,6 +271,22 @@ fn secret_keys(config: &Config, django: &DjangoConfig) -> Findings {
         problems.push(Finding::problem(format!("{shown}: {error}"), run_as(path)));
     }
     or_ok(problems, format!("{shown} is private to its owner and holds Django's secret keys"))
+}
+
+/// Checks the file of the keys that verify tokens.
+fn token_keys(config: &Config, keys: &KeySource) -> Findings {
+    let file = match keys {
+        KeySource::Url(url) => {
+            return vec![Finding::ok(format!("tokens are verified by the keys of {}", shown(url)))];
+        }
+        KeySource::File(file) => file,
+    };
+    let shown = file.path.display();
+    let mut problems = misplaced(config, &file.path, "the file of the keys");
+    if let Err(error) = check_key_file(file) {
+        problems.push(Finding::problem(format!("{shown}: {error}"), run_as(&file.path)));
+    }
+    or_ok(problems, format!("{shown} contains keys that verify tokens"))
 }
 
 /// Checks that the configuration file cannot be downloaded.

@@ -1,6 +1,6 @@
 //! The settings of `[[identity]]` tables.
 
-use super::{Heading, Key, Kind, Scope, forward, header};
+use super::{Heading, Key, Kind, Scope, forward, header, jwt};
 use crate::config::key::{Tables, Variant};
 
 pub(crate) static IDENTITY: Key = Key {
@@ -30,6 +30,29 @@ pub(crate) static IDENTITY: Key = Key {
                     &BACKENDS,
                     &CACHE_TTL,
                     &SESSION_LIFETIME,
+                    &LOGIN_URL,
+                    &LOGIN_RETURN,
+                    &LOGIN_ORIGIN,
+                ],
+            },
+            Variant {
+                name: "jwt",
+                keys: &[
+                    &jwt::JWKS,
+                    &jwt::KEY,
+                    &jwt::SECRET_FILE,
+                    &jwt::ALGORITHMS,
+                    &jwt::ISSUER,
+                    &jwt::AUDIENCE,
+                    &jwt::COOKIE,
+                    &jwt::CLAIMS_ID,
+                    &jwt::CLAIMS_NAME,
+                    &jwt::CLAIMS_STAFF,
+                    &jwt::CLAIMS_GROUPS,
+                    &jwt::LEEWAY,
+                    &jwt::MAX_AGE,
+                    &jwt::MAX_STALE,
+                    &CACHE_TTL,
                     &LOGIN_URL,
                     &LOGIN_RETURN,
                     &LOGIN_ORIGIN,
@@ -74,7 +97,7 @@ pub(crate) static IDENTITY: Key = Key {
     heading: Heading::Identity,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::AccountChange, Scope::Identity],
     default: "accounts",
-    help: "Identity source: accounts, django (its middleware does not run), forward, header, or a TOML table with its settings; may be repeated",
+    help: "Identity source: accounts, django (its middleware does not run), jwt, forward, header, or a TOML table with its settings; may be repeated",
 };
 pub(crate) static ACCOUNTS: Key = Key {
     name: "identity.accounts",

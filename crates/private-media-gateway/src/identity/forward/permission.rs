@@ -63,7 +63,12 @@ impl Permissions for ForwardPermissions {
                 Some(request) if AllowedPath::of(request).is_some_and(|allowed| allowed.is(path)) => {
                     Decision::allow(REASON)
                 }
-                Some(_) => decision,
+                Some(_) => match identity.rejection() {
+                    Some(rejection) if !decision.reason().contains(rejection.reason()) => {
+                        Decision::deny(format!("{}; {rejection}", decision.reason()))
+                    }
+                    _ => decision,
+                },
                 None => {
                     let reason = decision.reason();
                     Decision::deny(format!(

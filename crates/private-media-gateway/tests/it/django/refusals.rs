@@ -41,8 +41,8 @@ fn invalid_settings_are_one_line_errors() {
         (&["--secret-file", "private/x.key"], &["is inside the root", "move it"]),
         (&["--session-engine", "cache"], &["\"cache\" for --session-engine", "only Django", "cached_db"]),
         (&["--session-engine", "redis"], &["\"redis\" for --session-engine", "signed_cookies"]),
-        (&["--session-cookie", "a b"], &["\"a b\" for --session-cookie", "SESSION_COOKIE_NAME"]),
-        (&["--session-cookie", ""], &["\"\" for --session-cookie", "SESSION_COOKIE_NAME"]),
+        (&["--session-cookie", "a b"], &["\"a b\" for --session-cookie", "not a cookie name"]),
+        (&["--session-cookie", ""], &["\"\" for --session-cookie", "not a cookie name"]),
     ] {
         for command in [&["serve"][..], &["check", "alice", "x"]] {
             // `check` has no flags for the cookie, which it does not read.

@@ -46,7 +46,7 @@ impl Server {
         Some(Self::Postgres(Running::start(command, port, folder)))
     }
 
-    pub(super) fn mariadb() -> Option<Self> {
+    pub(crate) fn mariadb() -> Option<Self> {
         let programs = [Path::new("/usr/sbin/mariadbd"), Path::new("/usr/bin/mariadb-install-db")];
         if !needs("MariaDB", programs.iter().all(|program| program.exists())) {
             return None;
@@ -77,13 +77,24 @@ impl Server {
     }
 
     /// Returns the URL for the gateway, with a user that may only read.
-    pub(super) fn url(&self, place: &Place) -> String {
+    pub(crate) fn url(&self, place: &Place) -> String {
         match self {
             Self::Sqlite => format!("sqlite:{}", place.path("db.sqlite3").display()),
             Self::Postgres(Running { port, .. }) => {
                 format!("postgres://reader:pen%40cil@127.0.0.1:{port}/postgres")
             }
             Self::MariaDb(Running { port, .. }) => format!("mysql://reader:pen%40cil@127.0.0.1:{port}/shop"),
+        }
+    }
+
+    /// Returns the URL for a user that may write.
+    pub(crate) fn owner_url(&self, place: &Place) -> String {
+        match self {
+            Self::Sqlite => self.url(place),
+            Self::Postgres(Running { port, .. }) => {
+                format!("postgres://shop:pen%40cil@127.0.0.1:{port}/postgres")
+            }
+            Self::MariaDb(Running { port, .. }) => format!("mysql://shop:pen%40cil@127.0.0.1:{port}/shop"),
         }
     }
 

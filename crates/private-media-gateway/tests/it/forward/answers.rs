@@ -193,6 +193,33 @@ fn what_is_wrong_is_one_line() {
     assert!(line.contains("an earlier source"), "{line}");
 }
 
+/// `check` cannot know what the application says about a name, and asks it about a credential.
+#[test]
+fn check_asks_about_a_credential() {
+    let (place, app) = (place(), App::start());
+    let source = app.source("/permission", ", permission=true");
+    let run = |arguments: &[&str]| {
+        let output = place.run(&[&["check", "--identity", &source], arguments].concat());
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code().unwrap(), texts.concat())
+    };
+    for (arguments, code, text) in [
+        (
+            &["--cookie", "session=alice-1", "cars/7/photo.jpg"][..],
+            0,
+            "allowed: the application, by grant forward",
+        ),
+        (&["--token", "alice-1", "cars/7/photo.jpg"], 0, "allowed: the application, by grant forward"),
+        (&["--cookie", "session=alice-1", "cars/8/photo.jpg"], 1, "responded 403"),
+        (&["--cookie", "session=expired", "cars/7/photo.jpg"], 1, "responded 401"),
+        (&["anonymous", "cars/7/photo.jpg"], 1, "was not asked"),
+        (&["alice", "cars/7/photo.jpg"], 2, "--cookie"),
+    ] {
+        let (own, output) = run(arguments);
+        assert!(own == code && output.contains(text), "{arguments:?}: {own} {output}");
+    }
+}
+
 /// The address of a client of a Unix socket is not known, and is not made up.
 #[test]
 fn clients_of_a_unix_socket_have_no_address() {

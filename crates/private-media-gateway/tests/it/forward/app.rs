@@ -26,13 +26,13 @@ struct State {
 
 /// A running application. Its threads end with the test.
 #[derive(Clone)]
-pub(super) struct App {
-    pub(super) address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 
 /// A session token, and what the application responds to it: the status and the headers about the user.
-pub(super) const SESSIONS: [(&str, u16, &str); 14] = [
+pub(crate) const SESSIONS: [(&str, u16, &str); 14] = [
     ("alice-1", 200, "X-User-Id: 7\r\nX-User-Name: alice\r\n"),
     ("alice-2", 204, "X-User-Id: 7\r\nX-User-Name: Zo\u{eb}\r\nX-User-Groups: \r\n"),
     ("bob", 200, "X-User-Id: 8\r\nX-User-Name: bob\r\nX-User-Staff: false\r\n"),
@@ -50,7 +50,7 @@ pub(super) const SESSIONS: [(&str, u16, &str); 14] = [
 ];
 
 impl App {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let app = Self { address: listener.local_addr().unwrap(), state: Arc::default() };
         let served = app.clone();
@@ -64,43 +64,43 @@ impl App {
     }
 
     /// Returns the inline table of a source that asks this application.
-    pub(super) fn source(&self, path: &str, more: &str) -> String {
+    pub(crate) fn source(&self, path: &str, more: &str) -> String {
         format!("{{source=\"forward\", url=\"http://{}{path}\"{more}}}", self.address)
     }
 
-    pub(super) fn sign_out(&self, token: &str) {
+    pub(crate) fn sign_out(&self, token: &str) {
         self.state.signed_out.lock().unwrap().insert(token.to_owned());
     }
 
-    pub(super) fn sign_in(&self, token: &str) {
+    pub(crate) fn sign_in(&self, token: &str) {
         self.state.signed_out.lock().unwrap().remove(token);
     }
 
-    pub(super) fn set_pause(&self, pause: Duration) {
+    pub(crate) fn set_pause(&self, pause: Duration) {
         *self.state.pause.lock().unwrap() = pause;
     }
 
-    pub(super) fn set_cache_control(&self, value: Option<&'static str>) {
+    pub(crate) fn set_cache_control(&self, value: Option<&'static str>) {
         *self.state.cache_control.lock().unwrap() = value;
     }
 
     /// Sets the bytes that the application responds to all questions, or lets it respond as usual.
-    pub(super) fn set_response(&self, bytes: Option<&[u8]>) {
+    pub(crate) fn set_response(&self, bytes: Option<&[u8]>) {
         *self.state.response.lock().unwrap() = bytes.map(<[u8]>::to_vec);
     }
 
     /// Takes the questions since the last time.
-    pub(super) fn take_questions(&self) -> Vec<String> {
+    pub(crate) fn take_questions(&self) -> Vec<String> {
         std::mem::take(&mut self.state.questions.lock().unwrap())
     }
 
     /// Returns the number of questions since they were taken.
-    pub(super) fn count_questions(&self) -> usize {
+    pub(crate) fn count_questions(&self) -> usize {
         self.state.questions.lock().unwrap().len()
     }
 
     /// Returns the most connections that were open at a time.
-    pub(super) fn most_connections(&self) -> usize {
+    pub(crate) fn most_connections(&self) -> usize {
         self.state.most_connections.load(Ordering::SeqCst)
     }
 
@@ -172,10 +172,10 @@ fn may_read(user: &str, url: &str) -> bool {
 }
 
 /// The grants that say the same as [`may_read`].
-pub(super) const GRANTS: [&str; 3] =
+pub(crate) const GRANTS: [&str; 3] =
     ["cars/{owner}/{*file}=owner,staff", "shared/{*file}=authenticated", "sales/{*file}=group:sales"];
 
-pub(super) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| {
         let (own, value) = line.split_once(':')?;
         own.eq_ignore_ascii_case(name).then(|| value.trim())

@@ -1,7 +1,7 @@
 //! The application says who its users are, and which files they may read.
 
 mod answers;
-mod app;
+pub(crate) mod app;
 mod oracle;
 mod outages;
 mod sharing;

@@ -14,7 +14,7 @@ const ALICES: &str = "cars/7/photo.jpg";
 const ALICE: &str = "session=alice-1";
 
 /// Responses that are no answer. `MUCH` stands for two mebibytes.
-const NONSENSE: [(&str, &str); 22] = [
+const INVALID: [(&str, &str); 22] = [
     ("nothing", ""),
     ("no HTTP", "nonsense\r\n\r\n"),
     ("TLS", "\u{15}\u{3}\u{1}\0\u{2}\u{2}P"),
@@ -49,7 +49,7 @@ const NONSENSE: [(&str, &str); 22] = [
 ];
 
 #[test]
-fn nonsense_is_a_denial() {
+fn invalid_responses_are_denials() {
     let (place, app) = (place(), App::start());
     let more = ", timeout=\"300ms\", cache_ttl=\"0s\"";
     let denying = serve(&place, &app.source("/whoami", more), &[]);
@@ -57,7 +57,7 @@ fn nonsense_is_a_denial() {
     let permission =
         serve_permission(&place, &app.source("/permission", &format!("{more}, permission=true")), &[]);
     let missing = get(&denying, "cars/7/none.jpg", ALICE).normalized();
-    for (name, response) in NONSENSE {
+    for (name, response) in INVALID {
         app.set_response(Some(response.replace("MUCH", &"x".repeat(2 << 20)).as_bytes()));
         for gateway in [&denying, &permission] {
             assert_eq!(get(gateway, ALICES, ALICE).normalized(), missing, "{name}");
@@ -104,7 +104,7 @@ fn an_outage_is_logged_and_ends() {
 }
 
 #[test]
-fn an_application_that_is_not_there_lets_nobody_in() {
+fn nobody_is_identified_while_the_application_is_down() {
     let place = place();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -120,7 +120,7 @@ fn an_application_that_is_not_there_lets_nobody_in() {
     assert_eq!(status(&gateway, ALICES, ALICE), 404);
     assert!(begin.elapsed() >= Duration::from_millis(350) && begin.elapsed() < Duration::from_secs(3));
     drop(listener);
-    // And one that dribbles.
+    // And one that sends a byte at a time.
     let listener = TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -175,7 +175,7 @@ fn a_flood_of_credentials_is_asked_in_turns() {
 
 /// A value that the application takes from a user and sends unchecked ends its response, and begins another one for the next user.
 #[test]
-fn a_split_response_is_no_answer_for_another_user() {
+fn bytes_after_a_response_reach_no_other_user() {
     const SPLIT: &[u8] = b"HTTP/1.1 200 OK\r\nX-User-Id: 8\r\nX-User-Name: x\r\nContent-Length: 0\r\n\r\n\
         HTTP/1.1 200 OK\r\nX-User-Id: 7\r\nX-User-Staff: true\r\nContent-Length: 0\r\n\r\n\r\nContent-Length: 2\r\n\r\n{}";
     // A second id, in front of or behind the right one.

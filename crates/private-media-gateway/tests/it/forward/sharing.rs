@@ -118,9 +118,8 @@ fn many_requests_are_one_question() {
     assert_eq!(app.take_questions().len(), 2);
 }
 
-/// The others get the answer although the client that caused the question has left.
 #[test]
-fn a_client_that_leaves_takes_no_answer_along() {
+fn a_client_that_disconnects_cancels_no_shared_question() {
     let (place, app) = (place(), App::start());
     app.set_pause(Duration::from_millis(500));
     let gateway = serve(&place, &app.source("/whoami", ""), &["--workers", "1"]);

@@ -120,6 +120,11 @@ pub(super) async fn own_files(probe: &Probe<'_>) -> Result<Findings, RequestErro
             Some(&*django.secret_file.path),
             "give the project a new SECRET_KEY",
         )),
+        Source::Jwt(jwt) => Some((
+            "file of the issuer's secret",
+            jwt.options.keys.secret_file(),
+            "give the issuer a new secret",
+        )),
         Source::Forward(_) | Source::Header(_) => None,
     });
     let known: Vec<_> = known.collect();

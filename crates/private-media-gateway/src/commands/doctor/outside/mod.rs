@@ -135,6 +135,11 @@ impl Probe<'_> {
             );
         }
         match &self.accounts.permitted {
+            None if !self.config.lookups.is_empty() => notes.push(
+                "no account may read a test file, because it has no row in a lookup, so only requests without a sign-in were checked; \
+                 for all checks, grant staff a folder that no lookup covers"
+                    .into(),
+            ),
             None => notes.push(
                 "no account may read a test file, so only requests without a sign-in were checked"
                     .into(),

@@ -1,0 +1,3 @@
+module example/cars
+
+go 1.19
