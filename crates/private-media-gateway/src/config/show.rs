@@ -34,10 +34,11 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
             {
                 let _ = writeln!(text, "{selector} = {}", Value::from(section.variant.name));
             }
+            // An empty list that was given differs from a default that is unset.
+            let is_set =
+                |setting: &Setting| !setting.values().is_empty() || *setting.origin() != Origin::Default;
             let settings = section.variant.keys.iter().map(|key| section.settings.get(key));
-            settings
-                .filter(|setting| !setting.values().is_empty())
-                .for_each(|setting| line(&mut text, &setting));
+            settings.filter(is_set).for_each(|setting| line(&mut text, &setting));
         }
     }
     let grants = settings.get(&GRANT);

@@ -44,6 +44,10 @@ pub(super) fn sections(settings: &Settings, key: &'static Key) -> Result<Vec<Sec
     for value in setting.values() {
         tables.extend(parse(value, kind).map_err(|problem| place(None).error(&problem))?);
     }
+    if tables.is_empty() && !key.default.is_empty() {
+        let problem = format!("the list is empty; remove it to use {}, or add a table", key.default);
+        return Err(place(None).error(&problem));
+    }
     let is_only = tables.len() == 1;
     let mut sections = Vec::new();
     for (table, number) in tables.into_iter().zip(1..) {

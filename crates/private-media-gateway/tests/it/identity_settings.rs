@@ -10,6 +10,7 @@ fn errors_of_flags_name_key_value_and_fix() {
         (&["--identity", "djano"], &["--identity: unknown source \"djano\"", "did you mean \"django\""]),
         (&["--identity", "{"], &["--identity: invalid TOML"]),
         (&["--identity", "[1]"], &["--identity: expected a TOML table"]),
+        (&["--identity", "[]"], &["--identity: the list is empty", "remove it to use accounts"]),
         (&["--identity", "{}"], &["--identity: missing key \"source\"", "accounts, django"]),
         (&["--identity", "{source = 1}"], &["--identity: invalid value 1 for source", "accounts, django"]),
         (
@@ -67,6 +68,7 @@ fn errors_of_a_file_name_table_key_value_and_fix() {
         ("[identity]\nsource = \"accounts\"", &["identity: expected tables", "write [[identity]]"][..]),
         ("identity = \"accounts\"", &["identity: expected tables", "write [[identity]]"]),
         ("\"identity.accounts\" = \"x\"", &["unknown key \"identity.accounts\""]),
+        ("identity = []", &["[[identity]]: the list is empty", "remove it to use accounts"]),
         ("[[identity]]", &["[[identity]]: missing key \"source\"", "accounts, django"]),
         ("[[identity]]\nsource = \"ldap\"", &["[[identity]]: unknown source \"ldap\"", "accounts, django"]),
         (
@@ -187,6 +189,35 @@ fn lists_are_replaced_and_flags_apply_to_each_source() {
         ),
     ] {
         assert_eq!(shown(arguments, variables), expected, "{arguments:?} {variables:?}");
+    }
+}
+
+#[test]
+fn shown_sources_can_be_used_as_a_file() {
+    let place = Place::new();
+    let shown = |arguments: &[&str]| {
+        let output = place.run(&[&["config", "show"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  # ").next().unwrap().to_owned()).collect()
+    };
+    for identities in [
+        &["accounts"][..],
+        &["django", "accounts"],
+        &["django;accounts"],
+        &["[{source = \"django\"}, {source = \"django\", session_cookie = \"b\"}]", "accounts"],
+        &["{source = \"django\", backends = [], login_url = \"/login/?a=b\"}"],
+        &["{source = \"django\", backends = [\"a;b\", \"c\"], session_engine = \"signed_cookies\"}"],
+        &["{source = \"accounts\", login_url = \"none\", login_origin = \"https://media.example.org\"}"],
+        &["{source = \"accounts\", accounts = \"a \\\" \\\\ b\\nc.toml\"}"],
+    ] {
+        let _ = std::fs::remove_file(place.path("private-media.toml"));
+        let flags: Vec<_> = identities.iter().flat_map(|identity| ["--identity", identity]).collect();
+        let first = shown(&flags);
+        place.write("private-media.toml", &first);
+        assert_eq!(values(&shown(&[])), values(&first), "{identities:?}");
     }
 }
 
