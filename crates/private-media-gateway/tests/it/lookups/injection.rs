@@ -123,8 +123,8 @@ fn no_path_changes_the_query(server: Option<Server>) {
     application.place.write("private/files/x/y/z", "the file");
     let missing = gateway.get("/private/files/none/none/none", "carol").normalized();
     assert_eq!(gateway.get("/private/files/x/y/z", "alice").status, 200);
-    let long: Vec<_> = [255, 256, MAX_PATH, 3 * MAX_PATH].into_iter().map(|len| "'".repeat(len)).collect();
-    let payloads = PAYLOADS.into_iter().chain(NO_PATHS).chain(long.iter().map(String::as_str));
+    let quotes: Vec<_> = [255, 256, MAX_PATH, 3 * MAX_PATH].into_iter().map(|len| "'".repeat(len)).collect();
+    let payloads = PAYLOADS.into_iter().chain(NO_PATHS).chain(quotes.iter().map(String::as_str));
     for payload in payloads {
         let encoded = encoded(payload);
         for path in [

@@ -29,7 +29,7 @@ impl Application {
     /// Creates the tables. `None` if the machine lacks the database.
     fn new(server: Option<Server>, sql: &str) -> Option<Self> {
         let application = Self { place: Place::new(), server: server? };
-        AccountsFile::update(&application.place.path("accounts.toml"), |file| {
+        AccountsFile::update(application.place.path("accounts.toml"), |file| {
             file.add(NewAccount::new("dave", "10", PASSWORD).groups(["sales"]))?;
             file.add(NewAccount::new("erin", UUID, PASSWORD))?;
             file.add(NewAccount::new("frank", "frank", PASSWORD))
