@@ -70,4 +70,6 @@ def photo():
 @app.get("/whoami")
 def whoami():
     name = signed_in()
-    return Response(headers={"X-User-Id": IDS[name], "X-User-Name": name, "Cache-Control": "private, max-age=5"})
+    return Response(
+        headers={"X-User-Id": IDS[name], "X-User-Name": name, "Cache-Control": "private, max-age=5"}
+    )

@@ -45,7 +45,9 @@ APPS = {
     "flask": App("flask", [sys.executable, "-m", "flask", "run", "--port", "{port}"]),
     "fastapi": App("fastapi", [sys.executable, "-m", "uvicorn", "app:app", "--port", "{port}"]),
     "go": App("go", ["go", "run", "."], is_front=True),
-    "rails": App("rails", ["puma", "--bind", "tcp://127.0.0.1:{port}", "--environment", "production", "config.ru"]),
+    "rails": App(
+        "rails", ["puma", "--bind", "tcp://127.0.0.1:{port}", "--environment", "production", "config.ru"]
+    ),
 }
 
 
@@ -120,8 +122,14 @@ class Client:
     def post_photo(self, site: str) -> int:
         boundary = secrets.token_hex(16)
         disposition = "Content-Disposition: form-data; name="
-        parts = [f'{disposition}"{key}"\r\n\r\n{value}'.encode() for key, value in self._token(site, "/photo").items()]
-        parts.append(f'{disposition}"photo"; filename="my car.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'.encode() + PHOTO)
+        parts = [
+            f'{disposition}"{key}"\r\n\r\n{value}'.encode()
+            for key, value in self._token(site, "/photo").items()
+        ]
+        parts.append(
+            f'{disposition}"photo"; filename="my car.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'.encode()
+            + PHOTO
+        )
         body = b"".join(b"--%b\r\n%b\r\n" % (boundary.encode(), part) for part in parts)
         body += f"--{boundary}--\r\n".encode()
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
