@@ -22,7 +22,7 @@ SECTIONS = ["django-private-storage", "django-sendfile2", "django-downloadview"]
 
 def files_after(section):
     """Return the lines that a section's diff adds, by file."""
-    diff = PAGE.partition(f"\n## {section}\n")[2].partition("```diff\n")[2].partition("\n```")[0]
+    diff = PAGE.partition(f"\n### {section}\n")[2].partition("```diff\n")[2].partition("\n```")[0]
     files = {}
     for line in diff.splitlines():
         if line.startswith("+++ b/"):
