@@ -32,7 +32,7 @@ pub(crate) enum Source {
     Django(Box<DjangoConfig>),
     /// The tokens of an issuer.
     Jwt(Box<JwtConfig>),
-    /// An application that is asked.
+    /// The application, asked over HTTP.
     Forward(Box<ForwardOptions>),
     /// A trusted front server.
     Header(Box<HeaderOptions>),

@@ -102,6 +102,26 @@ pub(crate) enum Scope {
 }
 
 impl Key {
+    /// Returns a setting of `[[identity]]` tables that has no flag of its own: the table is the value of `--identity`.
+    pub(super) const fn of_source(
+        name: &'static str,
+        kind: Kind,
+        value_name: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            flag: "identity",
+            kind,
+            value_name,
+            heading: Heading::Identity,
+            scopes: &[],
+            default,
+            help,
+        }
+    }
+
     /// Returns the name of the key in its table, such as `cookie` or `claims.id`.
     pub(crate) fn column(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, column)| column)

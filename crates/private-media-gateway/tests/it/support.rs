@@ -25,6 +25,15 @@ pub(crate) const PASSWORD: &str = "a long password";
 pub(crate) const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
 impl Place {
+    /// Creates a place with these files below the root, each of which contains its own path.
+    pub(crate) fn with_files(files: &[&str]) -> Self {
+        let place = Self::new();
+        for file in files {
+            place.write(&format!("private/{file}"), file);
+        }
+        place
+    }
+
     pub(crate) fn new() -> Self {
         // Hashing is slow, so all tests share one accounts file.
         static ACCOUNTS: OnceLock<String> = OnceLock::new();

@@ -26,11 +26,7 @@ const FILES: [&str; 7] = [
 ];
 
 fn place() -> Place {
-    let place = Place::new();
-    for file in FILES {
-        place.write(&format!("private/{file}"), file);
-    }
-    place
+    Place::with_files(&FILES)
 }
 
 /// The inline table of a source that trusts these peers.

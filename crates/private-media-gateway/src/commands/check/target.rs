@@ -66,7 +66,7 @@ mod tests {
             ("/private/cars/7/a%20b.jpg?download", PHOTO),
             ("https://example.org/private/cars/7/a%20b.jpg", PHOTO),
             ("HTTP://example.org:8000/private/cars/7/a%20b.jpg?download#top", PHOTO),
-            // A path below the root is taken as it is.
+            // A path below the root is not percent-decoded.
             ("cars/7/a%20b.jpg", Some("cars/7/a%20b.jpg")),
             ("cars/7/what?.jpg", Some("cars/7/what?.jpg")),
             ("ftp://x", None),

@@ -33,7 +33,7 @@ pub(super) struct Fresh {
     pub(super) mistake: Option<String>,
 }
 
-/// Reads a response. The error says why it is no answer.
+/// Reads a response. An error describes what is invalid in it.
 pub(super) fn read(response: &Response<Bytes>, options: &ForwardOptions) -> Result<Fresh, Arc<str>> {
     let status = response.status();
     let lifetime = lifetime(response.headers());
@@ -41,7 +41,7 @@ pub(super) fn read(response: &Response<Bytes>, options: &ForwardOptions) -> Resu
     let (answer, mistake) = if status.is_success() {
         match user(response, options)? {
             Some(user) => (Answer { identity: user.into(), is_yes: true }, None),
-            // The path is allowed to whoever sent the credential.
+            // The credential may read the path, although no user is named.
             None if options.permission => (Answer { identity: Identity::Anonymous, is_yes: true }, None),
             None => {
                 let problem = format!(

@@ -98,7 +98,7 @@ fn a_yes_is_a_grant() {
         ("sales/photo.jpg", "", 200),
         ("cars/7/photo.jpg", "session=alice-1", 200),
         ("cars/7/photo.jpg", "session=bob", 404),
-        // A no rejects the credential, so its user is nobody to the grants.
+        // A denial rejects the credential, so the grants see an anonymous client.
         ("other/photo.jpg", "session=carol", 404),
     ] {
         assert_eq!(status(&more, file, cookie), expected, "{file} {cookie}");

@@ -25,11 +25,7 @@ const FILES: [&str; 9] = [
 ];
 
 fn place() -> Place {
-    let place = Place::new();
-    for file in FILES {
-        place.write(&format!("private/{file}"), file);
-    }
-    place
+    Place::with_files(&FILES)
 }
 
 fn url(file: &str) -> String {

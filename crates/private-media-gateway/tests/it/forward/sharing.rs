@@ -169,7 +169,7 @@ fn a_sign_out_is_noticed_within_the_cache_time() {
     }
 }
 
-/// A download that a browser continues or asks about again is asked for anew, too.
+/// The ranges and the conditional requests of a download are authorized again, too.
 #[test]
 fn a_sign_out_ends_ranges_and_revalidations() {
     let (place, app) = (place(), App::start());

@@ -43,7 +43,7 @@ fn place() -> Place {
     place
 }
 
-/// The user that a token should identify; the empty id is nobody.
+/// The user that a token should identify; the empty id stands for an anonymous client.
 #[derive(Debug, Clone, Default)]
 struct Expected {
     id: &'static str,

@@ -26,7 +26,7 @@ path = \"files/{*file}\"
 to = [\"owner\", \"staff\"]
 ";
 
-/// What attackers put into parameters. As it is in a URL if it contains a percent sign, otherwise it is encoded.
+/// Payloads for parameters. Those with a percent sign are sent verbatim, all others percent-encoded.
 const PAYLOADS: [&str; 44] = [
     "' or '1'='1",
     "' or 1=1 -- ",
