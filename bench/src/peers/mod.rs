@@ -7,6 +7,7 @@ mod nginx;
 pub(crate) mod own;
 mod postgres;
 mod rust;
+mod sources;
 
 use crate::report::{BASELINE, OLD};
 use crate::result::Result;
@@ -24,7 +25,7 @@ const fn peer(name: &'static str, start: fn(&Testbed) -> Result<RunningPeer>) ->
 }
 
 /// The baseline, the gateway, and then the others. A peer of the old program directly follows its new counterpart.
-pub(crate) const PEERS: [Peer; 20] = [
+pub(crate) const PEERS: [Peer; 25] = [
     peer(BASELINE, nginx::public),
     peer("private-media, gateway", own::gateway),
     peer("private-media, gateway, old", own::old_gateway),
@@ -32,6 +33,11 @@ pub(crate) const PEERS: [Peer; 20] = [
     peer("private-media, gateway, with an access log", own::gateway_with_log),
     peer("private-media, gateway, with an access log, old", own::old_gateway_with_log),
     peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
+    peer("private-media, JSON Web Token", sources::token),
+    peer("private-media, JSON Web Token, first sight", sources::new_token),
+    peer("private-media, forward", sources::forward),
+    peer("private-media, lookup in SQLite", sources::lookup),
+    peer("private-media, lookup in SQLite, not cached", sources::uncached_lookup),
     peer("nginx, auth_request", nginx::auth_request),
     peer("nginx, X-Accel-Redirect, constant", own::constant_redirect),
     peer("private-media, nginx sends", own::behind_nginx),

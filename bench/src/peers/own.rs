@@ -165,7 +165,13 @@ pub(crate) fn cookies(bed: &Testbed, count: u32) -> Result<Vec<String>> {
         .collect()
 }
 
-fn serve(program: &Path, bed: &Testbed, name: &str, address: SocketAddr, more: &[&str]) -> Result<Server> {
+pub(super) fn serve(
+    program: &Path,
+    bed: &Testbed,
+    name: &str,
+    address: SocketAddr,
+    more: &[&str],
+) -> Result<Server> {
     accounts(bed)?;
     bed.start(name, address, |command| {
         command.arg(program).args(["serve", "--root", "root", "--grant", GRANT]);
@@ -179,7 +185,7 @@ fn serve(program: &Path, bed: &Testbed, name: &str, address: SocketAddr, more: &
 }
 
 /// Returns the program of this build.
-fn current() -> Result<PathBuf> {
+pub(super) fn current() -> Result<PathBuf> {
     built("private-media")
 }
 
@@ -204,7 +210,7 @@ fn accounts(bed: &Testbed) -> Result<()> {
 }
 
 /// Returns a session cookie of alice.
-fn cookie(bed: &Testbed) -> Result<String> {
+pub(super) fn cookie(bed: &Testbed) -> Result<String> {
     let accounts = Accounts::new(AccountsFile::load(bed.path("accounts.toml"))?, AccountsOptions::default())?;
     let cookie = accounts.session_of("alice", Duration::from_secs(86_400)).ok_or("there is no alice")?;
     Ok(cookie.to_str()?.to_owned())
