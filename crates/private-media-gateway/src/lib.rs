@@ -75,6 +75,7 @@ mod login;
 mod lookups;
 mod open;
 mod output;
+mod pages;
 mod request_id;
 mod root_watch;
 mod runtime;

@@ -6,6 +6,7 @@ pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod jwt;
 pub(crate) mod lookup;
+pub(crate) mod site;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -191,7 +192,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 31] = [
+pub(crate) static KEYS: [&Key; 33] = [
     &LISTEN,
     &ROOT,
     &URL,
@@ -211,6 +212,8 @@ pub(crate) static KEYS: [&Key; 31] = [
     &identity::BACKENDS,
     &lookup::LOOKUP,
     &GRANT,
+    &site::NAME,
+    &site::LOGO,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,
     &MODE,
