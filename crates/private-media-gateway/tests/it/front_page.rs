@@ -101,7 +101,7 @@ fn pages_have_the_name_and_the_logo_of_the_site() {
     place.write("private-media.toml", "[site]\nname = \"Cars & <Co>\"\nlogo = \"logo.svg\"\n[[grant]]\npath = \"{*file}\"\nto = [\"staff\"]\n[[identity]]\nsource = \"accounts\"\naccounts = \"accounts.toml\"\n");
     let gateway = Gateway::start(&place.path(""), &["serve", "--listen", "127.0.0.1:0"]);
     let (_, bob) = sign_in(&gateway, "bob", "");
-    let browser = [HTML, NAVIGATE, ("cookie", &bob)];
+    let browser = [HTML, NAVIGATE, ("cookie", bob.as_str())];
     for (line, fields) in [
         ("GET /private/-/", &[][..]),
         ("GET /private/-/", &[("cookie", bob.as_str())]),
@@ -173,7 +173,7 @@ fn existing_and_missing_are_one_response_to_each_client() {
         "cars/7",
         "cars/9",
         "cars/7/photo.jpg/x",
-        "none",
+        "nothing.bin",
     ];
     let forbidden = [
         "cars/7/.hidden",
@@ -191,7 +191,7 @@ fn existing_and_missing_are_one_response_to_each_client() {
                 files.iter().flat_map(|path| conditions.iter().map(move |condition| (path, condition)))
             {
                 let response =
-                    gateway.fetch(&format!("{method} /private/{path}"), &[fields, condition].concat());
+                    gateway.fetch(&format!("{method} /private/{path}"), &[fields, *condition].concat());
                 assert_eq!(response.status, status, "{client}: {method} {path} {condition:?}");
                 let found = without_path(&response, path);
                 assert!(method == "HEAD" || found.2.contains(body), "{client}: {found:?}");
