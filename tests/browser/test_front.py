@@ -199,6 +199,9 @@ class Application(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Show a form with the URL to return to."""
+        if not self.path.startswith("/sign-in"):
+            self.send_error(404)
+            return
         back = parse_qs(urlsplit(self.path).query)["rd"][0]
         field = f'<input type="hidden" name="rd" value="{escape(back)}">'
         form = f'<form method="post">{field}<button>Enter</button></form>'

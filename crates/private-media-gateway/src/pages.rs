@@ -165,11 +165,11 @@ struct Folder {
 fn folders(grants: &Grants, user: &User) -> Vec<Folder> {
     let mut folders: Vec<Folder> = Vec::new();
     for grant in grants.iter() {
-        let Some(reason) = grant.to().find_map(|to| reason(to, grant, user)) else { continue };
-        let is_owner = *reason == *YOURS;
-        let Some(path) = folder(grant, is_owner.then(|| user.id())) else { continue };
-        if folders.iter().all(|other| other.path != path) {
-            folders.push(Folder { path, reason });
+        for reason in grant.to().filter_map(|to| reason(to, grant, user)) {
+            let Some(path) = folder(grant, (reason == YOURS).then(|| user.id())) else { continue };
+            if folders.iter().all(|other| other.path != path) {
+                folders.push(Folder { path, reason });
+            }
         }
     }
     folders
@@ -244,7 +244,7 @@ mod tests {
         let staff = User::new("9").staff(true).group("sales");
         for (grants, user, expected) in [
             ("cars/{owner}/{*file}=owner,staff", &alice, &["cars/7/: yours"][..]),
-            ("cars/{owner}/{*file}=staff,owner", &staff, &["cars/…/: for staff"]),
+            ("cars/{owner}/{*file}=staff,owner", &staff, &["cars/…/: for staff", "cars/9/: yours"]),
             ("cars/{owner}/{year}/{*file}=owner", &alice, &["cars/7/: yours"]),
             ("{tenant}/{owner}/scan.pdf=owner", &alice, &["…/7/scan.pdf: yours"]),
             ("shared/{*file}=authenticated", &alice, &["shared/: for everyone who is signed in"]),

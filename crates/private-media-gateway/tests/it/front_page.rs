@@ -240,7 +240,7 @@ fn the_page_of_denied_files_offers_another_sign_in() {
     let (_, bob) = sign_in(&gateway, "bob", "");
     let denied = gateway.fetch("GET /private/cars/7/photo.jpg", &[HTML, NAVIGATE, ("cookie", &bob)]);
     assert_eq!(denied.status, 403);
-    assert!(text(denied).starts_with("forbidden: bob (id 8)"));
+    assert!(text(denied).starts_with("forbidden: bob "));
 }
 
 #[test]
@@ -265,5 +265,5 @@ fn a_wrong_password_keeps_the_name() {
     let page = attempt(&"a".repeat(257));
     assert!(page.contains("name=\"name\" value=\"\"") && !page.contains("aaa"), "{page}");
     let page = text(gateway.fetch("GET /private/-/sign-in", &[]));
-    assert!(!page.contains("role=\"alert\"") && !page.contains("aria-"), "{page}");
+    assert!(!page.contains("role=\"alert\"") && !page.contains("aria-describedby"), "{page}");
 }
