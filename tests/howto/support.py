@@ -90,10 +90,14 @@ class Gateway:
     """A gateway in a folder of its own, with the accounts alice (7) and bob (8)."""
 
     def __init__(self, folder: Path, config: str = CONFIG) -> None:
+        # A command that runs the program with other rights.
+        self.prefix: list[str] = []
         self.folder, self.root = folder, folder / "private"
         self.log = folder / "gateway.log"
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
+        folder.mkdir(exist_ok=True)
+        self.root.mkdir(mode=0o750, exist_ok=True)
         (self.root / "cars/7").mkdir(parents=True, exist_ok=True)
         self.configure(config)
         for name, password in PASSWORDS.items():
@@ -105,30 +109,35 @@ class Gateway:
         (self.folder / "private-media.toml").write_text(config)
 
     def run(self, *arguments: str, text: str = "", status: int | None = 0) -> str:
-        """Run a command of the program, and return its output and errors."""
+        """Run a command of the program, and return its output and errors, in their order."""
         done = subprocess.run(
-            [PROGRAM, *arguments], cwd=self.folder, input=text, capture_output=True, text=True, check=False
+            [*self.prefix, PROGRAM, *arguments],
+            cwd=self.folder,
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
-        output = done.stdout + done.stderr
-        assert status is None or done.returncode == status, output
-        return output
+        assert status is None or done.returncode == status, done.stdout
+        return done.stdout
 
     def serve(self, *arguments: str, health: tuple[int, ...] = (200,)):
-        command = [PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
+        command = [*self.prefix, PROGRAM, "serve", "--listen", f"127.0.0.1:{self.port}", *arguments]
         return running(command, self.folder, f"{self.base}/private/-/health", self.log, health)
 
     def get(self, path: str, user: str | None = None, headers: dict[str, str] | None = None) -> Response:
         return get(f"{self.base}/private/{path}", user, headers)
 
-    def last_log(self, path: str) -> dict:
-        """Return the access log's last line about a path."""
+    def logged(self, expected: dict) -> dict:
+        """Wait for a log line that has these fields, and return it."""
         deadline = time.monotonic() + 10
         while True:
             lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-            lines = [line for line in lines if line.get("path") == path]
-            if lines:
-                return lines[-1]
-            assert time.monotonic() < deadline, self.log.read_text()
+            for line in lines:
+                if expected.items() <= line.items():
+                    return line
+            assert time.monotonic() < deadline, f"{expected} not in\n{self.log.read_text()}"
             time.sleep(0.05)
 
 
@@ -161,3 +170,15 @@ def running(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, http: str, url: str) -> Iterator[None]:
+    """Run nginx with these directives of its http block."""
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(
+        f"user root;\ndaemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log off;\n{http}\n}}\n"
+    )
+    with running(["nginx", "-p", folder, "-c", folder / "nginx.conf"], folder, url, folder / "log", (200, 404)):
+        yield
