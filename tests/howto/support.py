@@ -52,9 +52,7 @@ class Page:
         """Return the cells of the first table below a heading, without its head."""
         table = re.search(r"(?:^\|.*\n)+", self.section(heading), flags=re.MULTILINE)
         assert table, f"no table below {heading!r}"
-        return [
-            [cell.strip() for cell in line.strip("|").split(" | ")] for line in table[0].splitlines()[2:]
-        ]
+        return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[0].splitlines()[2:]]
 
 
 class Response(NamedTuple):
@@ -180,5 +178,7 @@ def nginx(folder: Path, http: str, url: str) -> Iterator[None]:
         f"user root;\ndaemon off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
         f"http {{\naccess_log off;\n{http}\n}}\n"
     )
-    with running(["nginx", "-p", folder, "-c", folder / "nginx.conf"], folder, url, folder / "log", (200, 404)):
+    with running(
+        ["nginx", "-p", folder, "-c", folder / "nginx.conf"], folder, url, folder / "log", (200, 404)
+    ):
         yield

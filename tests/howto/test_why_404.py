@@ -59,7 +59,14 @@ def gateway(tmp_path: Path) -> Gateway:
         database.execute("insert into blobs values ('a1', 7)")
     place = Gateway(tmp_path)
     place.configure(f'listen = "127.0.0.1:{place.port}"\n{CONFIG}{LOOKUP}')
-    for name in ["cars/7/photo.jpg", "cars/7/.photo.jpg", "cars/7/album/a.jpg", "shared/a.jpg", "blobs/a1", "blobs/a2"]:
+    for name in [
+        "cars/7/photo.jpg",
+        "cars/7/.photo.jpg",
+        "cars/7/album/a.jpg",
+        "shared/a.jpg",
+        "blobs/a1",
+        "blobs/a2",
+    ]:
         path = place.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -68,7 +75,9 @@ def gateway(tmp_path: Path) -> Gateway:
 
 
 def test_each_section_is_driven_and_linked() -> None:
-    headings = [heading for room in ROOMS for heading in re.findall("^### (.*)$", PAGE.section(room), re.MULTILINE)]
+    headings = [
+        heading for room in ROOMS for heading in re.findall("^### (.*)$", PAGE.section(room), re.MULTILINE)
+    ]
     assert sorted(headings) == sorted(CAUSES)
     assert len(re.findall("^### ", PAGE.text, re.MULTILINE)) == len(headings)
     table = "".join(cause for _, cause in PAGE.rows("Find the reason"))
