@@ -192,8 +192,8 @@ def replaced_root(gateway: Gateway) -> None:
     assert_404(gateway, "alice", "cars/7/photo.jpg")
 
 
-@cause("The database is away")
-def database_away(gateway: Gateway) -> None:
+@cause("The database is unavailable")
+def unavailable_database(gateway: Gateway) -> None:
     (gateway.folder / "shop.db").rename(gateway.folder / "moved.db")
     assert_404(gateway, "alice", "blobs/a1")
 
