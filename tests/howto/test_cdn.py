@@ -10,7 +10,7 @@ import pytest
 from support import CONFIG, Gateway, Page, free_port, get, nginx
 
 PAGE = Page("cdn.md")
-WRONG, RIGHT = PAGE.blocks("nginx")
+WRONG, RIGHT = PAGE.blocks("nginx fragment")
 IGNORES = "    proxy_ignore_headers Cache-Control Vary;\n"
 LEAK_REPORT, SLOW_REPORT = PAGE.blocks("text", "Check it")
 

@@ -3,7 +3,6 @@
 import http.client
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,83 +18,21 @@ REPLACEMENTS = 200
 # Content N is the eight digits of N, so a mixture of two contents is recognized.
 COPIES = 20_000
 
-# Each program replaces a file REPLACEMENTS times with the function of the page, which is in a file beside it.
+STORE = Path(__file__).parent / "store"
+# The function of the page, and a program that calls it.
 PROGRAMS = {
-    "php": (
-        "store.php",
-        "<?php\n{}",
-        """<?php
-        umask(0027);
-        require __DIR__ . '/store.php';
-        for ($i = (int) $argv[2]; $i <= (int) $argv[3]; $i++) {
-            $source = fopen('php://temp', 'w+');
-            fwrite($source, str_repeat(sprintf('%08d', $i), 20000));
-            rewind($source);
-            store($argv[1], $source);
-        }""",
-        ["php", "run.php"],
-    ),
-    "js": (
-        "store.mjs",
-        "{}",
-        """import { Readable } from 'node:stream';
-        import { store } from './store.mjs';
-        process.umask(0o027);
-        const [path, first, last] = process.argv.slice(2);
-        for (let i = Number(first); i <= Number(last); i++) {
-            const content = Buffer.from(String(i).padStart(8, '0').repeat(20000));
-            await store(path, i % 2 ? content : Readable.from([content.subarray(0, 70000), content.subarray(70000)]));
-        }""",
-        ["node", "run.mjs"],
-    ),
-    "ruby": (
-        "store.rb",
-        "{}",
-        """require 'stringio'
-        require_relative 'store'
-        File.umask(0o027)
-        (ARGV[1].to_i..ARGV[2].to_i).each { |i| store(ARGV[0], StringIO.new(format('%08d', i) * 20000)) }""",
-        ["ruby", "run.rb"],
-    ),
-    "python": (
-        "store.py",
-        "{}",
-        """import io, os, pathlib, sys
-from store import store
-os.umask(0o027)
-for i in range(int(sys.argv[2]), int(sys.argv[3]) + 1):
-    store(pathlib.Path(sys.argv[1]), io.BytesIO(b"%08d" % i * 20000))
-""",
-        [sys.executable, "run.py"],
-    ),
+    "php": ("store.php", ["php", STORE / "run.php"]),
+    "js": ("store.mjs", ["node", STORE / "run.mjs"]),
+    "ruby": ("store.rb", ["ruby", STORE / "run.rb"]),
+    "python": ("store.py", [sys.executable, "-B", STORE / "run.py"]),
 }
-IN_PLACE = """import sys
-for i in range(int(sys.argv[2]), int(sys.argv[3]) + 1):
-    with open(sys.argv[1], "wb", buffering=0) as file:
-        for _ in range(20):
-            file.write(b"%08d" % i * 1000)
-"""
-
-
-def program(language: str, folder: Path) -> list[str]:
-    """Write the function of the page and a program that calls it. Return the command."""
-    if language == "in place":
-        (folder / "run.py").write_text(IN_PLACE)
-        return [sys.executable, str(folder / "run.py")]
-    name, form, text, command = PROGRAMS[language]
-    [function] = PAGE.blocks(language)
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(form.format(function))
-    (folder / command[1]).write_text(text)
-    assert shutil.which(command[0]), f"{command[0]} is missing"
-    return [command[0], str(folder / command[1])]
 
 
 def is_whole(content: bytes) -> bool:
     return content == content[:8] * COPIES and content[:8].isdigit()
 
 
-def read_while_running(command: list[str], gateway: Gateway, path: Path) -> list[bytes]:
+def read_while_running(command: list, gateway: Gateway, path: Path) -> list[bytes]:
     """Request the file over one connection until the program ends. Return the responses that are not whole files."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     broken, whole = [], set()
@@ -133,23 +70,29 @@ def gateway(tmp_path: Path):
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
-def test_a_reader_never_gets_half_a_file(language: str, gateway: Gateway, tmp_path: Path) -> None:
+def test_the_page_shows_the_function_that_is_tested(language: str) -> None:
+    [block] = PAGE.blocks(language)
+    assert (STORE / PROGRAMS[language][0]).read_text().removeprefix("<?php\n") == block
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_a_reader_never_gets_half_a_file(language: str, gateway: Gateway) -> None:
     photo = gateway.root / "cars/7/photo.jpg"
-    command = program(language, tmp_path / "program")
+    command = PROGRAMS[language][1]
     assert read_while_running(command, gateway, photo) == []
     assert photo.read_bytes() == b"%08d" % REPLACEMENTS * COPIES
     assert [path.name for path in photo.parent.iterdir()] == ["photo.jpg"]
     assert photo.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_file_that_is_overwritten_in_place_is_read_in_part(gateway: Gateway, tmp_path: Path) -> None:
-    command = program("in place", tmp_path)
+def test_a_file_that_is_overwritten_in_place_is_read_in_part(gateway: Gateway) -> None:
+    command = [sys.executable, STORE / "in_place.py"]
     assert read_while_running(command, gateway, gateway.root / "cars/7/photo.jpg") != []
 
 
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_a_full_disk_leaves_the_earlier_file(language: str, tmp_path: Path) -> None:
-    command = program(language, tmp_path / "program")
+    command = PROGRAMS[language][1]
     photo = tmp_path / "new folder/photo.jpg"
     subprocess.run([*command, photo, "1", "1"], check=True)
 
@@ -199,9 +142,9 @@ def test_all_other_names_are_served(gateway: Gateway) -> None:
         assert (response.status, response.body) == (200, name.encode()), name
 
 
-def test_a_replaced_file_is_new_for_every_client(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_replaced_file_is_new_for_every_client(gateway: Gateway) -> None:
     photo = gateway.root / "cars/7/photo.jpg"
-    command = program("python", tmp_path / "program")
+    command = PROGRAMS["python"][1]
     before = gateway.get("cars/7/photo.jpg")
     etag = before.headers["etag"]
     assert gateway.get("cars/7/photo.jpg", headers={"If-None-Match": etag}).status == 304

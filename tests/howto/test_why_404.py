@@ -52,6 +52,12 @@ def cause(heading: str, arguments: list[str] | None = None, prefix: list[str] | 
     return register
 
 
+def log_lines(heading: str) -> list[str]:
+    """Return the lines of the log in a section of the page."""
+    lines = "".join(PAGE.blocks("text", heading)).splitlines()
+    return [line for line in lines if line.startswith("{")]
+
+
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
     with sqlite3.connect(tmp_path / "shop.db") as database:
@@ -88,7 +94,7 @@ def test_each_section_is_driven_and_linked() -> None:
 def test_the_table_has_the_words_of_the_log() -> None:
     for words, links in PAGE.rows("Find the reason"):
         for heading in re.findall(r"\[([^]]*)\]", links):
-            logged = "".join(PAGE.blocks("json", heading))
+                logged = "".join(log_lines(heading))
             found = [part for part in re.findall("`([^`]*)`", words) if part in logged]
             assert found or "`" not in words, (words, heading)
 
@@ -177,14 +183,14 @@ def cookie_dropped(gateway: Gateway) -> None:
     with front(gateway, proxy) as site:
         assert get(f"{gateway.base}/private/cars/7/photo.jpg", headers=cookie).status == 200
         assert get(f"{site}/private/cars/7/photo.jpg", headers=cookie).status == 404
-        gateway.logged(json.loads(PAGE.blocks("json", "The client is not signed in")[0]))
+        gateway.logged(json.loads(log_lines("The client is not signed in")[0]))
         assert_doctor("The front server drops the cookie", gateway, site)
 
 
 @cause("The root was replaced")
 def replaced_root(gateway: Gateway) -> None:
     gateway.root.rename(gateway.folder / "moved")
-    gateway.logged(json.loads(PAGE.blocks("json", "The root was replaced")[1]))
+    gateway.logged(json.loads(log_lines("The root was replaced")[2]))
     assert gateway.get("cars/7/photo.jpg", "alice").status == 500
     assert gateway.get("cars/7/photo.jpg", "bob").status == 404
     gateway.root.mkdir(mode=0o750)
@@ -232,7 +238,7 @@ def assert_doctor(heading: str, gateway: Gateway, site: str) -> None:
     begin = output.index("problem ")
     found = "".join(output[begin:].splitlines(keepends=True)[:2])
     found = found.replace(site, "https://example.org").replace(str(gateway.port), "8000")
-    expected = PAGE.blocks("text", heading)[0]
+    [expected] = PAGE.blocks("text", heading)
     assert re.sub(r"\b[0-9a-f]{16}\b", "…", found) == re.sub(r"\b[0-9a-f]{16}\b", "…", expected)
 
 
@@ -243,14 +249,14 @@ def test_a_cause_gives_what_its_section_says(heading: str, gateway: Gateway) -> 
         if not arguments:
             assert gateway.get("cars/7/photo.jpg", "alice").status == 200
         drive(gateway)
-        for line in "".join(PAGE.blocks("json", heading)).splitlines():
+        for line in log_lines(heading):
             gateway.logged(json.loads(line.replace("127.0.0.1:9000", APPLICATION)))
         assert_commands(heading, gateway)
 
 
 def assert_commands(heading: str, gateway: Gateway) -> None:
     """Run the commands of a section, and compare their output with the block after them."""
-    blocks = re.findall(r"^```(sh|text)\n(.*?)^```$", PAGE.section(heading), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(sh|text)(?: fragment)?\n(.*?)^```$", PAGE.section(heading), flags=re.MULTILINE | re.DOTALL)
     for (language, command), (_, expected) in itertools.pairwise(blocks):
         if language != "sh" or not re.search("private-media (check|who)", command):
             continue
