@@ -94,7 +94,7 @@ def test_each_section_is_driven_and_linked() -> None:
 def test_the_table_has_the_words_of_the_log() -> None:
     for words, links in PAGE.rows("Find the reason"):
         for heading in re.findall(r"\[([^]]*)\]", links):
-                logged = "".join(log_lines(heading))
+            logged = "".join(log_lines(heading))
             found = [part for part in re.findall("`([^`]*)`", words) if part in logged]
             assert found or "`" not in words, (words, heading)
 
@@ -256,7 +256,9 @@ def test_a_cause_gives_what_its_section_says(heading: str, gateway: Gateway) -> 
 
 def assert_commands(heading: str, gateway: Gateway) -> None:
     """Run the commands of a section, and compare their output with the block after them."""
-    blocks = re.findall(r"^```(sh|text)(?: fragment)?\n(.*?)^```$", PAGE.section(heading), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^```(sh|text)(?: fragment)?\n(.*?)^```$", PAGE.section(heading), flags=re.MULTILINE | re.DOTALL
+    )
     for (language, command), (_, expected) in itertools.pairwise(blocks):
         if language != "sh" or not re.search("private-media (check|who)", command):
             continue
