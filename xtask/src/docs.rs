@@ -78,7 +78,6 @@ const NAMESPACES: &str = "mount -t tmpfs none /mnt
     for folder in /etc /srv /var /run; do own $folder; done
     rm -rf /var/lib/apt/lists
     mkdir /mnt/bin
-    cp \"$(command -v private-media)\" /mnt/bin
     PATH=/mnt/bin:$PATH
     ip link set lo up";
 
@@ -86,7 +85,7 @@ const NAMESPACES: &str = "mount -t tmpfs none /mnt
 fn commands_of_root(page: &str) -> Result<(), String> {
     let commands = script_of(page)?;
     check_brief(page, &commands)?;
-    run_as_root(&commands)
+    run_as_root(&format!("cp \"$(command -v private-media)\" /mnt/bin\n{commands}"))
 }
 
 /// Like [`commands_of_root`], for a page about a project with this virtual environment.
