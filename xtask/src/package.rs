@@ -85,7 +85,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
         patches.push(format!("{name} = {{ path = \"{folder}\" }}"));
     }
     // With the same profiles and versions, dependencies need not be built again.
-    let profiles = root.find("[profile.dev]").and_then(|start| root.get(start..)).unwrap_or_default();
+    let profiles = profiles(&root);
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = [\"*-{version}\"]\n\n[patch.crates-io]\n{}\n\n{profiles}",
         patches.join("\n")
@@ -93,6 +93,11 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     std::fs::write(workspace.join("Cargo.toml"), manifest).map_err(failed)?;
     std::fs::copy("Cargo.lock", workspace.join("Cargo.lock")).map_err(failed)?;
     Ok(workspace)
+}
+
+/// Returns the profiles of a manifest, which are its end.
+pub(crate) fn profiles(manifest: &str) -> &str {
+    manifest.find("[profile.dev]").and_then(|start| manifest.get(start..)).unwrap_or_default()
 }
 
 /// Returns the version of the workspace's crates.
@@ -133,11 +138,11 @@ fn count_dependencies(tree: &str) -> usize {
     crates.len().saturating_sub(1)
 }
 
-fn absolute(path: &str) -> Result<PathBuf, String> {
+pub(crate) fn absolute(path: &str) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
