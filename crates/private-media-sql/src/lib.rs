@@ -38,6 +38,9 @@
 mod column;
 mod database;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lookup;
 mod parameter;
 mod pool;
