@@ -21,7 +21,7 @@ pub(crate) fn test() -> Result<(), String> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let free = free.map_err(|error| format!("no free port: {error}"))?.to_string();
     let page = package::read(Path::new(PAGE))?.replace(CHECKOUT, &checkout).replace(ADDRESS, &free);
-    let dependencies = block(&page, "toml", "# Cargo.toml, at the end")?;
+    let dependencies = block(&page, "toml fragment", "# Cargo.toml, at the end")?;
     let program = block(&page, "rust,no_run", "// src/main.rs")?;
     let folder = std::env::temp_dir().join("private-media-axum-page");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
