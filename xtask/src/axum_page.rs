@@ -29,13 +29,10 @@ pub(crate) fn test() -> Result<(), String> {
         std::fs::remove_dir_all(&folder).map_err(failed)?;
     }
     std::fs::create_dir(&folder).map_err(failed)?;
-    // With the same profiles and versions, many dependencies need not be built again.
-    let profiles = package::profiles(&package::read(Path::new("Cargo.toml"))?);
-    let manifest = format!("{dependencies}\n{profiles}");
-    std::fs::write(folder.join("manifest"), manifest).map_err(failed)?;
+    std::fs::write(folder.join("dependencies"), dependencies).map_err(failed)?;
     std::fs::write(folder.join("main.rs"), program).map_err(failed)?;
     let apply = format!(
-        "cat ../manifest >> Cargo.toml\ncp ../main.rs src/main.rs\ncp '{checkout}/Cargo.lock' Cargo.lock\n"
+        "cat ../dependencies >> Cargo.toml\ncp ../main.rs src/main.rs\ncp '{checkout}/Cargo.lock' Cargo.lock\n"
     );
     let script = commands_in(&page).map_err(|error| format!("{PAGE}: {error}"))?;
     let (create, rest) = script.split_once(CREATED).ok_or(format!("{PAGE}: no {CREATED:?}"))?;

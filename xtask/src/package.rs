@@ -85,7 +85,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
         patches.push(format!("{name} = {{ path = \"{folder}\" }}"));
     }
     // With the same profiles and versions, dependencies need not be built again.
-    let profiles = profiles(&root);
+    let profiles = root.find("[profile.dev]").and_then(|start| root.get(start..)).unwrap_or_default();
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = [\"*-{version}\"]\n\n[patch.crates-io]\n{}\n\n{profiles}",
         patches.join("\n")
@@ -93,11 +93,6 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     std::fs::write(workspace.join("Cargo.toml"), manifest).map_err(failed)?;
     std::fs::copy("Cargo.lock", workspace.join("Cargo.lock")).map_err(failed)?;
     Ok(workspace)
-}
-
-/// Returns the profiles of a manifest, which are its end.
-pub(crate) fn profiles(manifest: &str) -> &str {
-    manifest.find("[profile.dev]").and_then(|start| manifest.get(start..)).unwrap_or_default()
 }
 
 /// Returns the version of the workspace's crates.
