@@ -38,9 +38,6 @@
 mod column;
 mod database;
 mod error;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub mod fuzzing;
 mod lookup;
 mod parameter;
 mod pool;
