@@ -2,7 +2,6 @@
 
 use std::process::Command;
 
-use crate::axum_page;
 use crate::links;
 use crate::machine::{Program, step};
 use crate::outcome::Outcome;
@@ -42,7 +41,6 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     for source in ["forward", "header"] {
         commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
     }
-    axum_page::test()?;
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
 }
 

@@ -1,7 +1,6 @@
 //! Development tasks: `cargo xtask` lists them.
 
 mod advisories;
-mod axum_page;
 mod bench;
 mod browser;
 mod circles;

@@ -7,7 +7,7 @@ pub(crate) fn script_of(page: &str) -> Result<String, String> {
 }
 
 /// Returns the lines of all `sh test` blocks and of all `<!-- test` comments, in the order of the page.
-pub(crate) fn commands_in(text: &str) -> Result<String, &'static str> {
+fn commands_in(text: &str) -> Result<String, &'static str> {
     let mut script = String::new();
     let mut blocks = 0;
     let mut end = None;
