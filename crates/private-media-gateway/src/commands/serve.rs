@@ -46,8 +46,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .accounts(identities.accounts())
             .identity_needs_peer(identities.needs_peer())
             .identity_allows_path(config.decides_by_identity())
-            .login_pages(config.login_pages())
-            .trusted_proxies(config.trusted_proxies.clone()))
+            .login_pages(config.login_pages()))
     };
     let options = workers::Options {
         listen: &config.listen,

@@ -1,4 +1,4 @@
-//! The peers that a setting names: addresses, networks, and Unix sockets.
+//! The peers that a source trusts.
 
 use std::fmt;
 use std::net::IpAddr;
