@@ -103,7 +103,7 @@ pub(crate) const PARTS: [Part; 13] = [
     },
     Part {
         name: "frameworks",
-        about: "the gateway beside applications in Express, PHP, Rails, Flask, FastAPI and Go",
+        about: "the gateway beside applications in Express, PHP, Symfony, Rails, Flask, FastAPI and Go",
         needs: &[Programs(&frameworks::PROGRAMS), ReleaseProgram],
         run: frameworks::test,
     },
