@@ -2,6 +2,8 @@
 
 mod advisories;
 mod bench;
+mod blocks;
+mod book;
 mod browser;
 mod circles;
 mod django;
@@ -28,6 +30,8 @@ Usage: cargo xtask COMMAND
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
+  blocks      checks the code blocks of the documentation with target/release/private-media
+  book        builds the documentation as a book
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
   soak        runs the gateway under load and faults for many minutes";
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
+        Some("blocks") => blocks::check(),
+        Some("book") => book::build(),
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
