@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
 
 /// Runs all targets for a short time, as a test.
 pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
-    run(std::iter::empty())
+    run(["--seconds", "10"].map(str::to_owned).into_iter())
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {

@@ -63,7 +63,7 @@ pub(crate) const PARTS: [Part; 14] = [
     },
     Part {
         name: "fuzz",
-        about: "each fuzz target for 30 seconds",
+        about: "each fuzz target for ten seconds",
         needs: &[Programs(&fuzz::PROGRAMS)],
         run: fuzz::test,
     },
