@@ -105,6 +105,7 @@ class Gateway(NamedTuple):
 def serve(tmp_path: Path) -> Iterator[Callable[[list[str]], Gateway]]:
     """Return a function that starts a gateway whose files everyone may read."""
     (tmp_path / "private").mkdir()
+    (tmp_path / "accounts.toml").touch(0o600)
     running = []
 
     def start(program: list[str], *options: str) -> Gateway:

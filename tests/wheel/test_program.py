@@ -114,12 +114,13 @@ def test_a_signal_ends_a_command_that_waits_for_input(program: list[str], tmp_pa
 
 def test_closed_standard_streams_are_not_replaced_by_files(program: list[str], tmp_path: Path) -> None:
     """The number of a closed stream is free: a file that is opened later could receive the output."""
+    (tmp_path / "private").mkdir()
+    (tmp_path / "accounts.toml").touch(0o600)
     script = "import os, sys; os.closerange(0, 3); os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", script, *program, "serve", "--listen=unix:socket", "--grant={*file}=everyone"],
         cwd=tmp_path,
     )
-    (tmp_path / "private").mkdir(exist_ok=True)
     try:
         until((tmp_path / "socket").exists)
         streams = {Path(f"/proc/{process.pid}/fd/{descriptor}").readlink() for descriptor in range(3)}
