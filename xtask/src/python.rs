@@ -23,6 +23,8 @@ const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
 pub(crate) const WHEELS: &str = "target/python/wheels";
 const REQUIREMENTS: &str = "python/tests/requirements.txt";
+/// The CMS of a test. It needs Django 5.2 or newer.
+const WAGTAIL: &str = "wagtail==8.0.1";
 const SOURCES: &str = "target/python/src";
 /// The Django projects whose own tests run.
 const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
@@ -91,9 +93,10 @@ fn environment(interpreter: &str, venv: &str, django: &str) -> Result<(), String
     if !Path::new(&python).exists() {
         step(Command::new(interpreter).args(["-m", "venv", "--clear", venv]))?;
     }
-    let django = format!("Django=={django}");
-    let install = ["-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS, &django];
-    step(Command::new(&python).args(install))
+    let version = format!("Django=={django}");
+    let install = ["-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS, &version];
+    let wagtail = (!django.starts_with("4.")).then_some(WAGTAIL);
+    step(Command::new(&python).args(install).args(wagtail))
 }
 
 /// Builds one wheel for all versions of Python.

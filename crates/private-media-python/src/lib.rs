@@ -4,6 +4,7 @@
 //! run without the lock of the interpreter.
 
 mod blocking;
+mod cors;
 mod delivery;
 mod django_bridge;
 mod errors;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::cors::Cors;
     #[pymodule_export]
     use crate::delivery::{Body, Delivery, Response, content_type};
     #[pymodule_export]
