@@ -19,6 +19,7 @@ mod parts;
 mod python;
 mod soak;
 mod suite;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,8 @@ Usage: cargo xtask COMMAND
   bench       compares the gateway with other servers; see --help
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
-  soak        runs the gateway under load and faults for many minutes";
+  soak        runs the gateway under load and faults for many minutes
+  wheel       builds and tests the Python wheel of a release";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
+        Some("wheel") => wheel::release(),
         _ => Err(USAGE.into()),
     };
     match done {
