@@ -11,7 +11,7 @@ use crate::pages::{script_beside, script_of};
 use crate::{blocks, book, python};
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 16] = [
+pub(crate) const PROGRAMS: [Program; 17] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -24,6 +24,7 @@ pub(crate) const PROGRAMS: [Program; 16] = [
     ("openssl", "openssl"),
     ("php", "php-cli"),
     ("python3", "python3"),
+    ("rsync", "rsync"),
     ("ruby", "ruby"),
     ("setpriv", "util-linux"),
     ("sqlite3", "sqlite3"),
@@ -53,7 +54,9 @@ const PAGES: &[(&str, Environment)] = &[
     ("docs/how-to/caddy.md", Environment::Root),
     ("docs/how-to/identity-forward.md", Environment::Root),
     ("docs/how-to/identity-header.md", Environment::Root),
+    ("docs/how-to/backup.md", Environment::Root),
     ("docs/how-to/store-files.md", Environment::Root),
+    ("docs/how-to/upgrade.md", Environment::Root),
     ("docs/how-to/django-production.md", Environment::Project),
 ];
 

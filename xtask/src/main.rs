@@ -21,6 +21,7 @@ mod parts;
 mod python;
 mod soak;
 mod suite;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -34,7 +35,8 @@ Usage: cargo xtask COMMAND
   book        builds the documentation as a book
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
-  soak        runs the gateway under load and faults for many minutes";
+  soak        runs the gateway under load and faults for many minutes
+  wheel       builds and tests the Python wheel of a release";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
+        Some("wheel") => wheel::release(),
         _ => Err(USAGE.into()),
     };
     match done {

@@ -5,7 +5,9 @@ use std::process::Command;
 use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
-use crate::{bench, browser, circles, django, docs, features, frameworks, fuzz, package, python, soak};
+use crate::{
+    bench, browser, circles, django, docs, features, frameworks, fuzz, package, python, soak, wheel,
+};
 
 /// A part of the tests, which `--only` can choose.
 pub(crate) struct Part {
@@ -33,7 +35,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 13] = [
+pub(crate) const PARTS: [Part; 14] = [
     Part {
         name: "lint",
         about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
@@ -94,6 +96,12 @@ pub(crate) const PARTS: [Part; 13] = [
         about: "the Python package on each Django",
         needs: &[Programs(&python::PROGRAMS), Wheel],
         run: python::test,
+    },
+    Part {
+        name: "wheel",
+        about: "the wheel, and the program that pip installs",
+        needs: &[Programs(&python::PROGRAMS), Wheel],
+        run: wheel::test,
     },
     Part {
         name: "browser",
