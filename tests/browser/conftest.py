@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -45,28 +46,45 @@ BOB = Account("bob", "hatchback-8")
 CAROL = Account("carol", "camper-staff")
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[str]:
-    """Start a new demo on a free port, so that tests share no files and no failed sign-ins.
-
-    At the end, SIGTERM must end it with exit code 0, without a panic in its log and without a file left behind.
-    """
+def program() -> str:
+    """Return the path of the program under test."""
     default = REPOSITORY / "target" / "release" / "private-media"
     program = Path(os.environ.get("PRIVATE_MEDIA_BIN", default))
     if not program.is_file():
         pytest.fail(f"no program at {program}; build it or set PRIVATE_MEDIA_BIN", pytrace=False)
-    command = [str(program), "demo", "--listen", "127.0.0.1:0"]
+    return str(program)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[str]:
+    """Start a new demo on a free port, so that tests share no files and no failed sign-ins.
+
+    At the end, no file of it must be left behind.
+    """
     folder = tmp_path / "demo"
     folder.mkdir()
-    log = tmp_path / "stderr"
+    with running("demo", log=tmp_path / "stderr", folder=tmp_path, TMPDIR=str(folder)) as url:
+        yield url
+    assert list(folder.iterdir()) == [], "the program left files behind"
+
+
+@contextmanager
+def running(
+    *arguments: str, log: Path, folder: Path, listen: str = "127.0.0.1:0", **variables: str
+) -> Iterator[str]:
+    """Run the program in a folder, by default on a free port.
+
+    At the end, SIGTERM must end it with exit code 0, without a panic in its log.
+    """
     with (
         log.open("w") as stderr,
         subprocess.Popen(  # noqa: S603 (our own program)
-            command,
+            [program(), *arguments, "--listen", listen],
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env={**os.environ, "TMPDIR": str(folder)},
+            cwd=folder,
+            env={**os.environ, **variables},
         ) as process,
     ):
         assert process.stdout is not None
@@ -84,11 +102,10 @@ def site(tmp_path: Path) -> Iterator[str]:
     sys.stderr.write(text)
     assert "panicked" not in text, "the program panicked"
     assert code == 0, f"the program ended with exit code {code} after SIGTERM"
-    assert list(folder.iterdir()) == [], "the program left files behind"
 
 
 def listening(stdout: IO[str]) -> str:
-    """Return the address that the program prints, and read on in a thread so that the program never blocks."""
+    """Return the address that the program prints. A thread reads on, so that the program never blocks."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:

@@ -1,15 +1,18 @@
-//! The demo and the Django example in a browser.
+//! The pages of the gateway, the demo and the Django example in a browser.
 
 use std::process::Command;
 
-use crate::machine::{self, Program, run_tests};
+use crate::machine::{self, Program, run_tests, step};
 use crate::outcome::Outcome;
 use crate::python;
 
-pub(crate) const PROGRAMS: [Program; 2] = [("chromium", "chromium"), ("python3", "python3")];
+pub(crate) const PROGRAMS: [Program; 4] =
+    [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm"), ("python3", "python3")];
 
 pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     let python = machine::venv("target/venv", "tests/browser/requirements.txt")?;
+    let install = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", "tests/browser"];
+    step(Command::new("npm").args(install))?;
     let program =
         std::env::current_dir().map_err(|error| error.to_string())?.join("target/release/private-media");
     let mut tests = Command::new(&python);

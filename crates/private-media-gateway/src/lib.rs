@@ -76,6 +76,7 @@ mod login;
 mod lookups;
 mod open;
 mod output;
+mod pages;
 mod peers;
 mod request_id;
 mod root_watch;

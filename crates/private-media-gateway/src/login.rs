@@ -4,8 +4,8 @@ use http::header::{ACCEPT, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use private_media::AccessRecord;
 use private_media::identity::Rejection;
+use private_media::{AccessRecord, MediaPath, User};
 
 /// Characters that are encoded in the value of a query parameter.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
@@ -54,8 +54,8 @@ impl LoginPage {
     }
 
     /// Returns the URL of the page for a path of this site with its query.
-    fn location(&self, path: &str) -> Option<HeaderValue> {
-        HeaderValue::try_from(format!("{}{}", self.prefix, utf8_percent_encode(path, ENCODED))).ok()
+    fn url_for(&self, path: &str) -> String {
+        format!("{}{}", self.prefix, utf8_percent_encode(path, ENCODED))
     }
 }
 
@@ -79,18 +79,38 @@ impl LoginPages {
     /// decides, so the response does not disclose whether the file exists. `url` is the URL prefix of the private files.
     pub(crate) fn location(&self, head: &Parts, record: &AccessRecord, url: &str) -> Option<HeaderValue> {
         let path = record.path.as_ref().filter(|_| record.needs_sign_in)?;
-        let rejected_by = record.identity.rejection().map(Rejection::source);
-        let of_source = self.0.iter().find(|(source, _)| Some(*source) == rejected_by);
-        let (_, page) = of_source.or(self.0.first())?;
+        let page = self.of(record.identity.rejection().map(Rejection::source))?;
         if !is_navigation(&head.method, &head.headers) {
             return None;
         }
-        // The canonical path has neither an empty segment nor a backslash, so it never names a host.
-        let path = match head.uri.query() {
-            Some(query) => format!("{url}{}?{query}", path.to_url()),
-            None => format!("{url}{}", path.to_url()),
-        };
-        page.location(&path)
+        HeaderValue::try_from(page.url_for(&full_path(path, url, head.uri.query()))).ok()
+    }
+
+    /// Returns the sign-in page for a request that was refused, if a signed-in browser navigates by it: there, the user may sign in as
+    /// someone else. Empty if there is no such page.
+    pub(crate) fn location_of_other(&self, head: &Parts, record: &AccessRecord, url: &str) -> Option<String> {
+        let path = record.path.as_ref().filter(|_| is_navigation(&head.method, &head.headers))?;
+        let page = self.of(record.identity.user().and_then(User::identified_by));
+        Some(page.map(|page| page.url_for(&full_path(path, url, head.uri.query()))).unwrap_or_default())
+    }
+
+    /// Returns the URL of the first page, for a path of this site to return to.
+    pub(crate) fn url_of_first(&self, path: &str) -> Option<String> {
+        self.of(None).map(|page| page.url_for(path))
+    }
+
+    /// Returns the page of a source, or else the first one.
+    fn of(&self, source: Option<&str>) -> Option<&LoginPage> {
+        let of_source = self.0.iter().find(|(name, _)| Some(*name) == source);
+        of_source.or(self.0.first()).map(|(_, page)| page)
+    }
+}
+
+/// Returns the URL of a file on this site. The canonical path has neither an empty segment nor a backslash, so it never names a host.
+fn full_path(path: &MediaPath, url: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{url}{}?{query}", path.to_url()),
+        None => format!("{url}{}", path.to_url()),
     }
 }
 
@@ -112,7 +132,6 @@ fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
 mod tests {
     use http::Request;
     use private_media::Identity;
-    use private_media::{MediaPath, User};
     use proptest::prelude::*;
 
     use super::*;
@@ -140,12 +159,12 @@ mod tests {
             ("ftp://example.org/", None),
             ("javascript:alert(1)", None),
         ] {
-            let location = LoginPage::new(url, "next", "").ok().and_then(|page| page.location("/p/a"));
-            assert_eq!(location.as_ref().map(|location| location.to_str().unwrap()), expected, "{url:?}");
+            let location = LoginPage::new(url, "next", "").ok().map(|page| page.url_for("/p/a"));
+            assert_eq!(location.as_deref(), expected, "{url:?}");
         }
         let away = LoginPage::new("https://auth.example.org/", "rd", "https://media.example.org").unwrap();
         let location = "https://auth.example.org/?rd=https%3A//media.example.org/p/a%20b%3Fx%3D1%262";
-        assert_eq!(away.location("/p/a b?x=1&2").unwrap(), location);
+        assert_eq!(away.url_for("/p/a b?x=1&2"), location);
     }
 
     #[test]

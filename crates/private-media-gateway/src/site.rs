@@ -18,6 +18,7 @@ use crate::client::{DirectPeer, TrustedProxies};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
 use crate::login::LoginPages;
+use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +32,8 @@ pub(crate) struct Site {
     url: Arc<str>,
     /// The pages outside the private URL. Only the demo has some.
     pages: Option<axum::Router>,
+    /// The front page, and the page of denied files.
+    own_pages: Option<Arc<Pages>>,
     login_pages: Arc<LoginPages>,
     /// Whether the identity of any request may depend on the address of its client.
     identity_needs_peer: bool,
@@ -49,6 +52,7 @@ impl Site {
             accounts: None,
             url: url.into(),
             pages: None,
+            own_pages: None,
             login_pages: Arc::default(),
             identity_needs_peer: true,
             identity_allows_path: false,
@@ -67,6 +71,12 @@ impl Site {
     /// Sets the pages that signed-out browsers are sent to.
     pub(crate) fn login_pages(mut self, pages: LoginPages) -> Self {
         self.login_pages = Arc::new(pages);
+        self
+    }
+
+    /// Sets the front page, and the page of denied files. Without them, both are plain text.
+    pub(crate) fn own_pages(mut self, pages: Pages) -> Self {
+        self.own_pages = Some(Arc::new(pages));
         self
     }
 
@@ -103,7 +113,10 @@ impl Site {
     fn route<'a>(&self, path: &'a str) -> Route<'a> {
         match path.strip_prefix(&*self.url) {
             None => Route::Outside,
+            // No file has an empty path, so this does not shadow one if the private URL is `/`.
+            Some("") if path == "/" => Route::Outside,
             Some("-/health") => Route::Health,
+            Some(FRONT) => Route::Front,
             Some(rest) if rest.starts_with("-/") => Route::Accounts(rest),
             Some(_) => Route::File,
         }
@@ -118,10 +131,17 @@ impl Site {
             Route::File => {
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
-                let response = self.sign_in(&head, &record).unwrap_or_else(|| response.map(Body::from));
+                let response = self.in_place(&head, &record).unwrap_or_else(|| response.map(Body::from));
                 return (response, Some(record));
             }
             Route::Health => Some(self.health.respond(request.method())),
+            Route::Front => match &self.own_pages {
+                Some(pages) => {
+                    let (head, _) = request.into_parts();
+                    Some(Box::pin(pages.front(&head, &self.login_pages)).await)
+                }
+                None => None,
+            },
             Route::Accounts(path) => match &self.accounts {
                 Some(accounts) => {
                     if let Some(uri) = absolute(path, request.uri().query()) {
@@ -132,21 +152,30 @@ impl Site {
                 }
                 None => None,
             },
-            Route::Outside => match self.pages.clone() {
-                Some(mut pages) => match Box::pin(pages.call(request)).await {
+            Route::Outside => match (self.pages.clone(), &self.own_pages) {
+                (Some(mut pages), _) => match Box::pin(pages.call(request)).await {
                     Ok(page) => Some(page.map(Body::other)),
                 },
-                None => None,
+                (None, Some(pages)) if request.uri().path() == "/" => Some(pages.redirect_to_front()),
+                (None, _) => None,
             },
         };
         (page.unwrap_or_else(|| text_response(StatusCode::NOT_FOUND, "not found\n")), None)
     }
 
-    /// Returns the redirect of a signed-out browser to a sign-in page, in place of a denial.
-    fn sign_in(&self, head: &Parts, record: &AccessRecord) -> Option<Response<Body>> {
-        if !record.needs_sign_in {
+    /// Returns the response to a browser in place of a denial: a redirect to a sign-in page, or a page for signed-in users.
+    fn in_place(&self, head: &Parts, record: &AccessRecord) -> Option<Response<Body>> {
+        if !record.not_found {
             return None;
         }
+        self.sign_in(head, record).or_else(|| {
+            let common = self.media.common_headers(&head.headers);
+            self.own_pages.as_ref()?.denied(head, record, common.fields(), &self.login_pages)
+        })
+    }
+
+    /// Returns the redirect of a signed-out browser to a sign-in page.
+    fn sign_in(&self, head: &Parts, record: &AccessRecord) -> Option<Response<Body>> {
         let location = self.login_pages.location(head, record, &self.url)?;
         let mut response = Response::new(Body::from(MediaBody::empty()));
         *response.status_mut() = StatusCode::SEE_OTHER;
@@ -187,6 +216,7 @@ impl Site {
 enum Route<'a> {
     File,
     Health,
+    Front,
     /// A page of the accounts, with its path relative to the private URL.
     Accounts(&'a str),
     /// A page outside the private URL.
@@ -223,7 +253,7 @@ impl Handler for Site {
             head.extensions.insert(AllowedPath::default());
         }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
-        if let Some(mut page) = self.sign_in(head, &record) {
+        if let Some(mut page) = self.in_place(head, &record) {
             page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
             context.log_at_end(page.status(), page.body_mut(), Some(record));
             let (page, body) = page.into_parts();

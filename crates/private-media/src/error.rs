@@ -58,9 +58,10 @@ impl Refusal {
         response
     }
 
-    /// Returns whether the client was identified, and the file was denied or is missing.
+    /// Returns whether the client was identified, and the file was denied or is missing. A lookup that fails is among them: otherwise the
+    /// treatment of browsers would disclose which files the application knows.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Denied(_) | Self::Storage(StorageError::NotFound { .. }))
+        matches!(self, Self::Denied(_) | Self::Lookup(_) | Self::Storage(StorageError::NotFound { .. }))
     }
 
     /// Returns the reason and its causes, for the log.

@@ -211,6 +211,8 @@ pub mod decision_cache;
 mod error;
 #[cfg(feature = "listener")]
 mod listener;
+#[cfg(feature = "accounts")]
+pub mod pages;
 pub mod raw;
 mod service;
 mod text;

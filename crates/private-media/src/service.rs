@@ -67,8 +67,9 @@ pub struct AccessRecord {
     pub allowed_by: Option<Arc<str>>,
     /// The reason why the response does not contain the file; `None` if it does. Not for the client.
     pub refused: Option<Arc<str>>,
-    /// Whether the client is not signed in and the file was denied or is missing, which the response does not distinguish. A server may
-    /// send such a client to its sign-in page.
+    /// Whether the file was denied or is missing, which the response does not distinguish.
+    pub not_found: bool,
+    /// Whether the file was denied or is missing, and the client is not signed in. A server may send such a client to its sign-in page.
     pub needs_sign_in: bool,
 }
 
@@ -149,7 +150,8 @@ impl RespondRaw for MediaService {
                 return preflight;
             }
             record.refused = Some(refusal.reason());
-            record.needs_sign_in = refusal.is_not_found() && record.identity.user().is_none();
+            record.not_found = refusal.is_not_found();
+            record.needs_sign_in = record.not_found && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });
         if head.method == Method::HEAD || response.status == StatusCode::NOT_MODIFIED {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsError, AccountsFile, NewAccount};
+use serde_json::{Value, json};
 
 use crate::config::{self, AccountsConfig, Config, ConfigError, Scope};
 use crate::identity::{load_accounts, reload_interval};
@@ -30,6 +31,12 @@ pub(crate) fn command() -> Command {
         .value_name("GROUP")
         .action(ArgAction::Append)
         .help("Add the user to this group; may be repeated");
+    let format = Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(["text", "json"])
+        .default_value("text")
+        .help("Output format: text or json");
     Command::new("account")
         .about("Add, change, remove and list the accounts that can sign in")
         .subcommand_required(true)
@@ -58,6 +65,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("List the accounts: name, id, staff, groups")
+                .arg(format)
                 .args(config::args(Scope::AccountsFile)),
         )
 }
@@ -101,7 +109,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
             passwd(&config, text(matches, "name"), matches.get_flag("password-stdin"), wait)
         }
         Some(("remove", matches)) => remove(&load(matches)?, text(matches, "name"), Wait::of(matches)?),
-        Some(("list", matches)) => list(&load(matches)?),
+        Some(("list", matches)) => list(&load(matches)?, text(matches, "format") == "json"),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
@@ -148,7 +156,20 @@ fn remove(config: &Config, name: &str, wait: Option<Wait>) -> Result<ExitCode, C
 }
 
 /// Lists the accounts: name, id, staff, groups.
-fn list(config: &Config) -> Result<ExitCode, ConfigError> {
+fn list(config: &Config, as_json: bool) -> Result<ExitCode, ConfigError> {
+    if as_json {
+        let file = load_accounts(accounts(config)?)?;
+        let users = file.users().map(|user| {
+            json!({
+                "name": user.display_name(),
+                "id": user.id(),
+                "staff": user.is_staff(),
+                "groups": user.groups(),
+            })
+        });
+        output::line(format_args!("{}", Value::Array(users.collect())))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut lines = String::new();
     for user in load_accounts(accounts(config)?)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };

@@ -14,6 +14,7 @@ use crate::identity::{self, IdentityBackend};
 use crate::lookups;
 use crate::open;
 use crate::output;
+use crate::pages::Pages;
 use crate::root_watch;
 use crate::site::Site;
 use crate::startup::start_log;
@@ -38,6 +39,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
     let open = async || {
         let (media, identities) = open::open(config).await?;
+        let pages = Pages {
+            media: media.clone(),
+            url: config.url.clone(),
+            branding: config.branding()?,
+            grants: config.grants.clone(),
+            is_decided: config.decides_by_identity(),
+            debug: config.debug,
+        };
         let health = Health::default();
         root_watch::spawn(&media, &health, config.revalidate_after);
         open_state(config, &identities, &health).await?;
@@ -46,6 +55,7 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .accounts(identities.accounts())
             .identity_needs_peer(identities.needs_peer())
             .identity_allows_path(config.decides_by_identity())
+            .own_pages(pages)
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone()))
     };

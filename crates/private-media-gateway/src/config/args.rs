@@ -16,21 +16,23 @@ pub(super) const LIST_DELIMITER: char = ';';
 
 /// Returns the flags of the settings that a command uses, and `--config`.
 pub(crate) fn args(scope: Scope) -> impl Iterator<Item = Arg> {
-    let settings = KEYS.iter().filter(move |key| key.is_in(scope)).map(move |key| match (scope, key.flag) {
-        (Scope::Deployment, flag) if flag == URL.flag => arg(key).long(PRIVATE_URL),
-        _ => arg(key),
+    let settings = KEYS.iter().filter(move |key| key.is_in(scope)).map(move |key| {
+        let is_private = scope == Scope::Deployment && key.name == URL.name;
+        arg(key, if is_private { PRIVATE_URL } else { key.flag })
     });
     std::iter::once(config_file()).chain(settings)
 }
 
-/// Returns the flag of a setting in this command.
-pub(super) fn flag_in(key: &Key, matches: &ArgMatches) -> &'static str {
-    let is_private = key.name == URL.name && matches.try_contains_id(PUBLIC_URL).is_ok();
-    if is_private { PRIVATE_URL } else { key.flag }
+/// Returns the flag of a setting that this command was given, as a flag or a variable. The flag is the id of the argument: clap knows
+/// only in debug builds which arguments a command has.
+pub(super) fn flag_in(key: &Key, matches: &ArgMatches) -> Option<&'static str> {
+    let private = (key.name == URL.name).then_some(PRIVATE_URL);
+    let is_given = |flag: &&str| matches!(matches.try_contains_id(flag), Ok(true));
+    [key.flag].into_iter().chain(private).find(is_given)
 }
 
-fn arg(key: &Key) -> Arg {
-    let arg = Arg::new(key.flag).long(key.flag).env(key.environment()).hide_env_values(true);
+fn arg(key: &Key, flag: &'static str) -> Arg {
+    let arg = Arg::new(flag).long(flag).env(key.environment()).hide_env_values(true);
     let help = match key.default {
         "" => key.help.to_owned(),
         default => format!("{} [default: {default}]", key.help),

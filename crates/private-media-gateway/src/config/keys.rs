@@ -6,6 +6,7 @@ pub(crate) mod header;
 pub(crate) mod identity;
 pub(crate) mod jwt;
 pub(crate) mod lookup;
+pub(crate) mod site;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -233,6 +234,8 @@ pub(crate) static KEYS: [&Key; 33] = [
     &identity::BACKENDS,
     &lookup::LOOKUP,
     &GRANT,
+    &site::NAME,
+    &site::LOGO,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,
     &MODE,

@@ -54,15 +54,15 @@ impl Layers {
 fn from_arguments(key: &'static Key, matches: &ArgMatches) -> Result<Option<Setting>, ConfigError> {
     let setting = |values, origin| Setting { key, values, origin, table: None };
     // A command without the flag still takes the variable.
-    let Ok(true) = matches.try_contains_id(key.flag) else {
+    let Some(flag) = args::flag_in(key, matches) else {
         let values = environment::values(key)?;
         return Ok(values.map(|values| setting(values, Origin::Environment)));
     };
-    let origin = match matches.value_source(key.flag) {
-        Some(ValueSource::CommandLine) => Origin::Flag(args::flag_in(key, matches)),
+    let origin = match matches.value_source(flag) {
+        Some(ValueSource::CommandLine) => Origin::Flag(flag),
         Some(ValueSource::EnvVariable) => Origin::Environment,
         _ => return Ok(None),
     };
-    let values = matches.get_many::<String>(key.flag);
+    let values = matches.get_many::<String>(flag);
     Ok(values.map(|values| setting(values.cloned().collect(), origin)))
 }

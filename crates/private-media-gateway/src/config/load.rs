@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use private_media::cors::CorsOptions;
+use private_media::pages::Branding;
 use private_media::permission::{Grant, Grants, Template};
 use private_media_listener::Limits;
 
@@ -19,7 +20,7 @@ use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
-use super::{cors, delivery, root, show, values};
+use super::{cors, delivery, root, show, site, values};
 use crate::addresses::ListenAddr;
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
@@ -50,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) send_mode: SendMode,
     /// `None` if no other origin is allowed.
     pub(crate) cors: Option<CorsOptions>,
+    /// The name of the site on the pages.
+    pub(crate) site_name: String,
     pub(crate) limits: Limits,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
@@ -90,6 +93,7 @@ impl Config {
             revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
             follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
+            site_name: settings.get(&keys::site::NAME).parse_with(site::name)?,
             limits: Limits::default()
                 .max_connections(max_connections.parse_with(values::connections)?)
                 .header_timeout(settings.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
@@ -99,6 +103,11 @@ impl Config {
             identity_tables,
             lookup_tables,
         })
+    }
+
+    /// Returns the name and the logo on the pages. Reads the file of the logo.
+    pub(crate) fn branding(&self) -> Result<Branding, ConfigError> {
+        site::branding(&self.layers.settings, &self.site_name)
     }
 
     /// Checks the root before anything is served from it.
@@ -215,13 +224,16 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self { listen, trusted_proxies, root, url, debug, workers, log, identity, .. } = self;
-        let Self { grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, .. } = self;
+        let Self {
+            grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
+        } = self;
+        let logo = self.layers.settings.path(&keys::site::LOGO);
         let settings =
             format!("{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?}"
         )
     }
 

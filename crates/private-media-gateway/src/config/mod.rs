@@ -17,6 +17,7 @@ mod lookup;
 mod root;
 mod settings;
 mod show;
+mod site;
 mod suggest;
 mod tables;
 mod toml_file;

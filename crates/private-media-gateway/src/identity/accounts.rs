@@ -11,13 +11,17 @@ use crate::config::{AccountsConfig, ConfigError};
 use crate::signals::Hangup;
 use crate::supervise;
 
-/// Opens the accounts, and reloads them in the background. `url` is the URL prefix of the private files.
-pub(super) fn open(config: &AccountsConfig, url: &str) -> Result<Accounts, ConfigError> {
+/// Opens the accounts, and reloads them in the background. `url` is the URL prefix of the private files, and `options` are the others.
+pub(super) fn open(
+    config: &AccountsConfig,
+    url: &str,
+    options: AccountsOptions,
+) -> Result<Accounts, ConfigError> {
     let path = &config.file.path;
     // Taken before the file is read, so that a later change is detected.
     let loaded = stamp(path);
     let file = load(config)?;
-    let options = AccountsOptions::new()
+    let options = options
         .url(url)
         .cookie_path(url)
         .session_lifetime(config.session_lifetime)

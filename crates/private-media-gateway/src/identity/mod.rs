@@ -14,12 +14,14 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::request::Parts;
 use private_media::identity::IdentityChain;
+use private_media::identity::accounts::AccountsOptions;
 use private_media::{Accounts, Identify, Identity, User};
 use private_media_django::{DjangoSessions, UserKey};
 
 use self::forward::Forward;
 use self::header::HeaderIdentity;
 use crate::config::{Config, ConfigError, DjangoConfig, Source};
+use crate::pages::FRONT;
 pub(crate) use accounts::{load as load_accounts, reload_interval};
 use jwt::JwtIdentity;
 pub(crate) use jwt::check_key_file;
@@ -46,7 +48,13 @@ impl IdentityBackend {
         for source in &config.identity {
             sources.push(match &source.source {
                 Source::Accounts(accounts) => {
-                    OpenSource::Accounts(accounts::open(accounts, &config.url)?, accounts.file.path.clone())
+                    let options = AccountsOptions::new()
+                        .home(format!("{}{FRONT}", config.url))
+                        .branding(config.branding()?);
+                    OpenSource::Accounts(
+                        accounts::open(accounts, &config.url, options)?,
+                        accounts.file.path.clone(),
+                    )
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
                 Source::Jwt(jwt) => OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt)).await?),

@@ -31,6 +31,13 @@ fn accounts_are_added_listed_and_removed() {
     assert_eq!(mode & 0o777, 0o600);
     let list = |place: &Place| String::from_utf8(place.run(&["account", "list"]).stdout).unwrap();
     assert_eq!(list(&place), "dave\t12\t-\tsales,ops\nerin\terin\tstaff\t-\n");
+    let json = place.run(&["account", "list", "--format", "json"]).stdout;
+    // No other field: a hash is for nobody.
+    let expected = r#"[{"groups":["sales","ops"],"id":"12","name":"dave","staff":false},{"groups":[],"id":"erin","name":"erin","staff":true}]"#;
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap(),
+        serde_json::from_str::<serde_json::Value>(expected).unwrap()
+    );
     assert!(place.run(&["account", "remove", "dave"]).status.success());
     assert_eq!(list(&place), "erin\terin\tstaff\t-\n");
 }

@@ -83,8 +83,9 @@ fn every_other_client_gets_the_404() {
         &[HTML, ("sec-fetch-mode", "cors")],
         &[HTML, ("sec-fetch-dest", "image")],
         &[("sec-fetch-mode", "navigate")],
-        // A user without permission.
-        &[HTML, ("sec-fetch-mode", "navigate"), bob],
+        // A user without permission, in no browser. A browser gets a page: `front_page.rs`.
+        &[("accept", "*/*"), bob],
+        &[HTML, ("sec-fetch-mode", "cors"), bob],
     ] {
         for path in ["cars/7/photo.jpg", "cars/7/none.jpg"] {
             let response = gateway.fetch(&format!("GET /private/{path}"), fields);
@@ -135,7 +136,7 @@ fn signing_in_leads_back_to_the_file() {
         "/%09/evil.example",
         "%2F%2Fevil.example",
     ] {
-        assert_eq!(sign_in(next).header("location"), Some("/"), "{next}");
+        assert_eq!(sign_in(next).header("location"), Some("/private/-/"), "{next}");
     }
 }
 

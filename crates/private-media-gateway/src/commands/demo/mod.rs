@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
+use private_media::pages::Branding;
 use private_media::{Accounts, Grants, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage};
 use private_media_listener::Limits;
 
@@ -113,7 +114,7 @@ async fn open(root: &Path) -> Result<(PrivateMedia, Accounts), Box<dyn Error>> {
     for (person, password) in PEOPLE {
         file.add(NewAccount::new(person.name, person.id, password).staff(person.staff))?;
     }
-    let accounts = Accounts::new(file, AccountsOptions::default())?;
+    let accounts = Accounts::new(file, AccountsOptions::default().branding(Branding::new("private-media")))?;
     let media = PrivateMedia::builder(LocalStorage::open_root(root)?)
         .identify(accounts.clone())
         .permissions(GRANT.parse::<Grants>()?)

@@ -28,6 +28,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
+use crate::pages::Branding;
 use ended::EndedSessions;
 use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
@@ -65,6 +66,10 @@ pub struct AccountsOptions {
     pub session_lifetime: Duration,
     /// How long a verified password is cached instead of hashed again.
     pub cache_ttl: Duration,
+    /// The URL path that a sign-in or sign-out leads to if its form names no other path of the site.
+    pub home: String,
+    /// The name and the logo on the pages.
+    pub branding: Branding,
 }
 
 impl AccountsOptions {
@@ -101,6 +106,20 @@ impl AccountsOptions {
         self.cache_ttl = ttl;
         self
     }
+
+    /// Sets [`AccountsOptions::home`].
+    #[must_use]
+    pub fn home(mut self, path: impl Into<String>) -> Self {
+        self.home = path.into();
+        self
+    }
+
+    /// Sets [`AccountsOptions::branding`].
+    #[must_use]
+    pub fn branding(mut self, branding: Branding) -> Self {
+        self.branding = branding;
+        self
+    }
 }
 
 impl Default for AccountsOptions {
@@ -110,6 +129,8 @@ impl Default for AccountsOptions {
             cookie_path: "/".into(),
             session_lifetime: Duration::from_secs(14 * 86_400),
             cache_ttl: Duration::from_secs(5),
+            home: "/".into(),
+            branding: Branding::default(),
         }
     }
 }

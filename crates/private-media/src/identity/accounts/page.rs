@@ -3,29 +3,25 @@
 //! A form of another site could sign the visitor in as another user, or out (CSRF). [`is_cross_site`] rejects such forms, so the pages need
 //! neither a token nor a script.
 
-use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, ORIGIN,
-    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{ALLOW, HeaderValue, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use sha2::{Digest, Sha256};
 
 use super::file::Account;
 use super::{Accounts, LoginError, device, session};
 use crate::identity::{self, ClientAddr, is_cross_site, whole_seconds};
+use crate::pages::{add_safety, escape};
 
 /// The maximum length of a form, in bytes.
 const MAX_FORM: usize = 8 << 10;
 /// How long a form may take to arrive.
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum length of a name that the form shows again, in bytes.
+const MAX_SHOWN_NAME: usize = 256;
 const NOT_STORED: &str = "You are signed out here, but this could not be stored. \
     Until it is, a copy of your session is valid again after a restart of this server, and on other servers.\n";
 
@@ -47,7 +43,11 @@ impl Accounts {
         let response = match head.method {
             Method::GET | Method::HEAD => {
                 let next = head.uri.query().and_then(|query| field(query.as_bytes(), "next"));
-                self.form(page, StatusCode::OK, &next.unwrap_or_default(), None)
+                let next = next.unwrap_or_default();
+                match page {
+                    Page::SignIn => self.sign_in_page(StatusCode::OK, &next, "", None),
+                    Page::SignOut => self.sign_out_page(&next),
+                }
             }
             Method::POST if is_cross_site(&head) => {
                 plain(StatusCode::FORBIDDEN, "this form was submitted by another site\n")
@@ -72,7 +72,7 @@ impl Accounts {
         if let Page::SignOut = page {
             let cleared = self.session_cookie("", Duration::ZERO, head);
             let Some(token) = identity::cookie(&head.headers, session::NAME).single() else {
-                return Self::redirect(&next, cleared);
+                return self.redirect(&next, cleared);
             };
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
@@ -80,7 +80,7 @@ impl Accounts {
                 response.headers_mut().extend(cleared.map(|cookie| (SET_COOKIE, cookie)));
                 return response;
             }
-            return Self::redirect(&next, cleared);
+            return self.redirect(&next, cleared);
         }
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
@@ -91,7 +91,7 @@ impl Accounts {
             Ok(account) => match self.begin_session(&account, now + self.0.options.session_lifetime) {
                 Some(token) => {
                     let session = self.session_cookie(&token, self.0.options.session_lifetime, head);
-                    let mut response = Self::redirect(&next, session);
+                    let mut response = self.redirect(&next, session);
                     if let Some(device) = self.device_cookie(&account, head, now) {
                         response.headers_mut().append(SET_COOKIE, device);
                     }
@@ -104,19 +104,19 @@ impl Accounts {
                     let is_account = self.current().accounts.contains_key(&name);
                     self.0.refusals.log(&name, is_account, from, &refused);
                 }
-                self.refuse(page, &next, refused)
+                self.refuse(&next, &name, refused)
             }
         }
     }
 
-    fn refuse(&self, page: Page, next: &str, refused: LoginError) -> Response<Full<Bytes>> {
+    fn refuse(&self, next: &str, name: &str, refused: LoginError) -> Response<Full<Bytes>> {
         let status = match refused {
             // 401 needs a challenge (RFC 9110 section 15.5.2), for which a browser opens its own dialog.
             LoginError::Wrong => StatusCode::FORBIDDEN,
             LoginError::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
             LoginError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let mut response = self.form(page, status, next, Some(refused));
+        let mut response = self.sign_in_page(status, next, name, Some(refused));
         if let Some(wait) = refused.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait).into());
         }
@@ -135,46 +135,64 @@ impl Accounts {
         cookie(device::NAME, &token, &format!("{}-/sign-in", self.0.options.url), device::LIFETIME, head)
     }
 
-    /// Redirects to `next` if it is a path of this site, or else to `/`.
-    fn redirect(next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
+    /// Redirects to `next` if it is a path of this site, or else to the home page.
+    fn redirect(&self, next: &str, cookie: Option<HeaderValue>) -> Response<Full<Bytes>> {
         let mut response = plain(StatusCode::SEE_OTHER, "");
-        let location = HeaderValue::try_from(safe_next(next)).unwrap_or(HeaderValue::from_static("/"));
+        let location = HeaderValue::try_from(self.next(next)).unwrap_or(HeaderValue::from_static("/"));
         response.headers_mut().insert(LOCATION, location);
         response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
         response
     }
 
-    fn form(
+    /// Returns `next` if it is a path of this site, or else the home page.
+    fn next<'a>(&'a self, next: &'a str) -> &'a str {
+        if is_path(next) { next } else { &self.0.options.home }
+    }
+
+    /// Returns the sign-in form. After a failed attempt, it contains the name, and why the attempt failed.
+    fn sign_in_page(
         &self,
-        page: Page,
         status: StatusCode,
         next: &str,
+        name: &str,
         refused: Option<LoginError>,
     ) -> Response<Full<Bytes>> {
-        let url = &self.0.options.url;
-        let next = escape(safe_next(next));
-        let html = match page {
-            Page::SignIn => {
-                let alert = refused.map(|refused| {
-                    format!("<p role=\"alert\">{}.</p>", escape(&capital(&refused.to_string())))
-                });
-                SIGN_IN.replace("{alert}", &alert.unwrap_or_default())
-            }
-            Page::SignOut => SIGN_OUT.to_owned(),
+        let (url, next) = (escape(&self.0.options.url), escape(self.next(next)));
+        let name = if name.len() <= MAX_SHOWN_NAME { escape(name) } else { String::new() };
+        let (alert, described) = match refused {
+            Some(refused) => (
+                format!("<p role=\"alert\" id=\"problem\">{}.</p>\n", escape(&capital(&refused.to_string()))),
+                " aria-describedby=\"problem\"",
+            ),
+            None => (String::new(), ""),
         };
-        // Values are inserted last, because they may contain a placeholder.
-        let html = PAGE
-            .replace("{form}", &html)
-            .replace("{style}", STYLE)
-            .replace("{url}", &escape(url))
-            .replace("{next}", &next);
-        let mut response = Response::new(Full::from(html));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY.clone());
-        add_safety(&mut response);
-        response
+        let invalid = if let Some(LoginError::Wrong) = refused { " aria-invalid=\"true\"" } else { "" };
+        let (focus_name, focus_password) =
+            if name.is_empty() { (" autofocus", "") } else { ("", " autofocus") };
+        let content = format!(
+            r#"<h1>Sign in</h1>
+{alert}<form method="post" action="{url}-/sign-in">
+<input type="hidden" name="next" value="{next}">
+<label for="name">Name</label>
+<input id="name" name="name" value="{name}" autocomplete="username" autocapitalize="none" spellcheck="false"{described}{invalid} required{focus_name}>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password"{described}{invalid} required{focus_password}>
+<button>Sign in</button>
+</form>"#
+        );
+        self.0.options.branding.page(status, "Sign in", &content)
+    }
+
+    fn sign_out_page(&self, next: &str) -> Response<Full<Bytes>> {
+        let (url, next) = (escape(&self.0.options.url), escape(self.next(next)));
+        let content = format!(
+            r#"<h1>Sign out?</h1>
+<form method="post" action="{url}-/sign-out">
+<input type="hidden" name="next" value="{next}">
+<button>Sign out</button>
+</form>"#
+        );
+        self.0.options.branding.page(StatusCode::OK, "Sign out", &content)
     }
 }
 
@@ -194,11 +212,11 @@ enum Page {
     SignOut,
 }
 
-/// Returns `next` if a browser resolves it to a path of this site, or else `/`. Percent-encoding cannot introduce a host.
-fn safe_next(next: &str) -> &str {
+/// Returns whether a browser resolves a URL to a path of this site. Percent-encoding cannot introduce a host.
+fn is_path(next: &str) -> bool {
     // Browsers treat `\` as `/`, and remove tabs and line ends. Two slashes introduce a host.
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
-    if is_path && next.bytes().all(|byte| (0x21..0x7f).contains(&byte)) { next } else { "/" }
+    is_path && next.bytes().all(|byte| (0x21..0x7f).contains(&byte))
 }
 
 async fn read<B>(body: B) -> Result<Bytes, StatusCode>
@@ -227,62 +245,7 @@ fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn add_safety<B>(response: &mut Response<B>) {
-    for (name, value) in [
-        (CACHE_CONTROL, "no-store"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // With `no-referrer`, browsers would send `Origin: null` with this page's form.
-        (REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
-}
-
 fn capital(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
-
-/// The content security policy: only the style of the page applies, which is identified by its digest.
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let digest = STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    );
-    HeaderValue::try_from(policy)
-        .unwrap_or(HeaderValue::from_static("default-src 'none'; form-action 'self'"))
-});
-
-const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
-const SIGN_IN: &str = r#"<h1>Sign in</h1>
-{alert}<form method="post" action="{url}-/sign-in">
-<input type="hidden" name="next" value="{next}">
-<label for="name">Name</label>
-<input id="name" name="name" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus>
-<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
-<button>Sign in</button>
-</form>"#;
-const SIGN_OUT: &str = r#"<h1>Sign out?</h1>
-<form method="post" action="{url}-/sign-out">
-<input type="hidden" name="next" value="{next}">
-<button>Sign out</button>
-</form>"#;
