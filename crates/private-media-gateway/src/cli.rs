@@ -22,7 +22,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn command() -> Command {
+/// Returns the command line, for its manual pages and completions.
+#[must_use]
+pub fn command() -> Command {
     let command = Command::new("private-media")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Private user uploads for any web application: authenticates, authorizes and serves each file")

@@ -90,6 +90,8 @@ mod urls;
 mod workers;
 
 pub use addresses::{Endpoint, InvalidAddress};
+#[doc(hidden)]
+pub use cli::command;
 pub use cli::main;
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};
