@@ -83,6 +83,14 @@ pub(crate) fn step(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
+/// Runs a command, and returns its output without surrounding whitespace.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().display().to_string();
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("{program}: {error}"))?;
+    let text = String::from_utf8_lossy(output.stdout.trim_ascii()).into_owned();
+    if output.status.success() { Ok(text) } else { Err(format!("{program}: {}", output.status)) }
+}
+
 /// Like [`step`], for a test runner whose closing lines are stored.
 pub(crate) fn run_tests(command: &mut Command, outcome: &mut Outcome) -> Result<(), String> {
     let shown = show(command);

@@ -3,12 +3,16 @@
 mod advisories;
 mod bench;
 mod browser;
+mod changelog;
 mod circles;
+mod container;
+mod dist;
 mod django;
 mod docs;
 mod features;
 mod frameworks;
 mod fuzz;
+mod install;
 mod links;
 mod machine;
 mod needs;
@@ -17,6 +21,7 @@ mod package;
 mod pages;
 mod parts;
 mod python;
+mod root;
 mod soak;
 mod suite;
 
@@ -28,6 +33,7 @@ Usage: cargo xtask COMMAND
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
+  dist        writes the files of a release, with their checksums, to target/dist
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
   soak        runs the gateway under load and faults for many minutes";
@@ -38,6 +44,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
+        Some("dist") => dist::run(),
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
