@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::changelog;
-use crate::machine::{self, Program, cargo_tool, output, step};
+use crate::machine::{self, Program, cargo_command, cargo_tool, output, step};
 use crate::package;
 use crate::python;
 
@@ -82,7 +82,7 @@ pub(crate) fn lint(package: &Path) -> Result<(), String> {
 
 /// Returns cargo with a target folder.
 fn cargo(target: &str) -> Result<Command, String> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo_command();
     if target == BUILD {
         without_paths(&mut cargo)?;
     }

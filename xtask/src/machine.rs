@@ -73,7 +73,18 @@ pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
-    step(Command::new("cargo").args(arguments))
+    step(cargo_command().args(arguments))
+}
+
+/// Returns a cargo that finds what a cargo in a shell has built: build scripts run again if variables of `cargo xtask` differ.
+pub(crate) fn cargo_command() -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Prints a command and runs it.
