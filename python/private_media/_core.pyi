@@ -5,6 +5,7 @@ from typing import Any, final
 
 __all__ = [
     "Body",
+    "Cors",
     "Delivery",
     "FrontConfig",
     "FrontError",
@@ -31,6 +32,12 @@ def media_path(path: str) -> str: ...
 def path_of_url(url: str) -> str: ...
 def url_of_path(path: str) -> str: ...
 def safe_name(raw: str) -> str: ...
+
+@final
+class Cors:
+    def __new__(cls, origins: list[str], *, credentials: bool = False) -> Cors: ...
+    def headers(self, meta: dict[str, Any]) -> dict[str, str]: ...
+    def preflight(self, method: str, meta: dict[str, Any]) -> dict[str, str] | None: ...
 
 @final
 class Grants:
@@ -145,6 +152,7 @@ def serve(
     *,
     sessions: Sessions | None = None,
     grants: Grants | None = None,
+    cors: Cors | None = None,
     cache_files: bool = False,
     follow_links: bool = False,
     download: bool = False,

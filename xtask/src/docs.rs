@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use crate::links;
-use crate::machine::{Program, step};
+use crate::machine::{self, Program, run_tests, step};
 use crate::outcome::Outcome;
 use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 11] = [
+pub(crate) const PROGRAMS: [Program; 16] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -18,14 +18,20 @@ pub(crate) const PROGRAMS: [Program; 11] = [
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
+    ("node", "nodejs"),
     ("openssl", "openssl"),
+    ("php", "php-cli"),
+    ("python3", "python3"),
+    ("ruby", "ruby"),
+    ("setpriv", "util-linux"),
     ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
 ];
 
 /// Checks the links of all pages, and runs the commands of the tested ones.
-pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
+pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     links::check()?;
+    how_to_pages(outcome)?;
     for page in [
         "docs/tutorial.md",
         "docs/how-to/cors.md",
@@ -41,7 +47,17 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     for source in ["forward", "header"] {
         commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
     }
+    commands_of_root("docs/how-to/store-files.md")?;
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
+}
+
+/// Runs the tests that compare how-to pages with what happens.
+fn how_to_pages(outcome: &mut Outcome) -> Result<(), String> {
+    let python = machine::venv("target/howto-venv", "tests/howto/requirements.txt")?;
+    let program = std::path::absolute("target/release/private-media").map_err(|error| error.to_string())?;
+    let mut tests = Command::new(python);
+    tests.args(["-m", "pytest", "tests/howto"]).env("PRIVATE_MEDIA_PROGRAM", program);
+    run_tests(&mut tests, outcome)
 }
 
 /// Runs the commands of a page in one shell and an empty folder.

@@ -111,7 +111,7 @@ pub(crate) const PARTS: [Part; 14] = [
     },
     Part {
         name: "frameworks",
-        about: "the gateway beside applications in Express, PHP, Rails, Flask, FastAPI and Go",
+        about: "the gateway beside applications in Express, PHP, Symfony, Rails, Flask, FastAPI and Go",
         needs: &[Programs(&frameworks::PROGRAMS), ReleaseProgram],
         run: frameworks::test,
     },

@@ -20,6 +20,8 @@ const DJANGOS: [(&str, &str); 2] =
 /// The version of Django that needs Python 3.12 or newer, which Debian 12 does not have.
 const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
+/// The CMS of a test. It needs Django 5.2 or newer.
+const WAGTAIL: &str = "wagtail==8.0.1";
 const WHEELS: &str = "target/python/wheels";
 const SOURCES: &str = "target/python/src";
 /// The Django projects whose own tests run.
@@ -89,10 +91,11 @@ fn environment(interpreter: &str, venv: &str, django: &str) -> Result<(), String
     if !Path::new(&python).exists() {
         step(Command::new(interpreter).args(["-m", "venv", "--clear", venv]))?;
     }
-    let django = format!("Django=={django}");
+    let version = format!("Django=={django}");
     let install =
-        ["-m", "pip", "install", "--quiet", "--requirement", "python/tests/requirements.txt", &django];
-    step(Command::new(&python).args(install))
+        ["-m", "pip", "install", "--quiet", "--requirement", "python/tests/requirements.txt", &version];
+    let wagtail = (!django.starts_with("4.")).then_some(WAGTAIL);
+    step(Command::new(&python).args(install).args(wagtail))
 }
 
 /// Builds one wheel for all versions of Python.

@@ -4,6 +4,7 @@
 //! run without the lock of the interpreter.
 
 mod blocking;
+mod cors;
 mod delivery;
 mod django_bridge;
 mod errors;
@@ -18,6 +19,8 @@ use pyo3::pymodule;
 /// The Rust part of `private_media`.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::cors::Cors;
     #[pymodule_export]
     use crate::delivery::{Body, Delivery, Response, content_type};
     #[pymodule_export]

@@ -46,7 +46,8 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .accounts(identities.accounts())
             .identity_needs_peer(identities.needs_peer())
             .identity_allows_path(config.decides_by_identity())
-            .login_pages(config.login_pages()))
+            .login_pages(config.login_pages())
+            .trusted_proxies(config.trusted_proxies.clone()))
     };
     let options = workers::Options {
         listen: &config.listen,
