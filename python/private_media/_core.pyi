@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, final
 
+__version__: str
+
 __all__ = [
     "Body",
     "Cors",
@@ -19,6 +21,7 @@ __all__ = [
     "content_type",
     "media_path",
     "path_of_url",
+    "run_program",
     "safe_name",
     "serve",
     "url_of_path",
@@ -161,6 +164,7 @@ def serve(
     log: str = "info",
     notes: list[str] | None = None,
 ) -> bool: ...
+def run_program(arguments: list[str]) -> int: ...
 
 @final
 class FrontConfig:

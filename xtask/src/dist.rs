@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::changelog;
 use crate::machine::{self, Program, cargo_command, cargo_tool, output, step};
 use crate::package;
-use crate::python;
+use crate::wheel;
 
 /// The files of a release.
 pub(crate) const FOLDER: &str = "target/dist";
@@ -30,7 +30,11 @@ pub(crate) fn run() -> Result<(), String> {
     copy(&program, &format!("{FOLDER}/private-media"))?;
     let package = deb(BUILD, FOLDER)?;
     lint(&package)?;
-    wheel()?;
+    wheel::release()?;
+    for file in files(Path::new(wheel::RELEASES))? {
+        let name = file.file_name().unwrap_or_default().display().to_string();
+        copy(&file.display().to_string(), &format!("{FOLDER}/{name}"))?;
+    }
     check_paths(Path::new(FOLDER))?;
     let sums = "find . -type f ! -name SHA256SUMS -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum > SHA256SUMS
         sha256sum --check --quiet SHA256SUMS
@@ -88,17 +92,6 @@ fn cargo(target: &str) -> Result<Command, String> {
     }
     cargo.env("CARGO_TARGET_DIR", target);
     Ok(cargo)
-}
-
-/// Builds the Python package, if maturin is there: `cargo xtask test --only python` installs it.
-fn wheel() -> Result<(), String> {
-    let maturin = format!("{}/bin/maturin", python::TOOLS);
-    if !Path::new(&maturin).exists() {
-        println!("no wheel: maturin is not installed; cargo xtask test --only python installs it");
-        return Ok(());
-    }
-    step(without_paths(Command::new(&maturin).args(["build", "--release", "--strip", "--out", FOLDER]))?)?;
-    step(Command::new(&maturin).args(["sdist", "--out", FOLDER]))
 }
 
 /// Makes a build replace paths of this machine in panic messages and in the code of C libraries.

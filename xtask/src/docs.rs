@@ -9,7 +9,7 @@ use crate::pages::script_of;
 use crate::python;
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 16] = [
+pub(crate) const PROGRAMS: [Program; 17] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -22,6 +22,7 @@ pub(crate) const PROGRAMS: [Program; 16] = [
     ("openssl", "openssl"),
     ("php", "php-cli"),
     ("python3", "python3"),
+    ("rsync", "rsync"),
     ("ruby", "ruby"),
     ("setpriv", "util-linux"),
     ("sqlite3", "sqlite3"),
@@ -47,7 +48,9 @@ pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     for source in ["forward", "header"] {
         commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
     }
-    commands_of_root("docs/how-to/store-files.md")?;
+    for page in ["backup", "store-files", "upgrade"] {
+        commands_of_root(&format!("docs/how-to/{page}.md"))?;
+    }
     commands_of_project("docs/how-to/django-production.md", python::TOOLS)
 }
 

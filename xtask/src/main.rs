@@ -24,6 +24,7 @@ mod python;
 mod root;
 mod soak;
 mod suite;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -36,7 +37,8 @@ Usage: cargo xtask COMMAND
   dist        writes the files of a release, with their checksums, to target/dist
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
-  soak        runs the gateway under load and faults for many minutes";
+  soak        runs the gateway under load and faults for many minutes
+  wheel       builds and tests the Python wheel of a release";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
+        Some("wheel") => wheel::release(),
         _ => Err(USAGE.into()),
     };
     match done {

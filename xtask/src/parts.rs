@@ -6,7 +6,7 @@ use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
 use crate::{
-    bench, browser, circles, django, docs, features, frameworks, fuzz, install, package, python, soak,
+    bench, browser, circles, django, docs, features, frameworks, fuzz, install, package, python, soak, wheel,
 };
 
 /// A part of the tests, which `--only` can choose.
@@ -35,7 +35,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 14] = [
+pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "lint",
         about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
@@ -102,6 +102,12 @@ pub(crate) const PARTS: [Part; 14] = [
         about: "the Python package on each Django",
         needs: &[Programs(&python::PROGRAMS), Wheel],
         run: python::test,
+    },
+    Part {
+        name: "wheel",
+        about: "the wheel, and the program that pip installs",
+        needs: &[Programs(&python::PROGRAMS), Wheel],
+        run: wheel::test,
     },
     Part {
         name: "browser",

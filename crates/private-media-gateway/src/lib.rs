@@ -48,7 +48,7 @@
 //!
 //! - [`log_to_stderr`] starts the access log of the program: text at a terminal, JSON elsewhere.
 //! - [`front`] prints the configuration of nginx, Apache, lighttpd and Caddy in front of a gateway.
-//! - [`main`] is the whole program. The cargo feature `demo`, on by default, adds the command `private-media demo`.
+//! - [`main`] is the whole program, [`main_from`] the same with other arguments. The cargo feature `demo`, on by default, adds the command `private-media demo`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -94,7 +94,7 @@ mod workers;
 pub use addresses::{Endpoint, InvalidAddress};
 #[doc(hidden)]
 pub use cli::command;
-pub use cli::main;
+pub use cli::{main, main_from};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use log::{LogError, to_stderr as log_to_stderr};
