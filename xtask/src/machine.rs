@@ -64,12 +64,19 @@ pub(crate) fn venv(folder: &str, requirements: &str) -> Result<String, String> {
     Ok(python)
 }
 
-/// Installs a subcommand of cargo if it is missing. A debug build takes a third of the time, and the tools share what they depend on.
+/// Installs a program of cargo's if it is missing. A debug build takes a third of the time, and the tools share what they depend on.
 pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
     if exists(name) {
         return Ok(());
     }
-    step(Command::new("cargo").args(["install", "--locked", "--debug", name]).env("CARGO_TARGET_DIR", TOOLS))
+    let features: &[&str] = match name {
+        // Its web server for authors has most of its dependencies.
+        "mdbook" => &["--no-default-features", "--features", "search"],
+        _ => &[],
+    };
+    let mut install = Command::new("cargo");
+    install.args(["install", "--locked", "--debug", name]).args(features);
+    step(install.env("CARGO_TARGET_DIR", TOOLS))
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
@@ -130,7 +137,8 @@ fn copy(from: impl Read, mut to: impl Write, outcome: &Mutex<&mut Outcome>) {
     }
 }
 
-fn show(command: &Command) -> String {
+/// Prints a command, and returns it for error messages.
+pub(crate) fn show(command: &Command) -> String {
     let arguments: Vec<_> = command.get_args().map(|argument| argument.display().to_string()).collect();
     let arguments = arguments.join(" ");
     let shown =

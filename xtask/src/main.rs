@@ -2,6 +2,8 @@
 
 mod advisories;
 mod bench;
+mod blocks;
+mod book;
 mod browser;
 mod changelog;
 mod circles;
@@ -35,6 +37,8 @@ Usage: cargo xtask COMMAND
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
   dist        writes the files of a release, with their checksums, to target/dist
+  blocks      checks the code blocks of the documentation with target/release/private-media
+  book        builds the documentation as a book
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
   soak        runs the gateway under load and faults for many minutes
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
         Some("dist") => dist::run(),
+        Some("blocks") => blocks::check(),
+        Some("book") => book::build(),
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
