@@ -5,12 +5,16 @@ mod bench;
 mod blocks;
 mod book;
 mod browser;
+mod changelog;
 mod circles;
+mod container;
+mod dist;
 mod django;
 mod docs;
 mod features;
 mod frameworks;
 mod fuzz;
+mod install;
 mod links;
 mod machine;
 mod needs;
@@ -19,6 +23,7 @@ mod package;
 mod pages;
 mod parts;
 mod python;
+mod root;
 mod soak;
 mod suite;
 mod wheel;
@@ -31,6 +36,7 @@ Usage: cargo xtask COMMAND
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
+  dist        writes the files of a release, with their checksums, to target/dist
   blocks      checks the code blocks of the documentation with target/release/private-media
   book        builds the documentation as a book
   circles     finds circles between the modules of a crate
@@ -44,6 +50,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
+        Some("dist") => dist::run(),
         Some("blocks") => blocks::check(),
         Some("book") => book::build(),
         Some("circles") => circles::check(),

@@ -6,7 +6,7 @@ use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
 use crate::{
-    bench, browser, circles, django, docs, features, frameworks, fuzz, package, python, soak, wheel,
+    bench, browser, circles, django, docs, features, frameworks, fuzz, install, package, python, soak, wheel,
 };
 
 /// A part of the tests, which `--only` can choose.
@@ -35,7 +35,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 14] = [
+pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "lint",
         about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
@@ -60,6 +60,12 @@ pub(crate) const PARTS: [Part; 14] = [
         about: "the published crates, built and tested from their packages",
         needs: &[],
         run: package::test,
+    },
+    Part {
+        name: "install",
+        about: "README's ways to install, and the Debian package, in a bare Debian",
+        needs: &[Programs(&install::PROGRAMS), Root, ReleaseProgram],
+        run: install::test,
     },
     Part {
         name: "fuzz",

@@ -8,7 +8,8 @@ use crate::outcome::Outcome;
 use crate::python;
 
 const VENV: &str = "target/python/wheel";
-const RELEASES: &str = "target/wheels";
+/// The folder of the wheel of a release.
+pub(crate) const RELEASES: &str = "target/wheels";
 
 /// `cargo xtask wheel`: builds the wheel of a release, and tests it.
 pub(crate) fn release() -> Result<(), String> {

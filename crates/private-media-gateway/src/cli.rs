@@ -52,7 +52,9 @@ const LONG_VERSION: &str = match option_env!("PRIVATE_MEDIA_LONG_VERSION") {
     None => env!("CARGO_PKG_VERSION"),
 };
 
-fn command() -> Command {
+/// Returns the command line, for its manual pages and completions.
+#[must_use]
+pub fn command() -> Command {
     let command = Command::new("private-media")
         .version(env!("CARGO_PKG_VERSION"))
         .long_version(LONG_VERSION)

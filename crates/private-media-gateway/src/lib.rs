@@ -93,6 +93,8 @@ mod urls;
 mod workers;
 
 pub use addresses::{Endpoint, InvalidAddress};
+#[doc(hidden)]
+pub use cli::command;
 pub use cli::{main, main_from};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};
