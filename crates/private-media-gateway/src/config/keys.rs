@@ -212,7 +212,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 33] = [
+pub(crate) static KEYS: [&Key; 35] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
