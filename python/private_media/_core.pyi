@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, final
 
+__version__: str
+
 __all__ = [
     "Body",
+    "Cors",
     "Delivery",
     "FrontConfig",
     "FrontError",
@@ -18,6 +21,7 @@ __all__ = [
     "content_type",
     "media_path",
     "path_of_url",
+    "run_program",
     "safe_name",
     "serve",
     "url_of_path",
@@ -31,6 +35,12 @@ def media_path(path: str) -> str: ...
 def path_of_url(url: str) -> str: ...
 def url_of_path(path: str) -> str: ...
 def safe_name(raw: str) -> str: ...
+
+@final
+class Cors:
+    def __new__(cls, origins: list[str], *, credentials: bool = False) -> Cors: ...
+    def headers(self, meta: dict[str, Any]) -> dict[str, str]: ...
+    def preflight(self, method: str, meta: dict[str, Any]) -> dict[str, str] | None: ...
 
 @final
 class Grants:
@@ -145,6 +155,7 @@ def serve(
     *,
     sessions: Sessions | None = None,
     grants: Grants | None = None,
+    cors: Cors | None = None,
     cache_files: bool = False,
     follow_links: bool = False,
     download: bool = False,
@@ -153,6 +164,7 @@ def serve(
     log: str = "info",
     notes: list[str] | None = None,
 ) -> bool: ...
+def run_program(arguments: list[str]) -> int: ...
 
 @final
 class FrontConfig:

@@ -20,6 +20,8 @@ from django.dispatch import receiver
 from django.urls import get_script_prefix
 from django.utils.functional import Promise
 
+from private_media import _core
+
 _DAY = 86_400
 DEFAULT_SERVER = "private_media.servers.DefaultServer"
 DEFAULT_PERMISSIONS = "private_media.permissions.DefaultPrivatePermissions"
@@ -118,6 +120,31 @@ def follow_links() -> bool:
     raise InvalidSetting(msg, "set it to True or False")
 
 
+@lru_cache(maxsize=1)
+def cors() -> _core.Cors | None:
+    """Return the other origins whose pages may use private files, or None if there are none."""
+    origins = getattr(settings, "PRIVATE_MEDIA_CORS_ORIGINS", ())
+    if not isinstance(origins, (list, tuple, set, frozenset)) or not all(isinstance(o, str) for o in origins):
+        msg = f"PRIVATE_MEDIA_CORS_ORIGINS is {shown(origins)}, not a list of origins"
+        raise InvalidSetting(msg, "set it to a list such as ['https://app.example.org']")
+    credentials = getattr(settings, "PRIVATE_MEDIA_CORS_CREDENTIALS", False)
+    if not isinstance(credentials, bool):
+        msg = f"PRIVATE_MEDIA_CORS_CREDENTIALS is {shown(credentials)}, not True or False"
+        raise InvalidSetting(msg, "set it to True or False")
+    if credentials and not origins:
+        msg = "PRIVATE_MEDIA_CORS_CREDENTIALS is True, but no origin is allowed"
+        raise InvalidSetting(
+            msg, "name each in PRIVATE_MEDIA_CORS_ORIGINS, such as 'https://app.example.org'"
+        )
+    try:
+        return _core.Cors(list(origins), credentials=credentials) if origins else None
+    except ValueError as error:
+        msg = f"PRIVATE_MEDIA_CORS_ORIGINS has an {error}"
+        raise InvalidSetting(
+            msg, "write each origin as browsers show it, such as 'https://app.example.org'"
+        ) from error
+
+
 def cache() -> float:
     """Return how many seconds serve_private_media caches an identity or a decision; 0 disables the cache."""
     value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
@@ -142,11 +169,13 @@ def ignored_middleware() -> frozenset[str]:
 
 @receiver(setting_changed)
 def _clear(setting: str, **_: Any) -> None:
-    # Each request reads this setting, and reading one that is not set is slow.
+    # Each request reads these settings, and reading one that is not set is slow.
     if setting == "PRIVATE_MEDIA_FORCE_DOWNLOAD":
         force_download.cache_clear()
     elif setting == "PRIVATE_MEDIA_FOLLOW_LINKS":
         follow_links.cache_clear()
+    elif setting.startswith("PRIVATE_MEDIA_CORS_"):
+        cors.cache_clear()
 
 
 def server() -> tuple[str, dict[str, Any]]:

@@ -10,19 +10,24 @@ from django.http import HttpResponse, HttpResponseNotModified, StreamingHttpResp
 from django.http.response import HttpResponseBase, ResponseHeaders
 from django.utils.datastructures import CaseInsensitiveMapping
 
+from private_media import conf
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+    from django.http import HttpRequest
 
     from private_media import _core
 
 _OK = 200
+_NO_CONTENT = 204
 _NOT_MODIFIED = 304
 #: Bytes that a response sends before it lets the event loop run other tasks.
 _YIELD_AFTER = 256 << 10
 
 
-def to_django(source: _core.Response) -> HttpResponseBase:
-    """Return Django's response: a stream, unless the content is small."""
+def to_django(source: _core.Response, meta: dict[str, Any]) -> HttpResponseBase:
+    """Return Django's response to a request with this `META`: a stream, unless the content is small."""
     content, status = source.content, source.status
     response: HttpResponseBase
     if not isinstance(content, bytes):
@@ -33,8 +38,23 @@ def to_django(source: _core.Response) -> HttpResponseBase:
         response = SmallFileResponse(content, content_type="", status=status)
     headers = source.headers
     # The session cookie identifies the user.
-    headers["Vary"] = "Cookie"
+    if cors := conf.cors():
+        headers.update(cors.headers(meta))
+        headers["Vary"] = "Cookie, Origin, Referer"
+    else:
+        headers["Vary"] = "Cookie"
     response.headers = _Headers(headers)
+    return response
+
+
+def preflight(request: HttpRequest) -> HttpResponse | None:
+    """Return the response to a preflight request of an allowed origin. It is the same for every path."""
+    cors = conf.cors()
+    headers = cors.preflight(request.method or "", request.META) if cors else None
+    if headers is None:
+        return None
+    response = HttpResponse(status=_NO_CONTENT, headers={**headers, "Vary": "Cookie, Origin, Referer"})
+    del response["Content-Type"]
     return response
 
 

@@ -43,7 +43,7 @@ class DefaultServer:
         except (FileNotFoundError, _core.IllegalPath) as error:
             logger.info("not found: %s", error)
             raise Http404(_NOT_FOUND) from error
-        return to_django(response)
+        return to_django(response, request.META)
 
     def location(self) -> str:
         """Return the full path of the root."""

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 
 from private_media import _core, conf
 from private_media.permissions import _ByGrants
+from private_media.responses import preflight
 from private_media.servers import DefaultServer
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def serve_private_file(request: HttpRequest, path: str) -> HttpResponseBase:
     The permission is checked before the file's existence, so a denial does not reveal whether the file exists.
     """
     if request.method not in _METHODS:
+        if (allowed := preflight(request)) is not None:
+            return allowed
         # Shared caches must not store this; Django responds to the exceptions below.
         return HttpResponseNotAllowed(_METHODS, headers={"Cache-Control": "private, no-cache"})
     try:

@@ -42,6 +42,7 @@ APPS = {
     "express-sessions": App("express", ["node", "sessions.js"], "sessions.toml"),
     "express-jwt": App("express", ["node", "jwt.js"], "jwt.toml"),
     "php": App("php", ["php", "-S", "127.0.0.1:{port}", "index.php"]),
+    "symfony": App("symfony", ["php", "-S", "127.0.0.1:{port}", "index.php"]),
     "flask": App("flask", [sys.executable, "-m", "flask", "run", "--port", "{port}"]),
     "fastapi": App("fastapi", [sys.executable, "-m", "uvicorn", "app:app", "--port", "{port}"]),
     "go": App("go", ["go", "run", "."], is_front=True),
@@ -142,7 +143,7 @@ class Client:
         """Return the token against cross-site requests of the form with this action, if it has one."""
         page = self.get(f"{site}/")[1].decode()
         form = re.search(rf'<form[^>]*action="?{path}.*?</form>', page, re.DOTALL)
-        token = form and re.search(r'name="(authenticity_token)" value="([^"]*)"', form[0])
+        token = form and re.search(r'name="(authenticity_token|_csrf_token)" value="([^"]*)"', form[0])
         return {token[1]: token[2]} if token else {}
 
     def _open(self, request: urllib.request.Request) -> tuple[int, bytes]:

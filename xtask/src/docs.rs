@@ -1,15 +1,17 @@
 //! Runs the commands of documentation pages, as a reader would.
 
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::links;
-use crate::machine::{Program, step};
+use crate::links::{self, read};
+use crate::machine::{self, Program, run_tests, show};
 use crate::outcome::Outcome;
-use crate::pages::script_of;
-use crate::python;
+use crate::pages::{script_beside, script_of};
+use crate::{blocks, book, python};
 
 /// The programs that the pages install or use.
-pub(crate) const PROGRAMS: [Program; 11] = [
+pub(crate) const PROGRAMS: [Program; 17] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -18,35 +20,94 @@ pub(crate) const PROGRAMS: [Program; 11] = [
     ("ip", "iproute2"),
     ("lighttpd", "lighttpd"),
     ("nginx", "nginx"),
+    ("node", "nodejs"),
     ("openssl", "openssl"),
+    ("php", "php-cli"),
+    ("python3", "python3"),
+    ("rsync", "rsync"),
+    ("ruby", "ruby"),
+    ("setpriv", "util-linux"),
     ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
 ];
 
-/// Checks the links of all pages, and runs the commands of the tested ones.
-pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
-    links::check()?;
-    for page in [
-        "docs/tutorial.md",
-        "docs/how-to/cors.md",
-        "docs/how-to/identity-jwt.md",
-        "docs/how-to/lookups.md",
-        "docs/how-to/test-permissions.md",
-    ] {
-        commands_of(page)?;
-    }
-    for front in ["nginx", "apache", "lighttpd", "caddy"] {
-        commands_of_root(&format!("docs/how-to/{front}.md"))?;
-    }
-    for source in ["forward", "header"] {
-        commands_of_root(&format!("docs/how-to/identity-{source}.md"))?;
-    }
-    commands_of_project("docs/how-to/django-production.md", python::TOOLS)
+/// How the commands of a page run.
+#[derive(Clone, Copy)]
+enum Environment {
+    /// In an empty folder.
+    Folder,
+    /// As root, in separate namespaces, since they change the machine. Fewer than ten commands lead to the first request.
+    Root,
+    /// As root too, with the virtual environment of a Django project.
+    Project,
 }
 
-/// Runs the commands of a page in one shell and an empty folder.
-fn commands_of(page: &str) -> Result<(), String> {
-    run_script(&mut Command::new("sh"), &script_of(page)?)
+/// The pages whose commands run, in this order.
+const PAGES: &[(&str, Environment)] = &[
+    ("docs/how-to/cors.md", Environment::Folder),
+    ("docs/how-to/identity-jwt.md", Environment::Folder),
+    ("docs/how-to/lookups.md", Environment::Folder),
+    ("docs/how-to/test-permissions.md", Environment::Folder),
+    ("docs/how-to/nginx.md", Environment::Root),
+    ("docs/how-to/apache.md", Environment::Root),
+    ("docs/how-to/lighttpd.md", Environment::Root),
+    ("docs/how-to/caddy.md", Environment::Root),
+    ("docs/how-to/identity-forward.md", Environment::Root),
+    ("docs/how-to/identity-header.md", Environment::Root),
+    ("docs/how-to/backup.md", Environment::Root),
+    ("docs/how-to/store-files.md", Environment::Root),
+    ("docs/how-to/upgrade.md", Environment::Root),
+    ("docs/how-to/django-production.md", Environment::Project),
+];
+
+/// The pages, or sections of them, whose commands run in a script of `tests/docs`.
+const SCRIPTS: &[(&str, Option<&str>, &str)] = &[
+    ("README.md", Some("A private photo in three minutes"), "tests/docs/readme.sh"),
+    ("docs/tutorial.md", None, "tests/docs/tutorial.sh"),
+];
+
+/// Checks the links and code blocks of all pages, builds the book, and runs the commands of the tested pages.
+pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
+    links::check()?;
+    blocks::check()?;
+    book::build()?;
+    how_to_pages(outcome)?;
+    for (page, section, script) in SCRIPTS {
+        let before = read(Path::new("tests/docs/reader.sh"))?;
+        let commands = script_beside(page, *section, script)?;
+        run_script(&mut Command::new("sh"), &format!("{before}{commands}"))?;
+    }
+    for (page, environment) in PAGES {
+        let commands = script_of(page)?;
+        match environment {
+            Environment::Folder => run_script(&mut Command::new("sh"), &commands)?,
+            Environment::Root => {
+                check_brief(page, &commands)?;
+                run_as_root(&commands)?;
+            }
+            Environment::Project => run_in_project(&commands)?,
+        }
+    }
+    Ok(())
+}
+
+/// Runs the tests that compare how-to pages with what happens.
+fn how_to_pages(outcome: &mut Outcome) -> Result<(), String> {
+    let python = machine::venv("target/howto-venv", "tests/howto/requirements.txt")?;
+    let program = std::path::absolute("target/release/private-media").map_err(|error| error.to_string())?;
+    let mut tests = Command::new(python);
+    tests.args(["-m", "pytest", "tests/howto"]).env("PRIVATE_MEDIA_PROGRAM", program);
+    run_tests(&mut tests, outcome)
+}
+
+/// Returns whether the commands of a page run.
+pub(crate) fn runs(page: &str) -> bool {
+    PAGES.iter().any(|(tested, _)| *tested == page)
+}
+
+/// Returns whether a script runs the commands of a section.
+pub(crate) fn has_script(page: &str, section: &str) -> bool {
+    SCRIPTS.iter().any(|(tested, only, _)| *tested == page && only.is_none_or(|only| only == section))
 }
 
 /// The beginning of a script in separate namespaces for mounts, network and processes, so that no change remains. Without package
@@ -62,16 +123,9 @@ const NAMESPACES: &str = "mount -t tmpfs none /mnt
     PATH=/mnt/bin:$PATH
     ip link set lo up";
 
-/// Runs the commands of a page that changes the machine, in separate namespaces.
-fn commands_of_root(page: &str) -> Result<(), String> {
-    let commands = script_of(page)?;
-    check_brief(page, &commands)?;
-    run_as_root(&format!("cp \"$(command -v private-media)\" /mnt/bin\n{commands}"))
-}
-
-/// Like [`commands_of_root`], for a page about a project with this virtual environment.
-fn commands_of_project(page: &str, venv: &str) -> Result<(), String> {
-    let venv = std::path::absolute(venv).map_err(|error| format!("{venv}: {error}"))?;
+/// Like [`run_as_root`], with the virtual environment of the package's tests.
+fn run_in_project(commands: &str) -> Result<(), String> {
+    let venv = std::path::absolute(python::TOOLS).map_err(|error| format!("{}: {error}", python::TOOLS))?;
     // Other users need access to the environment, and to an interpreter in a home directory.
     let python = format!(
         "mkdir /mnt/python
@@ -84,12 +138,20 @@ fn commands_of_project(page: &str, venv: &str) -> Result<(), String> {
         fi",
         venv.display()
     );
-    run_as_root(&format!("{python}\n{}", script_of(page)?))
+    run_as_root(&format!("{python}\n{commands}"))
 }
 
+/// Runs commands that change the machine, in separate namespaces.
 fn run_as_root(script: &str) -> Result<(), String> {
     let isolated = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
-    run_script(Command::new("unshare").args(isolated), &format!("{NAMESPACES}\n{script}"))
+    run_script(
+        Command::new("unshare").args(isolated),
+        &format!(
+            "{NAMESPACES}
+cp \"$(command -v private-media)\" /mnt/bin
+{script}"
+        ),
+    )
 }
 
 /// Checks that a page needs fewer than ten commands before the first request.
@@ -120,5 +182,41 @@ fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
     let path =
         std::env::join_paths([root.join("target/release")].into_iter().chain(std::env::split_paths(&path)));
     let path = path.map_err(|error| error.to_string())?;
-    step(shell.args(["-eu", "-c", script]).current_dir(folder).env("PATH", path))
+    shell.args(["-eu", "-c", script]).current_dir(folder).env("PATH", path);
+    run_group(shell)
+}
+
+/// Runs a script in a process group of its own, and ends what is left of the group: a failed script does not stop its servers.
+fn run_group(shell: &mut Command) -> Result<(), String> {
+    let shown = show(shell);
+    let failed = |error| format!("{shown}: {error}");
+    let mut child = shell.process_group(0).spawn().map_err(failed)?;
+    let group = format!("-{}", child.id());
+    let status = child.wait();
+    // It fails if the group is empty, as it should be.
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    let status = status.map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_script_leaves_no_process() {
+        let file = std::env::temp_dir().join(format!("private-media-group-{}", std::process::id()));
+        let mut script = Command::new("sh");
+        script.args(["-c", "sleep 600 & echo $! > \"$0\"; exit 3"]).arg(&file);
+        assert!(run_group(&mut script).unwrap_err().ends_with("exit status: 3"));
+        let id = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let ended = (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+            // A killed process may wait for init to collect it.
+            state.map_or(true, |stat| stat.contains(") Z "))
+        });
+        assert!(ended, "sleep {id} is still running");
+    }
 }

@@ -5,7 +5,9 @@ use std::process::Command;
 use crate::machine::{self, Program, run_tests, step};
 use crate::outcome::Outcome;
 
-pub(crate) const PROGRAMS: [Program; 8] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
+    ("/usr/share/php/Symfony/Bundle/FrameworkBundle/autoload.php", "php-symfony-framework-bundle"),
+    ("/usr/share/php/Symfony/Bundle/SecurityBundle/autoload.php", "php-symfony-security-bundle"),
     ("rails", "ruby-rails"),
     ("go", "golang-go"),
     ("node", "nodejs"),

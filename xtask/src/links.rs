@@ -1,19 +1,18 @@
-//! Checks the relative links of all Markdown pages, with their anchors.
+//! Checks the relative links of all Markdown pages and of the book, with their anchors.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 /// Checks that each relative link leads to a file of the repository and to a heading of it.
 pub(crate) fn check() -> Result<(), String> {
-    let output =
-        Command::new("git").args(["ls-files", "*.md"]).output().map_err(|error| error.to_string())?;
-    let pages = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
+    let pages = tracked("*.md")?;
     let mut problems = Vec::new();
-    for page in pages.lines() {
-        for link in links(&read(Path::new(page))?) {
-            if let Some(problem) = problem(Path::new(page), &link)? {
-                problems.push(format!("{page}: {link}: {problem}"));
+    for page in &pages {
+        for link in links(&read(page)?) {
+            if let Some(problem) = problem(page, &link)? {
+                problems.push(format!("{}: {link}: {problem}", page.display()));
             }
         }
     }
@@ -23,7 +22,79 @@ pub(crate) fn check() -> Result<(), String> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-fn read(page: &Path) -> Result<String, String> {
+/// Checks the links, anchors and pictures of a folder of HTML pages, and that the pages load nothing from another host.
+pub(crate) fn check_html(folder: &Path) -> Result<(), String> {
+    let mut pages = HashMap::new();
+    read_html(folder, &mut pages)?;
+    let ids: HashMap<_, HashSet<_>> = pages
+        .iter()
+        .map(|(page, text)| (page, tags(text).filter_map(|tag| attribute(tag, "id")).collect()))
+        .collect();
+    let mut problems = vec![];
+    for (page, text) in &pages {
+        let elements = tags(text).filter(|tag| !tag.starts_with("a "));
+        let loaded = elements.flat_map(|tag| ["href", "src"].map(|name| attribute(tag, name))).flatten();
+        for url in loaded.filter(|url| url.contains("//")) {
+            problems.push(format!("{}: {url}: loaded from another host", page.display()));
+        }
+        for link in tags(text).flat_map(|tag| ["href", "src"].map(|name| attribute(tag, name))).flatten() {
+            if link.contains(':') {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { relative_to(page, path) };
+            let is_anchor = anchor.is_empty() || ids.get(&target).is_some_and(|ids| ids.contains(anchor));
+            if !target.is_file() {
+                problems.push(format!("{}: {link}: no such file", page.display()));
+            } else if !is_anchor {
+                problems.push(format!("{}: {link}: no such anchor", page.display()));
+            }
+        }
+    }
+    if pages.is_empty() {
+        return Err(format!("{}: no HTML page found", folder.display()));
+    }
+    problems.sort();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+fn read_html(folder: &Path, pages: &mut HashMap<PathBuf, String>) -> Result<(), String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            read_html(&path, pages)?;
+        } else if path.extension() == Some(OsStr::new("html")) {
+            pages.insert(path.clone(), read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the content of all tags, such as `a href="page.html"`.
+fn tags(html: &str) -> impl Iterator<Item = &str> {
+    html.split('<').filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag)
+}
+
+/// Returns the value of an attribute of a tag.
+fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+    rest.split('"').next()
+}
+
+/// Returns the files of the repository that match a pattern of git.
+pub(crate) fn tracked(pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let mut list = Command::new("git");
+    list.args(["ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]);
+    let output = list.output().map_err(|error| format!("git: {error}"))?;
+    let files = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
+    Ok(files.lines().map(PathBuf::from).collect())
+}
+
+pub(crate) fn is_page(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("md"))
+}
+
+pub(crate) fn read(page: &Path) -> Result<String, String> {
     std::fs::read_to_string(page).map_err(|error| format!("{}: {error}", page.display()))
 }
 
@@ -34,13 +105,12 @@ fn problem(page: &Path, link: &str) -> Result<Option<&'static str>, String> {
     if !target.exists() {
         return Ok(Some("no such file"));
     }
-    let is_page = target.extension().is_some_and(|extension| extension == "md");
-    let is_missing = !anchor.is_empty() && is_page && !anchors(&read(&target)?).contains(anchor);
+    let is_missing = !anchor.is_empty() && is_page(&target) && !anchors(&read(&target)?).contains(anchor);
     Ok(is_missing.then_some("no such heading"))
 }
 
 /// Returns the path of a link, without `..`.
-fn relative_to(page: &Path, link: &str) -> PathBuf {
+pub(crate) fn relative_to(page: &Path, link: &str) -> PathBuf {
     let mut target = page.parent().unwrap_or(Path::new("")).to_owned();
     for part in Path::new(link).components() {
         if part == Component::ParentDir {
@@ -62,8 +132,30 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Returns a page whose relative links are replaced.
+pub(crate) fn map_links(text: &str, map: impl Fn(&str) -> String) -> String {
+    let mut is_code = false;
+    let mut mapped = String::new();
+    for line in text.lines() {
+        is_code ^= line.starts_with("```");
+        let mut parts = line.split("](");
+        mapped.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            mapped.push_str("](");
+            match part.split_once(')') {
+                Some((link, rest)) if !is_code && !link.contains(':') => {
+                    mapped.extend([&*map(link), ")", rest]);
+                }
+                _ => mapped.push_str(part),
+            }
+        }
+        mapped.push('\n');
+    }
+    mapped
+}
+
 /// Returns the targets of all links that are relative.
-fn links(text: &str) -> Vec<String> {
+pub(crate) fn links(text: &str) -> Vec<String> {
     let text = prose(text).collect::<Vec<_>>().join("\n");
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
     targets.map(|(link, _)| link.to_owned()).filter(|link| !link.contains(':')).collect()
@@ -83,8 +175,34 @@ fn anchor(heading: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{anchors, links, relative_to};
+    use super::{anchors, check_html, links, map_links, relative_to};
     use std::path::Path;
+
+    #[test]
+    fn only_relative_links_outside_code_are_mapped() {
+        let page = "[a](b.md#c) and ![d](e.png)\n```sh\n[x](y.md)\n```\n[f](https://example.org/)\n";
+        let expected = "[a](<b.md#c>) and ![d](<e.png>)\n```sh\n[x](y.md)\n```\n[f](https://example.org/)\n";
+        assert_eq!(map_links(page, |link| format!("<{link}>")), expected);
+    }
+
+    #[test]
+    fn broken_links_of_html_pages_are_found() {
+        let folder = std::env::temp_dir().join(format!("private-media-html-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("a")).unwrap();
+        std::fs::write(folder.join("a/b.html"), "<h1 id=\"c\"></h1> <a href=\"../d.html#none\">").unwrap();
+        let page = "<a href=\"a/b.html#c\"></a> <img src=\"none.png\"> <img src=\"https://example.org/a\">
+            <a href=\"https://example.org/\"></a> <code>&lt;a href=\"none\"&gt;</code>";
+        std::fs::write(folder.join("d.html"), page).unwrap();
+        let problems = check_html(&folder).unwrap_err();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let folder = folder.display();
+        let expected = format!(
+            "{folder}/a/b.html: ../d.html#none: no such anchor\n\
+             {folder}/d.html: https://example.org/a: loaded from another host\n\
+             {folder}/d.html: none.png: no such file"
+        );
+        assert_eq!(problems, expected);
+    }
 
     #[test]
     fn only_relative_links_outside_code_are_checked() {

@@ -64,16 +64,34 @@ pub(crate) fn venv(folder: &str, requirements: &str) -> Result<String, String> {
     Ok(python)
 }
 
-/// Installs a subcommand of cargo if it is missing. A debug build takes a third of the time, and the tools share what they depend on.
+/// Installs a program of cargo's if it is missing. A debug build takes a third of the time, and the tools share what they depend on.
 pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
     if exists(name) {
         return Ok(());
     }
-    step(Command::new("cargo").args(["install", "--locked", "--debug", name]).env("CARGO_TARGET_DIR", TOOLS))
+    let features: &[&str] = match name {
+        // Its web server for authors has most of its dependencies.
+        "mdbook" => &["--no-default-features", "--features", "search"],
+        _ => &[],
+    };
+    let mut install = Command::new("cargo");
+    install.args(["install", "--locked", "--debug", name]).args(features);
+    step(install.env("CARGO_TARGET_DIR", TOOLS))
 }
 
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
-    step(Command::new("cargo").args(arguments))
+    step(cargo_command().args(arguments))
+}
+
+/// Returns a cargo that finds what a cargo in a shell has built: build scripts run again if variables of `cargo xtask` differ.
+pub(crate) fn cargo_command() -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// Prints a command and runs it.
@@ -81,6 +99,14 @@ pub(crate) fn step(command: &mut Command) -> Result<(), String> {
     let shown = show(command);
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
+}
+
+/// Runs a command, and returns its output without surrounding whitespace.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().display().to_string();
+    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("{program}: {error}"))?;
+    let text = String::from_utf8_lossy(output.stdout.trim_ascii()).into_owned();
+    if output.status.success() { Ok(text) } else { Err(format!("{program}: {}", output.status)) }
 }
 
 /// Like [`step`], for a test runner whose closing lines are stored.
@@ -111,7 +137,8 @@ fn copy(from: impl Read, mut to: impl Write, outcome: &Mutex<&mut Outcome>) {
     }
 }
 
-fn show(command: &Command) -> String {
+/// Prints a command, and returns it for error messages.
+pub(crate) fn show(command: &Command) -> String {
     let arguments: Vec<_> = command.get_args().map(|argument| argument.display().to_string()).collect();
     let arguments = arguments.join(" ");
     let shown =

@@ -2,13 +2,19 @@
 
 mod advisories;
 mod bench;
+mod blocks;
+mod book;
 mod browser;
+mod changelog;
 mod circles;
+mod container;
+mod dist;
 mod django;
 mod docs;
 mod features;
 mod frameworks;
 mod fuzz;
+mod install;
 mod links;
 mod machine;
 mod needs;
@@ -17,8 +23,10 @@ mod package;
 mod pages;
 mod parts;
 mod python;
+mod root;
 mod soak;
 mod suite;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -28,9 +36,13 @@ Usage: cargo xtask COMMAND
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
+  dist        writes the files of a release, with their checksums, to target/dist
+  blocks      checks the code blocks of the documentation with target/release/private-media
+  book        builds the documentation as a book
   circles     finds circles between the modules of a crate
   fuzz        runs the fuzz targets
-  soak        runs the gateway under load and faults for many minutes";
+  soak        runs the gateway under load and faults for many minutes
+  wheel       builds and tests the Python wheel of a release";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -38,9 +50,13 @@ fn main() -> ExitCode {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
+        Some("dist") => dist::run(),
+        Some("blocks") => blocks::check(),
+        Some("book") => book::build(),
         Some("circles") => circles::check(),
         Some("fuzz") => fuzz::run(arguments),
         Some("soak") => soak::run(arguments),
+        Some("wheel") => wheel::release(),
         _ => Err(USAGE.into()),
     };
     match done {

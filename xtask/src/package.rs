@@ -96,7 +96,7 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
 }
 
 /// Returns the version of the workspace's crates.
-fn version(manifest: &str) -> Option<&str> {
+pub(crate) fn version(manifest: &str) -> Option<&str> {
     let (_, package) = manifest.split_once("[workspace.package]\n")?;
     let line = package.lines().find_map(|line| line.strip_prefix("version = \""))?;
     line.strip_suffix('"')

@@ -5,7 +5,9 @@ use std::process::Command;
 use crate::machine::{Program, cargo, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
-use crate::{bench, browser, circles, django, docs, features, frameworks, fuzz, package, python, soak};
+use crate::{
+    bench, browser, circles, django, docs, features, frameworks, fuzz, install, package, python, soak, wheel,
+};
 
 /// A part of the tests, which `--only` can choose.
 pub(crate) struct Part {
@@ -33,7 +35,7 @@ const PROGRAMS: [Program; 14] = [
     ("unshare", "util-linux"),
 ];
 
-pub(crate) const PARTS: [Part; 13] = [
+pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "lint",
         about: "formatting, module circles, clippy, and the licences and sources of the dependencies",
@@ -58,6 +60,12 @@ pub(crate) const PARTS: [Part; 13] = [
         about: "the published crates, built and tested from their packages",
         needs: &[],
         run: package::test,
+    },
+    Part {
+        name: "install",
+        about: "README's ways to install, and the Debian package, in a bare Debian",
+        needs: &[Programs(&install::PROGRAMS), Root, ReleaseProgram],
+        run: install::test,
     },
     Part {
         name: "fuzz",
@@ -96,6 +104,12 @@ pub(crate) const PARTS: [Part; 13] = [
         run: python::test,
     },
     Part {
+        name: "wheel",
+        about: "the wheel, and the program that pip installs",
+        needs: &[Programs(&python::PROGRAMS), Wheel],
+        run: wheel::test,
+    },
+    Part {
         name: "browser",
         about: "the demo, the Django example and pages of other origins in Chromium",
         needs: &[Programs(&browser::PROGRAMS), ReleaseProgram, Wheel],
@@ -103,7 +117,7 @@ pub(crate) const PARTS: [Part; 13] = [
     },
     Part {
         name: "frameworks",
-        about: "the gateway beside applications in Express, PHP, Rails, Flask, FastAPI and Go",
+        about: "the gateway beside applications in Express, PHP, Symfony, Rails, Flask, FastAPI and Go",
         needs: &[Programs(&frameworks::PROGRAMS), ReleaseProgram],
         run: frameworks::test,
     },

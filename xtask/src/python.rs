@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::django;
 use crate::machine::{Program, run_tests, step};
 use crate::outcome::Outcome;
+use crate::wheel;
 
 /// The programs that the tests of the package start.
 pub(crate) const PROGRAMS: [Program; 4] = [
@@ -20,7 +21,10 @@ const DJANGOS: [(&str, &str); 2] =
 /// The version of Django that needs Python 3.12 or newer, which Debian 12 does not have.
 const NEWEST: (&str, &str) = ("target/python/django61", "6.1.3");
 pub(crate) const TOOLS: &str = "target/python/django52";
-const WHEELS: &str = "target/python/wheels";
+pub(crate) const WHEELS: &str = "target/python/wheels";
+const REQUIREMENTS: &str = "python/tests/requirements.txt";
+/// The CMS of a test. It needs Django 5.2 or newer.
+const WAGTAIL: &str = "wagtail==8.0.1";
 const SOURCES: &str = "target/python/src";
 /// The Django projects whose own tests run.
 const EXAMPLES: [&str; 2] = ["examples/django-legacy", "examples/django-cars"];
@@ -89,24 +93,32 @@ fn environment(interpreter: &str, venv: &str, django: &str) -> Result<(), String
     if !Path::new(&python).exists() {
         step(Command::new(interpreter).args(["-m", "venv", "--clear", venv]))?;
     }
-    let django = format!("Django=={django}");
-    let install =
-        ["-m", "pip", "install", "--quiet", "--requirement", "python/tests/requirements.txt", &django];
-    step(Command::new(&python).args(install))
+    let version = format!("Django=={django}");
+    let install = ["-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS, &version];
+    let wagtail = (!django.starts_with("4.")).then_some(WAGTAIL);
+    step(Command::new(&python).args(install).args(wagtail))
 }
 
 /// Builds one wheel for all versions of Python.
 fn wheel() -> Result<PathBuf, String> {
-    let _ = std::fs::remove_dir_all(WHEELS);
-    step(Command::new(format!("{TOOLS}/bin/maturin")).args(["build", "--profile", "dev", "--out", WHEELS]))?;
-    let wheels = std::fs::read_dir(WHEELS).map_err(|error| format!("{WHEELS}: {error}"))?;
-    Ok(wheels.flatten().next().ok_or_else(|| format!("{WHEELS}: no wheel was built"))?.path())
+    wheel::build_with(
+        Command::new(format!("{TOOLS}/bin/maturin")).args(["build", "--profile", "dev"]),
+        WHEELS,
+    )
+}
+
+/// Returns the line of a package in the requirements.
+pub(crate) fn requirement(package: &str) -> Result<String, String> {
+    let requirements =
+        std::fs::read_to_string(REQUIREMENTS).map_err(|error| format!("{REQUIREMENTS}: {error}"))?;
+    let line = requirements.lines().find(|line| line.split("==").next() == Some(package));
+    line.map(str::to_owned).ok_or_else(|| format!("{REQUIREMENTS}: no {package}"))
 }
 
 fn lint() -> Result<(), String> {
     let ruff = format!("{TOOLS}/bin/ruff");
-    step(Command::new(&ruff).args(["check", "python", "examples", "tests/soak"]))?;
-    step(Command::new(&ruff).args(["format", "--check", "python", "examples", "tests/soak"]))?;
+    step(Command::new(&ruff).args(["check", "python", "examples", "tests/soak", "tests/wheel"]))?;
+    step(Command::new(&ruff).args(["format", "--check", "python", "examples", "tests/soak", "tests/wheel"]))?;
     step(Command::new(python(TOOLS)).args(["-m", "mypy"]).env("MYPYPATH", "python"))?;
     step(Command::new(python(TOOLS)).args(["-m", "mypy.stubtest", "private_media._core"]))
 }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use http::{Method, StatusCode, Uri};
 use private_media::AccessRecord;
+use private_media::identity::ClientAddr;
 
 use crate::body::Body;
 use crate::request_id::RequestId;
@@ -18,15 +19,17 @@ pub(crate) struct RequestContext {
 /// The data of a request for its log line.
 struct AccessEntry {
     id: RequestId,
+    client: ClientAddr,
     start: Instant,
     method: Method,
     path: String,
 }
 
 impl RequestContext {
-    pub(crate) fn new(id: RequestId, method: &Method, uri: &Uri) -> Self {
+    pub(crate) fn new(id: RequestId, client: ClientAddr, method: &Method, uri: &Uri) -> Self {
         let entry = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| AccessEntry {
-            id,
+            id: id.clone(),
+            client,
             start: Instant::now(),
             method: method.clone(),
             path: uri.path().to_owned(),
@@ -46,8 +49,8 @@ impl AccessEntry {
     /// Writes the line. It contains no query, cookie or other credential; of a user, it
     /// contains the id, and the name in the reason of a denial.
     fn log(&self, record: Option<&AccessRecord>, status: u16, bytes: u64) {
-        let Self { id, start, method, path } = self;
-        let (id, method) = (id.as_str(), method.as_str());
+        let Self { id, client, start, method, path } = self;
+        let (id, client, method) = (id.as_str(), tracing::field::display(client), method.as_str());
         let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
         let escaped;
         let path = if let Some(path) = record.and_then(|record| record.path.as_ref()) {
@@ -57,7 +60,7 @@ impl AccessEntry {
             &escaped
         };
         let Some(record) = record else {
-            tracing::info!(target: "access", id, method, path, status, bytes, milliseconds);
+            tracing::info!(target: "access", id, client, method, path, status, bytes, milliseconds);
             return;
         };
         let user = record.identity.user().map_or("-", |user| user.id());
@@ -70,6 +73,6 @@ impl AccessEntry {
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
         let rejected = record.identity.rejection().map(tracing::field::display);
-        tracing::info!(target: "access", id, user, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
+        tracing::info!(target: "access", id, client, user, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
     }
 }

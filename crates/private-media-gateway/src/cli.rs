@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
@@ -10,21 +12,52 @@ use crate::commands::{account, check, config, doctor, serve, who};
 use crate::config::ConfigError;
 use crate::log;
 
-/// Runs the program, from its arguments to its exit code.
+/// Runs the program with the arguments of this process, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(&command().get_matches()) {
-        Ok(code) => code,
-        Err(error) => {
-            log::print(format_args!("private-media: {error}"));
-            ExitCode::from(2)
-        }
-    }
+    main_from(std::env::args_os())
 }
 
-fn command() -> Command {
+/// Like [`main`], with other arguments, for a process that has a main function of its own. The first argument is the name of the program.
+///
+/// The program handles signals of the process, and a hanging shutdown ends the process.
+///
+/// ```
+/// use std::process::ExitCode;
+///
+/// assert_eq!(private_media_gateway::main_from(["private-media", "--version"]), ExitCode::SUCCESS);
+/// assert_eq!(private_media_gateway::main_from(["private-media", "unknown"]), ExitCode::from(2));
+/// ```
+#[must_use]
+pub fn main_from(arguments: impl IntoIterator<Item: Into<OsString> + Clone>) -> ExitCode {
+    let code = match command().try_get_matches_from(arguments) {
+        Ok(matches) => run(&matches).unwrap_or_else(|error| {
+            log::print(format_args!("private-media: {error}"));
+            ExitCode::from(2)
+        }),
+        Err(usage) => {
+            // An output that cannot be written does not change the exit code.
+            let _ = usage.print();
+            ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
+        }
+    };
+    // A main function of another language does not flush Rust's output.
+    let _ = io::stdout().flush();
+    code
+}
+
+/// The version, with the commit and its date if this build knows them.
+const LONG_VERSION: &str = match option_env!("PRIVATE_MEDIA_LONG_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
+/// Returns the command line, for its manual pages and completions.
+#[must_use]
+pub fn command() -> Command {
     let command = Command::new("private-media")
         .version(env!("CARGO_PKG_VERSION"))
+        .long_version(LONG_VERSION)
         .about("Private user uploads for any web application: authenticates, authorizes and serves each file")
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -160,6 +193,16 @@ mod tests {
             let error = command().try_get_matches_from([&["private-media"], arguments].concat()).unwrap_err();
             assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn the_long_version_may_name_the_commit() {
+        let version = env!("CARGO_PKG_VERSION");
+        let text = |flag| command().try_get_matches_from(["private-media", flag]).unwrap_err().to_string();
+        assert_eq!(text("-V"), format!("private-media {version}\n"));
+        let long = text("--version");
+        let build = long.trim_end().strip_prefix(&format!("private-media {version}")).unwrap();
+        assert!(build.is_empty() || (build.starts_with(" (") && build.ends_with(')')), "{long}");
     }
 
     #[test]

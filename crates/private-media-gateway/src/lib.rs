@@ -48,7 +48,7 @@
 //!
 //! - [`log_to_stderr`] starts the access log of the program: text at a terminal, JSON elsewhere.
 //! - [`front`] prints the configuration of nginx, Apache, lighttpd and Caddy in front of a gateway.
-//! - [`main`] is the whole program. The cargo feature `demo`, on by default, adds the command `private-media demo`.
+//! - [`main`] is the whole program, [`main_from`] the same with other arguments. The cargo feature `demo`, on by default, adds the command `private-media demo`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -57,6 +57,7 @@ mod access_log;
 mod addresses;
 mod body;
 mod cli;
+mod client;
 mod commands;
 mod config;
 mod credential;
@@ -76,6 +77,7 @@ mod lookups;
 mod open;
 mod output;
 mod pages;
+mod peers;
 mod request_id;
 mod root_watch;
 mod runtime;
@@ -91,7 +93,9 @@ mod urls;
 mod workers;
 
 pub use addresses::{Endpoint, InvalidAddress};
-pub use cli::main;
+#[doc(hidden)]
+pub use cli::command;
+pub use cli::{main, main_from};
 pub use error::GatewayError;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use log::{LogError, to_stderr as log_to_stderr};

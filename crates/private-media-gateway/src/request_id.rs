@@ -1,26 +1,36 @@
 //! Identifiers of requests.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
-/// Identifies one request, in its response and in the log: 16 hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestId([u8; 16]);
+/// Identifies one request, in its response and in the log.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestId {
+    /// 16 hexadecimal digits.
+    Own([u8; 16]),
+    /// The identifier of a trusted proxy: visible ASCII characters.
+    OfProxy(Arc<str>),
+}
 
 impl RequestId {
-    /// Returns the hexadecimal digits.
     pub(crate) fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
+        match self {
+            Self::Own(digits) => str::from_utf8(digits).unwrap_or_default(),
+            Self::OfProxy(text) => text,
+        }
     }
 
-    /// Returns the hexadecimal digits as bytes.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match self {
+            Self::Own(digits) => digits,
+            Self::OfProxy(text) => text.as_bytes(),
+        }
     }
 
-    pub(crate) fn to_header(self) -> HeaderValue {
+    pub(crate) fn to_header(&self) -> HeaderValue {
         HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static("-"))
     }
 }
@@ -42,7 +52,7 @@ impl From<u64> for RequestId {
         }
         let letters = (spread + 6 * ONES) >> 4 & ONES;
         let digits = spread + u128::from(b'0') * ONES + u128::from(b'a' - b'0' - 10) * letters;
-        Self(digits.to_be_bytes())
+        Self::Own(digits.to_be_bytes())
     }
 }
 

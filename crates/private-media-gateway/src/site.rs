@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use crate::access_log::RequestContext;
 use crate::body::{Body, text_response};
+use crate::client::{DirectPeer, TrustedProxies};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
 use crate::login::LoginPages;
@@ -38,6 +39,7 @@ pub(crate) struct Site {
     identity_needs_peer: bool,
     /// Whether the identity source may find that the client may read the path.
     identity_allows_path: bool,
+    proxies: Arc<TrustedProxies>,
     ids: Arc<RequestIds>,
     health: Health,
 }
@@ -54,6 +56,7 @@ impl Site {
             login_pages: Arc::default(),
             identity_needs_peer: true,
             identity_allows_path: false,
+            proxies: Arc::default(),
             ids: Arc::default(),
             health: Health::default(),
         }
@@ -86,6 +89,12 @@ impl Site {
     /// Sets whether an identity source also decides about paths, in [`AllowedPath`].
     pub(crate) fn identity_allows_path(mut self, allows_path: bool) -> Self {
         self.identity_allows_path = allows_path;
+        self
+    }
+
+    /// Sets the proxies that may name the client and the id of a request.
+    pub(crate) fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.proxies = Arc::new(proxies);
         self
     }
 
@@ -177,6 +186,22 @@ impl Site {
         Some(response)
     }
 
+    /// Returns the peer of a request, and its client.
+    fn client(&self, headers: &HeaderMap, peer: &PeerState) -> (DirectPeer, ClientAddr) {
+        let peer = peer.addr().ip().map_or(ClientAddr::Unix, ClientAddr::Ip);
+        (DirectPeer(peer), self.proxies.client(peer, headers))
+    }
+
+    /// Returns the id that a trusted proxy has given to a request, or a new one.
+    fn request_id(&self, headers: &HeaderMap, DirectPeer(peer): DirectPeer) -> RequestId {
+        // Most gateways trust no proxy, and need not look for the header.
+        let of_proxy = (!self.proxies.is_empty()).then(|| headers.get(&REQUEST_ID)).flatten();
+        match self.proxies.request_id(peer, of_proxy) {
+            Some(id) => RequestId::OfProxy(id.into()),
+            None => self.ids.next(),
+        }
+    }
+
     /// Returns whether the identity of a request may depend on the address of its client. Accounts use the address to limit password
     /// attempts, not for cookies. The demo always uses it.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
@@ -198,10 +223,6 @@ enum Route<'a> {
     Outside,
 }
 
-fn client_addr(peer: &PeerState) -> ClientAddr {
-    peer.addr().ip().map_or(ClientAddr::Unix, ClientAddr::Ip)
-}
-
 /// Returns the URI of a relative path.
 fn absolute(path: &str, query: Option<&str>) -> Option<Uri> {
     match query {
@@ -220,9 +241,12 @@ impl Handler for Site {
             let (head, body) = Box::pin(self.respond(request, peer)).await.into_parts();
             return RawResponse::new(head.status, Headers::Page(head.headers), body);
         }
-        let context = RequestContext::new(self.ids.next(), &head.method, &head.uri);
+        let (direct, client) = self.client(&head.headers, peer);
+        let context =
+            RequestContext::new(self.request_id(&head.headers, direct), client, &head.method, &head.uri);
         if self.needs_peer_addr(&head.method, &head.headers) {
-            head.extensions.insert(client_addr(peer));
+            head.extensions.insert(direct);
+            head.extensions.insert(client);
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
         if self.identity_allows_path {
@@ -235,16 +259,19 @@ impl Handler for Site {
             let (page, body) = page.into_parts();
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
-        let (mut body, id) = (Body::from(body), context.id);
+        let (mut body, id) = (Body::from(body), context.id.clone());
         context.log_at_end(status, &mut body, Some(record));
         RawResponse::new(status, Headers::File(headers, id), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
-        let context = RequestContext::new(self.ids.next(), request.method(), request.uri());
+        let (direct, client) = self.client(request.headers(), peer);
+        let id = self.request_id(request.headers(), direct);
+        let context = RequestContext::new(id, client, request.method(), request.uri());
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
-            request.extensions_mut().insert(client_addr(peer));
+            request.extensions_mut().insert(direct);
+            request.extensions_mut().insert(client);
         }
         if self.identity_allows_path {
             request.extensions_mut().insert(AllowedPath::default());

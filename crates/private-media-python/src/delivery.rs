@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use http_body::Body as _;
 use private_media::delivery::{ContentType, SendfileEncoding, common_headers};
 use private_media::permission::Read;
@@ -134,16 +134,25 @@ pub(crate) struct Response {
 impl Response {
     pub(crate) fn new(py: Python<'_>, response: http::Response<Content>) -> PyResult<Self> {
         let (head, content) = response.into_parts();
-        let headers = PyDict::new(py);
-        for (name, value) in common_headers().iter().chain(&head.headers) {
-            headers.set_item(PyString::intern(py, &title(name.as_str())), latin1(value))?;
-        }
+        let headers = dict_of(py, common_headers().iter().chain(&head.headers))?;
         Ok(Self {
             status: head.status.as_u16(),
             headers: headers.unbind(),
             content: content.into_python(py)?,
         })
     }
+}
+
+/// Converts headers to a dict.
+pub(crate) fn dict_of<'py, 'h>(
+    py: Python<'py>,
+    fields: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let headers = PyDict::new(py);
+    for (name, value) in fields {
+        headers.set_item(PyString::intern(py, &title(name.as_str())), latin1(value))?;
+    }
+    Ok(headers)
 }
 
 /// Capitalizes a header name like Django.

@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
-use private_media::{Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia};
+use private_media::{
+    Builder, Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia,
+};
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
 use private_media_gateway::{Endpoint, Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::cors::Cors;
 use crate::delivery::Delivery;
 use crate::django_bridge::{RequestQueue, duration};
 use crate::permission::Grants;
@@ -69,7 +72,7 @@ impl Sessions {
 /// is for files that this process sends itself. `notes` are logged at the start.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, queue, *, sessions=None, grants=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, queue, *, sessions=None, grants=None, cors=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
 #[expect(
@@ -86,6 +89,7 @@ pub(crate) fn serve(
     queue: &RequestQueue,
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
+    cors: Option<&Cors>,
     cache_files: bool,
     follow_links: bool,
     download: bool,
@@ -128,6 +132,7 @@ pub(crate) fn serve(
         let storage =
             if cache_files { storage.cache(Gateway::default_cache(REVALIDATE_AFTER)) } else { storage };
         let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
+        let media = cors.map(Cors::options).into_iter().fold(media, Builder::cors);
         Ok(media.delivery(delivery.clone()).debug(debug).build())
     };
     let shutdown = py.detach(|| gateway.run(bind, open)).map_err(|error: GatewayError<String>| match error {

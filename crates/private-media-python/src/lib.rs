@@ -4,20 +4,26 @@
 //! run without the lock of the interpreter.
 
 mod blocking;
+mod cors;
 mod delivery;
 mod django_bridge;
 mod errors;
 mod front;
 mod gateway;
 mod permission;
+mod program;
 mod request;
 mod storage;
 
-use pyo3::pymodule;
+use pyo3::prelude::*;
 
 /// The Rust part of `private_media`.
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::cors::Cors;
     #[pymodule_export]
     use crate::delivery::{Body, Delivery, Response, content_type};
     #[pymodule_export]
@@ -31,7 +37,14 @@ mod _core {
     #[pymodule_export]
     use crate::permission::Grants;
     #[pymodule_export]
+    use crate::program::run_program;
+    #[pymodule_export]
     use crate::request::{media_path, path_of_url, safe_name, url_of_path};
     #[pymodule_export]
     use crate::storage::Root;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
 }

@@ -60,16 +60,22 @@ pub(crate) fn parse_request(
 ) -> PyResult<MediaRequest> {
     let unsupported = || PyValueError::new_err(format!("method {method} is not supported; use GET or HEAD"));
     let known: Method = method.parse().map_err(|_| unsupported())?;
-    let mut headers = HeaderMap::new();
-    for (name, key) in &HEADERS {
-        if let Some(value) = text(meta, key)?.and_then(|value| header_value(&value)) {
-            headers.append(name, value);
-        }
-    }
+    let headers = headers(meta, &HEADERS)?;
     let query = text(meta, "QUERY_STRING")?.unwrap_or_default();
     let mut request = MediaRequest::new(&known, path, &query, &headers).map_err(|_| unsupported())?;
     request.download |= download;
     Ok(request)
+}
+
+/// Returns the headers of `request.META` with these names and WSGI names.
+pub(crate) fn headers(meta: &Bound<'_, PyDict>, names: &[(HeaderName, &str)]) -> PyResult<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (name, key) in names {
+        if let Some(value) = text(meta, key)?.and_then(|value| header_value(&value)) {
+            headers.append(name, value);
+        }
+    }
+    Ok(headers)
 }
 
 fn text(meta: &Bound<'_, PyDict>, key: &str) -> PyResult<Option<String>> {

@@ -90,13 +90,16 @@ impl Refusal {
     }
 }
 
-/// Returns an error and its causes in one line.
+/// Returns an error and its causes in one line. A cause that the text ends with is not repeated.
 pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {cause}");
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ": {cause_text}");
+        }
         source = cause.source();
     }
     text

@@ -6,9 +6,11 @@
 //!
 //! ```toml
 //! [dependencies]
-//! axum = "0.8"
+//! axum = { version = "0.8", features = ["multipart"] } # multipart is for uploads
+//! futures-util = "0.3"
+//! http = "1"
 //! private-media = "0.1"
-//! tokio = { version = "1", features = ["full"] }
+//! tokio = { version = "1", features = ["macros", "net", "rt-multi-thread"] }
 //! ```
 //!
 //! # A first example
@@ -29,6 +31,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     std::fs::create_dir_all("private")?; // the root has to exist
 //!     let media = PrivateMedia::builder(LocalStorage::open_root("private")?)
 //!         .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
 //!         .build();
@@ -137,7 +140,8 @@
 //! use axum::routing::post;
 //! use futures_util::TryStreamExt;
 //! use private_media::identity::is_cross_site;
-//! use private_media::{MediaPath, Permit, PrivateMedia, SaveOptions};
+//! use private_media::permission::Write;
+//! use private_media::{MediaPath, PrivateMedia, SaveOptions};
 //!
 //! async fn upload(
 //!     State(media): State<PrivateMedia>,
@@ -149,14 +153,13 @@
 //!         return Err(StatusCode::FORBIDDEN);
 //!     }
 //!     let identity = media.identify(&head).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-//!     let user = identity.user().ok_or(StatusCode::FORBIDDEN)?;
+//!     let folder = format!("cars/{}", identity.user().ok_or(StatusCode::FORBIDDEN)?.id());
 //!     let field = form.next_field().await.map_err(|_| StatusCode::BAD_REQUEST)?;
 //!     let field = field.ok_or(StatusCode::BAD_REQUEST)?;
 //!     let name = field.file_name().unwrap_or("upload");
-//!     let path = MediaPath::for_upload(&format!("cars/{}", user.id()), name);
-//!     let path = path.map_err(|_| StatusCode::BAD_REQUEST)?;
-//!     // The folder belongs to the user, so no permission is checked.
-//!     let permit = Permit::trusted(path);
+//!     let path = MediaPath::for_upload(&folder, name).map_err(|_| StatusCode::BAD_REQUEST)?;
+//!     // Grants allow reading only: allow writing in your `Permissions`, or use `Permit::trusted` for the user's own folder.
+//!     let permit = media.permit::<Write>(identity, path).await.map_err(|_| StatusCode::FORBIDDEN)?;
 //!     let content = Box::pin(field.map_err(std::io::Error::other));
 //!     let stored = media.storage().save(&permit, content, &SaveOptions::default()).await;
 //!     let stored = stored.map_err(|_| StatusCode::INSUFFICIENT_STORAGE)?;

@@ -32,6 +32,10 @@ def check_values() -> Iterator[CheckMessage]:
         conf.follow_links()
     except conf.InvalidSetting as problem:
         yield error(problem, "E013")
+    try:
+        conf.cors()
+    except conf.InvalidSetting as problem:
+        yield error(problem, "E014")
     yield from _internal_url()
     value = getattr(settings, "PRIVATE_MEDIA_FORCE_DOWNLOAD", False)
     if not isinstance(value, bool):

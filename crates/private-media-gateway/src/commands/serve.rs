@@ -56,7 +56,8 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
             .identity_needs_peer(identities.needs_peer())
             .identity_allows_path(config.decides_by_identity())
             .own_pages(pages)
-            .login_pages(config.login_pages()))
+            .login_pages(config.login_pages())
+            .trusted_proxies(config.trusted_proxies.clone()))
     };
     let options = workers::Options {
         listen: &config.listen,

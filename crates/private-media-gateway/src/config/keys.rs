@@ -20,6 +20,26 @@ pub(crate) static LISTEN: Key = Key {
     default: "127.0.0.1:8000",
     help: "Address to listen on, as HOST:PORT or unix:PATH; port 0 picks a free one",
 };
+pub(crate) static TRUSTED_PROXIES: Key = Key {
+    name: "listen.trusted_proxies",
+    flag: "trusted-proxy",
+    kind: Kind::List,
+    value_name: "PEER",
+    heading: Heading::Server,
+    scopes: &[],
+    default: "",
+    help: "Proxy that may name the client: an address, a network such as 10.0.0.0/8, or unix; may be repeated",
+};
+pub(crate) static CLIENT_HEADER: Key = Key {
+    name: "listen.client_header",
+    flag: "client-header",
+    kind: Kind::Text,
+    value_name: "HEADER",
+    heading: Heading::Server,
+    scopes: &[],
+    default: "X-Forwarded-For",
+    help: "Header in which trusted proxies name the client: X-Forwarded-For, Forwarded, or one with a single address",
+};
 pub(crate) static ROOT: Key = Key {
     name: "root",
     flag: "root",
@@ -192,8 +212,10 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 33] = [
+pub(crate) static KEYS: [&Key; 35] = [
     &LISTEN,
+    &TRUSTED_PROXIES,
+    &CLIENT_HEADER,
     &ROOT,
     &URL,
     &DEBUG,
@@ -228,10 +250,15 @@ pub(crate) static KEYS: [&Key; 33] = [
     &SHUTDOWN_TIMEOUT,
 ];
 
+/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`.
+pub(crate) fn column_of_table(key: &Key) -> Option<&'static str> {
+    (key.name == LISTEN.name).then_some("address")
+}
+
 /// Returns whether a key belongs to `[[…]]` tables.
 pub(crate) fn is_in_tables(key: &Key) -> bool {
     let table = key.name.split_once('.').map(|(table, _)| table);
-    KEYS.iter().any(|key| Some(key.name) == table)
+    KEYS.iter().any(|key| Some(key.name) == table && matches!(key.kind, Kind::Tables(_)))
 }
 
 #[cfg(test)]

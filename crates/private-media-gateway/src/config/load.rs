@@ -18,10 +18,11 @@ use super::keys::identity::IDENTITY;
 use super::keys::lookup::LOOKUP;
 use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
-use super::settings::{Origin, Setting};
+use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
 use super::{cors, delivery, root, show, site, values};
 use crate::addresses::ListenAddr;
+use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
 use crate::send_mode::SendMode;
@@ -32,6 +33,7 @@ use crate::{folders, log, urls};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: ListenAddr,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) root: PathBuf,
     pub(crate) url: String,
     pub(crate) debug: bool,
@@ -76,6 +78,7 @@ impl Config {
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         Ok(Self {
             listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
+            trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
             send_mode: delivery::send_mode(settings, &url)?,
             cors: cors::options(settings)?,
@@ -220,12 +223,13 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, root, url, debug, workers, log, identity, .. } = self;
+        let Self { listen, trusted_proxies, root, url, debug, workers, log, identity, .. } = self;
         let Self {
             grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
-        let settings = format!("{listen:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
+        let settings =
+            format!("{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
@@ -240,6 +244,16 @@ impl Config {
             &[(&IDENTITY, &self.identity_tables), (&LOOKUP, &self.lookup_tables)],
         )
     }
+}
+
+/// Returns the proxies that may name the client.
+fn trusted_proxies(settings: &Settings) -> Result<TrustedProxies, ConfigError> {
+    let (proxies, header) = (settings.get(&keys::TRUSTED_PROXIES), settings.get(&keys::CLIENT_HEADER));
+    let name = header.parse_with(values::header_name)?;
+    if proxies.values().is_empty() && !keys::CLIENT_HEADER.default.eq_ignore_ascii_case(name.as_str()) {
+        return Err(header.error("no proxy is trusted", "list each in listen.trusted_proxies"));
+    }
+    Ok(TrustedProxies::new(proxies.parse_each(str::parse)?, name))
 }
 
 /// Returns the setting of a field of a front server's configuration; `None` for `--front`, which is no setting.

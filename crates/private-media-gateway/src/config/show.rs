@@ -5,7 +5,7 @@ use std::fmt::Write;
 use toml::Value;
 
 use super::key::{Key, Kind};
-use super::keys::{GRANT, KEYS, is_in_tables};
+use super::keys::{GRANT, KEYS, column_of_table, is_in_tables};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::Section;
 
@@ -16,10 +16,15 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
     // TOML requires keys without a table before all tables; arrays of tables follow.
     let is_array = |key: &Key| matches!(key.kind, Kind::Grants | Kind::Tables(_)) || is_in_tables(key);
     let keys = || KEYS.into_iter().filter(|key| !is_array(key));
-    let plain = keys().filter(|key| !key.name.contains('.'));
-    for key in plain.chain(keys().filter(|key| key.name.contains('.'))) {
+    let table_of = |key: &Key| match key.name.rsplit_once('.') {
+        Some((table, _)) => table,
+        None if column_of_table(key).is_some() => key.name,
+        None => "",
+    };
+    let plain = keys().filter(|key| table_of(key).is_empty());
+    for key in plain.chain(keys().filter(|key| !table_of(key).is_empty())) {
         let setting = settings.get(key);
-        let (of, _) = key.name.rsplit_once('.').unwrap_or_default();
+        let of = table_of(key);
         if of != table {
             table = of;
             let _ = write!(text, "\n[{table}]\n");
@@ -56,7 +61,9 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
 /// Appends the line of a setting. Writing to a string cannot fail.
 fn line(text: &mut String, setting: &Setting) {
     let origin = origin(setting.origin(), setting.origin_key());
-    let _ = writeln!(text, "{} = {}  # {origin}", setting.key().column(), value(setting));
+    let key = setting.key();
+    let column = column_of_table(key).unwrap_or(key.column());
+    let _ = writeln!(text, "{column} = {}  # {origin}", value(setting));
 }
 
 fn value(setting: &Setting) -> String {

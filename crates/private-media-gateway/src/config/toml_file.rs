@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::error::ConfigError;
 use super::key::{Key, Kind};
-use super::keys::{KEYS, is_in_tables};
+use super::keys::{KEYS, column_of_table, is_in_tables};
 use super::settings::{Origin, Setting, Settings};
 use super::suggest::nearest;
 
@@ -41,8 +41,14 @@ fn top_level() -> impl Iterator<Item = &'static Key> {
 fn flatten(table: Table) -> Vec<(String, Value)> {
     let mut settings = Vec::new();
     for (name, value) in table {
+        let key = top_level().find(|key| key.name == name);
         match value {
-            Value::Table(inner) if top_level().all(|key| key.name != name) => {
+            Value::Table(inner) if let Some(column) = key.and_then(column_of_table) => {
+                settings.extend(inner.into_iter().map(|(inner, value)| {
+                    (if inner == column { name.clone() } else { format!("{name}.{inner}") }, value)
+                }));
+            }
+            Value::Table(inner) if key.is_none() => {
                 settings.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
             }
             value => settings.push((name, value)),

@@ -73,6 +73,9 @@ fn upstream(config: &Checked<'_>) -> String {
 
 /// Returns the locations of the application, and the headers that it may trust.
 fn application(config: &Checked<'_>) -> (String, &'static str) {
+    const CLIENT: &str = "        # The gateway reads it if listen.trusted_proxies names this server.
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+";
     const FORWARDED: &str = "        # Trusted by the application; client-supplied values are overwritten.
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-For $remote_addr;
@@ -87,7 +90,7 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
     #}
 
 ";
-        return (example.into(), "");
+        return (example.into(), CLIENT);
     };
     let to = if config.is_served_by_application() { upstream(config) } else { address.to_string() };
     let public = config.public.as_ref().map_or_else(String::new, |(url, folder)| {

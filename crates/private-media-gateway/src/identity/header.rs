@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::{BoxFuture, ready};
 use http::HeaderName;
 use http::request::Parts;
-use private_media::identity::{ClientAddr, Rejection};
+use private_media::identity::Rejection;
 use private_media::{Identify, IdentifyError, Identity, User};
 
-pub(crate) use super::peers::PeerRange;
 use super::user_headers::{MAX_ID, MAX_NAME, list, single};
+use crate::client::DirectPeer;
+use crate::peers::PeerRange;
 
 /// The name of the source.
 const SOURCE: &str = "header";
@@ -43,8 +44,8 @@ impl HeaderIdentity {
 
     /// Returns whether the peer that sent this request may name a user. Without an address, it may not.
     fn trusts(&self, request: &Parts) -> bool {
-        let client = request.extensions.get::<ClientAddr>();
-        client.is_some_and(|client| self.options.from.iter().any(|range| range.contains(*client)))
+        let peer = request.extensions.get::<DirectPeer>();
+        peer.is_some_and(|DirectPeer(peer)| self.options.from.iter().any(|range| range.contains(*peer)))
     }
 
     /// Returns the user that a trusted request names. The error says why it names none.
@@ -79,7 +80,7 @@ impl HeaderIdentity {
     /// Warns about the first header of a peer that is not trusted: either it is spoofed, or `from` is incomplete.
     fn warn(&self, request: &Parts) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            let from = request.extensions.get::<ClientAddr>().map(tracing::field::display);
+            let from = request.extensions.get::<DirectPeer>().map(|peer| tracing::field::display(peer.0));
             let header = self.options.header.as_str();
             tracing::warn!(
                 header,
@@ -119,6 +120,7 @@ impl Identify for HeaderIdentity {
 #[cfg(test)]
 mod tests {
     use http::{HeaderValue, Request};
+    use private_media::identity::ClientAddr;
     use proptest::prelude::*;
 
     use super::*;
@@ -142,8 +144,8 @@ mod tests {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
         match from {
             "nowhere" => {}
-            "unix" => drop(head.extensions.insert(ClientAddr::Unix)),
-            ip => drop(head.extensions.insert(ClientAddr::Ip(ip.parse().unwrap()))),
+            "unix" => drop(head.extensions.insert(DirectPeer(ClientAddr::Unix))),
+            ip => drop(head.extensions.insert(DirectPeer(ClientAddr::Ip(ip.parse().unwrap())))),
         }
         head
     }

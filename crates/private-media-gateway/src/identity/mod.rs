@@ -5,7 +5,6 @@ mod django;
 pub(crate) mod forward;
 pub(crate) mod header;
 mod jwt;
-mod peers;
 mod user_headers;
 
 use std::path::PathBuf;

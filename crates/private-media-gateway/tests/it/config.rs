@@ -101,6 +101,10 @@ fn invalid_files_are_one_line_errors() {
         ("rot = \"x\"", &["unknown key \"rot\"", "did you mean \"root\""][..]),
         ("[nonsense]\na = 1", &["unknown key \"nonsense.a\"", "remove it"]),
         ("listen = 8000", &["invalid value 8000 for listen", "in quotes"]),
+        ("[listen]\nadress = \"127.0.0.1:0\"", &["unknown key \"listen.adress\""]),
+        ("[listen]\naddress = 8000", &["invalid value 8000 for listen", "in quotes"]),
+        ("[listen]\ntrusted_proxies = \"10.0.0.1\"", &["listen.trusted_proxies", "an array of texts"]),
+        ("[listen]\ntrusted_proxies = [\"10.0.0.0/33\"]", &["10.0.0.0/33", "listen.trusted_proxies"]),
         ("debug = \"yes\"", &["invalid value \"yes\" for debug", "true or false"]),
         ("root = \"nowhere\"", &["root = \"nowhere\"", "no such folder"]),
         (
@@ -202,6 +206,8 @@ fn config_show_prints_a_file_with_the_same_meaning() {
         "0",
         "--log",
         "warn",
+        "--trusted-proxy",
+        "10.0.0.0/8;unix",
     ];
     let shown_first = shown(&place, &arguments);
     place.write("private-media.toml", &shown_first);

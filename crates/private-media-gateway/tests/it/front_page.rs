@@ -142,6 +142,8 @@ fn without_path(response: &Response, path: &str) -> (u16, Vec<String>, String) {
 /// For each kind of client, all paths that could be a file get one response, and all other paths another one.
 #[test]
 fn existing_and_missing_are_one_response_to_each_client() {
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
     let place = Place::new();
     place.write("private/cars/7/.hidden", "x");
     place.write("private/cars/7/page.html", "<script>");
@@ -149,7 +151,7 @@ fn existing_and_missing_are_one_response_to_each_client() {
     let (_, bob) = sign_in(&gateway, "bob", "");
     let session = ("cookie", bob.as_str());
     let basic = credentials("bob")[0];
-    let clients: [(&str, &[(&str, &str)], u16, &str); 6] = [
+    let clients: [(&str, Headers<'_>, u16, &str); 6] = [
         ("signed-out browser", &[HTML, NAVIGATE], 303, ""),
         ("signed-out curl", &[("accept", "*/*")], 404, "not found\n"),
         ("signed-out image", &[("accept", "image/*"), ("sec-fetch-mode", "no-cors")], 404, "not found\n"),
@@ -157,7 +159,7 @@ fn existing_and_missing_are_one_response_to_each_client() {
         ("stranger with curl", &[("accept", "*/*"), basic], 404, "not found\n"),
         ("stranger's script", &[HTML, ("sec-fetch-mode", "cors"), session], 404, "not found\n"),
     ];
-    let conditions: [&[(&str, &str)]; 5] = [
+    let conditions: [Headers<'_>; 5] = [
         &[],
         &[("range", "bytes=0-1")],
         &[("if-none-match", "*")],

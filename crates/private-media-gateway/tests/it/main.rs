@@ -43,5 +43,6 @@ mod slow_disk;
 mod state;
 mod support;
 mod trusted_header;
+mod trusted_proxies;
 mod unix_socket;
 mod who;

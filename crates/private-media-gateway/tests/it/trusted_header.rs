@@ -146,7 +146,7 @@ fn another_address_of_the_same_machine_is_another_peer() {
     }
 }
 
-fn ask_from(peer: Ipv4Addr, to: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Response {
+pub(crate) fn ask_from(peer: Ipv4Addr, to: SocketAddr, line: &str, fields: &[(&str, &str)]) -> Response {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::new(IpAddr::V4(peer), 0)).unwrap();
     connect(&socket, &to).unwrap();

@@ -89,6 +89,7 @@ class Command(BaseCommand):
             queue,
             sessions=sessions,
             grants=grants,
+            cors=conf.cors(),
             # With a hand-off, the front server opens the files itself.
             cache_files=server.__class__.make_delivery is DefaultServer.make_delivery,
             follow_links=conf.follow_links(),

@@ -15,7 +15,8 @@ use crate::folders::is_inside;
 use crate::http_client::shown;
 use crate::identity::check_key_file;
 use crate::identity::forward::ForwardOptions;
-use crate::identity::header::{HeaderOptions, PeerRange};
+use crate::identity::header::HeaderOptions;
+use crate::peers::PeerRange;
 use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.

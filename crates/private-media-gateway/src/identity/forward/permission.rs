@@ -9,6 +9,9 @@ use private_media::{Action, Grants, Identity, MediaPath, Permissions};
 
 /// The reason of a decision by the application.
 const REASON: &str = "the application, by grant forward";
+/// The reason of a denial without a request, as `private-media check` prints it.
+const NOT_ASKED: &str = "the application was not asked, because it decides about a credential; \
+                         replace USER by the credential, e.g. --cookie 'session=…', --token TOKEN or --basic NAME";
 
 /// The path that the application has allowed the client of one request to read. The site inserts it into the request extensions, and
 /// the source fills it in.
@@ -71,9 +74,7 @@ impl Permissions for ForwardPermissions {
                 },
                 None => {
                     let reason = decision.reason();
-                    Decision::deny(format!(
-                        "{reason}; the application was not asked, which needs a credential"
-                    ))
+                    Decision::deny(format!("{reason}; {NOT_ASKED}"))
                 }
             }
         })

@@ -7,6 +7,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
+use percent_encoding::percent_decode_str;
 use private_media::identity::{has_cookie, single_cookie};
 use serde_json::Value;
 
@@ -104,16 +105,22 @@ fn bearer_token(line: &HeaderValue) -> Option<&str> {
     (is_jws && scheme.eq_ignore_ascii_case("bearer")).then_some(token)
 }
 
-/// Returns the token in the value of a cookie: the value itself, or the access token of a session that Supabase stored.
+/// Returns the token in the value of a cookie: the value itself, or the access token of a session that Supabase stored as base64 or,
+/// in older versions, as JSON.
 fn decode_cookie(value: String) -> Result<String, &'static str> {
     const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
         &URL_SAFE,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    let Some(encoded) = value.strip_prefix("base64-") else { return Ok(value) };
-    let json = ANY_PADDING.decode(encoded).ok();
+    let json = match (value.strip_prefix("base64-"), value.as_bytes().first()) {
+        (Some(encoded), _) => ANY_PADDING.decode(encoded).ok(),
+        (None, Some(b'%')) => Some(percent_decode_str(&value).collect()),
+        (None, Some(b'{' | b'[')) => Some(value.into_bytes()),
+        (None, _) => return Ok(value),
+    };
     let session: Option<Value> = json.and_then(|json| serde_json::from_slice(&json).ok());
-    match session.as_ref().and_then(|session| session.get("access_token")) {
+    // `@supabase/auth-helpers` stored a list that begins with the access token.
+    match session.as_ref().and_then(|session| session.get("access_token").or_else(|| session.get(0))) {
         Some(Value::String(token)) => Ok(token.clone()),
         _ => Err("the cookie contains no session with an access_token"),
     }
@@ -123,6 +130,7 @@ fn decode_cookie(value: String) -> Result<String, &'static str> {
 mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use http::header::{COOKIE, HeaderName};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::*;
 
@@ -202,7 +210,8 @@ mod tests {
             ("at=base64-", Some(Err("no session"))),
             ("at=base64-!", Some(Err("no session"))),
             (&format!("at={}", session("{}")), Some(Err("no session"))),
-            (&format!("at={}", session("[\"a\"]")), Some(Err("no session"))),
+            (&format!("at={}", session("[]")), Some(Err("no session"))),
+            (&format!("at={}", session("[[\"a\"]]")), Some(Err("no session"))),
             (&format!("at={}", session("{\"access_token\": 7}")), Some(Err("no session"))),
             ("at=", None),
             ("at.1=x", None),
@@ -216,6 +225,38 @@ mod tests {
         check(&[(COOKIE, &format!("{four}at.4=x"))], Some(Err("16 KiB")));
         let many: String = (0..=MAX_CHUNKS).map(|at| format!("at.{at}=x; ")).collect();
         check(&[(COOKIE, &many)], Some(Ok(&"x".repeat(MAX_CHUNKS))));
+    }
+
+    /// Versions of `@supabase/ssr` before 0.5 and `@supabase/auth-helpers` stored JSON, percent-encoded by most frameworks.
+    #[test]
+    fn cookies_with_json() {
+        let session = "{\"access_token\":\"eyJh.eyJi.c2ln\",\"user\":{\"name\":\"100 % %41\"}}";
+        let list = "[\"eyJh.eyJi.c2ln\",\"refresh\",null,null,null]";
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let lower_case = encode(session).replace("%7B", "%7b");
+        for value in [session, list, &encode(session), &encode(list), &lower_case] {
+            check(&[(COOKIE, &format!("theme=dark; at={value}"))], Some(Ok(TOKEN)));
+            // A split in the middle of the token, and one in an escape.
+            for at in [value.len() / 3, 20] {
+                let (first, second) = value.split_at(at);
+                check(&[(COOKIE, &format!("at.1={second}; at.0={first}"))], Some(Ok(TOKEN)));
+                check(&[(COOKIE, &format!("at.0={first}"))], Some(Err("no session")));
+            }
+        }
+        for value in [
+            "{}",
+            "[]",
+            "{",
+            "%7B%7D",
+            "%",
+            "%zz",
+            "%7B%FF%7D",
+            "[7]",
+            "[null,\"eyJh.eyJi.c2ln\"]",
+            "{\"0\":\"a\"}",
+        ] {
+            check(&[(COOKIE, &format!("at={value}"))], Some(Err("no session")));
+        }
     }
 
     #[test]

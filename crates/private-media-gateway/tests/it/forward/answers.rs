@@ -213,6 +213,7 @@ fn check_asks_about_a_credential() {
         (&["--cookie", "session=alice-1", "cars/8/photo.jpg"], 1, "responded 403"),
         (&["--cookie", "session=expired", "cars/7/photo.jpg"], 1, "responded 401"),
         (&["anonymous", "cars/7/photo.jpg"], 1, "was not asked"),
+        (&["{ id = \"7\" }", "cars/7/photo.jpg"], 1, "replace USER by the credential, e.g. --cookie"),
         (&["alice", "cars/7/photo.jpg"], 2, "--cookie"),
     ] {
         let (own, output) = run(arguments);

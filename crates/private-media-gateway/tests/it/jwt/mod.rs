@@ -4,6 +4,7 @@ mod attacks;
 pub(crate) mod issuer;
 mod keys;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Place, Response};
@@ -150,32 +151,37 @@ fn a_rejected_token_gets_the_response_of_a_missing_file() {
     assert_eq!(get(&gateway, "cars/7/photo.jpg", &[]).normalized(), missing.normalized());
 }
 
-/// The cookie of Supabase's libraries: a session in base64, in chunks.
+/// The cookie of Supabase's libraries: a session in base64 or, in older versions, percent-encoded JSON. Both in chunks.
 #[test]
 fn a_chunked_session_cookie_identifies_its_user() {
     let (place, ed) = (place(), Signer::ed25519("ed"));
     place.write("keys.json", jwk_set(&[&ed]));
     let source = source("jwks = \"keys.json\", cookie = \"sb-shop-auth-token\"");
     let gateway = serve(&place, &[&source], &[]);
-    let session =
-        json!({"access_token": ed.token("7"), "refresh_token": "x".repeat(5_000), "user": {"id": "8"}});
-    let value = format!("base64-{}", issuer::encode(session.to_string()));
-    let chunks: Vec<_> =
-        value.as_bytes().chunks(3_180).map(|chunk| std::str::from_utf8(chunk).unwrap()).collect();
-    let cookies: Vec<_> =
-        chunks.iter().enumerate().map(|(at, chunk)| format!("sb-shop-auth-token.{at}={chunk}")).collect();
-    assert!(cookies.len() > 1);
     let status = |cookie: &str| get(&gateway, "cars/7/photo.jpg", &[("cookie", cookie)]).status;
-    assert_eq!(status(&cookies.join("; ")), 200);
-    assert_eq!(
-        status(&format!("a=b; {}", cookies.iter().rev().cloned().collect::<Vec<_>>().join("; "))),
-        200
-    );
-    assert_eq!(status(&format!("sb-shop-auth-token={}", ed.token("7"))), 200);
-    assert_eq!(status(&cookies[1..].join("; ")), 404, "the first chunk is missing");
-    assert_eq!(status(&cookies[..1].join("; ")), 404, "the last chunk is missing");
-    assert_eq!(status(&format!("{}; {}", cookies.join("; "), cookies[0])), 404, "a chunk is sent twice");
-    assert_eq!(status(&format!("sb-other-auth-token={}", ed.token("7"))), 404);
+    let (token, refresh) = (ed.token("7"), "x".repeat(5_000));
+    let session = json!({"access_token": token, "refresh_token": refresh, "user": {"id": "8"}}).to_string();
+    let list = json!([token, refresh, null, null, null]).to_string();
+    let percent_encoded = |json: &str| utf8_percent_encode(json, NON_ALPHANUMERIC).to_string();
+    for value in
+        [format!("base64-{}", issuer::encode(&session)), percent_encoded(&session), percent_encoded(&list)]
+    {
+        let chunks: Vec<_> =
+            value.as_bytes().chunks(3_180).map(|chunk| std::str::from_utf8(chunk).unwrap()).collect();
+        let cookies: Vec<_> =
+            chunks.iter().enumerate().map(|(at, chunk)| format!("sb-shop-auth-token.{at}={chunk}")).collect();
+        assert!(cookies.len() > 1);
+        assert_eq!(status(&cookies.join("; ")), 200);
+        assert_eq!(
+            status(&format!("a=b; {}", cookies.iter().rev().cloned().collect::<Vec<_>>().join("; "))),
+            200
+        );
+        assert_eq!(status(&cookies[1..].join("; ")), 404, "the first chunk is missing");
+        assert_eq!(status(&cookies[..1].join("; ")), 404, "the last chunk is missing");
+        assert_eq!(status(&format!("{}; {}", cookies.join("; "), cookies[0])), 404, "a chunk is sent twice");
+    }
+    assert_eq!(status(&format!("sb-shop-auth-token={token}")), 200);
+    assert_eq!(status(&format!("sb-other-auth-token={token}")), 404);
 }
 
 /// A sign-out is the end of the cookie, or of the token: a cached token is not valid for longer.

@@ -1,4 +1,4 @@
-//! The peers that a source trusts.
+//! The peers that a setting names: addresses, networks, and Unix sockets.
 
 use std::fmt;
 use std::net::IpAddr;

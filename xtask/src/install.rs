@@ -1,0 +1,161 @@
+//! Installs the gateway in a bare Debian, as README says, and tests the Debian package.
+
+use std::process::Command;
+
+use crate::container;
+use crate::dist;
+use crate::machine::{Program, output, step};
+use crate::outcome::Outcome;
+use crate::root;
+
+pub(crate) const PROGRAMS: [Program; 11] = [
+    ("curl", "curl"),
+    ("debootstrap", "debootstrap"),
+    ("dpkg-deb", "dpkg"),
+    ("git", "git"),
+    ("lintian", "lintian"),
+    ("nginx", "nginx"),
+    ("pgrep", "procps"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
+    ("unshare", "util-linux"),
+];
+
+/// The ways of README's section "Install".
+const WAYS: [Way; 2] = [
+    // The compiler is newer than Debian's, so it is that of this machine.
+    Way {
+        heading: "### With cargo",
+        prepare: "apt-get install --quiet --yes --no-install-recommends gcc libc6-dev > /dev/null",
+        needs_rust: true,
+    },
+    Way { heading: "### On Debian", prepare: ":", needs_rust: false },
+];
+
+/// The way that compiles the wheel for minutes. Part `wheel` installs a wheel with pip, pipx and uv.
+const TESTED_ELSEWHERE: &str = "### With pip";
+
+struct Way {
+    heading: &'static str,
+    /// What the machine of a reader has already.
+    prepare: &'static str,
+    needs_rust: bool,
+}
+
+pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
+    dist::prepare("target")?;
+    let package = dist::deb("target", dist::FOLDER)?;
+    dist::lint(&package)?;
+    check_unit()?;
+    container::check()?;
+    root::install()?;
+    service()?;
+    let readme = read("README.md")?;
+    let headings = section(&readme, "## Install");
+    let headings = headings.filter(|line| line.starts_with("### ") && *line != TESTED_ELSEWHERE);
+    if let Some(untested) =
+        headings.into_iter().find(|heading| WAYS.iter().all(|way| way.heading != *heading))
+    {
+        return Err(format!("README.md: {untested}: not tested; add it to xtask/src/install.rs"));
+    }
+    for way in WAYS {
+        first_photo(&readme, &way)?;
+        outcome
+            .closing
+            .push(format!("{}: 1 passed in a bare Debian", way.heading.trim_start_matches("### ")));
+    }
+    Ok(())
+}
+
+/// Checks the sandbox of the unit. Its exposure is between 0 and 10; below 2 is good.
+fn check_unit() -> Result<(), String> {
+    let unit = "packaging/deb/private-media.service";
+    let limit = ["security", "--offline=yes", "--threshold=20", "--no-pager", unit];
+    step(Command::new("systemd-analyze").args(limit))?;
+    step(Command::new("sh").args(["-eu", "tests/install/system-calls.sh"]))
+}
+
+/// Installs, configures, starts, upgrades, removes and purges the package, with the commands of the page.
+fn service() -> Result<(), String> {
+    let commands = commands(&read("docs/how-to/install.md")?, "## Debian")?;
+    root::run(&script("tests/install/service.sh", ":", &commands)?, &[])
+}
+
+/// Runs README's commands up to the first photo, which its owner gets and nobody else.
+fn first_photo(readme: &str, way: &Way) -> Result<(), String> {
+    const SERVE: &str = "\nprivate-media serve ";
+    let commands = commands(readme, way.heading)? + &commands(readme, "## A private photo in three minutes")?;
+    if !commands.contains(SERVE) {
+        return Err("README.md: no command private-media serve".into());
+    }
+    // The shell of a reader waits for the gateway; the script does not.
+    let commands = commands.replace(SERVE, "\nserve ");
+    let script = script("tests/install/first-photo.sh", way.prepare, &commands)?;
+    if !way.needs_rust {
+        return root::run(&script, &[]);
+    }
+    let sysroot = output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let [_, cargo_home] = dist::own_folders()?;
+    let path = format!("export PATH={sysroot}/bin:$PATH:{cargo_home}/bin CARGO_HOME={cargo_home}\n{script}");
+    root::run(&path, &[sysroot, cargo_home])
+}
+
+/// Returns a test with the commands of a page in it.
+fn script(test: &str, prepare: &str, commands: &str) -> Result<String, String> {
+    let test = read("tests/install/functions.sh")? + &read(test)?;
+    Ok(test.replace("# WHAT THE READER HAS", prepare).replace("# COMMANDS OF THE PAGE", commands))
+}
+
+/// Returns the shell commands of a section.
+fn commands(page: &str, heading: &str) -> Result<String, String> {
+    let (mut commands, mut is_shell) = (String::new(), false);
+    for line in section(page, heading) {
+        match line.strip_prefix("```") {
+            Some(language) => is_shell = language.starts_with("sh"),
+            None if is_shell => {
+                commands.push_str(line);
+                commands.push('\n');
+            }
+            None => {}
+        }
+    }
+    if commands.is_empty() {
+        Err(format!("no shell command in the section {heading:?}"))
+    } else {
+        Ok(commands)
+    }
+}
+
+/// Returns the lines of a section without its heading, up to the next one of its level or a higher one.
+fn section<'a>(page: &'a str, heading: &'a str) -> impl Iterator<Item = &'a str> {
+    let level = |line: &str| line.find(|character| character != '#').filter(|level| *level > 0);
+    let mut is_code = false;
+    let lines = page.lines().skip_while(move |line| *line != heading).skip(1);
+    lines.take_while(move |line| {
+        is_code ^= line.starts_with("```");
+        is_code || level(line).is_none_or(|found| Some(found) > level(heading))
+    })
+}
+
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "# A\n## B\n```sh fragment\nrun b\n```\n### C\n```sh\n# a comment\nrun c\n```\n```text\nno\n```\n\
+                        ## D\n```sh\nrun d\n```\n";
+
+    #[test]
+    fn sections_end_at_the_next_heading() {
+        for (heading, expected) in
+            [("## B", "run b\n# a comment\nrun c\n"), ("### C", "# a comment\nrun c\n"), ("## D", "run d\n")]
+        {
+            assert_eq!(commands(PAGE, heading).unwrap(), expected, "{heading}");
+        }
+        assert!(commands(PAGE, "## E").is_err());
+    }
+}
