@@ -26,6 +26,8 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("sendfile-encoding", "delivery.sendfile_encoding", "x", "'x'"),
     ("cors-origin", "cors.origins", "*", "['*']"),
     ("cors-credentials", "cors.credentials", "maybe", "'maybe'"),
+    ("trusted-proxy", "listen.trusted_proxies", "nobody", "['nobody']"),
+    ("client-header", "listen.client_header", "a b", "'a b'"),
     ("cors-max-age", "cors.max_age", "5", "'5'"),
     ("max-connections", "limits.max_connections", "0", "0"),
     ("header-timeout", "limits.header_timeout", "0s", "'0s'"),
