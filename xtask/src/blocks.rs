@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::docs;
 use crate::links::{read, tracked};
 use crate::pages::{Block, assertions, blocks};
+use crate::tested_pages;
 
 const PROGRAM: &str = "target/release/private-media";
 /// A file for the program under test.
@@ -43,9 +43,9 @@ impl Page {
     fn check(&self, block: &Block, sources: &[(PathBuf, String)], compiled: &str) -> Result<(), String> {
         match &*block.language {
             "text" | "diff" => Ok(()),
-            "sh test" if docs::runs(&self.path) => Ok(()),
+            "sh test" if tested_pages::runs(&self.path) => Ok(()),
             "sh test" => Err("not run; add the page to xtask/src/docs.rs".into()),
-            "sh" if docs::has_script(&self.path, &block.section) || self.runs_hidden(block) => Ok(()),
+            "sh" if tested_pages::has_script(&self.path, &block.section) || self.runs_hidden(block) => Ok(()),
             "sh fragment" => check_commands(&block.code),
             "toml" if block.code.starts_with("[dependencies]") => check_dependencies(&block.code),
             "toml" => with_file(&block.code, Command::new(PROGRAM).args(["config", "show", "--config", FILE])),
@@ -67,7 +67,7 @@ impl Page {
     /// Returns whether the test of the page runs the commands where readers do not see it, since they fail as they should.
     fn runs_hidden(&self, block: &Block) -> bool {
         let hidden = assertions(&self.text);
-        docs::runs(&self.path) && block.code.lines().all(|line| hidden.contains(line))
+        tested_pages::runs(&self.path) && block.code.lines().all(|line| hidden.contains(line))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::links::{self, read};
 use crate::machine::{self, Program, run_tests, show};
 use crate::outcome::Outcome;
 use crate::pages::{script_beside, script_of};
+use crate::tested_pages::{Environment, PAGES, SCRIPTS};
 use crate::{blocks, book, python};
 
 /// The programs that the pages install or use.
@@ -29,41 +30,6 @@ pub(crate) const PROGRAMS: [Program; 17] = [
     ("setpriv", "util-linux"),
     ("sqlite3", "sqlite3"),
     ("unshare", "util-linux"),
-];
-
-/// How the commands of a page run.
-#[derive(Clone, Copy)]
-enum Environment {
-    /// In an empty folder.
-    Folder,
-    /// As root, in separate namespaces, since they change the machine. Fewer than ten commands lead to the first request.
-    Root,
-    /// As root too, with the virtual environment of a Django project.
-    Project,
-}
-
-/// The pages whose commands run, in this order.
-const PAGES: &[(&str, Environment)] = &[
-    ("docs/how-to/cors.md", Environment::Folder),
-    ("docs/how-to/identity-jwt.md", Environment::Folder),
-    ("docs/how-to/lookups.md", Environment::Folder),
-    ("docs/how-to/test-permissions.md", Environment::Folder),
-    ("docs/how-to/nginx.md", Environment::Root),
-    ("docs/how-to/apache.md", Environment::Root),
-    ("docs/how-to/lighttpd.md", Environment::Root),
-    ("docs/how-to/caddy.md", Environment::Root),
-    ("docs/how-to/identity-forward.md", Environment::Root),
-    ("docs/how-to/identity-header.md", Environment::Root),
-    ("docs/how-to/backup.md", Environment::Root),
-    ("docs/how-to/store-files.md", Environment::Root),
-    ("docs/how-to/upgrade.md", Environment::Root),
-    ("docs/how-to/django-production.md", Environment::Project),
-];
-
-/// The pages, or sections of them, whose commands run in a script of `tests/docs`.
-const SCRIPTS: &[(&str, Option<&str>, &str)] = &[
-    ("README.md", Some("A private photo in three minutes"), "tests/docs/readme.sh"),
-    ("docs/tutorial.md", None, "tests/docs/tutorial.sh"),
 ];
 
 /// Checks the links and code blocks of all pages, builds the book, and runs the commands of the tested pages.
@@ -98,16 +64,6 @@ fn how_to_pages(outcome: &mut Outcome) -> Result<(), String> {
     let mut tests = Command::new(python);
     tests.args(["-m", "pytest", "tests/howto"]).env("PRIVATE_MEDIA_PROGRAM", program);
     run_tests(&mut tests, outcome)
-}
-
-/// Returns whether the commands of a page run.
-pub(crate) fn runs(page: &str) -> bool {
-    PAGES.iter().any(|(tested, _)| *tested == page)
-}
-
-/// Returns whether a script runs the commands of a section.
-pub(crate) fn has_script(page: &str, section: &str) -> bool {
-    SCRIPTS.iter().any(|(tested, only, _)| *tested == page && only.is_none_or(|only| only == section))
 }
 
 /// The beginning of a script in separate namespaces for mounts, network and processes, so that no change remains. Without package

@@ -26,6 +26,7 @@ mod python;
 mod root;
 mod soak;
 mod suite;
+mod tested_pages;
 mod wheel;
 
 use std::process::ExitCode;
