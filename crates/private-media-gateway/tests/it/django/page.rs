@@ -9,7 +9,7 @@ use crate::support::{Gateway, Place};
 
 const PAGE: &str = include_str!("../../../../../docs/how-to/django-gateway.md");
 
-/// Returns the first block of the page in a language.
+/// Returns the first block of the page with this word after its fence.
 fn block(language: &str) -> &'static str {
     PAGE.split_once(&format!("```{language}\n")).unwrap().1.split_once("\n```").unwrap().0
 }
@@ -37,7 +37,7 @@ print(client.cookies['sessionid'].value)";
     let place = Place::new();
     run(&place, &python, "django-admin startproject shop . && python manage.py migrate -v 0");
     let cookie = run(&place, &python, &format!("python manage.py shell -v 0 -c \"{SIGN_IN}\""));
-    run(&place, &python, block("sh"));
+    run(&place, &python, block("sh fragment"));
     let key = std::fs::read_to_string(place.path("secret.key")).unwrap();
     let settings = std::fs::read_to_string(place.path("shop/settings.py")).unwrap();
     assert!(settings.contains(&format!("'{}'", key.trim_end())), "{key}: the project's SECRET_KEY");
