@@ -179,6 +179,6 @@ def nginx(folder: Path, http: str, url: str) -> Iterator[None]:
         f"http {{\naccess_log off;\n{http}\n}}\n"
     )
     with running(
-        ["nginx", "-p", folder, "-c", folder / "nginx.conf"], folder, url, folder / "log", (200, 404)
+        ["nginx", "-p", folder, "-c", folder / "nginx.conf"], folder, url, folder / "log", (200, 303, 404)
     ):
         yield

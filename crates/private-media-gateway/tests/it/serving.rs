@@ -87,7 +87,7 @@ fn other_urls_have_the_right_status() {
         ("GET /private/-/nothing", 404),
         ("GET /private/-", 404),
         ("GET /private", 404),
-        ("GET /", 404),
+        ("GET /", 303),
         ("GET /elsewhere", 404),
         ("OPTIONS *", 404),
         ("GET http://elsewhere.example/private/-/health", 200),
