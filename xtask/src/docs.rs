@@ -9,7 +9,7 @@ use crate::machine::{self, Program, run_tests, show};
 use crate::outcome::Outcome;
 use crate::pages::{script_beside, script_of};
 use crate::tested_pages::{Environment, PAGES, SCRIPTS};
-use crate::{blocks, book, python};
+use crate::{axum_page, blocks, book, python};
 
 /// The programs that the pages install or use.
 pub(crate) const PROGRAMS: [Program; 17] = [
@@ -43,6 +43,7 @@ pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
         let commands = script_beside(page, *section, script)?;
         run_script(&mut Command::new("sh"), &format!("{before}{commands}"))?;
     }
+    axum_page::test()?;
     for (page, environment) in PAGES {
         let commands = script_of(page)?;
         match environment {

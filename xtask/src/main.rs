@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask` lists them.
 
 mod advisories;
+mod axum_page;
 mod bench;
 mod blocks;
 mod book;

@@ -133,7 +133,7 @@ fn count_dependencies(tree: &str) -> usize {
     crates.len().saturating_sub(1)
 }
 
-fn absolute(path: &str) -> Result<PathBuf, String> {
+pub(crate) fn absolute(path: &str) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn assertions(text: &str) -> String {
 }
 
 /// Returns the lines of all `sh test` blocks and of all `<!-- test` comments, in the order of the page.
-fn commands_in(text: &str) -> Result<String, &'static str> {
+pub(crate) fn commands_in(text: &str) -> Result<String, &'static str> {
     let mut script = String::new();
     let mut blocks = 0;
     let mut end = None;
