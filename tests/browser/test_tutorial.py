@@ -65,5 +65,5 @@ def test_the_photo_is_visible_to_its_owner_alone(gateway: str, browser: Browser,
                 assert page.evaluate(shown), "the photo is not shown"
                 picture(page, "photo.jpg")
             else:
-                expect(page.locator("body")).to_contain_text("not found")
-                picture(page, "not-found.png", height=100)
+                expect(page.locator("body")).to_contain_text("Not found, or not yours")
+                picture(page, "not-found.png", height=330)
