@@ -66,4 +66,4 @@ def test_the_photo_is_visible_to_its_owner_alone(gateway: str, browser: Browser,
                 picture(page, "photo.jpg")
             else:
                 expect(page.locator("body")).to_contain_text("Not found, or not yours")
-                picture(page, "not-found.png", height=330)
+                picture(page, "not-found.png", height=440)
