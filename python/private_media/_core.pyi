@@ -18,6 +18,7 @@ __all__ = [
     "Response",
     "Root",
     "Sessions",
+    "__version__",
     "content_type",
     "media_path",
     "path_of_url",
