@@ -64,7 +64,7 @@ pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "install",
         about: "README's ways to install, and the Debian package, in a bare Debian",
-        needs: &[Programs(&install::PROGRAMS), Root, ReleaseProgram],
+        needs: &[Programs(&install::PROGRAMS), Root, ReleaseProgram, Wheel],
         run: install::test,
     },
     Part {
