@@ -27,6 +27,7 @@ from playwright.sync_api import (
 
 CHROMIUM = "/usr/bin/chromium"
 REPOSITORY = Path(__file__).parents[2]
+AXE = REPOSITORY / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
@@ -265,9 +266,26 @@ def jpeg(browser: Browser) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder for screenshots: PRIVATE_MEDIA_SCREENSHOTS, or a temporary folder."""
-    named = os.environ.get("PRIVATE_MEDIA_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+def screenshots() -> Path:
+    """Return the folder for screenshots: PRIVATE_MEDIA_SCREENSHOTS, or `target/screenshots`."""
+    folder = Path(os.environ.get("PRIVATE_MEDIA_SCREENSHOTS", REPOSITORY / "target" / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe-core finds on a page."""
+    if not AXE.is_file():
+        pytest.fail(f"no axe-core at {AXE}; run npm install in tests/browser", pytrace=False)
+    session = page.context.new_cdp_session(page)
+    # Scripts of the debugger are not subject to the content security policy.
+    for script in (AXE.read_text(), "axe.run().then((found) => { window.found = found; })"):
+        answer = session.send("Runtime.evaluate", {"expression": script, "awaitPromise": True})
+        assert "exceptionDetails" not in answer, answer
+    found = page.evaluate(
+        "found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`)"
+    )
+    # The rules ran.
+    assert page.evaluate("found.passes.length") > 10
+    session.detach()
+    return [str(one) for one in found]

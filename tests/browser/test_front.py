@@ -18,11 +18,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from conftest import ALICE as DEMO_ALICE
-from conftest import REPOSITORY, Account, Complaints, begin_session, program, running
+from conftest import Account, Complaints, begin_session, program, running, violations
 
 ALICE = Account("alice", "a long password")
 BOB = Account("bob", "another password")
-AXE = REPOSITORY / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 PHOTO = "/private/cars/7/photo.txt"
 FRONT = "/private/-/"
 LOGO = (
@@ -262,24 +261,6 @@ def test_the_sign_in_page_of_another_application(
     page.get_by_role("link", name="Sign in").click()
     page.get_by_role("button", name="Enter").click()
     assert page.url == url + FRONT
-
-
-def violations(page: Page) -> list[str]:
-    """Return what axe-core finds on a page."""
-    if not AXE.is_file():
-        pytest.fail(f"no axe-core at {AXE}; run npm install in tests/browser", pytrace=False)
-    session = page.context.new_cdp_session(page)
-    # Scripts of the debugger are not subject to the content security policy.
-    for script in (AXE.read_text(), "axe.run().then((found) => { window.found = found; })"):
-        answer = session.send("Runtime.evaluate", {"expression": script, "awaitPromise": True})
-        assert "exceptionDetails" not in answer, answer
-    found = page.evaluate(
-        "found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(' ')}`)"
-    )
-    # The rules ran.
-    assert page.evaluate("found.passes.length") > 10
-    session.detach()
-    return [str(one) for one in found]
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)

@@ -1,4 +1,7 @@
-"""Follows docs/tutorial.md in a browser. With PRIVATE_MEDIA_PICTURES, writes the pictures of the page into that folder."""
+"""Follows docs/tutorial.md in a browser.
+
+With PRIVATE_MEDIA_PICTURES, writes the pictures of the page into that folder.
+"""
 
 import os
 import signal
@@ -45,7 +48,9 @@ def picture(page: Page, name: str, height: int = HEIGHT) -> None:
         page.screenshot(path=Path(folder) / name, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
 
 
-def test_the_photo_is_visible_to_its_owner_alone(gateway: str, browser: Browser, complaints: Complaints) -> None:
+def test_the_photo_is_visible_to_its_owner_alone(
+    gateway: str, browser: Browser, complaints: Complaints
+) -> None:
     """Each of them begins with the address of the photo."""
     complaints.expect("404")
     for (name, password), is_visible in ((ALICE, True), (BOB, False)):

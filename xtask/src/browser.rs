@@ -1,7 +1,8 @@
-//! The pages of the gateway, the demo and the Django example in a browser.
+//! The pages of the gateway, the demo, the Django example and the documentation in a browser.
 
 use std::process::Command;
 
+use crate::book;
 use crate::machine::{self, Program, run_tests, step};
 use crate::outcome::Outcome;
 use crate::python;
@@ -10,6 +11,7 @@ pub(crate) const PROGRAMS: [Program; 4] =
     [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm"), ("python3", "python3")];
 
 pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
+    book::build()?;
     let python = machine::venv("target/venv", "tests/browser/requirements.txt")?;
     let install = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", "tests/browser"];
     step(Command::new("npm").args(install))?;

@@ -58,7 +58,7 @@ pub(crate) fn check_html(folder: &Path) -> Result<(), String> {
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
-fn read_html(folder: &Path, pages: &mut HashMap<PathBuf, String>) -> Result<(), String> {
+pub(crate) fn read_html(folder: &Path, pages: &mut HashMap<PathBuf, String>) -> Result<(), String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
@@ -71,12 +71,12 @@ fn read_html(folder: &Path, pages: &mut HashMap<PathBuf, String>) -> Result<(), 
 }
 
 /// Returns the content of all tags, such as `a href="page.html"`.
-fn tags(html: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn tags(html: &str) -> impl Iterator<Item = &str> {
     html.split('<').filter_map(|rest| rest.split_once('>')).map(|(tag, _)| tag)
 }
 
 /// Returns the value of an attribute of a tag.
-fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
     rest.split('"').next()
 }

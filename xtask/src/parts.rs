@@ -111,7 +111,7 @@ pub(crate) const PARTS: [Part; 15] = [
     },
     Part {
         name: "browser",
-        about: "the demo, the Django example and pages of other origins in Chromium",
+        about: "the demo, the Django example, pages of other origins and the documentation in Chromium",
         needs: &[Programs(&browser::PROGRAMS), ReleaseProgram, Wheel],
         run: browser::test,
     },
