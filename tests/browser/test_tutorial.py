@@ -69,6 +69,10 @@ def test_the_photo_is_visible_to_its_owner_alone(
                 shown = "document.images.length === 1 && document.images[0].naturalWidth > 0"
                 assert page.evaluate(shown), "the photo is not shown"
                 picture(page, "photo.jpg")
+                page.goto(gateway + "/private/-/")
+                page.get_by_role("button", name="Sign out").click()
+                page.goto(gateway + PATH)
+                expect(page.get_by_label("Password")).to_be_visible()
             else:
                 expect(page.locator("body")).to_contain_text("Not found, or not yours")
                 picture(page, "not-found.png", height=440)

@@ -1,6 +1,7 @@
 # The commands of the section "A private photo in three minutes" of README.md are the lines below `# page`.
 
 # page
+mkdir -m 750 -p ~/garage/private
 mkdir -p ~/garage/private/cars/7
 cp ~/Pictures/photo.jpg ~/garage/private/cars/7/photo.jpg
 cd ~/garage

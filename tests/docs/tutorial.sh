@@ -1,8 +1,8 @@
 # The commands of docs/tutorial.md are the lines below `# page`.
 
 # page
-mkdir ~/garage
-cd ~/garage
+mkdir ~/first-photo
+cd ~/first-photo
 mkdir -m 750 private
 mkdir -p private/cars/7
 cp ~/Pictures/photo.jpg private/cars/7/photo.jpg

@@ -29,9 +29,39 @@ pub(crate) fn check() -> Result<(), String> {
             }
         }
     }
+    for library in tracked("crates/*/src/lib.rs")? {
+        let path = library.display().to_string();
+        let documentation = documentation(&read(&library)?);
+        let blocks = blocks(&documentation).map_err(|error| format!("{path}: {error}"))?;
+        count += blocks.len();
+        for block in blocks {
+            if let Err(problem) = check_in_documentation(&block) {
+                problems.push(format!("{path}: {}: {problem}", block.language));
+            }
+        }
+    }
     let _ = std::fs::remove_file(FILE);
     println!("{count} code blocks");
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
+}
+
+/// Returns the page that rustdoc makes of the comments of a crate.
+fn documentation(source: &str) -> String {
+    let lines = source.lines().filter_map(|line| match line.strip_prefix("//!") {
+        Some(text) => Some(text.strip_prefix(' ').unwrap_or(text)),
+        // The examples of a feature begin with an attribute.
+        None => (line.starts_with("#![cfg_attr(feature") && line.contains("doc = \"```")).then_some("```"),
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Checks a block of a crate's documentation. Part `doc` runs those in Rust.
+fn check_in_documentation(block: &Block) -> Result<(), String> {
+    match &*block.language {
+        "" | "no_run" | "text" => Ok(()),
+        "toml" if block.code.starts_with("[dependencies]") => check_dependencies(&block.code),
+        _ => Err("neither run nor parsed; mark output as `text`".into()),
+    }
 }
 
 struct Page {
@@ -139,6 +169,14 @@ fn is_excerpt(code: &str, source: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_documentation_of_a_crate_is_its_comments() {
+        let source = "//! A\n//!\n//! ```toml\n//! [x]\n//! ```\n\
+                      #![cfg_attr(feature = \"a\", doc = \"```no_run\")]\n#![cfg_attr(not(feature = \"a\"), doc = \"```ignore\")]\n\
+                      //! a();\n//! ```\nfn main() {}\n";
+        assert_eq!(documentation(source), "A\n\n```toml\n[x]\n```\n```\na();\n```\n");
+    }
 
     #[test]
     fn an_excerpt_has_the_lines_of_the_program_in_order() {

@@ -12,6 +12,7 @@ mod accounts;
 mod check;
 mod config;
 mod cross_origin;
+mod decisions;
 mod django;
 mod doctor;
 mod fast_path;
