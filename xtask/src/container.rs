@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::links::read;
 use crate::machine::{self, step};
 
 const VENV: &str = "target/container-venv";
@@ -41,10 +42,6 @@ fn mounts(compose: &str) -> Vec<String> {
     let mounts = compose.lines().filter_map(|line| line.trim().strip_prefix("- ./"));
     let files = mounts.filter_map(|mount| mount.split(':').next()).filter(|path| path.contains('.'));
     files.map(str::to_owned).collect()
-}
-
-fn read(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::changelog;
+use crate::links::read;
 use crate::machine::{self, Program, cargo_command, cargo_tool, output, step};
 use crate::package;
 use crate::wheel;
@@ -175,10 +176,6 @@ fn create(folder: &str) -> Result<(), String> {
 
 fn copy(from: &str, to: &str) -> Result<(), String> {
     fs::copy(from, to).map(|_| ()).map_err(|error| format!("{from}: {error}"))
-}
-
-fn read(path: &str) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
 }
 
 #[cfg(test)]

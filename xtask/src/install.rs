@@ -4,6 +4,7 @@ use std::process::Command;
 
 use crate::container;
 use crate::dist;
+use crate::links::read;
 use crate::machine::{Program, output, step};
 use crate::outcome::Outcome;
 use crate::root;
@@ -145,10 +146,6 @@ fn section<'a>(page: &'a str, heading: &'a str) -> impl Iterator<Item = &'a str>
         is_code ^= line.starts_with("```");
         is_code || level(line).is_none_or(|found| Some(found) > level(heading))
     })
-}
-
-fn read(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
 }
 
 #[cfg(test)]

@@ -94,8 +94,9 @@ pub(crate) fn is_page(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("md"))
 }
 
-pub(crate) fn read(page: &Path) -> Result<String, String> {
-    std::fs::read_to_string(page).map_err(|error| format!("{}: {error}", page.display()))
+pub(crate) fn read(file: impl AsRef<Path>) -> Result<String, String> {
+    let file = file.as_ref();
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// Returns what is wrong with a link, if anything.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::links::read;
 use crate::machine::{cargo, step};
 use crate::outcome::Outcome;
 
@@ -52,7 +53,7 @@ fn published() -> Result<Vec<String>, String> {
     let mut names = vec![];
     for folder in folders {
         let path = folder.map_err(|error| format!("crates: {error}"))?.path();
-        let manifest = read(&path.join("Cargo.toml"))?;
+        let manifest = read(path.join("Cargo.toml"))?;
         if !manifest.contains("publish = false") {
             names.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
@@ -135,10 +136,6 @@ fn count_dependencies(tree: &str) -> usize {
 
 pub(crate) fn absolute(path: &str) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{path}: {error}"))
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
