@@ -122,9 +122,13 @@ fn add(
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
     check(config, wait)?;
+    // Fails before it asks for a password. A missing file is created later, and any other problem is found again then.
+    if let Ok(file) = load_accounts(accounts(config)?) {
+        file.check(&account).map_err(|error| ConfigError::new(error.to_string()))?;
+    }
     account.password = password(password_stdin)?;
     let file = update(config, |file| file.add(account.clone()))?;
-    done(config, &format!("added {} to", account.name), &file, wait)
+    done(config, &format!("added {} (id {}) to", account.name, account.id), &file, wait)
 }
 
 /// Changes the password of an account, which ends its sessions.
@@ -171,6 +175,10 @@ fn list(config: &Config, as_json: bool) -> Result<ExitCode, ConfigError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = String::new();
+    // A program that reads the lines gets the accounts alone.
+    if std::io::stdout().is_terminal() {
+        lines.push_str("NAME\tID\tSTAFF\tGROUPS\n");
+    }
     for user in load_accounts(accounts(config)?)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };
         let groups = if user.groups().is_empty() { "-".to_owned() } else { user.groups().join(",") };

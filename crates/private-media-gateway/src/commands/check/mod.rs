@@ -94,7 +94,7 @@ fn check_credential(
         return Err(ConfigError::new("--action: a credential can only be checked for read"));
     }
     let Ok(path) = &case.target.path else {
-        return conclude(&Outcome::new(&case, &case.target.denial()), None, format);
+        return conclude(config, &Outcome::new(&case, &case.target.denial()), None, format);
     };
     head.uri = format!("{}{}", config.url, path.to_url())
         .parse()
@@ -114,7 +114,7 @@ fn check_credential(
         (Some(reason), _) => Decision::allow(reason),
         (None, reason) => Decision::deny(reason.unwrap_or_default()),
     };
-    conclude(&Outcome::new(&case, &decision).with_row(row), note.as_deref(), format)
+    conclude(config, &Outcome::new(&case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// The identities and permissions of a configuration: those of `serve`.
@@ -166,12 +166,20 @@ fn check(config: &Config, case: &Case, format: Format) -> Result<ExitCode, Confi
         let note = if decision.is_allowed() { opened.missing(case).await } else { None };
         Ok((decision, row, note))
     })??;
-    conclude(&Outcome::new(case, &decision).with_row(row), note.as_deref(), format)
+    conclude(config, &Outcome::new(case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// Prints a decision, and returns the exit code.
-fn conclude(outcome: &Outcome, note: Option<&str>, format: Format) -> Result<ExitCode, ConfigError> {
-    if let Some(note) = note {
+fn conclude(
+    config: &Config,
+    outcome: &Outcome,
+    note: Option<&str>,
+    format: Format,
+) -> Result<ExitCode, ConfigError> {
+    let default = config.has_default_grant().then_some(
+        "no grant is configured, so the default applies: staff may read every file, and nobody else",
+    );
+    for note in default.into_iter().chain(note) {
         log::print(format_args!("note: {note}"));
     }
     report::one(outcome, format)?;
