@@ -26,6 +26,16 @@ pub(crate) fn port_arg() -> Arg {
     Arg::new("port").long("port").short('p').value_name("PORT").hide(true).value_parser(parse)
 }
 
+/// Returns the flag `--format`.
+pub(crate) fn format_arg() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(["text", "json"])
+        .default_value("text")
+        .help("Format of the output: text or json")
+}
+
 /// Returns the value of an argument, empty if it is not given.
 pub(crate) fn text<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.get_one::<String>(name).map_or("", String::as_str)

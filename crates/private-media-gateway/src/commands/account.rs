@@ -14,7 +14,7 @@ use crate::identity::{load_accounts, reload_interval};
 use crate::log;
 use crate::output;
 use crate::runtime;
-use crate::startup::{load, text};
+use crate::startup::{format_arg, load, text};
 use crate::state::{Gateway, State, StateError, StateUrl, digest_text};
 
 /// The interval at which `--wait` reads the state store.
@@ -31,12 +31,6 @@ pub(crate) fn command() -> Command {
         .value_name("GROUP")
         .action(ArgAction::Append)
         .help("Add the user to this group; may be repeated");
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["text", "json"])
-        .default_value("text")
-        .help("Output format: text or json");
     Command::new("account")
         .about("Add, change, remove and list the accounts that can sign in")
         .subcommand_required(true)
@@ -65,7 +59,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("List the accounts: name, id, staff, groups")
-                .arg(format)
+                .arg(format_arg())
                 .args(config::args(Scope::AccountsFile)),
         )
 }

@@ -18,7 +18,7 @@ use crate::config::{self, Config, ConfigError, Scope};
 use crate::credential;
 use crate::identity::IdentityBackend;
 use crate::identity::forward::AllowedPath;
-use crate::startup::{load, text};
+use crate::startup::{format_arg, load, text};
 use crate::{log, open, runtime};
 use case::Case;
 use report::{Format, Outcome};
@@ -43,18 +43,12 @@ pub(crate) fn command() -> Command {
         .value_name("FILE")
         .conflicts_with_all(["user", "path", "action", "credential"])
         .help("TOML file of cases to check: [[case]] with user, path, action and expected");
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["text", "json"])
-        .default_value("text")
-        .help("Format of the output: text or json");
     Command::new("check")
         .about(
             "Print whether a user may read a path, and the reason; exit code 0 if allowed, 1 if denied. \
              With --table: exit code 0 if all cases are as expected, 1 if not",
         )
-        .args([user, path, action, table, format])
+        .args([user, path, action, table, format_arg()])
         .args(credential::args())
         .group(ArgGroup::new("credential").args(credential::NAMES).multiple(true))
         .args(config::args(Scope::Decision))
