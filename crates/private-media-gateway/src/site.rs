@@ -12,9 +12,10 @@ use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, 
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
-use crate::access_log::RequestContext;
+use crate::access_log::AccessLog;
 use crate::body::{Body, text_response};
 use crate::client::{DirectPeer, TrustedProxies};
+use crate::exchange::{Exchange, Observer, Observers};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
 use crate::login::{LoginPages, is_navigation};
@@ -42,6 +43,7 @@ pub(crate) struct Site {
     proxies: Arc<TrustedProxies>,
     ids: Arc<RequestIds>,
     health: Health,
+    observers: Observers,
 }
 
 impl Site {
@@ -59,6 +61,7 @@ impl Site {
             proxies: Arc::default(),
             ids: Arc::default(),
             health: Health::default(),
+            observers: AccessLog::observers(),
         }
     }
 
@@ -106,6 +109,13 @@ impl Site {
     /// Sets what `-/health` reports.
     pub(crate) fn health(mut self, health: Health) -> Self {
         self.health = health;
+        self
+    }
+
+    /// Adds an observer of all exchanges, besides the access log.
+    #[expect(dead_code, reason = "the audit log will be the first")]
+    pub(crate) fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers = self.observers.with(observer);
         self
     }
 
@@ -274,8 +284,7 @@ impl Handler for Site {
             return RawResponse::new(head.status, Headers::Page(head.headers), body);
         }
         let (direct, client) = self.client(&head.headers, peer);
-        let context =
-            RequestContext::new(self.request_id(&head.headers, direct), client, &head.method, &head.uri);
+        let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
         if self.needs_peer_addr(&head.method, &head.headers) {
             head.extensions.insert(direct);
             head.extensions.insert(client);
@@ -286,20 +295,23 @@ impl Handler for Site {
         }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.in_place(head, &record) {
-            page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
-            context.log_at_end(page.status(), page.body_mut(), Some(record));
+            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            let status = page.status();
+            exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, Some(record));
             let (page, body) = page.into_parts();
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
-        let (mut body, id) = (Body::from(body), context.id.clone());
-        context.log_at_end(status, &mut body, Some(record));
+        let (mut body, id) = (Body::from(body), exchange.id.clone());
+        exchange.end_with(&mut body, &head.method, head.uri.path(), status, Some(record));
         RawResponse::new(status, Headers::File(headers, id), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
         let (direct, client) = self.client(request.headers(), peer);
         let id = self.request_id(request.headers(), direct);
-        let context = RequestContext::new(id, client, request.method(), request.uri());
+        let is_probe = matches!(self.route(request.uri().path()), Route::Health);
+        let exchange = Exchange::begin(&self.observers, id, client).probe(is_probe);
+        let asked = exchange.is_observed().then(|| (request.method().clone(), request.uri().clone()));
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(direct);
@@ -313,9 +325,11 @@ impl Handler for Site {
         if body.is_too_slow() {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }
-        response.headers_mut().insert(&REQUEST_ID, context.id.to_header());
-        let status = response.status();
-        context.log_at_end(status, response.body_mut(), record);
+        response.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+        if let Some((method, uri)) = asked {
+            let status = response.status();
+            exchange.end_with(response.body_mut(), &method, uri.path(), status, record);
+        }
         response
     }
 }
