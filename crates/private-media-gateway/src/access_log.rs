@@ -1,66 +1,43 @@
-//! The access log: one line for each request, written when its response ends.
+//! The access log: one line for each request.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use http::{Method, StatusCode, Uri};
-use private_media::AccessRecord;
-use private_media::identity::ClientAddr;
+use crate::exchange::{Ended, Observer, Observers, RequestPath};
 
-use crate::body::Body;
-use crate::request_id::RequestId;
+/// Logs each exchange: health checks at debug level, others at info.
+#[derive(Debug)]
+pub(crate) struct AccessLog;
 
-/// The data of a request that its response and its log line need.
-pub(crate) struct RequestContext {
-    pub(crate) id: RequestId,
-    /// Absent if the access log is off.
-    entry: Option<AccessEntry>,
-}
-
-/// The data of a request for its log line.
-struct AccessEntry {
-    id: RequestId,
-    client: ClientAddr,
-    start: Instant,
-    method: Method,
-    path: String,
-}
-
-impl RequestContext {
-    pub(crate) fn new(id: RequestId, client: ClientAddr, method: &Method, uri: &Uri) -> Self {
-        let entry = tracing::enabled!(target: "access", tracing::Level::INFO).then(|| AccessEntry {
-            id: id.clone(),
-            client,
-            start: Instant::now(),
-            method: method.clone(),
-            path: uri.path().to_owned(),
-        });
-        Self { id, entry }
-    }
-
-    /// Logs the request when its response has been sent, or its client has disconnected.
-    pub(crate) fn log_at_end(self, status: StatusCode, body: &mut Body, record: Option<AccessRecord>) {
-        if let Some(entry) = self.entry {
-            body.on_end(move |bytes| entry.log(record.as_ref(), status.as_u16(), bytes));
-        }
+impl AccessLog {
+    /// Returns observers with the access log, unless the level of the log turns it off.
+    pub(crate) fn observers() -> Observers {
+        let is_on = tracing::enabled!(target: "access", tracing::Level::INFO);
+        if is_on { Observers::default().with(Arc::new(Self)) } else { Observers::default() }
     }
 }
 
-impl AccessEntry {
-    /// Writes the line. It contains no query, cookie or other credential; of a user, it
-    /// contains the id, and the name in the reason of a denial.
-    fn log(&self, record: Option<&AccessRecord>, status: u16, bytes: u64) {
-        let Self { id, client, start, method, path } = self;
+impl Observer for AccessLog {
+    /// Writes the line. It contains no query, cookie or other credential; of a user, it contains the id, and the name in the reason of
+    /// a denial.
+    fn ended(&self, exchange: &Ended<'_>) {
+        let Ended { id, client, method, status, bytes, .. } = *exchange;
         let (id, client, method) = (id.as_str(), tracing::field::display(client), method.as_str());
-        let milliseconds = start.elapsed().as_secs_f64() * 1000.0;
+        let status = status.as_u16();
+        let milliseconds = exchange.elapsed.as_secs_f64() * 1000.0;
         let escaped;
-        let path = if let Some(path) = record.and_then(|record| record.path.as_ref()) {
-            path.as_str()
-        } else {
-            escaped = path.escape_debug().to_string();
-            &escaped
+        let path = match exchange.path {
+            RequestPath::File(path) => path,
+            RequestPath::Raw(path) => {
+                escaped = path.escape_debug().to_string();
+                &escaped
+            }
         };
-        let Some(record) = record else {
-            tracing::info!(target: "access", id, client, method, path, status, bytes, milliseconds);
+        let Some(record) = exchange.record else {
+            if exchange.is_probe {
+                tracing::debug!(target: "access", id, client, method, path, status, bytes, milliseconds);
+            } else {
+                tracing::info!(target: "access", id, client, method, path, status, bytes, milliseconds);
+            }
             return;
         };
         let user = record.identity.user().map_or("-", |user| user.id());

@@ -62,6 +62,7 @@ mod commands;
 mod config;
 mod credential;
 mod error;
+mod exchange;
 mod folders;
 pub mod front;
 #[cfg(fuzzing)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use private_media::Accounts;
+use private_media::{Accounts, PrivateMedia};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
@@ -36,7 +36,8 @@ pub(crate) async fn serve(
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
-    let live = LiveSite::new(opened.site, (opened.root_watch, opened.identities));
+    let (site, tasks) = opened.into_site(&config);
+    let live = LiveSite::new(site, tasks);
     let reloader = Reloader { matches: matches.clone(), config, health, state, previous, live: live.clone() };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
@@ -105,21 +106,24 @@ impl Reloader {
         if let Err(error) = log::set_filter(&config.log) {
             tracing::error!(%error, "the log level stays as it was");
         }
-        self.live.replace(opened.site, (opened.root_watch, opened.identities.clone()));
+        let sources = opened.identities.clone();
+        let (site, tasks) = opened.into_site(&config);
+        self.live.replace(site, tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
         }
-        self.previous.sources = Some(opened.identities);
+        self.previous.sources = Some(sources);
         self.previous.accounts = accounts.or(self.previous.accounts.take());
         Ok(config.changes_for_restart(&self.config))
     }
 }
 
-/// An open site.
+/// All that a site needs, open and checked.
 struct Opened {
-    site: Site,
+    media: PrivateMedia,
     identities: IdentityBackend,
-    root_watch: Task,
+    pages: Pages,
+    health: Health,
 }
 
 impl Opened {
@@ -133,7 +137,12 @@ impl Opened {
             is_decided: config.decides_by_identity(),
             debug: config.debug,
         };
-        let health = shared.of_site();
+        Ok(Self { media, identities, pages, health: shared.of_site() })
+    }
+
+    /// Returns the site, and what ends with it. The filter of the log must be in force already.
+    fn into_site(self, config: &Config) -> (Site, (Task, IdentityBackend)) {
+        let Self { media, identities, pages, health } = self;
         let root_watch = root_watch::spawn(&media, &health, config.revalidate_after);
         let site = Site::new(&media, &config.url)
             .health(health)
@@ -143,7 +152,7 @@ impl Opened {
             .own_pages(pages)
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone());
-        Ok(Self { site, identities, root_watch })
+        (site, (root_watch, identities))
     }
 }
 

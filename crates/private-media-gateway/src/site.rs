@@ -8,16 +8,17 @@ use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::identity::ClientAddr;
 use private_media::identity::accounts::ClientClosed;
 use private_media::raw::RespondRaw as _;
-use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaService, PrivateMedia};
+use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
-use crate::access_log::RequestContext;
+use crate::access_log::AccessLog;
 use crate::body::{Body, text_response};
 use crate::client::{DirectPeer, TrustedProxies};
+use crate::exchange::{Exchange, Observer, Observers};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
-use crate::login::LoginPages;
+use crate::login::{LoginPages, is_navigation};
 use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
 
@@ -42,6 +43,7 @@ pub(crate) struct Site {
     proxies: Arc<TrustedProxies>,
     ids: Arc<RequestIds>,
     health: Health,
+    observers: Observers,
 }
 
 impl Site {
@@ -59,6 +61,7 @@ impl Site {
             proxies: Arc::default(),
             ids: Arc::default(),
             health: Health::default(),
+            observers: AccessLog::observers(),
         }
     }
 
@@ -109,15 +112,24 @@ impl Site {
         self
     }
 
+    /// Adds an observer of all exchanges, besides the access log.
+    #[expect(dead_code, reason = "the audit log will be the first")]
+    pub(crate) fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers = self.observers.with(observer);
+        self
+    }
+
     /// Returns the part of the site that serves a path.
     fn route<'a>(&self, path: &'a str) -> Route<'a> {
         match path.strip_prefix(&*self.url) {
+            None if self.url.strip_suffix('/') == Some(path) => Route::Folder(""),
             None => Route::Outside,
             // No file has an empty path, so this does not shadow one if the private URL is `/`.
             Some("") if path == "/" => Route::Outside,
             Some("-/health") => Route::Health,
             Some(FRONT) => Route::Front,
             Some(rest) if rest.starts_with("-/") => Route::Accounts(rest),
+            Some(rest) if rest.is_empty() || rest.ends_with('/') => Route::Folder(rest),
             Some(_) => Route::File,
         }
     }
@@ -132,6 +144,12 @@ impl Site {
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
                 let response = self.in_place(&head, &record).unwrap_or_else(|| response.map(Body::from));
+                return (response, Some(record));
+            }
+            Route::Folder(path) => {
+                let path = MediaPath::from_url(path.trim_end_matches('/')).ok();
+                let (head, _) = request.into_parts();
+                let (response, record) = Box::pin(self.folder(&head, path)).await;
                 return (response, Some(record));
             }
             Route::Health => Some(self.health.respond(request.method())),
@@ -157,10 +175,32 @@ impl Site {
                     Ok(page) => Some(page.map(Body::other)),
                 },
                 (None, Some(pages)) if request.uri().path() == "/" => Some(pages.redirect_to_front()),
-                (None, _) => None,
+                (None, _) => {
+                    let mut record = AccessRecord::default();
+                    record.refused = Some(format!("the path is outside {}", self.url).into());
+                    return (text_response(StatusCode::NOT_FOUND, "not found\n"), Some(record));
+                }
             },
         };
         (page.unwrap_or_else(|| text_response(StatusCode::NOT_FOUND, "not found\n")), None)
+    }
+
+    /// Returns the response to a request for a folder, which has no page of its own. A browser gets the front page in place of the root,
+    /// and the response of a missing file for all others.
+    async fn folder(&self, head: &Parts, path: Option<MediaPath>) -> (Response<Body>, AccessRecord) {
+        let (response, mut record) = self.media.respond(head).await;
+        let not_found = response.map(Body::from);
+        let Some(pages) = self.own_pages.as_ref().filter(|_| is_navigation(&head.method, &head.headers))
+        else {
+            return (not_found, record);
+        };
+        let Some(path) = path else { return (pages.redirect_to_front(), record) };
+        if let Ok(identity) = pages.media.identify(head).await {
+            record.not_found = true;
+            record.needs_sign_in = identity.user().is_none();
+            (record.identity, record.path) = (identity, Some(path));
+        }
+        (self.in_place(head, &record).unwrap_or(not_found), record)
     }
 
     /// Returns the response to a browser in place of a denial: a redirect to a sign-in page, or a page for signed-in users.
@@ -217,6 +257,8 @@ enum Route<'a> {
     File,
     Health,
     Front,
+    /// A folder, with its path relative to the private URL.
+    Folder(&'a str),
     /// A page of the accounts, with its path relative to the private URL.
     Accounts(&'a str),
     /// A page outside the private URL.
@@ -242,8 +284,7 @@ impl Handler for Site {
             return RawResponse::new(head.status, Headers::Page(head.headers), body);
         }
         let (direct, client) = self.client(&head.headers, peer);
-        let context =
-            RequestContext::new(self.request_id(&head.headers, direct), client, &head.method, &head.uri);
+        let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
         if self.needs_peer_addr(&head.method, &head.headers) {
             head.extensions.insert(direct);
             head.extensions.insert(client);
@@ -254,20 +295,23 @@ impl Handler for Site {
         }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.in_place(head, &record) {
-            page.headers_mut().insert(&REQUEST_ID, context.id.to_header());
-            context.log_at_end(page.status(), page.body_mut(), Some(record));
+            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            let status = page.status();
+            exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, Some(record));
             let (page, body) = page.into_parts();
             return RawResponse::new(page.status, Headers::Page(page.headers), body);
         }
-        let (mut body, id) = (Body::from(body), context.id.clone());
-        context.log_at_end(status, &mut body, Some(record));
+        let (mut body, id) = (Body::from(body), exchange.id.clone());
+        exchange.end_with(&mut body, &head.method, head.uri.path(), status, Some(record));
         RawResponse::new(status, Headers::File(headers, id), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
         let (direct, client) = self.client(request.headers(), peer);
         let id = self.request_id(request.headers(), direct);
-        let context = RequestContext::new(id, client, request.method(), request.uri());
+        let is_probe = matches!(self.route(request.uri().path()), Route::Health);
+        let exchange = Exchange::begin(&self.observers, id, client).probe(is_probe);
+        let asked = exchange.is_observed().then(|| (request.method().clone(), request.uri().clone()));
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(direct);
@@ -281,9 +325,11 @@ impl Handler for Site {
         if body.is_too_slow() {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }
-        response.headers_mut().insert(&REQUEST_ID, context.id.to_header());
-        let status = response.status();
-        context.log_at_end(status, response.body_mut(), record);
+        response.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+        if let Some((method, uri)) = asked {
+            let status = response.status();
+            exchange.end_with(response.body_mut(), &method, uri.path(), status, record);
+        }
         response
     }
 }

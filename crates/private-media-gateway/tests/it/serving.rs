@@ -210,6 +210,20 @@ fn the_log_contains_decisions_and_no_secrets() {
 }
 
 #[test]
+fn health_checks_are_logged_at_debug_level() {
+    let place = Place::new();
+    for (level, lines) in [("info", 0), ("debug", 2)] {
+        let gateway = place.serve(&["--log", level]);
+        for line in ["GET /private/-/health", "HEAD /private/-/health"] {
+            assert_eq!(gateway.fetch(line, &[]).status, 200);
+        }
+        let log = gateway.access_log();
+        assert_eq!(log.len(), lines, "{log:?}");
+        assert!(log.iter().all(|line| line["level"] == "DEBUG"), "{log:?}");
+    }
+}
+
+#[test]
 fn debug_mode_explains_denials() {
     let place = Place::new();
     let gateway = place.serve(&["--debug"]);
