@@ -21,6 +21,7 @@ mod faults;
 mod forward;
 mod front_page;
 mod fronts;
+mod http2;
 mod identities;
 mod identity_settings;
 mod jwt;
