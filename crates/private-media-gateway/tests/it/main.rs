@@ -32,6 +32,7 @@ mod names;
 mod open_files;
 mod output;
 mod refused_sign_ins;
+mod relocate;
 mod request_bodies;
 mod root;
 mod sendfile;
