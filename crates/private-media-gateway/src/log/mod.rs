@@ -2,6 +2,7 @@
 //!
 //! Logging never waits for the reader of standard error. Lines go into a bounded queue, and a separate thread writes them.
 
+mod filter;
 mod json;
 mod queue;
 mod writer;
@@ -17,7 +18,10 @@ use std::time::{Duration, SystemTime};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use filter::LiveFilter;
 use json::JsonLine;
 use queue::{Queue, Report};
 
@@ -34,24 +38,38 @@ static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 ///
 /// The filter is `error`, `warn`, `info`, `debug` or `trace`, or a filter of [`EnvFilter`]. The level `info` logs each request.
 pub fn to_stderr(filter: &str) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(check_filter(filter)?).unwrap_or_default();
+    let filter = LiveFilter::new(env_filter(filter)?);
     let is_terminal = io::stderr().is_terminal();
     let report: Report = if is_terminal { text_report } else { json::dropped_report };
     let queue = Arc::new(Queue::new(CAPACITY, report));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(QueueWriter(Arc::clone(&queue)))
         // These errors would go directly to standard error and could block.
         .log_internal_errors(false);
-    let installed =
-        if is_terminal { log.with_target(false).try_init() } else { log.event_format(JsonLine).try_init() };
+    let installed = if is_terminal {
+        log.with_target(false).finish().with(filter.clone()).try_init()
+    } else {
+        log.event_format(JsonLine).finish().with(filter.clone()).try_init()
+    };
     if installed.is_ok() {
+        filter.install();
         writer::spawn(Arc::clone(&queue)).map_err(LogError::Start)?;
         let _ = QUEUE.set(queue);
         // The default hook prints several lines between the others, and blocks while the reader is stalled.
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())
+}
+
+/// Replaces the filter of a log that [`to_stderr`] has started.
+pub(crate) fn set_filter(filter: &str) -> Result<(), LogError> {
+    filter::replace(env_filter(filter)?);
+    Ok(())
+}
+
+fn env_filter(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(check_filter(filter)?).map_err(|_| LogError::Filter)
 }
 
 /// Waits until all queued lines are written, up to `timeout`. Returns early if a write fails.

@@ -10,6 +10,7 @@
 mod account_changes;
 mod accounts;
 mod check;
+mod clients;
 mod config;
 mod cross_origin;
 mod decisions;
@@ -32,6 +33,7 @@ mod names;
 mod open_files;
 mod output;
 mod refused_sign_ins;
+mod reload;
 mod relocate;
 mod request_bodies;
 mod root;

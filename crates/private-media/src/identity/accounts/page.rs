@@ -102,7 +102,7 @@ impl Accounts {
             Err(refused) => {
                 if !matches!(refused, LoginError::Overloaded { .. }) {
                     let is_account = self.current().accounts.contains_key(&name);
-                    self.0.refusals.log(&name, is_account, from, &refused);
+                    self.0.memory.refusals.log(&name, is_account, from, &refused);
                 }
                 self.refuse(&next, &name, refused)
             }
