@@ -89,7 +89,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         dry_run,
     };
     let job = Job { from: &from, globs: &globs, transfer: &transfer, report: &report };
-    Ok(job.run(jobs)?.conclude())
+    Ok(job.run(jobs).conclude())
 }
 
 fn default_jobs() -> NonZeroUsize {
@@ -150,7 +150,7 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Moves the files on this many threads, until all are done or a signal to stop.
-    fn run(&self, jobs: NonZeroUsize) -> Result<&Report, ConfigError> {
+    fn run(&self, jobs: NonZeroUsize) -> &Report {
         let stop = stop_on_signal();
         let progress =
             Progress::start(|| self.walk().filter(|found| matches!(found, Ok(Found::File(_)))).count());
@@ -181,7 +181,7 @@ impl Job<'_> {
         if stop.load(Ordering::Relaxed) {
             self.report.interrupted();
         }
-        Ok(self.report)
+        self.report
     }
 
     fn walk(&self) -> impl Iterator<Item = Result<Found, (String, std::io::Error)>> {
