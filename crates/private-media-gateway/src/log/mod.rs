@@ -23,7 +23,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use filter::LiveFilter;
 use json::JsonLine;
-use queue::{Queue, Report};
+pub(crate) use json::write_value as write_json_text;
+pub(crate) use queue::Queue;
+use queue::Report;
 
 /// The capacity of the queue, in bytes. At 20,000 requests a second, it holds the lines of half a second.
 const CAPACITY: usize = 4 << 20;
