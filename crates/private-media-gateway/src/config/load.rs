@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
+    pub(crate) log_format: log::Format,
     /// The state store. `None` without accounts, unless the setting is given.
     pub(crate) state: Option<StateUrl>,
     /// The identity sources, in order.
@@ -86,6 +87,7 @@ impl Config {
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
+            log_format: settings.get(&keys::LOG_FORMAT).parse("auto, text or json")?,
             state: state(&layers, &identity)?,
             grants: grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
@@ -223,13 +225,14 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, trusted_proxies, root, url, debug, workers, log, identity, .. } = self;
+        let Self { listen, trusted_proxies, root, url, debug, workers, log, log_format, identity, .. } = self;
         let Self {
             grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
-        let settings =
-            format!("{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
+        let settings = format!(
+            "{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
+        );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(

@@ -24,6 +24,7 @@ use crate::addresses::{Endpoint, ListenAddr};
 use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
+use crate::log::Format;
 use crate::output;
 use crate::site::Site;
 use crate::startup::{start_log, text};
@@ -45,7 +46,7 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
-    start_log("warn")?;
+    start_log("warn", Format::Auto)?;
     serve(text(matches, "listen"))
 }
 
