@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::machine::{cargo, cargo_tool, step};
+use crate::machine::{cargo, cargo_command, cargo_tool, step};
 use crate::outcome::Outcome;
 
 /// Checks each published crate with no feature, with each feature alone and with all, and with the oldest supported compiler.
@@ -17,17 +17,13 @@ pub(crate) fn check(outcome: &mut Outcome) -> Result<(), String> {
         return Ok(());
     }
     let toolchain = format!("+{oldest}");
-    if !Command::new("cargo")
-        .args([&toolchain, "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success())
-    {
+    if !cargo_command().args([&toolchain, "--version"]).output().is_ok_and(|output| output.status.success()) {
         outcome.not_required.push(format!("a build with Rust {oldest} (this toolchain is not installed)"));
         return Ok(());
     }
     // Another compiler would replace what is built in `target/`.
     let check = [&toolchain, "check", "--workspace", "--exclude", "xtask", "--target-dir", "target/msrv"];
-    step(Command::new("cargo").args(check))
+    step(cargo_command().args(check))
 }
 
 /// Returns the `rust-version` of the workspace.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::machine::{self, Program, cargo_tool, step};
+use crate::machine::{self, Program, cargo_command, cargo_tool, step};
 use crate::outcome::Outcome;
 
 pub(crate) const USAGE: &str = "cargo xtask fuzz [--seconds N] [--keep] [TARGET…]
@@ -70,19 +70,13 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
 fn build() -> Result<(), String> {
     machine::install(&PROGRAMS)?;
     cargo_tool("cargo-fuzz")?;
-    let mut build = Command::new("cargo");
+    let mut build = cargo_command();
     build.args(["fuzz", "build", "--sanitizer", "none", "--target-dir", FOLDER]);
-    // Cargo's variables for this package would make build scripts run again when a developer calls cargo-fuzz.
-    let own = ["CARGO_PKG_", "CARGO_MANIFEST_"];
-    let is_own = |name: &str| own.iter().any(|prefix| name.starts_with(prefix));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_own)) {
-        build.env_remove(name);
-    }
     step(build.env("RUSTC_BOOTSTRAP", "1"))
 }
 
 fn list() -> Result<Vec<String>, String> {
-    let output = Command::new("cargo").args(["fuzz", "list"]).output();
+    let output = cargo_command().args(["fuzz", "list"]).output();
     let output = output.map_err(|error| format!("cargo fuzz list: {error}"))?;
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }

@@ -74,7 +74,7 @@ pub(crate) fn cargo_tool(name: &str) -> Result<(), String> {
         "mdbook" => &["--no-default-features", "--features", "search"],
         _ => &[],
     };
-    let mut install = Command::new("cargo");
+    let mut install = cargo_command();
     install.args(["install", "--locked", "--debug", name]).args(features);
     step(install.env("CARGO_TARGET_DIR", TOOLS))
 }
@@ -87,7 +87,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
 pub(crate) fn cargo_command() -> Command {
     let mut cargo = Command::new("cargo");
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| name.to_string_lossy().starts_with(own)) {
             cargo.env_remove(name);
         }
     }

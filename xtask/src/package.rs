@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::links::read;
-use crate::machine::{cargo, step};
+use crate::machine::{cargo, cargo_command, step};
 use crate::outcome::Outcome;
 
 /// The files that each package contains besides its code.
@@ -22,7 +22,7 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     let workspace = unpack(&crates)?;
     let target = absolute("target")?;
     let in_workspace = |arguments: &[&str]| {
-        let mut command = Command::new("cargo");
+        let mut command = cargo_command();
         command.args(arguments).current_dir(&workspace).env("CARGO_TARGET_DIR", &target);
         command
     };
@@ -115,7 +115,7 @@ fn check_dependencies() -> Result<(), String> {
         "--prefix",
         "none",
     ];
-    let output = Command::new("cargo").args(tree).output().map_err(|error| format!("cargo tree: {error}"))?;
+    let output = cargo_command().args(tree).output().map_err(|error| format!("cargo tree: {error}"))?;
     let count = count_dependencies(&String::from_utf8_lossy(&output.stdout));
     println!("private-media without default features has {count} dependencies");
     if output.status.success() && count <= MAX_DEPENDENCIES {

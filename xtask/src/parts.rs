@@ -1,8 +1,6 @@
 //! The parts of the tests, ordered so that mistakes show up early.
 
-use std::process::Command;
-
-use crate::machine::{Program, cargo, run_tests, step};
+use crate::machine::{Program, cargo, cargo_command, run_tests, step};
 use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
 use crate::{
@@ -132,7 +130,7 @@ fn lint(_: &mut Outcome) -> Result<(), String> {
 }
 
 fn rust(outcome: &mut Outcome) -> Result<(), String> {
-    let mut tests = Command::new("cargo");
+    let mut tests = cargo_command();
     tests.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     // Tests that lack something fail rather than skip.
     run_tests(tests.env("PRIVATE_MEDIA_TEST_ALL", "1"), outcome)
@@ -140,6 +138,6 @@ fn rust(outcome: &mut Outcome) -> Result<(), String> {
 
 fn doc(outcome: &mut Outcome) -> Result<(), String> {
     let doc = ["doc", "--workspace", "--no-deps", "--all-features"];
-    step(Command::new("cargo").args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    run_tests(Command::new("cargo").args(["test", "--workspace", "--doc"]), outcome)
+    step(cargo_command().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run_tests(cargo_command().args(["test", "--workspace", "--doc"]), outcome)
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -62,6 +63,32 @@ impl ListenAddr {
         match value.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
             Ok(addresses) if !addresses.is_empty() => Ok(Self::Tcp(addresses)),
             _ => Err(InvalidAddress),
+        }
+    }
+
+    /// Returns what is wrong with an address that cannot be listened on, and how to fix it.
+    pub(crate) fn bind_problem(&self, error: &io::Error) -> (String, &'static str) {
+        let is_unix = matches!(self, Self::Unix(_));
+        match error.kind() {
+            ErrorKind::AddrInUse if is_unix => {
+                ("address already in use by another program".to_owned(), "use another path")
+            }
+            ErrorKind::AlreadyExists => (error.to_string(), "remove it, or use another path"),
+            ErrorKind::InvalidFilename if is_unix => {
+                ("the path of a socket is limited to 107 bytes".to_owned(), "use a shorter path")
+            }
+            ErrorKind::NotFound if is_unix => ("no such folder".to_owned(), "create it"),
+            _ if is_unix => {
+                (format!("cannot listen at this path: {error}"), "use a folder that this user can write to")
+            }
+            ErrorKind::AddrInUse => (
+                "address already in use by another program".to_owned(),
+                "use another address, or port 0 for a free one",
+            ),
+            _ => (
+                format!("cannot listen on this address: {error}"),
+                "use another address, or port 0 for a free one",
+            ),
         }
     }
 

@@ -196,6 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_other_servers_are_errors_that_name_ours() {
+        for (command_name, flag) in [("serve", "--port"), ("serve", "-p"), ("demo", "--port")] {
+            if command_name == "demo" && !cfg!(feature = "demo") {
+                continue;
+            }
+            let error =
+                command().try_get_matches_from(["private-media", command_name, flag, "80"]).unwrap_err();
+            assert!(error.to_string().contains("use --listen 127.0.0.1:80"), "{error}");
+            assert!(!help(command_name).contains("--port"));
+        }
+    }
+
+    #[test]
     fn the_long_version_may_name_the_commit() {
         let version = env!("CARGO_PKG_VERSION");
         let text = |flag| command().try_get_matches_from(["private-media", flag]).unwrap_err().to_string();

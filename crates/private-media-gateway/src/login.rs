@@ -115,7 +115,7 @@ fn full_path(path: &MediaPath, url: &str, query: Option<&str>) -> String {
 }
 
 /// Returns whether a browser sends this request to show a page. Old browsers, and all over plain HTTP, send no `Sec-Fetch` headers.
-fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
     let is_html = |range: &str| {
         range.split(';').next().is_some_and(|range| range.trim().eq_ignore_ascii_case("text/html"))
     };

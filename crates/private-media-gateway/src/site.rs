@@ -8,7 +8,7 @@ use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
 use private_media::identity::ClientAddr;
 use private_media::identity::accounts::ClientClosed;
 use private_media::raw::RespondRaw as _;
-use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaService, PrivateMedia};
+use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
@@ -18,7 +18,7 @@ use crate::client::{DirectPeer, TrustedProxies};
 use crate::exchange::{Exchange, Observer, Observers};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
-use crate::login::LoginPages;
+use crate::login::{LoginPages, is_navigation};
 use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
 
@@ -122,12 +122,14 @@ impl Site {
     /// Returns the part of the site that serves a path.
     fn route<'a>(&self, path: &'a str) -> Route<'a> {
         match path.strip_prefix(&*self.url) {
+            None if self.url.strip_suffix('/') == Some(path) => Route::Folder(""),
             None => Route::Outside,
             // No file has an empty path, so this does not shadow one if the private URL is `/`.
             Some("") if path == "/" => Route::Outside,
             Some("-/health") => Route::Health,
             Some(FRONT) => Route::Front,
             Some(rest) if rest.starts_with("-/") => Route::Accounts(rest),
+            Some(rest) if rest.is_empty() || rest.ends_with('/') => Route::Folder(rest),
             Some(_) => Route::File,
         }
     }
@@ -142,6 +144,12 @@ impl Site {
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
                 let response = self.in_place(&head, &record).unwrap_or_else(|| response.map(Body::from));
+                return (response, Some(record));
+            }
+            Route::Folder(path) => {
+                let path = MediaPath::from_url(path.trim_end_matches('/')).ok();
+                let (head, _) = request.into_parts();
+                let (response, record) = Box::pin(self.folder(&head, path)).await;
                 return (response, Some(record));
             }
             Route::Health => Some(self.health.respond(request.method())),
@@ -167,10 +175,32 @@ impl Site {
                     Ok(page) => Some(page.map(Body::other)),
                 },
                 (None, Some(pages)) if request.uri().path() == "/" => Some(pages.redirect_to_front()),
-                (None, _) => None,
+                (None, _) => {
+                    let mut record = AccessRecord::default();
+                    record.refused = Some(format!("the path is outside {}", self.url).into());
+                    return (text_response(StatusCode::NOT_FOUND, "not found\n"), Some(record));
+                }
             },
         };
         (page.unwrap_or_else(|| text_response(StatusCode::NOT_FOUND, "not found\n")), None)
+    }
+
+    /// Returns the response to a request for a folder, which has no page of its own. A browser gets the front page in place of the root,
+    /// and the response of a missing file for all others.
+    async fn folder(&self, head: &Parts, path: Option<MediaPath>) -> (Response<Body>, AccessRecord) {
+        let (response, mut record) = self.media.respond(head).await;
+        let not_found = response.map(Body::from);
+        let Some(pages) = self.own_pages.as_ref().filter(|_| is_navigation(&head.method, &head.headers))
+        else {
+            return (not_found, record);
+        };
+        let Some(path) = path else { return (pages.redirect_to_front(), record) };
+        if let Ok(identity) = pages.media.identify(head).await {
+            record.not_found = true;
+            record.needs_sign_in = identity.user().is_none();
+            (record.identity, record.path) = (identity, Some(path));
+        }
+        (self.in_place(head, &record).unwrap_or(not_found), record)
     }
 
     /// Returns the response to a browser in place of a denial: a redirect to a sign-in page, or a page for signed-in users.
@@ -227,6 +257,8 @@ enum Route<'a> {
     File,
     Health,
     Front,
+    /// A folder, with its path relative to the private URL.
+    Folder(&'a str),
     /// A page of the accounts, with its path relative to the private URL.
     Accounts(&'a str),
     /// A page outside the private URL.

@@ -1,6 +1,6 @@
 //! What commands do before their own work: load the configuration and start the log.
 
-use clap::ArgMatches;
+use clap::{Arg, ArgMatches};
 
 use crate::config::{Config, ConfigError};
 use crate::log;
@@ -17,6 +17,23 @@ pub(crate) fn load(matches: &ArgMatches) -> Result<Config, ConfigError> {
 /// Starts the log on standard error.
 pub(crate) fn start_log(filter: &str, format: log::Format) -> Result<(), ConfigError> {
     log::start(filter, format).map_err(|error| ConfigError::new(error.to_string()))
+}
+
+/// Returns a hidden flag that other servers have, whose error names ours.
+pub(crate) fn port_arg() -> Arg {
+    let parse =
+        |port: &str| Err::<String, _>(format!("there is no such flag; use --listen 127.0.0.1:{port}"));
+    Arg::new("port").long("port").short('p').value_name("PORT").hide(true).value_parser(parse)
+}
+
+/// Returns the flag `--format`.
+pub(crate) fn format_arg() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(["text", "json"])
+        .default_value("text")
+        .help("Format of the output: text or json")
 }
 
 /// Returns the value of an argument, empty if it is not given.

@@ -14,7 +14,7 @@ use crate::identity::{load_accounts, reload_interval};
 use crate::log;
 use crate::output;
 use crate::runtime;
-use crate::startup::{load, text};
+use crate::startup::{format_arg, load, text};
 use crate::state::{Gateway, State, StateError, StateUrl, digest_text};
 
 /// The interval at which `--wait` reads the state store.
@@ -31,12 +31,6 @@ pub(crate) fn command() -> Command {
         .value_name("GROUP")
         .action(ArgAction::Append)
         .help("Add the user to this group; may be repeated");
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["text", "json"])
-        .default_value("text")
-        .help("Output format: text or json");
     Command::new("account")
         .about("Add, change, remove and list the accounts that can sign in")
         .subcommand_required(true)
@@ -65,7 +59,7 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("List the accounts: name, id, staff, groups")
-                .arg(format)
+                .arg(format_arg())
                 .args(config::args(Scope::AccountsFile)),
         )
 }
@@ -122,9 +116,13 @@ fn add(
     wait: Option<Wait>,
 ) -> Result<ExitCode, ConfigError> {
     check(config, wait)?;
+    // Fails before it asks for a password. A missing file is created later, and any other problem is found again then.
+    if let Ok(file) = load_accounts(accounts(config)?) {
+        file.check(&account).map_err(|error| ConfigError::new(error.to_string()))?;
+    }
     account.password = password(password_stdin)?;
     let file = update(config, |file| file.add(account.clone()))?;
-    done(config, &format!("added {} to", account.name), &file, wait)
+    done(config, &format!("added {} (id {}) to", account.name, account.id), &file, wait)
 }
 
 /// Changes the password of an account, which ends its sessions.
@@ -171,6 +169,10 @@ fn list(config: &Config, as_json: bool) -> Result<ExitCode, ConfigError> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut lines = String::new();
+    // A program that reads the lines gets the accounts alone.
+    if std::io::stdout().is_terminal() {
+        lines.push_str("NAME\tID\tSTAFF\tGROUPS\n");
+    }
     for user in load_accounts(accounts(config)?)?.users() {
         let staff = if user.is_staff() { "staff" } else { "-" };
         let groups = if user.groups().is_empty() { "-".to_owned() } else { user.groups().join(",") };

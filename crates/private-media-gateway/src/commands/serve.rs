@@ -1,12 +1,11 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
-use crate::addresses::ListenAddr;
+use crate::addresses::Endpoint;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::health::Health;
@@ -17,7 +16,7 @@ use crate::output;
 use crate::pages::Pages;
 use crate::root_watch;
 use crate::site::Site;
-use crate::startup::start_log;
+use crate::startup::{self, start_log};
 use crate::state::{self, StateUrl};
 use crate::workers;
 
@@ -25,6 +24,7 @@ pub(crate) fn command() -> Command {
     Command::new("serve")
         .about("Serve the private files to users with permission")
         .args(config::args(Scope::All))
+        .arg(startup::port_arg())
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
@@ -66,7 +66,15 @@ fn serve(config: &Config) -> Result<ExitCode, ConfigError> {
         max_connections_is_set: config.max_connections_is_set,
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
     };
-    match workers::serve(&options, open, output::listening) {
+    let on_bound = |endpoint: &Endpoint| {
+        if config.has_default_grant() {
+            tracing::info!(
+                "no grant is configured: staff may read every file, and nobody else; add [[grant]] tables"
+            );
+        }
+        output::listening(endpoint);
+    };
+    match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
@@ -102,19 +110,6 @@ async fn open_state(
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
-    let is_unix = matches!(config.listen, ListenAddr::Unix(_));
-    let fix = if is_unix { "use another path" } else { "use another address, or port 0 for a free one" };
-    match error.kind() {
-        ErrorKind::AddrInUse => config.listen_error("address already in use by another program", fix),
-        ErrorKind::AlreadyExists => config.listen_error(&error.to_string(), "remove it, or use another path"),
-        ErrorKind::InvalidFilename if is_unix => {
-            config.listen_error("the path of a socket is limited to 107 bytes", "use a shorter path")
-        }
-        ErrorKind::NotFound if is_unix => config.listen_error("no such folder", "create it"),
-        _ if is_unix => config.listen_error(
-            &format!("cannot listen at this path: {error}"),
-            "use a folder that this user can write to",
-        ),
-        _ => config.listen_error(&format!("cannot listen on this address: {error}"), fix),
-    }
+    let (problem, fix) = config.listen.bind_problem(error);
+    config.listen_error(&problem, fix)
 }

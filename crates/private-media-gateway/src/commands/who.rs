@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::{Arg, ArgGroup, ArgMatches, Command};
+use clap::{ArgGroup, ArgMatches, Command};
 use http::Request;
 use http::request::Parts;
 use private_media::{Identify, Identity, User};
@@ -14,19 +14,13 @@ use crate::credential;
 use crate::identity::IdentityBackend;
 use crate::output;
 use crate::runtime;
-use crate::startup::{load, text};
+use crate::startup::{format_arg, load, text};
 
 pub(crate) fn command() -> Command {
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["text", "json"])
-        .default_value("text")
-        .help("Output format: text or json");
     Command::new("who")
         .about("Print the user of a credential, or why it is rejected; exit code 0 if it is a user, 1 if not")
         .args(credential::args())
-        .arg(format)
+        .arg(format_arg())
         .group(ArgGroup::new("credential").args(credential::NAMES).required(true).multiple(true))
         .args(config::args(Scope::Identity))
 }

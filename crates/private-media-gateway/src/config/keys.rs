@@ -128,7 +128,7 @@ pub(crate) static GRANT: Key = Key {
     heading: Heading::Permissions,
     scopes: &[Scope::Decision, Scope::Deployment],
     default: "",
-    help: "Who may read which files, e.g. 'cars/{owner}/{*file}=owner,staff'; may be repeated",
+    help: "Who may read which files, e.g. 'cars/{owner}/{*file}=owner,staff'; may be repeated [default: {*file}=staff]",
 };
 pub(crate) static REVALIDATE_AFTER: Key = Key {
     name: "storage.revalidate_after",

@@ -20,7 +20,7 @@ use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
-use super::{cors, delivery, root, show, site, values};
+use super::{cors, delivery, grants, root, show, site, values};
 use crate::addresses::ListenAddr;
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
@@ -89,7 +89,7 @@ impl Config {
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
             log_format: settings.get(&keys::LOG_FORMAT).parse("auto, text or json")?,
             state: state(&layers, &identity)?,
-            grants: grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
+            grants: parse_grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
             lookups,
             revalidate_after: settings.get(&keys::REVALIDATE_AFTER).parse_with(values::duration)?,
@@ -167,9 +167,16 @@ impl Config {
         self.layers.file()
     }
 
-    /// Returns a warning for each unknown variable of the environment.
-    pub(crate) fn warnings(&self) -> &[String] {
-        self.layers.warnings()
+    /// Returns a warning for each unknown variable of the environment, and for each template that probably matches no file.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.layers.warnings().to_vec();
+        warnings.extend(grants::warnings(&self.grants, &self.lookups, &self.url, &self.root));
+        warnings
+    }
+
+    /// Returns whether the default grant applies, because none is configured.
+    pub(crate) fn has_default_grant(&self) -> bool {
+        self.get(&keys::GRANT).values().is_empty() && !self.decides_by_identity()
     }
 
     /// Returns the folders that the application serves publicly.
@@ -284,7 +291,7 @@ fn state(layers: &Layers, identity: &[IdentitySource]) -> Result<Option<StateUrl
     Ok((has_accounts || !is_default).then_some(url))
 }
 
-fn grants(
+fn parse_grants(
     setting: &Setting,
     identity: &[IdentitySource],
     lookups: &[LookupConfig],

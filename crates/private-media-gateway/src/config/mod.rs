@@ -6,6 +6,7 @@ mod delivery;
 mod environment;
 mod error;
 mod forward;
+mod grants;
 mod header;
 mod identity;
 mod jwt;

@@ -41,7 +41,14 @@ pub(super) fn check(settings: &Settings, own_files: Vec<(Setting, PathBuf)>) -> 
 fn check_folder(setting: &Setting, path: &Path) -> Result<(u64, u64), ConfigError> {
     let root = dev_ino(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
-            setting.error("no such folder", &format!("create it with: mkdir -p -m 750 {}", path.display()))
+            let fix = format!("create it with: mkdir -p -m 750 {}", path.display());
+            match std::env::current_dir() {
+                Ok(folder) if path.is_relative() => setting.error(
+                    &format!("no such folder in {}", folder.display()),
+                    &format!("{fix}, or start in another folder"),
+                ),
+                _ => setting.error("no such folder", &fix),
+            }
         }
         _ => setting.error(&error.to_string(), "name a folder that this user can read"),
     })?;

@@ -9,7 +9,7 @@ use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::keys::{KEYS, column_of_table, is_in_tables};
 use super::settings::{Origin, Setting, Settings};
-use super::suggest::nearest;
+use super::suggest::{nearest, synonym};
 
 /// Reads the settings of a file.
 pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
@@ -32,6 +32,9 @@ pub(super) fn read(path: &Path) -> Result<Settings, ConfigError> {
     }
     Ok(settings)
 }
+
+/// The keys of a `[[grant]]` table.
+const GRANT_COLUMNS: [&str; 2] = ["path", "to"];
 
 fn top_level() -> impl Iterator<Item = &'static Key> {
     KEYS.into_iter().filter(|key| !is_in_tables(key))
@@ -58,6 +61,9 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
 }
 
 fn unknown(name: &str) -> String {
+    if let Some(synonym) = synonym(name) {
+        return format!("unknown key {name:?}; write {synonym}");
+    }
     match nearest(name, top_level().map(|key| key.name)) {
         Some(near) => format!("unknown key {name:?}; did you mean {near:?}?"),
         None => format!("unknown key {name:?}; remove it (private-media config show lists all keys)"),
@@ -93,7 +99,7 @@ pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
         (Kind::List, _) => "an array of texts: [\"…\", \"…\"]",
         (Kind::TextOrList, _) => "a text in quotes, or an array of texts: [\"…\", \"…\"]",
         (Kind::Grants, Value::Array(items)) => {
-            return Ok(items.iter().map(grant).collect::<Result<_, _>>()?);
+            return items.iter().map(grant).collect();
         }
         (Kind::Grants, _) => "[[grant]] with double brackets, followed by path = \"…\" and to = [\"…\"]",
         (Kind::Tables(_), Value::Array(items)) if items.iter().all(Value::is_table) => {
@@ -104,10 +110,16 @@ pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
     Err(expected.into())
 }
 
-fn grant(item: &Value) -> Result<String, &'static str> {
+fn grant(item: &Value) -> Result<String, String> {
     const EXPECTED: &str =
         "path = \"cars/{owner}/{*file}\" and to = [\"owner\", \"staff\"] below [[grant]], and no other key";
-    let table = item.as_table().filter(|table| table.len() == 2).ok_or(EXPECTED)?;
+    let table = item.as_table().ok_or(EXPECTED)?;
+    if let Some(unknown) = table.keys().find(|name| !GRANT_COLUMNS.contains(&name.as_str())) {
+        return Err(match nearest(unknown, GRANT_COLUMNS) {
+            Some(near) => format!("{near:?} instead of {unknown:?}"),
+            None => format!("{EXPECTED}, such as {unknown:?}"),
+        });
+    }
     let path = table.get("path").and_then(Value::as_str).ok_or(EXPECTED)?;
     let to = table.get("to").and_then(Value::as_array).ok_or(EXPECTED)?;
     // A grant in a flag is delimited by these.

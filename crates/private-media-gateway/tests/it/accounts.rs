@@ -24,7 +24,8 @@ fn accounts_are_added_listed_and_removed() {
             .status
             .success()
     );
-    assert!(add(&place, &["erin", "--staff"], "long enough").status.success());
+    let erin = add(&place, &["erin", "--staff"], "long enough");
+    assert_eq!(String::from_utf8(erin.stdout).unwrap(), "added erin (id erin) to accounts.toml\n");
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &place.path("accounts.toml").metadata().unwrap().permissions(),
     );
@@ -61,6 +62,9 @@ fn rejected_commands_change_nothing() {
     assert!(line.contains("\"dave\"") && line.contains("account list"), "{line}");
     let line = place.refusal(&["account", "add", "dave"]);
     assert!(line.contains("--password-stdin"), "without a terminal: {line}");
+    // A name that is taken is an error before the password is asked for.
+    let line = place.refusal(&["account", "add", "alice"]);
+    assert!(line.contains("the name is already taken"), "{line}");
     assert_eq!(std::fs::read(place.path("accounts.toml")).unwrap(), before);
 }
 

@@ -93,9 +93,7 @@ fn every_other_client_gets_the_404() {
         }
     }
     // No file has these paths, signed in or not.
-    for path in
-        ["/private/", "/private/a//b", "/private/.hidden", "/private/../x", "/private/%00", "/private/a%2fb"]
-    {
+    for path in ["/private/a//b", "/private/.hidden", "/private/../x", "/private/%00", "/private/a%2fb"] {
         assert_eq!(browse(&gateway, &format!("GET {path}"), &[]).normalized(), plain, "{path}");
     }
     for (line, status) in [

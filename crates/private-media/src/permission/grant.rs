@@ -673,7 +673,8 @@ mod tests {
             ("cars/{owner}=group:", "unknown grantee \"group:\""),
             ("cars/{id}=owner", "needs {owner}"),
             ("cars/{owner}=group", "needs a lookup"),
-            ("/cars=staff", "a segment is empty"),
+            ("/cars=staff", "remove the '/'"),
+            ("a//cars=staff", "a segment is empty"),
             ("=staff", "empty"),
         ] {
             let error = text.parse::<Grant>().unwrap_err().to_string();

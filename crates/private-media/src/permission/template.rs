@@ -173,6 +173,9 @@ impl FromStr for Template {
 
     fn from_str(source: &str) -> Result<Self, TemplateError> {
         let error = |problem| TemplateError { template: source.to_owned(), problem };
+        if source.is_empty() {
+            return Err(error("it is empty; {*file} matches all files"));
+        }
         let mut parts: Vec<Part> = Vec::new();
         for segment in source.split('/') {
             if matches!(parts.last(), Some(Part::Rest(_))) {
@@ -231,6 +234,9 @@ fn parse_part(segment: &str, is_first: bool) -> Result<Part, &'static str> {
     let path = if is_first { literal.clone() } else { format!("first/{literal}") };
     match MediaPath::new(&path) {
         Ok(_) => Ok(Part::Literal(literal)),
+        Err(_) if literal.is_empty() && is_first => Err(
+            "remove the '/' at the beginning: templates are relative to the root, e.g. cars/{owner}/{*file}",
+        ),
         Err(_) if literal.is_empty() => Err("a segment is empty; remove the extra '/'"),
         Err(_) => Err("no path can match: a segment is not valid in a path"),
     }

@@ -18,7 +18,7 @@ use crate::config::{self, Config, ConfigError, Scope};
 use crate::credential;
 use crate::identity::IdentityBackend;
 use crate::identity::forward::AllowedPath;
-use crate::startup::{load, text};
+use crate::startup::{format_arg, load, text};
 use crate::{log, open, runtime};
 use case::Case;
 use report::{Format, Outcome};
@@ -43,18 +43,12 @@ pub(crate) fn command() -> Command {
         .value_name("FILE")
         .conflicts_with_all(["user", "path", "action", "credential"])
         .help("TOML file of cases to check: [[case]] with user, path, action and expected");
-    let format = Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["text", "json"])
-        .default_value("text")
-        .help("Format of the output: text or json");
     Command::new("check")
         .about(
             "Print whether a user may read a path, and the reason; exit code 0 if allowed, 1 if denied. \
              With --table: exit code 0 if all cases are as expected, 1 if not",
         )
-        .args([user, path, action, table, format])
+        .args([user, path, action, table, format_arg()])
         .args(credential::args())
         .group(ArgGroup::new("credential").args(credential::NAMES).multiple(true))
         .args(config::args(Scope::Decision))
@@ -94,7 +88,7 @@ fn check_credential(
         return Err(ConfigError::new("--action: a credential can only be checked for read"));
     }
     let Ok(path) = &case.target.path else {
-        return conclude(&Outcome::new(&case, &case.target.denial()), None, format);
+        return conclude(config, &Outcome::new(&case, &case.target.denial()), None, format);
     };
     head.uri = format!("{}{}", config.url, path.to_url())
         .parse()
@@ -114,7 +108,7 @@ fn check_credential(
         (Some(reason), _) => Decision::allow(reason),
         (None, reason) => Decision::deny(reason.unwrap_or_default()),
     };
-    conclude(&Outcome::new(&case, &decision).with_row(row), note.as_deref(), format)
+    conclude(config, &Outcome::new(&case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// The identities and permissions of a configuration: those of `serve`.
@@ -166,12 +160,20 @@ fn check(config: &Config, case: &Case, format: Format) -> Result<ExitCode, Confi
         let note = if decision.is_allowed() { opened.missing(case).await } else { None };
         Ok((decision, row, note))
     })??;
-    conclude(&Outcome::new(case, &decision).with_row(row), note.as_deref(), format)
+    conclude(config, &Outcome::new(case, &decision).with_row(row), note.as_deref(), format)
 }
 
 /// Prints a decision, and returns the exit code.
-fn conclude(outcome: &Outcome, note: Option<&str>, format: Format) -> Result<ExitCode, ConfigError> {
-    if let Some(note) = note {
+fn conclude(
+    config: &Config,
+    outcome: &Outcome,
+    note: Option<&str>,
+    format: Format,
+) -> Result<ExitCode, ConfigError> {
+    let default = config.has_default_grant().then_some(
+        "no grant is configured, so the default applies: staff may read every file, and nobody else",
+    );
+    for note in default.into_iter().chain(note) {
         log::print(format_args!("note: {note}"));
     }
     report::one(outcome, format)?;

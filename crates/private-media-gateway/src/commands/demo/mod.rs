@@ -17,6 +17,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command};
 use private_media::identity::accounts::{AccountsFile, AccountsOptions, NewAccount};
 use private_media::pages::Branding;
+use private_media::permission::GrantError;
 use private_media::{Accounts, Grants, LocalStorage, MediaPath, Permit, PrivateMedia, SaveOptions, storage};
 use private_media_listener::Limits;
 
@@ -25,9 +26,11 @@ use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::log::Format;
+use crate::login::{LoginPage, LoginPages};
 use crate::output;
+use crate::pages::Pages;
 use crate::site::Site;
-use crate::startup::{start_log, text};
+use crate::startup::{port_arg, start_log, text};
 use crate::state::{self, StateUrl};
 use crate::workers;
 use people::{FILES, PEOPLE, URL, folder_of};
@@ -36,13 +39,14 @@ const WORKERS: usize = 2;
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
 pub(crate) fn command() -> Command {
-    Command::new("demo").about("Serve a demo site with private photos on a temporary root").arg(
-        Arg::new("listen")
-            .long("listen")
-            .value_name("ADDR")
-            .default_value("127.0.0.1:8000")
-            .help("Address to listen on, as HOST:PORT; port 0 picks a free one"),
-    )
+    let listen = Arg::new("listen")
+        .long("listen")
+        .value_name("ADDR")
+        .default_value("127.0.0.1:8000")
+        .help("Address to listen on, as HOST:PORT; port 0 picks a free one");
+    Command::new("demo")
+        .about("Serve a demo site with private photos on a temporary root")
+        .args([listen, port_arg()])
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
@@ -66,7 +70,20 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         state::start(&state, Some(accounts.clone()), "demo".into(), cache, health.clone())
             .await
             .map_err(|e| error(&e))?;
-        let site = Site::new(&media, URL).accounts(Some(accounts)).health(health);
+        let sign_in = LoginPage::new(&format!("{URL}-/sign-in"), "next", "").map_err(|e| error(&e))?;
+        let pages = Pages {
+            media: media.clone(),
+            url: URL.into(),
+            branding: Branding::new("private-media"),
+            grants: GRANT.parse().map_err(|e: GrantError| error(&e))?,
+            is_decided: false,
+            debug: false,
+        };
+        let site = Site::new(&media, URL)
+            .accounts(Some(accounts))
+            .health(health)
+            .own_pages(pages)
+            .login_pages(LoginPages::new([("accounts", sign_in)]));
         Ok(site.pages(routes::router(media)))
     };
     let on_bound = |endpoint: &Endpoint| {
@@ -84,9 +101,10 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     match workers::serve(&options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
-        Err(GatewayError::Bind(cause)) => Err(ConfigError::new(format!(
-            "--listen {listen:?}: cannot listen on this address: {cause}; use another, or port 0 for a free one"
-        ))),
+        Err(GatewayError::Bind(cause)) => {
+            let (problem, fix) = listen_addr.bind_problem(&cause);
+            Err(ConfigError::new(format!("--listen {listen:?}: {problem}; {fix}")))
+        }
         // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
         Err(cause) => Err(error(&cause)),
@@ -102,10 +120,10 @@ fn introduction(origin: &str) -> String {
     }
     let [(_, alice), (_, bob), _] = PEOPLE;
     let url = format!("{origin}{URL}cars/7/roadster.jpg");
-    lines.push("\nThe same URL, requested by three users:".to_owned());
+    lines.push("\nThe same URL, requested by alice, by bob, and without an account:".to_owned());
     lines.push(format!("  curl -sI -u alice:{alice} {url}   # 200: it is hers"));
     lines.push(format!("  curl -sI -u bob:{bob} {url}    # 404: it is not his"));
-    lines.push(format!("  curl -sI {url}                        # 404: nobody is signed in"));
+    lines.push(format!("  curl -sI {url}                        # 404: not signed in"));
     lines.push("\nctrl-c stops the demo and removes its files.\n".to_owned());
     lines.join("\n")
 }

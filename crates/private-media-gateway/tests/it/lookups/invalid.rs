@@ -90,7 +90,7 @@ fn tables_are_checked_at_the_start() {
         ("[[lookup]]\npaht = \"a\"\n", "did you mean \"path\"?"),
         ("[[lookup]]\nto = [\"owner\"]\n", "unknown key \"to\""),
         (&format!("[[lookup]]\n{valid}cache = \"5\"\n"), "missing unit"),
-        (&format!("[[lookup]]\n{}", valid.replace("a/{key}", "/a/{key}")), "a segment is empty"),
+        (&format!("[[lookup]]\n{}", valid.replace("a/{key}", "/a/{key}")), "remove the '/'"),
         (&format!("[[lookup]]\n{}", valid.replace("sqlite:db", "oracle:db")), "unknown database scheme"),
         (
             &format!("[[lookup]]\n{}", valid.replace("sqlite:db", "sqlite:none")),

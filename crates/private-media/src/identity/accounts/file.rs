@@ -182,14 +182,29 @@ impl AccountsFile {
 
     /// Adds an account, and hashes its password.
     pub fn add(&mut self, account: NewAccount) -> Result<(), AccountsError> {
+        self.check(&account)?;
         let NewAccount { name, id, password, staff, groups } = account;
         let password = hash(&name, &password)?;
-        let entry = Entry { name, id, password, staff, groups };
+        self.accounts.push(Entry { name, id, password, staff, groups });
+        Ok(())
+    }
+
+    /// Checks whether an account could be added, apart from its password.
+    ///
+    /// ```
+    /// use private_media::identity::accounts::{AccountsFile, NewAccount};
+    ///
+    /// let mut file = AccountsFile::default();
+    /// file.add(NewAccount::new("alice", "7", "correct horse"))?;
+    /// assert!(file.check(&NewAccount::new("bob", "8", "")).is_ok());
+    /// assert!(file.check(&NewAccount::new("alice", "8", "")).is_err());
+    /// assert!(file.check(&NewAccount::new("bob", "7", "")).is_err());
+    /// # Ok::<(), private_media::identity::accounts::AccountsError>(())
+    /// ```
+    pub fn check(&self, account: &NewAccount) -> Result<(), AccountsError> {
         let mut others = Others::default();
         self.accounts.iter().for_each(|other| others.insert(other));
-        entry.check(&others)?;
-        self.accounts.push(entry);
-        Ok(())
+        check(&account.name, &account.id, &account.groups, &others)
     }
 
     /// Removes an account.
@@ -246,38 +261,42 @@ impl Entry {
 
     /// Validates the account. `others` are the accounts before it.
     fn check(&self, others: &Others<'_>) -> Result<(), AccountsError> {
-        let Self { name, id, groups, .. } = self;
-        let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
-        let is_invalid =
-            |text: &str| text.is_empty() || text.trim() != text || text.chars().any(char::is_control);
-        if is_invalid(name) || name.contains(':') || name == "anonymous" {
-            return error(
-                "invalid name; use one without colons and surrounding white space, other than anonymous"
-                    .into(),
-            );
+        check(&self.name, &self.id, &self.groups, others)?;
+        if self.password.is_legal() {
+            return Ok(());
         }
-        if is_invalid(id) || id.contains('/') {
-            return error(format!("invalid id {id:?}; use one without slashes and surrounding white space"));
-        }
-        if groups.iter().any(|group| is_invalid(group))
-            || groups.iter().collect::<HashSet<_>>().len() < groups.len()
-        {
-            return error(format!("invalid groups {groups:?}; remove empty and repeated ones"));
-        }
-        if !self.password.is_legal() {
-            return error(
-                "the password is not an argon2id hash; remove the account and add it with: private-media account add"
-                    .into(),
-            );
-        }
-        if others.names.contains(name.as_str()) {
-            return error("the name is already taken; use another, or remove that account first".into());
-        }
-        if let Some(other) = others.by_id.get(id.as_str()) {
-            return error(format!("id {id:?} already belongs to {other}; use another with --id"));
-        }
-        Ok(())
+        Err(AccountsError::new(format!(
+            "account {:?}: the password is not an argon2id hash; remove the account and add it with: private-media account add",
+            self.name
+        )))
     }
+}
+
+/// Validates the parts of an account that others can see.
+fn check(name: &str, id: &str, groups: &[String], others: &Others<'_>) -> Result<(), AccountsError> {
+    let error = |problem: String| Err(AccountsError::new(format!("account {name:?}: {problem}")));
+    let is_invalid =
+        |text: &str| text.is_empty() || text.trim() != text || text.chars().any(char::is_control);
+    if is_invalid(name) || name.contains(':') || name == "anonymous" {
+        return error(
+            "invalid name; use one without colons and surrounding white space, other than anonymous".into(),
+        );
+    }
+    if is_invalid(id) || id.contains('/') {
+        return error(format!("invalid id {id:?}; use one without slashes and surrounding white space"));
+    }
+    if groups.iter().any(|group| is_invalid(group))
+        || groups.iter().collect::<HashSet<_>>().len() < groups.len()
+    {
+        return error(format!("invalid groups {groups:?}; remove empty and repeated ones"));
+    }
+    if others.names.contains(name) {
+        return error("the name is already taken; use another, or remove that account first".into());
+    }
+    if let Some(other) = others.by_id.get(id) {
+        return error(format!("id {id:?} already belongs to {other}; use another with --id"));
+    }
+    Ok(())
 }
 
 fn hash(name: &str, password: &str) -> Result<Hash, AccountsError> {
@@ -326,7 +345,13 @@ impl AccountsError {
     }
 
     pub(super) fn io(path: &Path, error: io::Error) -> Self {
-        Self { missing: error.kind() == io::ErrorKind::NotFound, ..Self::at(path, error) }
+        match error.kind() {
+            io::ErrorKind::NotFound => Self { missing: true, ..Self::at(path, error) },
+            io::ErrorKind::PermissionDenied => {
+                Self::at(path, format_args!("{error}; run this as the user that owns the file"))
+            }
+            _ => Self::at(path, error),
+        }
     }
 }
 
