@@ -62,7 +62,7 @@ fn text_has_one_short_line_for_each_event() {
         format!("404 - cars/7/photo.jpg denied TIME 10 B: anonymous {reason}"),
         format!("404 - HEAD cars/7/none.jpg denied TIME 0 B: anonymous {reason}"),
         "404 - /private/cars/7/%1b[2J denied TIME 10 B: a segment of the path contains a control character".to_owned(),
-        "404 - /elsewhere TIME 10 B".to_owned(),
+        "404 - /elsewhere denied TIME 10 B: the path is outside /private/".to_owned(),
         "warning: a sign-in was refused (account: alice, from: 127.0.0.1, refused: the name or the password is wrong)"
             .to_owned(),
         format!("404 - cars/7/photo.jpg denied TIME 10 B: anonymous (accounts: the name or the password is wrong) {reason}"),
@@ -70,7 +70,7 @@ fn text_has_one_short_line_for_each_event() {
         "303 - POST /private/-/sign-in TIME 0 B".to_owned(),
         "signed out (account: alice, from: 127.0.0.1)".to_owned(),
         "303 - POST /private/-/sign-out TIME 0 B".to_owned(),
-        "404 - /the-last-one TIME 10 B".to_owned(),
+        "404 - /the-last-one denied TIME 10 B: the path is outside /private/".to_owned(),
     ];
     assert_eq!(found, expected, "{found:#?}");
 }
