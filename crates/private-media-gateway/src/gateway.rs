@@ -10,15 +10,16 @@ use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
 use private_media_listener::{Drained, Limits, Listener, Server};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
 use crate::health::Health;
+use crate::live_site::LiveSite;
 use crate::open;
 use crate::root_watch;
-use crate::signals::Shutdown;
+use crate::signals::{Shutdown, Signals};
 use crate::site::Site;
+use crate::supervise::Task;
 use crate::urls::{self, InvalidUrl};
 use crate::workers;
 
@@ -126,7 +127,10 @@ impl GatewayBuilder {
             site_files: 0,
         };
         let on_bound = Arc::clone(&self.on_bound);
-        let site = async || Ok(self.build(open().await?).site().0);
+        let site = async |_: &Signals| {
+            let (site, root_watch) = self.build(open().await?).site();
+            Ok(LiveSite::new(site, root_watch))
+        };
         workers::serve(&options, site, |endpoint| on_bound(endpoint))
     }
 
@@ -201,13 +205,12 @@ impl Gateway {
         listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
-        let (site, root_watch) = self.site();
-        let _end = AbortOnDrop(root_watch);
+        let (site, _root_watch) = self.site();
         Server::new(listener, self.limits).serve_handler(site, shutdown, pending()).await
     }
 
     /// Returns what the gateway serves, and the task that watches the root.
-    fn site(&self) -> (Site, AbortHandle) {
+    fn site(&self) -> (Site, Task) {
         let health = Health::default();
         let watch = root_watch::spawn(&self.media, &health, Duration::from_secs(1));
         let site = Site::new(&self.media, &self.url).health(health);
@@ -216,15 +219,6 @@ impl Gateway {
             None => site,
         };
         (site, watch)
-    }
-}
-
-/// Ends a task when this is dropped.
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -18,9 +18,16 @@ pub(crate) struct Health(Arc<Inner>);
 struct Inner {
     is_failing: AtomicBool,
     problems: Mutex<BTreeMap<&'static str, String>>,
+    /// The health of what several sites share.
+    shared: Option<Health>,
 }
 
 impl Health {
+    /// Returns the health of a site that depends on what this is the health of, such as the state store.
+    pub(crate) fn of_site(&self) -> Self {
+        Self(Arc::new(Inner { shared: Some(self.clone()), ..Inner::default() }))
+    }
+
     /// Sets the state of a component, such as `root` or `state`. Changes are logged: a problem at `error`, a recovery at `info`.
     pub(crate) fn set(&self, component: &'static str, state: Result<(), &dyn fmt::Display>) {
         let mut problems = self.0.problems.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +50,7 @@ impl Health {
 
     /// Returns whether no component has a problem.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.0.is_failing.load(Ordering::Acquire)
+        !self.0.is_failing.load(Ordering::Acquire) && self.0.shared.as_ref().is_none_or(Self::is_ready)
     }
 
     /// Serves `-/health`. The problem is in the log; the client gets only the status.
@@ -75,5 +82,17 @@ mod tests {
         assert!(!health.is_ready());
         health.set("state", Ok(()));
         assert!(health.is_ready());
+    }
+
+    #[test]
+    fn sites_share_the_state_and_nothing_else() {
+        let shared = Health::default();
+        let (old, new) = (shared.of_site(), shared.of_site());
+        old.set("root", Err(&"gone"));
+        assert!(!old.is_ready() && new.is_ready());
+        shared.set("state", Err(&"disk full"));
+        assert!(!new.is_ready());
+        shared.set("state", Ok(()));
+        assert!(new.is_ready() && !old.is_ready());
     }
 }

@@ -7,8 +7,8 @@ use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, Permissi
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
-use crate::identity::IdentityBackend;
 use crate::identity::forward::ForwardPermissions;
+use crate::identity::{IdentityBackend, Previous};
 use crate::lookups;
 use crate::send_mode::{InternalUrl, SendMode};
 
@@ -17,8 +17,16 @@ const CACHED_BYTES: usize = 16 << 20;
 
 /// Opens the private media and the identity sources of a configuration, and checks them. `serve` and `check` use the same.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
+    open_after(config, &Previous::default()).await
+}
+
+/// Like [`open`], in a process that has other identity sources open.
+pub(crate) async fn open_after(
+    config: &Config,
+    previous: &Previous,
+) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
-    let identities = IdentityBackend::open(config).await?;
+    let identities = IdentityBackend::open_after(config, previous).await?;
     let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
     let checked = config.clone();
     let storage = storage

@@ -5,17 +5,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use private_media::{PrivateMedia, Storage, StorageError};
-use tokio::task::AbortHandle;
 
 use crate::health::Health;
-use crate::supervise;
+use crate::supervise::{self, Task};
 
 /// The longest time of a check before the root counts as not ready.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a task that checks the storage with this pause between two checks, and reports to the health. The check reopens a replaced
 /// root.
-pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> AbortHandle {
+pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> Task {
     let (media, health) = (media.clone(), health.clone());
     let every = every.clamp(Duration::from_secs(1), Duration::from_secs(10));
     supervise::spawn("root", move || {
@@ -122,6 +121,6 @@ mod tests {
         assert!(health.is_ready());
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert!(checks.load(Ordering::SeqCst) > 5, "it goes on");
-        task.abort();
+        drop(task);
     }
 }

@@ -1,4 +1,4 @@
-//! Handles signals: SIGINT and SIGTERM stop the process, SIGHUP reloads the accounts file.
+//! Handles signals: SIGINT and SIGTERM stop the process, SIGHUP reloads the configuration.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -39,6 +39,14 @@ impl From<Shutdown> for ExitCode {
     }
 }
 
+/// What signals have requested. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    pub(crate) stop: Stop,
+    /// The number of reloads that were requested.
+    pub(crate) reloads: watch::Receiver<u64>,
+}
+
 /// The request to stop the process, gracefully or immediately. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
@@ -70,28 +78,29 @@ impl Stop {
 }
 
 /// Starts a thread that handles signals, so that the process can exit while a worker hangs.
-pub(crate) fn handle(shutdown_timeout: Duration) -> io::Result<Stop> {
+pub(crate) fn handle(shutdown_timeout: Duration) -> io::Result<Signals> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let signals = {
+    let received = {
         let _context = runtime.enter();
-        Signals::register()?
+        Received::register()?
     };
     let (requests, (running, ended)) = (watch::Sender::new(0), mpsc::channel(1));
+    let (reload, reloads) = watch::channel(0);
     let stop = Stop { requests: requests.clone(), _running: running };
     let run = move || {
-        let run = || run(&runtime, signals, &requests, ended, shutdown_timeout);
+        let run = || run(&runtime, received, (&requests, &reload), ended, shutdown_timeout);
         if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             exit("the thread that handles signals has panicked", 1);
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(run)?;
-    Ok(stop)
+    Ok(Signals { stop, reloads })
 }
 
 fn run(
     runtime: &Runtime,
-    mut signals: Signals,
-    requests: &watch::Sender<u8>,
+    mut received: Received,
+    (requests, reload): (&watch::Sender<u8>, &watch::Sender<u64>),
     mut ended: mpsc::Receiver<Infallible>,
     shutdown_timeout: Duration,
 ) {
@@ -101,10 +110,11 @@ fn run(
         loop {
             tokio::select! {
                 _ = ended.recv() => return,
-                () = signals.hangup.recv() => {
-                    tracing::info!("SIGHUP: the accounts file is checked now; other settings need a restart");
+                () = received.hangup.recv() => {
+                    tracing::info!("SIGHUP: reloading the configuration");
+                    reload.send_modify(|count| *count = count.wrapping_add(1));
                 }
-                () = signals.stop.recv() => {
+                () = received.stop.recv() => {
                     tracing::info!("stopping: running downloads may end; another signal stops at once");
                     requests.send_modify(|count| *count = count.saturating_add(1));
                 }
@@ -136,12 +146,12 @@ fn exit(problem: &str, code: i32) -> ! {
     process::exit(code)
 }
 
-struct Signals {
+struct Received {
     stop: StopSignals,
     hangup: Hangup,
 }
 
-impl Signals {
+impl Received {
     fn register() -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
@@ -165,21 +175,16 @@ impl StopSignals {
 }
 
 /// Receives SIGHUP. If it was ignored when the process started, as under nohup, it stays ignored.
-pub(crate) struct Hangup(Option<Signal>);
+struct Hangup(Option<Signal>);
 
 impl Hangup {
-    /// Registers for SIGHUP. If that fails, [`Hangup::recv`] never returns.
-    pub(crate) fn register_or_ignore() -> Self {
-        Self::register().unwrap_or(Self(None))
-    }
-
     fn register() -> io::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let is_ignored = is_ignored(&status, SignalKind::hangup());
         Ok(Self(if is_ignored { None } else { Some(signal(SignalKind::hangup())?) }))
     }
 
-    pub(crate) async fn recv(&mut self) {
+    async fn recv(&mut self) {
         match &mut self.0 {
             Some(signal) => drop(signal.recv().await),
             None => pending().await,
@@ -212,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forced_stop_reaches_every_clone() {
-        let stop = handle(Duration::from_secs(60)).unwrap();
+        let stop = handle(Duration::from_secs(60)).unwrap().stop;
         let other = stop.clone();
         other.force();
         stop.requested().await;

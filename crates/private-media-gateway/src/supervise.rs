@@ -9,11 +9,27 @@ use tokio::task::AbortHandle;
 /// The pause before a task that ended is started again.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Spawns a task that runs as long as its runtime. If it panics or returns, that is logged at `error`, and `start` is called again after
-/// a second. So a task must not hold state that a restart may not lose.
-///
-/// Aborting the handle ends the task and its supervision.
-pub(crate) fn spawn<F>(name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> AbortHandle
+/// A supervised task. It ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "dropping this ends the task"]
+pub(crate) struct Task(AbortHandle);
+
+impl Task {
+    /// Lets the task run as long as its runtime.
+    pub(crate) fn detach(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Spawns a task that runs until the returned guard is dropped. If it panics or returns, that is logged at `error`, and `start` is called
+/// again after a second. So a task must not hold state that a restart may not lose.
+pub(crate) fn spawn<F>(name: &'static str, start: impl Fn() -> F + Send + Sync + 'static) -> Task
 where
     F: Future<Output = ()> + Send,
 {
@@ -24,7 +40,7 @@ fn spawn_with_delay<F>(
     name: &'static str,
     delay: Duration,
     start: impl Fn() -> F + Send + Sync + 'static,
-) -> AbortHandle
+) -> Task
 where
     F: Future<Output = ()> + Send,
 {
@@ -38,7 +54,7 @@ where
             tokio::time::sleep(delay).await;
         }
     };
-    tokio::spawn(supervised).abort_handle()
+    Task(tokio::spawn(supervised).abort_handle())
 }
 
 #[cfg(test)]
@@ -52,7 +68,7 @@ mod tests {
     async fn a_task_that_panics_or_returns_is_restarted() {
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&starts);
-        let handle = spawn_with_delay("test", Duration::from_millis(1), move || {
+        let task = spawn_with_delay("test", Duration::from_millis(1), move || {
             let start = counted.fetch_add(1, Ordering::SeqCst);
             async move {
                 match start {
@@ -65,7 +81,11 @@ mod tests {
         while starts.load(Ordering::SeqCst) < 3 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        let handle = task.0.clone();
         assert!(!handle.is_finished());
-        handle.abort();
+        drop(task);
+        while !handle.is_finished() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }

@@ -14,11 +14,11 @@ use tokio::sync::Barrier;
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
+use crate::live_site::LiveSite;
 use crate::log;
 use crate::open::cached_handles;
 use crate::runtime;
-use crate::signals::{self, Shutdown, Stop};
-use crate::site::Site;
+use crate::signals::{self, Shutdown, Signals, Stop};
 
 /// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
 /// 8 SQLite connections, and files that are open for a moment.
@@ -45,16 +45,17 @@ pub(crate) struct Options<'a> {
 /// worker's runtime, which runs until all workers have stopped.
 pub(crate) fn serve<E>(
     options: &Options<'_>,
-    open: impl AsyncFnOnce() -> Result<Site, E>,
+    open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let own_files = OWN_FILES + options.site_files + cached_handles() as u64;
+    // During a reload, the files of two sites are open.
+    let own_files = OWN_FILES + 2 * (options.site_files + cached_handles() as u64);
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.
-    let stop = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
+    let signals = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
-    let shutdown = run(options, open_files, &runtime, &stop, open, on_bound);
+    let shutdown = run(options, open_files, &runtime, &signals, open, on_bound);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     log::flush(if let Ok(Shutdown::Forced) = shutdown { FORCED_FLUSH } else { log::FLUSH_TIMEOUT });
     shutdown
@@ -64,14 +65,15 @@ fn run<E>(
     options: &Options<'_>,
     open_files: OpenFiles,
     runtime: &Runtime,
-    stop: &Stop,
-    open: impl AsyncFnOnce() -> Result<Site, E>,
+    signals: &Signals,
+    open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
     let Options { listen, workers, limits, max_connections_is_set, .. } = *options;
+    let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
-            site = open() => Some(site),
+            site = open(signals) => Some(site),
             () = stop.requested() => None,
         }
     });
@@ -159,7 +161,7 @@ fn bind(listen: &ListenAddr, workers: usize) -> io::Result<Bound> {
 struct Worker {
     listener: StdListener,
     connections: ConnectionLimit,
-    site: Site,
+    site: LiveSite,
     limits: Limits,
     stop: Stop,
     all: Arc<Barrier>,
@@ -196,7 +198,7 @@ impl Worker {
 async fn serve_site(
     listener: StdListener,
     connections: ConnectionLimit,
-    site: Site,
+    site: LiveSite,
     limits: Limits,
     stop: &Stop,
 ) -> io::Result<bool> {
@@ -251,13 +253,13 @@ mod tests {
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
-            let stop = signals::handle(Duration::from_secs(60)).unwrap();
+            let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
             let others = stop.clone();
             let other = tokio::spawn(async move { others.forced().await });
             assert!(supervised(async { fail() }, &stop).await.is_err());
             other.await.unwrap();
         }
-        let stop = signals::handle(Duration::from_secs(60)).unwrap();
+        let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
         assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
         assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
     }

@@ -102,10 +102,12 @@ impl<H: Handler, T: Transport> Connection<H, T> {
             let continues = match poll_fn(|context| self.poll_next(context)).await? {
                 Next::Request => {
                     self.stats.count_fast_request();
+                    self.handler.refresh();
                     self.respond().await?
                 }
                 Next::Fallback(message) => {
                     self.stats.count_fallback_request();
+                    self.handler.refresh();
                     // Boxed, so that the large and rare future takes no space in the state of each connection.
                     Box::pin(self.serve_by_fallback(message)).await?
                 }

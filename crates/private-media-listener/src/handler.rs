@@ -50,6 +50,45 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// The headers of a response to [`Handler::respond_to_head`].
     type Headers: WriteHeaders + Send;
 
+    /// Called before each request of a connection, on the connection's own clone. A handler whose configuration may change takes the
+    /// current one here, so that each request is served with exactly one. Does nothing by default.
+    ///
+    /// ```
+    /// # use http::request::Parts;
+    /// # use http::{HeaderMap, Request, Response, StatusCode};
+    /// # use http_body_util::Full;
+    /// # use private_media_listener::{Handler, PeerState, RawResponse, RequestBody};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU16, Ordering};
+    ///
+    /// /// Responds with the status that is configured when a request begins.
+    /// #[derive(Clone)]
+    /// struct Configured {
+    ///     shared: Arc<AtomicU16>,
+    ///     current: StatusCode,
+    /// }
+    ///
+    /// impl Handler for Configured {
+    ///     type Body = Full<bytes::Bytes>;
+    ///     type Headers = HeaderMap;
+    ///
+    ///     fn refresh(&mut self) {
+    ///         self.current = StatusCode::from_u16(self.shared.load(Ordering::Acquire)).unwrap_or_default();
+    ///     }
+    ///     // …
+    /// #   async fn respond_to_head(&self, _: &mut Parts, _: &PeerState) -> RawResponse<Self::Body> {
+    /// #       RawResponse::new(self.current, HeaderMap::new(), Full::default())
+    /// #   }
+    /// #   async fn respond(&self, _: Request<RequestBody>, _: &PeerState) -> Response<Self::Body> {
+    /// #       Response::default()
+    /// #   }
+    /// }
+    /// # let mut handler = Configured { shared: Arc::new(AtomicU16::new(503)), current: StatusCode::OK };
+    /// # handler.refresh();
+    /// # assert_eq!(handler.current, StatusCode::SERVICE_UNAVAILABLE);
+    /// ```
+    fn refresh(&mut self) {}
+
     /// Responds to a GET or HEAD request without content. The connection reuses the head: change nothing but its extensions.
     fn respond_to_head(
         &self,

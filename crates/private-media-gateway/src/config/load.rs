@@ -216,6 +216,34 @@ impl Config {
         self.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
     }
 
+    /// Returns the settings that differ from those of the start, and that only a restart changes.
+    pub(crate) fn changes_for_restart(&self, started: &Self) -> Vec<&'static str> {
+        let (new, old) = (&self.limits, &started.limits);
+        let settings = [
+            (&keys::LISTEN, self.listen != started.listen),
+            (&keys::WORKERS, self.workers != started.workers),
+            (&keys::LOG_FORMAT, self.log_format != started.log_format),
+            // Without accounts, there may be no store. The open one stays.
+            (&keys::STATE, self.state.is_some() && !self.has_state_of(started)),
+            (&keys::MAX_CONNECTIONS, new.max_connections != old.max_connections),
+            (&keys::HEADER_TIMEOUT, new.header_timeout != old.header_timeout),
+            (&keys::MIN_RATE, new.min_rate != old.min_rate),
+            (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
+        ];
+        settings.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
+    }
+
+    fn has_state_of(&self, other: &Self) -> bool {
+        match (&self.state, &other.state) {
+            (Some(StateUrl::Postgres(_)), Some(StateUrl::Postgres(_))) => {
+                self.get(&keys::STATE).values() == other.get(&keys::STATE).values()
+            }
+            (Some(StateUrl::Memory), Some(StateUrl::Memory)) => true,
+            (Some(own), Some(other)) => own.file().is_some() && own.file() == other.file(),
+            (own, other) => own.is_none() && other.is_none(),
+        }
+    }
+
     /// Loads arguments for a fuzz target; `None` if the address needs a DNS query.
     #[cfg(fuzzing)]
     pub(crate) fn load_offline(matches: &clap::ArgMatches) -> Option<Result<Self, ConfigError>> {

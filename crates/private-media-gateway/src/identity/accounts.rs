@@ -8,25 +8,30 @@ use private_media::Accounts;
 use private_media::identity::accounts::{AccountsFile, AccountsOptions};
 
 use crate::config::{AccountsConfig, ConfigError};
-use crate::signals::Hangup;
-use crate::supervise;
+use crate::supervise::{self, Task};
 
-/// Opens the accounts, and reloads them in the background. `url` is the URL prefix of the private files, and `options` are the others.
+/// Opens the accounts, and a task that reloads them. `url` is the URL prefix of the private files, and `options` are the others. After
+/// others in the same process, they share with those what attackers must not reset.
 pub(super) fn open(
     config: &AccountsConfig,
     url: &str,
     options: AccountsOptions,
-) -> Result<Accounts, ConfigError> {
+    previous: Option<&Accounts>,
+) -> Result<(Accounts, Task), ConfigError> {
     let path = &config.file.path;
     // Taken before the file is read, so that a later change is detected.
-    let loaded = stamp(path);
+    let loaded = if previous.is_some() { settled_stamp(path) } else { stamp(path) };
     let file = load(config)?;
     let options = options
         .url(url)
         .cookie_path(url)
         .session_lifetime(config.session_lifetime)
         .cache_ttl(config.cache_ttl);
-    let accounts = Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?;
+    let accounts = match previous {
+        Some(_) if file.is_empty() => return Err(ConfigError::new(is_empty(path))),
+        Some(previous) => previous.reconfigured(file, options),
+        None => Accounts::new(file, options).map_err(|error| ConfigError::new(error.to_string()))?,
+    };
     if !accounts.has_secret() {
         tracing::warn!(
             accounts = %path.display(),
@@ -34,8 +39,8 @@ pub(super) fn open(
         );
     }
     let (reloaded, path, every) = (accounts.clone(), path.clone(), config.cache_ttl);
-    supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), loaded, every));
-    Ok(accounts)
+    let task = supervise::spawn("accounts", move || reload(reloaded.clone(), path.clone(), loaded, every));
+    Ok((accounts, task))
 }
 
 /// Loads the accounts file.
@@ -50,17 +55,13 @@ pub(crate) fn load(config: &AccountsConfig) -> Result<AccountsFile, ConfigError>
     }
 }
 
-/// Reloads the accounts file after a change, checking it at this interval and at SIGHUP. An invalid file changes nothing: it is read
+/// Reloads the accounts file after a change, checking it at this interval. An invalid file changes nothing: it is read
 /// again at each check, and logged once.
 async fn reload(accounts: Accounts, path: PathBuf, mut loaded: Stamp, every: Duration) {
     let path: Arc<Path> = path.into();
-    let mut hangup = Hangup::register_or_ignore();
     let mut problem = None;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(reload_interval(every)) => {}
-            () = hangup.recv() => {}
-        }
+        tokio::time::sleep(reload_interval(every)).await;
         let (before, path) = (problem.is_none().then_some(loaded), Arc::clone(&path));
         let Ok((now, file)) = tokio::task::spawn_blocking(move || load_changed(&path, before)).await else {
             continue;
@@ -90,11 +91,23 @@ pub(crate) fn reload_interval(cache_ttl: Duration) -> Duration {
 
 /// Loads the file if its stamp has changed. The stamp is taken before the file is read, so that a later change is detected.
 fn load_changed(path: &Path, before: Option<Stamp>) -> (Stamp, Option<Result<AccountsFile, String>>) {
-    let mut now = stamp(path);
+    let now = stamp(path);
     if before == Some(now) {
         return (now, None);
     }
-    // An editor may still be writing the file, and half of it may be valid.
+    let now = settled_stamp(path);
+    let file = AccountsFile::load(path).map_err(|error| error.to_string());
+    let file = file.and_then(|file| if file.is_empty() { Err(is_empty(path)) } else { Ok(file) });
+    (now, Some(file))
+}
+
+fn is_empty(path: &Path) -> String {
+    format!("{}: empty; restore it", path.display())
+}
+
+/// Waits until the file does not change, as an editor may still be writing it, and half of it may be valid. Returns its stamp.
+fn settled_stamp(path: &Path) -> Stamp {
+    let mut now = stamp(path);
     for _ in 0..SETTLE_ROUNDS {
         std::thread::sleep(SETTLE_TIME);
         let before = std::mem::replace(&mut now, stamp(path));
@@ -102,11 +115,7 @@ fn load_changed(path: &Path, before: Option<Stamp>) -> (Stamp, Option<Result<Acc
             break;
         }
     }
-    let file = AccountsFile::load(path).map_err(|error| error.to_string());
-    let file = file.and_then(|file| {
-        if file.is_empty() { Err(format!("{}: empty; restore it", path.display())) } else { Ok(file) }
-    });
-    (now, Some(file))
+    now
 }
 
 /// How long a changed file must stay unchanged before it is read.

@@ -20,21 +20,31 @@ use private_media_django::{DjangoSessions, UserKey};
 
 use self::forward::Forward;
 use self::header::HeaderIdentity;
-use crate::config::{Config, ConfigError, DjangoConfig, Source};
+use crate::config::{Config, ConfigError, DjangoConfig, JwtConfig, Source};
 use crate::pages::FRONT;
+use crate::supervise::Task;
 pub(crate) use accounts::{load as load_accounts, reload_interval};
-use jwt::JwtIdentity;
 pub(crate) use jwt::check_key_file;
+use jwt::{JwtIdentity, KeyStore};
 
 /// The identity sources of a configuration, in order. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct IdentityBackend(Vec<OpenSource>);
 
+/// The identity sources that a process had before it reloads its configuration.
+#[derive(Clone, Default)]
+pub(crate) struct Previous {
+    /// The current sources. The keys of tokens are kept, as their server may be down at the moment.
+    pub(crate) sources: Option<IdentityBackend>,
+    /// The last accounts of the process, whose ended sessions and throttled attempts are kept.
+    pub(crate) accounts: Option<Accounts>,
+}
+
 /// An open identity source.
 #[derive(Clone)]
 enum OpenSource {
-    /// The accounts, and their file.
-    Accounts(Accounts, PathBuf),
+    /// The accounts, their file, and the task that reloads it.
+    Accounts(Accounts, PathBuf, #[expect(dead_code, reason = "ends when it is dropped")] Option<Arc<Task>>),
     Django(DjangoSessions, Box<DjangoConfig>),
     Jwt(JwtIdentity),
     Forward(Forward),
@@ -44,6 +54,11 @@ enum OpenSource {
 impl IdentityBackend {
     /// Opens the identity sources of a configuration, and checks them.
     pub(crate) async fn open(config: &Config) -> Result<Self, ConfigError> {
+        Self::open_after(config, &Previous::default()).await
+    }
+
+    /// Like [`open`](Self::open), in a process that has other sources open.
+    pub(crate) async fn open_after(config: &Config, previous: &Previous) -> Result<Self, ConfigError> {
         let mut sources = Vec::new();
         for source in &config.identity {
             sources.push(match &source.source {
@@ -51,13 +66,15 @@ impl IdentityBackend {
                     let options = AccountsOptions::new()
                         .home(format!("{}{FRONT}", config.url))
                         .branding(config.branding()?);
-                    OpenSource::Accounts(
-                        accounts::open(accounts, &config.url, options)?,
-                        accounts.file.path.clone(),
-                    )
+                    let (opened, task) =
+                        accounts::open(accounts, &config.url, options, previous.accounts.as_ref())?;
+                    OpenSource::Accounts(opened, accounts.file.path.clone(), Some(Arc::new(task)))
                 }
                 Source::Django(django) => OpenSource::Django(django::open(django).await?, django.clone()),
-                Source::Jwt(jwt) => OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt)).await?),
+                Source::Jwt(jwt) => {
+                    let keys = previous.sources.as_ref().and_then(|sources| sources.keys_of(jwt));
+                    OpenSource::Jwt(JwtIdentity::open(jwt, config.other_issuers(jwt), keys).await?)
+                }
                 Source::Forward(options) => {
                     let forward = Forward::new((**options).clone());
                     OpenSource::Forward(
@@ -70,6 +87,14 @@ impl IdentityBackend {
             });
         }
         Ok(Self(sources))
+    }
+
+    /// Returns the open keys of a `jwt` source with the same origin of its keys.
+    fn keys_of(&self, config: &JwtConfig) -> Option<KeyStore> {
+        self.0.iter().find_map(|source| match source {
+            OpenSource::Jwt(tokens) => tokens.keys_of(&config.options),
+            _ => None,
+        })
     }
 
     /// Returns the identity of a user by name or id, without credentials. The first source that knows the user decides. A user who may not
@@ -98,7 +123,7 @@ impl IdentityBackend {
     /// Returns the accounts, which have pages for signing in and out.
     pub(crate) fn accounts(&self) -> Option<Accounts> {
         self.0.iter().find_map(|source| match source {
-            OpenSource::Accounts(accounts, _) => Some(accounts.clone()),
+            OpenSource::Accounts(accounts, ..) => Some(accounts.clone()),
             _ => None,
         })
     }
@@ -131,7 +156,7 @@ impl IdentityBackend {
 #[cfg(test)]
 impl From<Accounts> for IdentityBackend {
     fn from(accounts: Accounts) -> Self {
-        Self(vec![OpenSource::Accounts(accounts, PathBuf::new())])
+        Self(vec![OpenSource::Accounts(accounts, PathBuf::new(), None)])
     }
 }
 
@@ -148,7 +173,7 @@ impl OpenSource {
 
     fn identify(&self) -> &dyn Identify {
         match self {
-            Self::Accounts(accounts, _) => accounts,
+            Self::Accounts(accounts, ..) => accounts,
             Self::Django(sessions, _) => sessions,
             Self::Jwt(tokens) => tokens,
             Self::Forward(forward) => forward,
@@ -158,7 +183,7 @@ impl OpenSource {
 
     fn to_identify(&self) -> Box<dyn Identify> {
         match self {
-            Self::Accounts(accounts, _) => Box::new(accounts.clone()),
+            Self::Accounts(accounts, ..) => Box::new(accounts.clone()),
             Self::Django(sessions, _) => Box::new(sessions.clone()),
             Self::Jwt(tokens) => Box::new(tokens.clone()),
             Self::Forward(forward) => Box::new(forward.clone()),
@@ -169,7 +194,7 @@ impl OpenSource {
     /// Returns the identity of a user by name or id.
     async fn find(&self, user: &str) -> Result<Option<Identity>, ConfigError> {
         let found = match self {
-            Self::Accounts(accounts, _) => (accounts.find(user), accounts.find_by_id(user)),
+            Self::Accounts(accounts, ..) => (accounts.find(user), accounts.find_by_id(user)),
             Self::Django(sessions, config) => (
                 django::find(sessions, config, UserKey::Name(user)).await?,
                 django::find(sessions, config, UserKey::Id(user)).await?,
@@ -188,7 +213,7 @@ impl OpenSource {
     /// Returns the problem of a user that the source does not know, with the fix.
     fn unknown_user(&self) -> String {
         match self {
-            Self::Accounts(_, file) => format!(
+            Self::Accounts(_, file, _) => format!(
                 "no such account in {}; list the accounts with private-media account list",
                 file.display()
             ),

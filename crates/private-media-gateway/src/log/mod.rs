@@ -2,6 +2,7 @@
 //!
 //! Logging never waits for the reader of standard error. Lines go into a bounded queue, and a separate thread writes them.
 
+mod filter;
 mod json;
 mod queue;
 mod text;
@@ -20,7 +21,10 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use filter::LiveFilter;
 use json::JsonLine;
 use queue::{Queue, Report};
 use text::TextLine;
@@ -70,22 +74,24 @@ pub fn to_stderr(filter: &str) -> Result<(), LogError> {
 
 /// Starts the log on standard error. A log that the process already has is not replaced.
 pub(crate) fn start(filter: &str, format: Format) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(check_filter(filter)?).unwrap_or_default();
+    let filter = LiveFilter::new(env_filter(filter)?);
     let is_terminal = io::stderr().is_terminal();
     let is_text = format == Format::Text || (format == Format::Auto && is_terminal);
     let report: Report = if is_text { text::dropped_report } else { json::dropped_report };
     let queue = Arc::new(Queue::new(CAPACITY, report));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(QueueWriter(Arc::clone(&queue)))
         // These errors would go directly to standard error and could block.
         .log_internal_errors(false);
     let installed = if is_text {
-        log.event_format(TextLine { has_colors: is_terminal && wants_colors() }).try_init()
+        let format = TextLine { has_colors: is_terminal && wants_colors() };
+        log.event_format(format).finish().with(filter.clone()).try_init()
     } else {
-        log.event_format(JsonLine).try_init()
+        log.event_format(JsonLine).finish().with(filter.clone()).try_init()
     };
     if installed.is_ok() {
+        filter.install();
         writer::spawn(Arc::clone(&queue)).map_err(LogError::Start)?;
         let _ = QUEUE.set(queue);
         // The default hook prints several lines between the others, and blocks while the reader is stalled.
@@ -104,6 +110,16 @@ fn wants_colors() -> bool {
 #[expect(dead_code, reason = "the metrics will count it")]
 pub(crate) fn dropped() -> u64 {
     QUEUE.get().map_or(0, |queue| queue.dropped())
+}
+
+/// Replaces the filter of a log that [`to_stderr`] has started.
+pub(crate) fn set_filter(filter: &str) -> Result<(), LogError> {
+    filter::replace(env_filter(filter)?);
+    Ok(())
+}
+
+fn env_filter(filter: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(check_filter(filter)?).map_err(|_| LogError::Filter)
 }
 
 /// Waits until all queued lines are written, up to `timeout`. Returns early if a write fails.

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) use error::StateError;
 pub(crate) use gateways::{Gateway, digest_text};
 use pool::{Pool, within_timeout};
-pub(crate) use sync::{apply_revocations, start};
+pub(crate) use sync::{RunningState, apply_revocations, start};
 pub(crate) use url::StateUrl;
 
 /// An open state store. Cheap to clone; clones share their connections.

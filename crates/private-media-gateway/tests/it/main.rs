@@ -10,6 +10,7 @@
 mod account_changes;
 mod accounts;
 mod check;
+mod clients;
 mod config;
 mod cross_origin;
 mod decisions;
@@ -33,6 +34,7 @@ mod names;
 mod open_files;
 mod output;
 mod refused_sign_ins;
+mod reload;
 mod request_bodies;
 mod root;
 mod sendfile;

@@ -25,10 +25,12 @@ use crate::addresses::{Endpoint, ListenAddr};
 use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
+use crate::live_site::LiveSite;
 use crate::log::Format;
 use crate::login::{LoginPage, LoginPages};
 use crate::output;
 use crate::pages::Pages;
+use crate::signals::Signals;
 use crate::site::Site;
 use crate::startup::{port_arg, start_log, text};
 use crate::state::{self, StateUrl};
@@ -61,7 +63,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         .map_err(|problem| ConfigError::new(format!("invalid value {listen:?} for --listen: {problem}")))?;
     let folder = tempfile::Builder::new().prefix("private-media-demo-").tempdir().map_err(|e| error(&e))?;
     let limits = Limits::default().max_connections(1000).shutdown_timeout(Duration::from_secs(2));
-    let open = async || {
+    let open = async |_: &Signals| {
         let root = folder.path().join("private");
         std::fs::create_dir(&root).map_err(|e| error(&e))?;
         let (media, accounts) = open(&root).await.map_err(|e| error(&*e))?;
@@ -84,7 +86,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
             .health(health)
             .own_pages(pages)
             .login_pages(LoginPages::new([("accounts", sign_in)]));
-        Ok(site.pages(routes::router(media)))
+        Ok(LiveSite::new(site.pages(routes::router(media)), ()))
     };
     let on_bound = |endpoint: &Endpoint| {
         output::listening(endpoint);

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::key_set::KeySet;
-use crate::supervise;
+use crate::supervise::{self, Task};
 
 /// The minimum time between the beginnings of two fetches for tokens with an unknown key.
 const UNKNOWN_KEY_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,9 +28,16 @@ pub(super) type Fetched = Result<(KeySet, Duration), String>;
 /// Fetches the keys.
 pub(super) type Fetch = Box<dyn Fn() -> BoxFuture<'static, Fetched> + Send + Sync>;
 
-/// The current keys of a source. Cheap to clone.
+/// The current keys of a source. Cheap to clone. The task that fetches them ends with the last clone.
 #[derive(Clone)]
-pub(super) struct KeyStore(Arc<Inner>);
+pub(crate) struct KeyStore {
+    keys: Keys,
+    _task: Arc<Task>,
+}
+
+/// The keys, and how they are fetched.
+#[derive(Clone)]
+struct Keys(Arc<Inner>);
 
 struct Inner {
     /// Where the keys come from, for the log.
@@ -62,13 +69,31 @@ struct State {
 impl KeyStore {
     /// Fetches the keys, and starts a task that keeps them up to date. If the fetch fails, the store has no keys yet.
     pub(super) async fn open(origin: String, max_stale: Duration, fetch: Fetch) -> Self {
-        let store = Self::new(origin, max_stale, fetch);
-        store.fetch().await;
-        let task = store.clone();
-        supervise::spawn("jwt keys", move || task.clone().keep_up_to_date());
-        store
+        let keys = Keys::new(origin, max_stale, fetch);
+        keys.fetch().await;
+        let fetched = keys.clone();
+        let task = supervise::spawn("jwt keys", move || fetched.clone().keep_up_to_date());
+        Self { keys, _task: Arc::new(task) }
     }
 
+    /// Returns the current keys; an error if there are none, or only outdated ones.
+    pub(super) fn current(&self) -> Result<Arc<KeySet>, IdentifyError> {
+        self.keys.current()
+    }
+
+    /// Returns a number that changes with the keys.
+    pub(super) fn generation(&self) -> u64 {
+        self.keys.0.state.borrow().generation
+    }
+
+    /// Waits until the keys have been fetched again, because a token has an unknown key. Returns `false` immediately if they have
+    /// been fetched within the last ten seconds. However many requests wait, there is one fetch.
+    pub(super) async fn refresh(&self) -> bool {
+        self.keys.refresh().await
+    }
+}
+
+impl Keys {
     fn new(origin: String, max_stale: Duration, fetch: Fetch) -> Self {
         let state = State {
             keys: None,
@@ -85,8 +110,7 @@ impl KeyStore {
         Self(Arc::new(Inner { origin, fetch, max_stale, state, wanted: Notify::new() }))
     }
 
-    /// Returns the current keys; an error if there are none, or only outdated ones.
-    pub(super) fn current(&self) -> Result<Arc<KeySet>, IdentifyError> {
+    fn current(&self) -> Result<Arc<KeySet>, IdentifyError> {
         let state = self.0.state.borrow();
         let error = || state.error.as_deref().unwrap_or("not fetched yet");
         match (&state.keys, state.fetched) {
@@ -98,14 +122,7 @@ impl KeyStore {
         }
     }
 
-    /// Returns a number that changes with the keys.
-    pub(super) fn generation(&self) -> u64 {
-        self.0.state.borrow().generation
-    }
-
-    /// Waits until the keys have been fetched again, because a token has an unknown key. Returns `false` immediately if they have
-    /// been fetched within the last ten seconds. However many requests wait, there is one fetch.
-    pub(super) async fn refresh(&self) -> bool {
+    async fn refresh(&self) -> bool {
         let mut states = self.0.state.subscribe();
         let attempts = {
             let state = states.borrow();
@@ -191,7 +208,7 @@ impl KeyStore {
 
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyStore").field("origin", &self.0.origin).finish_non_exhaustive()
+        f.debug_struct("KeyStore").field("origin", &self.keys.0.origin).finish_non_exhaustive()
     }
 }
 
@@ -314,7 +331,7 @@ mod tests {
         let store = server.open(DAY).await;
         assert!(store.current().is_ok());
         server.latency = DAY;
-        let slow = KeyStore::new("test".into(), DAY, Box::new(move || Box::pin(server.clone().fetch())));
+        let slow = Keys::new("test".into(), DAY, Box::new(move || Box::pin(server.clone().fetch())));
         let begin = Instant::now();
         assert!(!slow.refresh().await);
         assert_eq!(begin.elapsed(), UNKNOWN_KEY_TIMEOUT);

@@ -31,7 +31,7 @@ use crate::http_client::{HttpClient, shown};
 use claims::{Reason, Seconds, seconds};
 use credential::{CookieName, Credential};
 use key_set::NoKey;
-use key_store::KeyStore;
+pub(super) use key_store::KeyStore;
 
 /// The name of this source.
 const SOURCE: &str = "jwt";
@@ -73,7 +73,13 @@ pub(crate) fn check_key_file(file: &KeyFile) -> Result<(), String> {
 impl JwtIdentity {
     /// Reads or fetches the keys. A file that cannot be read is an error. A key server that does not respond is none: tokens are denied
     /// until it does.
-    pub(crate) async fn open(config: &JwtConfig, other_issuers: Vec<String>) -> Result<Self, ConfigError> {
+    ///
+    /// Keys of the same origin that are open already are used instead.
+    pub(crate) async fn open(
+        config: &JwtConfig,
+        other_issuers: Vec<String>,
+        keys: Option<KeyStore>,
+    ) -> Result<Self, ConfigError> {
         ring_provider::install();
         let options = config.options.clone();
         let error = |problem: &dyn fmt::Display| config.keys_setting.error_with(&problem.to_string());
@@ -88,7 +94,10 @@ impl JwtIdentity {
                 (file.path.display().to_string(), fetch::from_file(file.clone(), every))
             }
         };
-        let keys = KeyStore::open(origin, options.max_stale, fetch).await;
+        let keys = match keys {
+            Some(keys) => keys,
+            None => KeyStore::open(origin, options.max_stale, fetch).await,
+        };
         Ok(Self::new(options, other_issuers, keys))
     }
 
@@ -96,6 +105,13 @@ impl JwtIdentity {
         let cache = DecisionCache::new(options.cache_ttl);
         let cookie = options.cookie.as_deref().map(CookieName::new);
         Self(Arc::new(Inner { options, cookie, keys, other_issuers, cache }))
+    }
+
+    /// Returns the keys, if a source with these options would fetch the same from a server.
+    pub(super) fn keys_of(&self, options: &JwtOptions) -> Option<KeyStore> {
+        let own = &self.0.options;
+        let is_same = own.keys == options.keys && own.max_stale == options.max_stale;
+        (is_same && matches!(own.keys, KeySource::Url(_))).then(|| self.0.keys.clone())
     }
 
     fn credential<'a>(&self, request: &'a Parts) -> Option<Result<Credential<'a>, &'static str>> {

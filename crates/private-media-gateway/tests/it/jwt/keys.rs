@@ -173,6 +173,26 @@ fn a_key_server_that_is_down_at_the_start() {
     assert!(gateway.logs("the keys are available again"), "{}", gateway.log());
 }
 
+/// A reload of the configuration needs no answer of the key server, and fetches nothing while the keys are valid.
+#[test]
+fn a_reload_keeps_the_keys_of_a_server_that_is_down() {
+    let (place, ed) = (place(), Signer::ed25519("ed"));
+    let server = KeyServer::start(&jwk_set(&[&ed]));
+    let gateway = serve(&place, &[&source(&format!("jwks = \"{}\"", server.url()))], &[]);
+    let token = ed.token("7");
+    assert_eq!(status(&gateway, &token), 200);
+    server.respond("500 Internal Server Error", "{}");
+    for reload in 1..=3 {
+        gateway.signal(rustix::process::Signal::HUP);
+        let begin = Instant::now();
+        while gateway.log().matches("the configuration was reloaded").count() < reload {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{}", gateway.log());
+        }
+        assert_eq!(status(&gateway, &token), 200);
+    }
+    assert_eq!(server.requests(), 1);
+}
+
 /// Whatever the server does, known keys stay in use.
 #[test]
 fn a_key_server_that_fails_later() {

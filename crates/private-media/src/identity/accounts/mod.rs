@@ -19,6 +19,7 @@ mod update;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -139,9 +140,16 @@ impl Default for AccountsOptions {
 
 struct Inner {
     options: AccountsOptions,
+    current: RwLock<Arc<Current>>,
+    memory: Arc<Memory>,
+    /// The number of these accounts among those that share the memory.
+    number: u64,
+}
+
+/// What outlives a change of the options, because an attacker could otherwise profit from it.
+struct Memory {
     /// The key of sessions if the file has no secret.
     own_key: Key,
-    current: RwLock<Arc<Current>>,
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
     counters: sign_ins::Counters,
@@ -150,6 +158,7 @@ struct Inner {
     /// The recently verified passwords, by account name.
     verified: Mutex<HashMap<String, Verified>>,
     verified_key: Key,
+    numbers: AtomicU64,
     #[cfg(test)]
     hashed: std::sync::atomic::AtomicUsize,
 }
@@ -158,7 +167,7 @@ struct Inner {
 struct Verified {
     digest: [u8; 32],
     account: Arc<Account>,
-    until: Instant,
+    at: Instant,
 }
 
 /// The result of comparing a password with the one that was verified recently.
@@ -191,12 +200,8 @@ impl Accounts {
     /// Returns the accounts of a file. Fails if the system provides no random numbers.
     pub fn new(file: AccountsFile, options: AccountsOptions) -> Result<Self, AccountsError> {
         let random = || Key::random().ok_or_else(AccountsError::no_random);
-        let own_key = random()?;
-        let current = RwLock::new(Arc::new(Current::new(file, &own_key)));
-        Ok(Self(Arc::new(Inner {
-            options,
-            own_key,
-            current,
+        let memory = Memory {
+            own_key: random()?,
             throttle: Mutex::default(),
             refusals: refusals::Refusals::default(),
             counters: sign_ins::Counters::default(),
@@ -204,16 +209,46 @@ impl Accounts {
             hashing: HashQueue::default(),
             verified: Mutex::default(),
             verified_key: random()?,
+            numbers: AtomicU64::new(0),
             #[cfg(test)]
             hashed: std::sync::atomic::AtomicUsize::new(0),
-        })))
+        };
+        let current = Arc::new(Current::new(file, &memory.own_key));
+        Ok(Self::with_memory(options, current, Arc::new(memory)))
+    }
+
+    fn with_memory(options: AccountsOptions, current: Arc<Current>, memory: Arc<Memory>) -> Self {
+        let number = memory.numbers.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Inner { options, current: RwLock::new(current), memory, number }))
+    }
+
+    /// Returns accounts of another file or with other options, for a process that reloads its configuration. They share with these the
+    /// ended sessions and their store, the throttled attempts, the passwords that wait to be hashed, and the key of sessions if the file
+    /// has no secret. These accounts do not change.
+    ///
+    /// ```
+    /// use private_media::Accounts;
+    /// use private_media::identity::accounts::{AccountsFile, AccountsOptions};
+    ///
+    /// let accounts = Accounts::new(AccountsFile::default(), AccountsOptions::new())?;
+    /// let reloaded = accounts.reconfigured(AccountsFile::default(), AccountsOptions::new().url("/media/"));
+    /// # assert!(!reloaded.has_secret());
+    /// # Ok::<_, private_media::identity::accounts::AccountsError>(())
+    /// ```
+    #[must_use]
+    pub fn reconfigured(&self, file: AccountsFile, options: AccountsOptions) -> Self {
+        let (memory, current) = (Arc::clone(&self.0.memory), self.current());
+        // Passwords and sessions that were verified with the same file need not be verified again.
+        let is_same = current.digest.is_some() && current.digest == file.digest();
+        let current = if is_same { current } else { Arc::new(Current::new(file, &memory.own_key)) };
+        Self::with_memory(options, current, memory)
     }
 
     /// Replaces the accounts. Users who were removed, or whose password has changed, are signed out.
     pub fn replace(&self, file: AccountsFile) {
-        let current = Arc::new(Current::new(file, &self.0.own_key));
+        let current = Arc::new(Current::new(file, &self.0.memory.own_key));
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-        locked(&self.0.verified).clear();
+        locked(&self.0.memory.verified).clear();
     }
 
     /// Returns whether the file has the secret that signs sessions. Without one, sessions end with the process.
@@ -268,15 +303,15 @@ impl Accounts {
     ) -> Result<Arc<Account>, LoginError> {
         let now = Instant::now();
         // Checked first, so that a throttled client learns nothing, not even about a cached password.
-        if let Some(wait) = locked(&self.0.throttle).wait(&guesser, now) {
+        if let Some(wait) = locked(&self.0.memory.throttle).wait(&guesser, now) {
             return Err(LoginError::throttled(wait));
         }
-        let digest = self.0.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
+        let digest = self.0.memory.verified_key.sign(&[name.as_bytes(), password.as_bytes()]);
         let is_counted = match self.remembered(name, &digest) {
             Remembered::Right(account) => return Ok(account),
             // Known to be wrong, so it counts even if the client disconnects now. It is still hashed, so that it takes the same time.
             Remembered::Wrong => {
-                locked(&self.0.throttle).begin(&guesser, now).map_err(LoginError::throttled)?;
+                locked(&self.0.memory.throttle).begin(&guesser, now).map_err(LoginError::throttled)?;
                 true
             }
             Remembered::Nothing => false,
@@ -284,7 +319,13 @@ impl Accounts {
         let lane = guesser.lane();
         let attempt = Attempt { guesser, name: name.to_owned(), password: password.to_owned(), digest };
         let accounts = self.clone();
-        let checked = self.0.hashing.run(lane, digest, closed, move || accounts.check(&attempt, is_counted));
+        // Jobs are joined only if they compare the password with the same accounts.
+        let mut key = digest;
+        for (byte, number) in key.iter_mut().zip(self.0.number.to_le_bytes()) {
+            *byte ^= number;
+        }
+        let checked =
+            self.0.memory.hashing.run(lane, key, closed, move || accounts.check(&attempt, is_counted));
         checked.await.unwrap_or_else(|QueueFull| Err(LoginError::overloaded()))
     }
 
@@ -296,15 +337,15 @@ impl Accounts {
             if let Remembered::Right(account) = self.remembered(name, digest) {
                 return Ok(account);
             }
-            locked(&self.0.throttle).begin(guesser, Instant::now()).map_err(LoginError::throttled)?;
+            locked(&self.0.memory.throttle).begin(guesser, Instant::now()).map_err(LoginError::throttled)?;
         }
         let account = self.current().accounts.get(name).cloned();
         #[cfg(test)]
-        self.0.hashed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.memory.hashed.fetch_add(1, Ordering::Relaxed);
         // An unknown name takes the same time, so the time does not reveal which names exist.
         let is_right = password::verify(account.as_ref().map(|account| &account.password), password);
         let account = account.filter(|_| is_right).ok_or(LoginError::Wrong)?;
-        locked(&self.0.throttle).succeeded(guesser, Instant::now());
+        locked(&self.0.memory.throttle).succeeded(guesser, Instant::now());
         self.remember(*digest, &account);
         Ok(account)
     }
@@ -316,8 +357,9 @@ impl Accounts {
     /// Compares a password with the one that was verified recently, if the account has not been replaced since. A password that was hashed
     /// while the accounts were replaced may be remembered, but is not used.
     fn remembered(&self, name: &str, digest: &[u8; 32]) -> Remembered {
-        let verified = locked(&self.0.verified);
-        let Some(last) = verified.get(name).filter(|last| last.until > Instant::now()) else {
+        let verified = locked(&self.0.memory.verified);
+        let Some(last) = verified.get(name).filter(|last| last.at.elapsed() < self.0.options.cache_ttl)
+        else {
             return Remembered::Nothing;
         };
         let account = self.current().accounts.get(name).cloned();
@@ -330,8 +372,9 @@ impl Accounts {
 
     fn remember(&self, digest: [u8; 32], account: &Arc<Account>) {
         if !self.0.options.cache_ttl.is_zero() {
-            let (account, until) = (Arc::clone(account), Instant::now() + self.0.options.cache_ttl);
-            locked(&self.0.verified).insert(account.name().to_owned(), Verified { digest, account, until });
+            let (account, at) = (Arc::clone(account), Instant::now());
+            locked(&self.0.memory.verified)
+                .insert(account.name().to_owned(), Verified { digest, account, at });
         }
     }
 
@@ -352,7 +395,7 @@ impl Accounts {
             let ago = now.duration_since(session.expires).unwrap_or_default().as_secs();
             return Err(Rejection::new(SOURCE, format!("the session expired {ago} s ago")));
         }
-        if self.0.ended.contains(session) {
+        if self.0.memory.ended.contains(session) {
             return Err(rejection("the session was signed out"));
         }
         Ok(signed_in)
@@ -374,7 +417,7 @@ impl Accounts {
         let current = self.current();
         let session = Session {
             id: session::random()?,
-            issued: self.0.ended.issue_time(account.name(), SystemTime::now()),
+            issued: self.0.memory.ended.issue_time(account.name(), SystemTime::now()),
             name: account.name().to_owned(),
             stamp: session::stamp(&current.key, account.password.expose()),
             expires,

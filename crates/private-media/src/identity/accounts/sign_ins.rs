@@ -31,7 +31,7 @@ pub(super) struct Counters {
 }
 
 impl Accounts {
-    /// Returns how many sign-ins succeeded and failed since the accounts were created.
+    /// Returns how many sign-ins succeeded and failed since the accounts were created. Accounts that continue with the memory of others continue to count.
     ///
     /// ```
     /// use private_media::identity::accounts::{Accounts, AccountsFile, AccountsOptions};
@@ -43,7 +43,7 @@ impl Accounts {
     /// ```
     #[must_use]
     pub fn sign_in_counts(&self) -> SignInCounts {
-        let Counters { succeeded, wrong, throttled, overloaded } = &self.0.counters;
+        let Counters { succeeded, wrong, throttled, overloaded } = &self.0.memory.counters;
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SignInCounts {
             succeeded: value(succeeded),
@@ -55,7 +55,7 @@ impl Accounts {
 
     /// Logs and counts a sign-in at the page.
     pub(super) fn signed_in(&self, name: &str, head: &Parts) {
-        self.0.counters.succeeded.fetch_add(1, Ordering::Relaxed);
+        self.0.memory.counters.succeeded.fetch_add(1, Ordering::Relaxed);
         tracing::info!(account = shown(name), from = client(head).map(tracing::field::display), "signed in");
     }
 
@@ -67,7 +67,7 @@ impl Accounts {
     /// Logs and counts a refused password. The number of lines is limited, because anyone can cause refusals. Nothing is logged while the
     /// server is overloaded: these clients did nothing wrong.
     pub(super) fn sign_in_refused(&self, name: &str, head: &Parts, refused: &LoginError) {
-        let counters = &self.0.counters;
+        let counters = &self.0.memory.counters;
         let counter = match refused {
             LoginError::Wrong => &counters.wrong,
             LoginError::Throttled { .. } => &counters.throttled,
@@ -76,7 +76,7 @@ impl Accounts {
         counter.fetch_add(1, Ordering::Relaxed);
         if !matches!(refused, LoginError::Overloaded { .. }) {
             let is_account = self.current().accounts.contains_key(name);
-            self.0.refusals.log(name, is_account, client(head), refused);
+            self.0.memory.refusals.log(name, is_account, client(head), refused);
         }
     }
 }

@@ -13,27 +13,27 @@ impl Accounts {
     /// Sets the store of ended sessions. Without one, they are only in memory, and valid again after a restart. Only the first call has an
     /// effect.
     pub fn set_revocation_store(&self, store: Arc<dyn RevocationStore>) {
-        let _ = self.0.ended.store.set(store);
+        let _ = self.0.memory.ended.store.set(store);
     }
 
     /// Applies stored revocations, such as those of other processes.
     pub fn apply_revocations(&self, stored: impl IntoIterator<Item = Revocation>) {
-        self.0.ended.apply(stored, SystemTime::now());
+        self.0.memory.ended.apply(stored, SystemTime::now());
     }
 
     /// Stores the revocations that could not be stored so far.
     pub async fn store_revocations(&self) -> Result<(), RevocationError> {
-        self.0.ended.flush().await
+        self.0.memory.ended.flush().await
     }
 
     /// Marks all revocations as not stored, for a store that has lost some. Call [`store_revocations`](Self::store_revocations) next.
     pub async fn mark_revocations_unstored(&self) {
-        self.0.ended.mark_unstored().await;
+        self.0.memory.ended.mark_unstored().await;
     }
 
     /// Removes the ended sessions that expired more than a day ago.
     pub fn purge_revocations(&self) {
-        self.0.ended.purge(SystemTime::now());
+        self.0.memory.ended.purge(SystemTime::now());
     }
 
     /// Returns the digest of the current accounts file.
@@ -53,8 +53,8 @@ impl Accounts {
         if session.expires <= now {
             return Ok(());
         }
-        self.0.ended.end(&session, now);
-        let stored = tokio::time::timeout(SAVE_TIMEOUT, self.0.ended.store_session(&session)).await;
+        self.0.memory.ended.end(&session, now);
+        let stored = tokio::time::timeout(SAVE_TIMEOUT, self.0.memory.ended.store_session(&session)).await;
         stored.unwrap_or_else(|_| Err(RevocationError::new("the state store timed out")))
     }
 }

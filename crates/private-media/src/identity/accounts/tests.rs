@@ -1,7 +1,6 @@
 //! Tests of the accounts, without sockets.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -300,7 +299,7 @@ async fn a_password_that_is_replaced_while_it_is_checked_is_rejected_afterwards(
     changed.remove("alice").unwrap();
     changed.add(new("alice", "7", "another password")).unwrap();
     accounts.replace(changed);
-    let digest = accounts.0.verified_key.sign(&[b"alice", PASSWORD.as_bytes()]);
+    let digest = accounts.0.memory.verified_key.sign(&[b"alice", PASSWORD.as_bytes()]);
     accounts.remember(digest, &verified);
     let basic = basic_header(&format!("alice:{PASSWORD}"));
     assert_eq!(identify(&accounts, &[("authorization", &basic)]).await, None);
@@ -518,7 +517,7 @@ async fn concurrent_requests_with_one_password_hash_once() {
     for task in tasks.collect::<Vec<_>>() {
         assert!(task.await.unwrap());
     }
-    assert_eq!(accounts.0.hashed.load(Ordering::Relaxed), 1);
+    assert_eq!(accounts.0.memory.hashed.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -533,7 +532,7 @@ async fn throttled_guesses_are_not_hashed() {
     for task in tasks.collect::<Vec<_>>() {
         waits += usize::from(task.await.unwrap().unwrap_err().retry_after().is_some());
     }
-    let hashed = accounts.0.hashed.load(Ordering::Relaxed);
+    let hashed = accounts.0.memory.hashed.load(Ordering::Relaxed);
     assert!(hashed == 5 && waits == 195, "{hashed} were hashed, {waits} were throttled");
     let page = post(&accounts, "/-/sign-in", &[], "name=alice&password=x").await;
     assert_eq!(page.status(), StatusCode::FORBIDDEN, "an attempt from another address is checked");
@@ -541,6 +540,51 @@ async fn throttled_guesses_are_not_hashed() {
     assert!(
         accounts.verify("alice", PASSWORD, Some(ClientAddr::Ip("192.0.2.2".parse().unwrap()))).await.is_ok()
     );
+}
+
+/// A reload of the configuration gives nobody new attempts, and revives no session.
+#[tokio::test]
+async fn reconfigured_accounts_share_what_attackers_must_not_reset() {
+    let file = file();
+    let before = Accounts::new(copy(&file), AccountsOptions::default()).unwrap();
+    let from = Some(ClientAddr::Ip("192.0.2.1".parse().unwrap()));
+    let signed_in = |accounts: &Accounts, token: &str| accounts.session(token, SystemTime::now()).is_ok();
+    let account = before.current().accounts["alice"].clone();
+    let expires = SystemTime::now() + Duration::from_secs(3600);
+    let [ended, open] = [0; 2].map(|_| before.begin_session(&account, expires).unwrap());
+    before.end_session(&ended, SystemTime::now()).await.unwrap();
+    before.verify("alice", PASSWORD, None).await.unwrap();
+    let hashed = before.0.memory.hashed.load(Ordering::Relaxed);
+
+    // The same file: nothing is verified again.
+    let same = before.reconfigured(copy(&file), AccountsOptions::default().url("/media/"));
+    assert!(same.0.options.url == "/media/" && before.0.options.url == "/private/");
+    assert!(signed_in(&same, &open) && !signed_in(&same, &ended));
+    assert!(same.verify("alice", PASSWORD, None).await.is_ok());
+    assert_eq!(before.0.memory.hashed.load(Ordering::Relaxed), hashed);
+    // A shorter cache time applies to what was cached before.
+    let uncached = same.reconfigured(copy(&file), AccountsOptions::default().cache_ttl(Duration::ZERO));
+    assert!(uncached.verify("alice", PASSWORD, None).await.is_ok());
+    assert_eq!(before.0.memory.hashed.load(Ordering::Relaxed), hashed + 1);
+
+    // Attempts and sign-outs count in all of them.
+    for attempt in 0..5 {
+        let accounts = [&before, &same][attempt % 2];
+        let error = accounts.verify("alice", "wrong", from).await.unwrap_err();
+        assert!(error.retry_after().is_none(), "{attempt}");
+    }
+    for accounts in [&before, &same, &same.reconfigured(AccountsFile::default(), AccountsOptions::default())]
+    {
+        let error = accounts.verify("alice", "wrong", from).await.unwrap_err();
+        assert!(error.retry_after().is_some());
+    }
+    same.end_session(&open, SystemTime::now()).await.unwrap();
+    assert!(!signed_in(&before, &open));
+
+    // Another file is used by the new accounts alone.
+    let empty = before.reconfigured(AccountsFile::default(), AccountsOptions::default());
+    assert!(empty.verify("alice", PASSWORD, None).await.is_err());
+    assert!(before.verify("alice", PASSWORD, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -569,7 +613,7 @@ async fn throttled_clients_get_a_retry_after() {
 fn guess(accounts: &Accounts, name: &str, times: u32) {
     for n in 0..times {
         let guesser = Guesser::new(name, Some(IpAddr::from(n.to_be_bytes()).into()), None);
-        let _ = locked(&accounts.0.throttle).begin(&guesser, Instant::now());
+        let _ = locked(&accounts.0.memory.throttle).begin(&guesser, Instant::now());
     }
 }
 
@@ -706,7 +750,7 @@ async fn a_full_queue_is_503_for_every_path() {
     let mut jobs = vec![];
     let mut may_end = Some(may_end);
     for n in 0..=256_u32 {
-        let queue = accounts.0.hashing.clone();
+        let queue = accounts.0.memory.hashing.clone();
         let may_end = may_end.take();
         let lane = hashing::Lane::Network(IpAddr::from(n.to_be_bytes()));
         let work = move || {

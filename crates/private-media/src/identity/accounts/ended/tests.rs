@@ -83,7 +83,7 @@ async fn many_sign_outs_of_one_account_do_not_affect_another() {
     accounts.end_session(&later, now).await.unwrap();
     assert!(accounts.session(&later, now).is_err(), "bob can still sign out");
     assert!(accounts.session(token(&accounts, "alice", now), now).is_ok(), "alice can sign in again");
-    assert!(accounts.0.ended.read().sessions.len() <= MAX_PER_ACCOUNT + 2);
+    assert!(accounts.0.memory.ended.read().sessions.len() <= MAX_PER_ACCOUNT + 2);
 
     // Another process applies the same revocations.
     let other = Accounts::new(copy(&accounts), AccountsOptions::default()).unwrap();
@@ -167,7 +167,7 @@ async fn ended_sessions_are_stored_for_a_day_after_their_expiry() {
     let now = SystemTime::now();
     let token = token(&accounts, "alice", now);
     accounts.end_session(&token, now).await.unwrap();
-    let ended = &accounts.0.ended;
+    let ended = &accounts.0.memory.ended;
     ended.purge(now + 14 * DAY + DAY / 2);
     assert!(accounts.session(&token, now).is_err(), "expired for less than a day");
     ended.purge(now + 16 * DAY);

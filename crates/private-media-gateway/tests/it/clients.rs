@@ -1,0 +1,138 @@
+//! Clients that send requests in the background, and check each response.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::support::credentials;
+
+/// The address that clients connect to.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    Tcp(SocketAddr),
+}
+
+/// A connection of either kind.
+pub(crate) trait Connection: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Connection for T {}
+
+impl Target {
+    pub(crate) fn connect(&self) -> std::io::Result<Box<dyn Connection>> {
+        let timeout = Some(Duration::from_secs(60));
+        Ok(match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_read_timeout(timeout)?;
+                Box::new(stream)
+            }
+        })
+    }
+}
+
+/// Clients that run until they are stopped.
+pub(crate) struct Clients {
+    stop: Arc<AtomicBool>,
+    requests: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<Result<(), String>>>,
+}
+
+impl Clients {
+    /// Starts clients that request a file as alice, and expect this content: half of them on connections that stay open, half of them on
+    /// a new connection for each request.
+    pub(crate) fn start(target: &Target, path: &str, content: &[u8]) -> Self {
+        let (stop, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let threads = (0..6).map(|number| {
+            let (target, path, content) = (target.clone(), path.to_owned(), content.to_owned());
+            let (stop, requests) = (Arc::clone(&stop), Arc::clone(&requests));
+            std::thread::spawn(move || {
+                let mut kept = None;
+                while !stop.load(Ordering::Relaxed) {
+                    let is_kept = number % 2 == 0;
+                    exchange(&target, &mut kept, is_kept, &path, &content).map_err(|error| {
+                        format!(
+                            "client {number}, after {} requests: {error}",
+                            requests.load(Ordering::Relaxed)
+                        )
+                    })?;
+                    requests.fetch_add(1, Ordering::Relaxed);
+                    // Some are idle for a while, so that connections are closed and reloads happen between two requests.
+                    if number >= 4 {
+                        std::thread::sleep(Duration::from_millis(7));
+                    }
+                }
+                Ok(())
+            })
+        });
+        Self { threads: threads.collect(), stop, requests }
+    }
+
+    /// Returns the number of complete responses so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this many more requests were served.
+    pub(crate) fn wait_for(&self, more: usize) {
+        let until = self.requests() + more;
+        while self.requests() < until && self.threads.iter().all(|thread| !thread.is_finished()) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Stops the clients. Panics if one of them got anything but the file.
+    pub(crate) fn stop(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        let results: Vec<_> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let errors: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+type Kept = Option<BufReader<Box<dyn Connection>>>;
+
+/// Sends one request, and reads its response. Every failure is an error, also one that a real client would repeat.
+fn exchange(
+    target: &Target,
+    kept: &mut Kept,
+    is_kept: bool,
+    path: &str,
+    content: &[u8],
+) -> Result<(), String> {
+    let mut connection = match kept.take() {
+        Some(connection) => connection,
+        None => BufReader::new(target.connect().map_err(|error| format!("connect: {error}"))?),
+    };
+    let (name, value) = credentials("alice")[0];
+    let close = if is_kept { "" } else { "connection: close\r\n" };
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n{close}\r\n");
+    connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
+    let (mut status, mut len, mut is_last) = (String::new(), 0, !is_kept);
+    connection.read_line(&mut status).map_err(|error| format!("read the status: {error}"))?;
+    if !status.starts_with("HTTP/1.1 200 ") {
+        return Err(format!("status {status:?}"));
+    }
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).map_err(|error| format!("read the head: {error}"))?;
+        let line = line.trim_end().to_lowercase();
+        match line.split_once(": ") {
+            Some(("content-length", value)) => len = value.parse().map_err(|_| line.clone())?,
+            Some(("connection", "close")) => is_last = true,
+            Some(_) => {}
+            None if line.is_empty() => break,
+            None => return Err(format!("header {line:?}")),
+        }
+    }
+    let mut body = vec![0; len];
+    connection.read_exact(&mut body).map_err(|error| format!("read the content: {error}"))?;
+    if body != content {
+        return Err(format!("{len} bytes of other content"));
+    }
+    *kept = (!is_last).then_some(connection);
+    Ok(())
+}
