@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
+use crate::https::Https;
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
@@ -30,8 +31,12 @@ pub(crate) async fn serve(
     config: Config,
     matches: &ArgMatches,
     signals: &Signals,
+    https: Option<&Https>,
 ) -> Result<LiveSite, ConfigError> {
     let health = Health::default();
+    if let Some(https) = https {
+        https.watch(&health);
+    }
     let opened = Opened::new(&config, &health, &Previous::default()).await?;
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
@@ -151,7 +156,8 @@ impl Opened {
             .identity_allows_path(config.decides_by_identity())
             .own_pages(pages)
             .login_pages(config.login_pages())
-            .trusted_proxies(config.trusted_proxies.clone());
+            .trusted_proxies(config.trusted_proxies.clone())
+            .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, STRICT_TRANSPORT_SECURITY,
+};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::identity::ClientAddr;
 use private_media::identity::accounts::ClientClosed;
+use private_media::identity::{ClientAddr, Https};
 use private_media::raw::RespondRaw as _;
 use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
@@ -43,6 +45,8 @@ pub(crate) struct Site {
     proxies: Arc<TrustedProxies>,
     ids: Arc<RequestIds>,
     health: Health,
+    /// The value of `Strict-Transport-Security`.
+    hsts: Option<HeaderValue>,
     observers: Observers,
 }
 
@@ -61,6 +65,7 @@ impl Site {
             proxies: Arc::default(),
             ids: Arc::default(),
             health: Health::default(),
+            hsts: None,
             observers: AccessLog::observers(),
         }
     }
@@ -109,6 +114,12 @@ impl Site {
     /// Sets what `-/health` reports.
     pub(crate) fn health(mut self, health: Health) -> Self {
         self.health = health;
+        self
+    }
+
+    /// Sets the value of `Strict-Transport-Security` in every response over TLS.
+    pub(crate) fn hsts(mut self, value: Option<HeaderValue>) -> Self {
+        self.hsts = value;
         self
     }
 
@@ -242,6 +253,17 @@ impl Site {
         }
     }
 
+    /// Adds the headers of every response.
+    fn add_headers(&self, headers: &mut HeaderMap, id: &RequestId, peer: &PeerState) {
+        headers.insert(&REQUEST_ID, id.to_header());
+        headers.extend(self.hsts_of(peer).map(|hsts| (STRICT_TRANSPORT_SECURITY, hsts)));
+    }
+
+    /// Returns the value of `Strict-Transport-Security`, which is for TLS only (RFC 6797 section 7.2).
+    fn hsts_of(&self, peer: &PeerState) -> Option<HeaderValue> {
+        self.hsts.as_ref().filter(|_| peer.is_tls()).cloned()
+    }
+
     /// Returns whether the identity of a request may depend on the address of its client. Accounts use the address to limit password
     /// attempts, not for cookies. The demo always uses it.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
@@ -286,6 +308,9 @@ impl Handler for Site {
         let (direct, client) = self.client(&head.headers, peer);
         let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
         if self.needs_peer_addr(&head.method, &head.headers) {
+            if peer.is_tls() {
+                head.extensions.insert(Https);
+            }
             head.extensions.insert(direct);
             head.extensions.insert(client);
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
@@ -295,7 +320,7 @@ impl Handler for Site {
         }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.in_place(head, &record) {
-            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            self.add_headers(page.headers_mut(), &exchange.id, peer);
             let status = page.status();
             exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, Some(record));
             let (page, body) = page.into_parts();
@@ -303,7 +328,7 @@ impl Handler for Site {
         }
         let (mut body, id) = (Body::from(body), exchange.id.clone());
         exchange.end_with(&mut body, &head.method, head.uri.path(), status, Some(record));
-        RawResponse::new(status, Headers::File(headers, id), body)
+        RawResponse::new(status, Headers::File(headers, id, self.hsts_of(peer)), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
@@ -313,6 +338,9 @@ impl Handler for Site {
         let exchange = Exchange::begin(&self.observers, id, client).probe(is_probe);
         let asked = exchange.is_observed().then(|| (request.method().clone(), request.uri().clone()));
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
+        if peer.is_tls() {
+            request.extensions_mut().insert(Https);
+        }
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(direct);
             request.extensions_mut().insert(client);
@@ -325,7 +353,7 @@ impl Handler for Site {
         if body.is_too_slow() {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }
-        response.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+        self.add_headers(response.headers_mut(), &exchange.id, peer);
         if let Some((method, uri)) = asked {
             let status = response.status();
             exchange.end_with(response.body_mut(), &method, uri.path(), status, record);
@@ -339,15 +367,18 @@ pub(crate) enum Headers {
     /// The headers of a page.
     Page(HeaderMap),
     /// The headers of a file, or of a denial.
-    File(MediaHeaders, RequestId),
+    File(MediaHeaders, RequestId, Option<HeaderValue>),
 }
 
 impl WriteHeaders for Headers {
     fn write(&self, to: &mut HeaderWriter<'_>) {
         match self {
             Self::Page(headers) => headers.write(to),
-            Self::File(headers, id) => {
+            Self::File(headers, id, hsts) => {
                 headers.write(to);
+                if let Some(hsts) = hsts {
+                    to.field(&STRICT_TRANSPORT_SECURITY, hsts);
+                }
                 for part in [b"x-request-id: ", id.as_bytes(), b"\r\n"] {
                     to.lines(part);
                 }

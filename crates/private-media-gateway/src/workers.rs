@@ -1,14 +1,16 @@
 //! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use private_media_listener::{ConnectionLimit, Drained, Limits, Listener, OpenFiles, Server, SocketFile};
+use private_media_listener::{
+    ConnectionLimit, Drained, HttpsRedirect, Limits, Listener, OpenFiles, Server, SocketFile, Tls,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
@@ -31,12 +33,21 @@ const FORCED_FLUSH: Duration = Duration::from_millis(100);
 /// The settings of the workers.
 pub(crate) struct Options<'a> {
     pub(crate) listen: &'a ListenAddr,
+    pub(crate) https: Option<HttpsOptions<'a>>,
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
+}
+
+/// The settings of HTTPS.
+#[derive(Clone, Copy)]
+pub(crate) struct HttpsOptions<'a> {
+    pub(crate) tls: &'a Tls,
+    /// Where clients of plain HTTP are redirected.
+    pub(crate) redirect_http: Option<&'a [SocketAddr]>,
 }
 
 /// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
@@ -69,7 +80,7 @@ fn run<E>(
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, workers, limits, max_connections_is_set, .. } = *options;
+    let Options { listen, https, workers, limits, max_connections_is_set, .. } = *options;
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -97,18 +108,23 @@ fn run<E>(
         }
         let Bound { listeners, endpoint, socket_file: _file } =
             bind(listen, workers).map_err(GatewayError::Bind)?;
+        let redirect = https.map(|https| bind_redirect(https, &endpoint)).transpose();
+        let redirect = redirect.map_err(GatewayError::BindRedirect)?.flatten();
+        let endpoint = if https.is_some() { endpoint.with_tls() } else { endpoint };
         let mut listeners = listeners.into_iter();
         let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
         on_bound(&endpoint);
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
-        let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
+        let tls = https.map(|https| https.tls.clone());
+        let first =
+            Worker { listener, tls, redirect: None, connections, site, limits, stop: stop.clone(), all };
         for (work, listener) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
             let _ = work.send(first.with_listener(listener));
         }
-        let mut ended = vec![first.run(runtime)];
+        let mut ended = vec![Worker { redirect, ..first }.run(runtime)];
         ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
         tracing::info!("stopped");
         let forced =
@@ -157,9 +173,22 @@ fn bind(listen: &ListenAddr, workers: usize) -> io::Result<Bound> {
     }
 }
 
+/// Listens for clients of plain HTTP, which are redirected to this endpoint. One worker serves them.
+fn bind_redirect(
+    https: HttpsOptions<'_>,
+    endpoint: &Endpoint,
+) -> io::Result<Option<(TcpListener, HttpsRedirect)>> {
+    let (Some(addresses), Endpoint::Tcp(address)) = (https.redirect_http, endpoint) else { return Ok(None) };
+    let listener = private_media_listener::bind(addresses, 1)?.into_iter().next();
+    let redirect = HttpsRedirect::new(https.tls.clone(), address.port());
+    Ok(listener.map(|listener| (listener, redirect)))
+}
+
 /// One worker, ready to serve.
 struct Worker {
     listener: StdListener,
+    tls: Option<Tls>,
+    redirect: Option<(TcpListener, HttpsRedirect)>,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
@@ -175,6 +204,8 @@ impl Worker {
     fn with_listener(&self, listener: StdListener) -> Self {
         Self {
             listener,
+            tls: self.tls.clone(),
+            redirect: None,
             connections: self.connections.clone(),
             site: self.site.clone(),
             limits: self.limits,
@@ -184,9 +215,12 @@ impl Worker {
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, connections, site, limits, stop, all } = self;
+        let Self { listener, tls, redirect, connections, site, limits, stop, all } = self;
         runtime.block_on(async {
-            let ended = supervised(serve_site(listener, connections, site, limits, &stop), &stop).await;
+            let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &stop));
+            let serving = Box::pin(serve_site(listener, tls, connections, site, limits, &stop));
+            let serving = async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced) };
+            let ended = supervised(serving, &stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
             all.wait().await;
             ended
@@ -197,21 +231,39 @@ impl Worker {
 /// Serves until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
     listener: StdListener,
+    tls: Option<Tls>,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
     stop: &Stop,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
+    let server = tls.into_iter().fold(server, Server::tls);
     let stats = server.stats();
     let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
     tracing::debug!(
         fast_requests = stats.fast_requests(),
         fallback_requests = stats.fallback_requests(),
+        http2_requests = stats.http2_requests(),
+        failed_handshakes = stats.failed_handshakes(),
         sendfile_bytes = stats.sendfile_bytes(),
         "worker stopped"
     );
     Ok(drained == Drained::Forced)
+}
+
+/// Redirects clients of plain HTTP until a request to stop.
+async fn serve_redirect(
+    redirect: Option<(TcpListener, HttpsRedirect)>,
+    connections: ConnectionLimit,
+    limits: Limits,
+    stop: &Stop,
+) -> io::Result<()> {
+    let Some((listener, redirect)) = redirect else { return Ok(()) };
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let server = Server::new(listener, limits).connection_limit(connections);
+    server.serve_handler(redirect, stop.requested(), stop.forced()).await;
+    Ok(())
 }
 
 /// Logs that fewer connections than wanted are served: a warning if the limit was set. The default limit follows that of open files.

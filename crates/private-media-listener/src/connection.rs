@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
+use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::fallback;
 use crate::handler::{Handler, final_status};
@@ -118,6 +118,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 Next::Closed => false,
             };
             if !continues {
+                self.stream.io_mut().end();
                 return Ok(());
             }
         }
@@ -202,7 +203,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
             match poll_fn(|context| Poll::Ready(response.as_mut().poll(context))).await {
                 Poll::Ready(response) => response,
                 Poll::Pending => {
-                    let poll_closed = |context: &mut Context<'_>| self.stream.io().poll_closed(context);
+                    let poll_closed = |context: &mut Context<'_>| self.stream.io_mut().poll_closed(context);
                     peer::response_or_reset(response, &self.peer, poll_closed).await?
                 }
             }
@@ -236,7 +237,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
 }
 
 /// Reads and drops bytes until the client closes the connection or [`LINGER`] has passed.
-async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let read_all = poll_fn(|context| {
         loop {
             let mut memory = [0; 4 << 10];
@@ -345,7 +346,8 @@ async fn read(slice: &FileSlice) -> io::Result<Bytes> {
     if bytes.is_empty() { Err(sendfile::file_shrank()) } else { Ok(bytes) }
 }
 
-/// Sends the buffer, and empties it. `more` says that more bytes of the response follow.
+/// Sends the buffer, and empties it. `more` says that more bytes of the response follow. Otherwise all bytes so far have left the
+/// stream when this returns.
 async fn flush(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -353,7 +355,8 @@ async fn flush(
 ) -> io::Result<()> {
     let sent = if buffer.is_empty() { Ok(()) } else { send_all(stream, buffer, more).await };
     buffer.clear();
-    sent
+    sent?;
+    if more { Ok(()) } else { poll_fn(|context| stream.io_mut().poll_sent(context)).await }
 }
 
 async fn send_all(
@@ -372,64 +375,11 @@ async fn send_all(
     .await
 }
 
-/// The deadline of a request head. Its timer is reset only when it fires, not for each request.
-struct Deadline {
-    timeout: Duration,
-    at: Instant,
-    timer: Pin<Box<Sleep>>,
-    /// Whether the timer wakes the task when it rings.
-    is_registered: bool,
-}
-
-impl Deadline {
-    fn new(timeout: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(timeout));
-        Self { timeout, at: timer.deadline(), timer, is_registered: false }
-    }
-
-    fn restart(&mut self) {
-        self.at = Instant::now() + self.timeout;
-    }
-
-    /// Ready at the deadline. All calls have to come from one task: a timer that wakes it is not polled again before it rings.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while !self.is_registered || self.timer.is_elapsed() {
-            // A task without budget would get `Pending` from a timer that is not registered.
-            let timer = pin!(tokio::task::unconstrained(self.timer.as_mut()));
-            self.is_registered = timer.poll(context).is_pending();
-            if !self.is_registered {
-                if self.timer.deadline() >= self.at {
-                    return Poll::Ready(());
-                }
-                self.timer.as_mut().reset(self.at);
-            }
-        }
-        Poll::Pending
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tokio::time::Instant;
 
-    #[tokio::test(start_paused = true)]
-    async fn one_timer_serves_every_deadline() {
-        let begin = Instant::now();
-        let second = Duration::from_secs(1);
-        let mut deadline = Deadline::new(15 * second);
-        // Heads that arrive in time, although the timer fires for an earlier deadline meanwhile.
-        for _ in 0..100 {
-            deadline.restart();
-            let waiting = poll_fn(|context| deadline.poll(context));
-            assert!(tokio::time::timeout(second, waiting).await.is_err());
-        }
-        deadline.restart();
-        poll_fn(|context| deadline.poll(context)).await;
-        assert_eq!(begin.elapsed().as_secs(), 115);
-        deadline.restart();
-        poll_fn(|context| deadline.poll(context)).await;
-        assert_eq!(begin.elapsed().as_secs(), 130);
-    }
+    use super::*;
 
     /// So that a client that still sends can read the whole response.
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct MinRate {
     bytes_per_second: u64,
+    window: Duration,
     /// The end of the current window; `None` before the first wait.
     end: Option<Pin<Box<Sleep>>>,
     /// The number of bytes that were transferred in the window.
@@ -26,7 +27,15 @@ pub(crate) struct MinRate {
 
 impl MinRate {
     pub(crate) fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, end: None, count: 0, is_waiting: false, is_too_slow: false }
+        Self { bytes_per_second, window: WINDOW, end: None, count: 0, is_waiting: false, is_too_slow: false }
+    }
+
+    /// Like [`MinRate::new`], for transfers that are counted in steps of this many bytes. A window is longer by the time that a step may
+    /// take.
+    #[cfg(feature = "http2")]
+    pub(crate) fn in_steps(bytes_per_second: u64, step: u64) -> Self {
+        let step = step.checked_div(bytes_per_second).map_or(Duration::ZERO, Duration::from_secs);
+        Self { window: WINDOW + step, ..Self::new(bytes_per_second) }
     }
 
     /// Counts transferred bytes.
@@ -44,7 +53,7 @@ impl MinRate {
     }
 
     /// Starts a new window at the next wait.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.end = None;
         self.is_waiting = false;
     }
@@ -60,7 +69,7 @@ impl MinRate {
         loop {
             let end = self.end.get_or_insert_with(|| {
                 self.count = 0;
-                Box::pin(tokio::time::sleep(WINDOW))
+                Box::pin(tokio::time::sleep(self.window))
             });
             ready!(end.as_mut().poll(context));
             if self.is_below() {
@@ -89,10 +98,6 @@ pub(crate) struct MinRateStream<T> {
 impl<T> MinRateStream<T> {
     pub(crate) fn new(io: T, min_rate: u64) -> Self {
         Self { io, rate: MinRate::new(min_rate) }
-    }
-
-    pub(crate) fn io(&self) -> &T {
-        &self.io
     }
 
     pub(crate) fn io_mut(&mut self) -> &mut T {

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
-use crate::addresses::Endpoint;
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
+use crate::https::Https;
 use crate::identity;
 use crate::lookups;
 use crate::output;
@@ -32,9 +33,15 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 }
 
 fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
-    let open = async |signals: &Signals| reload::serve(config.clone(), matches, signals).await;
+    let https = Https::open(config)?;
+    let open =
+        async |signals: &Signals| reload::serve(config.clone(), matches, signals, https.as_ref()).await;
     let options = workers::Options {
         listen: &config.listen,
+        https: https.as_ref().map(|https| workers::HttpsOptions {
+            tls: &https.tls,
+            redirect_http: config.tls.as_ref().and_then(|tls| tls.redirect_http.as_deref()),
+        }),
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
@@ -52,6 +59,10 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
+        Err(GatewayError::BindRedirect(error)) => {
+            let (problem, fix) = ListenAddr::Tcp(vec![]).bind_problem(&error);
+            Err(config.redirect_error(&problem, fix))
+        }
         Err(GatewayError::OpenFiles(error)) => {
             Err(ConfigError::new(format!("limits.max_connections: {error}")))
         }

@@ -7,6 +7,7 @@ pub(crate) mod identity;
 pub(crate) mod jwt;
 pub(crate) mod lookup;
 pub(crate) mod site;
+pub(crate) mod tls;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -222,10 +223,14 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 36] = [
+pub(crate) static KEYS: [&Key; 40] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
+    &tls::CERTIFICATE,
+    &tls::KEY,
+    &tls::REDIRECT_HTTP,
+    &tls::HSTS,
     &ROOT,
     &URL,
     &DEBUG,

@@ -20,8 +20,9 @@ use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
+use super::tls::{self, TlsConfig};
 use super::{cors, delivery, grants, root, show, site, values};
-use crate::addresses::ListenAddr;
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
@@ -33,6 +34,8 @@ use crate::{folders, log, urls};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: ListenAddr,
+    /// `None` for plain HTTP.
+    pub(crate) tls: Option<TlsConfig>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) root: PathBuf,
     pub(crate) url: String,
@@ -77,8 +80,10 @@ impl Config {
         let lookup_tables = tables::sections(settings, &LOOKUP)?;
         let lookups = lookup::lookups(&lookup_tables)?;
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
+        let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
         Ok(Self {
-            listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
+            tls: tls::options(settings, &listen)?,
+            listen,
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
             send_mode: delivery::send_mode(settings, &url)?,
@@ -122,6 +127,7 @@ impl Config {
         let files = self.identity.iter().flat_map(|source| source.source.files());
         let state = self.state.as_ref().and_then(StateUrl::file);
         let files = files.chain(self.lookups.iter().filter_map(LookupConfig::file));
+        let files = files.chain(self.tls.iter().map(|tls| (self.get(&keys::tls::KEY), tls.key.clone())));
         files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
     }
 
@@ -190,6 +196,22 @@ impl Config {
         self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
+    /// Returns where clients connect to.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        let endpoint = self.listen.endpoint()?;
+        Some(if self.tls.is_some() { endpoint.with_tls() } else { endpoint })
+    }
+
+    /// Returns an error about the file of the certificate or the key.
+    pub(crate) fn certificate_error(&self, is_about_key: bool, problem: &str, fix: &str) -> ConfigError {
+        self.get(if is_about_key { &keys::tls::KEY } else { &keys::tls::CERTIFICATE }).error(problem, fix)
+    }
+
+    /// Returns an error about the address that redirects to HTTPS.
+    pub(crate) fn redirect_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.get(&keys::tls::REDIRECT_HTTP).error(problem, fix)
+    }
+
     /// Returns an error about the address to listen on.
     pub(crate) fn listen_error(&self, problem: &str, fix: &str) -> ConfigError {
         self.get(&keys::LISTEN).error(problem, fix)
@@ -219,8 +241,14 @@ impl Config {
     /// Returns the settings that differ from those of the start, and that only a restart changes.
     pub(crate) fn changes_for_restart(&self, started: &Self) -> Vec<&'static str> {
         let (new, old) = (&self.limits, &started.limits);
+        let files = |tls: &Option<TlsConfig>| {
+            tls.clone().map(|tls| (tls.certificate, tls.key, tls.redirect_http)).unwrap_or_default()
+        };
         let settings = [
             (&keys::LISTEN, self.listen != started.listen),
+            (&keys::tls::CERTIFICATE, files(&self.tls).0 != files(&started.tls).0),
+            (&keys::tls::KEY, files(&self.tls).1 != files(&started.tls).1),
+            (&keys::tls::REDIRECT_HTTP, files(&self.tls).2 != files(&started.tls).2),
             (&keys::WORKERS, self.workers != started.workers),
             (&keys::LOG_FORMAT, self.log_format != started.log_format),
             // Without accounts, there may be no store. The open one stays.
@@ -260,13 +288,15 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, trusted_proxies, root, url, debug, workers, log, log_format, identity, .. } = self;
+        let Self {
+            listen, tls, trusted_proxies, root, url, debug, workers, log, log_format, identity, ..
+        } = self;
         let Self {
             grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
         let settings = format!(
-            "{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
+            "{listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
         );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();

@@ -21,6 +21,7 @@ mod show;
 mod site;
 mod suggest;
 mod tables;
+mod tls;
 mod toml_file;
 mod values;
 
@@ -33,4 +34,5 @@ pub(crate) use key::Scope;
 pub(crate) use keys::KEYS;
 pub(crate) use load::Config;
 pub(crate) use lookup::LookupConfig;
+pub(crate) use tls::TlsConfig;
 pub(crate) use values::positive_duration;

@@ -46,6 +46,7 @@ mod sign_outs;
 mod slow_disk;
 mod state;
 mod support;
+mod tls;
 mod trusted_header;
 mod trusted_proxies;
 mod unix_socket;

@@ -95,6 +95,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     };
     let options = workers::Options {
         listen: &listen_addr,
+        https: None,
         workers: WORKERS,
         limits,
         max_connections_is_set: false,

@@ -5,6 +5,7 @@
 
 mod canaries;
 mod canary;
+mod certificate;
 mod client;
 mod journal;
 mod links;
@@ -42,7 +43,7 @@ use crate::{identity, log, open, runtime};
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
 
 /// The checks on this machine, in order.
-const LOCAL: [LocalCheck; 9] = [
+const LOCAL: [LocalCheck; 10] = [
     ("root", local::root),
     ("links", links::links),
     ("web-root", local::web_root),
@@ -50,6 +51,7 @@ const LOCAL: [LocalCheck; 9] = [
     ("accounts", local::accounts),
     ("config-file", local::config_file),
     ("listen", local::listen),
+    ("certificate", certificate::certificate),
     ("debug", local::debug),
     ("space", local::space),
 ];
@@ -104,7 +106,8 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
         if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
     });
-    let gateway = config.listen.endpoint().and_then(Target::of_listener);
+    let pinned = config.tls.as_ref().map(|tls| tls.certificate.clone());
+    let gateway = config.endpoint().and_then(|endpoint| Target::of_listener(endpoint, pinned));
     let gateway = gateway.and_then(|target| Client::new(target).ok());
     let is_outside = target.is_some();
     if !is_outside {

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, Limited};
 
 use super::file::Account;
 use super::{Accounts, LoginError, device, session};
-use crate::identity::{self, is_cross_site, whole_seconds};
+use crate::identity::{self, Https, is_cross_site, whole_seconds};
 use crate::pages::{add_safety, escape};
 
 /// The maximum length of a form, in bytes.
@@ -200,7 +200,9 @@ impl Accounts {
 fn cookie(name: &str, token: &str, path: &str, lifetime: Duration, head: &Parts) -> Option<HeaderValue> {
     // Origin has the scheme that the browser uses, even behind a front server.
     let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-    let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
+    let is_https = origin.starts_with("https://")
+        || head.uri.scheme_str() == Some("https")
+        || head.extensions.get::<Https>().is_some();
     let secure = if is_https { "; Secure" } else { "" };
     let seconds = lifetime.as_secs();
     let cookie = format!("{name}={token}; HttpOnly; SameSite=Lax{secure}; Path={path}; Max-Age={seconds}");
