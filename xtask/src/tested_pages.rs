@@ -16,6 +16,7 @@ pub(crate) const PAGES: &[(&str, Environment)] = &[
     ("docs/how-to/cors.md", Environment::Folder),
     ("docs/how-to/identity-jwt.md", Environment::Folder),
     ("docs/how-to/lookups.md", Environment::Folder),
+    ("docs/how-to/move-files.md", Environment::Folder),
     ("docs/how-to/test-permissions.md", Environment::Folder),
     ("docs/how-to/nginx.md", Environment::Root),
     ("docs/how-to/apache.md", Environment::Root),

@@ -6,5 +6,6 @@ pub(crate) mod config;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod relocate;
 pub(crate) mod serve;
 pub(crate) mod who;

@@ -99,6 +99,8 @@ pub(crate) enum Scope {
     Front,
     /// The accounts file: `account list`.
     AccountsFile,
+    /// The root: `relocate`.
+    Relocation,
     /// The accounts file, and what `--wait` needs: `account add`.
     AccountChange,
 }

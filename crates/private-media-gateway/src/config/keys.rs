@@ -47,7 +47,7 @@ pub(crate) static ROOT: Key = Key {
     kind: Kind::Text,
     value_name: "DIR",
     heading: Heading::Storage,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Relocation],
     default: "private",
     help: "Folder of the private files",
 };
@@ -77,7 +77,7 @@ pub(crate) static PUBLIC: Key = Key {
     kind: Kind::List,
     value_name: "DIR",
     heading: Heading::Storage,
-    scopes: &[Scope::Decision, Scope::Deployment],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Relocation],
     default: "",
     help: "Folder that the application serves publicly; the root must be outside it; may be repeated",
 };

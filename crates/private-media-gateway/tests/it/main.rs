@@ -35,6 +35,7 @@ mod open_files;
 mod output;
 mod refused_sign_ins;
 mod reload;
+mod relocate;
 mod request_bodies;
 mod root;
 mod sendfile;
