@@ -33,7 +33,7 @@ pub(crate) fn command() -> Command {
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let config = Config::load(matches)?;
-    start_log(&config.log)?;
+    start_log(&config.log, config.log_format)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

@@ -102,6 +102,16 @@ pub(crate) static LOG: Key = Key {
     default: "info",
     help: "Log level: error, warn, info, debug or trace",
 };
+pub(crate) static LOG_FORMAT: Key = Key {
+    name: "log.format",
+    flag: "log-format",
+    kind: Kind::Text,
+    value_name: "FORMAT",
+    heading: Heading::Log,
+    scopes: &[],
+    default: "auto",
+    help: "Format of the log: text, json, or auto for text at a terminal and JSON elsewhere",
+};
 pub(crate) static STATE: Key = Key {
     name: "state",
     flag: "state",
@@ -214,7 +224,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 47] = [
+pub(crate) static KEYS: [&Key; 48] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -228,6 +238,7 @@ pub(crate) static KEYS: [&Key; 47] = [
     &PUBLIC,
     &WORKERS,
     &LOG,
+    &LOG_FORMAT,
     &STATE,
     &identity::IDENTITY,
     &identity::ACCOUNTS,
@@ -264,9 +275,11 @@ pub(crate) static KEYS: [&Key; 47] = [
     &audit::KEY_FILE,
 ];
 
-/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`.
+/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`, and `log = "…"` for
+/// `log.level = "…"`.
 pub(crate) fn column_of_table(key: &Key) -> Option<&'static str> {
-    (key.name == LISTEN.name).then_some("address")
+    let columns = [(&LISTEN, "address"), (&LOG, "level")];
+    columns.into_iter().find_map(|(own, column)| (own.name == key.name).then_some(column))
 }
 
 /// Returns whether a key belongs to `[[…]]` tables.

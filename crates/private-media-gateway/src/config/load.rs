@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
+    pub(crate) log_format: log::Format,
     /// The state store. `None` without accounts, unless the setting is given.
     pub(crate) state: Option<StateUrl>,
     /// The identity sources, in order.
@@ -94,6 +95,7 @@ impl Config {
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
+            log_format: settings.get(&keys::LOG_FORMAT).parse("auto, text or json")?,
             state: state(&layers, &identity)?,
             grants: parse_grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
@@ -259,6 +261,7 @@ impl Config {
             (&keys::tls::KEY, files(&self.tls).1 != files(&started.tls).1),
             (&keys::tls::REDIRECT_HTTP, files(&self.tls).2 != files(&started.tls).2),
             (&keys::WORKERS, self.workers != started.workers),
+            (&keys::LOG_FORMAT, self.log_format != started.log_format),
             // Without accounts, there may be no store. The open one stays.
             (&keys::STATE, self.state.is_some() && !self.has_state_of(started)),
             (&keys::MAX_CONNECTIONS, new.max_connections != old.max_connections),
@@ -298,7 +301,9 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, tls, trusted_proxies, root, url, debug, workers, log, identity, .. } = self;
+        let Self {
+            listen, tls, trusted_proxies, root, url, debug, workers, log, log_format, identity, ..
+        } = self;
         let Self {
             grants,
             lookups,
@@ -313,7 +318,7 @@ impl Config {
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
         let settings = format!(
-            "{listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}"
+            "{listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
         );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();

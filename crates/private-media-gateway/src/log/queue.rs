@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(crate) struct Queue {
     work: Condvar,
     /// Wakes callers of [`Queue::flush`].
     progress: Condvar,
+    /// All lines that were dropped, also those that were not reported yet.
+    dropped: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +54,7 @@ impl Queue {
 
     pub(super) fn new(capacity: usize, report: Report) -> Self {
         let (state, work, progress) = (Mutex::default(), Condvar::new(), Condvar::new());
-        Self { capacity, report, state, work, progress }
+        Self { capacity, report, state, work, progress, dropped: AtomicU64::new(0) }
     }
 
     /// Adds a line, or counts it as dropped. Never waits for the writer.
@@ -59,6 +62,7 @@ impl Queue {
         let mut state = self.lock();
         if state.lines.len() + line.len() > self.capacity {
             state.dropped += 1;
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             state.lines.extend_from_slice(line);
         }
@@ -72,6 +76,11 @@ impl Queue {
     /// Returns the number of bytes that wait to be written.
     pub(crate) fn len(&self) -> usize {
         self.lock().lines.len()
+    }
+
+    /// Returns the number of dropped lines since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Waits for lines and swaps them for the empty `batch`. A report of dropped lines follows the other lines.

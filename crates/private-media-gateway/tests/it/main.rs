@@ -30,6 +30,7 @@ mod lifecycle;
 mod links;
 mod load;
 mod log_faults;
+mod log_format;
 mod lookups;
 mod names;
 mod open_files;
