@@ -9,6 +9,8 @@
 
 mod account_changes;
 mod accounts;
+mod audit;
+mod audit_faults;
 mod check;
 mod clients;
 mod config;
@@ -29,12 +31,14 @@ mod lifecycle;
 mod links;
 mod load;
 mod log_faults;
+mod log_format;
 mod lookups;
 mod names;
 mod open_files;
 mod output;
 mod refused_sign_ins;
 mod reload;
+mod relocate;
 mod request_bodies;
 mod root;
 mod sendfile;

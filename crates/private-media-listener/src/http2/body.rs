@@ -15,7 +15,7 @@ use crate::piece::ResponseBody;
 pub(super) const PIECE: usize = 16 << 10;
 
 /// A response body that reports its progress, so that the stream can measure the client.
-pub(super) struct StreamBody<B> {
+pub(super) struct StreamBody<B: ResponseBody> {
     /// `None` if the response has no content.
     content: Option<B>,
     /// Bytes of the content that do not fit into one piece.
@@ -23,9 +23,19 @@ pub(super) struct StreamBody<B> {
     progress: Arc<Progress>,
 }
 
-impl<B> StreamBody<B> {
+impl<B: ResponseBody> StreamBody<B> {
     pub(super) fn new(content: B, has_content: bool, progress: Arc<Progress>) -> Self {
         Self { content: Some(content).filter(|_| has_content), rest: Bytes::new(), progress }
+    }
+}
+
+impl<B: ResponseBody> Drop for StreamBody<B> {
+    fn drop(&mut self) {
+        if let Some(content) = &mut self.content
+            && !self.rest.is_empty()
+        {
+            content.return_unsent(self.rest.len() as u64);
+        }
     }
 }
 

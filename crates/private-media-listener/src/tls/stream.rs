@@ -232,6 +232,10 @@ impl Transport for TlsStream {
         self.poll_drain(context)
     }
 
+    fn unsent(&self) -> u64 {
+        self.queued as u64
+    }
+
     fn end(&mut self) {
         self.session.send_close_notify();
         let _ = self.drain(&mut Context::from_waker(Waker::noop()));
