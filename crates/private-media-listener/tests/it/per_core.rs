@@ -105,8 +105,14 @@ impl Handler for Failing {
 async fn a_failed_server_stops_the_others() {
     let sockets = bind(&["127.0.0.1:0".parse().unwrap()], 2).unwrap();
     let address = sockets[0].local_addr().unwrap();
-    let serving = serve_per_core(sockets, Failing(Arc::default()), Limits::default(), std::future::pending());
+    let clones = Arc::new(AtomicUsize::new(0));
+    let handler = Failing(Arc::clone(&clones));
+    let serving = serve_per_core(sockets, handler, Limits::default(), std::future::pending());
     let served = tokio::spawn(serving);
+    // Otherwise the clone of a server could be the third.
+    while clones.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let _ = get_root(address).await;
     let error = tokio::time::timeout(Duration::from_secs(30), served).await.unwrap().unwrap().unwrap_err();
     assert!(error.to_string().contains("panic"), "{error}");
