@@ -23,7 +23,7 @@ use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 use crate::stream::{Listener, Stream};
 #[cfg(feature = "tls")]
-use crate::tls::{self, Tls};
+use crate::tls::Tls;
 
 /// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
@@ -186,7 +186,7 @@ impl Server {
                         let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
                         connections.spawn(async move {
                             let _permit = permit;
-                            let served = tls::serve(tls, stream, addr, handler, limits, drain, stats);
+                            let served = crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
                             log_abort(addr, served.await);
                         });
                         continue;

@@ -122,6 +122,8 @@ mod handler;
 mod head;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "tls")]
+mod https;
 mod limits;
 mod min_rate;
 mod open_files;
