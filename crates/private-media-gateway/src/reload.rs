@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
-use crate::https::Https;
+use crate::https::{self, Https};
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
@@ -37,7 +37,7 @@ pub(crate) async fn serve(
     (health, audit): (Health, Option<Audit>),
 ) -> Result<LiveSite, ConfigError> {
     if let Some(https) = https {
-        https.watch(&health);
+        https::watch(https, &health);
     }
     let opened = Opened::new(&config, &health, &Previous::default()).await?;
     let accounts = opened.identities.accounts();

@@ -7,12 +7,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::streams::Progress;
+use super::streams::{PIECE, Progress};
 use crate::piece::ResponseBody;
-
-/// The longest piece that the body returns. It bounds the memory of a stream whose client receives slowly, and is the usual length of a
-/// frame.
-pub(super) const PIECE: usize = 16 << 10;
 
 /// A response body that reports its progress, so that the stream can measure the client.
 pub(super) struct StreamBody<B: ResponseBody> {
