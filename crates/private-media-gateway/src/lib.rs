@@ -55,6 +55,7 @@
 
 mod access_log;
 mod addresses;
+mod audit;
 mod body;
 mod cli;
 mod client;

@@ -266,7 +266,7 @@ async fn serve_redirect(
     Ok(())
 }
 
-/// Logs that fewer connections than wanted are served: a warning if the limit was set.
+/// Logs that fewer connections than wanted are served: a warning if the limit was set. The default limit follows that of open files.
 fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
     let Some(needed) = open_files.shortage() else { return };
     let (limit, connections) = (open_files.limit(), open_files.connections());
@@ -276,7 +276,7 @@ fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
     if is_set {
         tracing::warn!(limit, connections, "{message}");
     } else {
-        tracing::info!(limit, connections, "{message}");
+        tracing::debug!(limit, connections, "{message}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The table of settings.
 
+pub(crate) mod audit;
 pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
@@ -100,6 +101,16 @@ pub(crate) static LOG: Key = Key {
     scopes: &[],
     default: "info",
     help: "Log level: error, warn, info, debug or trace",
+};
+pub(crate) static LOG_FORMAT: Key = Key {
+    name: "log.format",
+    flag: "log-format",
+    kind: Kind::Text,
+    value_name: "FORMAT",
+    heading: Heading::Log,
+    scopes: &[],
+    default: "auto",
+    help: "Format of the log: text, json, or auto for text at a terminal and JSON elsewhere",
 };
 pub(crate) static STATE: Key = Key {
     name: "state",
@@ -213,7 +224,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 39] = [
+pub(crate) static KEYS: [&Key; 48] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -227,6 +238,7 @@ pub(crate) static KEYS: [&Key; 39] = [
     &PUBLIC,
     &WORKERS,
     &LOG,
+    &LOG_FORMAT,
     &STATE,
     &identity::IDENTITY,
     &identity::ACCOUNTS,
@@ -253,11 +265,21 @@ pub(crate) static KEYS: [&Key; 39] = [
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,
+    &audit::PATH,
+    &audit::OVERFLOW,
+    &audit::ROTATE_SIZE,
+    &audit::ROTATE_AGE,
+    &audit::KEEP,
+    &audit::FOLD,
+    &audit::SYNC,
+    &audit::KEY_FILE,
 ];
 
-/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`.
+/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`, and `log = "…"` for
+/// `log.level = "…"`.
 pub(crate) fn column_of_table(key: &Key) -> Option<&'static str> {
-    (key.name == LISTEN.name).then_some("address")
+    let columns = [(&LISTEN, "address"), (&LOG, "level")];
+    columns.into_iter().find_map(|(own, column)| (own.name == key.name).then_some(column))
 }
 
 /// Returns whether a key belongs to `[[…]]` tables.

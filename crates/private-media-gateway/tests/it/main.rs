@@ -9,6 +9,8 @@
 
 mod account_changes;
 mod accounts;
+mod audit;
+mod audit_faults;
 mod check;
 mod clients;
 mod config;
@@ -28,6 +30,7 @@ mod lifecycle;
 mod links;
 mod load;
 mod log_faults;
+mod log_format;
 mod lookups;
 mod names;
 mod open_files;

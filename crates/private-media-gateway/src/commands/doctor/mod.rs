@@ -34,6 +34,7 @@ use self::report::{Finding, Findings, Report};
 use self::target::Target;
 use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
+use crate::log::Format;
 use crate::send_mode::SendMode;
 use crate::startup::{load, start_log};
 use crate::{identity, log, open, runtime};
@@ -69,7 +70,7 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
-    start_log("error")?;
+    start_log("error", Format::Auto)?;
     let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
     let code = check(&load(matches)?, url, matches.get_flag("json"));
     log::flush(log::FLUSH_TIMEOUT);
