@@ -55,6 +55,7 @@
 
 mod access_log;
 mod addresses;
+mod admin;
 mod body;
 mod cli;
 mod client;
@@ -77,6 +78,7 @@ mod live_site;
 mod log;
 mod login;
 mod lookups;
+mod metrics;
 mod open;
 mod output;
 mod pages;

@@ -18,6 +18,7 @@ use crate::https::Https;
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
+use crate::metrics::Metrics;
 use crate::open;
 use crate::pages::Pages;
 use crate::root_watch;
@@ -32,6 +33,7 @@ pub(crate) async fn serve(
     matches: &ArgMatches,
     signals: &Signals,
     https: Option<&Https>,
+    metrics: Option<&'static Metrics>,
 ) -> Result<LiveSite, ConfigError> {
     let health = Health::default();
     if let Some(https) = https {
@@ -41,9 +43,10 @@ pub(crate) async fn serve(
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
-    let (site, tasks) = opened.into_site(&config);
+    let (site, tasks) = opened.into_site(&config, metrics);
     let live = LiveSite::new(site, tasks);
-    let reloader = Reloader { matches: matches.clone(), config, health, state, previous, live: live.clone() };
+    let matches = matches.clone();
+    let reloader = Reloader { matches, config, health, state, previous, live: live.clone(), metrics };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -71,11 +74,16 @@ struct Reloader {
     state: Option<RunningState>,
     previous: Previous,
     live: LiveSite,
+    metrics: Option<&'static Metrics>,
 }
 
 impl Reloader {
     async fn reload(&mut self) {
-        match self.try_reload().await {
+        let reloaded = self.try_reload().await;
+        if let Some(metrics) = self.metrics {
+            metrics.count_reload(reloaded.is_ok());
+        }
+        match reloaded {
             Ok(restart) => {
                 if !restart.is_empty() {
                     let settings = restart.join(", ");
@@ -112,7 +120,7 @@ impl Reloader {
             tracing::error!(%error, "the log level stays as it was");
         }
         let sources = opened.identities.clone();
-        let (site, tasks) = opened.into_site(&config);
+        let (site, tasks) = opened.into_site(&config, self.metrics);
         self.live.replace(site, tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
@@ -146,8 +154,15 @@ impl Opened {
     }
 
     /// Returns the site, and what ends with it. The filter of the log must be in force already.
-    fn into_site(self, config: &Config) -> (Site, (Task, IdentityBackend)) {
+    fn into_site(
+        self,
+        config: &Config,
+        metrics: Option<&'static Metrics>,
+    ) -> (Site, (Task, IdentityBackend)) {
         let Self { media, identities, pages, health } = self;
+        if let Some(metrics) = metrics {
+            metrics.set_site(&media, &identities, &health);
+        }
         let root_watch = root_watch::spawn(&media, &health, config.revalidate_after);
         let site = Site::new(&media, &config.url)
             .health(health)
@@ -157,6 +172,7 @@ impl Opened {
             .own_pages(pages)
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone())
+            .metrics(metrics)
             .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Command};
 
 use crate::addresses::{Endpoint, ListenAddr};
+use crate::admin;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::https::Https;
 use crate::identity;
 use crate::lookups;
+use crate::metrics::Metrics;
 use crate::output;
 use crate::reload;
 use crate::signals::Signals;
@@ -34,8 +36,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
-    let open =
-        async |signals: &Signals| reload::serve(config.clone(), matches, signals, https.as_ref()).await;
+    let metrics = config.admin_listen.is_some().then(Metrics::leak);
+    let open = async |signals: &Signals| {
+        if let Some(metrics) = metrics {
+            admin::start(config, metrics)?;
+        }
+        reload::serve(config.clone(), matches, signals, https.as_ref(), metrics).await
+    };
     let options = workers::Options {
         listen: &config.listen,
         https: https.as_ref().map(|https| workers::HttpsOptions {
@@ -45,6 +52,7 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
+        metrics,
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
     };
     let on_bound = |endpoint: &Endpoint| {
