@@ -13,6 +13,7 @@ pub(crate) enum Environment {
 
 /// The pages whose commands run, in this order.
 pub(crate) const PAGES: &[(&str, Environment)] = &[
+    ("docs/how-to/audit.md", Environment::Folder),
     ("docs/how-to/cors.md", Environment::Folder),
     ("docs/how-to/identity-jwt.md", Environment::Folder),
     ("docs/how-to/lookups.md", Environment::Folder),

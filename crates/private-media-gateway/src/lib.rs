@@ -56,6 +56,7 @@
 mod access_log;
 mod addresses;
 mod admin;
+mod audit;
 mod body;
 mod cli;
 mod client;

@@ -12,6 +12,7 @@ use private_media::{Accounts, PrivateMedia};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
+use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
 use crate::https::Https;
@@ -27,15 +28,23 @@ use crate::site::Site;
 use crate::state::{self, RunningState, StateUrl};
 use crate::supervise::{self, Task};
 
-/// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program.
+/// What all sites of a process share.
+pub(crate) struct Shared {
+    pub(crate) health: Health,
+    pub(crate) audit: Option<Audit>,
+    /// Absent without an admin address.
+    pub(crate) metrics: Option<&'static Metrics>,
+}
+
+/// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program. The health and
+/// the audit are those of the process, and outlive the site.
 pub(crate) async fn serve(
     config: Config,
     matches: &ArgMatches,
     signals: &Signals,
     https: Option<&Https>,
-    metrics: Option<&'static Metrics>,
+    Shared { health, audit, metrics }: Shared,
 ) -> Result<LiveSite, ConfigError> {
-    let health = Health::default();
     if let Some(https) = https {
         https.watch(&health);
     }
@@ -44,9 +53,9 @@ pub(crate) async fn serve(
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
     let (site, tasks) = opened.into_site(&config, metrics);
-    let live = LiveSite::new(site, tasks);
-    let matches = matches.clone();
-    let reloader = Reloader { matches, config, health, state, previous, live: live.clone(), metrics };
+    let live = LiveSite::new(site.audit(audit.clone()), tasks);
+    let (matches, current) = (matches.clone(), live.clone());
+    let reloader = Reloader { matches, config, health, audit, metrics, state, previous, live: current };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -71,6 +80,7 @@ struct Reloader {
     /// The configuration of the start. Some of its settings stay in force.
     config: Config,
     health: Health,
+    audit: Option<Audit>,
     state: Option<RunningState>,
     previous: Previous,
     live: LiveSite,
@@ -121,7 +131,7 @@ impl Reloader {
         }
         let sources = opened.identities.clone();
         let (site, tasks) = opened.into_site(&config, self.metrics);
-        self.live.replace(site, tasks);
+        self.live.replace(site.audit(self.audit.clone()), tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, STRICT_TRANSPORT_SECURITY,
+    CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
 };
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
@@ -15,6 +15,7 @@ use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, Requ
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::audit::Audit;
 use crate::body::{Body, text_response};
 use crate::client::{DirectPeer, TrustedProxies};
 use crate::exchange::{Exchange, Observer, Observers};
@@ -49,6 +50,7 @@ pub(crate) struct Site {
     /// The value of `Strict-Transport-Security`.
     hsts: Option<HeaderValue>,
     observers: Observers,
+    audit: Option<Audit>,
 }
 
 impl Site {
@@ -68,6 +70,7 @@ impl Site {
             health: Health::default(),
             hsts: None,
             observers: AccessLog::observers(),
+            audit: None,
         }
     }
 
@@ -118,6 +121,25 @@ impl Site {
         self
     }
 
+    /// Records requests for files. If they cannot be recorded, `audit.overflow` may refuse them.
+    pub(crate) fn audit(mut self, audit: Option<Audit>) -> Self {
+        if let Some(audit) = audit {
+            self = self.observer(Arc::new(audit.clone()));
+            self.audit = Some(audit);
+        }
+        self
+    }
+
+    /// Returns the response to a request for a file that cannot be recorded, and has to be.
+    fn unrecorded(&self) -> Option<Response<Body>> {
+        if self.audit.as_ref()?.admits() {
+            return None;
+        }
+        let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "the audit is not available\n");
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        Some(response)
+    }
+
     /// Sets the value of `Strict-Transport-Security` in every response over TLS.
     pub(crate) fn hsts(mut self, value: Option<HeaderValue>) -> Self {
         self.hsts = value;
@@ -132,8 +154,7 @@ impl Site {
     }
 
     /// Adds an observer of all exchanges, besides the access log.
-    #[expect(dead_code, reason = "the audit log will be the first")]
-    pub(crate) fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+    fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers = self.observers.with(observer);
         self
     }
@@ -160,6 +181,9 @@ impl Site {
     ) -> (Response<Body>, Option<AccessRecord>) {
         let page = match self.route(request.uri().path()) {
             Route::File => {
+                if let Some(unrecorded) = self.unrecorded() {
+                    return (unrecorded, None);
+                }
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
                 let response = self.in_place(&head, &record).unwrap_or_else(|| response.map(Body::from));
@@ -315,6 +339,13 @@ impl Handler for Site {
         }
         let (direct, client) = self.client(&head.headers, peer);
         let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
+        if let Some(mut page) = self.unrecorded() {
+            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            let status = page.status();
+            exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, None);
+            let (page, body) = page.into_parts();
+            return RawResponse::new(page.status, Headers::Page(page.headers), body);
+        }
         if self.needs_peer_addr(&head.method, &head.headers) {
             if peer.is_tls() {
                 head.extensions.insert(Https);

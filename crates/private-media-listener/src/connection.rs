@@ -251,46 +251,83 @@ pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<
     tokio::time::timeout(LINGER, read_all).await.unwrap_or(Ok(()))
 }
 
+/// A body that is being sent. However that ends, the body is told what was removed from it and not sent.
+struct Outgoing<'a, T, B: ResponseBody> {
+    stream: &'a mut MinRateStream<T>,
+    body: B,
+    /// The bytes of the stream before the content, with the head of the response.
+    before: u64,
+    /// The bytes around the chunks.
+    overhead: u64,
+    /// The bytes that were removed from the body.
+    taken: u64,
+}
+
+impl<'a, T, B: ResponseBody> Outgoing<'a, T, B> {
+    fn new(stream: &'a mut MinRateStream<T>, body: B, head: &[u8]) -> Self {
+        let before = stream.written().saturating_add(head.len() as u64);
+        Self { stream, body, before, overhead: 0, taken: 0 }
+    }
+
+    /// Appends bytes that are no content.
+    fn frame(&mut self, buffer: &mut Vec<u8>, bytes: &[u8]) {
+        buffer.extend_from_slice(bytes);
+        self.overhead = self.overhead.saturating_add(bytes.len() as u64);
+    }
+}
+
+impl<T, B: ResponseBody> Drop for Outgoing<'_, T, B> {
+    fn drop(&mut self) {
+        let sent = self.stream.written().saturating_sub(self.before).saturating_sub(self.overhead);
+        if sent < self.taken {
+            self.body.return_unsent(self.taken - sent);
+        }
+    }
+}
+
 /// Sends the buffer, which contains the head, and the content of a response. Empties the buffer.
 async fn send(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
-    mut body: impl ResponseBody,
+    body: impl ResponseBody,
     mut framing: Framing,
 ) -> io::Result<()> {
+    let mut out = Outgoing::new(stream, body, buffer);
     while framing != Framing::Length(0) {
-        let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut body, context, MAX_SLICE))).await {
+        let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut out.body, context, MAX_SLICE))).await
+        {
             Poll::Ready(piece) => piece,
             Poll::Pending => {
                 // The next piece may take a while.
-                flush(stream, buffer, false).await?;
-                poll_fn(|context| poll_piece(&mut body, context, MAX_SLICE)).await
+                flush(out.stream, buffer, false).await?;
+                poll_fn(|context| poll_piece(&mut out.body, context, MAX_SLICE)).await
             }
         };
         let Some(piece) = piece.transpose().map_err(io::Error::other)? else {
             match framing {
                 // The content is shorter than announced. Padding would falsify it, so the connection ends.
                 Framing::Length(_) => return Err(ErrorKind::UnexpectedEof.into()),
-                Framing::Chunked => buffer.extend_from_slice(b"0\r\n\r\n"),
+                Framing::Chunked => out.frame(buffer, b"0\r\n\r\n"),
             }
             break;
         };
         let len = piece.len();
+        out.taken = out.taken.saturating_add(len);
         match &mut framing {
             Framing::Length(left) => *left = left.checked_sub(len).ok_or(ErrorKind::InvalidData)?,
             // An empty chunk would end the response.
             Framing::Chunked if len == 0 => continue,
-            Framing::Chunked => buffer.extend_from_slice(format!("{len:x}\r\n").as_bytes()),
+            Framing::Chunked => out.frame(buffer, format!("{len:x}\r\n").as_bytes()),
         }
         match piece {
-            Piece::Bytes(bytes) => send_bytes(stream, buffer, &bytes).await?,
-            Piece::File(slice) => send_file(stream, buffer, slice).await?,
+            Piece::Bytes(bytes) => send_bytes(out.stream, buffer, &bytes).await?,
+            Piece::File(slice) => send_file(out.stream, buffer, slice).await?,
         }
         if framing == Framing::Chunked {
-            buffer.extend_from_slice(b"\r\n");
+            out.frame(buffer, b"\r\n");
         }
     }
-    flush(stream, buffer, false).await
+    flush(out.stream, buffer, false).await
 }
 
 /// Appends bytes to the buffer if they fit, or else sends the buffer and the bytes.

@@ -93,11 +93,18 @@ pub(crate) trait WaitsForPeer {
 pub(crate) struct MinRateStream<T> {
     io: T,
     rate: MinRate,
+    /// The number of bytes that were written.
+    written: u64,
 }
 
 impl<T> MinRateStream<T> {
     pub(crate) fn new(io: T, min_rate: u64) -> Self {
-        Self { io, rate: MinRate::new(min_rate) }
+        Self { io, rate: MinRate::new(min_rate), written: 0 }
+    }
+
+    /// Returns the number of bytes that the operating system has accepted since the connection began.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     pub(crate) fn io_mut(&mut self) -> &mut T {
@@ -122,7 +129,9 @@ impl<T: WaitsForPeer> MinRateStream<T> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {
-            self.rate.count(result.as_ref().map_or(0, |count| *count));
+            let count = result.as_ref().map_or(0, |count| *count);
+            self.rate.count(count);
+            self.written = self.written.saturating_add(count as u64);
             return Poll::Ready(result);
         }
         if !self.io.waits_for_peer() {

@@ -1,6 +1,7 @@
 //! The commands of the program, one module each. No command uses another.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod config;
 #[cfg(feature = "demo")]

@@ -1,15 +1,20 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::admin;
+use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
+use crate::health::Health;
 use crate::https::Https;
 use crate::identity;
+use crate::log;
 use crate::lookups;
 use crate::metrics::Metrics;
 use crate::output;
@@ -17,6 +22,9 @@ use crate::reload;
 use crate::signals::Signals;
 use crate::startup::{self, start_log};
 use crate::workers;
+
+/// How long the last audit records may take. Another process may hold the lock of the file for a moment.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn command() -> Command {
     Command::new("serve")
@@ -36,12 +44,18 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
+    let (health, audit) = (Health::default(), OnceLock::new());
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
     let open = async |signals: &Signals| {
+        let started = start_audit(config, &health)?;
+        if let Some(started) = &started {
+            let _ = audit.set(started.clone());
+        }
         if let Some(metrics) = metrics {
             admin::start(config, metrics)?;
         }
-        reload::serve(config.clone(), matches, signals, https.as_ref(), metrics).await
+        let shared = reload::Shared { health: health.clone(), audit: started, metrics };
+        reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
     let options = workers::Options {
         listen: &config.listen,
@@ -63,7 +77,12 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         }
         output::listening(endpoint);
     };
-    match workers::serve(&options, open, on_bound) {
+    let served = workers::serve(&options, open, on_bound);
+    if let Some(audit) = audit.get() {
+        audit.stop(AUDIT_TIMEOUT);
+        log::flush(log::FLUSH_TIMEOUT);
+    }
+    match served {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
@@ -81,6 +100,14 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
         Err(error) => Err(ConfigError::new(error.to_string())),
     }
+}
+
+/// Starts the audit, if there is one.
+fn start_audit(config: &Config, health: &Health) -> Result<Option<Audit>, ConfigError> {
+    let Some(options) = &config.audit else { return Ok(None) };
+    // First, because the file must not be created inside the root.
+    config.check_root()?;
+    Audit::start(options, health).map(Some).map_err(|problem| config.audit_error(&problem))
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {

@@ -1,5 +1,6 @@
 //! The table of settings.
 
+pub(crate) mod audit;
 pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
@@ -233,7 +234,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 41] = [
+pub(crate) static KEYS: [&Key; 49] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -275,6 +276,14 @@ pub(crate) static KEYS: [&Key; 41] = [
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,
+    &audit::PATH,
+    &audit::OVERFLOW,
+    &audit::ROTATE_SIZE,
+    &audit::ROTATE_AGE,
+    &audit::KEEP,
+    &audit::FOLD,
+    &audit::SYNC,
+    &audit::KEY_FILE,
 ];
 
 /// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`, and `log = "…"` for

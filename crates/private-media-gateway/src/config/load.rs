@@ -21,8 +21,9 @@ use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
 use super::tls::{self, TlsConfig};
-use super::{cors, delivery, grants, root, show, site, values};
+use super::{audit, cors, delivery, grants, root, show, site, values};
 use crate::addresses::{Endpoint, ListenAddr};
+use crate::audit::{AuditOptions, Problem};
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
@@ -60,6 +61,8 @@ pub(crate) struct Config {
     /// The name of the site on the pages.
     pub(crate) site_name: String,
     pub(crate) limits: Limits,
+    /// `None` if nothing is recorded.
+    pub(crate) audit: Option<AuditOptions>,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
     layers: Layers,
@@ -109,6 +112,7 @@ impl Config {
                 .header_timeout(settings.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
                 .min_rate(settings.get(&keys::MIN_RATE).parse_with(values::min_rate)?)
                 .shutdown_timeout(settings.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
+            audit: audit::options(settings)?,
             layers,
             identity_tables,
             lookup_tables,
@@ -130,6 +134,7 @@ impl Config {
         let files = self.identity.iter().flat_map(|source| source.source.files());
         let state = self.state.as_ref().and_then(StateUrl::file);
         let files = files.chain(self.lookups.iter().filter_map(LookupConfig::file));
+        let files = files.chain(audit::files(&self.layers.settings));
         let files = files.chain(self.tls.iter().map(|tls| (self.get(&keys::tls::KEY), tls.key.clone())));
         files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
     }
@@ -246,6 +251,12 @@ impl Config {
         self.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
     }
 
+    /// Returns an error about the audit file, or about its key.
+    pub(crate) fn audit_error(&self, error: &Problem) -> ConfigError {
+        let key = if error.is_key { &keys::audit::KEY_FILE } else { &keys::audit::PATH };
+        self.get(key).error(&error.what, &error.fix)
+    }
+
     /// Returns the settings that differ from those of the start, and that only a restart changes.
     pub(crate) fn changes_for_restart(&self, started: &Self) -> Vec<&'static str> {
         let (new, old) = (&self.limits, &started.limits);
@@ -267,7 +278,9 @@ impl Config {
             (&keys::MIN_RATE, new.min_rate != old.min_rate),
             (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
         ];
-        settings.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
+        let audit = keys::audit::ALL.map(|key| (key, self.get(key).values() != started.get(key).values()));
+        let settings = settings.into_iter().chain(audit);
+        settings.filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
     }
 
     fn has_state_of(&self, other: &Self) -> bool {
@@ -312,7 +325,16 @@ impl Config {
             ..
         } = self;
         let Self {
-            grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
+            grants,
+            lookups,
+            revalidate_after,
+            follow_links,
+            send_mode,
+            cors,
+            limits,
+            site_name,
+            audit,
+            ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
         let settings = format!(
@@ -321,7 +343,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?}"
         )
     }
 

@@ -1,6 +1,7 @@
 //! The configuration: flags, environment variables, a TOML file and defaults become a [`Config`], or a [`ConfigError`].
 
 mod args;
+mod audit;
 mod cors;
 mod delivery;
 mod environment;

@@ -132,7 +132,7 @@ impl Visit for Fields<'_> {
 }
 
 /// Appends a text field. The name is an identifier; the value is escaped (RFC 8259 section 7).
-fn write_value(line: &mut String, name: &str, value: &str) {
+pub(crate) fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
     line.push_str("\":\"");

@@ -26,9 +26,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use filter::LiveFilter;
 use json::JsonLine;
-use queue::{Queue, Report};
+use queue::Report;
 use text::TextLine;
 
+pub(crate) use json::write_value as write_json_text;
+pub(crate) use queue::Queue;
 pub(crate) use units::UrlPath;
 
 /// The target of the events of the access log.

@@ -9,6 +9,8 @@
 
 mod account_changes;
 mod accounts;
+mod audit;
+mod audit_faults;
 mod check;
 mod clients;
 mod config;

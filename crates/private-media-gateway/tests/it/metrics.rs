@@ -1,5 +1,7 @@
 //! The metrics at the admin address.
 
+#![expect(clippy::float_cmp, reason = "counts are whole numbers, so they are exact")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
