@@ -29,6 +29,7 @@ const PROGRAMS: [Program; 15] = [
     ("nghttp", "nghttp2-client"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("strace", "strace"),
     ("unshare", "util-linux"),

@@ -147,6 +147,7 @@ impl GatewayBuilder {
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
+            metrics: None,
             site_files: 0,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());

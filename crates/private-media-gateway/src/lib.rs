@@ -55,6 +55,7 @@
 
 mod access_log;
 mod addresses;
+mod admin;
 mod audit;
 mod body;
 mod cli;
@@ -78,6 +79,7 @@ mod live_site;
 mod log;
 mod login;
 mod lookups;
+mod metrics;
 mod open;
 mod output;
 mod pages;

@@ -18,6 +18,7 @@ use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
 use crate::live_site::LiveSite;
 use crate::log;
+use crate::metrics::Metrics;
 use crate::open::cached_handles;
 use crate::runtime;
 use crate::signals::{self, Shutdown, Signals, Stop};
@@ -38,6 +39,8 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
+    /// Absent without an admin address.
+    pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
 }
@@ -80,7 +83,7 @@ fn run<E>(
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&Endpoint),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, https, workers, limits, max_connections_is_set, .. } = *options;
+    let Options { listen, https, workers, limits, max_connections_is_set, metrics, .. } = *options;
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -118,8 +121,17 @@ fn run<E>(
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
         let tls = https.map(|https| https.tls.clone());
-        let first =
-            Worker { listener, tls, redirect: None, connections, site, limits, stop: stop.clone(), all };
+        let first = Worker {
+            listener,
+            tls,
+            redirect: None,
+            connections,
+            site,
+            limits,
+            stop: stop.clone(),
+            all,
+            metrics,
+        };
         for (work, listener) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
             let _ = work.send(first.with_listener(listener));
@@ -194,6 +206,7 @@ struct Worker {
     limits: Limits,
     stop: Stop,
     all: Arc<Barrier>,
+    metrics: Option<&'static Metrics>,
 }
 
 /// A worker failed. The cause is in the log.
@@ -211,14 +224,15 @@ impl Worker {
             limits: self.limits,
             stop: self.stop.clone(),
             all: Arc::clone(&self.all),
+            metrics: self.metrics,
         }
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, tls, redirect, connections, site, limits, stop, all } = self;
+        let Self { listener, tls, redirect, connections, site, limits, stop, all, metrics } = self;
         runtime.block_on(async {
             let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &stop));
-            let serving = Box::pin(serve_site(listener, tls, connections, site, limits, &stop));
+            let serving = Box::pin(serve_site(listener, tls, connections, site, limits, &stop, metrics));
             let serving = async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced) };
             let ended = supervised(serving, &stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
@@ -236,10 +250,14 @@ async fn serve_site(
     site: LiveSite,
     limits: Limits,
     stop: &Stop,
+    metrics: Option<&Metrics>,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let server = tls.into_iter().fold(server, Server::tls);
     let stats = server.stats();
+    if let Some(metrics) = metrics {
+        metrics.add_server(Arc::clone(&stats));
+    }
     let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
     tracing::debug!(
         fast_requests = stats.fast_requests(),

@@ -181,12 +181,14 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
+                    let held = (permit, stats.open_connection());
                     #[cfg(feature = "tls")]
                     if let Some(tls) = tls.clone() {
                         let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
                         connections.spawn(async move {
-                            let _permit = permit;
-                            let served = crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
+                            let _held = held;
+                            let served =
+                                crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
                             log_abort(addr, served.await);
                         });
                         continue;
@@ -196,7 +198,7 @@ impl Server {
                     let connection =
                         Connection::new(stream, peer, handler.clone(), limits, drain.clone(), stats);
                     connections.spawn(async move {
-                        let _permit = permit;
+                        let _held = held;
                         log_abort(addr, connection.run().await);
                     });
                 }

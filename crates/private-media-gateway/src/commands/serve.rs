@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 
 use crate::addresses::{Endpoint, ListenAddr};
+use crate::admin;
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
@@ -15,6 +16,7 @@ use crate::https::Https;
 use crate::identity;
 use crate::log;
 use crate::lookups;
+use crate::metrics::Metrics;
 use crate::output;
 use crate::reload;
 use crate::signals::Signals;
@@ -43,12 +45,17 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
     let (health, audit) = (Health::default(), OnceLock::new());
+    let metrics = config.admin_listen.is_some().then(Metrics::leak);
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
         if let Some(started) = &started {
             let _ = audit.set(started.clone());
         }
-        reload::serve(config.clone(), matches, signals, https.as_ref(), (health.clone(), started)).await
+        if let Some(metrics) = metrics {
+            admin::start(config, metrics)?;
+        }
+        let shared = reload::Shared { health: health.clone(), audit: started, metrics };
+        reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
     let options = workers::Options {
         listen: &config.listen,
@@ -59,6 +66,7 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
+        metrics,
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
     };
     let on_bound = |endpoint: &Endpoint| {

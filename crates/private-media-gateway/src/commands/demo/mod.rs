@@ -99,6 +99,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         workers: WORKERS,
         limits,
         max_connections_is_set: false,
+        metrics: None,
         site_files: 0,
     };
     match workers::serve(&options, open, on_bound) {
