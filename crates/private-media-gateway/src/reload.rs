@@ -22,6 +22,7 @@ use crate::log;
 use crate::metrics::Metrics;
 use crate::open;
 use crate::pages::Pages;
+use crate::request_limit::RequestLimit;
 use crate::root_watch;
 use crate::signals::Signals;
 use crate::site::Site;
@@ -183,6 +184,7 @@ impl Opened {
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone())
             .metrics(metrics)
+            .request_limit(RequestLimit::new(config.requests_per_second))
             .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use private_media_listener::{
-    ConnectionLimit, Drained, HttpsRedirect, Limits, Listener, OpenFiles, Server, SocketFile, Tls,
+    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, Listener, OpenFiles, Server, SocketFile,
+    Tls,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
@@ -39,6 +40,7 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
+    pub(crate) client_limit: Option<ClientLimit>,
     /// Absent without an admin address.
     pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
@@ -126,6 +128,7 @@ fn run<E>(
             tls,
             redirect: None,
             connections,
+            client_limit: options.client_limit.clone(),
             site,
             limits,
             stop: stop.clone(),
@@ -202,6 +205,7 @@ struct Worker {
     tls: Option<Tls>,
     redirect: Option<(TcpListener, HttpsRedirect)>,
     connections: ConnectionLimit,
+    client_limit: Option<ClientLimit>,
     site: LiveSite,
     limits: Limits,
     stop: Stop,
@@ -220,6 +224,7 @@ impl Worker {
             tls: self.tls.clone(),
             redirect: None,
             connections: self.connections.clone(),
+            client_limit: self.client_limit.clone(),
             site: self.site.clone(),
             limits: self.limits,
             stop: self.stop.clone(),
@@ -229,10 +234,19 @@ impl Worker {
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, tls, redirect, connections, site, limits, stop, all, metrics } = self;
+        let Self { listener, tls, redirect, connections, client_limit, site, limits, stop, all, metrics } =
+            self;
         runtime.block_on(async {
             let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &stop));
-            let serving = Box::pin(serve_site(listener, tls, connections, site, limits, &stop, metrics));
+            let serving = Box::pin(serve_site(
+                listener,
+                tls,
+                (connections, client_limit),
+                site,
+                limits,
+                &stop,
+                metrics,
+            ));
             let serving = async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced) };
             let ended = supervised(serving, &stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
@@ -246,7 +260,7 @@ impl Worker {
 async fn serve_site(
     listener: StdListener,
     tls: Option<Tls>,
-    connections: ConnectionLimit,
+    (connections, client_limit): (ConnectionLimit, Option<ClientLimit>),
     site: LiveSite,
     limits: Limits,
     stop: &Stop,
@@ -254,6 +268,7 @@ async fn serve_site(
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let server = tls.into_iter().fold(server, Server::tls);
+    let server = client_limit.into_iter().fold(server, Server::client_limit);
     let stats = server.stats();
     if let Some(metrics) = metrics {
         metrics.add_server(Arc::clone(&stats));

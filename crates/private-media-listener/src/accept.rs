@@ -7,14 +7,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use rustix::net::{SendFlags, send};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use crate::client_limit::ClientLimit;
 use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
+use crate::head::write;
 use crate::limits::Limits;
 use crate::peer::{PeerAddr, PeerState};
 use crate::piece::ResponseBody;
@@ -105,6 +108,7 @@ pub struct Server {
     listener: Listener,
     limits: Limits,
     connection_limit: ConnectionLimit,
+    client_limit: Option<ClientLimit>,
     stats: Arc<Stats>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -119,6 +123,7 @@ impl Server {
             listener: listener.into(),
             limits,
             connection_limit,
+            client_limit: None,
             stats: Arc::default(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -137,6 +142,13 @@ impl Server {
     #[must_use]
     pub fn connection_limit(mut self, limit: ConnectionLimit) -> Self {
         self.connection_limit = limit;
+        self
+    }
+
+    /// Limits the connections of each client.
+    #[must_use]
+    pub fn client_limit(mut self, limit: ClientLimit) -> Self {
+        self.client_limit = Some(limit);
         self
     }
 
@@ -167,7 +179,7 @@ impl Server {
     ) -> Drained {
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
-        let Self { listener, limits, connection_limit, stats, .. } = self;
+        let Self { listener, limits, connection_limit, client_limit, stats, .. } = self;
         listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
@@ -181,7 +193,19 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    let held = (permit, stats.open_connection());
+                    let slot = client_limit.as_ref().map(|limit| limit.acquire(addr.ip()));
+                    if matches!(slot, Some(None)) {
+                        stats.count_refused_connection();
+                        #[cfg(feature = "tls")]
+                        let is_plain = tls.is_none();
+                        #[cfg(not(feature = "tls"))]
+                        let is_plain = true;
+                        if is_plain {
+                            refuse(&stream);
+                        }
+                        continue;
+                    }
+                    let held = (permit, slot, stats.open_connection());
                     #[cfg(feature = "tls")]
                     if let Some(tls) = tls.clone() {
                         let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
@@ -221,6 +245,14 @@ impl Server {
         }
         end
     }
+}
+
+/// Tells a client that it has too many connections, without waiting for it. The few bytes fit into the buffer of a new socket.
+fn refuse(stream: &Stream) {
+    let mut response = Vec::new();
+    write::write_line_of_text(&mut response, StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+    // A client that is gone needs no response.
+    let _ = send(stream, &response, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
 fn log_abort(peer: PeerAddr, served: io::Result<()>) {

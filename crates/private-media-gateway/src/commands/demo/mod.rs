@@ -100,6 +100,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         limits,
         max_connections_is_set: false,
         metrics: None,
+        client_limit: None,
         site_files: 0,
     };
     match workers::serve(&options, open, on_bound) {
