@@ -13,7 +13,7 @@ use private_media::MediaBody;
 use private_media::delivery::MediaResponse;
 use private_media_listener::{Piece, ResponseBody};
 
-use crate::metrics::Sample;
+use crate::metrics::shard::Sample;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -375,6 +375,8 @@ impl Handler for Site {
             if peer.is_tls() {
                 head.extensions.insert(Https);
             }
+            // For an application that is asked.
+            head.extensions.insert(exchange.id.clone());
             head.extensions.insert(direct);
             head.extensions.insert(client);
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
@@ -406,6 +408,7 @@ impl Handler for Site {
             request.extensions_mut().insert(Https);
         }
         if self.needs_peer_addr(request.method(), request.headers()) {
+            request.extensions_mut().insert(exchange.id.clone());
             request.extensions_mut().insert(direct);
             request.extensions_mut().insert(client);
         }

@@ -17,6 +17,7 @@ mod record;
 mod scan;
 mod seal;
 mod segments;
+mod shared;
 mod show;
 mod verify;
 mod writer;
@@ -36,6 +37,7 @@ use crate::health::Health;
 use crate::log::Queue;
 use file::{AuditFile, Rotation};
 use seal::Seal;
+use shared::Shared;
 use writer::Writer;
 
 /// The capacity of the queue, in bytes: the records of about half a second at 40,000 requests a second.
@@ -44,18 +46,6 @@ const CAPACITY: usize = 8 << 20;
 /// The audit of a running gateway. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Audit(Arc<Shared>);
-
-/// What the threads that serve, and the one that writes, have in common.
-#[derive(Debug)]
-struct Shared {
-    queue: Queue,
-    overflow: Overflow,
-    is_failing: AtomicBool,
-    refused: AtomicU64,
-    is_stopping: AtomicBool,
-    is_finished: Mutex<bool>,
-    finished: Condvar,
-}
 
 impl Audit {
     /// Opens the audit file and starts the thread that writes it.
@@ -115,30 +105,6 @@ impl Audit {
         if !*waited.unwrap_or_else(PoisonError::into_inner).0 {
             tracing::error!("the last audit records were not written in time");
         }
-    }
-}
-
-impl Shared {
-    fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Acquire)
-    }
-
-    fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
-    }
-
-    fn set_failing(&self, is_failing: bool) {
-        self.is_failing.store(is_failing, Ordering::Relaxed);
-    }
-
-    /// Returns how many requests were refused since the last call.
-    fn take_refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
-    }
-
-    fn finish(&self) {
-        *self.is_finished.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.finished.notify_all();
     }
 }
 

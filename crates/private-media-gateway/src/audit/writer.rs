@@ -5,12 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::entry::entries;
 use super::event;
 use super::file::AuditFile;
 use super::fold::Views;
 use super::options::{AuditOptions, Problem};
+use super::shared::Shared;
 use crate::health::Health;
 
 /// The pause between two batches, so that a busy gateway writes many records with one call. A crash loses at most this much. The batch of a

@@ -33,9 +33,6 @@ pub(crate) use json::write_value as write_json_text;
 pub(crate) use queue::Queue;
 pub(crate) use units::UrlPath;
 
-/// The target of the events of the access log.
-const ACCESS: &str = "access";
-
 /// The capacity of the queue, in bytes. At 20,000 requests a second, it holds the lines of half a second.
 const CAPACITY: usize = 4 << 20;
 

@@ -8,7 +8,10 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{ACCESS, units};
+use super::units;
+
+/// The target of the events of the access log.
+const ACCESS: &str = "access";
 
 /// Formats an event as one line of text. A request is `200 alice cars/7/photo.jpg owner 0.3ms 119 kB`.
 pub(super) struct TextLine {

@@ -109,7 +109,7 @@ impl Metrics {
         )
     }
 
-    fn values<'a>(&'a self, of: impl Fn(&'a Shard) -> Option<&'a super::Histogram>) -> Values {
+    fn values<'a>(&'a self, of: impl Fn(&'a Shard) -> Option<&'a super::histogram::Histogram>) -> Values {
         let mut values = Values::default();
         self.shards.iter().filter_map(of).for_each(|histogram| histogram.add_to(&mut values));
         values

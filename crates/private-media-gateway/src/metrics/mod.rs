@@ -5,6 +5,7 @@
 mod families;
 mod histogram;
 mod labels;
+pub(crate) mod shard;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,8 @@ use private_media_listener::Stats;
 
 use crate::health::Health;
 use crate::identity::IdentityBackend;
-use histogram::Histogram;
 use labels::Labels;
+use shard::{Sample, Shard};
 
 /// The number of shards. More threads share them.
 const SHARDS: usize = 32;
@@ -44,40 +45,6 @@ struct SiteSources {
     media: PrivateMedia,
     identities: IdentityBackend,
     health: Health,
-}
-
-/// The counters of some threads, on cache lines of their own.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Shard {
-    requests: [AtomicU64; Labels::COUNT],
-    request_duration: Histogram,
-    /// Of identity, permission and storage.
-    step_durations: [Histogram; 3],
-    /// Failures of identity, lookup and storage.
-    failures: [AtomicU64; 3],
-    response_bytes: AtomicU64,
-}
-
-impl Default for Shard {
-    fn default() -> Self {
-        let zero = |_| AtomicU64::new(0);
-        Self {
-            requests: std::array::from_fn(zero),
-            request_duration: Histogram::default(),
-            step_durations: std::array::from_fn(|_| Histogram::default()),
-            failures: std::array::from_fn(zero),
-            response_bytes: AtomicU64::new(0),
-        }
-    }
-}
-
-/// A request whose response is being sent.
-#[derive(Debug)]
-pub(crate) struct Sample {
-    metrics: &'static Metrics,
-    labels: Labels,
-    begin: Instant,
 }
 
 impl Metrics {
@@ -127,8 +94,8 @@ impl Metrics {
         status: StatusCode,
         record: Option<&AccessRecord>,
     ) -> Sample {
+        let shard = self.shard();
         if let Some(record) = record {
-            let shard = self.shard();
             let steps = [record.steps.identity(), record.steps.permission(), record.steps.storage()];
             for (histogram, step) in shard.step_durations.iter().zip(steps) {
                 if let Some(duration) = step {
@@ -145,11 +112,11 @@ impl Metrics {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         }
-        Sample { metrics: self, labels: Labels::new(method, status, record), begin }
+        Sample { shard, labels: Labels::new(method, status, record), begin }
     }
 
     /// Returns the shard of this thread.
-    fn shard(&self) -> &Shard {
+    fn shard(&'static self) -> &'static Shard {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
             static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed);
@@ -160,17 +127,5 @@ impl Metrics {
 
     fn sources(&self) -> MutexGuard<'_, Sources> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sample {
-    /// Records the end of the response.
-    pub(crate) fn end(self, bytes: u64) {
-        let shard = self.metrics.shard();
-        if let Some(requests) = shard.requests.get(self.labels.index()) {
-            requests.fetch_add(1, Ordering::Relaxed);
-        }
-        shard.response_bytes.fetch_add(bytes, Ordering::Relaxed);
-        shard.request_duration.observe(self.begin.elapsed());
     }
 }

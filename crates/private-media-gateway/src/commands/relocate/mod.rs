@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use private_media::storage::StorageError;
 use private_media::{LocalStorage, MediaPath};
 
 use crate::config::{self, Config, ConfigError, Scope};
@@ -250,12 +249,4 @@ fn stop_on_signal() -> Arc<AtomicBool> {
     // The handler is registered before the first file, or else the signal ends the process.
     std::thread::sleep(Duration::from_millis(1));
     stop
-}
-
-/// Returns the cause of a storage error, for the report.
-fn cause(error: &StorageError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

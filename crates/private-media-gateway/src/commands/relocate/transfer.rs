@@ -9,7 +9,6 @@ use private_media::storage::{SaveOptions, StorageError};
 use private_media::{LocalStorage, MediaPath, Permit};
 use ring::digest::{Context, Digest, SHA256};
 
-use super::cause;
 use super::report::Outcome;
 
 /// How many bytes are read at a time.
@@ -223,6 +222,14 @@ impl Batch<'_> {
             return Err(StorageError::Content(error));
         }
         transfer.from.delete_blocking(&Permit::trusted(copied.path.clone()))
+    }
+}
+
+/// Returns the cause of a storage error, for the report.
+fn cause(error: &StorageError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

@@ -12,12 +12,15 @@ use private_media::decision_cache::CacheKey;
 use private_media::identity::{ClientAddr, Https};
 
 use super::options::{self, ForwardOptions};
+use crate::request_id::RequestId;
 
 /// A question about the client of a request.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
     /// The scheme of the client's connection.
     scheme: &'static str,
+    /// The id of the request. It is no part of the key: a cached answer is for later requests too.
+    id: Option<HeaderValue>,
     /// The header fields that differ between requests.
     fields: Vec<(&'a HeaderName, Cow<'a, [u8]>)>,
     /// The path that is asked about, if the application decides about paths.
@@ -60,7 +63,8 @@ impl<'a> Question<'a> {
             add(&options::X_ORIGINAL_URI, Cow::Owned(uri.into_bytes()));
         }
         let scheme = if request.extensions.get::<Https>().is_some() { "https" } else { "http" };
-        Some(Self { scheme, fields, path })
+        let id = request.extensions.get().map(RequestId::to_header);
+        Some(Self { scheme, id, fields, path })
     }
 
     /// Returns the key of the answer. It covers everything that is sent and differs between requests, so no other request gets the
@@ -89,6 +93,9 @@ impl<'a> Question<'a> {
         // Frameworks respond 401 to this, and not by a redirect to their sign-in page.
         own(headers, &ACCEPT, HeaderValue::from_static("application/json"));
         own(headers, &options::X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
+        if let Some(id) = &self.id {
+            own(headers, &options::X_REQUEST_ID, id.clone());
+        }
         // An answer that is used for all paths is asked for without one.
         own(headers, &options::X_ORIGINAL_METHOD, HeaderValue::from_static("GET"));
         own(headers, &options::X_ORIGINAL_URI, HeaderValue::try_from(&options.private_url)?);

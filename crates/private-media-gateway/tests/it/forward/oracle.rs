@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::SocketAddr;
 
-use super::app::{App, SESSIONS};
+use super::app::{App, SESSIONS, field};
 use super::{FILES, place, serve, serve_permission, url};
 use crate::fronts::server::{Front, FrontServer, Installed, free_address, open_to_all};
 use crate::support::{Gateway, Place, Response, send};
@@ -131,4 +131,40 @@ fn without_a_cache_it_is_the_same() {
         let source = app.source("/permission", ", permission=true, cache_ttl=\"0s\"");
         decides_as_nginx(&place, &app, &serve_permission(&place, &source, &[]));
     }
+}
+
+/// One id leads from nginx's log to that of the gateway, to the application, and to the client.
+#[test]
+fn a_request_has_one_id_from_nginx_to_the_application() {
+    let (place, app) = (place(), App::start());
+    let gateway = serve(&place, &app.source("/identity", ""), &["--trusted-proxy", "127.0.0.1"]);
+    let address = free_address();
+    let block = format!(
+        "log_format id '$request_id $status';
+server {{
+    listen {address};
+    access_log {} id;
+    location /private/ {{
+        proxy_pass http://{};
+        proxy_set_header X-Request-Id $request_id;
+    }}
+}}
+",
+        place.path("nginx.log").display(),
+        gateway.address
+    );
+    let _nginx = Front::start(FrontServer::Nginx, address, &block);
+    app.take_questions();
+    let response =
+        ask(address, &format!("GET {}", url("cars/7/photo.jpg")), &[("cookie", "session=alice-1")]);
+    assert_eq!(response.status, 200);
+    let id = response.header("x-request-id").unwrap().to_owned();
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    let questions = app.take_questions();
+    assert_eq!(questions.len(), 1, "{questions:?}");
+    assert_eq!(field(&questions[0], "x-request-id"), Some(id.as_str()));
+    let log = gateway.access_log();
+    assert!(log.iter().any(|line| line["id"] == *id && line["status"] == 200), "{log:?}");
+    let nginx = std::fs::read_to_string(place.path("nginx.log")).unwrap();
+    assert_eq!(nginx, format!("{id} 200\n"));
 }

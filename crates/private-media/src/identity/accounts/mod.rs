@@ -1,5 +1,6 @@
 //! Built-in accounts: a file of names and password hashes, HTTP Basic, and a sign-in page.
 
+mod counters;
 mod device;
 mod ended;
 mod file;
@@ -32,6 +33,8 @@ use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
 use crate::pages::Branding;
+use counters::Counters;
+pub use counters::SignInCounts;
 use ended::EndedSessions;
 use file::{Account, SOURCE};
 pub use file::{AccountsError, AccountsFile, NewAccount};
@@ -43,7 +46,6 @@ pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
 pub use session_record::{SessionAction, SessionRecord};
-pub use sign_ins::SignInCounts;
 use throttle::{Guesser, Throttle};
 
 /// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
@@ -154,7 +156,7 @@ struct Memory {
     own_key: Key,
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
-    counters: sign_ins::Counters,
+    counters: Counters,
     ended: EndedSessions,
     hashing: HashQueue<Result<Arc<Account>, LoginError>>,
     /// The recently verified passwords, by account name.
@@ -206,7 +208,7 @@ impl Accounts {
             own_key: random()?,
             throttle: Mutex::default(),
             refusals: refusals::Refusals::default(),
-            counters: sign_ins::Counters::default(),
+            counters: Counters::default(),
             ended: EndedSessions::default(),
             hashing: HashQueue::default(),
             verified: Mutex::default(),

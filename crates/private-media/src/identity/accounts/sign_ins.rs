@@ -1,35 +1,14 @@
-//! The log and the counters of sign-ins.
+//! Logs and counts sign-ins.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 
+use super::counters::SignInCounts;
 use super::refusals::shown;
 use super::{Accounts, LoginError};
 use crate::cache_counts::CacheCounts;
 use crate::identity::ClientAddr;
-
-/// How many sign-ins succeeded and failed. A password in HTTP Basic counts if it is refused; a right one is sent with each request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SignInCounts {
-    /// Sign-ins at the sign-in page.
-    pub succeeded: u64,
-    /// Attempts with a wrong name or password.
-    pub wrong: u64,
-    /// Attempts that were not checked, because there were too many wrong ones.
-    pub throttled: u64,
-    /// Attempts that were not checked, because too many passwords were waiting.
-    pub overloaded: u64,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    succeeded: AtomicU64,
-    wrong: AtomicU64,
-    throttled: AtomicU64,
-    overloaded: AtomicU64,
-}
 
 impl Accounts {
     /// Returns how many sign-ins succeeded and failed since the accounts were created. Accounts that continue with the memory of others continue to count.
@@ -44,14 +23,7 @@ impl Accounts {
     /// ```
     #[must_use]
     pub fn sign_in_counts(&self) -> SignInCounts {
-        let Counters { succeeded, wrong, throttled, overloaded } = &self.0.memory.counters;
-        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        SignInCounts {
-            succeeded: value(succeeded),
-            wrong: value(wrong),
-            throttled: value(throttled),
-            overloaded: value(overloaded),
-        }
+        self.0.memory.counters.counts()
     }
 
     /// Returns how many sessions were found among those that were verified recently, since the accounts were last replaced.
