@@ -125,13 +125,15 @@ impl GatewayBuilder {
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
             site_files: 0,
+            inherited: vec![],
+            program: None,
         };
         let on_bound = Arc::clone(&self.on_bound);
         let site = async |_: &Signals| {
             let (site, root_watch) = self.build(open().await?).site();
             Ok(LiveSite::new(site, root_watch))
         };
-        workers::serve(&options, site, |endpoint| on_bound(endpoint))
+        workers::serve(options, site, |endpoints| endpoints.iter().take(1).for_each(&*on_bound))
     }
 
     /// Returns a gateway for [`Gateway::serve`].

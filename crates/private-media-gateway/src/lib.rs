@@ -54,6 +54,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
+mod activation;
 mod addresses;
 mod body;
 mod cli;
@@ -72,10 +73,12 @@ mod gateway;
 mod health;
 mod http_client;
 mod identity;
+mod listeners;
 mod live_site;
 mod log;
 mod login;
 mod lookups;
+mod notify;
 mod open;
 mod output;
 mod pages;
@@ -92,6 +95,7 @@ mod startup;
 mod state;
 mod supervise;
 mod tls;
+mod upgrade;
 mod urls;
 mod workers;
 

@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
+use crate::notify;
 use crate::open;
 use crate::pages::Pages;
 use crate::root_watch;
@@ -70,6 +71,7 @@ struct Reloader {
 
 impl Reloader {
     async fn reload(&mut self) {
+        notify::reloading();
         match self.try_reload().await {
             Ok(restart) => {
                 if !restart.is_empty() {
@@ -79,9 +81,11 @@ impl Reloader {
                     );
                 }
                 tracing::info!("the configuration was reloaded");
+                notify::reloaded("the configuration was reloaded");
             }
             Err(error) => {
                 tracing::error!(%error, "the configuration was not reloaded; the previous one stays in force");
+                notify::reloaded(&format!("not reloaded: {error}"));
             }
         }
     }

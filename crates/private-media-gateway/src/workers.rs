@@ -1,24 +1,25 @@
 //! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use private_media_listener::{ConnectionLimit, Drained, Limits, Listener, OpenFiles, Server, SocketFile};
+use futures_util::future::try_join_all;
+use private_media_listener::{ConnectionLimit, Drained, Limits, OpenFiles, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
+use crate::listeners::{Bound, Socket, StdListener};
 use crate::live_site::LiveSite;
 use crate::log;
 use crate::open::cached_handles;
 use crate::runtime;
 use crate::signals::{self, Shutdown, Signals, Stop};
+use crate::upgrade::{self, Program};
 
 /// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
 /// 8 SQLite connections, and files that are open for a moment.
@@ -37,23 +38,30 @@ pub(crate) struct Options<'a> {
     pub(crate) max_connections_is_set: bool,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
+    /// Sockets to listen on in place of the address.
+    pub(crate) inherited: Vec<Socket>,
+    /// The program of this process, if it can be upgraded and reports to systemd.
+    pub(crate) program: Option<Program>,
 }
 
-/// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
+/// Opens a site, reports its addresses to `on_bound`, and serves until ctrl-c or SIGTERM.
 ///
 /// Each worker is a thread with its own runtime and socket; the calling thread is the first worker. The site is opened in the first
 /// worker's runtime, which runs until all workers have stopped.
 pub(crate) fn serve<E>(
-    options: &Options<'_>,
+    options: Options<'_>,
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
-    on_bound: impl FnOnce(&Endpoint),
+    on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    // During a reload, the files of two sites are open.
-    let own_files = OWN_FILES + 2 * (options.site_files + cached_handles() as u64);
+    // During a reload, the files of two sites are open. For an upgrade, each socket is open once more.
+    let site_files = options.site_files + cached_handles() as u64;
+    let sockets = options.workers + 2 * options.inherited.len();
+    let own_files = OWN_FILES + 2 * site_files + sockets as u64;
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.
-    let signals = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
+    let signals = signals::handle(options.limits.shutdown_timeout, options.program.is_some());
+    let signals = signals.map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
     let shutdown = run(options, open_files, &runtime, &signals, open, on_bound);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -62,14 +70,14 @@ pub(crate) fn serve<E>(
 }
 
 fn run<E>(
-    options: &Options<'_>,
+    options: Options<'_>,
     open_files: OpenFiles,
     runtime: &Runtime,
     signals: &Signals,
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
-    on_bound: impl FnOnce(&Endpoint),
+    on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, workers, limits, max_connections_is_set, .. } = *options;
+    let Options { listen, workers, limits, max_connections_is_set, inherited, program, .. } = options;
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -95,21 +103,32 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
-        let Bound { listeners, endpoint, socket_file: _file } =
-            bind(listen, workers).map_err(GatewayError::Bind)?;
-        let mut listeners = listeners.into_iter();
-        let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
+        let bound =
+            if inherited.is_empty() { Bound::bind(listen, workers) } else { Bound::inherit(inherited) };
+        let bound = bound.map_err(GatewayError::Bind)?;
+        let mut listeners = bound.assign(workers).map_err(GatewayError::Bind)?.into_iter();
+        let of_first = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
-        on_bound(&endpoint);
+        let Bound { sockets, endpoints, socket_file } = bound;
+        match program {
+            Some(program) => drop(runtime.spawn(upgrade::on_request(program, sockets, signals.clone()))),
+            // A stopped process must not listen.
+            None => drop(sockets),
+        }
+        on_bound(&endpoints);
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
-        let first = Worker { listener, connections, site, limits, stop: stop.clone(), all };
-        for (work, listener) in work.iter().zip(listeners) {
+        let first = Worker { listeners: of_first, connections, site, limits, signals: signals.clone(), all };
+        for (work, listeners) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
-            let _ = work.send(first.with_listener(listener));
+            let _ = work.send(first.with_listeners(listeners));
         }
         let mut ended = vec![first.run(runtime)];
         ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
+        if let Some(file) = socket_file.filter(|_| signals.is_retired()) {
+            // The next process listens there.
+            file.leave();
+        }
         tracing::info!("stopped");
         let forced =
             ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
@@ -117,53 +136,13 @@ fn run<E>(
     })
 }
 
-/// A listening socket of one worker.
-enum StdListener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl StdListener {
-    /// Returns the listener in the current runtime.
-    fn register(self) -> io::Result<Listener> {
-        Ok(match self {
-            Self::Tcp(listener) => tokio::net::TcpListener::from_std(listener)?.into(),
-            Self::Unix(listener) => tokio::net::UnixListener::from_std(listener)?.into(),
-        })
-    }
-}
-
-/// The listening sockets of all workers.
-struct Bound {
-    listeners: Vec<StdListener>,
-    endpoint: Endpoint,
-    /// Removes the file of a Unix socket at the end.
-    socket_file: Option<SocketFile>,
-}
-
-fn bind(listen: &ListenAddr, workers: usize) -> io::Result<Bound> {
-    match listen {
-        ListenAddr::Tcp(addresses) => {
-            let listeners = private_media_listener::bind(addresses, workers)?;
-            let address = listeners.first().ok_or(ErrorKind::NotFound)?.local_addr()?;
-            let listeners = listeners.into_iter().map(StdListener::Tcp).collect();
-            Ok(Bound { listeners, endpoint: Endpoint::Tcp(address), socket_file: None })
-        }
-        ListenAddr::Unix(path) => {
-            let (listeners, file) = private_media_listener::bind_unix(path, workers)?;
-            let listeners = listeners.into_iter().map(StdListener::Unix).collect();
-            Ok(Bound { listeners, endpoint: Endpoint::Unix(path.clone()), socket_file: Some(file) })
-        }
-    }
-}
-
 /// One worker, ready to serve.
 struct Worker {
-    listener: StdListener,
+    listeners: Vec<StdListener>,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
-    stop: Stop,
+    signals: Signals,
     all: Arc<Barrier>,
 }
 
@@ -172,21 +151,24 @@ struct Worker {
 struct WorkerFailed;
 
 impl Worker {
-    fn with_listener(&self, listener: StdListener) -> Self {
+    fn with_listeners(&self, listeners: Vec<StdListener>) -> Self {
         Self {
-            listener,
+            listeners,
             connections: self.connections.clone(),
             site: self.site.clone(),
             limits: self.limits,
-            stop: self.stop.clone(),
+            signals: self.signals.clone(),
             all: Arc::clone(&self.all),
         }
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, connections, site, limits, stop, all } = self;
+        let Self { listeners, connections, site, limits, signals, all } = self;
         runtime.block_on(async {
-            let ended = supervised(serve_site(listener, connections, site, limits, &stop), &stop).await;
+            let serve = |listener| serve_site(listener, connections.clone(), site.clone(), limits, &signals);
+            let serving = try_join_all(listeners.into_iter().map(serve))
+                .map(|ended| ended.map(|forced| forced.contains(&true)));
+            let ended = supervised(serving, &signals.stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
             all.wait().await;
             ended
@@ -194,17 +176,18 @@ impl Worker {
     }
 }
 
-/// Serves until a request to stop. Returns whether the shutdown was forced.
+/// Serves one socket until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
     listener: StdListener,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
-    stop: &Stop,
+    signals: &Signals,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let stats = server.stats();
-    let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
+    let stop = &signals.stop;
+    let drained = server.serve_until_retired(site, signals.retired(), stop.requested(), stop.forced()).await;
     tracing::debug!(
         fast_requests = stats.fast_requests(),
         fallback_requests = stats.fallback_requests(),
@@ -253,13 +236,13 @@ mod tests {
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
-            let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
+            let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
             let others = stop.clone();
             let other = tokio::spawn(async move { others.forced().await });
             assert!(supervised(async { fail() }, &stop).await.is_err());
             other.await.unwrap();
         }
-        let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
+        let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
         assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
         assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
     }

@@ -37,6 +37,8 @@ const CHUNK: u64 = 64 << 10;
 /// How long bytes that the client still sends are read after the last response. The kernel resets a connection that is closed with unread
 /// bytes, and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a connection without a request stays open while the server is draining: a request may be on its way.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// The buffers of requests and responses. Connections of a thread share them, so an idle connection holds no buffer.
@@ -185,11 +187,11 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         next
     }
 
-    /// Ready when the head has timed out, or when the server is draining and no request has begun.
+    /// Ready when the head has timed out. While the server is draining and no request has begun, that is soon.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.drain.register(context);
         if self.unread.is_empty() && self.drain.has_started() {
-            return Poll::Ready(());
+            self.deadline.shorten(DRAIN_GRACE);
         }
         self.deadline.poll(context)
     }
@@ -208,7 +210,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
             }
         };
         response.status = final_status(response.status);
-        let mut is_last = self.parser.is_last || self.drain.has_started();
+        let mut is_last = self.parser.is_last || self.drain.is_last_response();
         let mut buffer = WRITE_BUFFER.take();
         buffer.clear();
         let framing = write::write(&mut buffer, &response, &self.parser.head.method, &mut is_last);
@@ -379,16 +381,28 @@ struct Deadline {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer wakes the task when it rings.
     is_registered: bool,
+    is_shortened: bool,
 }
 
 impl Deadline {
     fn new(timeout: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(timeout));
-        Self { timeout, at: timer.deadline(), timer, is_registered: false }
+        Self { timeout, at: timer.deadline(), timer, is_registered: false, is_shortened: false }
     }
 
     fn restart(&mut self) {
         self.at = Instant::now() + self.timeout;
+    }
+
+    /// Sets an earlier deadline, once.
+    fn shorten(&mut self, timeout: Duration) {
+        let at = Instant::now() + timeout;
+        if !self.is_shortened && at < self.at {
+            self.at = at;
+            self.timer.as_mut().reset(at);
+            self.is_registered = false;
+        }
+        self.is_shortened = true;
     }
 
     /// Ready at the deadline. All calls have to come from one task: a timer that wakes it is not polled again before it rings.
@@ -429,6 +443,21 @@ mod tests {
         deadline.restart();
         poll_fn(|context| deadline.poll(context)).await;
         assert_eq!(begin.elapsed().as_secs(), 130);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_shortened_once() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let mut deadline = Deadline::new(15 * second);
+        let waiting = poll_fn(|context| deadline.poll(context));
+        assert!(tokio::time::timeout(second, waiting).await.is_err());
+        for _ in 0..3 {
+            deadline.shorten(2 * second);
+            let waiting = poll_fn(|context| deadline.poll(context));
+            let _ = tokio::time::timeout(second, waiting).await;
+        }
+        poll_fn(|context| deadline.poll(context)).await;
+        assert_eq!(begin.elapsed().as_secs(), 3);
     }
 
     /// So that a client that still sends can read the whole response.

@@ -4,15 +4,19 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
 
+use crate::activation;
 use crate::addresses::Endpoint;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
 use crate::identity;
+use crate::listeners::Socket;
 use crate::lookups;
+use crate::notify;
 use crate::output;
 use crate::reload;
 use crate::signals::Signals;
 use crate::startup::{self, start_log};
+use crate::upgrade::{Previous, Program};
 use crate::workers;
 
 pub(crate) fn command() -> Command {
@@ -23,32 +27,45 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    // First, because it changes the environment, which is only safe before threads are started.
+    let inherited = activation::take()?;
     let config = Config::load(matches)?;
     start_log(&config.log)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    serve(&config, matches)
+    serve(&config, matches, inherited)
 }
 
-fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
     let open = async |signals: &Signals| reload::serve(config.clone(), matches, signals).await;
+    let previous = Previous::from_env();
+    let is_inherited = !inherited.is_empty();
+    let program = Program::current().inspect_err(|error| {
+        tracing::warn!(%error, "cannot find the program of this process, so SIGUSR2 cannot upgrade it");
+    });
     let options = workers::Options {
         listen: &config.listen,
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
+        inherited,
+        program: program.ok(),
     };
-    let on_bound = |endpoint: &Endpoint| {
+    let on_bound = |endpoints: &[Endpoint]| {
         if config.has_default_grant() {
             tracing::info!(
                 "no grant is configured: staff may read every file, and nobody else; add [[grant]] tables"
             );
         }
-        output::listening(endpoint);
+        report_endpoints(config, endpoints, is_inherited);
+        match previous {
+            Some(previous) => previous.report_ready(),
+            None => notify::ready(),
+        }
     };
-    match workers::serve(&options, open, on_bound) {
+    match workers::serve(options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
@@ -61,6 +78,24 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
         Err(error) => Err(ConfigError::new(error.to_string())),
+    }
+}
+
+/// Prints the first address, and logs the others.
+fn report_endpoints(config: &Config, endpoints: &[Endpoint], is_inherited: bool) {
+    if is_inherited && !endpoints.iter().any(|endpoint| config.listen.includes(endpoint)) {
+        let inherited: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+        let warning = config.listen_error(
+            &format!("not used, as systemd or the previous process has opened {}", inherited.join(", ")),
+            "change it to the same address, or restart the socket",
+        );
+        tracing::warn!("{warning}");
+    }
+    if let Some(first) = endpoints.first() {
+        output::listening(first);
+    }
+    for endpoint in endpoints.iter().skip(1) {
+        tracing::info!("listening on {endpoint}, too");
     }
 }
 

@@ -87,7 +87,8 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
             .login_pages(LoginPages::new([("accounts", sign_in)]));
         Ok(LiveSite::new(site.pages(routes::router(media)), ()))
     };
-    let on_bound = |endpoint: &Endpoint| {
+    let on_bound = |endpoints: &[Endpoint]| {
+        let Some(endpoint) = endpoints.first() else { return };
         output::listening(endpoint);
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&endpoint.to_string())));
@@ -98,8 +99,10 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         limits,
         max_connections_is_set: false,
         site_files: 0,
+        inherited: vec![],
+        program: None,
     };
-    match workers::serve(&options, open, on_bound) {
+    match workers::serve(options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(cause)) => {
