@@ -94,6 +94,7 @@ mod site;
 mod startup;
 mod state;
 mod supervise;
+mod systemd_unit;
 mod tls;
 mod upgrade;
 mod urls;

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Returns the program of this process. A path with a link stays one, as an upgrade may change the link.
     pub(crate) fn current() -> io::Result<Self> {
         let running = fs::metadata("/proc/self/exe")?;

@@ -22,6 +22,7 @@ mod site;
 mod suggest;
 mod tables;
 mod toml_file;
+mod unit;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};

@@ -201,7 +201,7 @@ fn idle_connections_and_downloads_outlive_the_upgrade() {
 fn a_failed_upgrade_changes_nothing() {
     let place = Place::new();
     place.write("private-media.toml", "");
-    let running = Upgradable::start(&place, &[]);
+    let running = Upgradable::start(&place, &["--header-timeout", "5m"]);
     let first = running.current();
     let mut kept = running.gateway.connect();
     let limit = Duration::from_secs(45);
