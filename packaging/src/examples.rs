@@ -21,7 +21,7 @@ const fn extra(
 const UNCONFIRMED: Option<&str> =
     Some("With --wait: the change is on disk, but a running gateway did not confirm it.");
 
-pub(crate) const EXTRAS: [Extra; 17] = [
+pub(crate) const EXTRAS: [Extra; 20] = [
     extra("", &[("Serve a demo site, then read its pages in a browser:", "demo")], None),
     extra("demo", &[("Serve the demo on a free port:", "demo --listen 127.0.0.1:0")], None),
     extra(
@@ -53,6 +53,20 @@ pub(crate) const EXTRAS: [Extra; 17] = [
         "doctor",
         &[("Check a deployment from outside:", "doctor --url https://www.example.org")],
         Some("A problem was found."),
+    ),
+    extra("audit", &[("Check that nobody changed the audit:", "audit verify")], None),
+    extra(
+        "audit verify",
+        &[("Check the audit that the configuration names:", "audit verify --config private-media.toml")],
+        Some("A record was removed, changed, reordered or doubled, or the last line is incomplete."),
+    ),
+    extra(
+        "audit show",
+        &[
+            ("Who read the files of user 7 in the last week?", "audit show --path 'cars/7/*' --since 7d"),
+            ("What did alice read, as JSON?", "audit show --user alice --format json"),
+        ],
+        Some("Some lines are no records."),
     ),
     extra("account", &[("List the accounts:", "account list")], None),
     extra(

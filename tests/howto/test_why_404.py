@@ -135,7 +135,7 @@ def refused_name(gateway: Gateway) -> None:
 def not_private(gateway: Gateway) -> None:
     assert get(f"{gateway.base}/media/cars/7/photo.jpg", "alice").status == 404
     line = gateway.logged({"path": "/media/cars/7/photo.jpg"})
-    assert "decision" not in line
+    assert line["refused"] == "the path is outside /private/"
 
 
 @cause("The file does not exist")

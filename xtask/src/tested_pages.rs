@@ -13,9 +13,11 @@ pub(crate) enum Environment {
 
 /// The pages whose commands run, in this order.
 pub(crate) const PAGES: &[(&str, Environment)] = &[
+    ("docs/how-to/audit.md", Environment::Folder),
     ("docs/how-to/cors.md", Environment::Folder),
     ("docs/how-to/identity-jwt.md", Environment::Folder),
     ("docs/how-to/lookups.md", Environment::Folder),
+    ("docs/how-to/move-files.md", Environment::Folder),
     ("docs/how-to/test-permissions.md", Environment::Folder),
     ("docs/how-to/nginx.md", Environment::Root),
     ("docs/how-to/apache.md", Environment::Root),

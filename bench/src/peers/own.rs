@@ -37,6 +37,11 @@ pub(super) fn old_gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
     alone(old(bed)?, bed, "gateway-log-old", &["--log", "info"])
 }
 
+/// Starts a gateway that records each request.
+pub(super) fn gateway_with_audit(bed: &Testbed) -> Result<RunningPeer> {
+    alone(&current()?, bed, "gateway-audit", &["--audit-path", "audit.jsonl"])
+}
+
 fn alone(program: &Path, bed: &Testbed, name: &str, more: &[&str]) -> Result<RunningPeer> {
     let address = free_address()?;
     let server = serve(program, bed, name, address, more)?;

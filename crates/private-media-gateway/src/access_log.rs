@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use private_media::User;
+
 use crate::exchange::{Ended, Observer, Observers, RequestPath};
+use crate::log::UrlPath;
 
 /// Logs each exchange: health checks at debug level, others at info.
 #[derive(Debug)]
@@ -17,19 +20,19 @@ impl AccessLog {
 }
 
 impl Observer for AccessLog {
-    /// Writes the line. It contains no query, cookie or other credential; of a user, it contains the id, and the name in the reason of
-    /// a denial.
+    /// Writes the line. It contains no query, cookie or other credential. Of a user, JSON contains the id, and the name in the reason of
+    /// a denial; text contains the name.
     fn ended(&self, exchange: &Ended<'_>) {
         let Ended { id, client, method, status, bytes, .. } = *exchange;
         let (id, client, method) = (id.as_str(), tracing::field::display(client), method.as_str());
         let status = status.as_u16();
         let milliseconds = exchange.elapsed.as_secs_f64() * 1000.0;
-        let escaped;
+        let printable;
         let path = match exchange.path {
             RequestPath::File(path) => path,
             RequestPath::Raw(path) => {
-                escaped = path.escape_debug().to_string();
-                &escaped
+                printable = UrlPath(path).to_string();
+                &printable
             }
         };
         let Some(record) = exchange.record else {
@@ -40,7 +43,8 @@ impl Observer for AccessLog {
             }
             return;
         };
-        let user = record.identity.user().map_or("-", |user| user.id());
+        let user = record.identity.user();
+        let (user, name) = (user.map_or("-", |user| user.id()), user.map(User::display_name));
         let decision = match (&record.allowed_by, &record.refused) {
             (Some(_), _) => "allowed",
             (None, Some(_)) => "denied",
@@ -50,6 +54,6 @@ impl Observer for AccessLog {
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
         let rejected = record.identity.rejection().map(tracing::field::display);
-        tracing::info!(target: "access", id, client, user, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
+        tracing::info!(target: "access", id, client, user, text.name = name, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
     }
 }

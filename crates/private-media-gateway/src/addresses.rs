@@ -19,13 +19,25 @@ impl fmt::Display for InvalidAddress {
 
 impl Error for InvalidAddress {}
 
-/// The address of a listener. Its text is `http://HOST:PORT` or `unix:PATH`.
+/// The address of a listener. Its text is `http://HOST:PORT`, `https://HOST:PORT` or `unix:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP address.
     Tcp(SocketAddr),
+    /// A TCP address with TLS.
+    Https(SocketAddr),
     /// The absolute path of a Unix socket.
     Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Returns the endpoint with TLS. A Unix socket has none.
+    pub(crate) fn with_tls(self) -> Self {
+        match self {
+            Self::Tcp(address) | Self::Https(address) => Self::Https(address),
+            Self::Unix(path) => Self::Unix(path),
+        }
+    }
 }
 
 impl From<SocketAddr> for Endpoint {
@@ -38,6 +50,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Https(address) => write!(f, "https://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -95,9 +108,11 @@ impl ListenAddr {
     /// Returns whether a listening socket has one of these addresses.
     pub(crate) fn includes(&self, endpoint: &Endpoint) -> bool {
         match (self, endpoint) {
-            (Self::Tcp(addresses), Endpoint::Tcp(bound)) => addresses.iter().any(|address| {
-                address.ip() == bound.ip() && (address.port() == 0 || address.port() == bound.port())
-            }),
+            (Self::Tcp(addresses), Endpoint::Tcp(bound) | Endpoint::Https(bound)) => {
+                addresses.iter().any(|address| {
+                    address.ip() == bound.ip() && (address.port() == 0 || address.port() == bound.port())
+                })
+            }
             (Self::Unix(path), Endpoint::Unix(bound)) => path == bound,
             _ => false,
         }

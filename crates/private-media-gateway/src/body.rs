@@ -15,7 +15,7 @@ use private_media_listener::{Piece, ResponseBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of a response. It counts the bytes that the connection takes from it.
+/// The body of a response. It counts the bytes that leave.
 pub(crate) struct Body {
     content: Either<MediaBody, UnsyncBoxBody<Bytes, BoxError>>,
     taken: u64,
@@ -74,6 +74,10 @@ impl ResponseBody for Body {
         let piece = self.content.next_piece(max_len)?;
         self.taken = self.taken.saturating_add(piece.len());
         Some(piece)
+    }
+
+    fn return_unsent(&mut self, bytes: u64) {
+        self.taken = self.taken.saturating_sub(bytes);
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Command};
 
 #[cfg(feature = "demo")]
 use crate::commands::demo;
-use crate::commands::{account, check, config, doctor, serve, who};
+use crate::commands::{account, audit, check, config, doctor, relocate, serve, who};
 use crate::config::ConfigError;
 use crate::log;
 
@@ -66,6 +66,8 @@ pub fn command() -> Command {
         .subcommand(who::command())
         .subcommand(doctor::command())
         .subcommand(account::command())
+        .subcommand(audit::command())
+        .subcommand(relocate::command())
         .subcommand(config::command());
     #[cfg(feature = "demo")]
     let command = command.subcommand(demo::command());
@@ -81,6 +83,8 @@ fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         Some(("who", matches)) => who::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         Some(("account", matches)) => account::run(matches),
+        Some(("audit", matches)) => audit::run(matches),
+        Some(("relocate", matches)) => relocate::run(matches),
         Some(("config", matches)) => config::run(matches),
         _ => Ok(ExitCode::SUCCESS),
     }
@@ -171,6 +175,7 @@ mod tests {
             "Cross-origin requests:",
             "Limits:",
             "Log:",
+            "Audit:",
         ];
         for heading in headings {
             assert_eq!(help.lines().filter(|line| *line == heading).count(), 1, "{heading}");

@@ -20,6 +20,8 @@ pub enum GatewayError<E> {
     Open(E),
     /// No address can be bound.
     Bind(io::Error),
+    /// No address of the redirect to HTTPS can be bound.
+    BindRedirect(io::Error),
     /// The limit of open files leaves no room for connections.
     OpenFiles(TooFewOpenFiles),
     /// The threads or the signal handler cannot be started.
@@ -37,6 +39,7 @@ impl<E: fmt::Display> fmt::Display for GatewayError<E> {
             Self::Address(error) => write!(f, "invalid address: {error}"),
             Self::Open(error) => error.fmt(f),
             Self::Bind(error) => write!(f, "cannot listen on this address: {error}"),
+            Self::BindRedirect(error) => write!(f, "cannot listen on the address for http: {error}"),
             Self::OpenFiles(error) => error.fmt(f),
             Self::Start(error) => write!(f, "cannot start the workers: {error}"),
             Self::Worker => f.write_str("a worker failed; the log has the cause"),
@@ -50,7 +53,7 @@ impl<E: Error + 'static> Error for GatewayError<E> {
             Self::InsideRuntime | Self::Worker => None,
             Self::Address(error) => Some(error),
             Self::Open(error) => error.source(),
-            Self::Bind(error) | Self::Start(error) => Some(error),
+            Self::Bind(error) | Self::BindRedirect(error) | Self::Start(error) => Some(error),
             Self::OpenFiles(error) => Some(error),
         }
     }

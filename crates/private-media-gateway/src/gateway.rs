@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use private_media::PrivateMedia;
 use private_media::storage::CacheOptions;
-use private_media_listener::{Drained, Limits, Listener, Server};
+use private_media_listener::{Drained, Limits, Listener, Server, Tls};
 use tokio::runtime::Handle;
 
 use crate::addresses::{Endpoint, ListenAddr};
@@ -47,6 +47,7 @@ pub struct GatewayBuilder {
     url: String,
     workers: usize,
     limits: Limits,
+    tls: Option<Tls>,
     pages: Option<axum::Router>,
     on_bound: Arc<dyn Fn(&Endpoint) + Send + Sync>,
 }
@@ -68,6 +69,27 @@ impl GatewayBuilder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Serves HTTPS instead of HTTP, with HTTP/2. [`Tls::replace`] replaces the certificate while the gateway runs.
+    ///
+    /// ```no_run
+    /// use private_media::{LocalStorage, PrivateMedia, StorageError};
+    /// use private_media_gateway::{Certificate, Gateway, Tls};
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (chain, key) = (std::fs::read("fullchain.pem")?, std::fs::read("privkey.pem")?);
+    /// let tls = Tls::new(Certificate::from_pem(&chain, &key)?)?;
+    /// Gateway::builder().tls(tls).run("0.0.0.0:443", async || {
+    ///     Ok::<_, StorageError>(PrivateMedia::builder(LocalStorage::open_root("private")?).build())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -121,6 +143,7 @@ impl GatewayBuilder {
         let listen = ListenAddr::parse(address, Path::new("")).map_err(GatewayError::Address)?;
         let options = workers::Options {
             listen: &listen,
+            https: self.tls.as_ref().map(|tls| workers::HttpsOptions { tls, redirect_http: None }),
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
@@ -128,9 +151,9 @@ impl GatewayBuilder {
             inherited: vec![],
             program: None,
         };
-        let on_bound = Arc::clone(&self.on_bound);
+        let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());
         let site = async |_: &Signals| {
-            let (site, root_watch) = self.build(open().await?).site();
+            let (site, root_watch) = builder.build(open().await?).site();
             Ok(LiveSite::new(site, root_watch))
         };
         workers::serve(options, site, |endpoints| endpoints.iter().take(1).for_each(&*on_bound))
@@ -139,7 +162,7 @@ impl GatewayBuilder {
     /// Returns a gateway for [`Gateway::serve`].
     #[must_use]
     pub fn build(self, media: PrivateMedia) -> Gateway {
-        Gateway { media, url: self.url, limits: self.limits, pages: self.pages }
+        Gateway { media, url: self.url, limits: self.limits, tls: self.tls, pages: self.pages }
     }
 }
 
@@ -169,6 +192,7 @@ pub struct Gateway {
     media: PrivateMedia,
     url: String,
     limits: Limits,
+    tls: Option<Tls>,
     pages: Option<axum::Router>,
 }
 
@@ -180,6 +204,7 @@ impl Gateway {
             url: "/private/".into(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             limits: Limits::default(),
+            tls: None,
             pages: None,
             on_bound: Arc::new(|_| ()),
         }
@@ -208,7 +233,8 @@ impl Gateway {
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
         let (site, _root_watch) = self.site();
-        Server::new(listener, self.limits).serve_handler(site, shutdown, pending()).await
+        let server = Server::new(listener, self.limits);
+        self.tls.into_iter().fold(server, Server::tls).serve_handler(site, shutdown, pending()).await
     }
 
     /// Returns what the gateway serves, and the task that watches the root.

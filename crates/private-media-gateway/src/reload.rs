@@ -12,8 +12,10 @@ use private_media::{Accounts, PrivateMedia};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
+use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
+use crate::https::Https;
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
@@ -26,20 +28,26 @@ use crate::site::Site;
 use crate::state::{self, RunningState, StateUrl};
 use crate::supervise::{self, Task};
 
-/// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program.
+/// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program. The health and
+/// the audit are those of the process, and outlive the site.
 pub(crate) async fn serve(
     config: Config,
     matches: &ArgMatches,
     signals: &Signals,
+    https: Option<&Https>,
+    (health, audit): (Health, Option<Audit>),
 ) -> Result<LiveSite, ConfigError> {
-    let health = Health::default();
+    if let Some(https) = https {
+        https.watch(&health);
+    }
     let opened = Opened::new(&config, &health, &Previous::default()).await?;
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
     let (site, tasks) = opened.into_site(&config);
-    let live = LiveSite::new(site, tasks);
-    let reloader = Reloader { matches: matches.clone(), config, health, state, previous, live: live.clone() };
+    let live = LiveSite::new(site.audit(audit.clone()), tasks);
+    let (matches, current) = (matches.clone(), live.clone());
+    let reloader = Reloader { matches, config, health, audit, state, previous, live: current };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -64,6 +72,7 @@ struct Reloader {
     /// The configuration of the start. Some of its settings stay in force.
     config: Config,
     health: Health,
+    audit: Option<Audit>,
     state: Option<RunningState>,
     previous: Previous,
     live: LiveSite,
@@ -112,7 +121,7 @@ impl Reloader {
         }
         let sources = opened.identities.clone();
         let (site, tasks) = opened.into_site(&config);
-        self.live.replace(site, tasks);
+        self.live.replace(site.audit(self.audit.clone()), tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
         }
@@ -155,7 +164,8 @@ impl Opened {
             .identity_allows_path(config.decides_by_identity())
             .own_pages(pages)
             .login_pages(config.login_pages())
-            .trusted_proxies(config.trusted_proxies.clone());
+            .trusted_proxies(config.trusted_proxies.clone())
+            .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }
 }

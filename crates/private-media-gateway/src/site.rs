@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::identity::ClientAddr;
 use private_media::identity::accounts::ClientClosed;
+use private_media::identity::{ClientAddr, Https};
 use private_media::raw::RespondRaw as _;
 use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, MediaService, PrivateMedia};
 use private_media_listener::{Handler, HeaderWriter, PeerState, RawResponse, RequestBody, WriteHeaders};
 use tower_service::Service;
 
 use crate::access_log::AccessLog;
+use crate::audit::Audit;
 use crate::body::{Body, text_response};
 use crate::client::{DirectPeer, TrustedProxies};
 use crate::exchange::{Exchange, Observer, Observers};
@@ -43,7 +46,10 @@ pub(crate) struct Site {
     proxies: Arc<TrustedProxies>,
     ids: Arc<RequestIds>,
     health: Health,
+    /// The value of `Strict-Transport-Security`.
+    hsts: Option<HeaderValue>,
     observers: Observers,
+    audit: Option<Audit>,
 }
 
 impl Site {
@@ -61,7 +67,9 @@ impl Site {
             proxies: Arc::default(),
             ids: Arc::default(),
             health: Health::default(),
+            hsts: None,
             observers: AccessLog::observers(),
+            audit: None,
         }
     }
 
@@ -112,9 +120,33 @@ impl Site {
         self
     }
 
+    /// Records requests for files. If they cannot be recorded, `audit.overflow` may refuse them.
+    pub(crate) fn audit(mut self, audit: Option<Audit>) -> Self {
+        if let Some(audit) = audit {
+            self = self.observer(Arc::new(audit.clone()));
+            self.audit = Some(audit);
+        }
+        self
+    }
+
+    /// Returns the response to a request for a file that cannot be recorded, and has to be.
+    fn unrecorded(&self) -> Option<Response<Body>> {
+        if self.audit.as_ref()?.admits() {
+            return None;
+        }
+        let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, "the audit is not available\n");
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        Some(response)
+    }
+
+    /// Sets the value of `Strict-Transport-Security` in every response over TLS.
+    pub(crate) fn hsts(mut self, value: Option<HeaderValue>) -> Self {
+        self.hsts = value;
+        self
+    }
+
     /// Adds an observer of all exchanges, besides the access log.
-    #[expect(dead_code, reason = "the audit log will be the first")]
-    pub(crate) fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+    fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers = self.observers.with(observer);
         self
     }
@@ -141,6 +173,9 @@ impl Site {
     ) -> (Response<Body>, Option<AccessRecord>) {
         let page = match self.route(request.uri().path()) {
             Route::File => {
+                if let Some(unrecorded) = self.unrecorded() {
+                    return (unrecorded, None);
+                }
                 let (head, _) = request.into_parts();
                 let (response, record) = self.media.respond(&head).await;
                 let response = self.in_place(&head, &record).unwrap_or_else(|| response.map(Body::from));
@@ -242,6 +277,17 @@ impl Site {
         }
     }
 
+    /// Adds the headers of every response.
+    fn add_headers(&self, headers: &mut HeaderMap, id: &RequestId, peer: &PeerState) {
+        headers.insert(&REQUEST_ID, id.to_header());
+        headers.extend(self.hsts_of(peer).map(|hsts| (STRICT_TRANSPORT_SECURITY, hsts)));
+    }
+
+    /// Returns the value of `Strict-Transport-Security`, which is for TLS only (RFC 6797 section 7.2).
+    fn hsts_of(&self, peer: &PeerState) -> Option<HeaderValue> {
+        self.hsts.as_ref().filter(|_| peer.is_tls()).cloned()
+    }
+
     /// Returns whether the identity of a request may depend on the address of its client. Accounts use the address to limit password
     /// attempts, not for cookies. The demo always uses it.
     fn needs_peer_addr(&self, method: &Method, headers: &HeaderMap) -> bool {
@@ -285,7 +331,17 @@ impl Handler for Site {
         }
         let (direct, client) = self.client(&head.headers, peer);
         let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
+        if let Some(mut page) = self.unrecorded() {
+            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            let status = page.status();
+            exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, None);
+            let (page, body) = page.into_parts();
+            return RawResponse::new(page.status, Headers::Page(page.headers), body);
+        }
         if self.needs_peer_addr(&head.method, &head.headers) {
+            if peer.is_tls() {
+                head.extensions.insert(Https);
+            }
             head.extensions.insert(direct);
             head.extensions.insert(client);
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
@@ -295,7 +351,7 @@ impl Handler for Site {
         }
         let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
         if let Some(mut page) = self.in_place(head, &record) {
-            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+            self.add_headers(page.headers_mut(), &exchange.id, peer);
             let status = page.status();
             exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, Some(record));
             let (page, body) = page.into_parts();
@@ -303,7 +359,7 @@ impl Handler for Site {
         }
         let (mut body, id) = (Body::from(body), exchange.id.clone());
         exchange.end_with(&mut body, &head.method, head.uri.path(), status, Some(record));
-        RawResponse::new(status, Headers::File(headers, id), body)
+        RawResponse::new(status, Headers::File(headers, id, self.hsts_of(peer)), body)
     }
 
     async fn respond(&self, mut request: Request<RequestBody>, peer: &PeerState) -> Response<Body> {
@@ -313,6 +369,9 @@ impl Handler for Site {
         let exchange = Exchange::begin(&self.observers, id, client).probe(is_probe);
         let asked = exchange.is_observed().then(|| (request.method().clone(), request.uri().clone()));
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
+        if peer.is_tls() {
+            request.extensions_mut().insert(Https);
+        }
         if self.needs_peer_addr(request.method(), request.headers()) {
             request.extensions_mut().insert(direct);
             request.extensions_mut().insert(client);
@@ -325,7 +384,7 @@ impl Handler for Site {
         if body.is_too_slow() {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }
-        response.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+        self.add_headers(response.headers_mut(), &exchange.id, peer);
         if let Some((method, uri)) = asked {
             let status = response.status();
             exchange.end_with(response.body_mut(), &method, uri.path(), status, record);
@@ -339,15 +398,18 @@ pub(crate) enum Headers {
     /// The headers of a page.
     Page(HeaderMap),
     /// The headers of a file, or of a denial.
-    File(MediaHeaders, RequestId),
+    File(MediaHeaders, RequestId, Option<HeaderValue>),
 }
 
 impl WriteHeaders for Headers {
     fn write(&self, to: &mut HeaderWriter<'_>) {
         match self {
             Self::Page(headers) => headers.write(to),
-            Self::File(headers, id) => {
+            Self::File(headers, id, hsts) => {
                 headers.write(to);
+                if let Some(hsts) = hsts {
+                    to.field(&STRICT_TRANSPORT_SECURITY, hsts);
+                }
                 for part in [b"x-request-id: ", id.as_bytes(), b"\r\n"] {
                     to.lines(part);
                 }

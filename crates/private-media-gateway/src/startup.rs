@@ -15,8 +15,8 @@ pub(crate) fn load(matches: &ArgMatches) -> Result<Config, ConfigError> {
 }
 
 /// Starts the log on standard error.
-pub(crate) fn start_log(filter: &str) -> Result<(), ConfigError> {
-    log::to_stderr(filter).map_err(|error| ConfigError::new(error.to_string()))
+pub(crate) fn start_log(filter: &str, format: log::Format) -> Result<(), ConfigError> {
+    log::start(filter, format).map_err(|error| ConfigError::new(error.to_string()))
 }
 
 /// Returns a hidden flag that other servers have, whose error names ours.

@@ -1,13 +1,14 @@
 //! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
-use private_media_listener::{ConnectionLimit, Drained, Limits, OpenFiles, Server};
+use private_media_listener::{ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, Tls};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
@@ -29,9 +30,13 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 /// How long a forced shutdown waits for the log.
 const FORCED_FLUSH: Duration = Duration::from_millis(100);
 
+/// The name of the socket for clients of plain HTTP, for the program after an upgrade and in socket units.
+const REDIRECT: &str = "redirect";
+
 /// The settings of the workers.
 pub(crate) struct Options<'a> {
     pub(crate) listen: &'a ListenAddr,
+    pub(crate) https: Option<HttpsOptions<'a>>,
     pub(crate) workers: usize,
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
@@ -42,6 +47,14 @@ pub(crate) struct Options<'a> {
     pub(crate) inherited: Vec<Socket>,
     /// The program of this process, if it can be upgraded and reports to systemd.
     pub(crate) program: Option<Program>,
+}
+
+/// The settings of HTTPS.
+#[derive(Clone, Copy)]
+pub(crate) struct HttpsOptions<'a> {
+    pub(crate) tls: &'a Tls,
+    /// Where clients of plain HTTP are redirected.
+    pub(crate) redirect_http: Option<&'a [SocketAddr]>,
 }
 
 /// Opens a site, reports its addresses to `on_bound`, and serves until ctrl-c or SIGTERM.
@@ -77,7 +90,7 @@ fn run<E>(
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, workers, limits, max_connections_is_set, inherited, program, .. } = options;
+    let Options { listen, https, workers, limits, max_connections_is_set, inherited, program, .. } = options;
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -103,13 +116,25 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
+        let (redirects, inherited): (Vec<_>, Vec<_>) =
+            inherited.into_iter().partition(|socket| socket.name == REDIRECT);
         let bound =
             if inherited.is_empty() { Bound::bind(listen, workers) } else { Bound::inherit(inherited) };
         let bound = bound.map_err(GatewayError::Bind)?;
         let mut listeners = bound.assign(workers).map_err(GatewayError::Bind)?.into_iter();
         let of_first = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
+        let redirect = https.map(|https| bind_redirect(https, &bound.endpoints, redirects)).transpose();
+        let redirect = redirect.map_err(GatewayError::BindRedirect)?.flatten();
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
-        let Bound { sockets, endpoints, socket_file } = bound;
+        let Bound { mut sockets, endpoints, socket_file } = bound;
+        if let Some((listener, _)) = &redirect {
+            let listener = listener.try_clone().map_err(GatewayError::BindRedirect)?;
+            sockets.push(Socket { name: REDIRECT.into(), listener });
+        }
+        let endpoints: Vec<_> = match https {
+            Some(_) => endpoints.into_iter().map(Endpoint::with_tls).collect(),
+            None => endpoints,
+        };
         match program {
             Some(program) => drop(runtime.spawn(upgrade::on_request(program, sockets, signals.clone()))),
             // A stopped process must not listen.
@@ -118,12 +143,22 @@ fn run<E>(
         on_bound(&endpoints);
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
-        let first = Worker { listeners: of_first, connections, site, limits, signals: signals.clone(), all };
+        let tls = https.map(|https| https.tls.clone());
+        let first = Worker {
+            listeners: of_first,
+            tls,
+            redirect: None,
+            connections,
+            site,
+            limits,
+            signals: signals.clone(),
+            all,
+        };
         for (work, listeners) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
             let _ = work.send(first.with_listeners(listeners));
         }
-        let mut ended = vec![first.run(runtime)];
+        let mut ended = vec![Worker { redirect, ..first }.run(runtime)];
         ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
         if let Some(file) = socket_file.filter(|_| signals.is_retired()) {
             // The next process listens there.
@@ -136,9 +171,32 @@ fn run<E>(
     })
 }
 
+/// Listens for clients of plain HTTP, which are redirected to the first of these endpoints. One worker serves them.
+fn bind_redirect(
+    https: HttpsOptions<'_>,
+    endpoints: &[Endpoint],
+    inherited: Vec<Socket>,
+) -> io::Result<Option<(StdListener, HttpsRedirect)>> {
+    let port = endpoints.iter().find_map(|endpoint| match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Https(address) => Some(address.port()),
+        Endpoint::Unix(_) => None,
+    });
+    let (Some(addresses), Some(port)) = (https.redirect_http, port) else { return Ok(None) };
+    let listener = match inherited.into_iter().next() {
+        Some(socket) => {
+            socket.listener.set_nonblocking()?;
+            Some(socket.listener)
+        }
+        None => private_media_listener::bind(addresses, 1)?.into_iter().next().map(StdListener::Tcp),
+    };
+    Ok(listener.map(|listener| (listener, HttpsRedirect::new(https.tls.clone(), port))))
+}
+
 /// One worker, ready to serve.
 struct Worker {
     listeners: Vec<StdListener>,
+    tls: Option<Tls>,
+    redirect: Option<(StdListener, HttpsRedirect)>,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
@@ -154,6 +212,8 @@ impl Worker {
     fn with_listeners(&self, listeners: Vec<StdListener>) -> Self {
         Self {
             listeners,
+            tls: self.tls.clone(),
+            redirect: None,
             connections: self.connections.clone(),
             site: self.site.clone(),
             limits: self.limits,
@@ -163,11 +223,16 @@ impl Worker {
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listeners, connections, site, limits, signals, all } = self;
+        let Self { listeners, tls, redirect, connections, site, limits, signals, all } = self;
         runtime.block_on(async {
-            let serve = |listener| serve_site(listener, connections.clone(), site.clone(), limits, &signals);
-            let serving = try_join_all(listeners.into_iter().map(serve))
-                .map(|ended| ended.map(|forced| forced.contains(&true)));
+            let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &signals));
+            let serve = |listener| {
+                let (tls, connections, site) = (tls.clone(), connections.clone(), site.clone());
+                Box::pin(serve_site(listener, tls, connections, site, limits, &signals))
+            };
+            let serving = try_join_all(listeners.into_iter().map(serve));
+            let serving =
+                async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced.contains(&true)) };
             let ended = supervised(serving, &signals.stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
             all.wait().await;
@@ -179,25 +244,43 @@ impl Worker {
 /// Serves one socket until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
     listener: StdListener,
+    tls: Option<Tls>,
     connections: ConnectionLimit,
     site: LiveSite,
     limits: Limits,
     signals: &Signals,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
+    let server = tls.into_iter().fold(server, Server::tls);
     let stats = server.stats();
     let stop = &signals.stop;
     let drained = server.serve_until_retired(site, signals.retired(), stop.requested(), stop.forced()).await;
     tracing::debug!(
         fast_requests = stats.fast_requests(),
         fallback_requests = stats.fallback_requests(),
+        http2_requests = stats.http2_requests(),
+        failed_handshakes = stats.failed_handshakes(),
         sendfile_bytes = stats.sendfile_bytes(),
         "worker stopped"
     );
     Ok(drained == Drained::Forced)
 }
 
-/// Logs that fewer connections than wanted are served: a warning if the limit was set.
+/// Redirects clients of plain HTTP until a request to stop.
+async fn serve_redirect(
+    redirect: Option<(StdListener, HttpsRedirect)>,
+    connections: ConnectionLimit,
+    limits: Limits,
+    signals: &Signals,
+) -> io::Result<()> {
+    let Some((listener, redirect)) = redirect else { return Ok(()) };
+    let server = Server::new(listener.register()?, limits).connection_limit(connections);
+    let stop = &signals.stop;
+    server.serve_until_retired(redirect, signals.retired(), stop.requested(), stop.forced()).await;
+    Ok(())
+}
+
+/// Logs that fewer connections than wanted are served: a warning if the limit was set. The default limit follows that of open files.
 fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
     let Some(needed) = open_files.shortage() else { return };
     let (limit, connections) = (open_files.limit(), open_files.connections());
@@ -207,7 +290,7 @@ fn log_open_files(open_files: OpenFiles, wanted: usize, is_set: bool) {
     if is_set {
         tracing::warn!(limit, connections, "{message}");
     } else {
-        tracing::info!(limit, connections, "{message}");
+        tracing::debug!(limit, connections, "{message}");
     }
 }
 

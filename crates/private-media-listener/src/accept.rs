@@ -22,6 +22,8 @@ use crate::request_body::RequestBody;
 use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 use crate::stream::{Listener, Stream};
+#[cfg(feature = "tls")]
+use crate::tls::{self, Tls};
 
 /// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
@@ -104,6 +106,8 @@ pub struct Server {
     limits: Limits,
     connection_limit: ConnectionLimit,
     stats: Arc<Stats>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -111,7 +115,22 @@ impl Server {
     #[must_use]
     pub fn new(listener: impl Into<Listener>, limits: Limits) -> Self {
         let connection_limit = ConnectionLimit::new(limits.max_connections);
-        Self { listener: listener.into(), limits, connection_limit, stats: Arc::default() }
+        Self {
+            listener: listener.into(),
+            limits,
+            connection_limit,
+            stats: Arc::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Serves HTTPS instead of HTTP. With the feature `http2`, clients may choose HTTP/2.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Shares a connection limit with other servers, instead of [`Limits::max_connections`].
@@ -176,18 +195,25 @@ impl Server {
         shutdown: impl Future<Output = ()>,
         forced: impl Future<Output = ()>,
     ) -> Drained {
-        let Self { listener, limits, connection_limit, stats } = self;
+        #[cfg(feature = "tls")]
+        let tls = self.tls.clone();
+        let Self { listener, limits, connection_limit, stats, .. } = self;
         listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
         let connect = |(stream, addr): (Stream, PeerAddr)| {
-            let stream = SendfileStream::new(stream, Arc::clone(&stats));
-            let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
-            let connection = Connection::new(stream, peer, handler.clone(), limits, drain.clone(), stats);
+            let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
+            #[cfg(feature = "tls")]
+            let tls = tls.clone();
             async move {
-                if let Err(error) = connection.run().await {
-                    tracing::debug!(peer = %addr, %error, "connection aborted");
+                #[cfg(feature = "tls")]
+                if let Some(tls) = tls {
+                    log_abort(addr, tls::serve(tls, stream, addr, handler, limits, drain, stats).await);
+                    return;
                 }
+                let stream = SendfileStream::new(stream, Arc::clone(&stats));
+                let connection = Connection::new(stream, PeerState::new(addr), handler, limits, drain, stats);
+                log_abort(addr, connection.run().await);
             }
         };
         // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
@@ -245,6 +271,12 @@ impl Server {
 /// Waits until all connections have ended.
 async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
+}
+
+fn log_abort(peer: PeerAddr, served: io::Result<()>) {
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "connection aborted");
+    }
 }
 
 /// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
+use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::fallback;
 use crate::handler::{Handler, final_status};
@@ -120,6 +120,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
                 Next::Closed => false,
             };
             if !continues {
+                self.stream.io_mut().end();
                 return Ok(());
             }
         }
@@ -204,7 +205,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
             match poll_fn(|context| Poll::Ready(response.as_mut().poll(context))).await {
                 Poll::Ready(response) => response,
                 Poll::Pending => {
-                    let poll_closed = |context: &mut Context<'_>| self.stream.io().poll_closed(context);
+                    let poll_closed = |context: &mut Context<'_>| self.stream.io_mut().poll_closed(context);
                     peer::response_or_reset(response, &self.peer, poll_closed).await?
                 }
             }
@@ -238,7 +239,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
 }
 
 /// Reads and drops bytes until the client closes the connection or [`LINGER`] has passed.
-async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let read_all = poll_fn(|context| {
         loop {
             let mut memory = [0; 4 << 10];
@@ -252,46 +253,83 @@ async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     tokio::time::timeout(LINGER, read_all).await.unwrap_or(Ok(()))
 }
 
+/// A body that is being sent. However that ends, the body is told what was removed from it and not sent.
+struct Outgoing<'a, T, B: ResponseBody> {
+    stream: &'a mut MinRateStream<T>,
+    body: B,
+    /// The bytes of the stream before the content, with the head of the response.
+    before: u64,
+    /// The bytes around the chunks.
+    overhead: u64,
+    /// The bytes that were removed from the body.
+    taken: u64,
+}
+
+impl<'a, T, B: ResponseBody> Outgoing<'a, T, B> {
+    fn new(stream: &'a mut MinRateStream<T>, body: B, head: &[u8]) -> Self {
+        let before = stream.written().saturating_add(head.len() as u64);
+        Self { stream, body, before, overhead: 0, taken: 0 }
+    }
+
+    /// Appends bytes that are no content.
+    fn frame(&mut self, buffer: &mut Vec<u8>, bytes: &[u8]) {
+        buffer.extend_from_slice(bytes);
+        self.overhead = self.overhead.saturating_add(bytes.len() as u64);
+    }
+}
+
+impl<T, B: ResponseBody> Drop for Outgoing<'_, T, B> {
+    fn drop(&mut self) {
+        let sent = self.stream.written().saturating_sub(self.before).saturating_sub(self.overhead);
+        if sent < self.taken {
+            self.body.return_unsent(self.taken - sent);
+        }
+    }
+}
+
 /// Sends the buffer, which contains the head, and the content of a response. Empties the buffer.
 async fn send(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
-    mut body: impl ResponseBody,
+    body: impl ResponseBody,
     mut framing: Framing,
 ) -> io::Result<()> {
+    let mut out = Outgoing::new(stream, body, buffer);
     while framing != Framing::Length(0) {
-        let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut body, context, MAX_SLICE))).await {
+        let piece = match poll_fn(|context| Poll::Ready(poll_piece(&mut out.body, context, MAX_SLICE))).await
+        {
             Poll::Ready(piece) => piece,
             Poll::Pending => {
                 // The next piece may take a while.
-                flush(stream, buffer, false).await?;
-                poll_fn(|context| poll_piece(&mut body, context, MAX_SLICE)).await
+                flush(out.stream, buffer, false).await?;
+                poll_fn(|context| poll_piece(&mut out.body, context, MAX_SLICE)).await
             }
         };
         let Some(piece) = piece.transpose().map_err(io::Error::other)? else {
             match framing {
                 // The content is shorter than announced. Padding would falsify it, so the connection ends.
                 Framing::Length(_) => return Err(ErrorKind::UnexpectedEof.into()),
-                Framing::Chunked => buffer.extend_from_slice(b"0\r\n\r\n"),
+                Framing::Chunked => out.frame(buffer, b"0\r\n\r\n"),
             }
             break;
         };
         let len = piece.len();
+        out.taken = out.taken.saturating_add(len);
         match &mut framing {
             Framing::Length(left) => *left = left.checked_sub(len).ok_or(ErrorKind::InvalidData)?,
             // An empty chunk would end the response.
             Framing::Chunked if len == 0 => continue,
-            Framing::Chunked => buffer.extend_from_slice(format!("{len:x}\r\n").as_bytes()),
+            Framing::Chunked => out.frame(buffer, format!("{len:x}\r\n").as_bytes()),
         }
         match piece {
-            Piece::Bytes(bytes) => send_bytes(stream, buffer, &bytes).await?,
-            Piece::File(slice) => send_file(stream, buffer, slice).await?,
+            Piece::Bytes(bytes) => send_bytes(out.stream, buffer, &bytes).await?,
+            Piece::File(slice) => send_file(out.stream, buffer, slice).await?,
         }
         if framing == Framing::Chunked {
-            buffer.extend_from_slice(b"\r\n");
+            out.frame(buffer, b"\r\n");
         }
     }
-    flush(stream, buffer, false).await
+    flush(out.stream, buffer, false).await
 }
 
 /// Appends bytes to the buffer if they fit, or else sends the buffer and the bytes.
@@ -347,7 +385,8 @@ async fn read(slice: &FileSlice) -> io::Result<Bytes> {
     if bytes.is_empty() { Err(sendfile::file_shrank()) } else { Ok(bytes) }
 }
 
-/// Sends the buffer, and empties it. `more` says that more bytes of the response follow.
+/// Sends the buffer, and empties it. `more` says that more bytes of the response follow. Otherwise all bytes so far have left the
+/// stream when this returns.
 async fn flush(
     stream: &mut MinRateStream<impl Transport>,
     buffer: &mut Vec<u8>,
@@ -355,7 +394,8 @@ async fn flush(
 ) -> io::Result<()> {
     let sent = if buffer.is_empty() { Ok(()) } else { send_all(stream, buffer, more).await };
     buffer.clear();
-    sent
+    sent?;
+    if more { Ok(()) } else { poll_fn(|context| stream.io_mut().poll_sent(context)).await }
 }
 
 async fn send_all(
@@ -374,91 +414,11 @@ async fn send_all(
     .await
 }
 
-/// The deadline of a request head. Its timer is reset only when it fires, not for each request.
-struct Deadline {
-    timeout: Duration,
-    at: Instant,
-    timer: Pin<Box<Sleep>>,
-    /// Whether the timer wakes the task when it rings.
-    is_registered: bool,
-    is_shortened: bool,
-}
-
-impl Deadline {
-    fn new(timeout: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(timeout));
-        Self { timeout, at: timer.deadline(), timer, is_registered: false, is_shortened: false }
-    }
-
-    fn restart(&mut self) {
-        self.at = Instant::now() + self.timeout;
-    }
-
-    /// Sets an earlier deadline, once.
-    fn shorten(&mut self, timeout: Duration) {
-        let at = Instant::now() + timeout;
-        if !self.is_shortened && at < self.at {
-            self.at = at;
-            self.timer.as_mut().reset(at);
-            self.is_registered = false;
-        }
-        self.is_shortened = true;
-    }
-
-    /// Ready at the deadline. All calls have to come from one task: a timer that wakes it is not polled again before it rings.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while !self.is_registered || self.timer.is_elapsed() {
-            // A task without budget would get `Pending` from a timer that is not registered.
-            let timer = pin!(tokio::task::unconstrained(self.timer.as_mut()));
-            self.is_registered = timer.poll(context).is_pending();
-            if !self.is_registered {
-                if self.timer.deadline() >= self.at {
-                    return Poll::Ready(());
-                }
-                self.timer.as_mut().reset(self.at);
-            }
-        }
-        Poll::Pending
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn one_timer_serves_every_deadline() {
-        let begin = Instant::now();
-        let second = Duration::from_secs(1);
-        let mut deadline = Deadline::new(15 * second);
-        // Heads that arrive in time, although the timer fires for an earlier deadline meanwhile.
-        for _ in 0..100 {
-            deadline.restart();
-            let waiting = poll_fn(|context| deadline.poll(context));
-            assert!(tokio::time::timeout(second, waiting).await.is_err());
-        }
-        deadline.restart();
-        poll_fn(|context| deadline.poll(context)).await;
-        assert_eq!(begin.elapsed().as_secs(), 115);
-        deadline.restart();
-        poll_fn(|context| deadline.poll(context)).await;
-        assert_eq!(begin.elapsed().as_secs(), 130);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_is_shortened_once() {
-        let (begin, second) = (Instant::now(), Duration::from_secs(1));
-        let mut deadline = Deadline::new(15 * second);
-        let waiting = poll_fn(|context| deadline.poll(context));
-        assert!(tokio::time::timeout(second, waiting).await.is_err());
-        for _ in 0..3 {
-            deadline.shorten(2 * second);
-            let waiting = poll_fn(|context| deadline.poll(context));
-            let _ = tokio::time::timeout(second, waiting).await;
-        }
-        poll_fn(|context| deadline.poll(context)).await;
-        assert_eq!(begin.elapsed().as_secs(), 3);
-    }
 
     /// So that a client that still sends can read the whole response.
     #[tokio::test(start_paused = true)]

@@ -60,7 +60,7 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
         request.extensions_mut().remove::<OnUpgrade>();
         let request = request.map(|content| RequestBody::new(content, min_rate));
         let progress = request.body().progress();
-        let poll_closed = |context: &mut Context<'_>| shared.lock().stream.io().poll_closed(context);
+        let poll_closed = |context: &mut Context<'_>| shared.lock().stream.io_mut().poll_closed(context);
         let response = handler.respond(request, peer);
         let mut response = peer::response_or_reset(response, peer, poll_closed).await?;
         *response.status_mut() = final_status(response.status());

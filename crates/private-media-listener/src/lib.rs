@@ -1,4 +1,4 @@
-//! An HTTP/1.1 listener for tower services that sends files with sendfile(2).
+//! An HTTP listener for tower services that sends files with sendfile(2).
 //!
 //! [`serve`] runs any [`tower_service::Service`], such as an axum router. It is made for services that send files:
 //!
@@ -41,8 +41,11 @@
 //! [`bind_unix`] listens at a path of the file system, for a front server on the same machine.
 //!
 //! [`Server`] adds a graceful shutdown, a [`ConnectionLimit`] that several listeners share, and [`Stats`]. [`Handler`] is the
-//! lower-level interface, for servers that write serialized headers. TLS, HTTP/2 and upgrades such as WebSocket are left to a front
-//! server.
+//! lower-level interface, for servers that write serialized headers. Upgrades such as WebSocket are left to a front server.
+//!
+//! With the feature `tls`, a [`Server`] with `Tls` serves HTTPS, whose certificate can be replaced while it runs, and `HttpsRedirect`
+//! sends clients of plain HTTP there. With the feature `http2`, HTTPS includes HTTP/2, by hyper: with limits on streams, headers and
+//! control frames, and with the same minimum transfer rate for each response.
 //!
 //! # Sending a file
 //!
@@ -103,17 +106,22 @@
 //! # Features
 //!
 //! - `axum`: implements [`ResponseBody`] for `axum::body::Body`.
+//! - `tls`: HTTPS by rustls with ring, for TLS 1.3 and 1.2.
+//! - `http2`: HTTP/2 over TLS. Includes `tls`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
 mod connection;
+mod deadline;
 mod drain;
 mod error;
 mod fallback;
 mod handler;
 mod head;
+#[cfg(feature = "http2")]
+mod http2;
 mod limits;
 mod min_rate;
 mod open_files;
@@ -128,6 +136,9 @@ mod sendfile;
 mod sockets;
 mod stats;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+mod turn;
 mod unix_socket;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve, serve_handler};
@@ -142,6 +153,8 @@ pub use request_body::{Progress, RequestBody};
 pub use sockets::bind;
 pub use stats::Stats;
 pub use stream::Listener;
+#[cfg(feature = "tls")]
+pub use tls::{Certificate, CertificateError, HttpsRedirect, Tls};
 pub use unix_socket::{SocketFile, bind_unix};
 
 /// Compares the listener with hyper, for the fuzz target `connection`.

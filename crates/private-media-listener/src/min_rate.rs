@@ -16,6 +16,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct MinRate {
     bytes_per_second: u64,
+    window: Duration,
     /// The end of the current window; `None` before the first wait.
     end: Option<Pin<Box<Sleep>>>,
     /// The number of bytes that were transferred in the window.
@@ -26,7 +27,15 @@ pub(crate) struct MinRate {
 
 impl MinRate {
     pub(crate) fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, end: None, count: 0, is_waiting: false, is_too_slow: false }
+        Self { bytes_per_second, window: WINDOW, end: None, count: 0, is_waiting: false, is_too_slow: false }
+    }
+
+    /// Like [`MinRate::new`], for transfers that are counted in steps of this many bytes. A window is longer by the time that a step may
+    /// take.
+    #[cfg(feature = "http2")]
+    pub(crate) fn in_steps(bytes_per_second: u64, step: u64) -> Self {
+        let step = step.checked_div(bytes_per_second).map_or(Duration::ZERO, Duration::from_secs);
+        Self { window: WINDOW + step, ..Self::new(bytes_per_second) }
     }
 
     /// Counts transferred bytes.
@@ -44,7 +53,7 @@ impl MinRate {
     }
 
     /// Starts a new window at the next wait.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.end = None;
         self.is_waiting = false;
     }
@@ -60,7 +69,7 @@ impl MinRate {
         loop {
             let end = self.end.get_or_insert_with(|| {
                 self.count = 0;
-                Box::pin(tokio::time::sleep(WINDOW))
+                Box::pin(tokio::time::sleep(self.window))
             });
             ready!(end.as_mut().poll(context));
             if self.is_below() {
@@ -84,15 +93,18 @@ pub(crate) trait WaitsForPeer {
 pub(crate) struct MinRateStream<T> {
     io: T,
     rate: MinRate,
+    /// The number of bytes that were written.
+    written: u64,
 }
 
 impl<T> MinRateStream<T> {
     pub(crate) fn new(io: T, min_rate: u64) -> Self {
-        Self { io, rate: MinRate::new(min_rate) }
+        Self { io, rate: MinRate::new(min_rate), written: 0 }
     }
 
-    pub(crate) fn io(&self) -> &T {
-        &self.io
+    /// Returns the number of bytes that the operating system has accepted since the connection began.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
     }
 
     pub(crate) fn io_mut(&mut self) -> &mut T {
@@ -117,7 +129,9 @@ impl<T: WaitsForPeer> MinRateStream<T> {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(result) = written {
-            self.rate.count(result.as_ref().map_or(0, |count| *count));
+            let count = result.as_ref().map_or(0, |count| *count);
+            self.rate.count(count);
+            self.written = self.written.saturating_add(count as u64);
             return Poll::Ready(result);
         }
         if !self.io.waits_for_peer() {

@@ -180,6 +180,17 @@ pub(crate) fn read_cached(_: &File, _: u64, _: usize) -> Option<Bytes> {
     None
 }
 
+/// Reads bytes into a buffer without waiting for the disk, and returns how many. None means that the first one is not in the page cache.
+#[cfg(all(target_os = "linux", feature = "tls"))]
+pub(crate) fn read_cached_into(file: &File, offset: u64, buffer: &mut [u8]) -> usize {
+    read_now(file, buffer, offset).unwrap_or(0)
+}
+
+#[cfg(all(not(target_os = "linux"), feature = "tls"))]
+pub(crate) fn read_cached_into(_: &File, _: u64, _: &mut [u8]) -> usize {
+    0
+}
+
 /// Reads at most `len` bytes, and may wait for the disk. The result is empty if the file ends at `offset`.
 pub(crate) fn read(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
     use std::os::unix::fs::FileExt;

@@ -310,7 +310,7 @@ impl Transport for MemoryStream {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
-    fn poll_closed(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Pending
     }
 }

@@ -52,18 +52,31 @@ impl fmt::Display for PeerAddr {
 #[derive(Debug, Clone)]
 pub struct PeerState {
     addr: PeerAddr,
+    is_tls: bool,
     closed: Arc<AtomicBool>,
 }
 
 impl PeerState {
     pub(crate) fn new(addr: PeerAddr) -> Self {
-        Self { addr, closed: Arc::default() }
+        Self { addr, is_tls: false, closed: Arc::default() }
+    }
+
+    /// Returns the client of a connection with TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_tls(addr: PeerAddr) -> Self {
+        Self { is_tls: true, ..Self::new(addr) }
     }
 
     /// Returns the client's address.
     #[must_use]
     pub fn addr(&self) -> PeerAddr {
         self.addr
+    }
+
+    /// Returns whether the connection of the client to this server is encrypted by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Returns whether the client has closed its sending side. It may still wait for the response.

@@ -125,6 +125,12 @@ pub trait ResponseBody: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send
         let _ = max_len;
         None
     }
+
+    /// Called at the end of a response whose client has disconnected: this many bytes that were removed from the body were not sent. A body
+    /// that counts what leaves subtracts them. For responses over the fallback, this is not known and not called. Does nothing by default.
+    fn return_unsent(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
 }
 
 impl<E: Into<BoxError> + 'static> ResponseBody for http_body_util::combinators::UnsyncBoxBody<Bytes, E> {}
@@ -143,6 +149,13 @@ impl<L: ResponseBody, R: ResponseBody> ResponseBody for Either<L, R> {
         match self {
             Self::Left(body) => body.next_piece(max_len),
             Self::Right(body) => body.next_piece(max_len),
+        }
+    }
+
+    fn return_unsent(&mut self, bytes: u64) {
+        match self {
+            Self::Left(body) => body.return_unsent(bytes),
+            Self::Right(body) => body.return_unsent(bytes),
         }
     }
 }

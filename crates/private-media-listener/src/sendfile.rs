@@ -1,6 +1,5 @@
 //! A connection that sends bytes with send(2) and slices of files with sendfile(2).
 
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -15,19 +14,10 @@ use crate::page_cache::{self, FileKey};
 use crate::piece::FileSlice;
 use crate::stats::Stats;
 use crate::stream::Stream;
+use crate::turn::{self, Turn};
 
 /// The longest slice that is requested from a body, in bytes. A body counts a slice as sent when it returns it.
 pub(crate) const MAX_SLICE: u64 = 1 << 20;
-/// How many bytes one connection may send before the others get their turn.
-const TURN: usize = 1 << 20;
-/// The same while other clients receive small responses, which would wait much longer for such a turn than for their own bytes.
-const SHORT_TURN: usize = 64 << 10;
-
-thread_local! {
-    /// The number of small responses that this thread has sent.
-    static SMALL: Cell<u64> = const { Cell::new(0) };
-}
-
 /// The stream of a connection. Tests use one in memory.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send {
     /// Reads available bytes, and appends them to the buffer within its capacity.
@@ -50,7 +40,16 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
 
     /// Ready when the client has closed its sending side; an error if it has reset the connection. Consumes no bytes, so unread bytes hide
     /// a later close.
-    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when the kernel has all bytes that were sent. A stream that encrypts may hold some back.
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = context;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells the client that no more bytes follow, where closing the socket alone does not say that. Does not wait.
+    fn end(&mut self) {}
 }
 
 /// A connection that can send slices of files.
@@ -58,19 +57,14 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
 pub(crate) struct SendfileStream {
     stream: Stream,
     stats: Arc<Stats>,
-    /// The number of bytes that were sent in this turn.
-    sent: usize,
-    /// The number of bytes that this turn allows.
-    turn: usize,
-    /// The value of [`SMALL`] when the turn began.
-    small: u64,
+    turn: Turn,
     /// The task that reads a part of a file into the page cache.
     reading: Option<JoinHandle<io::Result<usize>>>,
 }
 
 impl SendfileStream {
     pub(crate) fn new(stream: Stream, stats: Arc<Stats>) -> Self {
-        Self { stream, stats, sent: 0, turn: TURN, small: SMALL.get(), reading: None }
+        Self { stream, stats, turn: Turn::new(), reading: None }
     }
 
     /// Returns how many of the next `len` bytes the kernel can send without waiting for the disk. If the first byte is not cached, the
@@ -110,7 +104,7 @@ impl Transport for SendfileStream {
         buffer: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
         // Reading means that the previous response is complete.
-        self.sent = 0;
+        self.turn.restart();
         pin!(self.stream.read_buf(buffer)).poll(context)
     }
 
@@ -120,36 +114,27 @@ impl Transport for SendfileStream {
         slice: &mut FileSlice,
         key: FileKey,
     ) -> Poll<io::Result<usize>> {
-        if self.sent >= self.turn {
-            self.sent = 0;
-            // This task is polled again after the others.
-            let mut turn = pin!(tokio::task::yield_now());
-            if turn.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-        }
-        if self.sent == 0 {
-            let small = SMALL.get();
-            self.turn = if std::mem::replace(&mut self.small, small) == small { TURN } else { SHORT_TURN };
-        }
-        let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(self.turn - self.sent);
+        let room = ready!(self.turn.poll_room(context));
+        let len = usize::try_from(slice.len).unwrap_or(usize::MAX).min(room);
         let cached = ready!(self.poll_cached(context, slice, key, len))?;
         let count = ready!(self.stream.poll_writable(context, || send_file(&self.stream, slice, cached)))?;
         if count == 0 {
             return Poll::Ready(Err(file_shrank()));
         }
         slice.advance(count);
-        self.sent += count;
+        self.turn.count(count);
         self.stats.count_sendfile(count);
         Poll::Ready(Ok(count))
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) -> Poll<io::Result<usize>> {
-        SMALL.set(SMALL.get() + u64::from(!more));
+        if !more {
+            turn::count_small();
+        }
         self.stream.poll_writable(context, || send_bytes(&self.stream, bytes, more))
     }
 
-    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.poll_closed(context)
     }
 }
@@ -239,6 +224,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::turn::SHORT_TURN;
 
     const LEN: usize = 1 << 20;
 
@@ -261,7 +247,7 @@ mod tests {
         // A file that was just written is in the page cache.
         io::Write::write_all(&mut file, &vec![b'x'; LEN]).unwrap();
         let (mut slice, key) = slice(file);
-        SMALL.set(SMALL.get() + small);
+        (0..small).for_each(|_| turn::count_small());
         let count = poll_fn(|context| stream.poll_send_file(context, &mut slice, key)).await.unwrap();
         drop(client);
         assert_eq!(stream.stats.sendfile_bytes(), count as u64);

@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Stats {
     fast_requests: AtomicU64,
     fallback_requests: AtomicU64,
+    http2_requests: AtomicU64,
+    failed_handshakes: AtomicU64,
     sendfile_bytes: AtomicU64,
 }
 
@@ -29,10 +31,22 @@ impl Stats {
         self.fast_requests.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of requests that hyper served.
+    /// Returns the number of requests in HTTP/1 that hyper served.
     #[must_use]
     pub fn fallback_requests(&self) -> u64 {
         self.fallback_requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of requests in HTTP/2.
+    #[must_use]
+    pub fn http2_requests(&self) -> u64 {
+        self.http2_requests.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of connections that ended with an error before or in their TLS handshake.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.failed_handshakes.load(Ordering::Relaxed)
     }
 
     /// Returns the number of bytes that were sent with sendfile(2).
@@ -47,6 +61,16 @@ impl Stats {
 
     pub(crate) fn count_fallback_request(&self) {
         self.fallback_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "http2")]
+    pub(crate) fn count_http2_request(&self) {
+        self.http2_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn count_failed_handshake(&self) {
+        self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_sendfile(&self, bytes: usize) {

@@ -101,6 +101,21 @@ impl Stream {
             }
         }
     }
+
+    /// Returns the first byte that the client sends, and leaves it unread; `None` if the client closes the connection.
+    #[cfg(feature = "tls")]
+    pub(crate) fn poll_first_byte(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let mut byte = [0];
+        loop {
+            ready!(delegate!(self, stream => stream.poll_read_ready(context)))?;
+            let peek = || Ok(recv(self, &mut byte, RecvFlags::PEEK)?.1);
+            match delegate!(self, stream => stream.try_io(Interest::READABLE, peek)) {
+                Ok(count) => return Poll::Ready(Ok(Some(byte[0]).filter(|_| count > 0))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
 }
 
 impl AsFd for Stream {

@@ -28,6 +28,7 @@ pub(crate) fn storage_error(name: &Path, error: StorageError) -> PyErr {
             PyOSError::new_err((Errno::NOENT.raw_os_error(), reason, name.as_os_str().to_owned()))
         }
         StorageError::NotFound { source, .. } => os_error(name, not_found_errno(source.as_ref()), None),
+        StorageError::Exists => os_error(name, Errno::EXIST.raw_os_error(), None),
         StorageError::Full => os_error(name, Errno::NOSPC.raw_os_error(), None),
         // An exception of the content's iterator is raised again, unchanged.
         StorageError::Content(source) => source.into(),

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use crate::builder::{Inner, PrivateMedia};
+use crate::delivery::handoff::is_handed_off;
 use crate::delivery::response::SerializedHeaders;
 use crate::delivery::{MediaBody, MediaResponse};
 use crate::error::Refusal;
@@ -51,7 +52,9 @@ impl Inner {
         // Open the file.
         let file = self.open(&permit).await?;
         // Deliver it.
-        Ok(self.delivery.deliver(&request, &permit, file, SystemTime::now()))
+        let response = self.delivery.deliver(&request, &permit, file, SystemTime::now());
+        record.handed_off = is_handed_off(&response);
+        Ok(response)
     }
 }
 
@@ -69,6 +72,8 @@ pub struct AccessRecord {
     pub refused: Option<Arc<str>>,
     /// Whether the file was denied or is missing, which the response does not distinguish.
     pub not_found: bool,
+    /// Whether a front server sends the file, as the response tells it to. How much it sends is not known here.
+    pub handed_off: bool,
     /// Whether the file was denied or is missing, and the client is not signed in. A server may send such a client to its sign-in page.
     pub needs_sign_in: bool,
 }

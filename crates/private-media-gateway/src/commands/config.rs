@@ -66,7 +66,7 @@ fn unit(config: &Config) -> Result<String, ConfigError> {
 }
 
 fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<FrontConfig, ConfigError> {
-    let gateway = config.listen.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into()));
+    let gateway = config.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into()));
     let mut front = FrontConfig::new(front, gateway, config.url.as_str(), config.absolute_root()?);
     front.send_mode = config.send_mode.clone();
     front.keep_alive = config.limits.header_timeout;

@@ -1,15 +1,21 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
 use crate::activation;
-use crate::addresses::Endpoint;
+use crate::addresses::{Endpoint, ListenAddr};
+use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
+use crate::health::Health;
+use crate::https::Https;
 use crate::identity;
 use crate::listeners::Socket;
+use crate::log;
 use crate::lookups;
 use crate::notify;
 use crate::output;
@@ -18,6 +24,9 @@ use crate::signals::Signals;
 use crate::startup::{self, start_log};
 use crate::upgrade::{Previous, Program};
 use crate::workers;
+
+/// How long the last audit records may take. Another process may hold the lock of the file for a moment.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) fn command() -> Command {
     Command::new("serve")
@@ -30,7 +39,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     // First, because it changes the environment, which is only safe before threads are started.
     let inherited = activation::take()?;
     let config = Config::load(matches)?;
-    start_log(&config.log)?;
+    start_log(&config.log, config.log_format)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -38,7 +47,15 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 }
 
 fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
-    let open = async |signals: &Signals| reload::serve(config.clone(), matches, signals).await;
+    let https = Https::open(config)?;
+    let (health, audit) = (Health::default(), OnceLock::new());
+    let open = async |signals: &Signals| {
+        let started = start_audit(config, &health)?;
+        if let Some(started) = &started {
+            let _ = audit.set(started.clone());
+        }
+        reload::serve(config.clone(), matches, signals, https.as_ref(), (health.clone(), started)).await
+    };
     let previous = Previous::from_env();
     let is_inherited = !inherited.is_empty();
     let program = Program::current().inspect_err(|error| {
@@ -46,6 +63,10 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     });
     let options = workers::Options {
         listen: &config.listen,
+        https: https.as_ref().map(|https| workers::HttpsOptions {
+            tls: &https.tls,
+            redirect_http: config.tls.as_ref().and_then(|tls| tls.redirect_http.as_deref()),
+        }),
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
@@ -65,10 +86,19 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
             None => notify::ready(),
         }
     };
-    match workers::serve(options, open, on_bound) {
+    let served = workers::serve(options, open, on_bound);
+    if let Some(audit) = audit.get() {
+        audit.stop(AUDIT_TIMEOUT);
+        log::flush(log::FLUSH_TIMEOUT);
+    }
+    match served {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(error)) => Err(bind_error(config, &error)),
+        Err(GatewayError::BindRedirect(error)) => {
+            let (problem, fix) = ListenAddr::Tcp(vec![]).bind_problem(&error);
+            Err(config.redirect_error(&problem, fix))
+        }
         Err(GatewayError::OpenFiles(error)) => {
             Err(ConfigError::new(format!("limits.max_connections: {error}")))
         }
@@ -97,6 +127,14 @@ fn report_endpoints(config: &Config, endpoints: &[Endpoint], is_inherited: bool)
     for endpoint in endpoints.iter().skip(1) {
         tracing::info!("listening on {endpoint}, too");
     }
+}
+
+/// Starts the audit, if there is one.
+fn start_audit(config: &Config, health: &Health) -> Result<Option<Audit>, ConfigError> {
+    let Some(options) = &config.audit else { return Ok(None) };
+    // First, because the file must not be created inside the root.
+    config.check_root()?;
+    Audit::start(options, health).map(Some).map_err(|problem| config.audit_error(&problem))
 }
 
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {

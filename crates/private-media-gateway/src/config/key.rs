@@ -66,6 +66,7 @@ pub(crate) enum Heading {
     Cors,
     Limits,
     Log,
+    Audit,
 }
 
 impl Heading {
@@ -80,6 +81,7 @@ impl Heading {
             Self::Cors => "Cross-origin requests",
             Self::Limits => "Limits",
             Self::Log => "Log",
+            Self::Audit => "Audit",
         }
     }
 }
@@ -97,8 +99,12 @@ pub(crate) enum Scope {
     Identity,
     /// The settings of a front server's configuration: `config nginx`.
     Front,
+    /// The audit file and its key: `audit verify`.
+    Audit,
     /// The accounts file: `account list`.
     AccountsFile,
+    /// The root: `relocate`.
+    Relocation,
     /// The accounts file, and what `--wait` needs: `account add`.
     AccountChange,
 }

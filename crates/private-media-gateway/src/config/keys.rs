@@ -1,5 +1,6 @@
 //! The table of settings.
 
+pub(crate) mod audit;
 pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
@@ -7,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod jwt;
 pub(crate) mod lookup;
 pub(crate) mod site;
+pub(crate) mod tls;
 
 use super::key::{Heading, Key, Kind, Scope};
 
@@ -46,7 +48,7 @@ pub(crate) static ROOT: Key = Key {
     kind: Kind::Text,
     value_name: "DIR",
     heading: Heading::Storage,
-    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Relocation],
     default: "private",
     help: "Folder of the private files",
 };
@@ -76,7 +78,7 @@ pub(crate) static PUBLIC: Key = Key {
     kind: Kind::List,
     value_name: "DIR",
     heading: Heading::Storage,
-    scopes: &[Scope::Decision, Scope::Deployment],
+    scopes: &[Scope::Decision, Scope::Deployment, Scope::Relocation],
     default: "",
     help: "Folder that the application serves publicly; the root must be outside it; may be repeated",
 };
@@ -99,6 +101,16 @@ pub(crate) static LOG: Key = Key {
     scopes: &[],
     default: "info",
     help: "Log level: error, warn, info, debug or trace",
+};
+pub(crate) static LOG_FORMAT: Key = Key {
+    name: "log.format",
+    flag: "log-format",
+    kind: Kind::Text,
+    value_name: "FORMAT",
+    heading: Heading::Log,
+    scopes: &[],
+    default: "auto",
+    help: "Format of the log: text, json, or auto for text at a terminal and JSON elsewhere",
 };
 pub(crate) static STATE: Key = Key {
     name: "state",
@@ -212,16 +224,21 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 35] = [
+pub(crate) static KEYS: [&Key; 48] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
+    &tls::CERTIFICATE,
+    &tls::KEY,
+    &tls::REDIRECT_HTTP,
+    &tls::HSTS,
     &ROOT,
     &URL,
     &DEBUG,
     &PUBLIC,
     &WORKERS,
     &LOG,
+    &LOG_FORMAT,
     &STATE,
     &identity::IDENTITY,
     &identity::ACCOUNTS,
@@ -248,11 +265,21 @@ pub(crate) static KEYS: [&Key; 35] = [
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,
+    &audit::PATH,
+    &audit::OVERFLOW,
+    &audit::ROTATE_SIZE,
+    &audit::ROTATE_AGE,
+    &audit::KEEP,
+    &audit::FOLD,
+    &audit::SYNC,
+    &audit::KEY_FILE,
 ];
 
-/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`.
+/// Returns the column of a key that is also a table: `listen = "…"` is short for `listen.address = "…"`, and `log = "…"` for
+/// `log.level = "…"`.
 pub(crate) fn column_of_table(key: &Key) -> Option<&'static str> {
-    (key.name == LISTEN.name).then_some("address")
+    let columns = [(&LISTEN, "address"), (&LOG, "level")];
+    columns.into_iter().find_map(|(own, column)| (own.name == key.name).then_some(column))
 }
 
 /// Returns whether a key belongs to `[[…]]` tables.

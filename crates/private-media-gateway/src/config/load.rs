@@ -20,8 +20,10 @@ use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
-use super::{cors, delivery, grants, root, show, site, values};
-use crate::addresses::ListenAddr;
+use super::tls::{self, TlsConfig};
+use super::{audit, cors, delivery, grants, root, show, site, values};
+use crate::addresses::{Endpoint, ListenAddr};
+use crate::audit::{AuditOptions, Problem};
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
@@ -33,12 +35,15 @@ use crate::{folders, log, urls};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: ListenAddr,
+    /// `None` for plain HTTP.
+    pub(crate) tls: Option<TlsConfig>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) root: PathBuf,
     pub(crate) url: String,
     pub(crate) debug: bool,
     pub(crate) workers: usize,
     pub(crate) log: String,
+    pub(crate) log_format: log::Format,
     /// The state store. `None` without accounts, unless the setting is given.
     pub(crate) state: Option<StateUrl>,
     /// The identity sources, in order.
@@ -54,6 +59,8 @@ pub(crate) struct Config {
     /// The name of the site on the pages.
     pub(crate) site_name: String,
     pub(crate) limits: Limits,
+    /// `None` if nothing is recorded.
+    pub(crate) audit: Option<AuditOptions>,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
     layers: Layers,
@@ -76,8 +83,10 @@ impl Config {
         let lookup_tables = tables::sections(settings, &LOOKUP)?;
         let lookups = lookup::lookups(&lookup_tables)?;
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
+        let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
         Ok(Self {
-            listen: listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?,
+            tls: tls::options(settings, &listen)?,
+            listen,
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
             send_mode: delivery::send_mode(settings, &url)?,
@@ -86,6 +95,7 @@ impl Config {
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
             workers: settings.get(&keys::WORKERS).parse_with(values::workers)?,
             log: settings.get(&keys::LOG).parse_with(log::check_filter)?,
+            log_format: settings.get(&keys::LOG_FORMAT).parse("auto, text or json")?,
             state: state(&layers, &identity)?,
             grants: parse_grants(&settings.get(&keys::GRANT), &identity, &lookups)?,
             identity,
@@ -99,6 +109,7 @@ impl Config {
                 .header_timeout(settings.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
                 .min_rate(settings.get(&keys::MIN_RATE).parse_with(values::min_rate)?)
                 .shutdown_timeout(settings.get(&keys::SHUTDOWN_TIMEOUT).parse_with(values::duration)?),
+            audit: audit::options(settings)?,
             layers,
             identity_tables,
             lookup_tables,
@@ -120,6 +131,8 @@ impl Config {
         let files = self.identity.iter().flat_map(|source| source.source.files());
         let state = self.state.as_ref().and_then(StateUrl::file);
         let files = files.chain(self.lookups.iter().filter_map(LookupConfig::file));
+        let files = files.chain(audit::files(&self.layers.settings));
+        let files = files.chain(self.tls.iter().map(|tls| (self.get(&keys::tls::KEY), tls.key.clone())));
         files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
     }
 
@@ -193,6 +206,22 @@ impl Config {
         self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
     }
 
+    /// Returns where clients connect to.
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        let endpoint = self.listen.endpoint()?;
+        Some(if self.tls.is_some() { endpoint.with_tls() } else { endpoint })
+    }
+
+    /// Returns an error about the file of the certificate or the key.
+    pub(crate) fn certificate_error(&self, is_about_key: bool, problem: &str, fix: &str) -> ConfigError {
+        self.get(if is_about_key { &keys::tls::KEY } else { &keys::tls::CERTIFICATE }).error(problem, fix)
+    }
+
+    /// Returns an error about the address that redirects to HTTPS.
+    pub(crate) fn redirect_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.get(&keys::tls::REDIRECT_HTTP).error(problem, fix)
+    }
+
     /// Returns an error about the address to listen on.
     pub(crate) fn listen_error(&self, problem: &str, fix: &str) -> ConfigError {
         self.get(&keys::LISTEN).error(problem, fix)
@@ -219,12 +248,25 @@ impl Config {
         self.get(&keys::STATE).error(&format!("cannot open the state store: {error}"), fix)
     }
 
+    /// Returns an error about the audit file, or about its key.
+    pub(crate) fn audit_error(&self, error: &Problem) -> ConfigError {
+        let key = if error.is_key { &keys::audit::KEY_FILE } else { &keys::audit::PATH };
+        self.get(key).error(&error.what, &error.fix)
+    }
+
     /// Returns the settings that differ from those of the start, and that only a restart changes.
     pub(crate) fn changes_for_restart(&self, started: &Self) -> Vec<&'static str> {
         let (new, old) = (&self.limits, &started.limits);
+        let files = |tls: &Option<TlsConfig>| {
+            tls.clone().map(|tls| (tls.certificate, tls.key, tls.redirect_http)).unwrap_or_default()
+        };
         let settings = [
             (&keys::LISTEN, self.listen != started.listen),
+            (&keys::tls::CERTIFICATE, files(&self.tls).0 != files(&started.tls).0),
+            (&keys::tls::KEY, files(&self.tls).1 != files(&started.tls).1),
+            (&keys::tls::REDIRECT_HTTP, files(&self.tls).2 != files(&started.tls).2),
             (&keys::WORKERS, self.workers != started.workers),
+            (&keys::LOG_FORMAT, self.log_format != started.log_format),
             // Without accounts, there may be no store. The open one stays.
             (&keys::STATE, self.state.is_some() && !self.has_state_of(started)),
             (&keys::MAX_CONNECTIONS, new.max_connections != old.max_connections),
@@ -232,7 +274,9 @@ impl Config {
             (&keys::MIN_RATE, new.min_rate != old.min_rate),
             (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
         ];
-        settings.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
+        let audit = keys::audit::ALL.map(|key| (key, self.get(key).values() != started.get(key).values()));
+        let settings = settings.into_iter().chain(audit);
+        settings.filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
     }
 
     fn has_state_of(&self, other: &Self) -> bool {
@@ -262,17 +306,29 @@ impl Config {
     /// Returns all values without their origins. Two configurations with the same meaning behave the same.
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
-        let Self { listen, trusted_proxies, root, url, debug, workers, log, identity, .. } = self;
         let Self {
-            grants, lookups, revalidate_after, follow_links, send_mode, cors, limits, site_name, ..
+            listen, tls, trusted_proxies, root, url, debug, workers, log, log_format, identity, ..
+        } = self;
+        let Self {
+            grants,
+            lookups,
+            revalidate_after,
+            follow_links,
+            send_mode,
+            cors,
+            limits,
+            site_name,
+            audit,
+            ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
-        let settings =
-            format!("{listen:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {identity:?}");
+        let settings = format!(
+            "{listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
+        );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?}"
         )
     }
 

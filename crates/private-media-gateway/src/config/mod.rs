@@ -1,6 +1,7 @@
 //! The configuration: flags, environment variables, a TOML file and defaults become a [`Config`], or a [`ConfigError`].
 
 mod args;
+mod audit;
 mod cors;
 mod delivery;
 mod environment;
@@ -21,6 +22,7 @@ mod show;
 mod site;
 mod suggest;
 mod tables;
+mod tls;
 mod toml_file;
 mod unit;
 mod values;
@@ -34,4 +36,5 @@ pub(crate) use key::Scope;
 pub(crate) use keys::KEYS;
 pub(crate) use load::Config;
 pub(crate) use lookup::LookupConfig;
+pub(crate) use tls::TlsConfig;
 pub(crate) use values::positive_duration;

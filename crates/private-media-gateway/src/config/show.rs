@@ -16,7 +16,7 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
     // TOML requires keys without a table before all tables; arrays of tables follow.
     let is_array = |key: &Key| matches!(key.kind, Kind::Grants | Kind::Tables(_)) || is_in_tables(key);
     let keys = || KEYS.into_iter().filter(|key| !is_array(key));
-    let table_of = |key: &Key| match key.name.rsplit_once('.') {
+    let table_of = |key: &Key| match key.name.split_once('.') {
         Some((table, _)) => table,
         None if column_of_table(key).is_some() => key.name,
         None => "",

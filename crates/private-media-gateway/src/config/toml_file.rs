@@ -47,9 +47,16 @@ fn flatten(table: Table) -> Vec<(String, Value)> {
         let key = top_level().find(|key| key.name == name);
         match value {
             Value::Table(inner) if let Some(column) = key.and_then(column_of_table) => {
-                settings.extend(inner.into_iter().map(|(inner, value)| {
-                    (if inner == column { name.clone() } else { format!("{name}.{inner}") }, value)
-                }));
+                for (inner, value) in inner {
+                    match value {
+                        value if inner == column => settings.push((name.clone(), value)),
+                        // `tls = {key = "…"}` is `tls.key = "…"`.
+                        Value::Table(table) => settings.extend(
+                            table.into_iter().map(|(key, value)| (format!("{name}.{inner}.{key}"), value)),
+                        ),
+                        value => settings.push((format!("{name}.{inner}"), value)),
+                    }
+                }
             }
             Value::Table(inner) if key.is_none() => {
                 settings.extend(inner.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));

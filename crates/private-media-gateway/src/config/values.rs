@@ -33,6 +33,29 @@ fn number(value: &str) -> Option<u64> {
     value.parse::<i64>().ok()?.try_into().ok()
 }
 
+pub(super) fn count(value: &str) -> Result<usize, &'static str> {
+    let count = number(value).and_then(|number| usize::try_from(number).ok());
+    count.ok_or("expected a number, e.g. 30")
+}
+
+/// Parses a size of at least 4 kB, such as `100MB`.
+pub(super) fn size(value: &str) -> Result<u64, &'static str> {
+    const EXPECTED: &str =
+        "not a size; expected a number and a unit of at least 4kB, e.g. 500kB, 100MB or 2GB";
+    let digits = value.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let factor = match value.get(digits.len()..).map(str::trim_start) {
+        Some("kB" | "KB") => 1000,
+        Some("MB") => 1_000_000,
+        Some("GB") => 1_000_000_000,
+        Some("KiB") => 1 << 10,
+        Some("MiB") => 1 << 20,
+        Some("GiB") => 1 << 30,
+        _ => return Err(EXPECTED),
+    };
+    let size = number(digits).and_then(|number| number.checked_mul(factor));
+    size.filter(|size| (4000..=i64::MAX as u64).contains(size)).ok_or(EXPECTED)
+}
+
 pub(super) fn duration(value: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(value).map_err(|_| match value.parse::<f64>() {
         Ok(_) => "missing unit, e.g. 5s, 10m or 14d",
@@ -62,6 +85,25 @@ pub(super) fn cookie_name(value: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        for (value, expected) in [
+            ("100MB", Some(100_000_000)),
+            ("4 kB", Some(4000)),
+            ("2GiB", Some(2 << 30)),
+            ("3999", None),
+            ("3kB", None),
+            ("100", None),
+            ("MB", None),
+            ("-1MB", None),
+            ("1.5MB", None),
+            ("9223372036854775807GB", None),
+            ("", None),
+        ] {
+            assert_eq!(size(value).ok(), expected, "{value:?}");
+        }
+    }
 
     #[test]
     fn durations() {

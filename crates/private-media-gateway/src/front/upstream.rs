@@ -18,6 +18,11 @@ impl Upstream {
     pub(super) fn new(endpoint: &Endpoint) -> Result<Self, FrontError> {
         match endpoint {
             Endpoint::Tcp(address) => local(FrontField::Gateway, *address).map(Self::Tcp),
+            Endpoint::Https(_) => {
+                let problem = "the gateway serves https to clients, so it needs no front server";
+                let fix = "remove listen.tls, and let the front server serve https";
+                Err(FrontError::new(FrontField::Gateway, problem, fix))
+            }
             Endpoint::Unix(path) => {
                 let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
                 let path = path.to_str().filter(|path| path.starts_with('/') && path.chars().all(is_plain));
@@ -112,6 +117,7 @@ mod tests {
                 ]),
             ),
             (Endpoint::Tcp(([127, 0, 0, 1], 0).into()), None),
+            (Endpoint::Https(([127, 0, 0, 1], 8443).into()), None),
             (Endpoint::Unix("run/a.sock".into()), None),
             (Endpoint::Unix("/run/a b.sock".into()), None),
             (Endpoint::Unix("/run/a|b".into()), None),

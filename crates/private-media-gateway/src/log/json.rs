@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Formats an event as one line of JSON: the time, level, fields and target. It formats each request, so it avoids allocations.
+/// Formats an event as one line of JSON: the time, the level and the fields; and the target, if it is more than the module of the event.
+/// It formats each request, so it avoids allocations.
 pub(super) struct JsonLine;
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -28,7 +29,10 @@ where
         line.clear();
         begin(&mut line, event.metadata().level().as_str());
         event.record(&mut Fields(&mut line));
-        write_value(&mut line, "target", event.metadata().target());
+        let (target, module) = (event.metadata().target(), event.metadata().module_path());
+        if Some(target) != module {
+            write_value(&mut line, "target", target);
+        }
         line.push_str("}\n");
         let written = writer.write_str(&line);
         SCRATCH.set(line);
@@ -42,7 +46,6 @@ pub(super) fn dropped_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
     begin(&mut line, "WARN");
     write_value(&mut line, "message", &format!("dropped {dropped} log lines: {reason}"));
     let _ = write!(line, ",\"dropped\":{dropped}");
-    write_value(&mut line, "target", module_path!());
     line.push_str("}\n");
     batch.extend_from_slice(line.as_bytes());
 }
@@ -75,6 +78,9 @@ fn write_time(line: &mut String, time: SystemTime) {
     SECOND.set((since.as_secs(), text));
 }
 
+/// How the names of fields begin that only the text format has.
+const TEXT_ONLY: &str = "text.";
+
 /// Appends fields, each after a comma.
 struct Fields<'a>(&'a mut String);
 
@@ -87,10 +93,16 @@ impl Fields<'_> {
 }
 
 impl Visit for Fields<'_> {
+    /// Writes a number with three digits after the point. It is a duration, so larger or negative ones do not occur.
     fn record_f64(&mut self, field: &Field, value: f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+        let thousandths = (value * 1000.0).round() as i64;
         // JSON has no infinite numbers and no NaN.
-        if value.is_finite() {
-            self.write_bare(field, &value.to_string());
+        if value.is_finite() && thousandths >= 0 {
+            self.write_bare(field, itoa::Buffer::new().format(thousandths / 1000));
+            let digits = thousandths % 1000;
+            // Writing to a String cannot fail.
+            let _ = write!(self.0, ".{digits:03}");
         } else {
             self.write_bare(field, "null");
         }
@@ -109,7 +121,9 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        write_value(self.0, field.name(), value);
+        if !field.name().starts_with(TEXT_ONLY) {
+            write_value(self.0, field.name(), value);
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -118,7 +132,7 @@ impl Visit for Fields<'_> {
 }
 
 /// Appends a text field. The name is an identifier; the value is escaped (RFC 8259 section 7).
-fn write_value(line: &mut String, name: &str, value: &str) {
+pub(crate) fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
     line.push_str("\":\"");
@@ -142,43 +156,15 @@ fn write_value(line: &mut String, name: &str, value: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use tracing_subscriber::fmt::MakeWriter;
 
+    use super::super::tests::formatted;
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Written {
-        type Writer = Self;
-
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-
     fn logged(event: impl FnOnce()) -> serde_json::Value {
-        let written = Written::default();
-        let log = tracing_subscriber::fmt().with_env_filter("info").with_writer(written.clone());
-        tracing::subscriber::with_default(log.event_format(JsonLine).finish(), event);
-        let bytes = written.0.lock().unwrap().clone();
-        let text = String::from_utf8(bytes).unwrap();
+        let text = formatted(JsonLine, event);
         assert!(text.ends_with('\n') && text.matches('\n').count() == 1, "{text:?}");
         serde_json::from_str(&text).unwrap()
     }
@@ -187,7 +173,7 @@ mod tests {
     fn fields_of_each_type() {
         let none: Option<&str> = None;
         let line = logged(|| {
-            tracing::info!(target: "access", user = "7", status = 200_u16, left = -1, took = 0.5, is = true, none, "said");
+            tracing::info!(target: "access", user = "7", text.name = "alice", status = 200_u16, left = -1, took = 0.5, is = true, none, "said");
         });
         let mut line = line.as_object().unwrap().clone();
         let time = line.remove("timestamp").unwrap();
@@ -197,6 +183,23 @@ mod tests {
         });
         assert_eq!(serde_json::Value::from(line), expected);
         assert!(logged(|| tracing::warn!(took = f64::NAN))["took"].is_null());
+        assert_eq!(logged(|| tracing::warn!("said")).get("target"), None, "a module is no target");
+    }
+
+    #[test]
+    fn numbers_have_three_digits_after_the_point() {
+        for (value, expected) in [
+            (0.0, "0.000"),
+            (0.0004, "0.000"),
+            (0.0306, "0.031"),
+            (12.0, "12.000"),
+            (1_234.567_89, "1234.568"),
+            (-1.0, "null"),
+            (f64::INFINITY, "null"),
+        ] {
+            let line = formatted(JsonLine, || tracing::info!(milliseconds = value));
+            assert!(line.contains(&format!(",\"milliseconds\":{expected}}}")), "{line}");
+        }
     }
 
     proptest! {

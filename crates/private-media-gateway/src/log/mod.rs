@@ -1,10 +1,12 @@
-//! The log on standard error: text at a terminal, JSON elsewhere.
+//! The log on standard error, as text or JSON.
 //!
 //! Logging never waits for the reader of standard error. Lines go into a bounded queue, and a separate thread writes them.
 
 mod filter;
 mod json;
 mod queue;
+mod text;
+mod units;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -12,8 +14,9 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -23,7 +26,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use filter::LiveFilter;
 use json::JsonLine;
-use queue::{Queue, Report};
+use queue::Report;
+use text::TextLine;
+
+pub(crate) use json::write_value as write_json_text;
+pub(crate) use queue::Queue;
+pub(crate) use units::UrlPath;
+
+/// The target of the events of the access log.
+const ACCESS: &str = "access";
 
 /// The capacity of the queue, in bytes. At 20,000 requests a second, it holds the lines of half a second.
 const CAPACITY: usize = 4 << 20;
@@ -34,21 +45,50 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The queue of this process, after the log has been started.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
+/// The format of the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Text at a terminal, JSON elsewhere.
+    Auto,
+    Text,
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = ();
+
+    fn from_str(value: &str) -> Result<Self, ()> {
+        Ok(match value {
+            "auto" => Self::Auto,
+            "text" => Self::Text,
+            "json" => Self::Json,
+            _ => return Err(()),
+        })
+    }
+}
+
 /// Starts the log on standard error: text at a terminal, JSON elsewhere. A log that the process already has is not replaced.
 ///
 /// The filter is `error`, `warn`, `info`, `debug` or `trace`, or a filter of [`EnvFilter`]. The level `info` logs each request.
 pub fn to_stderr(filter: &str) -> Result<(), LogError> {
+    start(filter, Format::Auto)
+}
+
+/// Starts the log on standard error. A log that the process already has is not replaced.
+pub(crate) fn start(filter: &str, format: Format) -> Result<(), LogError> {
     let filter = LiveFilter::new(env_filter(filter)?);
     let is_terminal = io::stderr().is_terminal();
-    let report: Report = if is_terminal { text_report } else { json::dropped_report };
+    let is_text = format == Format::Text || (format == Format::Auto && is_terminal);
+    let report: Report = if is_text { text::dropped_report } else { json::dropped_report };
     let queue = Arc::new(Queue::new(CAPACITY, report));
     let log = tracing_subscriber::fmt()
         .with_max_level(LevelFilter::TRACE)
         .with_writer(QueueWriter(Arc::clone(&queue)))
         // These errors would go directly to standard error and could block.
         .log_internal_errors(false);
-    let installed = if is_terminal {
-        log.with_target(false).finish().with(filter.clone()).try_init()
+    let installed = if is_text {
+        let format = TextLine { has_colors: is_terminal && wants_colors() };
+        log.event_format(format).finish().with(filter.clone()).try_init()
     } else {
         log.event_format(JsonLine).finish().with(filter.clone()).try_init()
     };
@@ -60,6 +100,18 @@ pub fn to_stderr(filter: &str) -> Result<(), LogError> {
         std::panic::set_hook(Box::new(log_panic));
     }
     Ok(())
+}
+
+/// Returns whether a terminal should get colors: by the conventions of <https://no-color.org> and of terminals without any.
+fn wants_colors() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+/// Returns the number of lines that were dropped since the start, because they could not be written.
+#[expect(dead_code, reason = "the metrics will count it")]
+pub(crate) fn dropped() -> u64 {
+    QUEUE.get().map_or(0, |queue| queue.dropped())
 }
 
 /// Replaces the filter of a log that [`to_stderr`] has started.
@@ -135,13 +187,6 @@ fn log_panic(panic: &PanicHookInfo) {
     tracing::error!(thread = thread.name(), location, backtrace, "panic: {message}");
 }
 
-/// Appends the report of dropped lines as text, for a terminal.
-fn text_report(batch: &mut Vec<u8>, dropped: u64, reason: &str) {
-    let time = humantime::format_rfc3339_micros(SystemTime::now());
-    // Writing to a vector cannot fail.
-    let _ = writeln!(batch, "{time}  WARN dropped {dropped} log lines: {reason}");
-}
-
 /// Adds events to the queue. The subscriber writes each event with one call.
 struct QueueWriter(Arc<Queue>);
 
@@ -161,5 +206,85 @@ impl Write for &Queue {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::fmt::FormatEvent;
+    use tracing_subscriber::fmt::format::DefaultFields;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Written {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// Returns what a format writes for an event.
+    pub(super) fn formatted<F>(format: F, event: impl FnOnce()) -> String
+    where
+        F: FormatEvent<Registry, DefaultFields> + Send + Sync + 'static,
+    {
+        let written = Written::default();
+        let log =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(written.clone());
+        tracing::subscriber::with_default(log.event_format(format).finish(), event);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Returns the Rust files below a folder.
+    fn sources(folder: &Path) -> Vec<String> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                files.extend(sources(&entry.path()));
+            } else if entry.path().extension().is_some_and(|extension| extension == "rs") {
+                files.push(std::fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+        files
+    }
+
+    /// Readers of the log do not know Rust: `?value` in an event would write `Some("…")`.
+    #[test]
+    fn no_event_has_a_debug_format() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let events: Vec<String> = sources(&crates)
+            .iter()
+            .filter_map(|source| source.split("#[cfg(test)]\nmod tests {").next())
+            .flat_map(|source| source.split("tracing::").skip(1))
+            .filter(|event| {
+                ["error!(", "warn!(", "info!(", "debug!("].iter().any(|level| event.starts_with(level))
+            })
+            .filter_map(|event| event.split_once(");").map(|(event, _)| event.to_owned()))
+            .collect();
+        assert!(events.len() > 40, "{}", events.len());
+        for event in events {
+            let has_debug = ["(?", " ?", "{:?}", ":?}"].iter().any(|debug| event.contains(debug));
+            assert!(!has_debug, "{event}");
+        }
     }
 }

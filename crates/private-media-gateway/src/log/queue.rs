@@ -1,15 +1,17 @@
-//! A bounded queue of log lines, between the threads that log and the thread that writes.
+//! A bounded queue of lines, between the threads that log and the thread that writes.
 
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Appends the line that reports dropped lines: how many, and why.
 pub(super) type Report = fn(&mut Vec<u8>, dropped: u64, reason: &str);
 
 /// Lines to be written, up to a number of bytes. Lines that do not fit are dropped and counted.
-pub(super) struct Queue {
+#[derive(Debug)]
+pub(crate) struct Queue {
     capacity: usize,
     report: Report,
     state: Mutex<State>,
@@ -17,9 +19,11 @@ pub(super) struct Queue {
     work: Condvar,
     /// Wakes callers of [`Queue::flush`].
     progress: Condvar,
+    /// All lines that were dropped, also those that were not reported yet.
+    dropped: AtomicU64,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     lines: Vec<u8>,
     dropped: u64,
@@ -34,17 +38,31 @@ struct State {
     is_flushing: bool,
 }
 
+/// Lines that did not fit into the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped {
+    pub(crate) count: u64,
+    /// The last write error since the last report.
+    pub(crate) error: Option<String>,
+}
+
 impl Queue {
+    /// Creates a queue whose writer reports dropped lines itself.
+    pub(crate) fn unreported(capacity: usize) -> Self {
+        Self::new(capacity, |_, _, _| ())
+    }
+
     pub(super) fn new(capacity: usize, report: Report) -> Self {
         let (state, work, progress) = (Mutex::default(), Condvar::new(), Condvar::new());
-        Self { capacity, report, state, work, progress }
+        Self { capacity, report, state, work, progress, dropped: AtomicU64::new(0) }
     }
 
     /// Adds a line, or counts it as dropped. Never waits for the writer.
-    pub(super) fn push(&self, line: &[u8]) {
+    pub(crate) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
         if state.lines.len() + line.len() > self.capacity {
             state.dropped += 1;
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             state.lines.extend_from_slice(line);
         }
@@ -55,28 +73,55 @@ impl Queue {
         }
     }
 
+    /// Returns the number of bytes that wait to be written.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().lines.len()
+    }
+
+    /// Returns the number of dropped lines since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Waits for lines and swaps them for the empty `batch`. A report of dropped lines follows the other lines.
     pub(super) fn take(&self, batch: &mut Vec<u8>) {
-        let mut state = self.lock();
-        state.is_writing = false;
-        self.progress.notify_all();
-        while state.is_idle() {
-            state.is_parked = true;
-            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.is_parked = false;
-        state.is_writing = true;
-        mem::swap(&mut state.lines, batch);
-        let dropped = mem::take(&mut state.dropped);
-        let error = state.error.take();
-        drop(state);
-        if dropped > 0 {
-            (self.report)(batch, dropped, error.as_deref().unwrap_or("the log's reader is too slow"));
+        let Dropped { count, error } = self.take_within(batch, None);
+        if count > 0 {
+            (self.report)(batch, count, error.as_deref().unwrap_or("the log's reader is too slow"));
         }
     }
 
+    /// Waits for lines, up to `timeout` or until [`Queue::wake`], and swaps them for the empty `batch`.
+    pub(crate) fn take_within(&self, batch: &mut Vec<u8>, timeout: Option<Duration>) -> Dropped {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.lock();
+        state.is_writing = false;
+        self.progress.notify_all();
+        while state.is_idle() && !state.is_flushing {
+            state.is_parked = true;
+            state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(rest) => self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        state.is_parked = false;
+        if state.is_idle() {
+            state.is_flushing = false;
+        }
+        state.is_writing = true;
+        mem::swap(&mut state.lines, batch);
+        Dropped { count: mem::take(&mut state.dropped), error: state.error.take() }
+    }
+
+    /// Lets the writer return from [`Queue::take_within`], or end its pause after a failed write.
+    pub(crate) fn wake(&self) {
+        self.lock().is_flushing = true;
+        self.work.notify_one();
+    }
+
     /// Records a failed write and waits before the next attempt; a flush ends the wait.
-    pub(super) fn retry_later(&self, error: &io::Error, pause: Duration) {
+    pub(crate) fn retry_later(&self, error: &io::Error, pause: Duration) {
         let mut state = self.lock();
         state.error = Some(error.to_string());
         state.failures += 1;

@@ -34,7 +34,7 @@ fn the_logged_number_of_connections_is_served() {
     let place = Place::new();
     let (name, value) = credentials("alice")[0];
     for (workers, limit) in [(1, 110), (1, 256), (2, 128), (8, 256), (16, 1024), (64, 640), (64, 1024)] {
-        let arguments = ["--workers", &workers.to_string(), "--header-timeout", "60s"];
+        let arguments = ["--workers", &workers.to_string(), "--header-timeout", "60s", "--log", "debug"];
         let gateway = Gateway::spawn(limited(&place, limit, &arguments), place.path("gateway.log"));
         let connections = logged_limit(&gateway)["connections"].as_u64().unwrap();
         assert!(connections >= 4 && connections < limit / 2, "{workers} {limit}: {connections}");
@@ -88,12 +88,14 @@ fn too_few_open_files_is_an_error_with_a_fix() {
 #[test]
 fn only_a_configured_limit_causes_a_warning() {
     let place = Place::new();
-    for (arguments, level) in [(&[][..], "INFO"), (&["--max-connections", "10000"], "WARN")] {
+    for (arguments, level) in [(&["--log", "debug"][..], "DEBUG"), (&["--max-connections", "10000"], "WARN")]
+    {
         let gateway = Gateway::spawn(limited(&place, 256, arguments), place.path("gateway.log"));
         assert_eq!(logged_limit(&gateway)["level"], level, "{}", gateway.log());
     }
-    let gateway =
-        Gateway::spawn(limited(&place, 256, &["--max-connections", "10"]), place.path("gateway.log"));
-    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
-    assert!(gateway.logs("photo.jpg") && !gateway.log().contains("at a time"), "{}", gateway.log());
+    for arguments in [&[][..], &["--max-connections", "10"]] {
+        let gateway = Gateway::spawn(limited(&place, 256, arguments), place.path("gateway.log"));
+        assert_eq!(gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+        assert!(gateway.logs("photo.jpg") && !gateway.log().contains("at a time"), "{}", gateway.log());
+    }
 }

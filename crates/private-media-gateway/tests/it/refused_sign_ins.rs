@@ -1,6 +1,6 @@
 //! Refused sign-ins in the log.
 
-use crate::support::{Gateway, Place};
+use crate::support::{Gateway, Place, base64};
 
 fn sign_in(gateway: &Gateway, name: &str) {
     let form = format!("name={name}&password=wrong-password");
@@ -14,7 +14,12 @@ fn refusals(gateway: &Gateway) -> Vec<serde_json::Value> {
     let _ = gateway.access_log();
     let log = gateway.log();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    lines.filter(|line| line["target"].as_str().unwrap().ends_with("::refusals")).collect()
+    let is_refusal = |line: &serde_json::Value| {
+        line["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("refused") && message.contains("sign-in"))
+    };
+    lines.filter(is_refusal).collect()
 }
 
 #[test]
@@ -32,13 +37,13 @@ fn names_without_an_account_are_not_logged() {
 }
 
 #[test]
-fn at_debug_level_names_are_shortened_and_escaped() {
+fn at_debug_level_names_are_shortened_and_printable() {
     let place = Place::new();
     let gateway = place.serve(&["--log", "debug"]);
     sign_in(&gateway, &format!("a%0Ab%1B{}", "x".repeat(4000)));
     let lines = refusals(&gateway);
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert_eq!(lines[1]["name"], format!("a\\nb\\u{{1b}}{}", "x".repeat(60)));
+    assert_eq!(lines[1]["name"], format!("a\u{fffd}b\u{fffd}{}", "x".repeat(60)));
     assert_eq!(lines[1]["level"], "DEBUG");
 }
 
@@ -56,4 +61,28 @@ fn a_flood_of_refusals_is_logged_in_a_few_lines() {
     let logged = lines.iter().filter(|line| line["suppressed"].is_null()).count();
     assert!(logged < SENT && !gateway.log().contains("xxx"), "{logged}");
     assert!(suppressed > 0 && logged as u64 + suppressed <= SENT as u64, "{logged} {suppressed}");
+}
+
+#[test]
+fn wrong_passwords_in_http_basic_are_logged_and_limited() {
+    const SENT: usize = 40;
+    let place = Place::new();
+    let gateway = place.serve(&[]);
+    for n in 0..SENT {
+        let credentials = format!("Basic {}", base64(&format!("alice:guess {n}")));
+        let response =
+            gateway.fetch("GET /private/cars/7/photo.jpg", &[("authorization", credentials.as_str())]);
+        assert!([404, 429].contains(&response.status), "{response:?}");
+    }
+    let lines = refusals(&gateway);
+    assert_eq!((&lines[0]["account"], &lines[0]["from"]), (&"alice".into(), &"127.0.0.1".into()));
+    assert_eq!(
+        (&lines[0]["level"], &lines[0]["refused"]),
+        (&"WARN".into(), &"the name or the password is wrong".into())
+    );
+    assert!((1..SENT / 2).contains(&lines.len()), "{}", lines.len());
+    assert!(gateway.logs("\"suppressed\":") && !gateway.log().contains("guess"), "{}", gateway.log());
+    // The right password is no event: a client sends it with each request.
+    assert_eq!(gateway.get("/private/cars/7/photo.jpg", "carol").status, 200);
+    assert!(!gateway.log().contains("carol"), "{}", gateway.log());
 }

@@ -33,6 +33,14 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("header-timeout", "limits.header_timeout", "0s", "'0s'"),
     ("min-rate", "limits.min_rate", "x", "'x'"),
     ("shutdown-timeout", "limits.shutdown_timeout", "x", "'x'"),
+    ("audit-path", "audit.path", "none/audit.jsonl", "'none/audit.jsonl'"),
+    ("audit-overflow", "audit.overflow", "wait", "'wait'"),
+    ("audit-rotate-size", "audit.rotate_size", "100", "'100'"),
+    ("audit-rotate-age", "audit.rotate_age", "30", "'30'"),
+    ("audit-keep", "audit.keep", "x", "'x'"),
+    ("audit-fold", "audit.fold", "5", "'5'"),
+    ("audit-sync", "audit.sync", "soon", "'soon'"),
+    ("audit-key-file", "audit.key_file", "audit.key", "'audit.key'"),
 ];
 
 /// The same for the settings of identity sources, with the source. Any text is a session engine's backend.

@@ -124,8 +124,9 @@ impl Gateway {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let address =
-            line.trim_end().strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let address = line.trim_end().strip_prefix("listening on ");
+        let address = address.and_then(|url| url.strip_prefix("http://").or(url.strip_prefix("https://")));
+        let address = address.and_then(|address| address.parse().ok());
         let Some(address) = address else {
             panic!("{line:?}: {}", std::fs::read_to_string(&log).unwrap_or_default());
         };

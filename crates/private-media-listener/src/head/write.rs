@@ -78,13 +78,17 @@ fn write_length(to: &mut Vec<u8>, announced: Option<u64>, sent: u64) -> Framing 
 /// Writes a complete response of one line of text, with `Connection: close`: the response to an invalid head.
 pub(crate) fn write_text(to: &mut Vec<u8>, status: StatusCode) {
     let reason = status.canonical_reason().unwrap_or_default();
-    let len = reason.len() + 1;
+    write_line_of_text(to, status, &reason.to_ascii_lowercase());
+}
+
+/// Writes a complete response of this line of text, with `Connection: close`.
+pub(crate) fn write_line_of_text(to: &mut Vec<u8>, status: StatusCode, line: &str) {
     write_status(to, status);
     write_line(to, [b"content-type: text/plain; charset=utf-8"]);
-    write_line(to, [b"content-length: ", itoa::Buffer::new().format(len).as_bytes()]);
+    write_line(to, [b"content-length: ", itoa::Buffer::new().format(line.len() + 1).as_bytes()]);
     write_line(to, [b"connection: close"]);
     to.extend_from_slice(&date_and_end());
-    to.extend_from_slice(&reason.to_ascii_lowercase().into_bytes());
+    to.extend_from_slice(line.as_bytes());
     to.push(b'\n');
 }
 

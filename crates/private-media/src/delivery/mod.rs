@@ -3,7 +3,7 @@
 pub(crate) mod body;
 mod content_type;
 mod direct;
-mod handoff;
+pub(crate) mod handoff;
 pub(crate) mod headers;
 mod plan;
 pub(crate) mod response;

@@ -62,6 +62,7 @@ pub async fn conformance(storage: Arc<dyn Storage>) {
     saved_content_is_read_back(&*storage).await;
     valid_names_are_used_unchanged(&*storage).await;
     nothing_is_replaced_by_default(&*storage).await;
+    a_new_file_replaces_nothing(&*storage).await;
     the_longest_name_has_an_alternative(&*storage).await;
     files_and_folders_are_distinct(&*storage).await;
     content_over_the_limit_is_rejected(&*storage).await;
@@ -165,6 +166,17 @@ async fn nothing_is_replaced_by_default(storage: &dyn Storage) {
         fresh
     );
     assert_eq!(names(storage, "replace").await.len(), 3, "no other file exists");
+}
+
+async fn a_new_file_replaces_nothing(storage: &dyn Storage) {
+    let (path, new) = (path("new/photo.jpg"), SaveOptions::new().create_new(true));
+    let save =
+        async |text: &'static str| storage.save(&Permit::trusted(path.clone()), content(text), &new).await;
+    assert_eq!(must(save("one").await, "save a new file"), path);
+    let again = save("two").await;
+    assert!(matches!(again, Err(StorageError::Exists)), "save over an existing file: {again:?}");
+    assert_eq!(text(storage, &path).await, "one");
+    assert_eq!(names(storage, "new").await.len(), 1, "no other file exists");
 }
 
 async fn the_longest_name_has_an_alternative(storage: &dyn Storage) {

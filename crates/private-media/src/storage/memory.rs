@@ -48,12 +48,17 @@ impl MemoryStorage {
         self.read().get(path).cloned().ok_or_else(|| StorageError::not_found("no such file"))
     }
 
-    fn put(&self, path: &MediaPath, content: Bytes, replace: bool) -> Result<MediaPath, StorageError> {
+    fn put(
+        &self,
+        path: &MediaPath,
+        content: Bytes,
+        options: &SaveOptions,
+    ) -> Result<MediaPath, StorageError> {
         let number = self.stored.fetch_add(1, Ordering::Relaxed);
         let now = SystemTime::now();
         let metadata = Metadata {
             len: content.len() as u64,
-            modified: now,
+            modified: options.modified.unwrap_or(now),
             created: Some(now),
             accessed: None,
             etag: format!("{number:x}-{:x}", content.len()),
@@ -64,12 +69,15 @@ impl MemoryStorage {
         if above.into_iter().any(|folder| files.contains_key(&folder)) {
             return Err(failed(io::ErrorKind::NotADirectory));
         }
-        if replace {
+        if options.replace {
             if is_folder(&files, path) {
                 return Err(failed(io::ErrorKind::IsADirectory));
             }
             files.insert(path.clone(), file);
             return Ok(path.clone());
+        }
+        if options.create_new && (files.contains_key(path) || is_folder(&files, path)) {
+            return Err(StorageError::Exists);
         }
         for path in std::iter::once(path.clone()).chain(alternatives(path)) {
             if !files.contains_key(&path) && !is_folder(&files, &path) {
@@ -113,7 +121,7 @@ impl Storage for MemoryStorage {
                 options.check_len(bytes.len() as u64 + piece.len() as u64)?;
                 bytes.extend_from_slice(&piece);
             }
-            self.put(permit.path(), bytes.freeze(), options.replace)
+            self.put(permit.path(), bytes.freeze(), options)
         })
     }
 

@@ -155,6 +155,10 @@ pub fn content<'a>(bytes: impl Into<Bytes>) -> Content<'a> {
 pub struct SaveOptions {
     /// Whether a file with the same name is replaced, atomically. By default, a free name is used.
     pub replace: bool,
+    /// Whether a taken name is [`StorageError::Exists`]. By default, a free name is used.
+    pub create_new: bool,
+    /// The modification time of the file, for copies. By default, it is the time of the save.
+    pub modified: Option<SystemTime>,
     /// The maximum length of the content, in bytes. More is [`StorageError::TooLarge`].
     pub max_len: Option<u64>,
     /// The expected length of the content, in bytes, so that content that does not fit is rejected before it is read. The actual length
@@ -168,13 +172,48 @@ impl SaveOptions {
     /// Returns the default options: no limits, and no replacement.
     #[must_use]
     pub const fn new() -> Self {
-        Self { replace: false, max_len: None, expected_len: None, min_free: 0 }
+        Self {
+            replace: false,
+            create_new: false,
+            modified: None,
+            max_len: None,
+            expected_len: None,
+            min_free: 0,
+        }
     }
 
     /// Sets [`SaveOptions::replace`].
     #[must_use]
     pub const fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
+        self
+    }
+
+    /// Sets [`SaveOptions::create_new`].
+    ///
+    /// ```
+    /// use private_media::storage::{MemoryStorage, SaveOptions, Storage, StorageError, content};
+    /// use private_media::{MediaPath, Permit};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (storage, new) = (MemoryStorage::new(), SaveOptions::new().create_new(true));
+    /// let permit = Permit::trusted(MediaPath::new("photo.jpg")?);
+    /// assert_eq!(storage.save(&permit, content("one"), &new).await?.as_str(), "photo.jpg");
+    /// assert!(matches!(storage.save(&permit, content("two"), &new).await, Err(StorageError::Exists)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub const fn create_new(mut self, create_new: bool) -> Self {
+        self.create_new = create_new;
+        self
+    }
+
+    /// Sets [`SaveOptions::modified`].
+    #[must_use]
+    pub fn modified(mut self, modified: impl Into<Option<SystemTime>>) -> Self {
+        self.modified = modified.into();
         self
     }
 
@@ -374,6 +413,8 @@ pub enum StorageError {
     },
     /// The device or the quota is full.
     Full,
+    /// A file with this name exists, and neither [`SaveOptions::replace`] nor a free name is allowed.
+    Exists,
     /// Reading the content failed, so nothing was stored.
     Content(io::Error),
     /// Any other error of the operating system.
@@ -404,6 +445,7 @@ impl fmt::Display for StorageError {
             Self::NotFound { reason, .. } => write!(f, "not found: {reason}"),
             Self::TooLarge { max_len } => write!(f, "content exceeds the limit of {max_len} bytes"),
             Self::Full => f.write_str("no space left on the device"),
+            Self::Exists => f.write_str("a file with this name exists"),
             Self::Content(_) => f.write_str("reading the content failed; nothing was stored"),
             Self::Io { doing, .. } => write!(f, "{doing} failed"),
         }

@@ -26,6 +26,7 @@ use crate::config::ConfigError;
 use crate::error::GatewayError;
 use crate::health::Health;
 use crate::live_site::LiveSite;
+use crate::log::Format;
 use crate::login::{LoginPage, LoginPages};
 use crate::output;
 use crate::pages::Pages;
@@ -51,7 +52,7 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
-    start_log("warn")?;
+    start_log("warn", Format::Auto)?;
     serve(text(matches, "listen"))
 }
 
@@ -95,6 +96,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
     };
     let options = workers::Options {
         listen: &listen_addr,
+        https: None,
         workers: WORKERS,
         limits,
         max_connections_is_set: false,

@@ -43,7 +43,7 @@ impl Problem {
                 None => Self::new(StatusCode::BAD_REQUEST, "The upload is incomplete."),
             },
             error => {
-                tracing::error!(%error, cause = ?error.source(), "the demo's storage failed");
+                tracing::error!(%error, cause = error.source().map(tracing::field::display), "the demo's storage failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The file could not be stored.")
             }
         }

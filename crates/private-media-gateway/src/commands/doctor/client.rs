@@ -1,6 +1,7 @@
 //! An HTTP client that sends each path unchanged, follows no redirect, and limits time and size.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,9 +63,9 @@ pub(super) struct Response {
 pub(super) struct RequestError(String);
 
 impl Client {
-    /// Fails if the target needs TLS and this machine has no trusted certificates.
+    /// Fails if the target needs TLS and this machine has no trusted certificates, or cannot read the one that is expected.
     pub(super) fn new(target: Target) -> Result<Self, RequestError> {
-        let tls = if target.is_https { Some(tls()?) } else { None };
+        let tls = if target.is_https { Some(tls(target.pinned.as_deref())?) } else { None };
         Ok(Self { target, tls, hand_offs: Mutex::default() })
     }
 
@@ -194,7 +195,12 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, RequestError> {
     Ok(bytes.freeze())
 }
 
-fn tls() -> Result<TlsConnector, RequestError> {
+fn tls(pinned: Option<&Path>) -> Result<TlsConnector, RequestError> {
+    if let Some(path) = pinned {
+        let chain = std::fs::read(path)
+            .map_err(|error| RequestError(format!("{} cannot be read: {error}", path.display())))?;
+        return Ok(TlsConnector::from(Arc::new(tls::client_config_for(&chain).map_err(root_cause)?)));
+    }
     let roots = tls::trusted_roots();
     if roots.is_empty() {
         return Err(RequestError(tls::NO_ROOTS.into()));

@@ -301,7 +301,7 @@ pub(super) fn config_file(config: &Config) -> Findings {
     }
 }
 
-fn misplaced(config: &Config, path: &Path, what: &str) -> Findings {
+pub(super) fn misplaced(config: &Config, path: &Path, what: &str) -> Findings {
     let public = config.public_folders();
     let folders = std::iter::once((&config.root, "the private root, where a grant may expose it"))
         .chain(public.iter().map(|folder| (folder, "which the application serves to everyone")));

@@ -5,6 +5,7 @@
 
 mod canaries;
 mod canary;
+mod certificate;
 mod client;
 mod journal;
 mod links;
@@ -33,6 +34,7 @@ use self::report::{Finding, Findings, Report};
 use self::target::Target;
 use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
+use crate::log::Format;
 use crate::send_mode::SendMode;
 use crate::startup::{load, start_log};
 use crate::{identity, log, open, runtime};
@@ -41,7 +43,7 @@ use crate::{identity, log, open, runtime};
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
 
 /// The checks on this machine, in order.
-const LOCAL: [LocalCheck; 9] = [
+const LOCAL: [LocalCheck; 10] = [
     ("root", local::root),
     ("links", links::links),
     ("web-root", local::web_root),
@@ -49,6 +51,7 @@ const LOCAL: [LocalCheck; 9] = [
     ("accounts", local::accounts),
     ("config-file", local::config_file),
     ("listen", local::listen),
+    ("certificate", certificate::certificate),
     ("debug", local::debug),
     ("space", local::space),
 ];
@@ -67,7 +70,7 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
-    start_log("error")?;
+    start_log("error", Format::Auto)?;
     let url = matches.get_one::<String>(config::PUBLIC_URL).map(String::as_str);
     let code = check(&load(matches)?, url, matches.get_flag("json"));
     log::flush(log::FLUSH_TIMEOUT);
@@ -103,7 +106,8 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
         if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
     });
-    let gateway = config.listen.endpoint().and_then(Target::of_listener);
+    let pinned = config.tls.as_ref().map(|tls| tls.certificate.clone());
+    let gateway = config.endpoint().and_then(|endpoint| Target::of_listener(endpoint, pinned));
     let gateway = gateway.and_then(|target| Client::new(target).ok());
     let is_outside = target.is_some();
     if !is_outside {

@@ -18,6 +18,8 @@ pub(super) struct Target {
     pub(super) authority: String,
     /// The Unix socket to connect to, instead of host and port.
     pub(super) socket: Option<PathBuf>,
+    /// The file of the only certificate that is trusted, instead of authorities: that of a gateway, which has another name.
+    pub(super) pinned: Option<PathBuf>,
 }
 
 impl Target {
@@ -50,17 +52,25 @@ impl Target {
         if host.is_empty() {
             return Err(invalid());
         }
-        Ok(Self { is_https, host, port, authority: authority.as_str().to_owned(), socket: None })
+        Ok(Self {
+            is_https,
+            host,
+            port,
+            authority: authority.as_str().to_owned(),
+            socket: None,
+            pinned: None,
+        })
     }
 
-    /// Returns the address by which this machine reaches a listener; `None` if its port is not known.
-    pub(super) fn of_listener(endpoint: Endpoint) -> Option<Self> {
+    /// Returns the address by which this machine reaches a listener, which may have a certificate; `None` if its port is not known.
+    pub(super) fn of_listener(endpoint: Endpoint, pinned: Option<PathBuf>) -> Option<Self> {
+        let is_https = matches!(endpoint, Endpoint::Https(_));
         let mut address = match endpoint {
-            Endpoint::Tcp(address) if address.port() == 0 => return None,
-            Endpoint::Tcp(address) => address,
+            Endpoint::Tcp(address) | Endpoint::Https(address) if address.port() == 0 => return None,
+            Endpoint::Tcp(address) | Endpoint::Https(address) => address,
             Endpoint::Unix(path) => {
                 let (host, authority) = ("localhost".to_owned(), "localhost".to_owned());
-                return Some(Self { is_https: false, host, port: 80, authority, socket: Some(path) });
+                return Some(Self { is_https, host, port: 80, authority, socket: Some(path), pinned });
             }
         };
         if address.ip().is_unspecified() {
@@ -70,7 +80,7 @@ impl Target {
             });
         }
         let (host, port) = (address.ip().to_string(), address.port());
-        Some(Self { is_https: false, host, port, authority: address.to_string(), socket: None })
+        Some(Self { is_https, host, port, authority: address.to_string(), socket: None, pinned })
     }
 
     /// Returns the full URL of a path.
@@ -120,10 +130,12 @@ mod tests {
             ("[::]:8000", Some("http://[::1]:8000/x")),
             ("127.0.0.1:0", None),
         ] {
-            let target = Target::of_listener(Endpoint::Tcp(address.parse().unwrap()));
+            let target = Target::of_listener(Endpoint::Tcp(address.parse().unwrap()), None);
             assert_eq!(target.map(|target| target.url("/x")).as_deref(), url);
         }
-        let target = Target::of_listener(Endpoint::Unix("/run/x.sock".into())).unwrap();
+        let target = Target::of_listener(Endpoint::Https(([0, 0, 0, 0], 8443).into()), None).unwrap();
+        assert_eq!(target.url("/x"), "https://127.0.0.1:8443/x");
+        let target = Target::of_listener(Endpoint::Unix("/run/x.sock".into()), None).unwrap();
         assert_eq!(target.url("/x"), "/x at unix:/run/x.sock");
     }
 }

@@ -9,13 +9,15 @@ use http::{HeaderMap, Method, Request};
 use http_body_util::Full;
 use private_media::MediaPath;
 use private_media::decision_cache::CacheKey;
-use private_media::identity::ClientAddr;
+use private_media::identity::{ClientAddr, Https};
 
 use super::options::{self, ForwardOptions};
 
 /// A question about the client of a request.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
+    /// The scheme of the client's connection.
+    scheme: &'static str,
     /// The header fields that differ between requests.
     fields: Vec<(&'a HeaderName, Cow<'a, [u8]>)>,
     /// The path that is asked about, if the application decides about paths.
@@ -57,7 +59,8 @@ impl<'a> Question<'a> {
             let uri = format!("{}{}", options.private_url, path.to_url());
             add(&options::X_ORIGINAL_URI, Cow::Owned(uri.into_bytes()));
         }
-        Some(Self { fields, path })
+        let scheme = if request.extensions.get::<Https>().is_some() { "https" } else { "http" };
+        Some(Self { scheme, fields, path })
     }
 
     /// Returns the key of the answer. It covers everything that is sent and differs between requests, so no other request gets the
@@ -85,7 +88,7 @@ impl<'a> Question<'a> {
         );
         // Frameworks respond 401 to this, and not by a redirect to their sign-in page.
         own(headers, &ACCEPT, HeaderValue::from_static("application/json"));
-        own(headers, &options::X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        own(headers, &options::X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
         // An answer that is used for all paths is asked for without one.
         own(headers, &options::X_ORIGINAL_METHOD, HeaderValue::from_static("GET"));
         own(headers, &options::X_ORIGINAL_URI, HeaderValue::try_from(&options.private_url)?);

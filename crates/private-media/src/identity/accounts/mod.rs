@@ -12,6 +12,7 @@ mod refusals;
 mod revocation;
 mod session;
 mod session_cache;
+mod sign_ins;
 mod stored_sessions;
 mod throttle;
 mod update;
@@ -40,6 +41,7 @@ pub use login_error::LoginError;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
+pub use sign_ins::SignInCounts;
 use throttle::{Guesser, Throttle};
 
 /// Built-in accounts: implements [`Identify`], and serves the pages `-/sign-in` and `-/sign-out`. Cheap to clone. All clones share their
@@ -150,6 +152,7 @@ struct Memory {
     own_key: Key,
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
+    counters: sign_ins::Counters,
     ended: EndedSessions,
     hashing: HashQueue<Result<Arc<Account>, LoginError>>,
     /// The recently verified passwords, by account name.
@@ -201,6 +204,7 @@ impl Accounts {
             own_key: random()?,
             throttle: Mutex::default(),
             refusals: refusals::Refusals::default(),
+            counters: sign_ins::Counters::default(),
             ended: EndedSessions::default(),
             hashing: HashQueue::default(),
             verified: Mutex::default(),
@@ -472,7 +476,11 @@ impl Identify for Accounts {
             };
             let guesser = self.guesser(&name, request);
             let closed = request.extensions.get().cloned().unwrap_or_default();
-            match self.verify_account(&name, &password, guesser, closed).await {
+            let verified = self.verify_account(&name, &password, guesser, closed).await;
+            if let Err(refused) = &verified {
+                self.sign_in_refused(&name, request, refused);
+            }
+            match verified {
                 Ok(account) => Ok(Identity::User(Arc::clone(&account.user))),
                 Err(LoginError::Wrong) => Ok(rejection("the name or the password is wrong").into()),
                 Err(LoginError::Throttled { retry_after }) => Err(IdentifyError::throttled(retry_after)),

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full, Limited};
 
 use super::file::Account;
 use super::{Accounts, LoginError, device, session};
-use crate::identity::{self, ClientAddr, is_cross_site, whole_seconds};
+use crate::identity::{self, Https, is_cross_site, whole_seconds};
 use crate::pages::{add_safety, escape};
 
 /// The maximum length of a form, in bytes.
@@ -74,22 +74,26 @@ impl Accounts {
             let Some(token) = identity::cookie(&head.headers, session::NAME).single() else {
                 return self.redirect(&next, cleared);
             };
+            let session = self.current().signed_in(token).ok().filter(|(session, _)| session.expires > now);
             if let Err(error) = self.end_session(token, now).await {
                 tracing::error!(%error, "a sign-out could not be stored");
                 let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, NOT_STORED);
                 response.headers_mut().extend(cleared.map(|cookie| (SET_COOKIE, cookie)));
                 return response;
             }
+            if let Some((session, _)) = session {
+                Self::signed_out(&session.name, head);
+            }
             return self.redirect(&next, cleared);
         }
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
-        let from: Option<ClientAddr> = head.extensions.get().copied();
         let guesser = self.guesser(&name, head);
         let closed = head.extensions.get().cloned().unwrap_or_default();
         match self.verify_account(&name, &password, guesser, closed).await {
             Ok(account) => match self.begin_session(&account, now + self.0.options.session_lifetime) {
                 Some(token) => {
+                    self.signed_in(account.name(), head);
                     let session = self.session_cookie(&token, self.0.options.session_lifetime, head);
                     let mut response = self.redirect(&next, session);
                     if let Some(device) = self.device_cookie(&account, head, now) {
@@ -100,10 +104,7 @@ impl Accounts {
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot create a session\n"),
             },
             Err(refused) => {
-                if !matches!(refused, LoginError::Overloaded { .. }) {
-                    let is_account = self.current().accounts.contains_key(&name);
-                    self.0.memory.refusals.log(&name, is_account, from, &refused);
-                }
+                self.sign_in_refused(&name, head, &refused);
                 self.refuse(&next, &name, refused)
             }
         }
@@ -199,7 +200,9 @@ impl Accounts {
 fn cookie(name: &str, token: &str, path: &str, lifetime: Duration, head: &Parts) -> Option<HeaderValue> {
     // Origin has the scheme that the browser uses, even behind a front server.
     let origin = head.headers.get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or_default();
-    let is_https = origin.starts_with("https://") || head.uri.scheme_str() == Some("https");
+    let is_https = origin.starts_with("https://")
+        || head.uri.scheme_str() == Some("https")
+        || head.extensions.get::<Https>().is_some();
     let secure = if is_https { "; Secure" } else { "" };
     let seconds = lifetime.as_secs();
     let cookie = format!("{name}={token}; HttpOnly; SameSite=Lax{secure}; Path={path}; Max-Age={seconds}");

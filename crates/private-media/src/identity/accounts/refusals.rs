@@ -76,9 +76,16 @@ impl Window {
     }
 }
 
-/// Returns the beginning of a name, escaped to one line.
-fn shown(name: &str) -> String {
-    name.chars().take(MAX_NAME).flat_map(char::escape_debug).collect()
+/// Returns the beginning of a name. Characters that could forge a line, or change its direction, are replaced.
+pub(super) fn shown(name: &str) -> String {
+    let is_unsafe = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let characters = name.chars().take(MAX_NAME);
+    characters
+        .map(|character| if is_unsafe(character) { char::REPLACEMENT_CHARACTER } else { character })
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_shortened_and_escaped() {
+    fn names_are_shortened_and_printable() {
         for (name, expected) in [
             ("alice", "alice".to_owned()),
-            ("é\r\n\u{1b}[2J\u{202e}", "é\\r\\n\\u{1b}[2J\\u{202e}".to_owned()),
+            ("é\r\n\u{1b}[2J\u{202e}", "é\u{fffd}\u{fffd}\u{fffd}[2J\u{fffd}".to_owned()),
             (&"é".repeat(8000), "é".repeat(64)),
         ] {
             assert_eq!(shown(name), expected);

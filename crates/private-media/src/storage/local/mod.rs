@@ -9,6 +9,7 @@ mod file_id;
 mod folder;
 mod named;
 mod read;
+mod rename;
 mod resolve;
 mod root;
 mod save;
@@ -131,7 +132,66 @@ impl LocalStorage {
         Ok(used)
     }
 
-    /// Returns the metadata of a file or folder without a permit, for the application itself. The name need not be a [`MediaPath`]. An empty
+    /// Opens a file for reading, on the calling thread and without a runtime. May wait for the disk.
+    pub fn open_blocking(&self, permit: &Permit<Read>) -> Result<File, StorageError> {
+        self.resolver()?.open(permit.path()).map(|opened| opened.file)
+    }
+
+    /// Deletes a file like [`Storage::delete`], on the calling thread and without a runtime. May wait for the disk.
+    pub fn delete_blocking(&self, permit: &Permit<Delete>) -> Result<(), StorageError> {
+        let deleted = folder::delete(&self.checked_resolver()?, permit.path(), self.write.durable);
+        self.uncache(permit.path());
+        deleted
+    }
+
+    /// Moves a file of another storage, on the same file system, to the path of `permit`. Nothing is copied, and nothing replaced: a taken
+    /// path is [`StorageError::Exists`]. Another file system is [`StorageError::Io`] with
+    /// [`CrossesDevices`](io::ErrorKind::CrossesDevices). May wait for the disk.
+    ///
+    /// ```
+    /// # use private_media::{LocalStorage, MediaPath, Permit};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (media, root) = (folder.path().join("media"), folder.path().join("private"));
+    /// # std::fs::create_dir(&media)?;
+    /// # std::fs::create_dir(&root)?;
+    /// std::fs::write(media.join("photo.jpg"), "…")?;
+    /// let (public, private) = (LocalStorage::open_root(&media)?, LocalStorage::open_root(&root)?);
+    /// let path = MediaPath::new("photo.jpg")?;
+    /// private.rename_from(&Permit::trusted(path.clone()), &public, &Permit::trusted(path))?;
+    /// assert!(root.join("photo.jpg").exists() && !media.join("photo.jpg").exists());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rename_from(
+        &self,
+        permit: &Permit<Write>,
+        from: &Self,
+        source: &Permit<Delete>,
+    ) -> Result<(), StorageError> {
+        let source_resolver = from.checked_resolver()?;
+        let renamed = rename::rename(
+            self.checked_resolver()?,
+            self.write,
+            permit.path(),
+            &source_resolver,
+            source.path(),
+        );
+        self.uncache(permit.path());
+        from.uncache(source.path());
+        renamed
+    }
+
+    /// Makes all files and folders that were saved without [`durable`](Self::durable) durable, with one syncfs(2) for the file system. May
+    /// wait for the disk.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        let resolver = self.checked_resolver()?;
+        rustix::fs::openat(resolver.dir(), ".", root::READ_FOLDER, rustix::fs::Mode::empty())
+            .and_then(sync_file_system)
+            .map_err(|error| error::io_error("syncing the file system")(error.into()))
+    }
+
+    /// Opens a file for changes in place. without a permit, for the application itself. The name need not be a [`MediaPath`]. An empty
     /// name is the root. May wait for the disk.
     pub fn trusted_stat(&self, name: impl AsRef<Path>) -> Result<fs::Metadata, StorageError> {
         let name = name.as_ref();
@@ -214,6 +274,17 @@ impl LocalStorage {
         let path = path.clone();
         blocking(move || resolver.open(&path).and_then(|opened| inspect(resolver.root(), opened))).await
     }
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_system(folder: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
+    rustix::fs::syncfs(folder)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(_folder: impl std::os::fd::AsFd) -> rustix::io::Result<()> {
+    rustix::fs::sync();
+    Ok(())
 }
 
 impl Storage for LocalStorage {

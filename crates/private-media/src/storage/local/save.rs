@@ -192,6 +192,9 @@ impl Upload {
 
     /// Makes the content durable, names the file, and makes the name durable.
     fn publish(&mut self) -> Result<MediaPath, StorageError> {
+        if let Some(modified) = self.options.modified {
+            self.temporary.file().set_modified(modified).map_err(io_error("setting the file's time"))?;
+        }
         if self.write.durable {
             self.temporary.file().sync_all().map_err(io_error("syncing the content"))?;
         }
@@ -202,6 +205,7 @@ impl Upload {
                 Ok(used) => used,
                 // A failed save has removed the folder, which it had created.
                 Err(Errno::NOENT) => continue,
+                Err(Errno::EXIST) if self.options.create_new => return Err(StorageError::Exists),
                 Err(error) => return Err(io_error("naming the file")(error.into())),
             };
             if self.write.durable
@@ -221,7 +225,9 @@ impl Upload {
             self.temporary.replace(folder, self.path.file_name())?;
             return Ok(self.path.clone());
         }
-        for path in std::iter::once(self.path.clone()).chain(alternatives(&self.path)) {
+        let alternatives =
+            alternatives(&self.path).take(if self.options.create_new { 0 } else { usize::MAX });
+        for path in std::iter::once(self.path.clone()).chain(alternatives) {
             match self.temporary.link(folder, path.file_name()) {
                 Err(Errno::EXIST) => {}
                 result => return result.map(|()| path),
@@ -255,13 +261,13 @@ fn share_group(root: &Dir, file: &File) {
 }
 
 /// The folders that a save has created. If the save fails, those that are still empty are removed.
-struct CreatedFolders {
-    resolver: Resolver,
-    paths: Vec<MediaPath>,
+pub(super) struct CreatedFolders {
+    pub(super) resolver: Resolver,
+    pub(super) paths: Vec<MediaPath>,
 }
 
 impl CreatedFolders {
-    fn create(&mut self, path: &MediaPath, write: WriteOptions) -> Result<Dir, StorageError> {
+    pub(super) fn create(&mut self, path: &MediaPath, write: WriteOptions) -> Result<Dir, StorageError> {
         let folder = path.parent();
         let mut result = Err(StorageError::not_found("no folder was created"));
         for _ in 0..TRIES {

@@ -165,8 +165,10 @@ pub(super) fn sweep(root: &Dir) {
         }
         // The lock is held until the name is removed, so a process that has just created the file detects that.
         match rustix::fs::unlinkat(&uploads, &name, AtFlags::empty()) {
-            Ok(()) => tracing::info!(?name, "removed an abandoned temporary file"),
-            Err(error) => tracing::warn!(?name, %error, "cannot remove an abandoned temporary file"),
+            Ok(()) => tracing::info!(name = %name.display(), "removed an abandoned temporary file"),
+            Err(error) => {
+                tracing::warn!(name = %name.display(), %error, "cannot remove an abandoned temporary file");
+            }
         }
     }
 }

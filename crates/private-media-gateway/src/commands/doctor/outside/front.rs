@@ -40,10 +40,15 @@ impl Front {
     /// Returns the directive that passes the private URL to the gateway.
     pub(super) fn pass(self, config: &Config) -> String {
         let url = &config.url;
-        let endpoint = config.listen.endpoint();
+        let endpoint = config.endpoint();
         let listen = match &endpoint {
             Some(Endpoint::Tcp(address)) => address.to_string(),
-            Some(unix) => {
+            Some(endpoint @ Endpoint::Https(_)) => {
+                return format!(
+                    "no front server is needed for {endpoint}; or remove listen.tls, and pass {url} to the gateway"
+                );
+            }
+            Some(unix @ Endpoint::Unix(_)) => {
                 return format!("pass {url} to {unix}, path unchanged (private-media config prints how)");
             }
             None => String::new(),

@@ -168,5 +168,5 @@ fn is_not_ready(response: &Response) -> bool {
 }
 
 fn is_ok(response: &Response) -> bool {
-    response.status == 200 && *response.body == *b"ok\n"
+    response.status == 200 && matches!(&*response.body, b"ok\n" | b"ok, with warnings\n")
 }

@@ -1,0 +1,41 @@
+//! Puts a record of each request for a file into the queue.
+
+use std::cell::Cell;
+
+use super::Audit;
+use super::line::now;
+use super::record::FileAccess;
+use crate::exchange::{Ended, Observer, RequestPath};
+
+thread_local! {
+    /// Reused buffers for the body of a record, and for its entry.
+    static BUFFERS: Cell<(String, Vec<u8>)> = const { Cell::new((String::new(), Vec::new())) };
+}
+
+impl Observer for Audit {
+    fn ended(&self, exchange: &Ended<'_>) {
+        let (Some(record), RequestPath::File(path)) = (exchange.record, exchange.path) else { return };
+        if record.allowed_by.is_none() && record.refused.is_none() {
+            // A preflight request, which is about no file.
+            return;
+        }
+        let access = FileAccess {
+            identity: &record.identity,
+            path,
+            allowed_by: record.allowed_by.as_deref(),
+            refused: record.refused.as_deref(),
+            client: exchange.client,
+            request: exchange.id.as_str(),
+            method: exchange.method,
+            status: exchange.status,
+            bytes: exchange.bytes,
+            elapsed: exchange.elapsed,
+            is_handed_off: record.handed_off,
+        };
+        let (mut body, mut entry) = BUFFERS.take();
+        entry.clear();
+        access.entry(now(), &mut body).append_to(&mut entry);
+        self.0.queue.push(&entry);
+        BUFFERS.set((body, entry));
+    }
+}
