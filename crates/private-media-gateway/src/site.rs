@@ -7,7 +7,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode, Uri};
-use private_media::identity::accounts::ClientClosed;
+use private_media::identity::accounts::{ClientClosed, SessionRecord};
 use private_media::identity::{ClientAddr, Https};
 use private_media::raw::RespondRaw as _;
 use private_media::{AccessRecord, Accounts, MediaBody, MediaHeaders, MediaPath, MediaService, PrivateMedia};
@@ -385,6 +385,10 @@ impl Handler for Site {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }
         self.add_headers(response.headers_mut(), &exchange.id, peer);
+        let session = response.extensions_mut().remove::<SessionRecord>();
+        if let (Some(audit), Some(record)) = (&self.audit, session) {
+            audit.session(&record, client, &exchange.id, response.status());
+        }
         if let Some((method, uri)) = asked {
             let status = response.status();
             exchange.end_with(response.body_mut(), &method, uri.path(), status, record);

@@ -1,11 +1,17 @@
-//! Puts a record of each request for a file into the queue.
+//! Puts a record of each request for a file, and of each sign-in, into the queue.
 
 use std::cell::Cell;
 
+use http::StatusCode;
+use private_media::identity::ClientAddr;
+use private_media::identity::accounts::SessionRecord;
+
 use super::Audit;
+use super::entry::Entry;
 use super::line::now;
-use super::record::FileAccess;
+use super::record::{FileAccess, SessionAccess};
 use crate::exchange::{Ended, Observer, RequestPath};
+use crate::request_id::RequestId;
 
 thread_local! {
     /// Reused buffers for the body of a record, and for its entry.
@@ -32,9 +38,27 @@ impl Observer for Audit {
             elapsed: exchange.elapsed,
             is_handed_off: record.handed_off,
         };
+        self.push(|body| access.entry(now(), body));
+    }
+}
+
+impl Audit {
+    /// Records a sign-in or sign-out at the pages of the accounts.
+    pub(crate) fn session(
+        &self,
+        record: &SessionRecord,
+        client: ClientAddr,
+        id: &RequestId,
+        status: StatusCode,
+    ) {
+        let access = SessionAccess { record, client, request: id.as_str(), status };
+        self.push(|body| access.entry(now(), body));
+    }
+
+    fn push(&self, write: impl for<'a> FnOnce(&'a mut String) -> Entry<'a>) {
         let (mut body, mut entry) = BUFFERS.take();
         entry.clear();
-        access.entry(now(), &mut body).append_to(&mut entry);
+        write(&mut body).append_to(&mut entry);
         self.0.queue.push(&entry);
         BUFFERS.set((body, entry));
     }

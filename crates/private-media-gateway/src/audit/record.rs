@@ -1,11 +1,12 @@
-//! Records of requests for files: who did what, when, why it was allowed, from where, and how much left.
+//! Records of requests for files, and of sign-ins: who did what, when, why it was allowed, from where, and how much left.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use private_media::Identity;
 use private_media::identity::ClientAddr;
+use private_media::identity::accounts::{SessionAction, SessionRecord};
+use private_media::{Identity, User};
 
 use super::entry::Entry;
 use super::fold::ID_FIELD;
@@ -28,6 +29,49 @@ pub(super) struct FileAccess<'a> {
     pub(super) elapsed: Duration,
     /// Whether a front server sends the file.
     pub(super) is_handed_off: bool,
+}
+
+/// A sign-in or sign-out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SessionAccess<'a> {
+    pub(super) record: &'a SessionRecord,
+    pub(super) client: ClientAddr,
+    pub(super) request: &'a str,
+    pub(super) status: StatusCode,
+}
+
+impl SessionAccess<'_> {
+    /// Returns the entry of the record. `body` is memory to be reused.
+    pub(super) fn entry<'b>(&self, time: u64, body: &'b mut String) -> Entry<'b> {
+        let Self { record, client, request, status } = *self;
+        body.clear();
+        let action = match record.action {
+            SessionAction::SignIn => "sign-in",
+            SessionAction::SignOut => "sign-out",
+        };
+        for part in ["\"action\":\"", action, "\""] {
+            body.push_str(part);
+        }
+        write_user(body, record.user.as_deref());
+        write_json_text(body, "decision", if record.refused.is_none() { "allowed" } else { "denied" });
+        let _ = write!(body, ",\"client\":\"{client}\"");
+        write_json_text(body, "request", request);
+        let _ = write!(body, ",\"status\":{}", status.as_u16());
+        if let Some(refused) = &record.refused {
+            write_json_text(body, "reason", &refused.to_string());
+        }
+        Entry { time, bytes: 0, key_length: 0, body: body.as_bytes() }
+    }
+}
+
+/// Appends the fields of a user, or `null`.
+fn write_user(body: &mut String, user: Option<&User>) {
+    let Some(user) = user else { return body.push_str(",\"user\":null") };
+    write_json_text(body, "user", user.id());
+    write_json_text(body, "name", user.display_name());
+    if let Some(source) = user.identified_by() {
+        write_json_text(body, "source", source);
+    }
 }
 
 impl FileAccess<'_> {
@@ -53,17 +97,9 @@ impl FileAccess<'_> {
     }
 
     fn identity(&self, body: &mut String) {
-        let Some(user) = self.identity.user() else {
-            body.push_str(",\"user\":null");
-            if let Some(rejection) = self.identity.rejection() {
-                write_json_text(body, "rejected", &rejection.to_string());
-            }
-            return;
-        };
-        write_json_text(body, "user", user.id());
-        write_json_text(body, "name", user.display_name());
-        if let Some(source) = user.identified_by() {
-            write_json_text(body, "source", source);
+        write_user(body, self.identity.user());
+        if let Some(rejection) = self.identity.rejection() {
+            write_json_text(body, "rejected", &rejection.to_string());
         }
     }
 

@@ -146,7 +146,9 @@ impl Record {
                 (None, None) => "anonymous".to_owned(),
             };
             let _ = write!(text, " {:<7} {user:<16}", self.decision.as_deref().unwrap_or("-"));
-            let _ = write!(text, " {}", self.path.as_deref().unwrap_or("-"));
+            if let Some(path) = &self.path {
+                let _ = write!(text, " {path}");
+            }
             if let Some(status) = self.status {
                 let _ = write!(text, " {status}");
             }

@@ -49,7 +49,7 @@ pub(crate) fn command() -> Command {
         .arg(filter("until", "TIME", "Only records before this time"))
         .arg(
             filter("action", "ACTION", "Only records of this action; may be repeated")
-                .value_parser(["read", "audit"])
+                .value_parser(["read", "sign-in", "sign-out", "audit"])
                 .action(ArgAction::Append),
         )
         .arg(format)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{GRANT, Gateway, Place, credentials, needs, program, send};
+use crate::support::{GRANT, Gateway, PASSWORD, Place, credentials, needs, program, send};
 
 const AUDIT: &[&str] = &["--audit-path", "audit.jsonl"];
 
@@ -161,6 +161,47 @@ fn ranges_of_a_playback_are_one_view() {
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("and 99 more ranges, 99000 bytes"), "{shown}");
     assert_eq!(shown.lines().count(), 2);
+}
+
+#[test]
+fn sign_ins_and_sign_outs_are_recorded() {
+    let place = Place::new();
+    let gateway = serve(&place, &["--state", "memory"]);
+    let post = |page: &str, cookie: &str, form: &str| {
+        let form_type = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [form_type, ("sec-fetch-site", "same-origin"), ("cookie", cookie)];
+        gateway.send(&format!("POST /private/-/{page}"), &headers, form.as_bytes())
+    };
+    let right = format!("name=alice&password={}", PASSWORD.replace(' ', "+"));
+    let response = post("sign-in", "none=1", &right);
+    assert_eq!(response.status, 303);
+    let cookie = response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(post("sign-in", "none=1", "name=bob&password=wrong").status, 403);
+    // A password in the field of the name.
+    assert_eq!(post("sign-in", "none=1", "name=correct+horse&password=").status, 403);
+    assert_eq!(post("sign-out", &cookie, "next=/").status, 303);
+    assert_eq!(post("sign-out", "none=1", "next=/").status, 303);
+    stop(gateway);
+    let records = records(&place).into_iter().filter(|record| record["action"] != "audit");
+    let rows: Vec<_> = records
+        .map(|record| {
+            let text = |name: &str| record[name].as_str().unwrap_or("-").to_owned();
+            assert_eq!(record["client"], "127.0.0.1");
+            [text("action"), text("user"), text("decision"), record["status"].to_string()]
+        })
+        .collect();
+    let expected = [
+        ["sign-in", "7", "allowed", "303"],
+        ["sign-in", "8", "denied", "403"],
+        ["sign-in", "-", "denied", "403"],
+        ["sign-out", "7", "allowed", "303"],
+    ];
+    assert_eq!(rows, expected.map(|row| row.map(str::to_owned)));
+    let text = std::fs::read_to_string(place.path("audit.jsonl")).unwrap();
+    assert!(!text.contains("horse") && !text.contains(PASSWORD), "{text}");
+    let shown = audit(&place, &["show", "--action", "sign-in", "--user", "alice"]);
+    assert_eq!(String::from_utf8(shown.stdout).unwrap().lines().count(), 1);
+    assert_intact(&place);
 }
 
 #[test]

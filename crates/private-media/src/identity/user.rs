@@ -137,6 +137,14 @@ impl Identity {
         }
     }
 
+    /// Returns the user, if the client is signed in, for longer than this identity lives.
+    pub(crate) fn shared_user(&self) -> Option<Arc<User>> {
+        match self {
+            Self::User(user) => Some(Arc::clone(user)),
+            Self::Anonymous | Self::Rejected(_) => None,
+        }
+    }
+
     /// Returns why the client's credential is invalid, if it is.
     #[must_use]
     pub fn rejection(&self) -> Option<&Rejection> {

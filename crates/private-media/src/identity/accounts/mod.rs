@@ -12,6 +12,7 @@ mod refusals;
 mod revocation;
 mod session;
 mod session_cache;
+mod session_record;
 mod sign_ins;
 mod stored_sessions;
 mod throttle;
@@ -41,6 +42,7 @@ pub use login_error::LoginError;
 pub use revocation::{Revocation, RevocationError, RevocationStore};
 use session::{Key, Session};
 use session_cache::{SessionCache, SignedIn};
+pub use session_record::{SessionAction, SessionRecord};
 pub use sign_ins::SignInCounts;
 use throttle::{Guesser, Throttle};
 

@@ -3,6 +3,7 @@
 //! A form of another site could sign the visitor in as another user, or out (CSRF). [`is_cross_site`] rejects such forms, so the pages need
 //! neither a token nor a script.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 
 use super::file::Account;
-use super::{Accounts, LoginError, device, session};
+use super::{Accounts, LoginError, SessionRecord, device, session};
 use crate::identity::{self, Https, is_cross_site, whole_seconds};
 use crate::pages::{add_safety, escape};
 
@@ -81,10 +82,13 @@ impl Accounts {
                 response.headers_mut().extend(cleared.map(|cookie| (SET_COOKIE, cookie)));
                 return response;
             }
-            if let Some((session, _)) = session {
+            let mut response = self.redirect(&next, cleared);
+            if let Some((session, identity)) = session {
                 Self::signed_out(&session.name, head);
+                let user = identity.shared_user();
+                response.extensions_mut().insert(SessionRecord::signed_out(user));
             }
-            return self.redirect(&next, cleared);
+            return response;
         }
         let name = field(form, "name").unwrap_or_default();
         let password = field(form, "password").unwrap_or_default();
@@ -99,13 +103,17 @@ impl Accounts {
                     if let Some(device) = self.device_cookie(&account, head, now) {
                         response.headers_mut().append(SET_COOKIE, device);
                     }
+                    response.extensions_mut().insert(SessionRecord::signed_in(&account.user));
                     response
                 }
                 None => plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot create a session\n"),
             },
             Err(refused) => {
                 self.sign_in_refused(&name, head, &refused);
-                self.refuse(&next, &name, refused)
+                let user = self.current().accounts.get(&name).map(|account| Arc::clone(&account.user));
+                let mut response = self.refuse(&next, &name, refused);
+                response.extensions_mut().insert(SessionRecord::refused(user, refused));
+                response
             }
         }
     }
