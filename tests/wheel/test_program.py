@@ -100,7 +100,8 @@ def test_a_second_signal_stops_it_immediately(program: list[str], serve: Serve, 
 
 
 def test_a_signal_ends_a_command_that_waits_for_input(program: list[str], tmp_path: Path) -> None:
-    command = [*program, "account", "add", "alice", "--password-stdin"]
+    # A shell starts commands in the background with this signal ignored.
+    command = ["env", "--default-signal=INT", *program, "account", "add", "alice", "--password-stdin"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

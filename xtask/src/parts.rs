@@ -16,7 +16,7 @@ pub(crate) struct Part {
 }
 
 /// The programs that the Rust tests start.
-const PROGRAMS: [Program; 14] = [
+const PROGRAMS: [Program; 15] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -28,6 +28,7 @@ const PROGRAMS: [Program; 14] = [
     ("mkfifo", "coreutils"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
+    ("promtool", "prometheus"),
     ("python3", "python3"),
     ("strace", "strace"),
     ("unshare", "util-linux"),

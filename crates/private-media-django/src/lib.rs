@@ -49,6 +49,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_core::future::BoxFuture;
 use http::header::{COOKIE, HeaderName};
 use http::request::Parts;
+use private_media::CacheCounts;
 use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::{Identify, IdentifyError, Identity, Rejection, has_cookie, single_cookie};
 
@@ -235,6 +236,14 @@ fn rejected(reason: &'static str) -> Identity {
 /// Returns whether Django may have generated this session key. Other keys are not looked up.
 fn is_session_key(value: &str) -> bool {
     (8..=40).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+impl DjangoSessions {
+    /// Returns how many sessions were found in the cache of identities.
+    #[must_use]
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.0.cache.counts()
+    }
 }
 
 impl Identify for DjangoSessions {

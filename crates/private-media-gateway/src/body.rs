@@ -13,6 +13,8 @@ use private_media::MediaBody;
 use private_media::delivery::MediaResponse;
 use private_media_listener::{Piece, ResponseBody};
 
+use crate::metrics::Sample;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of a response. It counts the bytes that leave.
@@ -20,11 +22,12 @@ pub(crate) struct Body {
     content: Either<MediaBody, UnsyncBoxBody<Bytes, BoxError>>,
     taken: u64,
     on_end: Option<Box<dyn FnOnce(u64) + Send>>,
+    sample: Option<Sample>,
 }
 
 impl From<MediaBody> for Body {
     fn from(body: MediaBody) -> Self {
-        Self { content: Either::Left(body), taken: 0, on_end: None }
+        Self { content: Either::Left(body), taken: 0, on_end: None, sample: None }
     }
 }
 
@@ -36,7 +39,12 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         let content = Either::Right(body.map_err(Into::into).boxed_unsync());
-        Self { content, taken: 0, on_end: None }
+        Self { content, taken: 0, on_end: None, sample: None }
+    }
+
+    /// Ends the sample of a request with the body.
+    pub(crate) fn count(&mut self, sample: Option<Sample>) {
+        self.sample = sample;
     }
 
     /// Calls a function with the number of bytes taken, at the end of the body or when the client disconnects.
@@ -85,6 +93,9 @@ impl Drop for Body {
     fn drop(&mut self) {
         if let Some(on_end) = self.on_end.take() {
             on_end(self.taken);
+        }
+        if let Some(sample) = self.sample.take() {
+            sample.end(self.taken);
         }
     }
 }

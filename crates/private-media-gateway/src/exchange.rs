@@ -9,6 +9,7 @@ use private_media::AccessRecord;
 use private_media::identity::ClientAddr;
 
 use crate::body::Body;
+use crate::metrics::Metrics;
 use crate::request_id::RequestId;
 
 /// Is told of each exchange that has ended. It is called on a thread that serves clients, so it must not wait for anything.
@@ -47,15 +48,24 @@ pub(crate) enum RequestPath<'a> {
 
 /// The observers of all exchanges. Cheap to clone; clones share the observers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Observers(Option<ObserverList>);
+pub(crate) struct Observers {
+    list: Option<ObserverList>,
+    /// The metrics need less than other observers, so they cost a request no allocation.
+    metrics: Option<&'static Metrics>,
+}
 
 type ObserverList = Arc<[Arc<dyn Observer>]>;
 
 impl Observers {
     /// Adds an observer.
     pub(crate) fn with(self, observer: Arc<dyn Observer>) -> Self {
-        let others = self.0.iter().flat_map(|observers| observers.iter()).map(Arc::clone);
-        Self(Some(others.chain([observer]).collect()))
+        let others = self.list.iter().flat_map(|observers| observers.iter()).map(Arc::clone);
+        Self { list: Some(others.chain([observer]).collect()), ..self }
+    }
+
+    /// Sets the metrics.
+    pub(crate) fn with_metrics(self, metrics: Option<&'static Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 }
 
@@ -65,12 +75,19 @@ pub(crate) struct Exchange {
     client: ClientAddr,
     is_probe: bool,
     /// Absent if nobody observes the exchange.
-    observed: Option<(Instant, ObserverList)>,
+    observed: Option<Observed>,
+}
+
+/// Who observes an exchange, and since when.
+struct Observed {
+    begin: Instant,
+    observers: Observers,
 }
 
 impl Exchange {
     pub(crate) fn begin(observers: &Observers, id: RequestId, client: ClientAddr) -> Self {
-        let observed = observers.0.as_ref().map(|observers| (Instant::now(), Arc::clone(observers)));
+        let is_observed = observers.list.is_some() || observers.metrics.is_some();
+        let observed = is_observed.then(|| Observed { begin: Instant::now(), observers: observers.clone() });
         Self { id, client, is_probe: false, observed }
     }
 
@@ -94,7 +111,12 @@ impl Exchange {
         record: Option<AccessRecord>,
     ) {
         let Self { id, client, is_probe, observed } = self;
-        let Some((start, observers)) = observed else { return };
+        let Some(Observed { begin, observers: Observers { list, metrics } }) = observed else { return };
+        let sample = metrics.map(|metrics| metrics.begin(begin, method, status, record.as_ref()));
+        let Some(observers) = list else {
+            body.count(sample);
+            return;
+        };
         let is_file = record.as_ref().is_some_and(|record| record.path.is_some());
         let raw_path = if is_file { String::new() } else { path.to_owned() };
         let method = method.clone();
@@ -109,8 +131,11 @@ impl Exchange {
                 is_probe,
                 status,
                 bytes,
-                elapsed: start.elapsed(),
+                elapsed: begin.elapsed(),
             };
+            if let Some(sample) = sample {
+                sample.end(bytes);
+            }
             for observer in &*observers {
                 observer.ended(&exchange);
             }

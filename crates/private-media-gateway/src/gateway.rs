@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use private_media::PrivateMedia;
@@ -147,8 +147,10 @@ impl GatewayBuilder {
             workers: self.workers,
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
+            metrics: None,
             site_files: 0,
             inherited: vec![],
+            passed_on: &Mutex::default(),
             program: None,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());

@@ -56,6 +56,7 @@
 mod access_log;
 mod activation;
 mod addresses;
+mod admin;
 mod audit;
 mod body;
 mod cli;
@@ -80,6 +81,7 @@ mod live_site;
 mod log;
 mod login;
 mod lookups;
+mod metrics;
 mod notify;
 mod open;
 mod output;

@@ -11,8 +11,9 @@ use private_media_listener::{Listener, SocketFile};
 
 use crate::addresses::{Endpoint, ListenAddr};
 
-/// The name of a socket that this program has bound, for the program after an upgrade.
+/// The names of sockets that this program has bound, for the program after an upgrade.
 const OWN: &str = "private-media";
+pub(crate) const OWN_ADMIN: &str = "private-media-admin";
 
 /// A listening socket.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ impl Bound {
         let mut socket_file = None;
         for socket in &sockets {
             socket.listener.set_nonblocking()?;
-            if let (Endpoint::Unix(path), OWN) = (socket.listener.endpoint()?, &*socket.name) {
+            if let (Endpoint::Unix(path), OWN | OWN_ADMIN) = (socket.listener.endpoint()?, &*socket.name) {
                 socket_file = Some(SocketFile::take_over(&path)?);
             }
         }

@@ -19,6 +19,7 @@ use crate::https::Https;
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
+use crate::metrics::Metrics;
 use crate::notify;
 use crate::open;
 use crate::pages::Pages;
@@ -28,6 +29,14 @@ use crate::site::Site;
 use crate::state::{self, RunningState, StateUrl};
 use crate::supervise::{self, Task};
 
+/// What all sites of a process share.
+pub(crate) struct Shared {
+    pub(crate) health: Health,
+    pub(crate) audit: Option<Audit>,
+    /// Absent without an admin address.
+    pub(crate) metrics: Option<&'static Metrics>,
+}
+
 /// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program. The health and
 /// the audit are those of the process, and outlive the site.
 pub(crate) async fn serve(
@@ -35,7 +44,7 @@ pub(crate) async fn serve(
     matches: &ArgMatches,
     signals: &Signals,
     https: Option<&Https>,
-    (health, audit): (Health, Option<Audit>),
+    Shared { health, audit, metrics }: Shared,
 ) -> Result<LiveSite, ConfigError> {
     if let Some(https) = https {
         https.watch(&health);
@@ -44,10 +53,10 @@ pub(crate) async fn serve(
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
-    let (site, tasks) = opened.into_site(&config);
+    let (site, tasks) = opened.into_site(&config, metrics);
     let live = LiveSite::new(site.audit(audit.clone()), tasks);
     let (matches, current) = (matches.clone(), live.clone());
-    let reloader = Reloader { matches, config, health, audit, state, previous, live: current };
+    let reloader = Reloader { matches, config, health, audit, metrics, state, previous, live: current };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -76,12 +85,17 @@ struct Reloader {
     state: Option<RunningState>,
     previous: Previous,
     live: LiveSite,
+    metrics: Option<&'static Metrics>,
 }
 
 impl Reloader {
     async fn reload(&mut self) {
         notify::reloading();
-        match self.try_reload().await {
+        let reloaded = self.try_reload().await;
+        if let Some(metrics) = self.metrics {
+            metrics.count_reload(reloaded.is_ok());
+        }
+        match reloaded {
             Ok(restart) => {
                 if !restart.is_empty() {
                     let settings = restart.join(", ");
@@ -120,7 +134,7 @@ impl Reloader {
             tracing::error!(%error, "the log level stays as it was");
         }
         let sources = opened.identities.clone();
-        let (site, tasks) = opened.into_site(&config);
+        let (site, tasks) = opened.into_site(&config, self.metrics);
         self.live.replace(site.audit(self.audit.clone()), tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
@@ -154,8 +168,15 @@ impl Opened {
     }
 
     /// Returns the site, and what ends with it. The filter of the log must be in force already.
-    fn into_site(self, config: &Config) -> (Site, (Task, IdentityBackend)) {
+    fn into_site(
+        self,
+        config: &Config,
+        metrics: Option<&'static Metrics>,
+    ) -> (Site, (Task, IdentityBackend)) {
         let Self { media, identities, pages, health } = self;
+        if let Some(metrics) = metrics {
+            metrics.set_site(&media, &identities, &health);
+        }
         let root_watch = root_watch::spawn(&media, &health, config.revalidate_after);
         let site = Site::new(&media, &config.url)
             .health(health)
@@ -165,6 +186,7 @@ impl Opened {
             .own_pages(pages)
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone())
+            .metrics(metrics)
             .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }

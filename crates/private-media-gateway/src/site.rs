@@ -22,6 +22,7 @@ use crate::exchange::{Exchange, Observer, Observers};
 use crate::health::Health;
 use crate::identity::forward::AllowedPath;
 use crate::login::{LoginPages, is_navigation};
+use crate::metrics::Metrics;
 use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
 
@@ -142,6 +143,13 @@ impl Site {
     /// Sets the value of `Strict-Transport-Security` in every response over TLS.
     pub(crate) fn hsts(mut self, value: Option<HeaderValue>) -> Self {
         self.hsts = value;
+        self
+    }
+
+    /// Counts requests, and measures their steps.
+    pub(crate) fn metrics(mut self, metrics: Option<&'static Metrics>) -> Self {
+        self.media = self.media.measured(metrics.is_some());
+        self.observers = self.observers.with_metrics(metrics);
         self
     }
 

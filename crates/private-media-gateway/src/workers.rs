@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,6 +17,7 @@ use crate::error::GatewayError;
 use crate::listeners::{Bound, Socket, StdListener};
 use crate::live_site::LiveSite;
 use crate::log;
+use crate::metrics::Metrics;
 use crate::open::cached_handles;
 use crate::runtime;
 use crate::signals::{self, Shutdown, Signals, Stop};
@@ -41,10 +42,14 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
+    /// Absent without an admin address.
+    pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
     /// Sockets to listen on in place of the address.
     pub(crate) inherited: Vec<Socket>,
+    /// Other sockets that the program after an upgrade inherits.
+    pub(crate) passed_on: &'a Mutex<Vec<Socket>>,
     /// The program of this process, if it can be upgraded and reports to systemd.
     pub(crate) program: Option<Program>,
 }
@@ -90,7 +95,8 @@ fn run<E>(
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
     on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, https, workers, limits, max_connections_is_set, inherited, program, .. } = options;
+    let Options { listen, https, workers, limits, max_connections_is_set, metrics, .. } = options;
+    let (inherited, passed_on, program) = (options.inherited, options.passed_on, options.program);
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -131,6 +137,7 @@ fn run<E>(
             let listener = listener.try_clone().map_err(GatewayError::BindRedirect)?;
             sockets.push(Socket { name: REDIRECT.into(), listener });
         }
+        sockets.append(&mut passed_on.lock().unwrap_or_else(PoisonError::into_inner));
         let endpoints: Vec<_> = match https {
             Some(_) => endpoints.into_iter().map(Endpoint::with_tls).collect(),
             None => endpoints,
@@ -153,6 +160,7 @@ fn run<E>(
             limits,
             signals: signals.clone(),
             all,
+            metrics,
         };
         for (work, listeners) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
@@ -202,6 +210,7 @@ struct Worker {
     limits: Limits,
     signals: Signals,
     all: Arc<Barrier>,
+    metrics: Option<&'static Metrics>,
 }
 
 /// A worker failed. The cause is in the log.
@@ -219,16 +228,17 @@ impl Worker {
             limits: self.limits,
             signals: self.signals.clone(),
             all: Arc::clone(&self.all),
+            metrics: self.metrics,
         }
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listeners, tls, redirect, connections, site, limits, signals, all } = self;
+        let Self { listeners, tls, redirect, connections, site, limits, signals, all, metrics } = self;
         runtime.block_on(async {
             let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &signals));
             let serve = |listener| {
                 let (tls, connections, site) = (tls.clone(), connections.clone(), site.clone());
-                Box::pin(serve_site(listener, tls, connections, site, limits, &signals))
+                Box::pin(serve_site(listener, tls, connections, site, limits, &signals, metrics))
             };
             let serving = try_join_all(listeners.into_iter().map(serve));
             let serving =
@@ -249,10 +259,14 @@ async fn serve_site(
     site: LiveSite,
     limits: Limits,
     signals: &Signals,
+    metrics: Option<&Metrics>,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let server = tls.into_iter().fold(server, Server::tls);
     let stats = server.stats();
+    if let Some(metrics) = metrics {
+        metrics.add_server(Arc::clone(&stats));
+    }
     let stop = &signals.stop;
     let drained = server.serve_until_retired(site, signals.retired(), stop.requested(), stop.forced()).await;
     tracing::debug!(

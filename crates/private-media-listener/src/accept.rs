@@ -206,6 +206,7 @@ impl Server {
             #[cfg(feature = "tls")]
             let tls = tls.clone();
             async move {
+                let _open = stats.open_connection();
                 #[cfg(feature = "tls")]
                 if let Some(tls) = tls {
                     log_abort(addr, tls::serve(tls, stream, addr, handler, limits, drain, stats).await);

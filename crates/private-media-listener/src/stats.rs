@@ -1,5 +1,6 @@
 //! Counters of a server.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of a [`Server`](crate::Server): they show whether the loop serves the requests, and whether the kernel sends the files.
@@ -17,6 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// ```
 #[derive(Debug, Default)]
 pub struct Stats {
+    accepted_connections: AtomicU64,
+    closed_connections: AtomicU64,
     fast_requests: AtomicU64,
     fallback_requests: AtomicU64,
     http2_requests: AtomicU64,
@@ -25,6 +28,24 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Returns the number of connections that were accepted.
+    #[must_use]
+    pub fn accepted_connections(&self) -> u64 {
+        self.accepted_connections.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of accepted connections that have ended.
+    #[must_use]
+    pub fn closed_connections(&self) -> u64 {
+        self.closed_connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection as accepted, and as closed when the result is dropped.
+    pub(crate) fn open_connection(self: &Arc<Self>) -> OpenConnection {
+        self.accepted_connections.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
+    }
+
     /// Returns the number of requests that the loop served.
     #[must_use]
     pub fn fast_requests(&self) -> u64 {
@@ -75,5 +96,15 @@ impl Stats {
 
     pub(crate) fn count_sendfile(&self, bytes: usize) {
         self.sendfile_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// An open connection, for the counters.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Arc<Stats>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.closed_connections.fetch_add(1, Ordering::Relaxed);
     }
 }

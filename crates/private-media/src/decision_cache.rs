@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::cache_counts::{CacheCounter, CacheCounts};
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
 /// The maximum number of entries of one generation. There are two generations of positive decisions, and two of negative ones.
@@ -30,6 +31,7 @@ pub struct DecisionCache<T> {
     positive: Mutex<Recent<T>>,
     /// Separate, so that invalid credentials do not evict the decisions about signed-in users.
     negative: Mutex<Recent<T>>,
+    counter: CacheCounter,
 }
 
 /// The key of a cached decision: a SHA-256 hash, so that no session keys stay in memory.
@@ -52,7 +54,7 @@ impl<T: Clone> DecisionCache<T> {
     #[must_use]
     pub fn new(ttl: Duration) -> Self {
         let new = || Mutex::new(TwoGenerationCache::new([GENERATION, 0]));
-        Self { ttl, positive: new(), negative: new() }
+        Self { ttl, positive: new(), negative: new(), counter: CacheCounter::default() }
     }
 
     /// Returns a cached decision that has not expired.
@@ -61,7 +63,13 @@ impl<T: Clone> DecisionCache<T> {
             let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
             recent.get(&key).filter(|entry| entry.until > now).map(|entry| entry.value.clone())
         };
-        of(&self.positive).or_else(|| of(&self.negative))
+        self.counter.count(of(&self.positive).or_else(|| of(&self.negative)))
+    }
+
+    /// Returns how many requests were answered from the cache.
+    #[must_use]
+    pub fn counts(&self) -> CacheCounts {
+        self.counter.counts()
     }
 
     /// Caches a decision. Its lifetime starts at `requested`, the time of the request that caused it. A positive decision grants access.

@@ -12,6 +12,7 @@ use crate::identity::{IdentifyError, whole_seconds};
 use crate::lookup::LookupError;
 use crate::permission::Denied;
 use crate::request::RequestError;
+use crate::steps::FailedStep;
 use crate::storage::StorageError;
 
 /// The reason why a request gets no file, by the step that failed.
@@ -62,6 +63,22 @@ impl Refusal {
     /// treatment of browsers would disclose which files the application knows.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Denied(_) | Self::Lookup(_) | Self::Storage(StorageError::NotFound { .. }))
+    }
+
+    /// Returns the step that failed, unless this is a decision.
+    pub(crate) fn failed_step(&self) -> Option<FailedStep> {
+        match self {
+            // Too many attempts are the client's failure.
+            Self::Identity(error)
+                if error.retry().is_none_or(|retry| retry.status != StatusCode::TOO_MANY_REQUESTS) =>
+            {
+                Some(FailedStep::Identity)
+            }
+            Self::Lookup(LookupError::Failed(_)) => Some(FailedStep::Lookup),
+            Self::Storage(StorageError::NotFound { .. }) => None,
+            Self::Storage(_) => Some(FailedStep::Storage),
+            _ => None,
+        }
     }
 
     /// Returns the reason and its causes, for the log.

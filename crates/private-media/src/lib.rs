@@ -206,6 +206,7 @@ pub mod storage;
 pub mod delivery;
 
 mod builder;
+mod cache_counts;
 pub mod cors;
 pub mod decision_cache;
 mod error;
@@ -215,10 +216,12 @@ mod listener;
 pub mod pages;
 pub mod raw;
 mod service;
+mod steps;
 mod text;
 mod two_generation_cache;
 
 pub use builder::{Builder, PrivateMedia};
+pub use cache_counts::CacheCounts;
 pub use delivery::{ApacheXSendfile, Delivery, Direct, MediaBody, NginxXAccelRedirect};
 #[cfg(feature = "accounts")]
 pub use identity::Accounts;
@@ -228,6 +231,7 @@ pub use listener::{MediaHeaders, MediaOr, MediaOrHeaders};
 pub use permission::{Action, Decision, Grants, Permissions, Permit};
 pub use request::{MediaPath, MediaRequest, PathError};
 pub use service::{AccessRecord, MediaService};
+pub use steps::{FailedStep, StepTimes};
 #[cfg(feature = "local")]
 pub use storage::LocalStorage;
 pub use storage::{MediaFile, MemoryStorage, SaveOptions, Storage, StorageError};

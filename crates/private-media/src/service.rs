@@ -18,13 +18,14 @@ use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::permission::{self, Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
+use crate::steps::{FailedStep, Laps, StepTimes};
 
 impl PrivateMedia {
     /// Returns the tower service. Paths are relative to the mount, as with axum's `nest_service`. Without such a router,
     /// [`MediaService::at`] strips the prefix.
     #[must_use]
     pub fn service(&self) -> MediaService {
-        MediaService { media: self.clone(), mount: "".into() }
+        MediaService { media: self.clone(), mount: "".into(), is_measured: false }
     }
 }
 
@@ -34,23 +35,30 @@ impl Inner {
         &self,
         head: &Parts,
         path: &str,
+        mut laps: Laps,
         record: &mut AccessRecord,
     ) -> Result<MediaResponse, Refusal> {
         // Parse the request.
         let request = MediaRequest::parse_at(head, path)?;
         record.path = Some(request.path.clone());
         // Authenticate.
-        let identity = self.identify(head).await?;
+        let identity = self.identify(head).await;
+        record.steps.identity = laps.lap();
+        let identity = identity?;
         record.identity = identity.clone();
         // Look up the attributes of the file.
         let attributes = if self.lookups.is_empty() { None } else { self.look_up(&request.path).await? };
         // Authorize.
         let context = permission::Context::new().with_request(head).with_attributes(attributes.as_ref());
         let path = request.path.clone();
-        let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await?;
+        let permit = Permit::<Read>::authorize_with(&*self.permissions, identity, path, context).await;
+        record.steps.permission = laps.lap();
+        let permit = permit?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.open(&permit).await?;
+        let file = self.open(&permit).await;
+        record.steps.storage = laps.lap();
+        let file = file?;
         // Deliver it.
         let response = self.delivery.deliver(&request, &permit, file, SystemTime::now());
         record.handed_off = is_handed_off(&response);
@@ -76,6 +84,10 @@ pub struct AccessRecord {
     pub handed_off: bool,
     /// Whether the file was denied or is missing, and the client is not signed in. A server may send such a client to its sign-in page.
     pub needs_sign_in: bool,
+    /// How long the steps took, if the service [measures](MediaService::measured) them.
+    pub steps: StepTimes,
+    /// The step that failed, if one did.
+    pub failed: Option<FailedStep>,
 }
 
 /// Serves private media: a [`tower_service::Service`] for axum, hyper and other tower servers, with any type of request body. Returned by
@@ -85,6 +97,7 @@ pub struct MediaService {
     media: PrivateMedia,
     /// The prefix that is stripped from each path. A slash has to follow it.
     mount: Arc<str>,
+    is_measured: bool,
 }
 
 impl MediaService {
@@ -101,6 +114,13 @@ impl MediaService {
             "" => "".into(),
             prefix => format!("/{prefix}").into(),
         };
+        self
+    }
+
+    /// Measures the steps of each request, for [`AccessRecord::steps`].
+    #[must_use]
+    pub fn measured(mut self, is_measured: bool) -> Self {
+        self.is_measured = is_measured;
         self
     }
 
@@ -143,7 +163,7 @@ impl RespondRaw for MediaService {
         let mut record = AccessRecord::default();
         let path = self.below(head.uri.path());
         let result = match path {
-            Some(path) => inner.process(head, path, &mut record).await,
+            Some(path) => inner.process(head, path, Laps::start(self.is_measured), &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(RequestError::Path(PathError::Empty).into())
             }
@@ -156,6 +176,7 @@ impl RespondRaw for MediaService {
             }
             record.refused = Some(refusal.reason());
             record.not_found = refusal.is_not_found();
+            record.failed = refusal.failed_step();
             record.needs_sign_in = record.not_found && record.identity.user().is_none();
             refusal.into_response(inner.debug)
         });

@@ -1,13 +1,14 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
 use crate::activation;
 use crate::addresses::{Endpoint, ListenAddr};
+use crate::admin;
 use crate::audit::Audit;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::error::GatewayError;
@@ -17,6 +18,7 @@ use crate::identity;
 use crate::listeners::Socket;
 use crate::log;
 use crate::lookups;
+use crate::metrics::Metrics;
 use crate::notify;
 use crate::output;
 use crate::reload;
@@ -49,12 +51,20 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
     let (health, audit) = (Health::default(), OnceLock::new());
+    let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
+    let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
+    let metrics = config.admin_listen.is_some().then(Metrics::leak);
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
         if let Some(started) = &started {
             let _ = audit.set(started.clone());
         }
-        reload::serve(config.clone(), matches, signals, https.as_ref(), (health.clone(), started)).await
+        if let Some(metrics) = metrics {
+            let inherited = std::mem::take(&mut *locked(&admin_sockets));
+            *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
+        }
+        let shared = reload::Shared { health: health.clone(), audit: started, metrics };
+        reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
     let previous = Previous::from_env();
     let is_inherited = !inherited.is_empty();
@@ -70,8 +80,10 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         workers: config.workers,
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
+        metrics,
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
         inherited,
+        passed_on: &passed_on,
         program: program.ok(),
     };
     let on_bound = |endpoints: &[Endpoint]| {
@@ -109,6 +121,10 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
         Err(error) => Err(ConfigError::new(error.to_string())),
     }
+}
+
+fn locked(sockets: &Mutex<Vec<Socket>>) -> MutexGuard<'_, Vec<Socket>> {
+    sockets.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints the first address, and logs the others.

@@ -42,6 +42,16 @@ pub(crate) static CLIENT_HEADER: Key = Key {
     default: "X-Forwarded-For",
     help: "Header in which trusted proxies name the client: X-Forwarded-For, Forwarded, or one with a single address",
 };
+pub(crate) static ADMIN_LISTEN: Key = Key {
+    name: "admin.listen",
+    flag: "admin-listen",
+    kind: Kind::Text,
+    value_name: "ADDR",
+    heading: Heading::Server,
+    scopes: &[],
+    default: "",
+    help: "Address for monitoring, as HOST:PORT or unix:PATH: /metrics for Prometheus, and /health; off by default",
+};
 pub(crate) static ROOT: Key = Key {
     name: "root",
     flag: "root",
@@ -224,7 +234,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 48] = [
+pub(crate) static KEYS: [&Key; 49] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -232,6 +242,7 @@ pub(crate) static KEYS: [&Key; 48] = [
     &tls::KEY,
     &tls::REDIRECT_HTTP,
     &tls::HSTS,
+    &ADMIN_LISTEN,
     &ROOT,
     &URL,
     &DEBUG,

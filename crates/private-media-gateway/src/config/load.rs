@@ -35,6 +35,8 @@ use crate::{folders, log, urls};
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) listen: ListenAddr,
+    /// The address for monitoring.
+    pub(crate) admin_listen: Option<ListenAddr>,
     /// `None` for plain HTTP.
     pub(crate) tls: Option<TlsConfig>,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -86,6 +88,7 @@ impl Config {
         let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
         Ok(Self {
             tls: tls::options(settings, &listen)?,
+            admin_listen: admin_listen(&settings.get(&keys::ADMIN_LISTEN))?,
             listen,
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
@@ -227,6 +230,11 @@ impl Config {
         self.get(&keys::LISTEN).error(problem, fix)
     }
 
+    /// Returns an error about the address for monitoring.
+    pub(crate) fn admin_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.get(&keys::ADMIN_LISTEN).error(problem, fix)
+    }
+
     /// Returns an error about a front server's configuration, by the setting that it is about.
     pub(crate) fn front_error(&self, front: &str, error: &FrontError) -> ConfigError {
         let problem_and_fix = error.problem_and_fix(|name| name);
@@ -265,6 +273,7 @@ impl Config {
             (&keys::tls::CERTIFICATE, files(&self.tls).0 != files(&started.tls).0),
             (&keys::tls::KEY, files(&self.tls).1 != files(&started.tls).1),
             (&keys::tls::REDIRECT_HTTP, files(&self.tls).2 != files(&started.tls).2),
+            (&keys::ADMIN_LISTEN, self.admin_listen != started.admin_listen),
             (&keys::WORKERS, self.workers != started.workers),
             (&keys::LOG_FORMAT, self.log_format != started.log_format),
             // Without accounts, there may be no store. The open one stays.
@@ -307,7 +316,18 @@ impl Config {
     #[cfg(fuzzing)]
     pub(crate) fn meaning(&self) -> String {
         let Self {
-            listen, tls, trusted_proxies, root, url, debug, workers, log, log_format, identity, ..
+            listen,
+            admin_listen,
+            tls,
+            trusted_proxies,
+            root,
+            url,
+            debug,
+            workers,
+            log,
+            log_format,
+            identity,
+            ..
         } = self;
         let Self {
             grants,
@@ -323,7 +343,7 @@ impl Config {
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
         let settings = format!(
-            "{listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
+            "{listen:?} {admin_listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
         );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
@@ -339,6 +359,14 @@ impl Config {
             &[(&IDENTITY, &self.identity_tables), (&LOOKUP, &self.lookup_tables)],
         )
     }
+}
+
+/// Returns the address for monitoring, if it is set.
+fn admin_listen(setting: &Setting) -> Result<Option<ListenAddr>, ConfigError> {
+    if setting.values().iter().all(String::is_empty) {
+        return Ok(None);
+    }
+    setting.parse_with(|value| ListenAddr::parse(value, setting.folder())).map(Some)
 }
 
 /// Returns the proxies that may name the client.

@@ -7,6 +7,7 @@ pub(crate) mod header;
 mod jwt;
 mod user_headers;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use private_media::identity::IdentityChain;
 use private_media::identity::accounts::AccountsOptions;
-use private_media::{Accounts, Identify, Identity, User};
+use private_media::{Accounts, CacheCounts, Identify, Identity, User};
 use private_media_django::{DjangoSessions, UserKey};
 
 use self::forward::Forward;
@@ -128,6 +129,18 @@ impl IdentityBackend {
         })
     }
 
+    /// Returns how many identities were found in the caches of the sources.
+    pub(crate) fn cache_counts(&self) -> CacheCounts {
+        let counts = self.0.iter().map(|source| match source {
+            OpenSource::Accounts(accounts, ..) => accounts.session_cache_counts(),
+            OpenSource::Django(sessions, _) => sessions.cache_counts(),
+            OpenSource::Jwt(tokens) => tokens.cache_counts(),
+            OpenSource::Forward(forward) => forward.cache_counts(),
+            OpenSource::Header(_) => CacheCounts::default(),
+        });
+        counts.sum()
+    }
+
     /// Returns whether a source depends on the address of the client for requests without an `Authorization` header.
     pub(crate) fn needs_peer(&self) -> bool {
         self.0.iter().any(|source| match source {
@@ -150,6 +163,12 @@ impl IdentityBackend {
             Some(only) if sources.is_empty() => only,
             last => Box::new(IdentityChain::new(sources.into_iter().chain(last).collect())),
         }
+    }
+}
+
+impl fmt::Debug for IdentityBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(OpenSource::name)).finish()
     }
 }
 

@@ -109,7 +109,6 @@ fn wants_colors() -> bool {
 }
 
 /// Returns the number of lines that were dropped since the start, because they could not be written.
-#[expect(dead_code, reason = "the metrics will count it")]
 pub(crate) fn dropped() -> u64 {
     QUEUE.get().map_or(0, |queue| queue.dropped())
 }

@@ -144,7 +144,9 @@ fn without_free_descriptors_clients_wait() {
     let mut command = std::process::Command::new("sh");
     let program = env!("CARGO_BIN_EXE_private-media");
     command.args(["-c", "ulimit -n 128; exec \"$0\" \"$@\"", program, "serve", "--listen", "127.0.0.1:0"]);
-    command.args(["--grant", crate::support::GRANT, "--header-timeout", "1s"]).current_dir(place.path(""));
+    command
+        .args(["--grant", crate::support::GRANT, "--header-timeout", "1s", "--max-connections", "10000"])
+        .current_dir(place.path(""));
     let gateway = Gateway::spawn(command, place.path("gateway.log"));
     assert!(gateway.logs("ulimit -n"), "{}", gateway.log());
     let _idle: Vec<_> = (0..100).map(|_| gateway.connect()).collect();

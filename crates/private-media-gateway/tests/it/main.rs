@@ -32,6 +32,7 @@ mod load;
 mod log_faults;
 mod log_format;
 mod lookups;
+mod metrics;
 mod names;
 mod open_files;
 mod operator_mistakes;

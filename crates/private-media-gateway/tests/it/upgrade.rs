@@ -103,7 +103,9 @@ fn ten_upgrades_under_load_break_no_request() {
     let place = Place::new();
     let content = vec![b'x'; 1 << 20];
     place.write("private/cars/7/large.bin", &content);
-    place.write("private-media.toml", "workers = 2\n");
+    let admin = crate::support::free_address();
+    let settings = |workers: usize| format!("workers = {workers}\nadmin.listen = \"{admin}\"\n");
+    place.write("private-media.toml", settings(2));
     let running = Upgradable::start(&place, &[]);
     let target = Target::Tcp(running.gateway.address);
     let clients = [
@@ -112,7 +114,7 @@ fn ten_upgrades_under_load_break_no_request() {
     ];
     for number in 1..=10 {
         // Also with fewer or more workers than sockets.
-        place.write("private-media.toml", format!("workers = {}\n", [2, 1, 3][number % 3]));
+        place.write("private-media.toml", settings([2, 1, 3][number % 3]));
         running.upgrade();
         for clients in &clients {
             clients.wait_for(30);
@@ -128,6 +130,9 @@ fn ten_upgrades_under_load_break_no_request() {
     }
     assert!(is_running(*current));
     assert_eq!(running.gateway.get("/private/cars/7/photo.jpg", "alice").status, 200);
+    let mut metrics = String::new();
+    crate::support::send(admin, "GET /metrics", &[], b"").read_to_string(&mut metrics).unwrap();
+    assert!(metrics.starts_with("HTTP/1.1 200 "), "the admin address is passed on, too: {metrics}");
     kill_process(*current, Signal::TERM).unwrap();
     wait("the last process ends", Duration::from_secs(10), || !is_running(*current));
     assert!(TcpStream::connect(running.gateway.address).is_err(), "nobody listens");

@@ -24,6 +24,7 @@ use futures_core::stream::BoxStream;
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 
+use crate::cache_counts::CacheCounts;
 use crate::lookup::Attributes;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
@@ -64,6 +65,11 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Checks whether files can be served, for health checks. A storage that can lose its root reopens it here.
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Returns how many files were opened from a cache, for metrics. By default, there is none.
+    fn cache_counts(&self) -> CacheCounts {
+        CacheCounts::default()
     }
 
     /// Returns whether a file exists.
@@ -112,6 +118,10 @@ macro_rules! delegate {
 
             fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {
                 (**self).ready()
+            }
+
+            fn cache_counts(&self) -> CacheCounts {
+                (**self).cache_counts()
             }
 
             fn exists<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<bool, StorageError>> {

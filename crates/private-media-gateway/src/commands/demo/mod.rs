@@ -12,6 +12,7 @@ mod views;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
@@ -100,8 +101,10 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         workers: WORKERS,
         limits,
         max_connections_is_set: false,
+        metrics: None,
         site_files: 0,
         inherited: vec![],
+        passed_on: &Mutex::default(),
         program: None,
     };
     match workers::serve(options, open, on_bound) {

@@ -23,7 +23,7 @@ use http::{HeaderName, Request};
 use http_body_util::Full;
 use private_media::decision_cache::DecisionCache;
 use private_media::identity::IdentifyError;
-use private_media::{Identify, Identity};
+use private_media::{CacheCounts, Identify, Identity};
 use tokio::sync::Semaphore;
 use tokio_rustls::rustls;
 
@@ -69,6 +69,11 @@ impl Forward {
             outages: OutageLog::new(http_client::shown(&options.url)),
             options,
         })))
+    }
+
+    /// Returns how many answers of the application were found in the cache.
+    pub(super) fn cache_counts(&self) -> CacheCounts {
+        self.0.answers.counts()
     }
 
     /// Returns the answer about the client of a request: a kept one, or that to a question that is asked now.

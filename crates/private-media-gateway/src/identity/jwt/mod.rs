@@ -24,7 +24,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::request::Parts;
 use private_media::decision_cache::{CacheKey, DecisionCache};
 use private_media::identity::Rejection;
-use private_media::{Identify, IdentifyError, Identity, User};
+use private_media::{CacheCounts, Identify, IdentifyError, Identity, User};
 
 use crate::config::{ConfigError, JwtConfig, JwtOptions, KeyFile, KeySource};
 use crate::http_client::{HttpClient, shown};
@@ -112,6 +112,11 @@ impl JwtIdentity {
         let own = &self.0.options;
         let is_same = own.keys == options.keys && own.max_stale == options.max_stale;
         (is_same && matches!(own.keys, KeySource::Url(_))).then(|| self.0.keys.clone())
+    }
+
+    /// Returns how many tokens were found in the cache.
+    pub(super) fn cache_counts(&self) -> CacheCounts {
+        self.0.cache.counts()
     }
 
     fn credential<'a>(&self, request: &'a Parts) -> Option<Result<Credential<'a>, &'static str>> {

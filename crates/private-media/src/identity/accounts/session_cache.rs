@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::lock::locked;
 use super::session::Session;
+use crate::cache_counts::{CacheCounter, CacheCounts};
 use crate::identity::Identity;
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
@@ -12,11 +13,15 @@ const GENERATION: usize = 50_000;
 
 /// The verified sessions by token, so that each signature is computed once. The cache belongs to one version of the accounts, so it is never
 /// stale. Whether a session has ended is checked for each request.
-pub(super) struct SessionCache(Mutex<TwoGenerationCache<Box<[u8]>, SignedIn>>);
+pub(super) struct SessionCache {
+    sessions: Mutex<TwoGenerationCache<Box<[u8]>, SignedIn>>,
+    counter: CacheCounter,
+}
 
 impl Default for SessionCache {
     fn default() -> Self {
-        Self(Mutex::new(TwoGenerationCache::new([GENERATION, 0])))
+        let sessions = Mutex::new(TwoGenerationCache::new([GENERATION, 0]));
+        Self { sessions, counter: CacheCounter::default() }
     }
 }
 
@@ -27,17 +32,21 @@ pub(super) type SignedIn = (Arc<Session>, Identity);
 
 impl SessionCache {
     pub(super) fn get(&self, token: &[u8]) -> Option<SignedIn> {
-        locked(&self.0).get(token).cloned()
+        self.counter.count(locked(&self.sessions).get(token).cloned())
+    }
+
+    pub(super) fn counts(&self) -> CacheCounts {
+        self.counter.counts()
     }
 
     /// Only validly signed tokens are inserted, so forged ones evict nothing.
     pub(super) fn insert(&self, token: &[u8], signed_in: &SignedIn) {
-        let evicted = locked(&self.0).insert(token.into(), signed_in.clone());
+        let evicted = locked(&self.sessions).insert(token.into(), signed_in.clone());
         drop(evicted);
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        locked(&self.0).values().count()
+        locked(&self.sessions).values().count()
     }
 }

@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use super::refusals::shown;
 use super::{Accounts, LoginError};
+use crate::cache_counts::CacheCounts;
 use crate::identity::ClientAddr;
 
 /// How many sign-ins succeeded and failed. A password in HTTP Basic counts if it is refused; a right one is sent with each request.
@@ -51,6 +52,12 @@ impl Accounts {
             throttled: value(throttled),
             overloaded: value(overloaded),
         }
+    }
+
+    /// Returns how many sessions were found among those that were verified recently, since the accounts were last replaced.
+    #[must_use]
+    pub fn session_cache_counts(&self) -> CacheCounts {
+        self.current().sessions.counts()
     }
 
     /// Logs and counts a sign-in at the page.

@@ -33,6 +33,7 @@ use root::{Accept, OpenRoot, Root};
 use write_options::WriteOptions;
 
 use super::{Content, Entry, MediaFile, Metadata, SaveOptions, Storage, StorageError};
+use crate::cache_counts::CacheCounts;
 use crate::permission::{Delete, List, Permit, Read, Write};
 use crate::request::MediaPath;
 
@@ -301,6 +302,10 @@ impl Storage for LocalStorage {
         }
         let opened = self.open_with(path, cache::file_and_version);
         Box::pin(cache.open(&self.root, path, opened, |file| self.named(file, path)))
+    }
+
+    fn cache_counts(&self) -> CacheCounts {
+        self.cache.as_ref().map(|cache| cache.counts()).unwrap_or_default()
     }
 
     fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {

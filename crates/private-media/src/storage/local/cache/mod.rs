@@ -16,6 +16,7 @@ use super::error::io_error;
 use super::read;
 use super::resolve::Opened;
 use super::root::{OpenRoot, Root};
+use crate::cache_counts::{CacheCounter, CacheCounts};
 use crate::request::MediaPath;
 use crate::storage::memory::InMemory;
 use crate::storage::{MediaFile, StorageError};
@@ -76,6 +77,7 @@ type Entries = TwoGenerationCache<MediaPath, Entry>;
 pub(super) struct FileCache {
     options: CacheOptions,
     files: Mutex<Entries>,
+    counter: CacheCounter,
 }
 
 #[derive(Debug, Clone)]
@@ -90,16 +92,23 @@ struct Entry {
 impl FileCache {
     pub(super) fn new(options: CacheOptions) -> Self {
         let half = [options.max_bytes / 2, options.max_open_files / 2];
-        Self { options, files: Mutex::new(Entries::new(half)) }
+        Self { options, files: Mutex::new(Entries::new(half)), counter: CacheCounter::default() }
     }
 
     /// Returns a cached file of this generation of the root, if no check is due.
     pub(super) fn get(&self, path: &MediaPath, generation: u64) -> Option<MediaFile> {
-        let entry = self.with(|files| files.get(path).cloned())?;
-        let is_usable = entry.generation == generation
-            && entry.checked.elapsed() < self.options.revalidate_after
-            && entry.is_unchanged();
-        is_usable.then_some(entry.file)
+        let entry = self.with(|files| files.get(path).cloned());
+        let usable = entry.filter(|entry| {
+            entry.generation == generation
+                && entry.checked.elapsed() < self.options.revalidate_after
+                && entry.is_unchanged()
+        });
+        // A miss is counted when the file is opened.
+        usable.map(|entry| self.counter.hit(entry.file))
+    }
+
+    pub(super) fn counts(&self) -> CacheCounts {
+        self.counter.counts()
     }
 
     /// Waits until a file is opened, and caches it. `named` names an open file after its path.
@@ -110,6 +119,7 @@ impl FileCache {
         opened: impl Future<Output = Result<(MediaFile, FileVersion), StorageError>>,
         named: impl FnOnce(MediaFile) -> Result<MediaFile, StorageError>,
     ) -> Result<MediaFile, StorageError> {
+        self.counter.miss();
         let (now, generation) = (Instant::now(), root.generation());
         let cached =
             self.with(|files| files.get(path).cloned()).filter(|entry| entry.generation == generation);
