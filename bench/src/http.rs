@@ -2,9 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::result::Result;
+use crate::tls;
 
 /// Sends a request, with these lines after the request line.
 pub(crate) fn send(address: SocketAddr, request_line: &str, fields: &str) -> Result<TcpStream> {
@@ -15,13 +17,28 @@ pub(crate) fn send(address: SocketAddr, request_line: &str, fields: &str) -> Res
     Ok(stream)
 }
 
+/// Like [`send`], with TLS if there is a certificate to trust.
+pub(crate) fn send_with(
+    certificate: Option<&Path>,
+    address: SocketAddr,
+    request_line: &str,
+    fields: &str,
+) -> Result<Box<dyn Read>> {
+    let Some(certificate) = certificate else { return Ok(Box::new(send(address, request_line, fields)?)) };
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut stream = tls::connect(stream, certificate)?;
+    stream.write_all(format!("{request_line} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n").as_bytes())?;
+    Ok(Box::new(stream))
+}
+
 /// Writes header fields as lines of a request.
 pub(crate) fn lines(fields: &[(String, String)]) -> String {
     fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
 }
 
 /// Reads a response's head. Returns it with the number of body bytes that came with it.
-pub(crate) fn read_head(stream: &mut TcpStream) -> Result<(String, u64)> {
+pub(crate) fn read_head(stream: &mut impl Read) -> Result<(String, u64)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {

@@ -45,7 +45,8 @@ pub(crate) fn check(work: &Work, peer: &RunningPeer) -> Result<()> {
 fn exchange(work: &Work, peer: &RunningPeer) -> Result<(u16, u64)> {
     let method = if work.kind == RequestKind::Head { "HEAD" } else { "GET" };
     let fields = format!("Connection: close\r\n{}", http::lines(&fields(work, peer)?));
-    let mut stream = http::send(peer.address, &format!("{method} {}", peer.target(work.file)), &fields)?;
+    let line = format!("{method} {}", peer.target(work.file));
+    let mut stream = http::send_with(peer.certificate.as_deref(), peer.address, &line, &fields)?;
     let (head, rest) = http::read_head(&mut stream)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no status")?;
     // Some servers ignore `Connection: close`, so the length says where the body ends.
@@ -98,7 +99,8 @@ fn repeat(work: &Work, peer: &RunningPeer, bed: &Testbed, seconds: u64) -> Resul
     for (name, value) in fields(work, peer)? {
         command.arg("--header").arg(format!("{name}: {value}"));
     }
-    parse(command.arg(format!("http://{}{}", peer.address, peer.target(work.file))))
+    let scheme = if peer.certificate.is_some() { "https" } else { "http" };
+    parse(command.arg(format!("{scheme}://{}{}", peer.address, peer.target(work.file))))
 }
 
 /// Has wrk send requests in turn, and then again: targets, each with a value of the header field that is named.

@@ -11,6 +11,7 @@ mod report;
 mod result;
 mod running_peer;
 mod testbed;
+mod tls;
 mod tree;
 mod usage;
 mod work;

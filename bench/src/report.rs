@@ -13,6 +13,8 @@ pub(crate) const BASELINE: &str = "nginx, public";
 
 /// The reference of peers with an access log.
 const BASELINE_WITH_LOG: &str = "nginx, public, with an access log";
+/// The reference of peers with TLS.
+const BASELINE_WITH_TLS: &str = "nginx, public, with TLS 1.3";
 /// The reference of peers whose files nginx sends.
 const BASELINE_OF_HAND_OFF: &str = "nginx, auth_request";
 /// How the names of peers end that run the program of `--old`.
@@ -113,7 +115,7 @@ impl Report {
         };
         let mut text = format!(
             "Medians; {cores}; × is the median ratio of paired runs: to {BASELINE_WITH_LOG} with an access log, to \
-             {BASELINE_OF_HAND_OFF} where nginx sends, and else to {BASELINE}.\n"
+             {BASELINE_WITH_TLS} with TLS, to {BASELINE_OF_HAND_OFF} where nginx sends, and else to {BASELINE}.\n"
         );
         for work in &self.works {
             let _ = write!(
@@ -194,6 +196,8 @@ impl Report {
 fn reference(peer: &str) -> &'static str {
     if peer.contains("with an access log") {
         BASELINE_WITH_LOG
+    } else if peer.contains("with TLS") {
+        BASELINE_WITH_TLS
     } else if peer.contains("nginx sends") || peer.contains("X-Accel-Redirect, constant") {
         BASELINE_OF_HAND_OFF
     } else {
@@ -256,6 +260,7 @@ mod tests {
             ("private-media, gateway, old", BASELINE),
             ("private-media, gateway, with an access log", BASELINE_WITH_LOG),
             ("private-media, gateway, with an access log, old", BASELINE_WITH_LOG),
+            ("private-media, gateway, with TLS 1.3", BASELINE_WITH_TLS),
             ("private-media, nginx sends", BASELINE_OF_HAND_OFF),
             ("nginx, X-Accel-Redirect, constant", BASELINE_OF_HAND_OFF),
             ("nginx, auth_request", BASELINE),

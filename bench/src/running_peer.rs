@@ -1,6 +1,7 @@
 //! A server that is up.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::http;
 use crate::result::Result;
@@ -12,6 +13,8 @@ use crate::work::{RequestKind, Work};
 pub(crate) struct RunningPeer {
     pub(crate) address: SocketAddr,
     pub(crate) servers: Vec<Server>,
+    /// The certificate of a peer with TLS.
+    pub(crate) certificate: Option<PathBuf>,
     pub(crate) prefix: &'static str,
     /// The headers of user 7.
     pub(crate) credentials: Vec<(String, String)>,
@@ -27,6 +30,7 @@ impl RunningPeer {
         Self {
             address,
             servers,
+            certificate: None,
             prefix: "/private/",
             credentials: vec![],
             denied_status: 404,
@@ -57,7 +61,12 @@ impl RunningPeer {
     /// Returns the entity tag of a file on this server.
     pub(crate) fn etag(&self, file: &str) -> Result<String> {
         let fields = format!("Connection: close\r\n{}", http::lines(&self.credentials));
-        let mut stream = http::send(self.address, &format!("HEAD {}", self.target(file)), &fields)?;
+        let mut stream = http::send_with(
+            self.certificate.as_deref(),
+            self.address,
+            &format!("HEAD {}", self.target(file)),
+            &fields,
+        )?;
         let (head, _) = http::read_head(&mut stream)?;
         Ok(http::field(&head, "etag").unwrap_or("\"none\"").to_owned())
     }

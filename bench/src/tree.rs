@@ -8,11 +8,12 @@ use std::path::Path;
 use crate::result::Result;
 
 /// Names and lengths in bytes. All files belong to user 7.
-pub(crate) const FILES: [(&str, u64); 5] = [
+pub(crate) const FILES: [(&str, u64); 6] = [
     ("1k.jpg", 1 << 10),
     ("10k.jpg", 10 << 10),
     ("100k.jpg", 100 << 10),
     ("1m.jpg", 1 << 20),
+    ("10m.mp4", 10 << 20),
     ("1g.mp4", 1 << 30),
 ];
 

@@ -16,7 +16,7 @@ pub(crate) struct Part {
 }
 
 /// The programs that the Rust tests start.
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 16] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
@@ -26,6 +26,7 @@ const PROGRAMS: [Program; 15] = [
     ("fincore", "util-linux-extra"),
     ("lighttpd", "lighttpd"),
     ("mkfifo", "coreutils"),
+    ("nghttp", "nghttp2-client"),
     ("nginx", "nginx"),
     ("openssl", "openssl"),
     ("promtool", "prometheus"),

@@ -25,13 +25,15 @@ const fn peer(name: &'static str, start: fn(&Testbed) -> Result<RunningPeer>) ->
 }
 
 /// The baseline, the gateway, and then the others. A peer of the old program directly follows its new counterpart.
-pub(crate) const PEERS: [Peer; 26] = [
+pub(crate) const PEERS: [Peer; 28] = [
     peer(BASELINE, nginx::public),
     peer("private-media, gateway", own::gateway),
     peer("private-media, gateway, old", own::old_gateway),
     peer("nginx, public, with an access log", nginx::public_with_log),
     peer("private-media, gateway, with an access log", own::gateway_with_log),
     peer("private-media, gateway, with an access log, old", own::old_gateway_with_log),
+    peer("nginx, public, with TLS 1.3", nginx::public_with_tls),
+    peer("private-media, gateway, with TLS 1.3", own::gateway_with_tls),
     peer("private-media, audit", own::gateway_with_audit),
     peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
     peer("private-media, JSON Web Token", sources::token),

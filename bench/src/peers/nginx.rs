@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::{Server, Testbed, free_address};
+use crate::tls;
+use crate::work::OF_TLS;
 
 /// Starts nginx without authorization, configured for speed.
 pub(super) fn public(bed: &Testbed) -> Result<RunningPeer> {
@@ -16,7 +18,26 @@ pub(super) fn public_with_log(bed: &Testbed) -> Result<RunningPeer> {
     serve(bed, "nginx-public-log", &format!("access_log {};\n", bed.path("nginx-access.log").display()))
 }
 
-fn serve(bed: &Testbed, name: &str, log: &str) -> Result<RunningPeer> {
+/// Like [`public`], with TLS 1.3. Sessions are resumed by tickets, as those of the gateway.
+pub(super) fn public_with_tls(bed: &Testbed) -> Result<RunningPeer> {
+    let folder = bed.path("");
+    tls::make_certificate(&folder)?;
+    let certificate = folder.join("cert.pem");
+    let lines = format!(
+        "ssl_certificate {};\nssl_certificate_key {};\nssl_protocols TLSv1.3;\nssl_conf_command Ciphersuites {};\n",
+        certificate.display(),
+        folder.join("key.pem").display(),
+        tls::CIPHER
+    );
+    let peer = serve_on(bed, "nginx-public-tls", " ssl", &lines)?;
+    Ok(RunningPeer { certificate: Some(certificate), only: Some(OF_TLS), ..peer })
+}
+
+fn serve(bed: &Testbed, name: &str, more: &str) -> Result<RunningPeer> {
+    serve_on(bed, name, "", more)
+}
+
+fn serve_on(bed: &Testbed, name: &str, parameters: &str, more: &str) -> Result<RunningPeer> {
     let address = free_address()?;
     let root = bed.root().display().to_string();
     let server = start(
@@ -24,7 +45,7 @@ fn serve(bed: &Testbed, name: &str, log: &str) -> Result<RunningPeer> {
         name,
         address,
         &format!(
-            "open_file_cache max=10000 inactive=60s;\nopen_file_cache_valid 30s;\nserver {{\n listen {address} backlog=4096;\n {log} \
+            "open_file_cache max=10000 inactive=60s;\nopen_file_cache_valid 30s;\nserver {{\n listen {address}{parameters} backlog=4096;\n {more} \
              location /private/ {{ alias {root}/; }}\n}}\n"
         ),
     )?;

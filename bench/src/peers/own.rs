@@ -14,6 +14,8 @@ use super::{django, nginx, postgres};
 use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::{Server, Testbed, built, free_address};
+use crate::tls;
+use crate::work::OF_TLS;
 
 /// The flags of a gateway whose files nginx sends.
 const HAND_OFF: [&str; 2] = ["--mode", "nginx"];
@@ -31,6 +33,14 @@ pub(super) fn old_gateway(bed: &Testbed) -> Result<RunningPeer> {
 /// Starts a gateway with an access log in a file.
 pub(super) fn gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
     alone(&current()?, bed, "gateway-log", &["--log", "info"])
+}
+
+/// Starts a gateway with TLS. wrk offers no protocol, so it gets HTTP/1.1.
+pub(super) fn gateway_with_tls(bed: &Testbed) -> Result<RunningPeer> {
+    tls::make_certificate(&bed.path(""))?;
+    let flags = ["--tls-certificate", "cert.pem", "--tls-key", "key.pem"];
+    let peer = alone(&current()?, bed, "gateway-tls", &flags)?;
+    Ok(RunningPeer { certificate: Some(bed.path("cert.pem")), only: Some(OF_TLS), ..peer })
 }
 
 pub(super) fn old_gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {

@@ -148,6 +148,7 @@ impl GatewayBuilder {
             limits: self.limits,
             max_connections_is_set: self.limits.max_connections != Limits::default().max_connections,
             metrics: None,
+            client_limit: None,
             site_files: 0,
             inherited: vec![],
             passed_on: &Mutex::default(),

@@ -89,6 +89,7 @@ mod pages;
 mod peers;
 mod reload;
 mod request_id;
+mod request_limit;
 mod root_watch;
 mod runtime;
 mod send_mode;

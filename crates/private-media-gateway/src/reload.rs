@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 use crate::audit::Audit;
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
-use crate::https::Https;
+use crate::https::{self, Https};
 use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::open;
 use crate::pages::Pages;
+use crate::request_limit::RequestLimit;
 use crate::root_watch;
 use crate::signals::Signals;
 use crate::site::Site;
@@ -47,7 +48,7 @@ pub(crate) async fn serve(
     Shared { health, audit, metrics }: Shared,
 ) -> Result<LiveSite, ConfigError> {
     if let Some(https) = https {
-        https.watch(&health);
+        https::watch(https, &health);
     }
     let opened = Opened::new(&config, &health, &Previous::default()).await?;
     let accounts = opened.identities.accounts();
@@ -187,6 +188,7 @@ impl Opened {
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone())
             .metrics(metrics)
+            .request_limit(RequestLimit::new(config.requests_per_second))
             .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))
     }

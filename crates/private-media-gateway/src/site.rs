@@ -1,6 +1,7 @@
 //! The HTTP service of a gateway: private files, the sign-in pages, and `-/health`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
@@ -25,6 +26,7 @@ use crate::login::{LoginPages, is_navigation};
 use crate::metrics::Metrics;
 use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
+use crate::request_limit::RequestLimit;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -50,6 +52,7 @@ pub(crate) struct Site {
     /// The value of `Strict-Transport-Security`.
     hsts: Option<HeaderValue>,
     observers: Observers,
+    request_limit: Option<Arc<RequestLimit>>,
     audit: Option<Audit>,
 }
 
@@ -70,6 +73,7 @@ impl Site {
             health: Health::default(),
             hsts: None,
             observers: AccessLog::observers(),
+            request_limit: None,
             audit: None,
         }
     }
@@ -128,6 +132,27 @@ impl Site {
             self.audit = Some(audit);
         }
         self
+    }
+
+    /// Sets the limit of requests of each client.
+    pub(crate) fn request_limit(mut self, limit: Option<RequestLimit>) -> Self {
+        self.request_limit = limit.map(Arc::new);
+        self
+    }
+
+    /// Returns the response to a client with too many requests. A proxy that names no client has no limit, or all its clients would
+    /// share one.
+    fn limited(&self, client: ClientAddr) -> Option<Response<Body>> {
+        let limit = self.request_limit.as_ref()?;
+        if self.proxies.contains(client) {
+            return None;
+        }
+        let wait = limit.admit(client, Instant::now()).err()?;
+        let mut response =
+            text_response(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n");
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        response.headers_mut().insert(RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX).into());
+        Some(response)
     }
 
     /// Returns the response to a request for a file that cannot be recorded, and has to be.
@@ -339,8 +364,8 @@ impl Handler for Site {
         }
         let (direct, client) = self.client(&head.headers, peer);
         let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
-        if let Some(mut page) = self.unrecorded() {
-            page.headers_mut().insert(&REQUEST_ID, exchange.id.to_header());
+        if let Some(mut page) = self.limited(client).or_else(|| self.unrecorded()) {
+            self.add_headers(page.headers_mut(), &exchange.id, peer);
             let status = page.status();
             exchange.end_with(page.body_mut(), &head.method, head.uri.path(), status, None);
             let (page, body) = page.into_parts();
@@ -388,7 +413,11 @@ impl Handler for Site {
             request.extensions_mut().insert(AllowedPath::default());
         }
         let body = request.body().progress();
-        let (mut response, record) = self.route_request(request).await;
+        let limited = if is_probe { None } else { self.limited(client) };
+        let (mut response, record) = match limited {
+            Some(limited) => (limited, None),
+            None => self.route_request(request).await,
+        };
         if body.is_too_slow() {
             response = text_response(StatusCode::REQUEST_TIMEOUT, "the request body arrived too slowly\n");
         }

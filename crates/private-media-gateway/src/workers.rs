@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
-use private_media_listener::{ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, Tls};
+use private_media_listener::{
+    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, Tls,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
@@ -42,6 +44,7 @@ pub(crate) struct Options<'a> {
     pub(crate) limits: Limits,
     /// Whether the limit of connections was set by the user, so that a lower one causes a warning.
     pub(crate) max_connections_is_set: bool,
+    pub(crate) client_limit: Option<ClientLimit>,
     /// Absent without an admin address.
     pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
@@ -156,6 +159,7 @@ fn run<E>(
             tls,
             redirect: None,
             connections,
+            client_limit: options.client_limit.clone(),
             site,
             limits,
             signals: signals.clone(),
@@ -206,6 +210,7 @@ struct Worker {
     tls: Option<Tls>,
     redirect: Option<(StdListener, HttpsRedirect)>,
     connections: ConnectionLimit,
+    client_limit: Option<ClientLimit>,
     site: LiveSite,
     limits: Limits,
     signals: Signals,
@@ -224,6 +229,7 @@ impl Worker {
             tls: self.tls.clone(),
             redirect: None,
             connections: self.connections.clone(),
+            client_limit: self.client_limit.clone(),
             site: self.site.clone(),
             limits: self.limits,
             signals: self.signals.clone(),
@@ -233,12 +239,14 @@ impl Worker {
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listeners, tls, redirect, connections, site, limits, signals, all, metrics } = self;
+        let Self { listeners, tls, redirect, connections, client_limit, site, limits, signals, all, metrics } =
+            self;
         runtime.block_on(async {
             let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &signals));
             let serve = |listener| {
-                let (tls, connections, site) = (tls.clone(), connections.clone(), site.clone());
-                Box::pin(serve_site(listener, tls, connections, site, limits, &signals, metrics))
+                let (tls, site) = (tls.clone(), site.clone());
+                let of_clients = (connections.clone(), client_limit.clone());
+                Box::pin(serve_site(listener, tls, of_clients, site, limits, &signals, metrics))
             };
             let serving = try_join_all(listeners.into_iter().map(serve));
             let serving =
@@ -255,7 +263,7 @@ impl Worker {
 async fn serve_site(
     listener: StdListener,
     tls: Option<Tls>,
-    connections: ConnectionLimit,
+    (connections, client_limit): (ConnectionLimit, Option<ClientLimit>),
     site: LiveSite,
     limits: Limits,
     signals: &Signals,
@@ -263,6 +271,7 @@ async fn serve_site(
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
     let server = tls.into_iter().fold(server, Server::tls);
+    let server = client_limit.into_iter().fold(server, Server::client_limit);
     let stats = server.stats();
     if let Some(metrics) = metrics {
         metrics.add_server(Arc::clone(&stats));

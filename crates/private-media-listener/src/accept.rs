@@ -7,14 +7,17 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use rustix::net::{SendFlags, send};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use crate::client_limit::ClientLimit;
 use crate::connection::Connection;
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
+use crate::head::write;
 use crate::limits::Limits;
 use crate::peer::{PeerAddr, PeerState};
 use crate::piece::ResponseBody;
@@ -23,7 +26,7 @@ use crate::sendfile::SendfileStream;
 use crate::stats::Stats;
 use crate::stream::{Listener, Stream};
 #[cfg(feature = "tls")]
-use crate::tls::{self, Tls};
+use crate::tls::Tls;
 
 /// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
@@ -105,6 +108,7 @@ pub struct Server {
     listener: Listener,
     limits: Limits,
     connection_limit: ConnectionLimit,
+    client_limit: Option<ClientLimit>,
     stats: Arc<Stats>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -119,6 +123,7 @@ impl Server {
             listener: listener.into(),
             limits,
             connection_limit,
+            client_limit: None,
             stats: Arc::default(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -137,6 +142,13 @@ impl Server {
     #[must_use]
     pub fn connection_limit(mut self, limit: ConnectionLimit) -> Self {
         self.connection_limit = limit;
+        self
+    }
+
+    /// Limits the connections of each client.
+    #[must_use]
+    pub fn client_limit(mut self, limit: ClientLimit) -> Self {
+        self.client_limit = Some(limit);
         self
     }
 
@@ -197,7 +209,7 @@ impl Server {
     ) -> Drained {
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
-        let Self { listener, limits, connection_limit, stats, .. } = self;
+        let Self { listener, limits, connection_limit, client_limit, stats, .. } = self;
         listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
@@ -209,7 +221,8 @@ impl Server {
                 let _open = stats.open_connection();
                 #[cfg(feature = "tls")]
                 if let Some(tls) = tls {
-                    log_abort(addr, tls::serve(tls, stream, addr, handler, limits, drain, stats).await);
+                    let served = crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
+                    log_abort(addr, served.await);
                     return;
                 }
                 let stream = SendfileStream::new(stream, Arc::clone(&stats));
@@ -227,10 +240,23 @@ impl Server {
                 () = &mut retired => break true,
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
-                    let Some(accepted) = accepted.take() else { continue };
-                    let connection = connect(accepted);
+                    let Some((stream, addr)) = accepted.take() else { continue };
+                    let slot = client_limit.as_ref().map(|limit| limit.acquire(addr.ip()));
+                    if matches!(slot, Some(None)) {
+                        stats.count_refused_connection();
+                        #[cfg(feature = "tls")]
+                        let is_plain = tls.is_none();
+                        #[cfg(not(feature = "tls"))]
+                        let is_plain = true;
+                        if is_plain {
+                            refuse(&stream);
+                        }
+                        continue;
+                    }
+                    let held = (permit, slot);
+                    let connection = connect((stream, addr));
                     connections.spawn(async move {
-                        let _permit = permit;
+                        let _held = held;
                         connection.await;
                     });
                 }
@@ -272,6 +298,14 @@ impl Server {
 /// Waits until all connections have ended.
 async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
+}
+
+/// Tells a client that it has too many connections, without waiting for it. The few bytes fit into the buffer of a new socket.
+fn refuse(stream: &Stream) {
+    let mut response = Vec::new();
+    write::write_line_of_text(&mut response, StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+    // A client that is gone needs no response.
+    let _ = send(stream, &response, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
 }
 
 fn log_abort(peer: PeerAddr, served: io::Result<()>) {

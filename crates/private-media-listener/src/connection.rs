@@ -254,7 +254,7 @@ pub(crate) async fn linger(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<
 }
 
 /// A body that is being sent. However that ends, the body is told what was removed from it and not sent.
-struct Outgoing<'a, T, B: ResponseBody> {
+struct Outgoing<'a, T: Transport, B: ResponseBody> {
     stream: &'a mut MinRateStream<T>,
     body: B,
     /// The bytes of the stream before the content, with the head of the response.
@@ -265,7 +265,7 @@ struct Outgoing<'a, T, B: ResponseBody> {
     taken: u64,
 }
 
-impl<'a, T, B: ResponseBody> Outgoing<'a, T, B> {
+impl<'a, T: Transport, B: ResponseBody> Outgoing<'a, T, B> {
     fn new(stream: &'a mut MinRateStream<T>, body: B, head: &[u8]) -> Self {
         let before = stream.written().saturating_add(head.len() as u64);
         Self { stream, body, before, overhead: 0, taken: 0 }
@@ -278,9 +278,10 @@ impl<'a, T, B: ResponseBody> Outgoing<'a, T, B> {
     }
 }
 
-impl<T, B: ResponseBody> Drop for Outgoing<'_, T, B> {
+impl<T: Transport, B: ResponseBody> Drop for Outgoing<'_, T, B> {
     fn drop(&mut self) {
-        let sent = self.stream.written().saturating_sub(self.before).saturating_sub(self.overhead);
+        let written = self.stream.written().saturating_sub(self.stream.io_mut().unsent());
+        let sent = written.saturating_sub(self.before).saturating_sub(self.overhead);
         if sent < self.taken {
             self.body.return_unsent(self.taken - sent);
         }

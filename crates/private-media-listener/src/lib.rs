@@ -113,6 +113,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
+mod client_limit;
 mod connection;
 mod deadline;
 mod drain;
@@ -122,6 +123,8 @@ mod handler;
 mod head;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "tls")]
+mod https;
 mod limits;
 mod min_rate;
 mod open_files;
@@ -142,6 +145,7 @@ mod turn;
 mod unix_socket;
 
 pub use accept::{ConnectionLimit, Drained, Server, serve, serve_handler};
+pub use client_limit::{ClientLimit, ClientNetwork};
 pub use handler::{Handler, RawResponse, TowerHandler};
 pub use head::fields::{HeaderWriter, WriteHeaders};
 pub use limits::Limits;

@@ -48,6 +48,11 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + WaitsForPeer + Unpin + Send
         Poll::Ready(Ok(()))
     }
 
+    /// Returns how many bytes were taken and not sent yet.
+    fn unsent(&self) -> u64 {
+        0
+    }
+
     /// Tells the client that no more bytes follow, where closing the socket alone does not say that. Does not wait.
     fn end(&mut self) {}
 }

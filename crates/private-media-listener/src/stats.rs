@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Stats {
     accepted_connections: AtomicU64,
     closed_connections: AtomicU64,
+    refused_connections: AtomicU64,
     fast_requests: AtomicU64,
     fallback_requests: AtomicU64,
     http2_requests: AtomicU64,
@@ -38,6 +39,16 @@ impl Stats {
     #[must_use]
     pub fn closed_connections(&self) -> u64 {
         self.closed_connections.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of connections that were refused, because their client had too many.
+    #[must_use]
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_refused_connection(&self) {
+        self.refused_connections.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection as accepted, and as closed when the result is dropped.

@@ -17,13 +17,22 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Returns the numbers before the body.
+    pub(super) fn header(&self) -> [u8; HEADER] {
+        let mut header = [0; HEADER];
+        let numbers = u128::from(self.time) | u128::from(self.bytes) << 64;
+        let lengths = u64::from(to_u32(self.body.len())) | u64::from(to_u32(self.key_length)) << 32;
+        for (to, from) in
+            header.iter_mut().zip(numbers.to_le_bytes().into_iter().chain(lengths.to_le_bytes()))
+        {
+            *to = from;
+        }
+        header
+    }
+
     /// Appends the entry.
     pub(super) fn append_to(&self, entries: &mut Vec<u8>) {
-        let (body, key) = (to_u32(self.body.len()), to_u32(self.key_length));
-        entries.extend_from_slice(&self.time.to_le_bytes());
-        entries.extend_from_slice(&self.bytes.to_le_bytes());
-        entries.extend_from_slice(&body.to_le_bytes());
-        entries.extend_from_slice(&key.to_le_bytes());
+        entries.extend_from_slice(&self.header());
         entries.extend_from_slice(self.body);
     }
 

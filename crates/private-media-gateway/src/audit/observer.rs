@@ -14,8 +14,8 @@ use crate::exchange::{Ended, Observer, RequestPath};
 use crate::request_id::RequestId;
 
 thread_local! {
-    /// Reused buffers for the body of a record, and for its entry.
-    static BUFFERS: Cell<(String, Vec<u8>)> = const { Cell::new((String::new(), Vec::new())) };
+    /// A reused buffer for the body of a record.
+    static BODY: Cell<String> = const { Cell::new(String::new()) };
 }
 
 impl Observer for Audit {
@@ -56,10 +56,9 @@ impl Audit {
     }
 
     fn push(&self, write: impl for<'a> FnOnce(&'a mut String) -> Entry<'a>) {
-        let (mut body, mut entry) = BUFFERS.take();
-        entry.clear();
-        write(&mut body).append_to(&mut entry);
-        self.0.queue.push(&entry);
-        BUFFERS.set((body, entry));
+        let mut body = BODY.take();
+        let entry = write(&mut body);
+        self.0.queue.push_joined(&entry.header(), entry.body);
+        BODY.set(body);
     }
 }

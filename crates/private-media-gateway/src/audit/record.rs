@@ -1,6 +1,6 @@
 //! Records of requests for files, and of sign-ins: who did what, when, why it was allowed, from where, and how much left.
 
-use std::fmt::Write as _;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -54,9 +54,9 @@ impl SessionAccess<'_> {
         }
         write_user(body, record.user.as_deref());
         write_json_text(body, "decision", if record.refused.is_none() { "allowed" } else { "denied" });
-        let _ = write!(body, ",\"client\":\"{client}\"");
+        write_client(body, client);
         write_json_text(body, "request", request);
-        let _ = write!(body, ",\"status\":{}", status.as_u16());
+        write_number(body, ",\"status\":", u64::from(status.as_u16()));
         if let Some(refused) = &record.refused {
             write_json_text(body, "reason", &refused.to_string());
         }
@@ -74,6 +74,26 @@ fn write_user(body: &mut String, user: Option<&User>) {
     }
 }
 
+fn write_number(body: &mut String, name: &str, number: u64) {
+    body.push_str(name);
+    body.push_str(itoa::Buffer::new().format(number));
+}
+
+thread_local! {
+    /// The last client, and its field: formatting an address is expensive.
+    static CLIENT: RefCell<Option<(ClientAddr, String)>> = const { RefCell::new(None) };
+}
+
+fn write_client(body: &mut String, client: ClientAddr) {
+    CLIENT.with_borrow_mut(|last| {
+        if last.as_ref().is_none_or(|(last, _)| *last != client) {
+            // An address needs no escape.
+            *last = Some((client, format!(",\"client\":\"{client}\"")));
+        }
+        body.push_str(last.as_ref().map_or("", |(_, field)| field));
+    });
+}
+
 impl FileAccess<'_> {
     /// Returns the entry of the record. `body` is memory to be reused.
     pub(super) fn entry<'b>(&self, time: u64, body: &'b mut String) -> Entry<'b> {
@@ -86,8 +106,7 @@ impl FileAccess<'_> {
         if let Some(by) = self.allowed_by {
             write_json_text(body, "by", by);
         }
-        // An address needs no escape. Writing to a string cannot fail.
-        let _ = write!(body, ",\"client\":\"{}\"", self.client);
+        write_client(body, self.client);
         if self.is_handed_off {
             body.push_str(",\"handed_off\":true");
         }
@@ -114,9 +133,14 @@ impl FileAccess<'_> {
             body.push_str(part);
         }
         write_json_text(body, "method", self.method.as_str());
-        let micros = self.elapsed.as_micros();
-        let _ = write!(body, ",\"status\":{},\"bytes\":{}", self.status.as_u16(), self.bytes);
-        let _ = write!(body, ",\"milliseconds\":{}.{:03}", micros / 1000, micros % 1000);
+        let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
+        write_number(body, ",\"status\":", u64::from(self.status.as_u16()));
+        write_number(body, ",\"bytes\":", self.bytes);
+        write_number(body, ",\"milliseconds\":", micros / 1000);
+        // The last three digits of a number with four.
+        let mut digits = itoa::Buffer::new();
+        body.push('.');
+        body.push_str(digits.format(1000 + micros % 1000).get(1..).unwrap_or_default());
         if let Some(reason) = self.refused {
             write_json_text(body, "reason", reason);
         }

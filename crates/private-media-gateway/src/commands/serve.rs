@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
+use private_media::identity::ClientAddr;
+use private_media_listener::ClientLimit;
 
 use crate::activation;
 use crate::addresses::{Endpoint, ListenAddr};
@@ -81,6 +83,7 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         limits: config.limits,
         max_connections_is_set: config.max_connections_is_set,
         metrics,
+        client_limit: client_limit(config),
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
         inherited,
         passed_on: &passed_on,
@@ -156,4 +159,13 @@ fn start_audit(config: &Config, health: &Health) -> Result<Option<Audit>, Config
 fn bind_error(config: &Config, error: &std::io::Error) -> ConfigError {
     let (problem, fix) = config.listen.bind_problem(error);
     config.listen_error(&problem, fix)
+}
+
+/// Returns the limit of connections of one address. Connections of proxies are those of many clients.
+fn client_limit(config: &Config) -> Option<ClientLimit> {
+    let proxies = config.trusted_proxies.clone();
+    let is_limited = config.connections_per_client > 0;
+    is_limited.then(|| {
+        ClientLimit::new(config.connections_per_client, move |ip| proxies.contains(ClientAddr::Ip(ip)))
+    })
 }

@@ -202,6 +202,26 @@ pub(crate) static MAX_CONNECTIONS: Key = Key {
     default: "10000",
     help: "Maximum number of open connections",
 };
+pub(crate) static CONNECTIONS_PER_CLIENT: Key = Key {
+    name: "limits.connections_per_client",
+    flag: "connections-per-client",
+    kind: Kind::Number,
+    value_name: "COUNT",
+    heading: Heading::Limits,
+    scopes: &[],
+    default: "0",
+    help: "Maximum number of open connections of one address, except proxies and Unix sockets; 0 is no limit",
+};
+pub(crate) static REQUESTS_PER_SECOND: Key = Key {
+    name: "limits.requests_per_second",
+    flag: "requests-per-second",
+    kind: Kind::Number,
+    value_name: "COUNT",
+    heading: Heading::Limits,
+    scopes: &[],
+    default: "0",
+    help: "Requests per second of one client, of which those of five seconds may come at once; 0 is no limit",
+};
 pub(crate) static HEADER_TIMEOUT: Key = Key {
     name: "limits.header_timeout",
     flag: "header-timeout",
@@ -234,7 +254,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 49] = [
+pub(crate) static KEYS: [&Key; 51] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -273,6 +293,8 @@ pub(crate) static KEYS: [&Key; 49] = [
     &cors::CREDENTIALS,
     &cors::MAX_AGE,
     &MAX_CONNECTIONS,
+    &CONNECTIONS_PER_CLIENT,
+    &REQUESTS_PER_SECOND,
     &HEADER_TIMEOUT,
     &MIN_RATE,
     &SHUTDOWN_TIMEOUT,

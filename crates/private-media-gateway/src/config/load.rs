@@ -61,6 +61,10 @@ pub(crate) struct Config {
     /// The name of the site on the pages.
     pub(crate) site_name: String,
     pub(crate) limits: Limits,
+    /// 0 is no limit.
+    pub(crate) connections_per_client: usize,
+    /// 0 is no limit.
+    pub(crate) requests_per_second: u32,
     /// `None` if nothing is recorded.
     pub(crate) audit: Option<AuditOptions>,
     /// Whether `limits.max_connections` differs from the default.
@@ -107,6 +111,8 @@ impl Config {
             follow_links: settings.get(&keys::FOLLOW_LINKS).parse("true or false")?,
             max_connections_is_set: *max_connections.origin() != Origin::Default,
             site_name: settings.get(&keys::site::NAME).parse_with(site::name)?,
+            connections_per_client: settings.get(&keys::CONNECTIONS_PER_CLIENT).parse_with(values::limit)?,
+            requests_per_second: settings.get(&keys::REQUESTS_PER_SECOND).parse_with(values::limit)?,
             limits: Limits::default()
                 .max_connections(max_connections.parse_with(values::connections)?)
                 .header_timeout(settings.get(&keys::HEADER_TIMEOUT).parse_with(values::positive_duration)?)
@@ -279,6 +285,7 @@ impl Config {
             // Without accounts, there may be no store. The open one stays.
             (&keys::STATE, self.state.is_some() && !self.has_state_of(started)),
             (&keys::MAX_CONNECTIONS, new.max_connections != old.max_connections),
+            (&keys::CONNECTIONS_PER_CLIENT, self.connections_per_client != started.connections_per_client),
             (&keys::HEADER_TIMEOUT, new.header_timeout != old.header_timeout),
             (&keys::MIN_RATE, new.min_rate != old.min_rate),
             (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
@@ -339,6 +346,8 @@ impl Config {
             limits,
             site_name,
             audit,
+            connections_per_client,
+            requests_per_second,
             ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
@@ -348,7 +357,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second}"
         )
     }
 

@@ -24,6 +24,12 @@ fn at_least_one(value: &str) -> Result<usize, String> {
     value.parse().ok().filter(|number| *number > 0).ok_or("expected a number of at least 1".into())
 }
 
+/// Parses a limit; 0 is none.
+pub(super) fn limit<N: TryFrom<u64>>(value: &str) -> Result<N, String> {
+    let limit = number(value).and_then(|number| number.try_into().ok());
+    limit.ok_or("expected a number, e.g. 20, or 0 for no limit".into())
+}
+
 pub(super) fn min_rate(value: &str) -> Result<u64, String> {
     number(value).ok_or("expected a number of bytes per second, e.g. 512".into())
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::checks::{validity_problem, warn_about_chain};
 use super::files::{self, LoadError};
-use super::{Https, validity_problem, warn_about_chain};
+use super::served::Https;
 use crate::health::Health;
 
 /// How often the files are checked. They are read when they did not change between two checks, so half-written ones are not.

@@ -59,11 +59,17 @@ impl Queue {
 
     /// Adds a line, or counts it as dropped. Never waits for the writer.
     pub(crate) fn push(&self, line: &[u8]) {
+        self.push_joined(&[], line);
+    }
+
+    /// Like [`Queue::push`], for a line in two parts.
+    pub(crate) fn push_joined(&self, begin: &[u8], line: &[u8]) {
         let mut state = self.lock();
-        if state.lines.len() + line.len() > self.capacity {
+        if state.lines.len() + begin.len() + line.len() > self.capacity {
             state.dropped += 1;
             self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
+            state.lines.extend_from_slice(begin);
             state.lines.extend_from_slice(line);
         }
         let is_parked = mem::take(&mut state.is_parked);

@@ -128,8 +128,11 @@ fn connections(sources: &Sources) -> [MetricFamily; 3] {
         ),
         counters(
             "private_media_connections_total",
-            "Connections that were accepted.",
-            &[(&[("result", "accepted")], accepted)],
+            "Connections that were accepted, or refused because of limits.connections_per_client.",
+            &[
+                (&[("result", "accepted")], accepted),
+                (&[("result", "refused")], sum(Stats::refused_connections)),
+            ],
         ),
         counters(
             "private_media_tls_handshake_errors_total",

@@ -7,15 +7,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::streams::Progress;
+use super::streams::{PIECE, Progress};
 use crate::piece::ResponseBody;
 
-/// The longest piece that the body returns. It bounds the memory of a stream whose client receives slowly, and is the usual length of a
-/// frame.
-pub(super) const PIECE: usize = 16 << 10;
-
 /// A response body that reports its progress, so that the stream can measure the client.
-pub(super) struct StreamBody<B> {
+pub(super) struct StreamBody<B: ResponseBody> {
     /// `None` if the response has no content.
     content: Option<B>,
     /// Bytes of the content that do not fit into one piece.
@@ -23,9 +19,19 @@ pub(super) struct StreamBody<B> {
     progress: Arc<Progress>,
 }
 
-impl<B> StreamBody<B> {
+impl<B: ResponseBody> StreamBody<B> {
     pub(super) fn new(content: B, has_content: bool, progress: Arc<Progress>) -> Self {
         Self { content: Some(content).filter(|_| has_content), rest: Bytes::new(), progress }
+    }
+}
+
+impl<B: ResponseBody> Drop for StreamBody<B> {
+    fn drop(&mut self) {
+        if let Some(content) = &mut self.content
+            && !self.rest.is_empty()
+        {
+            content.return_unsent(self.rest.len() as u64);
+        }
     }
 }
 

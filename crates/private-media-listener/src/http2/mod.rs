@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -29,6 +30,7 @@ use crate::handler::{Handler, final_status};
 use crate::head::parse::BUFFER;
 use crate::limits::Limits;
 use crate::peer::PeerState;
+use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
 use crate::stats::Stats;
 use crate::tls::TlsStream;
@@ -128,13 +130,11 @@ pub(crate) async fn serve<H: Handler>(
 
 /// Returns the response with a body that reports its progress. As over HTTP/1.1, responses to HEAD and those that have no content (RFC
 /// 9110 section 6.4.1) have the length of the omitted content, if it is known.
-fn with_body<B: crate::ResponseBody>(
+fn with_body<B: ResponseBody>(
     response: Response<B>,
     method: &Method,
     progress: Arc<streams::Progress>,
 ) -> Response<StreamBody<B>> {
-    use http::header::{CONTENT_LENGTH, HeaderValue};
-
     let (mut head, body) = response.into_parts();
     let has_content =
         *method != Method::HEAD && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

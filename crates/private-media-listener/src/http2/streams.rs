@@ -12,8 +12,11 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::Executor;
 use tokio::task::JoinSet;
 
-use super::body::PIECE;
 use crate::min_rate::MinRate;
+
+/// The longest piece that a body returns. It bounds the memory of a stream whose client receives slowly, and is the usual length of a
+/// frame.
+pub(super) const PIECE: usize = 16 << 10;
 
 /// The progress of one response.
 #[derive(Debug, Default)]

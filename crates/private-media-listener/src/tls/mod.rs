@@ -1,7 +1,6 @@
 //! HTTPS, by rustls.
 
 mod certificate;
-mod handshake;
 mod redirect;
 mod stream;
 
@@ -17,7 +16,6 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 pub use certificate::{Certificate, CertificateError};
 pub use redirect::HttpsRedirect;
 
-pub(crate) use handshake::serve;
 pub(crate) use stream::TlsStream;
 
 /// The protocols that are offered to clients (ALPN), in order.
@@ -54,7 +52,7 @@ const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 /// ```
 #[derive(Debug, Clone)]
 pub struct Tls {
-    config: Arc<ServerConfig>,
+    pub(crate) config: Arc<ServerConfig>,
     current: Arc<Current>,
 }
 

@@ -222,7 +222,9 @@ proptest! {
         }
         let found = check(&lines, &seal, head);
         let is_there = |(line, kind): &(u64, FaultKind)| {
-            *line == number(index) && matches!(kind, FaultKind::Changed | FaultKind::Unreadable)
+            // The first line names the key.
+            (*line == number(index) && matches!(kind, FaultKind::Changed | FaultKind::Unreadable))
+                || (index == 0 && keyed && *kind == FaultKind::UnknownKey)
         };
         prop_assert!(found.iter().any(is_there), "{index} {at}: {found:?}");
         // No other line is accused, except for the place after a first line that is lost.

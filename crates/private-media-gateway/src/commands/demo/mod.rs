@@ -102,6 +102,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         limits,
         max_connections_is_set: false,
         metrics: None,
+        client_limit: None,
         site_files: 0,
         inherited: vec![],
         passed_on: &Mutex::default(),

@@ -11,13 +11,15 @@ mod responses;
 use std::path::Path;
 
 use crate::support::{Gateway, Place};
-use certificates::Pair;
+pub(crate) use certificates::Pair;
+pub(crate) use client::{Offer, TlsClient, config, fetch, try_connect};
+pub(crate) use responses::content;
 
 /// The arguments that name the certificate in the folder of a place.
 const TLS: [&str; 4] = ["--tls-certificate", "chain.pem", "--tls-key", "key.pem"];
 
 /// Starts a gateway with a certificate for localhost and 127.0.0.1.
-fn serve(place: &Place, arguments: &[&str]) -> (Gateway, Pair) {
+pub(crate) fn serve(place: &Place, arguments: &[&str]) -> (Gateway, Pair) {
     let pair = Pair::new();
     pair.write(&place.path(""));
     (place.serve(&[&TLS, arguments].concat()), pair)

@@ -7,7 +7,7 @@ use super::serve;
 use crate::support::{PASSWORD, Place, Response, credentials};
 
 /// Returns content in which no part equals another.
-pub(super) fn content(len: usize) -> Vec<u8> {
+pub(crate) fn content(len: usize) -> Vec<u8> {
     (0..len).map(|n| u8::try_from((n ^ (n >> 8) ^ (n >> 16).wrapping_mul(31)) & 0xff).unwrap()).collect()
 }
 

@@ -9,7 +9,6 @@ use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Tls, TlsStream};
 use crate::connection::{Connection, linger};
 use crate::drain::Drain;
 use crate::handler::Handler;
@@ -18,6 +17,7 @@ use crate::limits::Limits;
 use crate::peer::{PeerAddr, PeerState};
 use crate::stats::Stats;
 use crate::stream::Stream;
+use crate::tls::{Tls, TlsStream};
 
 /// The first byte of a handshake record (RFC 8446 section 5.1). No method of HTTP begins with it.
 const HANDSHAKE: u8 = 22;
