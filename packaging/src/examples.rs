@@ -21,7 +21,7 @@ const fn extra(
 const UNCONFIRMED: Option<&str> =
     Some("With --wait: the change is on disk, but a running gateway did not confirm it.");
 
-pub(crate) const EXTRAS: [Extra; 19] = [
+pub(crate) const EXTRAS: [Extra; 21] = [
     extra("", &[("Serve a demo site, then read its pages in a browser:", "demo")], None),
     extra("demo", &[("Serve the demo on a free port:", "demo --listen 127.0.0.1:0")], None),
     extra(
@@ -95,8 +95,10 @@ pub(crate) const EXTRAS: [Extra; 19] = [
         )],
         None,
     ),
+    extra("relocate", &[("Print what would be moved, and move nothing:", RELOCATE)], None),
     extra("config", &[("Print the settings in force:", "config show")], None),
     extra("config show", &[("Print the settings, each with its source:", "config show --debug")], None),
+    extra("config systemd", &[("Print a unit for the service:", UNIT)], None),
     extra("config nginx", &[("Let nginx send the files, and receive requests for a name:", NGINX)], None),
     extra(
         "config apache",
@@ -110,4 +112,6 @@ pub(crate) const EXTRAS: [Extra; 19] = [
     ),
 ];
 
+const RELOCATE: &str = "relocate /var/www/media --dry-run";
+const UNIT: &str = "config systemd --config /etc/private-media/private-media.toml";
 const NGINX: &str = "config nginx --front example.org:80 --mode nginx";

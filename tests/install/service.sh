@@ -37,7 +37,7 @@ apt-get update --quiet
 
 cd "$checkout"
 test "$(systemctl is-enabled private-media)" = enabled
-systemd-analyze verify --man=no /usr/lib/systemd/system/private-media.service
+systemd-analyze verify --man=no /usr/lib/systemd/system/private-media.service /usr/lib/systemd/system/private-media.socket
 start /etc/private-media/private-media.toml
 check_photo
 stop

@@ -39,7 +39,23 @@ curl --fail --silent --output /dev/null --user alice:roadster-for-alice "$url/pr
 curl --fail --silent --output /dev/null --cookie-jar jar --data 'name=alice&password=roadster-for-alice&next=' \
     "$url/private/-/sign-in"
 curl --fail --silent --output /dev/null --cookie jar --range 0-9 "$url/private/cars/7/photo.jpg"
-kill "$(pgrep -P $tracer -o)"
+# A reload, and an upgrade: strace follows the new program, too.
+first=$(pgrep -P $tracer -o)
+wait_for() {
+    for _ in $(seq 300); do
+        if grep -q "$1" log; then return; fi
+        sleep 0.1
+    done
+    echo "not in the log: $1"
+    cat log
+    exit 1
+}
+kill -HUP "$first"
+wait_for 'the configuration was reloaded'
+kill -USR2 "$first"
+wait_for 'serves now'
+curl --fail --silent --output /dev/null --cookie jar "$url/private/cars/7/photo.jpg"
+kill "$(sed -n 's/.*process \([0-9]*\) serves now.*/\1/p' log)"
 wait $tracer
 
 sed -n 's/^[0-9]* *\([a-z0-9_]*\)(.*/\1/p' state/trace | sort -u > made

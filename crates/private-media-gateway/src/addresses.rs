@@ -105,6 +105,19 @@ impl ListenAddr {
         }
     }
 
+    /// Returns whether a listening socket has one of these addresses.
+    pub(crate) fn includes(&self, endpoint: &Endpoint) -> bool {
+        match (self, endpoint) {
+            (Self::Tcp(addresses), Endpoint::Tcp(bound) | Endpoint::Https(bound)) => {
+                addresses.iter().any(|address| {
+                    address.ip() == bound.ip() && (address.port() == 0 || address.port() == bound.port())
+                })
+            }
+            (Self::Unix(path), Endpoint::Unix(bound)) => path == bound,
+            _ => false,
+        }
+    }
+
     /// Returns the preferred address.
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match self {

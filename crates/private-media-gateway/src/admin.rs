@@ -2,21 +2,22 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, pending, ready};
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use private_media::MediaBody;
-use private_media_listener::{Limits, Listener, RequestBody, Server, SocketFile};
+use private_media_listener::{Limits, RequestBody, Server, SocketFile, TowerHandler};
 use tower_service::Service;
 
-use crate::addresses::ListenAddr;
+use crate::addresses::{Endpoint, ListenAddr};
 use crate::body::{Body, text_response};
 use crate::config::{Config, ConfigError};
+use crate::listeners::{Bound, OWN_ADMIN, Socket, StdListener};
 use crate::metrics::Metrics;
+use crate::signals::Signals;
 use crate::supervise;
 
 /// The number of clients at a time: a few scrapers.
@@ -24,27 +25,38 @@ const MAX_CONNECTIONS: usize = 16;
 /// The media type of the text format.
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// The listening socket of the admin address.
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener, #[expect(dead_code, reason = "removes the file at the end")] SocketFile),
+/// The name of the admin socket in socket units.
+const ADMIN: &str = "admin";
+
+/// Returns whether an inherited socket is for the admin address.
+pub(crate) fn is_admin(socket: &Socket) -> bool {
+    [ADMIN, OWN_ADMIN].contains(&&*socket.name)
 }
 
-/// Listens on the admin address, and serves it in the background. An address that is not available is an error; later failures are logged,
-/// and the address is served again.
-pub(crate) fn start(config: &Config, metrics: &'static Metrics) -> Result<(), ConfigError> {
-    let Some(address) = &config.admin_listen else { return Ok(()) };
+/// Listens on the admin address, or uses inherited sockets, and serves it in the background. An address that is not available is an error;
+/// later failures are logged, and the address is served again. Returns the sockets for the program after an upgrade.
+pub(crate) fn start(
+    config: &Config,
+    metrics: &'static Metrics,
+    inherited: Vec<Socket>,
+    signals: &Signals,
+) -> Result<Vec<Socket>, ConfigError> {
+    let Some(address) = &config.admin_listen else { return Ok(vec![]) };
     if is_shared(address, &config.listen) {
         return Err(config.admin_error("the address of listen, which is for clients", "use another port"));
     }
-    let socket = bind(address).map_err(|error| {
+    let error = |error: std::io::Error| {
         let (problem, fix) = address.bind_problem(&error);
         config.admin_error(&problem, fix)
-    })?;
-    if let Socket::Tcp(listener) = &socket
-        && let Ok(address) = listener.local_addr()
-    {
+    };
+    let Bound { mut sockets, endpoints, socket_file } = if inherited.is_empty() {
+        let mut bound = Bound::bind(address, 1).map_err(error)?;
+        bound.sockets.iter_mut().for_each(|socket| socket.name = OWN_ADMIN.into());
+        bound
+    } else {
+        Bound::inherit(inherited).map_err(error)?
+    };
+    if let Some(Endpoint::Tcp(address)) = endpoints.first() {
         tracing::info!("metrics are at http://{address}/metrics");
         if !address.ip().is_loopback() {
             tracing::warn!(
@@ -52,43 +64,38 @@ pub(crate) fn start(config: &Config, metrics: &'static Metrics) -> Result<(), Co
             );
         }
     }
-    let socket = std::sync::Arc::new(socket);
-    supervise::spawn("admin", move || {
-        let listener = socket.listener();
-        async move {
-            match listener {
-                Ok(listener) => {
-                    let limits = Limits::default().max_connections(MAX_CONNECTIONS);
-                    Server::new(listener, limits).serve(Admin { metrics }, pending()).await;
-                }
-                Err(error) => tracing::error!(%error, "the admin address cannot be served"),
-            }
-        }
-    })
-    .detach();
-    Ok(())
-}
-
-fn bind(address: &ListenAddr) -> std::io::Result<Socket> {
-    match address {
-        ListenAddr::Tcp(addresses) => {
-            let listener = private_media_listener::bind(addresses, 1)?.into_iter().next();
-            Ok(Socket::Tcp(listener.ok_or(ErrorKind::NotFound)?))
-        }
-        ListenAddr::Unix(path) => {
-            let (listeners, file) = private_media_listener::bind_unix(path, 1)?;
-            Ok(Socket::Unix(listeners.into_iter().next().ok_or(ErrorKind::NotFound)?, file))
-        }
+    let mut passed_on = Vec::new();
+    for Socket { name, listener } in &sockets {
+        passed_on.push(Socket { name: name.clone(), listener: listener.try_clone().map_err(error)? });
     }
+    // One socket is enough for monitoring.
+    sockets.truncate(1);
+    let (signals, shared) = (signals.clone(), Arc::new((sockets, Mutex::new(socket_file))));
+    supervise::spawn("admin", move || serve(Arc::clone(&shared), metrics, signals.clone())).detach();
+    Ok(passed_on)
 }
 
-impl Socket {
-    /// Returns another handle of the socket, in the current runtime.
-    fn listener(&self) -> std::io::Result<Listener> {
-        Ok(match self {
-            Self::Tcp(listener) => tokio::net::TcpListener::from_std(listener.try_clone()?)?.into(),
-            Self::Unix(listener, _) => tokio::net::UnixListener::from_std(listener.try_clone()?)?.into(),
-        })
+/// Serves the admin address until another process does.
+async fn serve(
+    shared: Arc<(Vec<Socket>, Mutex<Option<SocketFile>>)>,
+    metrics: &'static Metrics,
+    signals: Signals,
+) {
+    let (sockets, file) = &*shared;
+    let listeners = sockets.iter().map(|socket| socket.listener.try_clone().and_then(StdListener::register));
+    match listeners.collect::<Result<Vec<_>, _>>() {
+        Ok(listeners) => {
+            let limits = Limits::default().max_connections(MAX_CONNECTIONS);
+            for listener in listeners {
+                let (server, admin) = (Server::new(listener, limits), TowerHandler::new(Admin { metrics }));
+                server.serve_until_retired(admin, signals.retired(), pending(), pending()).await;
+            }
+            if let Some(file) = file.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                file.leave();
+            }
+            pending::<()>().await;
+        }
+        Err(error) => tracing::error!(%error, "the admin address cannot be served"),
     }
 }
 

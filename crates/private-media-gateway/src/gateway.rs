@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::pending;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use private_media::PrivateMedia;
@@ -150,13 +150,16 @@ impl GatewayBuilder {
             metrics: None,
             client_limit: None,
             site_files: 0,
+            inherited: vec![],
+            passed_on: &Mutex::default(),
+            program: None,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());
         let site = async |_: &Signals| {
             let (site, root_watch) = builder.build(open().await?).site();
             Ok(LiveSite::new(site, root_watch))
         };
-        workers::serve(&options, site, |endpoint| on_bound(endpoint))
+        workers::serve(options, site, |endpoints| endpoints.iter().take(1).for_each(&*on_bound))
     }
 
     /// Returns a gateway for [`Gateway::serve`].

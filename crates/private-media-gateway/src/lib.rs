@@ -54,6 +54,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access_log;
+mod activation;
 mod addresses;
 mod admin;
 mod audit;
@@ -75,11 +76,13 @@ mod health;
 mod http_client;
 mod https;
 mod identity;
+mod listeners;
 mod live_site;
 mod log;
 mod login;
 mod lookups;
 mod metrics;
+mod notify;
 mod open;
 mod output;
 mod pages;
@@ -96,7 +99,9 @@ mod site;
 mod startup;
 mod state;
 mod supervise;
+mod systemd_unit;
 mod tls;
+mod upgrade;
 mod urls;
 mod workers;
 

@@ -20,6 +20,7 @@ use crate::identity::{IdentityBackend, Previous};
 use crate::live_site::LiveSite;
 use crate::log;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::open;
 use crate::pages::Pages;
 use crate::request_limit::RequestLimit;
@@ -90,6 +91,7 @@ struct Reloader {
 
 impl Reloader {
     async fn reload(&mut self) {
+        notify::reloading();
         let reloaded = self.try_reload().await;
         if let Some(metrics) = self.metrics {
             metrics.count_reload(reloaded.is_ok());
@@ -103,9 +105,11 @@ impl Reloader {
                     );
                 }
                 tracing::info!("the configuration was reloaded");
+                notify::reloaded("the configuration was reloaded");
             }
             Err(error) => {
                 tracing::error!(%error, "the configuration was not reloaded; the previous one stays in force");
+                notify::reloaded(&format!("not reloaded: {error}"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Handles signals: SIGINT and SIGTERM stop the process, SIGHUP reloads the configuration.
+//! Handles signals: SIGINT and SIGTERM stop the process, SIGHUP reloads the configuration, and SIGUSR2 upgrades the program.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::log;
+use crate::notify;
 
 /// How long the workers may take to stop after `limits.shutdown_timeout`, before the process exits without them.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -45,6 +46,22 @@ pub(crate) struct Signals {
     pub(crate) stop: Stop,
     /// The number of reloads that were requested.
     pub(crate) reloads: watch::Receiver<u64>,
+    /// The number of upgrades that were requested.
+    pub(crate) upgrades: watch::Receiver<u64>,
+    /// Whether another process serves the same sockets, and this one accepts no more connections.
+    pub(crate) retire: watch::Sender<bool>,
+}
+
+impl Signals {
+    /// Waits until another process serves the same sockets.
+    pub(crate) async fn retired(&self) {
+        // This cannot fail, because `self` is a sender.
+        let _ = self.retire.subscribe().wait_for(|is_retired| *is_retired).await;
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        *self.retire.borrow()
+    }
 }
 
 /// The request to stop the process, gracefully or immediately. Cheap to clone.
@@ -77,33 +94,46 @@ impl Stop {
     }
 }
 
-/// Starts a thread that handles signals, so that the process can exit while a worker hangs.
-pub(crate) fn handle(shutdown_timeout: Duration) -> io::Result<Signals> {
+/// Starts a thread that handles signals, so that the process can exit while a worker hangs. A service can be upgraded, and reports to
+/// systemd.
+pub(crate) fn handle(shutdown_timeout: Duration, is_service: bool) -> io::Result<Signals> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let received = {
         let _context = runtime.enter();
-        Received::register()?
+        Received::register(is_service)?
     };
     let (requests, (running, ended)) = (watch::Sender::new(0), mpsc::channel(1));
-    let (reload, reloads) = watch::channel(0);
+    let ((reload, reloads), (upgrade, upgrades)) = (watch::channel(0), watch::channel(0));
     let stop = Stop { requests: requests.clone(), _running: running };
+    let retire = watch::Sender::new(false);
+    let to = Senders { requests, reload, upgrade, retire: retire.clone(), is_service };
     let run = move || {
-        let run = || run(&runtime, received, (&requests, &reload), ended, shutdown_timeout);
+        let run = || run(&runtime, received, &to, ended, shutdown_timeout);
         if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
             exit("the thread that handles signals has panicked", 1);
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(run)?;
-    Ok(Signals { stop, reloads })
+    Ok(Signals { stop, reloads, upgrades, retire })
+}
+
+/// Whom the thread that handles signals tells.
+struct Senders {
+    requests: watch::Sender<u8>,
+    reload: watch::Sender<u64>,
+    upgrade: watch::Sender<u64>,
+    retire: watch::Sender<bool>,
+    is_service: bool,
 }
 
 fn run(
     runtime: &Runtime,
     mut received: Received,
-    (requests, reload): (&watch::Sender<u8>, &watch::Sender<u64>),
+    to: &Senders,
     mut ended: mpsc::Receiver<Infallible>,
     shutdown_timeout: Duration,
 ) {
+    let requests = &to.requests;
     let mut changes = requests.subscribe();
     let (mut is_forced, mut deadline) = (false, None);
     runtime.block_on(async {
@@ -112,10 +142,14 @@ fn run(
                 _ = ended.recv() => return,
                 () = received.hangup.recv() => {
                     tracing::info!("SIGHUP: reloading the configuration");
-                    reload.send_modify(|count| *count = count.wrapping_add(1));
+                    to.reload.send_modify(|count| *count = count.wrapping_add(1));
                 }
+                () = received.upgrade.recv() => to.upgrade.send_modify(|count| *count = count.wrapping_add(1)),
                 () = received.stop.recv() => {
                     tracing::info!("stopping: running downloads may end; another signal stops at once");
+                    if to.is_service && !*to.retire.borrow() {
+                        notify::stopping();
+                    }
                     requests.send_modify(|count| *count = count.saturating_add(1));
                 }
                 _ = changes.changed() => {
@@ -148,14 +182,17 @@ fn exit(problem: &str, code: i32) -> ! {
 
 struct Received {
     stop: StopSignals,
-    hangup: Hangup,
+    hangup: Ignorable,
+    upgrade: Ignorable,
 }
 
 impl Received {
-    fn register() -> io::Result<Self> {
+    fn register(is_service: bool) -> io::Result<Self> {
         let interrupt = signal(SignalKind::interrupt())?;
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { stop: StopSignals { interrupt, terminate }, hangup: Hangup::register()? })
+        let upgrade = is_service.then(|| signal(SignalKind::user_defined2())).transpose()?;
+        let stop = StopSignals { interrupt, terminate };
+        Ok(Self { stop, hangup: Ignorable::hangup()?, upgrade: Ignorable(upgrade) })
     }
 }
 
@@ -174,11 +211,12 @@ impl StopSignals {
     }
 }
 
-/// Receives SIGHUP. If it was ignored when the process started, as under nohup, it stays ignored.
-struct Hangup(Option<Signal>);
+/// Receives a signal, or never.
+struct Ignorable(Option<Signal>);
 
-impl Hangup {
-    fn register() -> io::Result<Self> {
+impl Ignorable {
+    /// Receives SIGHUP. If it was ignored when the process started, as under nohup, it stays ignored.
+    fn hangup() -> io::Result<Self> {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let is_ignored = is_ignored(&status, SignalKind::hangup());
         Ok(Self(if is_ignored { None } else { Some(signal(SignalKind::hangup())?) }))
@@ -217,7 +255,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forced_stop_reaches_every_clone() {
-        let stop = handle(Duration::from_secs(60)).unwrap().stop;
+        let stop = handle(Duration::from_secs(60), false).unwrap().stop;
         let other = stop.clone();
         other.force();
         stop.requested().await;

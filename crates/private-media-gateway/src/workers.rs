@@ -1,28 +1,29 @@
 //! Worker threads: each serves the site with its own runtime and socket.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::try_join_all;
 use private_media_listener::{
-    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, Listener, OpenFiles, Server, SocketFile,
-    Tls,
+    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, Tls,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::error::GatewayError;
+use crate::listeners::{Bound, Socket, StdListener};
 use crate::live_site::LiveSite;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::open::cached_handles;
 use crate::runtime;
 use crate::signals::{self, Shutdown, Signals, Stop};
+use crate::upgrade::{self, Program};
 
 /// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
 /// 8 SQLite connections, and files that are open for a moment.
@@ -31,6 +32,9 @@ const OWN_FILES: u64 = 64;
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 /// How long a forced shutdown waits for the log.
 const FORCED_FLUSH: Duration = Duration::from_millis(100);
+
+/// The name of the socket for clients of plain HTTP, for the program after an upgrade and in socket units.
+const REDIRECT: &str = "redirect";
 
 /// The settings of the workers.
 pub(crate) struct Options<'a> {
@@ -45,6 +49,12 @@ pub(crate) struct Options<'a> {
     pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
+    /// Sockets to listen on in place of the address.
+    pub(crate) inherited: Vec<Socket>,
+    /// Other sockets that the program after an upgrade inherits.
+    pub(crate) passed_on: &'a Mutex<Vec<Socket>>,
+    /// The program of this process, if it can be upgraded and reports to systemd.
+    pub(crate) program: Option<Program>,
 }
 
 /// The settings of HTTPS.
@@ -55,21 +65,24 @@ pub(crate) struct HttpsOptions<'a> {
     pub(crate) redirect_http: Option<&'a [SocketAddr]>,
 }
 
-/// Opens a site, reports its address to `on_bound`, and serves until ctrl-c or SIGTERM.
+/// Opens a site, reports its addresses to `on_bound`, and serves until ctrl-c or SIGTERM.
 ///
 /// Each worker is a thread with its own runtime and socket; the calling thread is the first worker. The site is opened in the first
 /// worker's runtime, which runs until all workers have stopped.
 pub(crate) fn serve<E>(
-    options: &Options<'_>,
+    options: Options<'_>,
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
-    on_bound: impl FnOnce(&Endpoint),
+    on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    // During a reload, the files of two sites are open.
-    let own_files = OWN_FILES + 2 * (options.site_files + cached_handles() as u64);
+    // During a reload, the files of two sites are open. For an upgrade, each socket is open once more.
+    let site_files = options.site_files + cached_handles() as u64;
+    let sockets = options.workers + 2 * options.inherited.len();
+    let own_files = OWN_FILES + 2 * site_files + sockets as u64;
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.
-    let signals = signals::handle(options.limits.shutdown_timeout).map_err(GatewayError::Start)?;
+    let signals = signals::handle(options.limits.shutdown_timeout, options.program.is_some());
+    let signals = signals.map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
     let shutdown = run(options, open_files, &runtime, &signals, open, on_bound);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
@@ -78,14 +91,15 @@ pub(crate) fn serve<E>(
 }
 
 fn run<E>(
-    options: &Options<'_>,
+    options: Options<'_>,
     open_files: OpenFiles,
     runtime: &Runtime,
     signals: &Signals,
     open: impl AsyncFnOnce(&Signals) -> Result<LiveSite, E>,
-    on_bound: impl FnOnce(&Endpoint),
+    on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
-    let Options { listen, https, workers, limits, max_connections_is_set, metrics, .. } = *options;
+    let Options { listen, https, workers, limits, max_connections_is_set, metrics, .. } = options;
+    let (inherited, passed_on, program) = (options.inherited, options.passed_on, options.program);
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -111,36 +125,57 @@ fn run<E>(
             let thread = std::thread::Builder::new().name("worker".into());
             threads.push(thread.spawn_scoped(scope, run).map_err(GatewayError::Start)?);
         }
-        let Bound { listeners, endpoint, socket_file: _file } =
-            bind(listen, workers).map_err(GatewayError::Bind)?;
-        let redirect = https.map(|https| bind_redirect(https, &endpoint)).transpose();
+        let (redirects, inherited): (Vec<_>, Vec<_>) =
+            inherited.into_iter().partition(|socket| socket.name == REDIRECT);
+        let bound =
+            if inherited.is_empty() { Bound::bind(listen, workers) } else { Bound::inherit(inherited) };
+        let bound = bound.map_err(GatewayError::Bind)?;
+        let mut listeners = bound.assign(workers).map_err(GatewayError::Bind)?.into_iter();
+        let of_first = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
+        let redirect = https.map(|https| bind_redirect(https, &bound.endpoints, redirects)).transpose();
         let redirect = redirect.map_err(GatewayError::BindRedirect)?.flatten();
-        let endpoint = if https.is_some() { endpoint.with_tls() } else { endpoint };
-        let mut listeners = listeners.into_iter();
-        let listener = listeners.next().ok_or_else(|| GatewayError::Bind(ErrorKind::NotFound.into()))?;
         log_open_files(open_files, limits.max_connections, max_connections_is_set);
-        on_bound(&endpoint);
+        let Bound { mut sockets, endpoints, socket_file } = bound;
+        if let Some((listener, _)) = &redirect {
+            let listener = listener.try_clone().map_err(GatewayError::BindRedirect)?;
+            sockets.push(Socket { name: REDIRECT.into(), listener });
+        }
+        sockets.append(&mut passed_on.lock().unwrap_or_else(PoisonError::into_inner));
+        let endpoints: Vec<_> = match https {
+            Some(_) => endpoints.into_iter().map(Endpoint::with_tls).collect(),
+            None => endpoints,
+        };
+        match program {
+            Some(program) => drop(runtime.spawn(upgrade::on_request(program, sockets, signals.clone()))),
+            // A stopped process must not listen.
+            None => drop(sockets),
+        }
+        on_bound(&endpoints);
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
         let tls = https.map(|https| https.tls.clone());
         let first = Worker {
-            listener,
+            listeners: of_first,
             tls,
             redirect: None,
             connections,
             client_limit: options.client_limit.clone(),
             site,
             limits,
-            stop: stop.clone(),
+            signals: signals.clone(),
             all,
             metrics,
         };
-        for (work, listener) in work.iter().zip(listeners) {
+        for (work, listeners) in work.iter().zip(listeners) {
             // The thread is waiting for its work, so this cannot fail.
-            let _ = work.send(first.with_listener(listener));
+            let _ = work.send(first.with_listeners(listeners));
         }
         let mut ended = vec![Worker { redirect, ..first }.run(runtime)];
         ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
+        if let Some(file) = socket_file.filter(|_| signals.is_retired()) {
+            // The next process listens there.
+            file.leave();
+        }
         tracing::info!("stopped");
         let forced =
             ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
@@ -148,67 +183,37 @@ fn run<E>(
     })
 }
 
-/// A listening socket of one worker.
-enum StdListener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl StdListener {
-    /// Returns the listener in the current runtime.
-    fn register(self) -> io::Result<Listener> {
-        Ok(match self {
-            Self::Tcp(listener) => tokio::net::TcpListener::from_std(listener)?.into(),
-            Self::Unix(listener) => tokio::net::UnixListener::from_std(listener)?.into(),
-        })
-    }
-}
-
-/// The listening sockets of all workers.
-struct Bound {
-    listeners: Vec<StdListener>,
-    endpoint: Endpoint,
-    /// Removes the file of a Unix socket at the end.
-    socket_file: Option<SocketFile>,
-}
-
-fn bind(listen: &ListenAddr, workers: usize) -> io::Result<Bound> {
-    match listen {
-        ListenAddr::Tcp(addresses) => {
-            let listeners = private_media_listener::bind(addresses, workers)?;
-            let address = listeners.first().ok_or(ErrorKind::NotFound)?.local_addr()?;
-            let listeners = listeners.into_iter().map(StdListener::Tcp).collect();
-            Ok(Bound { listeners, endpoint: Endpoint::Tcp(address), socket_file: None })
-        }
-        ListenAddr::Unix(path) => {
-            let (listeners, file) = private_media_listener::bind_unix(path, workers)?;
-            let listeners = listeners.into_iter().map(StdListener::Unix).collect();
-            Ok(Bound { listeners, endpoint: Endpoint::Unix(path.clone()), socket_file: Some(file) })
-        }
-    }
-}
-
-/// Listens for clients of plain HTTP, which are redirected to this endpoint. One worker serves them.
+/// Listens for clients of plain HTTP, which are redirected to the first of these endpoints. One worker serves them.
 fn bind_redirect(
     https: HttpsOptions<'_>,
-    endpoint: &Endpoint,
-) -> io::Result<Option<(TcpListener, HttpsRedirect)>> {
-    let (Some(addresses), Endpoint::Tcp(address)) = (https.redirect_http, endpoint) else { return Ok(None) };
-    let listener = private_media_listener::bind(addresses, 1)?.into_iter().next();
-    let redirect = HttpsRedirect::new(https.tls.clone(), address.port());
-    Ok(listener.map(|listener| (listener, redirect)))
+    endpoints: &[Endpoint],
+    inherited: Vec<Socket>,
+) -> io::Result<Option<(StdListener, HttpsRedirect)>> {
+    let port = endpoints.iter().find_map(|endpoint| match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Https(address) => Some(address.port()),
+        Endpoint::Unix(_) => None,
+    });
+    let (Some(addresses), Some(port)) = (https.redirect_http, port) else { return Ok(None) };
+    let listener = match inherited.into_iter().next() {
+        Some(socket) => {
+            socket.listener.set_nonblocking()?;
+            Some(socket.listener)
+        }
+        None => private_media_listener::bind(addresses, 1)?.into_iter().next().map(StdListener::Tcp),
+    };
+    Ok(listener.map(|listener| (listener, HttpsRedirect::new(https.tls.clone(), port))))
 }
 
 /// One worker, ready to serve.
 struct Worker {
-    listener: StdListener,
+    listeners: Vec<StdListener>,
     tls: Option<Tls>,
-    redirect: Option<(TcpListener, HttpsRedirect)>,
+    redirect: Option<(StdListener, HttpsRedirect)>,
     connections: ConnectionLimit,
     client_limit: Option<ClientLimit>,
     site: LiveSite,
     limits: Limits,
-    stop: Stop,
+    signals: Signals,
     all: Arc<Barrier>,
     metrics: Option<&'static Metrics>,
 }
@@ -218,37 +223,35 @@ struct Worker {
 struct WorkerFailed;
 
 impl Worker {
-    fn with_listener(&self, listener: StdListener) -> Self {
+    fn with_listeners(&self, listeners: Vec<StdListener>) -> Self {
         Self {
-            listener,
+            listeners,
             tls: self.tls.clone(),
             redirect: None,
             connections: self.connections.clone(),
             client_limit: self.client_limit.clone(),
             site: self.site.clone(),
             limits: self.limits,
-            stop: self.stop.clone(),
+            signals: self.signals.clone(),
             all: Arc::clone(&self.all),
             metrics: self.metrics,
         }
     }
 
     fn run(self, runtime: &Runtime) -> Result<bool, WorkerFailed> {
-        let Self { listener, tls, redirect, connections, client_limit, site, limits, stop, all, metrics } =
+        let Self { listeners, tls, redirect, connections, client_limit, site, limits, signals, all, metrics } =
             self;
         runtime.block_on(async {
-            let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &stop));
-            let serving = Box::pin(serve_site(
-                listener,
-                tls,
-                (connections, client_limit),
-                site,
-                limits,
-                &stop,
-                metrics,
-            ));
-            let serving = async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced) };
-            let ended = supervised(serving, &stop).await;
+            let redirecting = Box::pin(serve_redirect(redirect, connections.clone(), limits, &signals));
+            let serve = |listener| {
+                let (tls, site) = (tls.clone(), site.clone());
+                let of_clients = (connections.clone(), client_limit.clone());
+                Box::pin(serve_site(listener, tls, of_clients, site, limits, &signals, metrics))
+            };
+            let serving = try_join_all(listeners.into_iter().map(serve));
+            let serving =
+                async { tokio::try_join!(serving, redirecting).map(|(forced, ())| forced.contains(&true)) };
+            let ended = supervised(serving, &signals.stop).await;
             // Requests of other workers may still use tasks of this runtime, such as a database connection.
             all.wait().await;
             ended
@@ -256,14 +259,14 @@ impl Worker {
     }
 }
 
-/// Serves until a request to stop. Returns whether the shutdown was forced.
+/// Serves one socket until a request to stop. Returns whether the shutdown was forced.
 async fn serve_site(
     listener: StdListener,
     tls: Option<Tls>,
     (connections, client_limit): (ConnectionLimit, Option<ClientLimit>),
     site: LiveSite,
     limits: Limits,
-    stop: &Stop,
+    signals: &Signals,
     metrics: Option<&Metrics>,
 ) -> io::Result<bool> {
     let server = Server::new(listener.register()?, limits).connection_limit(connections);
@@ -273,7 +276,8 @@ async fn serve_site(
     if let Some(metrics) = metrics {
         metrics.add_server(Arc::clone(&stats));
     }
-    let drained = server.serve_handler(site, stop.requested(), stop.forced()).await;
+    let stop = &signals.stop;
+    let drained = server.serve_until_retired(site, signals.retired(), stop.requested(), stop.forced()).await;
     tracing::debug!(
         fast_requests = stats.fast_requests(),
         fallback_requests = stats.fallback_requests(),
@@ -287,15 +291,15 @@ async fn serve_site(
 
 /// Redirects clients of plain HTTP until a request to stop.
 async fn serve_redirect(
-    redirect: Option<(TcpListener, HttpsRedirect)>,
+    redirect: Option<(StdListener, HttpsRedirect)>,
     connections: ConnectionLimit,
     limits: Limits,
-    stop: &Stop,
+    signals: &Signals,
 ) -> io::Result<()> {
     let Some((listener, redirect)) = redirect else { return Ok(()) };
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let server = Server::new(listener, limits).connection_limit(connections);
-    server.serve_handler(redirect, stop.requested(), stop.forced()).await;
+    let server = Server::new(listener.register()?, limits).connection_limit(connections);
+    let stop = &signals.stop;
+    server.serve_until_retired(redirect, signals.retired(), stop.requested(), stop.forced()).await;
     Ok(())
 }
 
@@ -338,13 +342,13 @@ mod tests {
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
-            let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
+            let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
             let others = stop.clone();
             let other = tokio::spawn(async move { others.forced().await });
             assert!(supervised(async { fail() }, &stop).await.is_err());
             other.await.unwrap();
         }
-        let stop = signals::handle(Duration::from_secs(60)).unwrap().stop;
+        let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
         assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
         assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
     }

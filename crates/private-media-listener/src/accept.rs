@@ -177,19 +177,67 @@ impl Server {
         shutdown: impl Future<Output = ()>,
         forced: impl Future<Output = ()>,
     ) -> Drained {
+        self.serve_until_retired(handler, pending(), shutdown, forced).await
+    }
+
+    /// Like [`serve_handler`](Self::serve_handler), until another process serves the same socket and `retired` is ready. Then no connection
+    /// is accepted here, and no client notices: running responses complete without a time limit, a response says that its connection closes,
+    /// and an idle connection stays open for [`Limits::header_timeout`], as a request may be on its way. `shutdown` still limits that.
+    ///
+    /// ```
+    /// use std::future::pending;
+    ///
+    /// use axum::Router;
+    /// use private_media_listener::{Drained, Limits, Server, TowerHandler};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// let other_serves = async { /* wait for the other process */ };
+    /// let server = Server::new(listener, Limits::default());
+    /// let handler = TowerHandler::new(Router::new());
+    /// assert_eq!(server.serve_until_retired(handler, other_serves, pending(), pending()).await, Drained::Completed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve_until_retired<H: Handler>(
+        self,
+        handler: H,
+        retired: impl Future<Output = ()>,
+        shutdown: impl Future<Output = ()>,
+        forced: impl Future<Output = ()>,
+    ) -> Drained {
         #[cfg(feature = "tls")]
         let tls = self.tls.clone();
         let Self { listener, limits, connection_limit, client_limit, stats, .. } = self;
         listener.set_nodelay();
         let (start_drain, drain) = Drain::new();
         let mut connections = JoinSet::new();
+        let connect = |(stream, addr): (Stream, PeerAddr)| {
+            let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
+            #[cfg(feature = "tls")]
+            let tls = tls.clone();
+            async move {
+                let _open = stats.open_connection();
+                #[cfg(feature = "tls")]
+                if let Some(tls) = tls {
+                    let served = crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
+                    log_abort(addr, served.await);
+                    return;
+                }
+                let stream = SendfileStream::new(stream, Arc::clone(&stats));
+                let connection = Connection::new(stream, PeerState::new(addr), handler, limits, drain, stats);
+                log_abort(addr, connection.run().await);
+            }
+        };
         // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
         // waits here, and the next ones wait in the kernel's queue.
         let mut accepted = None;
-        let mut shutdown = pin!(shutdown);
-        loop {
+        let (mut retired, mut shutdown) = (pin!(retired), pin!(shutdown));
+        let is_retired = loop {
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut shutdown => break false,
+                () = &mut retired => break true,
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
@@ -205,36 +253,36 @@ impl Server {
                         }
                         continue;
                     }
-                    let held = (permit, slot, stats.open_connection());
-                    #[cfg(feature = "tls")]
-                    if let Some(tls) = tls.clone() {
-                        let (handler, drain, stats) = (handler.clone(), drain.clone(), Arc::clone(&stats));
-                        connections.spawn(async move {
-                            let _held = held;
-                            let served =
-                                crate::https::serve(tls, stream, addr, handler, limits, drain, stats);
-                            log_abort(addr, served.await);
-                        });
-                        continue;
-                    }
-                    let stream = SendfileStream::new(stream, Arc::clone(&stats));
-                    let (peer, stats) = (PeerState::new(addr), Arc::clone(&stats));
-                    let connection =
-                        Connection::new(stream, peer, handler.clone(), limits, drain.clone(), stats);
+                    let held = (permit, slot);
+                    let connection = connect((stream, addr));
                     connections.spawn(async move {
                         let _held = held;
-                        log_abort(addr, connection.run().await);
+                        connection.await;
                     });
                 }
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
+        };
+        drop(listener);
+        // Nobody else can serve it.
+        if let Some(accepted) = accepted {
+            let (connection, permit) = (connect(accepted), Arc::clone(&connection_limit.0).acquire_owned());
+            connections.spawn(async move {
+                let _permit = permit.await;
+                connection.await;
+            });
         }
-        drop((listener, accepted));
+        if is_retired {
+            start_drain.retire();
+            tokio::select! {
+                () = shutdown => {}
+                () = all_ended(&mut connections) => return Drained::Completed,
+            }
+        }
         drop(start_drain);
         let running = connections.len();
-        let drained = async { while connections.join_next().await.is_some() {} };
         let end = tokio::select! {
-            drained = tokio::time::timeout(limits.shutdown_timeout, drained) => match drained {
+            drained = tokio::time::timeout(limits.shutdown_timeout, all_ended(&mut connections)) => match drained {
                 Ok(()) => Drained::Completed,
                 Err(_) => Drained::TimedOut,
             },
@@ -245,6 +293,11 @@ impl Server {
         }
         end
     }
+}
+
+/// Waits until all connections have ended.
+async fn all_ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 /// Tells a client that it has too many connections, without waiting for it. The few bytes fit into the buffer of a new socket.

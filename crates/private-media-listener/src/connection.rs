@@ -37,6 +37,8 @@ const CHUNK: u64 = 64 << 10;
 /// How long bytes that the client still sends are read after the last response. The kernel resets a connection that is closed with unread
 /// bytes, and the client may lose the response.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a connection without a request stays open while the server is draining: a request may be on its way.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 thread_local! {
     /// The buffers of requests and responses. Connections of a thread share them, so an idle connection holds no buffer.
@@ -186,11 +188,11 @@ impl<H: Handler, T: Transport> Connection<H, T> {
         next
     }
 
-    /// Ready when the head has timed out, or when the server is draining and no request has begun.
+    /// Ready when the head has timed out. While the server is draining and no request has begun, that is soon.
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.drain.register(context);
         if self.unread.is_empty() && self.drain.has_started() {
-            return Poll::Ready(());
+            self.deadline.shorten(DRAIN_GRACE);
         }
         self.deadline.poll(context)
     }
@@ -209,7 +211,7 @@ impl<H: Handler, T: Transport> Connection<H, T> {
             }
         };
         response.status = final_status(response.status);
-        let mut is_last = self.parser.is_last || self.drain.has_started();
+        let mut is_last = self.parser.is_last || self.drain.is_last_response();
         let mut buffer = WRITE_BUFFER.take();
         buffer.clear();
         let framing = write::write(&mut buffer, &response, &self.parser.head.method, &mut is_last);

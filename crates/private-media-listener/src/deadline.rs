@@ -14,16 +14,28 @@ pub(crate) struct Deadline {
     timer: Pin<Box<Sleep>>,
     /// Whether the timer wakes the task when it rings.
     is_registered: bool,
+    is_shortened: bool,
 }
 
 impl Deadline {
     pub(crate) fn new(timeout: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(timeout));
-        Self { timeout, at: timer.deadline(), timer, is_registered: false }
+        Self { timeout, at: timer.deadline(), timer, is_registered: false, is_shortened: false }
     }
 
     pub(crate) fn restart(&mut self) {
         self.at = Instant::now() + self.timeout;
+    }
+
+    /// Sets an earlier deadline, once.
+    pub(crate) fn shorten(&mut self, timeout: Duration) {
+        let at = Instant::now() + timeout;
+        if !self.is_shortened && at < self.at {
+            self.at = at;
+            self.timer.as_mut().reset(at);
+            self.is_registered = false;
+        }
+        self.is_shortened = true;
     }
 
     /// Ready at the deadline. All calls have to come from one task: a timer that wakes it is not polled again before it rings.
@@ -66,5 +78,20 @@ mod tests {
         deadline.restart();
         poll_fn(|context| deadline.poll(context)).await;
         assert_eq!(begin.elapsed().as_secs(), 130);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_shortened_once() {
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        let mut deadline = Deadline::new(15 * second);
+        let waiting = poll_fn(|context| deadline.poll(context));
+        assert!(tokio::time::timeout(second, waiting).await.is_err());
+        for _ in 0..3 {
+            deadline.shorten(2 * second);
+            let waiting = poll_fn(|context| deadline.poll(context));
+            let _ = tokio::time::timeout(second, waiting).await;
+        }
+        poll_fn(|context| deadline.poll(context)).await;
+        assert_eq!(begin.elapsed().as_secs(), 3);
     }
 }

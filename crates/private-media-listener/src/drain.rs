@@ -2,15 +2,28 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 
 use tokio::sync::watch;
 
 /// Starts the drain when it is dropped.
-pub(crate) type StartDrain = watch::Sender<()>;
+pub(crate) struct StartDrain {
+    retiring: Arc<AtomicBool>,
+    _stop: watch::Sender<()>,
+}
+
+impl StartDrain {
+    /// Lets each connection end after its next response. Idle ones stay open until their timeout.
+    pub(crate) fn retire(&self) {
+        self.retiring.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A connection's view of the drain.
 pub(crate) struct Drain {
+    retiring: Arc<AtomicBool>,
     started: watch::Receiver<()>,
     /// Wakes the connection's task when a drain starts; registered when the connection first becomes idle.
     wakeup: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -18,10 +31,20 @@ pub(crate) struct Drain {
 
 impl Drain {
     pub(crate) fn new() -> (StartDrain, Self) {
-        let (start, started) = watch::channel(());
-        (start, Self { started, wakeup: None })
+        let (stop, started) = watch::channel(());
+        let retiring = Arc::new(AtomicBool::new(false));
+        (
+            StartDrain { retiring: Arc::clone(&retiring), _stop: stop },
+            Self { retiring, started, wakeup: None },
+        )
     }
 
+    /// Returns whether a connection ends after the current response.
+    pub(crate) fn is_last_response(&self) -> bool {
+        self.retiring.load(Ordering::Relaxed) || self.has_started()
+    }
+
+    /// Returns whether the drain has started, so that idle connections are closed.
     pub(crate) fn has_started(&self) -> bool {
         self.started.has_changed().unwrap_or(true)
     }
@@ -41,6 +64,6 @@ impl Drain {
 
 impl Clone for Drain {
     fn clone(&self) -> Self {
-        Self { started: self.started.clone(), wakeup: None }
+        Self { retiring: Arc::clone(&self.retiring), started: self.started.clone(), wakeup: None }
     }
 }

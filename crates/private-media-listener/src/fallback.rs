@@ -66,7 +66,7 @@ pub(crate) async fn serve<H: Handler, T: Transport>(
         *response.status_mut() = final_status(response.status());
         // Unread content would be parsed as the next request, so the connection ends. The response announces that (RFC 9112 section
         // 9.6), or the client might send its next request on this connection.
-        if message.content == Content::Chunked || !progress.is_read() || drain.has_started() {
+        if message.content == Content::Chunked || !progress.is_read() || drain.is_last_response() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok::<_, io::Error>(response)

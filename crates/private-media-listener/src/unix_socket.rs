@@ -46,7 +46,7 @@ pub fn bind_unix(path: &Path, count: usize) -> io::Result<(Vec<UnixListener>, So
     remove_stale(path, &address)?;
     let socket = socket(SocketFlags::empty())?;
     rustix::net::bind(&socket, &address)?;
-    let file = SocketFile { id: id_of(path)?, path: path.to_owned() };
+    let file = SocketFile { id: id_of(path)?, path: path.to_owned(), is_left: false };
     // Nobody can connect before this process listens, so the mode is in force from the beginning.
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
     listen(&socket, BACKLOG)?;
@@ -66,9 +66,33 @@ pub fn bind_unix(path: &Path, count: usize) -> io::Result<(Vec<UnixListener>, So
 pub struct SocketFile {
     path: PathBuf,
     id: (u64, u64),
+    is_left: bool,
 }
 
 impl SocketFile {
+    /// Takes over the socket at a path from a process that leaves it there. This process listens on the same socket.
+    ///
+    /// ```
+    /// use private_media_listener::{SocketFile, bind_unix};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("app.sock");
+    /// let (listeners, socket_file) = bind_unix(&path, 1)?;
+    /// socket_file.leave();
+    /// assert!(path.exists());
+    /// drop(SocketFile::take_over(&path)?);
+    /// assert!(!path.exists());
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn take_over(path: &Path) -> io::Result<Self> {
+        Ok(Self { id: id_of(path)?, path: path.to_owned(), is_left: false })
+    }
+
+    /// Leaves the file where it is, for another process.
+    pub fn leave(mut self) {
+        self.is_left = true;
+    }
+
     /// Returns the path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -78,6 +102,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let Ok(_lock) = lock_folder_of(&self.path) else { return };
         if id_of(&self.path).is_ok_and(|id| id == self.id) {
             let _ = fs::remove_file(&self.path);

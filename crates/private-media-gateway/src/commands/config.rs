@@ -1,4 +1,4 @@
-//! `private-media config`: prints the configuration, or that of a front server.
+//! `private-media config`: prints the configuration, that of a front server, or a systemd unit.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,17 @@ use crate::config::{self, Config, ConfigError, Scope};
 use crate::front::{FrontConfig, FrontServer};
 use crate::output;
 use crate::startup::{load, text};
+use crate::upgrade::Program;
+
+/// The name of the command that prints a systemd unit.
+const SYSTEMD: &str = "systemd";
 
 pub(crate) fn command() -> Command {
     let show = Command::new("show")
         .about("Print the configuration as TOML, with the origin of each value")
+        .args(config::args(Scope::All));
+    let systemd = Command::new(SYSTEMD)
+        .about("Print a systemd unit that serves this configuration in a sandbox")
         .args(config::args(Scope::All));
     let front = Arg::new("front").long("front").value_name("ADDR").default_value("*:80").help(
         "Address that the front server listens on, as HOST:PORT; HOST is a name, an IP address, or * for any",
@@ -24,10 +31,11 @@ pub(crate) fn command() -> Command {
             .args(config::args(Scope::Front))
     });
     Command::new("config")
-        .about("Print the configuration, or the configuration of a front server")
+        .about("Print the configuration, that of a front server, or a systemd unit")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(show)
+        .subcommand(systemd)
         .subcommands(servers)
 }
 
@@ -35,6 +43,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let Some((name, matches)) = matches.subcommand() else { return Ok(ExitCode::SUCCESS) };
     let config = load(matches)?;
     let printed = match FrontServer::from_name(name) {
+        None if name == SYSTEMD => unit(&config)?,
         Some(server) => {
             let front = text(matches, "front");
             let block = server.block(&front_config(&config, front, server)?);
@@ -44,6 +53,16 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     };
     output::text(format_args!("{printed}"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the unit, with a comment about its use.
+fn unit(config: &Config) -> Result<String, ConfigError> {
+    let program = Program::current()
+        .map_err(|error| ConfigError::new(format!("cannot find the program of this process: {error}")))?;
+    let unit = config.systemd_unit(program.path().to_owned())?;
+    Ok(format!(
+        "# Printed by private-media config systemd, for /etc/systemd/system/private-media.service\n{unit}"
+    ))
 }
 
 fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<FrontConfig, ConfigError> {

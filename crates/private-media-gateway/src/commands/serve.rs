@@ -1,14 +1,14 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
-
 use private_media::identity::ClientAddr;
 use private_media_listener::ClientLimit;
 
+use crate::activation;
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::admin;
 use crate::audit::Audit;
@@ -17,13 +17,16 @@ use crate::error::GatewayError;
 use crate::health::Health;
 use crate::https::Https;
 use crate::identity;
+use crate::listeners::Socket;
 use crate::log;
 use crate::lookups;
 use crate::metrics::Metrics;
+use crate::notify;
 use crate::output;
 use crate::reload;
 use crate::signals::Signals;
 use crate::startup::{self, start_log};
+use crate::upgrade::{Previous, Program};
 use crate::workers;
 
 /// How long the last audit records may take. Another process may hold the lock of the file for a moment.
@@ -37,17 +40,21 @@ pub(crate) fn command() -> Command {
 }
 
 pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+    // First, because it changes the environment, which is only safe before threads are started.
+    let inherited = activation::take()?;
     let config = Config::load(matches)?;
     start_log(&config.log, config.log_format)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    serve(&config, matches)
+    serve(&config, matches, inherited)
 }
 
-fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
+fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
     let (health, audit) = (Health::default(), OnceLock::new());
+    let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
+    let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
@@ -55,11 +62,17 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
             let _ = audit.set(started.clone());
         }
         if let Some(metrics) = metrics {
-            admin::start(config, metrics)?;
+            let inherited = std::mem::take(&mut *locked(&admin_sockets));
+            *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
         }
         let shared = reload::Shared { health: health.clone(), audit: started, metrics };
         reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
+    let previous = Previous::from_env();
+    let is_inherited = !inherited.is_empty();
+    let program = Program::current().inspect_err(|error| {
+        tracing::warn!(%error, "cannot find the program of this process, so SIGUSR2 cannot upgrade it");
+    });
     let options = workers::Options {
         listen: &config.listen,
         https: https.as_ref().map(|https| workers::HttpsOptions {
@@ -72,16 +85,23 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         metrics,
         client_limit: client_limit(config),
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
+        inherited,
+        passed_on: &passed_on,
+        program: program.ok(),
     };
-    let on_bound = |endpoint: &Endpoint| {
+    let on_bound = |endpoints: &[Endpoint]| {
         if config.has_default_grant() {
             tracing::info!(
                 "no grant is configured: staff may read every file, and nobody else; add [[grant]] tables"
             );
         }
-        output::listening(endpoint);
+        report_endpoints(config, endpoints, is_inherited);
+        match previous {
+            Some(previous) => previous.report_ready(),
+            None => notify::ready(),
+        }
     };
-    let served = workers::serve(&options, open, on_bound);
+    let served = workers::serve(options, open, on_bound);
     if let Some(audit) = audit.get() {
         audit.stop(AUDIT_TIMEOUT);
         log::flush(log::FLUSH_TIMEOUT);
@@ -103,6 +123,28 @@ fn serve(config: &Config, matches: &ArgMatches) -> Result<ExitCode, ConfigError>
         // The worker has logged the cause.
         Err(GatewayError::Worker) => Ok(ExitCode::FAILURE),
         Err(error) => Err(ConfigError::new(error.to_string())),
+    }
+}
+
+fn locked(sockets: &Mutex<Vec<Socket>>) -> MutexGuard<'_, Vec<Socket>> {
+    sockets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the first address, and logs the others.
+fn report_endpoints(config: &Config, endpoints: &[Endpoint], is_inherited: bool) {
+    if is_inherited && !endpoints.iter().any(|endpoint| config.listen.includes(endpoint)) {
+        let inherited: Vec<_> = endpoints.iter().map(ToString::to_string).collect();
+        let warning = config.listen_error(
+            &format!("not used, as systemd or the previous process has opened {}", inherited.join(", ")),
+            "change it to the same address, or restart the socket",
+        );
+        tracing::warn!("{warning}");
+    }
+    if let Some(first) = endpoints.first() {
+        output::listening(first);
+    }
+    for endpoint in endpoints.iter().skip(1) {
+        tracing::info!("listening on {endpoint}, too");
     }
 }
 

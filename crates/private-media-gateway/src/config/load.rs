@@ -136,13 +136,18 @@ impl Config {
     }
 
     /// Returns the files that access depends on. None of them may be inside the root.
-    fn own_files(&self) -> Vec<(Setting, PathBuf)> {
+    pub(super) fn own_files(&self) -> Vec<(Setting, PathBuf)> {
         let files = self.identity.iter().flat_map(|source| source.source.files());
         let state = self.state.as_ref().and_then(StateUrl::file);
         let files = files.chain(self.lookups.iter().filter_map(LookupConfig::file));
         let files = files.chain(audit::files(&self.layers.settings));
         let files = files.chain(self.tls.iter().map(|tls| (self.get(&keys::tls::KEY), tls.key.clone())));
         files.chain(state.map(|path| (self.get(&keys::STATE), path.into()))).collect()
+    }
+
+    /// Returns a setting that is not a default.
+    pub(super) fn given(&self, key: &Key) -> Option<&Setting> {
+        self.layers.settings.given(key)
     }
 
     fn get(&self, key: &'static Key) -> Setting {

@@ -24,6 +24,7 @@ mod suggest;
 mod tables;
 mod tls;
 mod toml_file;
+mod unit;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};

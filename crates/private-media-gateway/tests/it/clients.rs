@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +15,7 @@ use crate::support::credentials;
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
     Tcp(SocketAddr),
+    Unix(PathBuf),
 }
 
 /// A connection of either kind.
@@ -26,6 +29,11 @@ impl Target {
         Ok(match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
+                stream.set_read_timeout(timeout)?;
+                Box::new(stream)
+            }
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
                 stream.set_read_timeout(timeout)?;
                 Box::new(stream)
             }

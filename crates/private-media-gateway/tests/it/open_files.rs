@@ -33,7 +33,7 @@ fn the_logged_number_of_connections_is_served() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     let place = Place::new();
     let (name, value) = credentials("alice")[0];
-    for (workers, limit) in [(1, 110), (1, 256), (2, 128), (8, 256), (16, 1024), (64, 512), (64, 1024)] {
+    for (workers, limit) in [(1, 110), (1, 256), (2, 128), (8, 256), (16, 1024), (64, 640), (64, 1024)] {
         let arguments = ["--workers", &workers.to_string(), "--header-timeout", "60s", "--log", "debug"];
         let gateway = Gateway::spawn(limited(&place, limit, &arguments), place.path("gateway.log"));
         let connections = logged_limit(&gateway)["connections"].as_u64().unwrap();

@@ -105,7 +105,7 @@ pub(crate) async fn serve<H: Handler>(
     let mut is_draining = false;
     poll_fn(|context| {
         drain.register(context);
-        if drain.has_started() && !std::mem::replace(&mut is_draining, true) {
+        if drain.is_last_response() && !std::mem::replace(&mut is_draining, true) {
             connection.as_mut().graceful_shutdown();
         }
         if let Poll::Ready(served) = connection.as_mut().poll(context) {

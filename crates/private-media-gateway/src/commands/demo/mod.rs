@@ -12,6 +12,7 @@ mod views;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
@@ -88,7 +89,8 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
             .login_pages(LoginPages::new([("accounts", sign_in)]));
         Ok(LiveSite::new(site.pages(routes::router(media)), ()))
     };
-    let on_bound = |endpoint: &Endpoint| {
+    let on_bound = |endpoints: &[Endpoint]| {
+        let Some(endpoint) = endpoints.first() else { return };
         output::listening(endpoint);
         // The first line has the address, too, so an error here does not matter.
         let _ = output::text(format_args!("{}", introduction(&endpoint.to_string())));
@@ -102,8 +104,11 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         metrics: None,
         client_limit: None,
         site_files: 0,
+        inherited: vec![],
+        passed_on: &Mutex::default(),
+        program: None,
     };
-    match workers::serve(&options, open, on_bound) {
+    match workers::serve(options, open, on_bound) {
         Ok(shutdown) => Ok(shutdown.into()),
         Err(GatewayError::Open(error)) => Err(error),
         Err(GatewayError::Bind(cause)) => {
