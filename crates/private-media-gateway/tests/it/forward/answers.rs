@@ -22,7 +22,8 @@ fn the_application_gets_the_credential_and_nothing_that_a_client_says_about_itse
         ("te", "trailers"),
         ("range", "bytes=0-1"),
     ];
-    assert_eq!(gateway.fetch(&line, &fields).status, 206);
+    let response = gateway.fetch(&line, &fields);
+    assert_eq!(response.status, 206);
     let questions = app.take_questions();
     let [question] = &*questions else { panic!("{questions:?}") };
     let mut lines: Vec<_> = question
@@ -49,6 +50,7 @@ fn the_application_gets_the_credential_and_nothing_that_a_client_says_about_itse
             "x-forwarded-uri: /private/cars/7/a%20b%2C%20%C3%A9.jpg".into(),
             "x-original-method: GET".into(),
             "x-original-uri: /private/cars/7/a%20b%2C%20%C3%A9.jpg".into(),
+            format!("x-request-id: {}", response.header("x-request-id").unwrap()),
         ]
     );
 }
