@@ -27,7 +27,8 @@ cp "$program" .
 nobody='setpriv --reuid=65534 --regid=65534 --clear-groups'
 echo 'roadster-for-alice' | $nobody ./private-media account add alice --id 7 --password-stdin \
     --accounts state/accounts.toml --state sqlite:state/state.db
-$nobody strace -f -o state/trace ./private-media serve --listen 127.0.0.1:0 --accounts state/accounts.toml \
+# A signal that was ignored at the start, as by nohup, would stay ignored.
+$nobody env --default-signal=HUP strace -f -o state/trace ./private-media serve --listen 127.0.0.1:0 --accounts state/accounts.toml \
     --state sqlite:state/state.db --grant 'cars/{owner}/{*file}=owner' > listening 2> log &
 tracer=$!
 for _ in $(seq 300); do

@@ -62,6 +62,7 @@ fn a_read_only_disk_serves_files_and_holds_no_state() {
     let serve = |state: &str| {
         let script = "mount -t tmpfs none disk; cp -r private disk; mount -o remount,ro disk; exec \"$@\"";
         let mut command = Command::new("unshare");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(["--mount", "sh", "-euc", script, "sh"]).arg(program().get_program());
         command.args(["serve", "--listen", "127.0.0.1:0", "--root", "disk/private", "--grant", GRANT]);
         command.args(["--state", state]).current_dir(place.path(""));
