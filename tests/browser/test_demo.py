@@ -143,14 +143,20 @@ def test_the_tiles_show_the_responses_of_other_users(
         assert ask(account).get(url).status == code
 
 
-def test_a_locked_tile_links_to_a_404(visit: Visit, complaints: Complaints) -> None:
+def test_the_file_of_another_user_is_a_page_with_a_404(visit: Visit, complaints: Complaints) -> None:
     complaints.expect("status of 404")
+    page = visit(BOB)
+    answer = page.goto(ROADSTER)
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="Not found, or not yours")).to_be_visible()
+
+
+def test_a_locked_tile_leads_a_visitor_to_the_sign_in_page(visit: Visit) -> None:
     page = visit()
-    tiles = page.get_by_test_id("locked").get_by_role("link")
-    assert tiles.count() > 0
-    with page.expect_response(lambda response: "/private/cars/" in response.url) as answer:
-        tiles.first.click()
-    assert answer.value.status == 404
+    page.get_by_test_id("locked").get_by_role("link").first.click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    assert "/private/-/sign-in?next=/private/cars/" in page.url
 
 
 def test_bob_sees_his_files_and_carol_sees_all(visit: Visit) -> None:
@@ -163,9 +169,7 @@ def test_bob_sees_his_files_and_carol_sees_all(visit: Visit) -> None:
         is_shown(carol.get_by_test_id(f"files-{owner}").get_by_alt_text(name, exact=True))
 
 
-def test_a_sign_out_ends_the_session(visit: Visit, complaints: Complaints) -> None:
-    # The plain response names no icon, so the browser requests the default one.
-    complaints.expect("status of 404 .*/(roadster.jpg|favicon.ico)")
+def test_a_sign_out_ends_the_session(visit: Visit) -> None:
     page = visit(ALICE)
     is_shown(card(page, "roadster.jpg").get_by_test_id("photo"))
     kept = {cookie.get("name"): cookie.get("value") for cookie in page.context.cookies()}
@@ -177,9 +181,8 @@ def test_a_sign_out_ends_the_session(visit: Visit, complaints: Complaints) -> No
     # The device cookie stays, which signs nobody in.
     assert [cookie.get("name") for cookie in page.context.cookies()] == ["private_media_device"]
 
-    again = page.goto(ROADSTER)
-    assert again is not None
-    assert again.status == 404, "the browser kept no copy that it shows without asking"
+    page.goto(ROADSTER)
+    assert "/private/-/sign-in?next=" in page.url, "the browser kept no copy that it shows without asking"
 
     cookie = {"cookie": "; ".join(f"{name}={value}" for name, value in kept.items())}
     assert page.request.get(ROADSTER, headers=cookie).status == 404, (
