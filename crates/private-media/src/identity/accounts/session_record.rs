@@ -8,6 +8,7 @@ use crate::identity::User;
 /// A sign-in or sign-out, for audits: it is in the extensions of the response of [`Accounts::page`](super::Accounts::page) that it caused.
 ///
 /// ```
+/// use bytes::Bytes;
 /// use http::Request;
 /// use http_body_util::Full;
 /// use private_media::identity::accounts::{Accounts, AccountsFile, AccountsOptions, SessionAction, SessionRecord};
@@ -15,7 +16,7 @@ use crate::identity::User;
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// let accounts = Accounts::new(AccountsFile::default(), AccountsOptions::default()).unwrap();
 /// let form = Request::post("/-/sign-in").header("sec-fetch-site", "same-origin");
-/// let response = accounts.page(form.body(Full::from("name=eve&password=guess")).unwrap()).await.unwrap();
+/// let response = accounts.page(form.body(Full::<Bytes>::from("name=eve&password=guess")).unwrap()).await.unwrap();
 /// let record = response.extensions().get::<SessionRecord>().unwrap();
 /// assert_eq!(record.action, SessionAction::SignIn);
 /// assert!(record.user.is_none() && record.refused.is_some());
