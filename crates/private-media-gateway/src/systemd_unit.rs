@@ -77,7 +77,7 @@ impl fmt::Display for SystemdUnit {
         writeln!(f, "WorkingDirectory={}", escape(&self.folder.to_string_lossy()))?;
         writeln!(
             f,
-            "ExecStart={command}\nExecReload=/bin/kill -HUP $MAINPID\nRestart=on-failure\nRestartSec=5"
+            "ExecStart={command}\nExecReload=/bin/sh -c 'kill -HUP ${{MAINPID}}'\nRestart=on-failure\nRestartSec=5"
         )?;
         let stop = self.shutdown_timeout.saturating_add(STOP_MARGIN);
         writeln!(f, "# Longer than limits.shutdown_timeout.\nTimeoutStopSec={}", stop.as_secs())?;

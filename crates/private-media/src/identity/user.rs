@@ -138,6 +138,7 @@ impl Identity {
     }
 
     /// Returns the user, if the client is signed in, for longer than this identity lives.
+    #[cfg(feature = "accounts")]
     pub(crate) fn shared_user(&self) -> Option<Arc<User>> {
         match self {
             Self::User(user) => Some(Arc::clone(user)),
