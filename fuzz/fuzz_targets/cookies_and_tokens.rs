@@ -68,7 +68,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
             None,
         ),
     ];
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     Fixture { file: text, runtime, accounts, tokens }
 });
 

@@ -202,6 +202,8 @@ struct Current {
 
 impl Accounts {
     /// Returns the accounts of a file. Fails if the system provides no random numbers.
+    ///
+    /// Passwords are checked on a Tokio runtime with timers, as `#[tokio::main]` makes it.
     pub fn new(file: AccountsFile, options: AccountsOptions) -> Result<Self, AccountsError> {
         let random = || Key::random().ok_or_else(AccountsError::no_random);
         let memory = Memory {
