@@ -78,14 +78,14 @@ dpkg-deb -Zgzip --root-owner-group --build /tmp/next /tmp/next.deb
 apt-get install --yes --quiet -o Dpkg::Options::=--force-confold /tmp/next.deb
 test "$(dpkg-query --show --showformat '${Version}' private-media)" = "$version.1"
 grep -q '^path = "cars/{owner}/{\*file}"' /etc/private-media/private-media.toml
-test "$(cat /tmp/invoked)" = 'try-restart private-media.service'
+test "$(cat /tmp/invoked)" = 'try-restart private-media.service private-media.socket'
 start /etc/private-media/private-media.toml
 check_photo
 stop
 
 # Removing keeps settings, accounts and files.
 apt-get remove --yes --quiet private-media
-test "$(tail -n 1 /tmp/invoked)" = 'stop private-media.service'
+test "$(tail -n 1 /tmp/invoked)" = 'stop private-media.service private-media.socket'
 test ! -e /usr/bin/private-media
 test -e /etc/private-media/private-media.toml
 test -e /var/lib/private-media/accounts.toml
