@@ -91,9 +91,12 @@ test -e /etc/private-media/private-media.toml
 test -e /var/lib/private-media/accounts.toml
 cmp /srv/private-media/cars/7/photo.jpg "$photo"
 
-# Purging leaves the private files, and nothing else.
+# Purging leaves the private files and the audit, and nothing else.
 apt-get purge --yes --quiet private-media
 cmp /srv/private-media/cars/7/photo.jpg "$photo"
+test -s /var/lib/private-media/audit.jsonl
+rm /var/lib/private-media/audit.jsonl*
+rmdir /var/lib/private-media
 rm -r /tmp/next
 left=$(find / -xdev -name '*private-media*')
 if test "$left" != /srv/private-media; then
