@@ -117,7 +117,7 @@ pub(crate) fn handle(shutdown_timeout: Duration, is_service: bool) -> io::Result
     Ok(Signals { stop, reloads, upgrades, retire })
 }
 
-/// Whom the thread that handles signals tells.
+/// The receivers of the signals, which the thread that handles them notifies.
 struct Senders {
     requests: watch::Sender<u8>,
     reload: watch::Sender<u64>,

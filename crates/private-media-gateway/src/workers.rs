@@ -49,7 +49,7 @@ pub(crate) struct Options<'a> {
     pub(crate) metrics: Option<&'static Metrics>,
     /// File descriptors of the identity sources and lookups, such as connections to a database.
     pub(crate) site_files: u64,
-    /// Sockets to listen on in place of the address.
+    /// Inherited sockets, which replace the address.
     pub(crate) inherited: Vec<Socket>,
     /// Other sockets that the program after an upgrade inherits.
     pub(crate) passed_on: &'a Mutex<Vec<Socket>>,

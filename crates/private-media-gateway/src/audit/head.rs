@@ -111,7 +111,7 @@ impl Head {
 /// What is wrong with a head.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HeadError {
-    /// It is no text of a head, or its hash is another one.
+    /// The text is not that of a head, or its hash does not match.
     Invalid,
     /// It is sealed with the key of this id, or without a key. The content cannot be checked.
     OtherKey(Option<String>, HeadContent),
@@ -127,7 +127,7 @@ struct HeadText {
     seal: String,
 }
 
-/// Returns what is sealed. It is no line of an audit file.
+/// Returns the text that is sealed, which cannot be a line of an audit file.
 fn sealed_part(sequence: u64, hash: &str, length: u64) -> String {
     format!("head {sequence} {hash} {length}")
 }

@@ -19,7 +19,7 @@ use crate::request_id::RequestId;
 pub(super) struct Question<'a> {
     /// The scheme of the client's connection.
     scheme: &'static str,
-    /// The id of the request. It is no part of the key: a cached answer is for later requests too.
+    /// The id of the request. The key does not contain it, because later requests get the cached answer too.
     id: Option<HeaderValue>,
     /// The header fields that differ between requests.
     fields: Vec<(&'a HeaderName, Cow<'a, [u8]>)>,
