@@ -15,6 +15,9 @@ use crate::request::RequestError;
 use crate::steps::FailedStep;
 use crate::storage::StorageError;
 
+/// When a client may request a file again after the server that stores it did not respond, in seconds.
+const RETRY_UNAVAILABLE: u64 = 5;
+
 /// The reason why a request gets no file, by the step that failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -45,7 +48,10 @@ impl Refusal {
             | Self::Lookup(_)
             | Self::Denied(_)
             | Self::Storage(StorageError::NotFound { .. }) => (StatusCode::NOT_FOUND, "not found"),
-            // Only a client with permission gets this response, so it discloses nothing to others.
+            // Only a client with permission gets these responses, so they disclose nothing to others.
+            Self::Storage(StorageError::Unavailable { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "try again later")
+            }
             Self::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the file cannot be read"),
         };
         let line = if debug { format!("{line}: {}\n", self.reason()) } else { format!("{line}\n") };
@@ -55,6 +61,9 @@ impl Refusal {
         }
         if let Some(retry) = retry {
             response.insert(RETRY_AFTER, whole_seconds(retry.after).into());
+        }
+        if matches!(self, Self::Storage(StorageError::Unavailable { .. })) {
+            response.insert(RETRY_AFTER, RETRY_UNAVAILABLE.into());
         }
         response
     }
@@ -99,7 +108,7 @@ impl Refusal {
             }
             Self::Identity(_)
             | Self::Lookup(LookupError::Failed(_))
-            | Self::Storage(StorageError::Io { .. }) => {
+            | Self::Storage(StorageError::Io { .. } | StorageError::Unavailable { .. }) => {
                 tracing::error!(reason = &*self.reason(), "request failed");
             }
             _ => tracing::debug!(reason = &*self.reason(), "request refused"),

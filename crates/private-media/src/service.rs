@@ -1,6 +1,7 @@
 //! The tower service that responds to requests.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
@@ -19,6 +20,10 @@ use crate::identity::Identity;
 use crate::permission::{self, Permit, Read};
 use crate::request::{MediaPath, MediaRequest, PathError, RequestError};
 use crate::steps::{FailedStep, Laps, StepTimes};
+use crate::storage::{MediaFile, StorageError};
+
+/// How often a request opens a file again that is replaced at the same time.
+const MAX_REOPENED: usize = 3;
 
 impl PrivateMedia {
     /// Returns the tower service. Paths are relative to the mount, as with axum's `nest_service`. Without such a router,
@@ -60,9 +65,38 @@ impl Inner {
         record.steps.storage = laps.lap();
         let file = file?;
         // Deliver it.
-        let response = self.delivery.deliver(&request, &permit, file, SystemTime::now());
+        let response = if file.is_streamed() {
+            // Boxed, so that the future of a local file is small.
+            Box::pin(self.deliver_streamed(&request, &permit, file)).await?
+        } else {
+            self.delivery.deliver(&request, &permit, file, SystemTime::now())
+        };
         record.handed_off = is_handed_off(&response);
         Ok(response)
+    }
+
+    /// Delivers a file from a server after its first bytes have arrived: until then, a failure is a response and no broken download.
+    async fn deliver_streamed(
+        &self,
+        request: &MediaRequest,
+        permit: &Permit<Read>,
+        mut file: MediaFile,
+    ) -> Result<MediaResponse, StorageError> {
+        let mut reopened = 0;
+        loop {
+            let mut response = self.delivery.deliver(request, permit, file, SystemTime::now());
+            match response.body.prefetch().await {
+                Ok(()) => return Ok(response),
+                // The file was replaced or deleted after it was opened.
+                Err(error)
+                    if error.kind() == ErrorKind::StaleNetworkFileHandle && reopened < MAX_REOPENED =>
+                {
+                    reopened += 1;
+                    file = self.open(permit).await?;
+                }
+                Err(source) => return Err(StorageError::Unavailable { doing: "reading the file", source }),
+            }
+        }
     }
 }
 

@@ -9,9 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt as _;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::storage::ReadAt;
+use crate::storage::{ByteStream, ReadAt};
 
 /// The length of one read, in bytes. With the buffers of the connection, it is the memory of a download.
 const CHUNK: usize = 32 << 10;
@@ -23,7 +24,7 @@ const CHUNK: usize = 32 << 10;
 pub struct MediaBody {
     pieces: Pieces,
     remaining: u64,
-    reading: Option<BoxFuture<'static, io::Result<Bytes>>>,
+    reading: Reading,
 }
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl MediaBody {
     /// Returns an empty body.
     #[must_use]
     pub fn empty() -> Self {
-        Self { pieces: Pieces::NONE, remaining: 0, reading: None }
+        Self { pieces: Pieces::NONE, remaining: 0, reading: Reading::Idle }
     }
 
     /// Appends bytes.
@@ -65,6 +66,20 @@ impl MediaBody {
         self.remaining
     }
 
+    /// Reads the first bytes of the first file ahead, if it is a stream, so that its failure shows before the response begins.
+    pub(crate) async fn prefetch(&mut self) -> io::Result<()> {
+        let Some(Piece::File { file, offset, len: len @ 1.. }) = self.pieces.first_file() else {
+            return Ok(());
+        };
+        let Some(mut stream) = Arc::clone(file).read_range(*offset, *len) else { return Ok(()) };
+        let first = stream.next().await.transpose()?.unwrap_or_default();
+        if first.is_empty() {
+            return Err(shrank(*len));
+        }
+        self.reading = Reading::Stream { stream, ahead: first };
+        Ok(())
+    }
+
     /// Takes bytes in memory, if the body continues with some.
     #[cfg(feature = "listener")]
     pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
@@ -90,22 +105,73 @@ impl MediaBody {
                     }
                 }
                 Some(Piece::File { file, offset, len }) => {
-                    let want = usize::try_from(*len).map_or(CHUNK, |len| len.min(CHUNK));
-                    let reading = self.reading.get_or_insert_with(|| Arc::clone(file).read_at(*offset, want));
-                    let bytes = ready!(reading.as_mut().poll(context));
-                    self.reading = None;
-                    let mut bytes = bytes?;
-                    bytes.truncate(want);
+                    let mut bytes = ready!(self.reading.poll(file, *offset, *len, context))?;
+                    bytes.truncate(usize::try_from(*len).unwrap_or(usize::MAX));
                     if bytes.is_empty() {
-                        return Poll::Ready(Err(io::Error::new(
-                            io::ErrorKind::UnexpectedEof,
-                            format!("the file shrank while it was sent: {len} bytes are missing"),
-                        )));
+                        return Poll::Ready(Err(shrank(*len)));
                     }
                     *offset = offset.saturating_add(bytes.len() as u64);
                     *len = len.saturating_sub(bytes.len() as u64);
+                    if *len == 0 {
+                        self.reading = Reading::Idle;
+                    }
                     return Poll::Ready(Ok(Some(bytes)));
                 }
+            }
+        }
+    }
+}
+
+fn shrank(missing: u64) -> io::Error {
+    let problem = format!("the file shrank while it was sent: {missing} bytes are missing");
+    io::Error::new(io::ErrorKind::UnexpectedEof, problem)
+}
+
+/// The state of reading the current file.
+enum Reading {
+    /// Nothing was read yet.
+    Idle,
+    /// The file is read in pieces.
+    Pieces(Option<BoxFuture<'static, io::Result<Bytes>>>),
+    /// One stream has the whole range. Its first bytes may have been read ahead.
+    Stream { stream: ByteStream, ahead: Bytes },
+}
+
+impl Reading {
+    /// Returns whether all bytes that were read have been sent.
+    fn is_between_pieces(&self) -> bool {
+        matches!(self, Self::Idle | Self::Pieces(None))
+    }
+
+    /// Returns the next bytes of a range. They are empty at the end of the file.
+    fn poll(
+        &mut self,
+        file: &Arc<dyn ReadAt>,
+        offset: u64,
+        len: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<Bytes>> {
+        if let Self::Idle = self {
+            *self = match Arc::clone(file).read_range(offset, len) {
+                Some(stream) => Self::Stream { stream, ahead: Bytes::new() },
+                None => Self::Pieces(None),
+            };
+        }
+        match self {
+            Self::Stream { ahead, .. } if !ahead.is_empty() => Poll::Ready(Ok(std::mem::take(ahead))),
+            Self::Stream { stream, .. } => {
+                stream.poll_next_unpin(context).map(|next| next.unwrap_or_else(|| Ok(Bytes::new())))
+            }
+            Self::Idle => Poll::Ready(Ok(Bytes::new())),
+            Self::Pieces(piece) => {
+                let want = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
+                let reading = piece.get_or_insert_with(|| Arc::clone(file).read_at(offset, want));
+                let bytes = ready!(reading.as_mut().poll(context));
+                *piece = None;
+                Poll::Ready(bytes.map(|mut bytes| {
+                    bytes.truncate(want);
+                    bytes
+                }))
             }
         }
     }
@@ -158,14 +224,16 @@ impl FileRanges for MediaBody {
 
     fn next_file_range(&self) -> Option<(&Arc<dyn ReadAt>, u64, u64)> {
         match self.pieces.front() {
-            Some(Piece::File { file, offset, len }) if self.reading.is_none() => Some((file, *offset, *len)),
+            Some(Piece::File { file, offset, len }) if self.reading.is_between_pieces() => {
+                Some((file, *offset, *len))
+            }
             _ => None,
         }
     }
 
     fn advance(&mut self, count: u64) {
         if let Some(Piece::File { offset, len, .. }) = self.pieces.front_mut()
-            && self.reading.is_none()
+            && self.reading.is_between_pieces()
         {
             let count = count.min(*len);
             *offset = offset.saturating_add(count);
@@ -198,6 +266,13 @@ impl Pieces {
         match self {
             Self::One(piece) => piece.as_ref(),
             Self::Many(pieces) => pieces.front(),
+        }
+    }
+
+    fn first_file(&self) -> Option<&Piece> {
+        match self {
+            Self::One(piece) => piece.as_ref(),
+            Self::Many(pieces) => pieces.iter().find(|piece| matches!(piece, Piece::File { .. })),
         }
     }
 
@@ -256,6 +331,7 @@ impl Body for MediaBody {
             Err(error) => {
                 // The body has ended, even if it is polled again.
                 self.pieces = Pieces::NONE;
+                self.reading = Reading::Idle;
                 tracing::error!(%error, "download aborted");
                 Some(Err(error))
             }
@@ -282,6 +358,9 @@ impl fmt::Debug for MediaBody {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
 
@@ -334,6 +413,89 @@ mod tests {
             let collected = run(body.collect()).unwrap().to_bytes();
             prop_assert!(collected == expected);
         }
+    }
+
+    /// A file that is read by ranges only, and counts them.
+    #[derive(Debug)]
+    struct Remote {
+        bytes: Bytes,
+        step: usize,
+        ranges: Arc<AtomicUsize>,
+        end: Option<io::ErrorKind>,
+    }
+
+    impl ReadAt for Remote {
+        fn read_at(self: Arc<Self>, _: u64, _: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+            unreachable!("a stream is not read in pieces")
+        }
+
+        fn read_range(self: Arc<Self>, offset: u64, len: u64) -> Option<ByteStream> {
+            self.ranges.fetch_add(1, Ordering::Relaxed);
+            let start = usize::try_from(offset).unwrap().min(self.bytes.len());
+            let end = (start + usize::try_from(len).unwrap()).min(self.bytes.len());
+            let range = self.bytes.slice(start..end);
+            let pieces: Vec<_> =
+                range.chunks(self.step).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            Some(Box::pin(stream::iter(pieces.into_iter().chain(self.end.map(|end| Err(end.into()))))))
+        }
+    }
+
+    fn remote(len: usize, end: Option<io::ErrorKind>) -> (Bytes, Arc<dyn ReadAt>, Arc<AtomicUsize>) {
+        let (bytes, _) = slow_file(len, 1);
+        let ranges = Arc::<AtomicUsize>::default();
+        let file = Remote { bytes: bytes.clone(), step: 700, ranges: Arc::clone(&ranges), end };
+        (bytes, Arc::new(file), ranges)
+    }
+
+    #[test]
+    fn a_range_of_a_stream_is_one_request() {
+        for is_prefetched in [false, true] {
+            let (bytes, file, ranges) = remote(10_000, None);
+            let mut body = MediaBody::empty().push_bytes("--").push_file(&file, 5, 9000).push_bytes("--");
+            body = body.push_file(&file, 9990, 10);
+            if is_prefetched {
+                run(body.prefetch()).unwrap();
+            }
+            assert!(body.next_file_range().is_none());
+            let expected = [b"--", &bytes[5..9005], b"--", &bytes[9990..]].concat();
+            assert!(run(body.collect()).unwrap().to_bytes() == expected);
+            assert_eq!(ranges.load(Ordering::Relaxed), 2);
+        }
+    }
+
+    #[test]
+    fn prefetching_shows_a_failure_before_the_response_begins() {
+        let (_, broken, _) = remote(0, Some(io::ErrorKind::TimedOut));
+        let error =
+            run(MediaBody::empty().push_bytes("--").push_file(&broken, 0, 10).prefetch()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (_, short, _) = remote(0, None);
+        let error = run(MediaBody::empty().push_file(&short, 0, 10).prefetch()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        // Files in pieces, and bodies without a file, have nothing to read ahead.
+        let (_, local) = slow_file(10, 10);
+        run(MediaBody::empty().push_file(&local, 0, 10).prefetch()).unwrap();
+        run(MediaBody::empty().push_file(&broken, 0, 0).prefetch()).unwrap();
+        run(MediaBody::empty().prefetch()).unwrap();
+    }
+
+    #[test]
+    fn a_stream_that_breaks_ends_the_body_with_an_error() {
+        let (bytes, file, _) = remote(5000, Some(io::ErrorKind::ConnectionReset));
+        let mut body = MediaBody::empty().push_file(&file, 0, 5001);
+        run(body.prefetch()).unwrap();
+        let mut received = Vec::new();
+        let error = run(async {
+            loop {
+                match body.frame().await.unwrap() {
+                    Ok(frame) => received.extend_from_slice(&frame.into_data().unwrap()),
+                    Err(error) => return error,
+                }
+            }
+        });
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(received, bytes);
+        assert!(run(body.frame()).is_none());
     }
 
     #[test]

@@ -9,10 +9,9 @@ use http::Method;
 use http::header::{HeaderMap, RANGE};
 use http::request::Parts;
 
-pub(crate) use name::alternatives;
 #[cfg(feature = "local")]
 pub(crate) use name::random_characters;
-pub use name::{alternative_name, safe_name};
+pub use name::{alternative_name, alternative_paths, safe_name};
 pub(crate) use path::ENCODED;
 pub use path::{MAX_PATH, MAX_SEGMENT, MediaPath, PathError};
 pub use preconditions::{Outcome, Preconditions, Validators};

@@ -70,8 +70,17 @@ pub(crate) fn alternative_within(name: &str, max: usize) -> String {
     shortened(name, &format!("_{}", random_characters(RANDOM_LEN)), max)
 }
 
-/// Returns alternatives to a taken path. There are enough for one to be free.
-pub(crate) fn alternatives(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
+/// Returns alternatives to a taken path, in the same folder. There are enough for one to be free.
+///
+/// ```
+/// use private_media::{MediaPath, request::alternative_paths};
+///
+/// let path = MediaPath::new("cars/7/photo.jpg")?;
+/// let other = alternative_paths(&path).next().unwrap();
+/// assert!(other.as_str().starts_with("cars/7/photo_"));
+/// # Ok::<(), private_media::PathError>(())
+/// ```
+pub fn alternative_paths(path: &MediaPath) -> impl Iterator<Item = MediaPath> {
     const TRIES: usize = 32;
     let folder = path.parent().map_or(0, |folder| folder.as_str().len() + 1);
     let room = MAX_SEGMENT.min(MAX_PATH.saturating_sub(folder));
@@ -210,10 +219,10 @@ mod tests {
     fn alternatives_fit_into_the_longest_path() {
         let path = MediaPath::new(&format!("{}/{}.jpg", ["a"; 500].join("/"), "b".repeat(20))).unwrap();
         assert_eq!(path.as_str().len(), MAX_PATH);
-        assert_eq!(alternatives(&path).filter(|other| other.as_str().len() == MAX_PATH).count(), 32);
+        assert_eq!(alternative_paths(&path).filter(|other| other.as_str().len() == MAX_PATH).count(), 32);
         let full = MediaPath::new(&format!("{}/b", ["a"; 511].join("/"))).unwrap();
         assert_eq!(full.as_str().len(), MAX_PATH - 1);
-        assert_eq!(alternatives(&full).count(), 0, "there is no room for another name");
+        assert_eq!(alternative_paths(&full).count(), 0, "there is no room for another name");
     }
 
     #[test]

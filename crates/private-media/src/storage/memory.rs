@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 use super::{Content, Entry, MediaFile, Metadata, ReadAt, SaveOptions, Storage, StorageError};
 use crate::permission::{Delete, List, Permit, Read, Write};
-use crate::request::{MediaPath, alternatives};
+use crate::request::{MediaPath, alternative_paths};
 
 /// Stores files in memory. Tests of an application can use it instead of `LocalStorage`. It behaves the same, except that nothing is durable
 /// and it is never [`StorageError::Full`].
@@ -79,7 +79,7 @@ impl MemoryStorage {
         if options.create_new && (files.contains_key(path) || is_folder(&files, path)) {
             return Err(StorageError::Exists);
         }
-        for path in std::iter::once(path.clone()).chain(alternatives(path)) {
+        for path in std::iter::once(path.clone()).chain(alternative_paths(path)) {
             if !files.contains_key(&path) && !is_folder(&files, &path) {
                 files.insert(path.clone(), file);
                 return Ok(path);

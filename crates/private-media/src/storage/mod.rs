@@ -1,16 +1,17 @@
 //! Storage: a [`Storage`] opens, saves, deletes and lists files, for a [`Permit`].
 
+mod error;
 #[cfg(feature = "local")]
 mod local;
 mod memory;
 mod presented;
+mod read_at;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
 use std::any::Any;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,9 +21,11 @@ use bytes::Bytes;
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 
+pub use error::StorageError;
 #[cfg(feature = "local")]
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
+pub use read_at::{ByteStream, ReadAt};
 
 use crate::cache_counts::CacheCounts;
 use crate::lookup::Attributes;
@@ -35,6 +38,9 @@ use crate::request::MediaPath;
 /// [`Permit::trusted`]. An implementation should pass the test suite of the feature `conformance`.
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Opens a file. Anything except a regular file below the root is [`StorageError::NotFound`].
+    ///
+    /// The open file keeps its content. A storage that cannot read a file after it was replaced or deleted, such as a bucket, fails with
+    /// [`io::ErrorKind::StaleNetworkFileHandle`] instead.
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
 
     /// Returns the same as [`open`](Self::open) if that needs no waiting, such as from a cache, and saves the allocation of a future. On
@@ -248,13 +254,13 @@ impl SaveOptions {
         self
     }
 
-    /// Checks the expected length against the limit.
-    fn check_expected_len(&self) -> Result<(), StorageError> {
+    /// Checks the expected length against the limit, for implementations of [`Storage`].
+    pub fn check_expected_len(&self) -> Result<(), StorageError> {
         self.check_len(self.expected_len.unwrap_or(0))
     }
 
-    /// Checks a length, in bytes, against the limit.
-    fn check_len(&self, len: u64) -> Result<(), StorageError> {
+    /// Checks a length, in bytes, against the limit, for implementations of [`Storage`].
+    pub fn check_len(&self, len: u64) -> Result<(), StorageError> {
         match self.max_len {
             Some(max_len) if len > max_len => Err(StorageError::TooLarge { max_len }),
             _ => Ok(()),
@@ -273,14 +279,15 @@ pub struct MediaFile {
 #[derive(Debug)]
 struct Shared {
     metadata: Metadata,
+    is_streamed: bool,
     memo: OnceLock<Box<dyn Any + Send + Sync>>,
     /// The same file with the name and media type of its last lookup.
     presented: Mutex<Option<(Attributes, Arc<Self>)>>,
 }
 
 impl Shared {
-    fn new(metadata: Metadata) -> Self {
-        Self { metadata, memo: OnceLock::new(), presented: Mutex::default() }
+    fn new(metadata: Metadata, is_streamed: bool) -> Self {
+        Self { metadata, is_streamed, memo: OnceLock::new(), presented: Mutex::default() }
     }
 }
 
@@ -288,7 +295,14 @@ impl MediaFile {
     /// Returns a file with these bytes, for implementations of [`Storage`].
     #[must_use]
     pub fn new(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
-        Self { shared: Arc::new(Shared::new(metadata)), bytes }
+        Self { shared: Arc::new(Shared::new(metadata, false)), bytes }
+    }
+
+    /// Returns a file whose bytes come from a server, by [`ReadAt::read_range`]. Its response begins after its first bytes have arrived, so
+    /// that an outage is a 503 and no broken download.
+    #[must_use]
+    pub fn streamed(metadata: Metadata, bytes: Arc<dyn ReadAt>) -> Self {
+        Self { shared: Arc::new(Shared::new(metadata, true)), bytes }
     }
 
     /// Returns the same file with another source of its bytes.
@@ -309,6 +323,11 @@ impl MediaFile {
         &self.bytes
     }
 
+    /// Returns whether the bytes come from a server.
+    pub(crate) fn is_streamed(&self) -> bool {
+        self.shared.is_streamed
+    }
+
     /// Returns the value that the delivery has cached with this file, or computes it. `None` if the cached value has another type.
     pub(crate) fn memo<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
         self.shared.memo.get_or_init(|| Box::new(make())).downcast_ref()
@@ -318,28 +337,6 @@ impl MediaFile {
     #[must_use]
     pub fn local_name(&self) -> Option<PathBuf> {
         self.bytes.local_name()
-    }
-}
-
-/// Reads the bytes of a [`MediaFile`] at any position.
-pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
-    /// Reads at most `len` bytes at `offset`. The result is empty only at the end of the file.
-    fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
-
-    /// Returns the current name of this file below the root, without symbolic links, so that a front server can send it. `None` if the file
-    /// is not on the local disk, or was deleted.
-    fn local_name(&self) -> Option<PathBuf> {
-        None
-    }
-
-    /// Returns the whole content, if it is in memory.
-    fn as_bytes(&self) -> Option<&Bytes> {
-        None
-    }
-
-    /// Returns the open file if it is on the local disk, for use with sendfile(2). Its position is shared, so read at explicit offsets.
-    fn as_file(&self) -> Option<&Arc<File>> {
-        None
     }
 }
 
@@ -402,73 +399,5 @@ impl Entry {
     #[must_use]
     pub fn folder(path: MediaPath) -> Self {
         Self { path, is_folder: true }
-    }
-}
-
-/// The error of a storage operation.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// The file does not exist, or cannot be served.
-    NotFound {
-        /// The reason, for the log.
-        reason: String,
-        /// The error of the operating system that is the reason, if any.
-        source: Option<io::Error>,
-    },
-    /// The content exceeds [`SaveOptions::max_len`].
-    TooLarge {
-        /// The limit in bytes.
-        max_len: u64,
-    },
-    /// The device or the quota is full.
-    Full,
-    /// A file with this name exists, and neither [`SaveOptions::replace`] nor a free name is allowed.
-    Exists,
-    /// Reading the content failed, so nothing was stored.
-    Content(io::Error),
-    /// Any other error of the operating system.
-    Io {
-        /// The operation that failed.
-        doing: &'static str,
-        /// The error.
-        source: io::Error,
-    },
-}
-
-impl StorageError {
-    /// Returns [`StorageError::NotFound`] with this reason.
-    pub fn not_found(reason: impl fmt::Display) -> Self {
-        Self::NotFound { reason: reason.to_string(), source: None }
-    }
-
-    /// Returns [`StorageError::NotFound`] with this reason and the error of the operating system.
-    #[cfg(feature = "local")]
-    fn not_found_as(reason: impl fmt::Display, source: impl Into<io::Error>) -> Self {
-        Self::NotFound { reason: reason.to_string(), source: Some(source.into()) }
-    }
-}
-
-impl fmt::Display for StorageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound { reason, .. } => write!(f, "not found: {reason}"),
-            Self::TooLarge { max_len } => write!(f, "content exceeds the limit of {max_len} bytes"),
-            Self::Full => f.write_str("no space left on the device"),
-            Self::Exists => f.write_str("a file with this name exists"),
-            Self::Content(_) => f.write_str("reading the content failed; nothing was stored"),
-            Self::Io { doing, .. } => write!(f, "{doing} failed"),
-        }
-    }
-}
-
-impl std::error::Error for StorageError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Content(source) | Self::Io { source, .. } | Self::NotFound { source: Some(source), .. } => {
-                Some(source)
-            }
-            _ => None,
-        }
     }
 }

@@ -28,7 +28,8 @@ impl Shared {
             Some((last, shared)) if last.has_same_presentation(attributes) => Arc::clone(shared),
             _ => {
                 let etag = format!("{}-{:x}", self.metadata.etag, mark(attributes));
-                let shared = Arc::new(Self::new(Metadata { etag, ..self.metadata.clone() }));
+                let shared =
+                    Arc::new(Self::new(Metadata { etag, ..self.metadata.clone() }, self.is_streamed));
                 *presented = Some((attributes.clone(), Arc::clone(&shared)));
                 shared
             }

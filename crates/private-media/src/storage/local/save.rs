@@ -16,7 +16,7 @@ use super::folder::{self, sync};
 use super::resolve::Resolver;
 use super::temporary::Temporary;
 use super::write_options::WriteOptions;
-use crate::request::{MediaPath, alternatives};
+use crate::request::{MediaPath, alternative_paths};
 
 /// How many bytes of content are buffered before the blocking pool writes them.
 const BUFFER: usize = 256 << 10;
@@ -226,7 +226,7 @@ impl Upload {
             return Ok(self.path.clone());
         }
         let alternatives =
-            alternatives(&self.path).take(if self.options.create_new { 0 } else { usize::MAX });
+            alternative_paths(&self.path).take(if self.options.create_new { 0 } else { usize::MAX });
         for path in std::iter::once(self.path.clone()).chain(alternatives) {
             match self.temporary.link(folder, path.file_name()) {
                 Err(Errno::EXIST) => {}

@@ -1,0 +1,45 @@
+//! The bytes of an open file.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+
+/// The bytes of a range of a file, in pieces.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+/// Reads the bytes of a [`MediaFile`](crate::MediaFile) at any position.
+pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
+    /// Reads at most `len` bytes at `offset`. The result is empty only at the end of the file.
+    fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>>;
+
+    /// Returns `len` bytes at `offset` as a stream, if one request to a server is cheaper than a request for each piece. `None`, the default,
+    /// reads in pieces with [`read_at`](Self::read_at).
+    ///
+    /// The stream makes its request when it is polled, and reads no more than the client takes. It ends early if the file is shorter.
+    fn read_range(self: Arc<Self>, offset: u64, len: u64) -> Option<ByteStream> {
+        let _ = (offset, len);
+        None
+    }
+
+    /// Returns the current name of this file below the root, without symbolic links, so that a front server can send it. `None` if the file
+    /// is not on the local disk, or was deleted.
+    fn local_name(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Returns the whole content, if it is in memory.
+    fn as_bytes(&self) -> Option<&Bytes> {
+        None
+    }
+
+    /// Returns the open file if it is on the local disk, for use with sendfile(2). Its position is shared, so read at explicit offsets.
+    fn as_file(&self) -> Option<&Arc<File>> {
+        None
+    }
+}
