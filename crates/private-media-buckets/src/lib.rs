@@ -1,0 +1,71 @@
+//! Stores private files in a bucket: Amazon S3 and compatible servers, Google Cloud Storage, Azure Blob Storage.
+//!
+//! [`ObjectStorage`] is a [`Storage`](private_media::Storage) of [`private_media`] on the crate [`object_store`].
+//!
+//! ```toml
+//! [dependencies]
+//! private-media = "0.1"
+//! private-media-buckets = "0.1"
+//! ```
+//!
+//! ```no_run
+//! use private_media::{Grants, PrivateMedia};
+//! use private_media_buckets::{BucketOptions, ObjectStorage};
+//!
+//! # async fn media() -> Result<PrivateMedia, Box<dyn std::error::Error>> {
+//! let storage = ObjectStorage::from_url(&"s3://uploads/private".parse()?, BucketOptions::new())?;
+//! let media = PrivateMedia::builder(storage)
+//!     .permissions("cars/{owner}/{*file}=owner,staff".parse::<Grants>()?)
+//!     .build();
+//! # Ok(media)
+//! # }
+//! ```
+//!
+//! # Reading
+//!
+//! Opening a file is one HEAD request. Its content is one GET request of exactly the range that the client gets; a 304 and a HEAD response
+//! need none. The GET requires the entity tag of the HEAD, so a response never mixes two versions of a file. Memory is bounded, because the
+//! bucket is read at the pace of the client.
+//!
+//! There is a timeout for each read, and none for a whole download. After a broken connection, `object_store` requests the rest of the range.
+//! If the bucket is not available before the first byte, the client gets a 503 with `Retry-After`; after it, a broken connection.
+//!
+//! # Storing
+//!
+//! Content of up to [`BucketOptions::part_len`] bytes is one PUT. Larger content is a multipart upload, which is aborted if the save fails.
+//! Neither replaces a file unless [`SaveOptions::replace`](private_media::SaveOptions::replace) is set. Before the first such save,
+//! [`ObjectStorage::check_conditional_writes`] verifies that the bucket supports conditional writes, because some servers ignore their header.
+//!
+//! A process that is killed leaves the parts of its multipart uploads, which cannot be listed. Let the bucket delete them, by a lifecycle rule
+//! for incomplete multipart uploads (one day). [`ObjectStorage::sweep`] deletes what else may remain.
+//!
+//! # Names
+//!
+//! The key of a file is the prefix and its [`MediaPath`](private_media::MediaPath), unchanged. Keys that are no valid paths, such as `a//b`,
+//! `../x` and `folder/`, are neither listed nor served.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod aws_files;
+mod check;
+mod connect;
+mod create_only;
+mod error;
+mod keys;
+mod list;
+mod metadata;
+mod options;
+mod parts;
+mod read;
+mod save;
+mod storage;
+mod sweep;
+mod tls;
+mod upload;
+mod url;
+
+pub use connect::ConnectError;
+pub use options::BucketOptions;
+pub use storage::ObjectStorage;
+pub use url::{BucketUrl, BucketUrlError, Provider};

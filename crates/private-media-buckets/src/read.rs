@@ -1,0 +1,127 @@
+//! The bytes of an open object.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_core::future::BoxFuture;
+use futures_core::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore};
+use private_media::storage::{ByteStream, ReadAt};
+
+use crate::error::{read_error, within};
+
+/// The most bytes that one read returns. A longer range is a stream.
+const MAX_READ: u64 = 8 << 20;
+
+/// One version of an object.
+#[derive(Debug)]
+pub(crate) struct ObjectFile {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) key: Path,
+    pub(crate) len: u64,
+    /// The entity tag, as the store writes it. Each read requires it.
+    pub(crate) tag: String,
+    pub(crate) open_timeout: Duration,
+}
+
+impl ObjectFile {
+    /// Returns the bytes of a range that is not empty, with one request. `object_store` continues after a broken connection.
+    async fn get(&self, range: Range<u64>) -> io::Result<ByteStream> {
+        let len = range.end.saturating_sub(range.start);
+        let options = GetOptions::new().with_range(Some(range)).with_if_match(Some(self.tag.clone()));
+        let result =
+            within(self.open_timeout, self.store.get_opts(&self.key, options)).await.map_err(read_error)?;
+        Ok(exactly(result.into_stream(), len).boxed())
+    }
+}
+
+impl ReadAt for ObjectFile {
+    fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+        Box::pin(async move {
+            let len = u64::try_from(len).unwrap_or(MAX_READ).min(MAX_READ);
+            let end = offset.saturating_add(len).min(self.len);
+            if offset >= end {
+                return Ok(Bytes::new());
+            }
+            let mut pieces = self.get(offset..end).await?;
+            let first = pieces.try_next().await?.unwrap_or_default();
+            let Some(second) = pieces.try_next().await? else { return Ok(first) };
+            let mut bytes = BytesMut::from(first);
+            bytes.extend_from_slice(&second);
+            while let Some(piece) = pieces.try_next().await? {
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(bytes.freeze())
+        })
+    }
+
+    fn read_range(self: Arc<Self>, offset: u64, len: u64) -> Option<ByteStream> {
+        let end = offset.saturating_add(len).min(self.len);
+        let opening = async move {
+            if offset >= end {
+                return Ok(stream::empty().boxed());
+            }
+            self.get(offset..end).await
+        };
+        Some(stream::once(opening).try_flatten().boxed())
+    }
+}
+
+/// Returns exactly this many bytes of a stream, or an error. No piece is empty.
+fn exactly(
+    pieces: BoxStream<'static, object_store::Result<Bytes>>,
+    len: u64,
+) -> impl Stream<Item = io::Result<Bytes>> + use<> {
+    stream::try_unfold((pieces, len), |(mut pieces, missing)| async move {
+        if missing == 0 {
+            return Ok(None);
+        }
+        loop {
+            let Some(piece) = pieces.next().await else {
+                let problem = format!("the bucket ended the response {missing} bytes early");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+            };
+            let mut piece = piece.map_err(read_error)?;
+            piece.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
+            if !piece.is_empty() {
+                let missing = missing.saturating_sub(piece.len() as u64);
+                return Ok(Some((piece, (pieces, missing))));
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_has_its_length_or_an_error(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5), 0..6),
+            len in 0_usize..20,
+        ) {
+            let all = pieces.concat();
+            let sent = stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece)))).boxed();
+            let received = run(exactly(sent, len as u64).try_collect::<Vec<_>>());
+            if let Some(expected) = all.get(..len) {
+                let received = received.unwrap();
+                prop_assert!(received.iter().all(|piece| !piece.is_empty()));
+                prop_assert_eq!(received.concat(), expected);
+            } else {
+                prop_assert_eq!(received.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            }
+        }
+    }
+}
