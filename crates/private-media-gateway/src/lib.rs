@@ -59,6 +59,8 @@ mod addresses;
 mod admin;
 mod audit;
 mod body;
+#[cfg(feature = "buckets")]
+mod bucket;
 mod cli;
 mod client;
 mod commands;

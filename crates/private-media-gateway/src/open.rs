@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use private_media::storage::CacheOptions;
-use private_media::{ApacheXSendfile, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia};
+use private_media::{ApacheXSendfile, Builder, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
@@ -27,24 +27,10 @@ pub(crate) async fn open_after(
 ) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
     let identities = IdentityBackend::open_after(config, previous).await?;
-    let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
-    let checked = config.clone();
-    let storage = storage
-        .follow_links(config.follow_links)
-        .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
-    let cache = cache_options(config.revalidate_after);
-    let storage = match config.send_mode {
-        SendMode::Direct => storage.cache(cache),
-        // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
-        SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
-        SendMode::Nginx(_) | SendMode::Apache(_) => storage,
-    };
-    let media = PrivateMedia::builder(storage)
-        .identify(identities.to_identify())
-        .permissions(permissions(config))
-        .debug(config.debug);
+    let media = with_storage(config).await?.identify(identities.to_identify());
+    let media = media.permissions(permissions(config)).debug(config.debug);
     let lookups = lookups::open(&config.lookups).await?;
-    let media = lookups.into_iter().fold(media, private_media::Builder::lookup);
+    let media = lookups.into_iter().fold(media, Builder::lookup);
     let media = match &config.cors {
         Some(cors) => media.cors(cors.clone()),
         None => media,
@@ -63,6 +49,34 @@ pub(crate) async fn open_after(
         }
     };
     Ok((media.build(), identities))
+}
+
+/// Returns a builder with the storage of the root.
+#[cfg_attr(not(feature = "buckets"), expect(clippy::unused_async, reason = "only a bucket is waited for"))]
+async fn with_storage(config: &Config) -> Result<Builder, ConfigError> {
+    match &config.bucket {
+        None => Ok(PrivateMedia::builder(open_folder(config)?)),
+        #[cfg(feature = "buckets")]
+        Some(bucket) => Ok(PrivateMedia::builder(crate::bucket::open(config, bucket).await?)),
+        #[cfg(not(feature = "buckets"))]
+        Some(bucket) => match *bucket {},
+    }
+}
+
+/// Opens the folder of the root.
+fn open_folder(config: &Config) -> Result<LocalStorage, ConfigError> {
+    let storage = LocalStorage::open_root(&config.root).map_err(|error| config.root_error(&error))?;
+    let checked = config.clone();
+    let storage = storage
+        .follow_links(config.follow_links)
+        .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
+    let cache = cache_options(config.revalidate_after);
+    Ok(match config.send_mode {
+        SendMode::Direct => storage.cache(cache),
+        // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
+        SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
+        SendMode::Nginx(_) | SendMode::Apache(_) => storage,
+    })
 }
 
 /// Returns the grants, and the permissions of an application that is asked.

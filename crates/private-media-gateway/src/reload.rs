@@ -178,7 +178,9 @@ impl Opened {
         if let Some(metrics) = metrics {
             metrics.set_site(&media, &identities, &health);
         }
-        let root_watch = root_watch::spawn(&media, &health, config.revalidate_after);
+        // Each check of a bucket is a request that costs money.
+        let pause = if config.bucket.is_some() { root_watch::LONGEST_PAUSE } else { config.revalidate_after };
+        let root_watch = root_watch::spawn(&media, &health, pause);
         let site = Site::new(&media, &config.url)
             .health(health)
             .accounts(identities.accounts())

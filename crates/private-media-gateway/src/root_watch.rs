@@ -12,11 +12,14 @@ use crate::supervise::{self, Task};
 /// The longest time of a check before the root counts as not ready.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest pause between two checks.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Starts a task that checks the storage with this pause between two checks, and reports to the health. The check reopens a replaced
 /// root.
 pub(crate) fn spawn(media: &PrivateMedia, health: &Health, every: Duration) -> Task {
     let (media, health) = (media.clone(), health.clone());
-    let every = every.clamp(Duration::from_secs(1), Duration::from_secs(10));
+    let every = every.clamp(Duration::from_secs(1), LONGEST_PAUSE);
     supervise::spawn("root", move || {
         let (media, health) = (media.clone(), health.clone());
         async move { watch(media.storage(), &health, every).await }
@@ -30,7 +33,7 @@ async fn watch(storage: &dyn Storage, health: &Health, every: Duration) {
         let result = if let Ok(result) = tokio::time::timeout(TIMEOUT, &mut check).await {
             result
         } else {
-            let problem = format!("the file system did not respond within {} s", TIMEOUT.as_secs());
+            let problem = format!("the storage did not respond within {} s", TIMEOUT.as_secs());
             health.set("root", Err(&problem));
             check.await
         };

@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub(crate) mod jwt;
 pub(crate) mod lookup;
 pub(crate) mod site;
+pub(crate) mod storage;
 pub(crate) mod tls;
 
 use super::key::{Heading, Key, Kind, Scope};
@@ -60,7 +61,7 @@ pub(crate) static ROOT: Key = Key {
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Relocation],
     default: "private",
-    help: "Folder of the private files",
+    help: "Folder of the private files, or a bucket: s3://bucket/prefix, gs://… or az://…",
 };
 pub(crate) static URL: Key = Key {
     name: "url",
@@ -254,7 +255,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 51] = [
+pub(crate) static KEYS: [&Key; 55] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -286,6 +287,10 @@ pub(crate) static KEYS: [&Key; 51] = [
     &site::LOGO,
     &REVALIDATE_AFTER,
     &FOLLOW_LINKS,
+    &storage::ENDPOINT,
+    &storage::REGION,
+    &storage::PATH_STYLE,
+    &storage::ALLOW_HTTP,
     &MODE,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,

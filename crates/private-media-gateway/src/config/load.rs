@@ -9,6 +9,7 @@ use private_media::pages::Branding;
 use private_media::permission::{Grant, Grants, Template};
 use private_media_listener::Limits;
 
+use super::bucket::{self, BucketConfig};
 use super::error::ConfigError;
 use super::identity::{self, AccountsConfig, IdentitySource, Source};
 use super::jwt::JwtConfig;
@@ -40,7 +41,10 @@ pub(crate) struct Config {
     /// `None` for plain HTTP.
     pub(crate) tls: Option<TlsConfig>,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// The folder of the private files. If they are in a bucket, no file has this path.
     pub(crate) root: PathBuf,
+    /// `None` if the root is a folder.
+    pub(crate) bucket: Option<BucketConfig>,
     pub(crate) url: String,
     pub(crate) debug: bool,
     pub(crate) workers: usize,
@@ -90,13 +94,15 @@ impl Config {
         let lookups = lookup::lookups(&lookup_tables)?;
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
+        let send_mode = delivery::send_mode(settings, &url)?;
         Ok(Self {
             tls: tls::options(settings, &listen)?,
             admin_listen: admin_listen(&settings.get(&keys::ADMIN_LISTEN))?,
             listen,
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
-            send_mode: delivery::send_mode(settings, &url)?,
+            bucket: bucket::bucket(settings, &send_mode)?,
+            send_mode,
             cors: cors::options(settings)?,
             url,
             debug: settings.get(&keys::DEBUG).parse("true or false")?,
@@ -132,6 +138,9 @@ impl Config {
 
     /// Checks the root before anything is served from it.
     pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
+        if self.bucket.is_some() {
+            return Ok(());
+        }
         root::check(&self.layers.settings, self.own_files())
     }
 
@@ -184,7 +193,21 @@ impl Config {
 
     /// Returns the root's absolute path.
     pub(crate) fn absolute_root(&self) -> Result<PathBuf, ConfigError> {
+        if self.bucket.is_some() {
+            return Err(self.no_folder());
+        }
         folders::absolute(&self.root).map_err(|error| self.root_error(&error))
+    }
+
+    /// Returns the error of a command that needs a folder, if the root is a bucket.
+    pub(crate) fn no_folder(&self) -> ConfigError {
+        self.get(&keys::ROOT).error("the root is a bucket", "name a folder, which this command needs")
+    }
+
+    /// Returns an error about the bucket.
+    #[cfg(feature = "buckets")]
+    pub(crate) fn bucket_error(&self, problem: &str, fix: &str) -> ConfigError {
+        self.get(&keys::ROOT).error(problem, fix)
     }
 
     /// Returns the TOML file, if one was read.
@@ -348,6 +371,7 @@ impl Config {
             audit,
             connections_per_client,
             requests_per_second,
+            bucket,
             ..
         } = self;
         let logo = self.layers.settings.path(&keys::site::LOGO);
@@ -357,7 +381,7 @@ impl Config {
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second} {bucket:?}"
         )
     }
 

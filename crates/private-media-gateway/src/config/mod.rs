@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod bucket;
 mod cors;
 mod delivery;
 mod environment;
@@ -28,6 +29,8 @@ mod unit;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};
+#[cfg(feature = "buckets")]
+pub(crate) use bucket::BucketConfig;
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
 pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};

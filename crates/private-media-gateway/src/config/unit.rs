@@ -35,7 +35,7 @@ impl Config {
         }
         let own_files = self.own_files().into_iter().map(|(_, path)| absolute(&path));
         let own_files = own_files.collect::<Result<Vec<_>, _>>()?;
-        let root = self.absolute_root()?;
+        let root = if self.bucket.is_some() { None } else { Some(self.absolute_root()?) };
         // SQLite creates its journal next to the state.
         let state =
             self.state.as_ref().and_then(|state| state.file()).map(|file| absolute(folders::parent(file)));
@@ -46,7 +46,7 @@ impl Config {
             ListenAddr::Unix(path) => (false, Some(path.clone())),
         };
         let owner = self.accounts().map(|accounts| accounts.file.path.as_path());
-        let (user, files_group) = owners(owner, &root);
+        let (user, files_group) = owners(owner, root.as_deref());
         Ok(SystemdUnit {
             program,
             arguments,
@@ -54,7 +54,7 @@ impl Config {
             user,
             files_group,
             readable: own_files,
-            writable: [Ok(root)].into_iter().chain(state).collect::<Result<_, _>>()?,
+            writable: root.into_iter().map(Ok).chain(state).collect::<Result<_, _>>()?,
             socket,
             has_low_port: low_port,
             max_connections: self.limits.max_connections,
@@ -78,9 +78,9 @@ fn as_arguments(setting: &Setting) -> Result<Vec<String>, ConfigError> {
 }
 
 /// Returns the user who owns the accounts, or else the root, and the group of the root, if that user is not its owner.
-fn owners(accounts: Option<&Path>, root: &Path) -> (String, Option<String>) {
+fn owners(accounts: Option<&Path>, root: Option<&Path>) -> (String, Option<String>) {
     let metadata = |path: &Path| std::fs::metadata(path).ok();
-    let of_root = metadata(root);
+    let of_root = root.and_then(metadata);
     let owner = accounts.and_then(metadata).or_else(|| of_root.clone()).map(|file| file.uid());
     let user = owner.filter(|id| *id != 0).map_or_else(|| USER.to_owned(), |id| name_of("/etc/passwd", id));
     let is_owner = of_root.as_ref().is_some_and(|root| Some(root.uid()) == owner && root.uid() != 0);

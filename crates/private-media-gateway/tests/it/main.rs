@@ -11,6 +11,7 @@ mod account_changes;
 mod accounts;
 mod audit;
 mod audit_faults;
+mod buckets;
 mod check;
 mod client_limits;
 mod clients;
@@ -45,6 +46,8 @@ mod reload;
 mod relocate;
 mod request_bodies;
 mod root;
+#[path = "../../../../tests/buckets/server.rs"]
+mod s3_server;
 mod sendfile;
 mod serving;
 mod setting_errors;

@@ -3,6 +3,8 @@
 //! Checks this machine, creates small test files below the root, and then requests them from outside: without signing in, and as
 //! users with and without permission. Findings are printed line by line. The test files are removed at the end.
 
+#[cfg(feature = "buckets")]
+mod bucket;
 mod canaries;
 mod canary;
 mod certificate;
@@ -41,6 +43,9 @@ use crate::{identity, log, open, runtime};
 
 /// The name of a check, and its function.
 type LocalCheck = (&'static str, fn(&Config) -> Findings);
+
+/// The checks of [`LOCAL`] that are about a root that is a folder.
+const OF_FOLDER: [&str; 5] = ["root", "links", "web-root", "public-folders", "space"];
 
 /// The checks on this machine, in order.
 const LOCAL: [LocalCheck; 10] = [
@@ -86,7 +91,9 @@ fn check(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, Con
     let target = target.transpose()?;
     let mut report = Report::new(json);
     for (name, check) in LOCAL {
-        report.add(name, check(config));
+        if config.bucket.is_none() || !OF_FOLDER.contains(&name) {
+            report.add(name, check(config));
+        }
     }
     let was_stopped = runtime::block_on(run_checks(config, target, &mut report))?;
     if was_stopped {
@@ -110,9 +117,22 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
     let gateway = config.endpoint().and_then(|endpoint| Target::of_listener(endpoint, pinned));
     let gateway = gateway.and_then(|target| Client::new(target).ok());
     let is_outside = target.is_some();
-    if !is_outside {
+    if !is_outside && config.bucket.is_none() {
         let note = "nothing was checked from outside; give the public URL with --url";
         report.add("outside", vec![Finding::note(note)]);
+    }
+    #[cfg(feature = "buckets")]
+    if let Some(bucket) = &config.bucket {
+        let checking = async {
+            report.add("bucket", bucket::findings(config, bucket).await);
+            let note = "a bucket is not checked from outside: that needs test files in it";
+            report.add("outside", vec![Finding::note(note)]);
+            report.add("gateway", outside::health_of(config, gateway.as_ref()).await);
+        };
+        return tokio::select! {
+            () = checking => false,
+            () = stopped => true,
+        };
     }
     let target = target.or_else(|| {
         // Clients do not connect to a Unix socket themselves.

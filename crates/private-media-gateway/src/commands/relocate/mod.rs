@@ -72,10 +72,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
     let config = load(matches)?;
     let from = PathBuf::from(text(matches, "from"));
     let to = matches.get_one::<String>("to").map(PathBuf::from);
-    if to.is_none() {
-        config.check_root()?;
-    }
-    let to = to.unwrap_or_else(|| config.root.clone());
+    let to = match to {
+        Some(to) => to,
+        None if config.bucket.is_some() => return Err(config.no_folder()),
+        None => {
+            config.check_root()?;
+            config.root.clone()
+        }
+    };
     check_folders(&config, &from, &to)?;
     let globs = globs(matches.get_many::<String>("match").into_iter().flatten())?;
     let jobs = matches.get_one::<NonZeroUsize>("jobs").copied().unwrap_or_else(default_jobs);

@@ -1,0 +1,44 @@
+//! Opens the bucket of a configuration.
+
+use std::error::Error;
+use std::io::ErrorKind;
+
+use private_media::{Storage as _, StorageError};
+use private_media_buckets::ObjectStorage;
+
+use crate::config::{BucketConfig, Config, ConfigError};
+
+/// Connects to the bucket, and checks that it can be read. If it does not respond, requests get 503 until it does.
+pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
+    let storage = connect(config, bucket)?;
+    match storage.ready().await {
+        Ok(()) => {}
+        Err(error @ StorageError::Unavailable { .. }) => tracing::warn!(
+            "{}: {}; requests get 503 until the bucket responds; check storage.endpoint, the network, and the credentials in the environment",
+            bucket.url,
+            cause(&error)
+        ),
+        Err(error) => {
+            let fix = match &error {
+                StorageError::Io { source, .. } if source.kind() == ErrorKind::NotFound => "create it",
+                _ => "give these credentials permission to list the bucket and to read its objects",
+            };
+            return Err(config.bucket_error(&cause(&error), fix));
+        }
+    }
+    Ok(storage)
+}
+
+/// Returns the storage, without a request.
+pub(crate) fn connect(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
+    let connected = ObjectStorage::from_url(&bucket.url, bucket.options.clone());
+    connected.map_err(|error| {
+        config.bucket_error(&error.to_string(), "see storage.* in the configuration reference")
+    })
+}
+
+/// Returns a storage error with its cause, in one line.
+pub(crate) fn cause(error: &StorageError) -> String {
+    let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    cause.split_whitespace().collect::<Vec<_>>().join(" ")
+}

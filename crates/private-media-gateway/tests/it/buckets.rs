@@ -1,0 +1,158 @@
+//! The root is a bucket.
+
+use std::time::{Duration, Instant};
+
+use crate::s3_server::{BUCKET, Server};
+use crate::support::{GRANT, Gateway, Place, credentials, free_address, program, refusal};
+
+const PHOTO: &str = "/private/cars/7/photo.jpg";
+const SECRET: &str = "a-secret-access-key";
+
+/// Returns the arguments for the bucket of a server.
+fn arguments(port: u16) -> Vec<String> {
+    let root = format!("--root=s3://{BUCKET}/media");
+    let endpoint = format!("--storage-endpoint=http://127.0.0.1:{port}");
+    vec![root, endpoint, "--storage-allow-http".into(), format!("--grant={GRANT}")]
+}
+
+/// Returns the program with credentials for the bucket.
+fn command(place: &Place, subcommand: &[&str], port: u16) -> std::process::Command {
+    let mut command = program();
+    command.args(subcommand).args(arguments(port)).current_dir(place.path(""));
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", SECRET);
+    command
+}
+
+fn serve(place: &Place, port: u16) -> Gateway {
+    Gateway::spawn(command(place, &["serve", "--listen=127.0.0.1:0"], port), place.path("gateway.log"))
+}
+
+fn stored(server: &Server) {
+    server.python(&format!(
+        "
+s3.put_object(Bucket={BUCKET:?}, Key='media/cars/7/photo.jpg', Body=b'the photo', ContentType='text/html')
+s3.put_object(Bucket={BUCKET:?}, Key='media/cars/7/film.mp4', Body=bytes(range(256)) * 20_000)
+s3.put_object(Bucket={BUCKET:?}, Key='cars/7/outside.jpg', Body=b'outside')
+"
+    ));
+}
+
+#[test]
+fn files_of_a_bucket_are_served_to_users_with_permission() {
+    let Some(server) = Server::start() else { return };
+    stored(&server);
+    let place = Place::new();
+    let gateway = serve(&place, server.port);
+    let photo = gateway.get(PHOTO, "alice");
+    assert_eq!((photo.status, &*photo.body), (200, &b"the photo"[..]));
+    assert_eq!(photo.header("content-type"), Some("image/jpeg"));
+    assert_eq!(photo.header("cache-control"), Some("private, no-cache"));
+    let tag = photo.header("etag").unwrap().to_owned();
+    let headers = |extra: &[(&'static str, &'static str)]| [credentials("alice"), extra.to_vec()].concat();
+    let tag: &'static str = Box::leak(tag.into_boxed_str());
+    assert_eq!(gateway.fetch(&format!("GET {PHOTO}"), &headers(&[("if-none-match", tag)])).status, 304);
+    let head = gateway.fetch(&format!("HEAD {PHOTO}"), &headers(&[]));
+    assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, Some("9"), 0));
+    let film: Vec<u8> = (0..256 * 20_000_u32).map(|at| u8::try_from(at % 256).unwrap()).collect();
+    let whole = gateway.get("/private/cars/7/film.mp4", "alice");
+    assert!(whole.status == 200 && whole.body == film, "{}", whole.body.len());
+    let part = gateway.fetch("GET /private/cars/7/film.mp4", &headers(&[("range", "bytes=5000000-5000999")]));
+    assert!(part.status == 206 && part.body == film[5_000_000..5_001_000], "{}", part.body.len());
+    // Denied, missing and outside are one response.
+    let stranger = gateway.get(PHOTO, "bob");
+    assert_eq!(stranger.status, 404);
+    for path in ["/private/cars/7/none.jpg", "/private/cars/7/outside.jpg", "/private/cars/8/none.jpg"] {
+        assert_eq!(gateway.get(path, "alice").normalized(), stranger.normalized(), "{path}");
+    }
+    assert_eq!(gateway.get("/private/-/health", "nobody").status, 200);
+    assert!(!gateway.log().contains(SECRET), "{}", gateway.log());
+}
+
+#[test]
+fn an_outage_is_a_503_until_the_bucket_is_back() {
+    let Some(mut server) = Server::start() else { return };
+    stored(&server);
+    let place = Place::new();
+    let gateway = serve(&place, server.port);
+    assert_eq!(gateway.get(PHOTO, "alice").status, 200);
+    let stranger = gateway.get(PHOTO, "bob");
+    server.stop();
+    let response = gateway.get(PHOTO, "alice");
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("5")), "{}", response.head);
+    assert_eq!(gateway.get(PHOTO, "bob").normalized(), stranger.normalized());
+    let begin = Instant::now();
+    while gateway.get("/private/-/health", "nobody").status != 503 {
+        assert!(begin.elapsed() < Duration::from_secs(40), "{}", gateway.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // A gateway starts during an outage, and says why it is not ready.
+    let port = free_address().port();
+    let starting = serve(&place, port);
+    assert!(starting.logs("requests get 503 until the bucket responds"), "{}", starting.log());
+    assert_eq!(starting.get(PHOTO, "alice").status, 503);
+}
+
+#[test]
+fn check_and_doctor_know_buckets() {
+    let Some(server) = Server::start() else { return };
+    stored(&server);
+    let place = Place::new();
+    let run = |subcommand: &[&str]| {
+        let output = command(&place, subcommand, server.port).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!text.contains(SECRET), "{text}");
+        (output.status.code(), text)
+    };
+    let (code, text) = run(&["check", "alice", "cars/7/photo.jpg"]);
+    assert!(code == Some(0) && !text.contains("no such file"), "{text}");
+    let (code, text) = run(&["check", "alice", "cars/7/none.jpg"]);
+    assert!(code == Some(0) && text.contains(&format!("no such file in s3://{BUCKET}/media")), "{text}");
+    let (_, text) = run(&["doctor"]);
+    for expected in ["can be read", "supports conditional writes", "lifecycle rule", "block public access"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for folder in ["web-root", "links:", "space:"] {
+        assert!(!text.contains(folder), "{folder}: {text}");
+    }
+    let remains = format!("result = s3.list_objects_v2(Bucket={BUCKET:?}, Prefix='media/.')['KeyCount']");
+    assert_eq!(server.python(&remains), "0", "the doctor leaves nothing");
+    let (code, text) = run(&["config", "systemd"]);
+    assert!(code == Some(0) && text.contains(&format!("--root=s3://{BUCKET}/media")), "{text}");
+}
+
+#[test]
+fn mistakes_are_errors_at_start() {
+    let place = Place::new();
+    for (arguments, expected) in [
+        (&["--root=s3://"][..], "--root \"s3://\": the name of the bucket is missing"),
+        (&["--root=s3://b/../x"], "--root \"s3://b/../x\": the prefix has an empty segment"),
+        (&["--root=s3://b", "--mode=nginx"], "--mode \"nginx\": the root is a bucket"),
+        (&["--root=s3://b", "--mode=apache"], "--mode \"apache\": the root is a bucket"),
+        (
+            &["--root=s3://b", "--storage-endpoint=http://127.0.0.1:1"],
+            "--root \"s3://b\": the endpoint has no TLS",
+        ),
+        (&["--root=gs://b", "--storage-region=eu"], "options of s3:// only"),
+        (&["--storage-region=eu"], "--storage-region \"eu\": the root is a folder"),
+        (&["--root=s3://b", "--storage-path-style=maybe"], "--storage-path-style"),
+    ] {
+        let error = place.refusal(&[&["serve"], arguments].concat());
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    let error = place.refusal(&["serve", "--root=s3://key:hunter2@bucket/x"]);
+    assert!(error.contains("no credentials") && !error.contains("hunter2"), "{error}");
+    let error =
+        place.refusal(&["serve", "--root=s3://b", "--storage-endpoint=https://key:hunter2@s3.example"]);
+    assert!(error.contains("no credentials") && !error.contains("hunter2"), "{error}");
+    let error = place.refusal(&["relocate", "media", "--root=s3://b"]);
+    assert!(error.contains("the root is a bucket"), "{error}");
+}
+
+#[test]
+fn a_missing_bucket_is_an_error_at_start() {
+    let Some(server) = Server::start() else { return };
+    server.python(&format!("s3.delete_bucket(Bucket={BUCKET:?})"));
+    let place = Place::new();
+    let error = refusal(&command(&place, &["serve"], server.port).output().unwrap());
+    assert!(error.contains("create it") && error.contains(BUCKET), "{error}");
+}
