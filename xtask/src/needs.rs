@@ -4,6 +4,8 @@ use crate::machine::{self, Program, cargo, cargo_tool};
 use crate::outcome::Outcome;
 use crate::{django, python};
 
+const BUCKETS: [Program; 1] = [("python3", "python3")];
+
 /// A requirement of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -15,6 +17,8 @@ pub(crate) enum Need {
     Databases,
     /// The wheel, in a virtual environment for each Django that the package supports.
     Wheel,
+    /// An S3 server, and a client of it, in a virtual environment.
+    Buckets,
     /// The release build of the program.
     ReleaseProgram,
 }
@@ -37,6 +41,13 @@ impl Need {
                     return Ok(missing);
                 }
                 python::build(outcome)?;
+            }
+            Self::Buckets => {
+                let missing = install(&BUCKETS)?;
+                if missing.is_some() {
+                    return Ok(missing);
+                }
+                machine::venv("target/buckets", "tests/buckets/requirements.txt")?;
             }
             Self::Root if !machine::is_root() => return Ok(Some("root".into())),
             Self::Root => {}

@@ -1,7 +1,7 @@
 //! The parts of the tests, ordered so that mistakes show up early.
 
 use crate::machine::{Program, cargo, cargo_command, run_tests, step};
-use crate::needs::Need::{self, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
+use crate::needs::Need::{self, Buckets, Databases, Programs, ReleaseProgram, Root, Tool, Wheel};
 use crate::outcome::Outcome;
 use crate::{
     bench, browser, circles, django, docs, features, frameworks, fuzz, install, package, python, soak, wheel,
@@ -45,7 +45,7 @@ pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "rust",
         about: "the tests of all Rust crates",
-        needs: &[Programs(&PROGRAMS), Tool("cargo-nextest"), Databases, Wheel],
+        needs: &[Programs(&PROGRAMS), Tool("cargo-nextest"), Databases, Wheel, Buckets],
         run: rust,
     },
     Part { name: "doc", about: "the crates' documentation and its examples", needs: &[], run: doc },
