@@ -52,6 +52,11 @@ pub(super) fn gateway_with_audit(bed: &Testbed) -> Result<RunningPeer> {
     alone(&current()?, bed, "gateway-audit", &["--audit-path", "audit.jsonl"])
 }
 
+/// Starts a gateway that counts each request.
+pub(super) fn gateway_with_metrics(bed: &Testbed) -> Result<RunningPeer> {
+    alone(&current()?, bed, "gateway-metrics", &["--admin-listen", "unix:admin.sock"])
+}
+
 fn alone(program: &Path, bed: &Testbed, name: &str, more: &[&str]) -> Result<RunningPeer> {
     let address = free_address()?;
     let server = serve(program, bed, name, address, more)?;
