@@ -16,10 +16,11 @@ pub(crate) struct Part {
 }
 
 /// The programs that the Rust tests start.
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 17] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
+    ("b3sum", "b3sum"),
     ("caddy", "caddy"),
     ("curl", "curl"),
     ("faketime", "faketime"),

@@ -6,7 +6,6 @@
 //!
 //! The hash is that of all bytes of the line before `,"hash":`, so standard tools can check it.
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead, Read as _};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +13,9 @@ use super::seal::{Hex, NOTHING, Seal};
 
 /// The longest line, in bytes. The texts of a record are bounded far below.
 const MAX_LINE: u64 = 128 << 10;
+
+/// More than the length of the fields around a body, in bytes.
+const FIELDS: usize = 320;
 
 /// The end of a chain: the last record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,7 @@ impl Chain {
     /// Appends the line of a record to `lines`. The body is what is between the time and the previous hash.
     pub(super) fn append(&mut self, time: &str, body: &[u8], seal: &Seal, lines: &mut Vec<u8>) {
         let start = lines.len();
+        lines.reserve(body.len() + FIELDS);
         self.sequence = self.sequence.saturating_add(1);
         let mut number = itoa::Buffer::new();
         for part in [
@@ -164,8 +167,11 @@ impl Times {
         }
         self.text.clear();
         self.text.push_str(&self.prefix);
-        // Writing to a string cannot fail.
-        let _ = write!(self.text, ".{:03}Z", milliseconds % 1000);
+        self.text.push('.');
+        // The last three digits of a number with four.
+        self.text
+            .push_str(itoa::Buffer::new().format(1000 + milliseconds % 1000).get(1..).unwrap_or_default());
+        self.text.push('Z');
         &self.text
     }
 }

@@ -127,7 +127,7 @@ fn each_request_for_a_file_is_recorded() {
     // Standard tools can check a line.
     let text = std::fs::read_to_string(place.path("audit.jsonl")).unwrap();
     let (sealed, hash) = text.lines().nth(2).unwrap().split_once(",\"hash\":\"").unwrap();
-    let mut tool = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut tool = Command::new("b3sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     tool.stdin.take().unwrap().write_all(sealed.as_bytes()).unwrap();
     let digest = String::from_utf8(tool.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!(digest.get(..64), hash.get(..64));
