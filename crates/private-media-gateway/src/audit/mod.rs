@@ -1,7 +1,7 @@
 //! The audit: who read what, when, by which grant and from where, in files whose records form a chain of hashes.
 //!
 //! A request never waits for the audit. Its record goes into a bounded queue, and a thread folds ranges into views (`fold.rs`), seals the
-//! records (`line.rs`) and appends them (`file.rs`). `verify.rs` and `show.rs` read the files.
+//! records (`group.rs`) and appends them (`file.rs`). `verify.rs` and `show.rs` read the files.
 
 mod checker;
 mod entry;
@@ -9,6 +9,7 @@ mod event;
 mod fault;
 mod file;
 mod fold;
+mod group;
 mod head;
 mod line;
 mod observer;
