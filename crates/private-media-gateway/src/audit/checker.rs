@@ -159,8 +159,9 @@ impl Checker {
 
     /// Checks the group that ends with this line.
     fn sealed(&mut self, line: &Line<'_>) {
+        let next = self.group.sequences().iter().flatten().next().copied();
+        self.resolve_doubt(next.or(Some(line.sequence)));
         let first = self.group.first(line);
-        self.resolve_doubt(first);
         let is_authentic = match &self.seal {
             Some(seal) => self.group.hash(seal, line) == line.hash,
             None => true,
@@ -232,7 +233,9 @@ impl Checker {
             self.fault(FaultKind::Changed, self.group_place, detail);
         }
         if expected.is_none() {
+            // The faults of the first group of all are reported above.
             let before = Chain { sequence: start.saturating_sub(1), hash: line.previous };
+            let before = if start == 1 { Chain::default() } else { before };
             self.begin = Some((before, self.group_place));
         }
         self.assume(Some(next.saturating_sub(1)), line);
@@ -306,16 +309,16 @@ impl Checker {
         self.last = Some(Last { chain, place: self.place, is_faulty: true });
     }
 
-    /// Decides about a doubtful line by the number after it.
+    /// Decides about a doubtful line, by the number of the record after it.
     fn resolve_doubt(&mut self, next: Option<u64>) {
         let Some(Doubt { expected, sequence, place }) = self.doubt.take() else { return };
-        if next == sequence.checked_add(1) {
-            self.gaps.push(Gap { from: expected, to: sequence - 1, place });
-            if let Some(last) = &mut self.last {
-                last.chain.sequence = sequence;
-            }
-        } else {
-            self.fault(FaultKind::Changed, place, format!("record {expected} is not what was written"));
+        if next.is_none() || next == expected.checked_add(1) {
+            let detail = format!("record {expected} is not what was written");
+            return self.fault(FaultKind::Changed, place, detail);
+        }
+        self.gaps.push(Gap { from: expected, to: sequence - 1, place });
+        if let Some(last) = &mut self.last {
+            last.chain.sequence = sequence;
         }
     }
 
@@ -366,9 +369,9 @@ impl Checker {
 
     /// Ends with the head, and the bytes after the last line end.
     pub(super) fn end(mut self, head: Option<Chain>, torn: usize) -> Findings {
-        let next =
-            head.map(|head| head.sequence).zip(self.doubt).filter(|(head, doubt)| *head >= doubt.sequence);
-        self.resolve_doubt(next.and_then(|(_, doubt)| doubt.sequence.checked_add(1)));
+        let newest = head.map(|head| head.sequence);
+        let is_there = |newest: &u64| self.doubt.is_some_and(|doubt| *newest >= doubt.sequence);
+        self.resolve_doubt(newest.filter(is_there));
         let (unsealed, unsealed_place) = self.end_unsealed();
         for Gap { from, to, place } in std::mem::take(&mut self.gaps) {
             self.fault(FaultKind::Removed, place, format!("{} missing before this line", missing(from, to)));
