@@ -1,10 +1,13 @@
 //! Checks the lines of an audit one after another, and tells which kind of fault each deviation is.
 
+mod forged;
+
 use super::event::{FirstLine, expired_end};
 use super::fault::{Fault, FaultKind, Place, records};
 use super::group::Group;
 use super::line::{Chain, Line, record_sequence};
 use super::seal::{NOTHING, Seal};
+use forged::Doubt;
 
 /// The most faults that are described. Others are counted.
 const MAX_FAULTS: usize = 1000;
@@ -52,14 +55,6 @@ struct Last {
     place: Place,
     /// Whether the line itself is faulty, so that its number and hash may be, too.
     is_faulty: bool,
-}
-
-/// A sealed line whose hash does not match and whose number is too high: it was changed, or lines before it were removed.
-#[derive(Debug, Clone, Copy)]
-struct Doubt {
-    expected: u64,
-    sequence: u64,
-    place: Place,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -216,110 +211,6 @@ impl Checker {
         }
         self.records += line.sequence - first + 1;
         self.last = Some(Last { chain: line.end(), place: self.place, is_faulty: false });
-    }
-
-    /// Finds out what is wrong with a group that is not what was written.
-    fn forged(&mut self, line: &Line<'_>) {
-        let expected = self.last.map(|last| last.chain.sequence.saturating_add(1));
-        if self.group.sequences().is_empty() {
-            return self.forged_alone(line);
-        }
-        let mut numbers = self.group.sequences().to_vec();
-        numbers.push(Some(line.sequence));
-        let start = expected.or_else(|| numbers.iter().flatten().next().copied()).unwrap_or(1);
-        let (faults, next) = self.compare(&numbers, start);
-        if faults == 0 {
-            let detail = format!("{}: not all of them are what was written", records(start, line.sequence));
-            self.fault(FaultKind::Changed, self.group_place, detail);
-        }
-        if expected.is_none() {
-            // The faults of the first group of all are reported above.
-            let before = Chain { sequence: start.saturating_sub(1), hash: line.previous };
-            let before = if start == 1 { Chain::default() } else { before };
-            self.begin = Some((before, self.group_place));
-        }
-        self.assume(Some(next.saturating_sub(1)), line);
-    }
-
-    /// Finds out what is wrong with a sealed line without others in its group.
-    fn forged_alone(&mut self, line: &Line<'_>) {
-        let (place, sequence) = (self.place, line.sequence);
-        let Some(last) = self.last else {
-            // Before the first record, a faulty line says nothing.
-            return self.fault(
-                FaultKind::Changed,
-                place,
-                format!("record {sequence} is not what was written"),
-            );
-        };
-        if line.end() == last.chain {
-            return self.fault(FaultKind::Doubled, place, format!("record {sequence} is there already"));
-        }
-        let expected = last.chain.sequence.saturating_add(1);
-        if sequence > expected && line.previous == last.chain.hash {
-            self.doubt = Some(Doubt { expected, sequence, place });
-        } else {
-            self.fault(FaultKind::Changed, place, format!("record {expected} is not what was written"));
-        }
-        self.assume(Some(expected), line);
-    }
-
-    /// Compares the numbers of a group's lines with those that are expected from `start` on. Returns the number of faults, and the next
-    /// expected number.
-    fn compare(&mut self, numbers: &[Option<u64>], start: u64) -> (usize, u64) {
-        let (mut faults, mut expected, mut unreadable) = (0, start, 0);
-        for (index, number) in numbers.iter().enumerate() {
-            let place = Place { line: self.group_place.line + index as u64, ..self.group_place };
-            let following = numbers.get(index + 1).copied().flatten();
-            let Some(number) = *number else {
-                self.fault(FaultKind::Unreadable, place, "not a record".to_owned());
-                (faults, unreadable) = (faults + 1, unreadable + 1);
-                continue;
-            };
-            if number == expected {
-                expected = expected.saturating_add(1);
-                continue;
-            }
-            if number > expected && number - expected <= unreadable {
-                // The unreadable lines were these records.
-                unreadable -= number - expected;
-                expected = number.saturating_add(1);
-                continue;
-            }
-            faults += 1;
-            if following == expected.checked_add(1) {
-                self.fault(FaultKind::Changed, place, format!("record {expected} is not what was written"));
-                expected = expected.saturating_add(1);
-            } else if number > expected {
-                self.gaps.push(Gap { from: expected, to: number - 1, place });
-                expected = number.saturating_add(1);
-            } else if self.fill_gap(number, number) {
-                self.fault(FaultKind::Reordered, place, format!("record {number} follows a later one"));
-            } else {
-                self.fault(FaultKind::Doubled, place, format!("record {number} is there already"));
-            }
-        }
-        (faults, expected)
-    }
-
-    /// Continues after a faulty group, as if its last line were this record.
-    fn assume(&mut self, sequence: Option<u64>, line: &Line<'_>) {
-        let Some(sequence) = sequence else { return };
-        let chain = Chain { sequence, hash: line.hash };
-        self.last = Some(Last { chain, place: self.place, is_faulty: true });
-    }
-
-    /// Decides about a doubtful line, by the number of the record after it.
-    fn resolve_doubt(&mut self, next: Option<u64>) {
-        let Some(Doubt { expected, sequence, place }) = self.doubt.take() else { return };
-        if next.is_none() || next == expected.checked_add(1) {
-            let detail = format!("record {expected} is not what was written");
-            return self.fault(FaultKind::Changed, place, detail);
-        }
-        self.gaps.push(Gap { from: expected, to: sequence - 1, place });
-        if let Some(last) = &mut self.last {
-            last.chain.sequence = sequence;
-        }
     }
 
     /// Ends with lines after which no sealed one follows. Returns how many of them are records, and the place of the first line.
