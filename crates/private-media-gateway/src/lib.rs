@@ -59,6 +59,7 @@ mod addresses;
 mod admin;
 mod audit;
 mod body;
+mod causes;
 mod cli;
 mod client;
 mod commands;

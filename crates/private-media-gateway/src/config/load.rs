@@ -24,6 +24,7 @@ use super::tls::{self, TlsConfig};
 use super::{audit, cors, delivery, grants, root, show, site, values};
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::audit::{AuditOptions, Problem};
+use crate::causes::root_cause;
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
@@ -210,9 +211,8 @@ impl Config {
     }
 
     /// Returns an error about the root, with the cause of `error`.
-    pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
-        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
+    pub(crate) fn root_error(&self, error: &(dyn Error + 'static)) -> ConfigError {
+        self.get(&keys::ROOT).error(&root_cause(error), "name a folder that this user can read")
     }
 
     /// Returns where clients connect to.
