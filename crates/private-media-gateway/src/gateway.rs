@@ -151,7 +151,7 @@ impl GatewayBuilder {
             client_limit: None,
             site_files: 0,
             inherited: vec![],
-            passed_on: &Mutex::default(),
+            admin: &Mutex::default(),
             program: None,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());

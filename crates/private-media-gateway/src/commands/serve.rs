@@ -54,7 +54,9 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     let https = Https::open(config)?;
     let (health, audit) = (Health::default(), OnceLock::new());
     let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
-    let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
+    let (admin_sockets, admin_server) = (Mutex::new(admin_sockets), Mutex::new(None));
+    let previous = Previous::from_env();
+    let is_upgrade = previous.is_some();
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
@@ -63,12 +65,11 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         }
         if let Some(metrics) = metrics {
             let inherited = std::mem::take(&mut *locked(&admin_sockets));
-            *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
+            *locked(&admin_server) = admin::start(config, metrics, inherited, is_upgrade, signals)?;
         }
         let shared = reload::Shared { health: health.clone(), audit: started, metrics };
         reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
-    let previous = Previous::from_env();
     let is_inherited = !inherited.is_empty();
     let program = Program::current().inspect_err(|error| {
         tracing::warn!(%error, "cannot find the program of this process, so SIGUSR2 cannot upgrade it");
@@ -86,7 +87,7 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         client_limit: client_limit(config),
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
         inherited,
-        passed_on: &passed_on,
+        admin: &admin_server,
         program: program.ok(),
     };
     let on_bound = |endpoints: &[Endpoint]| {
@@ -126,8 +127,8 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     }
 }
 
-fn locked(sockets: &Mutex<Vec<Socket>>) -> MutexGuard<'_, Vec<Socket>> {
-    sockets.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints the first address, and logs the others.

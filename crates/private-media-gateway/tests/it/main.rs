@@ -61,4 +61,5 @@ mod trusted_header;
 mod trusted_proxies;
 mod unix_socket;
 mod upgrade;
+mod upgrade_sockets;
 mod who;

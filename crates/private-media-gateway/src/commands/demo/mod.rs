@@ -105,7 +105,7 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         client_limit: None,
         site_files: 0,
         inherited: vec![],
-        passed_on: &Mutex::default(),
+        admin: &Mutex::default(),
         program: None,
     };
     match workers::serve(options, open, on_bound) {
