@@ -51,10 +51,14 @@ fn three_upgrades_under_load_break_no_request_at_any_socket() {
         start_clients(address, &pair, files),
     ];
     for _ in 0..3 {
-        clients.iter().for_each(|clients| clients.wait_for(20));
+        for clients in &clients {
+            clients.wait_for(20);
+        }
         running.upgrade();
     }
-    clients.iter().for_each(|clients| clients.wait_for(20));
+    for clients in &clients {
+        clients.wait_for(20);
+    }
     let served = clients.map(Clients::stop);
     assert!(served.iter().all(|count| *count >= 80), "{served:?}");
     let processes = running.processes();
