@@ -51,8 +51,8 @@ pub(crate) const PARTS: [Part; 15] = [
     Part { name: "doc", about: "the crates' documentation and its examples", needs: &[], run: doc },
     Part {
         name: "features",
-        about: "each feature alone, and the oldest supported compiler",
-        needs: &[],
+        about: "each feature alone, the tests of those that are off by default, and the oldest supported compiler",
+        needs: &[Programs(&features::PROGRAMS), Tool("cargo-nextest")],
         run: features::check,
     },
     Part {

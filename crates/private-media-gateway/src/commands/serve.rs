@@ -24,13 +24,18 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::output;
 use crate::reload;
-use crate::signals::Signals;
+use crate::signals::{Shutdown, Signals};
 use crate::startup::{self, start_log};
+use crate::traces::Traces;
 use crate::upgrade::{Previous, Program};
 use crate::workers;
 
 /// How long the last audit records may take. Another process may hold the lock of the file for a moment.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last spans may take.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the last spans may take after a second signal.
+const FORCED_TRACES_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub(crate) fn command() -> Command {
     Command::new("serve")
@@ -56,6 +61,7 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
     let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
+    let traces = Traces::start();
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
         if let Some(started) = &started {
@@ -65,7 +71,8 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
             let inherited = std::mem::take(&mut *locked(&admin_sockets));
             *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
         }
-        let shared = reload::Shared { health: health.clone(), audit: started, metrics };
+        let shared =
+            reload::Shared { health: health.clone(), audit: started, metrics, traces: traces.clone() };
         reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
     let previous = Previous::from_env();
@@ -84,7 +91,9 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         max_connections_is_set: config.max_connections_is_set,
         metrics,
         client_limit: client_limit(config),
-        site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
+        site_files: identity::open_files(config)
+            + lookups::FILES * config.lookups.len() as u64
+            + traces.as_ref().map_or(0, Traces::open_files),
         inherited,
         passed_on: &passed_on,
         program: program.ok(),
@@ -104,6 +113,11 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     let served = workers::serve(options, open, on_bound);
     if let Some(audit) = audit.get() {
         audit.stop(AUDIT_TIMEOUT);
+        log::flush(log::FLUSH_TIMEOUT);
+    }
+    if let Some(traces) = &traces {
+        let is_forced = matches!(served, Ok(Shutdown::Forced));
+        traces.stop(if is_forced { FORCED_TRACES_TIMEOUT } else { TRACES_TIMEOUT });
         log::flush(log::FLUSH_TIMEOUT);
     }
     match served {

@@ -12,6 +12,7 @@ use super::histogram::{BOUNDS, Values};
 use super::labels::Labels;
 use super::{Metrics, Shard, SiteSources, Sources};
 use crate::log;
+use crate::traces;
 
 /// The labels and the value of a metric.
 type Row<'a> = (&'a [(&'a str, &'a str)], u64);
@@ -52,6 +53,13 @@ impl Metrics {
                 self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             ),
         ]);
+        if let Some(lost) = traces::lost_spans() {
+            families.push(counters(
+                "private_media_trace_lost_spans_total",
+                "Spans that were not exported, because the collector was too slow or did not respond.",
+                &[(&[], lost)],
+            ));
+        }
         TextEncoder::new().encode_to_string(&families)
     }
 

@@ -57,6 +57,9 @@ mod state;
 mod support;
 mod systemd_unit;
 mod tls;
+mod trace_context;
+#[cfg(feature = "otel")]
+mod traces;
 mod trusted_header;
 mod trusted_proxies;
 mod unix_socket;

@@ -25,12 +25,17 @@ pub(crate) struct Upgradable {
 impl Upgradable {
     /// Starts a gateway by a link, which [`Upgradable::install`] replaces.
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::start_with(place, arguments, &[])
+    }
+
+    /// Like [`Upgradable::start`], with environment variables.
+    pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let program = place.path("private-media");
         symlink(env!("CARGO_BIN_EXE_private-media"), &program).unwrap();
         let mut command = Command::new(&program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(["serve", "--listen", "127.0.0.1:0", "--grant", GRANT]).args(arguments);
-        command.current_dir(place.path(""));
+        command.current_dir(place.path("")).envs(variables.iter().map(|(name, value)| (name, value)));
         Self { gateway: Gateway::spawn(command, place.path("gateway.log")), program }
     }
 
