@@ -152,6 +152,7 @@ impl GatewayBuilder {
             site_files: 0,
             inherited: vec![],
             passed_on: &Mutex::default(),
+            flush: Arc::new(|_| ()),
             program: None,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());

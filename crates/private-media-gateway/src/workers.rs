@@ -22,7 +22,7 @@ use crate::log;
 use crate::metrics::Metrics;
 use crate::open::cached_handles;
 use crate::runtime;
-use crate::signals::{self, Shutdown, Signals, Stop};
+use crate::signals::{self, Flush, Shutdown, Signals, Stop};
 use crate::upgrade::{self, Program};
 
 /// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
@@ -53,6 +53,8 @@ pub(crate) struct Options<'a> {
     pub(crate) inherited: Vec<Socket>,
     /// Other sockets that the program after an upgrade inherits.
     pub(crate) passed_on: &'a Mutex<Vec<Socket>>,
+    /// Writes what must not be lost in a forced exit.
+    pub(crate) flush: Flush,
     /// The program of this process, if it can be upgraded and reports to systemd.
     pub(crate) program: Option<Program>,
 }
@@ -81,7 +83,8 @@ pub(crate) fn serve<E>(
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.
-    let signals = signals::handle(options.limits.shutdown_timeout, options.program.is_some());
+    let (is_service, flush) = (options.program.is_some(), Arc::clone(&options.flush));
+    let signals = signals::handle(options.limits.shutdown_timeout, is_service, flush);
     let signals = signals.map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
     let shutdown = run(options, open_files, &runtime, &signals, open, on_bound);
@@ -342,13 +345,13 @@ mod tests {
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
-            let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
+            let stop = signals::handle(Duration::from_secs(60), false, Arc::new(|_| ())).unwrap().stop;
             let others = stop.clone();
             let other = tokio::spawn(async move { others.forced().await });
             assert!(supervised(async { fail() }, &stop).await.is_err());
             other.await.unwrap();
         }
-        let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
+        let stop = signals::handle(Duration::from_secs(60), false, Arc::new(|_| ())).unwrap().stop;
         assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
         assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use super::counters::Counters;
 use super::entry::entries;
 use super::event::{self, Event};
 use super::head::{Head, HeadContent, HeadError};
@@ -38,6 +39,7 @@ pub(super) struct AuditFile {
     path: PathBuf,
     rotation: Rotation,
     seal: Seal,
+    counters: Arc<Counters>,
     head: Arc<Head>,
     current: Current,
     chain: Chain,
@@ -70,7 +72,12 @@ struct Current {
 
 impl AuditFile {
     /// Opens or creates the audit file, and repairs an incomplete last line.
-    pub(super) fn open(path: &Path, rotation: Rotation, seal: Seal) -> io::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        rotation: Rotation,
+        seal: Seal,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
         let head = Arc::new(Head::open(path)?);
         let locked = Arc::clone(&head);
         let _locked = locked.lock()?;
@@ -79,6 +86,7 @@ impl AuditFile {
             path: path.to_owned(),
             rotation,
             seal,
+            counters,
             head,
             current,
             chain: Chain::default(),
@@ -136,6 +144,7 @@ impl AuditFile {
             self.current.key = seal.key_id().map(str::to_owned);
         }
         self.current.length += lines.len() as u64;
+        self.counters.appended(chain.sequence - self.chain.sequence, self.current.length);
         self.chain = chain;
         self.events.clear();
         self.is_dirty = true;
@@ -164,6 +173,7 @@ impl AuditFile {
         self.current.file.sync_data()?;
         self.head.write(&HeadContent { chain: self.chain, length: self.current.length }, &self.seal)?;
         self.is_dirty = false;
+        self.counters.synced();
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! records (`line.rs`) and appends them (`file.rs`). `verify.rs` and `show.rs` read the files.
 
 mod checker;
+mod counters;
 mod entry;
 mod event;
 mod fault;
@@ -35,6 +36,8 @@ pub(crate) use verify::{Verification, verify};
 
 use crate::health::Health;
 use crate::log::Queue;
+use crate::metrics::{AuditCounts, AuditSource};
+use counters::Counters;
 use file::{AuditFile, Rotation};
 use seal::Seal;
 use shared::Shared;
@@ -53,7 +56,9 @@ impl Audit {
         let path = options.path.clone();
         let seal = seal(options)?;
         let rotation = Rotation { size: options.rotate_size, age: options.rotate_age, keep: options.keep };
-        let reopen = move || AuditFile::open(&path, rotation, seal.clone());
+        let counters = Arc::new(Counters::default());
+        let counted = Arc::clone(&counters);
+        let reopen = move || AuditFile::open(&path, rotation, seal.clone(), Arc::clone(&counted));
         let problem = |error| Problem::new(&options.path, &error);
         options::check_folder(&options.path).map_err(problem)?;
         let file = reopen().map_err(problem)?;
@@ -64,6 +69,8 @@ impl Audit {
             overflow: options.overflow,
             is_failing: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            reported_refused: AtomicU64::new(0),
+            counters,
             is_stopping: AtomicBool::new(false),
             is_finished: Mutex::new(false),
             finished: Condvar::new(),
@@ -105,6 +112,12 @@ impl Audit {
         if !*waited.unwrap_or_else(PoisonError::into_inner).0 {
             tracing::error!("the last audit records were not written in time");
         }
+    }
+}
+
+impl AuditSource for Audit {
+    fn counts(&self) -> AuditCounts {
+        self.0.counts()
     }
 }
 

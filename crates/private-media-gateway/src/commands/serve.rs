@@ -1,7 +1,7 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
@@ -52,7 +52,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
-    let (health, audit) = (Health::default(), OnceLock::new());
+    let (health, audit) = (Health::default(), Arc::new(OnceLock::<Audit>::new()));
+    let flushed = Arc::clone(&audit);
+    let flush = move |timeout| {
+        if let Some(audit) = flushed.get() {
+            audit.stop(timeout);
+        }
+    };
     let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
     let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
@@ -62,6 +68,9 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
             let _ = audit.set(started.clone());
         }
         if let Some(metrics) = metrics {
+            if let Some(audit) = &started {
+                metrics.set_audit(audit.clone());
+            }
             let inherited = std::mem::take(&mut *locked(&admin_sockets));
             *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
         }
@@ -87,6 +96,7 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
         inherited,
         passed_on: &passed_on,
+        flush: Arc::new(flush),
         program: program.ok(),
     };
     let on_bound = |endpoints: &[Endpoint]| {
