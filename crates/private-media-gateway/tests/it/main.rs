@@ -42,6 +42,7 @@ mod output;
 mod prometheus;
 mod refused_sign_ins;
 mod reload;
+mod reload_settings;
 mod relocate;
 mod request_bodies;
 mod root;
