@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask bench` builds and runs it; `--help` lists the options.
 
+mod floods;
 mod growth;
 mod http;
 mod load;
@@ -31,6 +32,7 @@ use work::{RequestKind, Work};
 const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
        cargo xtask bench --growth [OPTIONS]
+       cargo xtask bench --floods [OPTIONS]
 
 Measures each kind of work on each peer in turn. The server has one core and the client another.
 
@@ -49,7 +51,10 @@ cold file.
   --files N         [default: 1000000]
   --sessions N      [default: 100000]
   --connections N   [default: 10000]
-  --cold GIB        the size of the cold file [default: 10]";
+  --cold GIB        the size of the cold file [default: 10]
+
+With --floods it measures what floods of HTTP/2 frames cost the gateway, and what they cost the client that sends them. --seconds is the
+time of each flood.";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -70,6 +75,7 @@ struct Options {
     old: Option<PathBuf>,
     write: Option<String>,
     growth: Option<Growth>,
+    floods: bool,
     help: bool,
 }
 
@@ -84,6 +90,7 @@ impl Options {
             old: None,
             write: None,
             growth: None,
+            floods: false,
             help: false,
         };
         let mut growth =
@@ -101,6 +108,7 @@ impl Options {
                 "--old" => options.old = Some(std::path::absolute(value()?)?),
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
+                "--floods" => options.floods = true,
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -123,8 +131,12 @@ fn run(options: &Options) -> Result<()> {
     }
     let bed = Testbed::new(options.both_cores, options.old.clone())?;
     tree::make(&bed.root())?;
-    if let Some(growth) = &options.growth {
-        let table = growth::run(growth, &bed)?;
+    let table = match &options.growth {
+        _ if options.floods => Some(floods::run(options.seconds, &bed)?),
+        Some(growth) => Some(growth::run(growth, &bed)?),
+        None => None,
+    };
+    if let Some(table) = table {
         println!("{table}");
         if let Some(name) = &options.write {
             std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;

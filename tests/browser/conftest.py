@@ -118,7 +118,7 @@ def listening(stdout: IO[str]) -> str:
     seen = ""
     while (line := lines.get(timeout=START_SECONDS)) is not None:
         seen += line
-        if found := re.match(r"listening on (http://\S+:\d+)$", line.strip()):
+        if found := re.match(r"listening on (https?://\S+:\d+)$", line.strip()):
             return found[1]
     pytest.fail(f"the program ended before it listened; its output:\n{seen}", pytrace=False)
 

@@ -1,4 +1,4 @@
-# The gateway makes no system call that the filter of its unit refuses. systemd itself cannot run in the tests.
+# The gateway makes no system call that the filter of its unit refuses. boot.sh tests the unit with systemd.
 unit=packaging/deb/private-media.service
 program=$PWD/target/release/private-media
 photo=$PWD/crates/private-media-gateway/assets/coupe.jpg

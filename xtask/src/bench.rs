@@ -45,5 +45,6 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     let peers = ["--pairs", "1", "--only", only, "--work", "1 KiB;304;HEAD;denied"];
     cargo(&[&bench[..], &peers].concat())?;
     let growth = ["--growth", "--files", "100", "--sessions", "10", "--connections", "100", "--cold", "0"];
-    cargo(&[&bench[..], &growth].concat())
+    cargo(&[&bench[..], &growth].concat())?;
+    cargo(&[&bench[..], &["--floods"]].concat())
 }

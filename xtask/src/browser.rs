@@ -7,8 +7,13 @@ use crate::machine::{self, Program, run_tests, step};
 use crate::outcome::Outcome;
 use crate::python;
 
-pub(crate) const PROGRAMS: [Program; 4] =
-    [("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm"), ("python3", "python3")];
+pub(crate) const PROGRAMS: [Program; 5] = [
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
+    ("python3", "python3"),
+];
 
 pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     book::build()?;

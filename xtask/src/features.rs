@@ -1,16 +1,24 @@
-//! Checks each feature of the crates alone, and the oldest supported compiler.
+//! Checks each feature of the crates alone, tests those that are off by default, and checks with the oldest supported compiler.
 
 use std::process::Command;
 
-use crate::machine::{cargo, cargo_command, cargo_tool, step};
+use crate::machine::{Program, cargo, cargo_command, cargo_tool, run_tests, step};
 use crate::outcome::Outcome;
 
-/// Checks each published crate with no feature, with each feature alone and with all, and with the oldest supported compiler.
+/// The programs that the tests of features start.
+pub(crate) const PROGRAMS: [Program; 1] = [("nginx", "nginx")];
+
+/// Checks each published crate with no feature, with each feature alone and with all, and with the oldest supported compiler. Tests the
+/// features that are off by default.
 pub(crate) fn check(outcome: &mut Outcome) -> Result<(), String> {
     cargo_tool("cargo-hack")?;
     // Code that is dead with only some features is an error. With RUSTFLAGS, all dependencies would be built again.
     let clippy = ["hack", "clippy", "--workspace", "--ignore-private", "--each-feature"];
     cargo(&[&clippy[..], &["--", "-D", "warnings"]].concat())?;
+    // The tests of traces, which the tests of the workspace leave out.
+    let mut tests = cargo_command();
+    tests.args(["nextest", "run", "--package", "private-media-gateway", "--features", "otel", "traces"]);
+    run_tests(tests.env("PRIVATE_MEDIA_TEST_ALL", "1"), outcome)?;
     let manifest = std::fs::read_to_string("Cargo.toml").map_err(|error| format!("Cargo.toml: {error}"))?;
     let oldest = oldest_compiler(&manifest).ok_or("Cargo.toml: no rust-version")?;
     if is_in_use(oldest)? {

@@ -9,13 +9,14 @@ use crate::machine::{Program, output, step};
 use crate::outcome::Outcome;
 use crate::root;
 
-pub(crate) const PROGRAMS: [Program; 11] = [
+pub(crate) const PROGRAMS: [Program; 12] = [
     ("curl", "curl"),
     ("debootstrap", "debootstrap"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
     ("lintian", "lintian"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("pgrep", "procps"),
     ("python3", "python3"),
     ("strace", "strace"),
@@ -64,6 +65,12 @@ pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     }
     root::install()?;
     service()?;
+    if root::can_boot() {
+        boot()?;
+        outcome.closing.push("the Debian package in a booted Debian: 1 passed".into());
+    } else {
+        outcome.not_required.push("booting a Debian (no control groups can be mounted here)".into());
+    }
     let readme = read("README.md")?;
     let mut headings = section(&readme, "## Install").filter(|line| line.starts_with("### "));
     if let Some(untested) = headings.find(|heading| WAYS.iter().all(|way| way.heading != *heading)) {
@@ -90,6 +97,16 @@ fn check_unit() -> Result<(), String> {
 fn service() -> Result<(), String> {
     let commands = commands(&read("docs/how-to/install.md")?, "## Debian")?;
     root::run(&script("tests/install/service.sh", ":", &commands)?, &[])
+}
+
+/// Boots a Debian with the package, where systemd runs the units that the package installs and that `config systemd` prints.
+fn boot() -> Result<(), String> {
+    let certificate = "mkdir -p target/install/tls
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \\
+            -addext subjectAltName=DNS:localhost -keyout target/install/tls/key.pem -out target/install/tls/cert.pem 2> /dev/null";
+    step(Command::new("sh").args(["-eu", "-c", certificate]))?;
+    let commands = commands(&read("docs/how-to/install.md")?, "## Debian")?;
+    root::boot(&script("tests/install/boot.sh", ":", &commands)?)
 }
 
 /// Runs README's commands up to the first photo, which its owner gets and nobody else.

@@ -9,6 +9,7 @@ mod browser;
 mod changelog;
 mod circles;
 mod container;
+mod dashboard;
 mod dist;
 mod django;
 mod docs;
@@ -38,6 +39,7 @@ Usage: cargo xtask COMMAND
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
   bench       compares the gateway with other servers; see --help
+  dashboard   draws the dashboard with real data, for the documentation
   dist        writes the files of a release, with their checksums, to target/dist
   blocks      checks the code blocks of the documentation with target/release/private-media
   book        builds the documentation as a book
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
         Some("bench") => bench::run(arguments),
+        Some("dashboard") => dashboard::run(),
         Some("dist") => dist::run(),
         Some("blocks") => blocks::check(),
         Some("book") => book::build(),

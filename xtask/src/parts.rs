@@ -16,10 +16,11 @@ pub(crate) struct Part {
 }
 
 /// The programs that the Rust tests start.
-const PROGRAMS: [Program; 16] = [
+const PROGRAMS: [Program; 17] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
+    ("b3sum", "b3sum"),
     ("caddy", "caddy"),
     ("curl", "curl"),
     ("faketime", "faketime"),
@@ -51,8 +52,8 @@ pub(crate) const PARTS: [Part; 15] = [
     Part { name: "doc", about: "the crates' documentation and its examples", needs: &[], run: doc },
     Part {
         name: "features",
-        about: "each feature alone, and the oldest supported compiler",
-        needs: &[],
+        about: "each feature alone, the tests of those that are off by default, and the oldest supported compiler",
+        needs: &[Programs(&features::PROGRAMS), Tool("cargo-nextest")],
         run: features::check,
     },
     Part {

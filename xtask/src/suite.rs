@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::machine::use_quick_release;
 use crate::needs::Need;
 use crate::outcome::Outcome;
 use crate::parts::{PARTS, Part};
@@ -22,6 +23,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         return Ok(());
     }
     let chosen = |part: &&Part| options.only.is_empty() || options.only.iter().any(|name| name == part.name);
+    use_quick_release();
     let mut suite = Suite::default();
     for part in PARTS.iter().filter(chosen) {
         suite.run(part)?;

@@ -25,7 +25,7 @@ const fn peer(name: &'static str, start: fn(&Testbed) -> Result<RunningPeer>) ->
 }
 
 /// The baseline, the gateway, and then the others. A peer of the old program directly follows its new counterpart.
-pub(crate) const PEERS: [Peer; 28] = [
+pub(crate) const PEERS: [Peer; 29] = [
     peer(BASELINE, nginx::public),
     peer("private-media, gateway", own::gateway),
     peer("private-media, gateway, old", own::old_gateway),
@@ -35,6 +35,7 @@ pub(crate) const PEERS: [Peer; 28] = [
     peer("nginx, public, with TLS 1.3", nginx::public_with_tls),
     peer("private-media, gateway, with TLS 1.3", own::gateway_with_tls),
     peer("private-media, audit", own::gateway_with_audit),
+    peer("private-media, metrics", own::gateway_with_metrics),
     peer("private-media, Django's sessions in PostgreSQL", own::with_postgres),
     peer("private-media, JSON Web Token", sources::token),
     peer("private-media, JSON Web Token, first sight", sources::new_token),

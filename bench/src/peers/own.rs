@@ -43,6 +43,12 @@ pub(super) fn gateway_with_tls(bed: &Testbed) -> Result<RunningPeer> {
     Ok(RunningPeer { certificate: Some(bed.path("cert.pem")), only: Some(OF_TLS), ..peer })
 }
 
+/// Starts a gateway with TLS, and returns its address.
+pub(crate) fn with_https(bed: &Testbed) -> Result<(SocketAddr, Server)> {
+    let RunningPeer { address, servers, .. } = gateway_with_tls(bed)?;
+    Ok((address, servers.into_iter().next().ok_or("there is no server")?))
+}
+
 pub(super) fn old_gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
     alone(old(bed)?, bed, "gateway-log-old", &["--log", "info"])
 }
@@ -50,6 +56,11 @@ pub(super) fn old_gateway_with_log(bed: &Testbed) -> Result<RunningPeer> {
 /// Starts a gateway that records each request.
 pub(super) fn gateway_with_audit(bed: &Testbed) -> Result<RunningPeer> {
     alone(&current()?, bed, "gateway-audit", &["--audit-path", "audit.jsonl"])
+}
+
+/// Starts a gateway that counts each request.
+pub(super) fn gateway_with_metrics(bed: &Testbed) -> Result<RunningPeer> {
+    alone(&current()?, bed, "gateway-metrics", &["--admin-listen", "unix:admin.sock"])
 }
 
 fn alone(program: &Path, bed: &Testbed, name: &str, more: &[&str]) -> Result<RunningPeer> {

@@ -25,6 +25,7 @@ impl Observer for AccessLog {
     fn ended(&self, exchange: &Ended<'_>) {
         let Ended { id, client, method, status, bytes, .. } = *exchange;
         let (id, client, method) = (id.as_str(), tracing::field::display(client), method.as_str());
+        let trace_id = exchange.trace.map(|trace| tracing::field::display(trace.trace_id()));
         let status = status.as_u16();
         let milliseconds = exchange.elapsed.as_secs_f64() * 1000.0;
         let printable;
@@ -37,9 +38,9 @@ impl Observer for AccessLog {
         };
         let Some(record) = exchange.record else {
             if exchange.is_probe {
-                tracing::debug!(target: "access", id, client, method, path, status, bytes, milliseconds);
+                tracing::debug!(target: "access", id, trace_id, client, method, path, status, bytes, milliseconds);
             } else {
-                tracing::info!(target: "access", id, client, method, path, status, bytes, milliseconds);
+                tracing::info!(target: "access", id, trace_id, client, method, path, status, bytes, milliseconds);
             }
             return;
         };
@@ -54,6 +55,6 @@ impl Observer for AccessLog {
         let grant = record.allowed_by.as_deref().unwrap_or("-");
         let refused = record.refused.as_deref();
         let rejected = record.identity.rejection().map(tracing::field::display);
-        tracing::info!(target: "access", id, client, user, text.name = name, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
+        tracing::info!(target: "access", id, trace_id, client, user, text.name = name, rejected, method, path, decision, grant, refused, status, bytes, milliseconds);
     }
 }

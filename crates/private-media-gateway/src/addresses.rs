@@ -73,7 +73,7 @@ impl ListenAddr {
                 .map(Self::Unix)
                 .ok_or(InvalidAddress);
         }
-        match value.to_socket_addrs().map(Iterator::collect::<Vec<_>>) {
+        match resolve(value) {
             Ok(addresses) if !addresses.is_empty() => Ok(Self::Tcp(addresses)),
             _ => Err(InvalidAddress),
         }
@@ -127,9 +127,36 @@ impl ListenAddr {
     }
 }
 
+/// Returns the addresses of `HOST:PORT`, with a DNS query if the host is a name.
+fn resolve(value: &str) -> io::Result<Vec<SocketAddr>> {
+    #[cfg(test)]
+    tests::QUERIES.with(|queries| queries.set(queries.get() + u32::from(!is_literal(value))));
+    value.to_socket_addrs().map(Iterator::collect)
+}
+
+/// Returns whether parsing a value needs no DNS query.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn is_literal(value: &str) -> bool {
+    value.is_empty() || value.starts_with("unix:") || value.parse::<SocketAddr>().is_ok()
+}
+
+#[cfg(test)]
+pub(crate) use tests::queries;
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        pub(super) static QUERIES: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Returns how many values needed a DNS query in this thread.
+    pub(crate) fn queries() -> u32 {
+        QUERIES.get()
+    }
 
     #[test]
     fn addresses() {

@@ -3,25 +3,29 @@
 use std::convert::Infallible;
 use std::future::{Ready, pending, ready};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use private_media::MediaBody;
-use private_media_listener::{Limits, RequestBody, Server, SocketFile, TowerHandler};
+use private_media_listener::{Limits, RequestBody, Server, TowerHandler};
+use tokio::sync::watch;
 use tower_service::Service;
 
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::body::{Body, text_response};
 use crate::config::{Config, ConfigError};
-use crate::listeners::{Bound, OWN_ADMIN, Socket, StdListener};
+use crate::listeners::{Bound, BoundFile, OWN_ADMIN, Socket, StdListener};
 use crate::metrics::Metrics;
 use crate::signals::Signals;
 use crate::supervise;
 
 /// The number of clients at a time: a few scrapers.
 const MAX_CONNECTIONS: usize = 16;
+/// How long the last connections may take to end after an upgrade.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// The media type of the text format.
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -33,15 +37,57 @@ pub(crate) fn is_admin(socket: &Socket) -> bool {
     [ADMIN, OWN_ADMIN].contains(&&*socket.name)
 }
 
+/// The admin server, which runs in the background.
+#[derive(Debug)]
+pub(crate) struct AdminServer {
+    /// The sockets for the program after an upgrade.
+    pub(crate) sockets: Vec<Socket>,
+    pub(crate) socket_file: Option<BoundFile>,
+    pub(crate) stage: AdminStage,
+}
+
+/// Whether the admin server accepts connections.
+#[derive(Debug, Clone)]
+pub(crate) struct AdminStage(watch::Sender<Stage>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// The previous process serves the same socket, and knows better whether requests are served.
+    Waiting,
+    Serving,
+    /// Open connections may end.
+    Ending,
+    Ended,
+}
+
+impl AdminStage {
+    async fn reached(&self, stage: Stage) {
+        // This cannot fail, because `self` is a sender.
+        let _ = self.0.subscribe().wait_for(|current| *current >= stage).await;
+    }
+
+    /// Serves from now on.
+    pub(crate) fn serve(&self) {
+        self.0.send_modify(|stage| *stage = (*stage).max(Stage::Serving));
+    }
+
+    /// Lets requests that are on their way be responded to. Call this when another process serves.
+    pub(crate) async fn end(&self) {
+        self.0.send_modify(|stage| *stage = (*stage).max(Stage::Ending));
+        let _ = tokio::time::timeout(END_TIMEOUT, self.reached(Stage::Ended)).await;
+    }
+}
+
 /// Listens on the admin address, or uses inherited sockets, and serves it in the background. An address that is not available is an error;
-/// later failures are logged, and the address is served again. Returns the sockets for the program after an upgrade.
+/// later failures are logged, and the address is served again. With `waits`, it is served from [`AdminStage::serve`] on.
 pub(crate) fn start(
     config: &Config,
     metrics: &'static Metrics,
     inherited: Vec<Socket>,
+    waits: bool,
     signals: &Signals,
-) -> Result<Vec<Socket>, ConfigError> {
-    let Some(address) = &config.admin_listen else { return Ok(vec![]) };
+) -> Result<Option<AdminServer>, ConfigError> {
+    let Some(address) = &config.admin_listen else { return Ok(None) };
     if is_shared(address, &config.listen) {
         return Err(config.admin_error("the address of listen, which is for clients", "use another port"));
     }
@@ -70,29 +116,26 @@ pub(crate) fn start(
     }
     // One socket is enough for monitoring.
     sockets.truncate(1);
-    let (signals, shared) = (signals.clone(), Arc::new((sockets, Mutex::new(socket_file))));
-    supervise::spawn("admin", move || serve(Arc::clone(&shared), metrics, signals.clone())).detach();
-    Ok(passed_on)
+    let stage = AdminStage(watch::Sender::new(if waits { Stage::Waiting } else { Stage::Serving }));
+    let (sockets, signals, shared) = (Arc::new(sockets), signals.clone(), stage.clone());
+    let serve = move || serve(Arc::clone(&sockets), metrics, signals.clone(), shared.clone());
+    supervise::spawn("admin", serve).detach();
+    Ok(Some(AdminServer { sockets: passed_on, socket_file, stage }))
 }
 
 /// Serves the admin address until another process does.
-async fn serve(
-    shared: Arc<(Vec<Socket>, Mutex<Option<SocketFile>>)>,
-    metrics: &'static Metrics,
-    signals: Signals,
-) {
-    let (sockets, file) = &*shared;
+async fn serve(sockets: Arc<Vec<Socket>>, metrics: &'static Metrics, signals: Signals, stage: AdminStage) {
+    stage.reached(Stage::Serving).await;
     let listeners = sockets.iter().map(|socket| socket.listener.try_clone().and_then(StdListener::register));
     match listeners.collect::<Result<Vec<_>, _>>() {
         Ok(listeners) => {
             let limits = Limits::default().max_connections(MAX_CONNECTIONS);
             for listener in listeners {
                 let (server, admin) = (Server::new(listener, limits), TowerHandler::new(Admin { metrics }));
-                server.serve_until_retired(admin, signals.retired(), pending(), pending()).await;
+                let end = stage.reached(Stage::Ending);
+                server.serve_until_retired(admin, signals.retired(), end, pending()).await;
             }
-            if let Some(file) = file.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                file.leave();
-            }
+            stage.0.send_replace(Stage::Ended);
             pending::<()>().await;
         }
         Err(error) => tracing::error!(%error, "the admin address cannot be served"),

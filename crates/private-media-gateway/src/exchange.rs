@@ -11,6 +11,7 @@ use private_media::identity::ClientAddr;
 use crate::body::Body;
 use crate::metrics::Metrics;
 use crate::request_id::RequestId;
+use crate::trace_context::TraceContext;
 
 /// Is told of each exchange that has ended. It is called on a thread that serves clients, so it must not wait for anything.
 pub(crate) trait Observer: fmt::Debug + Send + Sync {
@@ -22,6 +23,8 @@ pub(crate) trait Observer: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) id: &'a RequestId,
+    /// Absent if the request belongs to no trace.
+    pub(crate) trace: Option<&'a Arc<TraceContext>>,
     pub(crate) client: ClientAddr,
     pub(crate) method: &'a Method,
     /// The path of the file, relative to the private URL; otherwise the path of the request, which may contain any character.
@@ -73,6 +76,7 @@ impl Observers {
 pub(crate) struct Exchange {
     pub(crate) id: RequestId,
     client: ClientAddr,
+    trace: Option<Arc<TraceContext>>,
     is_probe: bool,
     /// Absent if nobody observes the exchange.
     observed: Option<Observed>,
@@ -88,7 +92,12 @@ impl Exchange {
     pub(crate) fn begin(observers: &Observers, id: RequestId, client: ClientAddr) -> Self {
         let is_observed = observers.list.is_some() || observers.metrics.is_some();
         let observed = is_observed.then(|| Observed { begin: Instant::now(), observers: observers.clone() });
-        Self { id, client, is_probe: false, observed }
+        Self { id, client, trace: None, is_probe: false, observed }
+    }
+
+    /// Sets the place of the request in a trace.
+    pub(crate) fn trace(self, trace: Option<Arc<TraceContext>>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Sets whether the request is a health check.
@@ -110,7 +119,7 @@ impl Exchange {
         status: StatusCode,
         record: Option<AccessRecord>,
     ) {
-        let Self { id, client, is_probe, observed } = self;
+        let Self { id, client, trace, is_probe, observed } = self;
         let Some(Observed { begin, observers: Observers { list, metrics } }) = observed else { return };
         let sample = metrics.map(|metrics| metrics.begin(begin, method, status, record.as_ref()));
         let Some(observers) = list else {
@@ -124,6 +133,7 @@ impl Exchange {
             let file = record.as_ref().and_then(|record| record.path.as_ref());
             let exchange = Ended {
                 id: &id,
+                trace: trace.as_ref(),
                 client,
                 method: &method,
                 path: file.map_or(RequestPath::Raw(&raw_path), |path| RequestPath::File(path.as_str())),

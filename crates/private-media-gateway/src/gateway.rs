@@ -151,7 +151,8 @@ impl GatewayBuilder {
             client_limit: None,
             site_files: 0,
             inherited: vec![],
-            passed_on: &Mutex::default(),
+            admin: &Mutex::default(),
+            flush: Arc::new(|_| ()),
             program: None,
         };
         let (on_bound, builder) = (Arc::clone(&self.on_bound), self.clone());

@@ -16,6 +16,7 @@ use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls;
 
+use crate::causes::{root_cause, sources};
 use crate::tls;
 
 /// How long a connection may be idle. Application servers close idle connections after two seconds or later.
@@ -139,16 +140,6 @@ fn closed_without_response(error: &legacy::Error) -> bool {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)),
     })
-}
-
-/// Returns the text of the last source of an error.
-fn root_cause(error: &(dyn Error + 'static)) -> String {
-    sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// Returns an error and its sources.
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 #[cfg(test)]

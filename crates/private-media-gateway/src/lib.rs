@@ -49,6 +49,7 @@
 //! - [`log_to_stderr`] starts the access log of the program: text at a terminal, JSON elsewhere.
 //! - [`front`] prints the configuration of nginx, Apache, lighttpd and Caddy in front of a gateway.
 //! - [`main`] is the whole program, [`main_from`] the same with other arguments. The cargo feature `demo`, on by default, adds the command `private-media demo`.
+//!   The feature `otel`, off by default, exports traces of requests to an OpenTelemetry collector.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -61,6 +62,7 @@ mod audit;
 mod body;
 #[cfg(feature = "buckets")]
 mod bucket;
+mod causes;
 mod cli;
 mod client;
 mod commands;
@@ -103,6 +105,8 @@ mod state;
 mod supervise;
 mod systemd_unit;
 mod tls;
+mod trace_context;
+mod traces;
 mod upgrade;
 mod urls;
 mod workers;

@@ -73,14 +73,33 @@ pub(crate) struct Socket {
     pub(crate) listener: StdListener,
 }
 
+/// The file of a Unix socket that this program has bound, in this process or before an upgrade.
+#[derive(Debug)]
+pub(crate) enum BoundFile {
+    /// It is removed when this is dropped.
+    New(SocketFile),
+    /// It stays, because the previous process serves on if this one fails.
+    Inherited(PathBuf),
+}
+
+impl BoundFile {
+    /// Returns the file, which this process removes at its end. Call this when nothing can fail any more.
+    pub(crate) fn take_over(self) -> io::Result<SocketFile> {
+        match self {
+            Self::New(file) => Ok(file),
+            Self::Inherited(path) => SocketFile::take_over(&path),
+        }
+    }
+}
+
 /// The listening sockets of a process.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) sockets: Vec<Socket>,
     /// The addresses, at least one.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// Removes the file of a Unix socket at the end.
-    pub(crate) socket_file: Option<SocketFile>,
+    /// The file of a Unix socket.
+    pub(crate) socket_file: Option<BoundFile>,
 }
 
 impl Bound {
@@ -93,26 +112,26 @@ impl Bound {
             }
             ListenAddr::Unix(path) => {
                 let (listeners, file) = private_media_listener::bind_unix(path, 1)?;
-                (listeners.into_iter().map(StdListener::Unix).collect(), Some(file))
+                (listeners.into_iter().map(StdListener::Unix).collect(), Some(BoundFile::New(file)))
             }
         };
         let own = |listener| Socket { name: OWN.into(), listener };
         Self::new(listeners.into_iter().map(own).collect(), socket_file)
     }
 
-    /// Uses inherited sockets, at least one. The file of a Unix socket that this program has bound is removed at the end.
+    /// Uses inherited sockets, at least one.
     pub(crate) fn inherit(sockets: Vec<Socket>) -> io::Result<Self> {
         let mut socket_file = None;
         for socket in &sockets {
             socket.listener.set_nonblocking()?;
             if let (Endpoint::Unix(path), OWN | OWN_ADMIN) = (socket.listener.endpoint()?, &*socket.name) {
-                socket_file = Some(SocketFile::take_over(&path)?);
+                socket_file = Some(BoundFile::Inherited(path));
             }
         }
         Self::new(sockets, socket_file)
     }
 
-    fn new(sockets: Vec<Socket>, socket_file: Option<SocketFile>) -> io::Result<Self> {
+    fn new(sockets: Vec<Socket>, socket_file: Option<BoundFile>) -> io::Result<Self> {
         let mut endpoints = Vec::new();
         for socket in &sockets {
             let endpoint = socket.listener.endpoint()?;
@@ -187,18 +206,20 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_an_own_socket_is_taken_over_and_that_of_systemd_is_not() {
+    fn the_file_of_an_own_socket_is_removed_by_the_process_that_took_it_over() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let first = Bound::bind(&ListenAddr::Unix(path.clone()), 1).unwrap();
-        first.socket_file.unwrap().leave();
+        first.socket_file.unwrap().take_over().unwrap().leave();
         let clone = |name: &str| {
             let listener = first.sockets[0].listener.try_clone().unwrap();
             Bound::inherit(vec![Socket { name: name.into(), listener }]).unwrap()
         };
-        drop(clone("private-media.socket"));
-        UnixStream::connect(&path).unwrap();
+        assert!(clone("private-media.socket").socket_file.is_none(), "it is that of systemd");
+        // A new program that fails does not serve.
         drop(clone(OWN));
+        UnixStream::connect(&path).unwrap();
+        drop(clone(OWN).socket_file.unwrap().take_over().unwrap());
         assert!(!path.exists());
     }
 }

@@ -29,6 +29,7 @@ use crate::signals::Signals;
 use crate::site::Site;
 use crate::state::{self, RunningState, StateUrl};
 use crate::supervise::{self, Task};
+use crate::traces::Traces;
 
 /// What all sites of a process share.
 pub(crate) struct Shared {
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) audit: Option<Audit>,
     /// Absent without an admin address.
     pub(crate) metrics: Option<&'static Metrics>,
+    /// Absent without an endpoint in the environment.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Opens the site of a configuration, and reloads the configuration on request. `matches` are the arguments of the program. The health and
@@ -45,7 +48,7 @@ pub(crate) async fn serve(
     matches: &ArgMatches,
     signals: &Signals,
     https: Option<&Https>,
-    Shared { health, audit, metrics }: Shared,
+    Shared { health, audit, metrics, traces }: Shared,
 ) -> Result<LiveSite, ConfigError> {
     if let Some(https) = https {
         https::watch(https, &health);
@@ -54,10 +57,11 @@ pub(crate) async fn serve(
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
-    let (site, tasks) = opened.into_site(&config, metrics);
+    let (site, tasks) = opened.into_site(&config, metrics, traces.clone());
     let live = LiveSite::new(site.audit(audit.clone()), tasks);
     let (matches, current) = (matches.clone(), live.clone());
-    let reloader = Reloader { matches, config, health, audit, metrics, state, previous, live: current };
+    let reloader =
+        Reloader { matches, config, health, audit, metrics, traces, state, previous, live: current };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -87,6 +91,7 @@ struct Reloader {
     previous: Previous,
     live: LiveSite,
     metrics: Option<&'static Metrics>,
+    traces: Option<Traces>,
 }
 
 impl Reloader {
@@ -135,7 +140,7 @@ impl Reloader {
             tracing::error!(%error, "the log level stays as it was");
         }
         let sources = opened.identities.clone();
-        let (site, tasks) = opened.into_site(&config, self.metrics);
+        let (site, tasks) = opened.into_site(&config, self.metrics, self.traces.clone());
         self.live.replace(site.audit(self.audit.clone()), tasks);
         if let Some(state) = &self.state {
             state.replace_accounts(accounts.clone(), cache_ttl);
@@ -173,6 +178,7 @@ impl Opened {
         self,
         config: &Config,
         metrics: Option<&'static Metrics>,
+        traces: Option<Traces>,
     ) -> (Site, (Task, IdentityBackend)) {
         let Self { media, identities, pages, health } = self;
         if let Some(metrics) = metrics {
@@ -190,6 +196,7 @@ impl Opened {
             .login_pages(config.login_pages())
             .trusted_proxies(config.trusted_proxies.clone())
             .metrics(metrics)
+            .traces(traces, if config.tls.is_some() { "https" } else { "http" })
             .request_limit(RequestLimit::new(config.requests_per_second))
             .hsts(config.tls.as_ref().and_then(|tls| tls.hsts.clone()));
         (site, (root_watch, identities))

@@ -1,11 +1,11 @@
 //! Checks the root periodically, and reports whether it is ready.
 
-use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
-use private_media::{PrivateMedia, Storage, StorageError};
+use private_media::{PrivateMedia, Storage};
 
+use crate::causes::root_cause;
 use crate::health::Health;
 use crate::supervise::{self, Task};
 
@@ -39,14 +39,10 @@ async fn watch(storage: &dyn Storage, health: &Health, every: Duration) {
         };
         match result {
             Ok(()) => health.set("root", Ok(())),
-            Err(error) => health.set("root", Err(&cause(&error))),
+            Err(error) => health.set("root", Err(&root_cause(&error))),
         }
         tokio::time::sleep(every).await;
     }
-}
-
-fn cause(error: &StorageError) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]
@@ -57,7 +53,7 @@ mod tests {
     use futures_util::future::BoxFuture;
     use private_media::permission::{Delete, List, Permit, Read, Write};
     use private_media::storage::{Content, Entry, Metadata};
-    use private_media::{MediaFile, MediaPath, SaveOptions};
+    use private_media::{MediaFile, MediaPath, SaveOptions, StorageError};
     use tokio::sync::oneshot;
 
     use super::*;

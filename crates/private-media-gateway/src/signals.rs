@@ -5,6 +5,7 @@ use std::future::pending;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::process::{self, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -19,6 +20,8 @@ use crate::notify;
 const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long the workers may take after a second signal.
 const FORCED_GRACE: Duration = Duration::from_secs(2);
+/// How long the last audit records may take before the process exits without the workers.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The way in which the server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +97,12 @@ impl Stop {
     }
 }
 
+/// Writes what must not be lost if the process exits while a worker hangs. Returns after the given time at the latest.
+pub(crate) type Flush = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Starts a thread that handles signals, so that the process can exit while a worker hangs. A service can be upgraded, and reports to
-/// systemd.
-pub(crate) fn handle(shutdown_timeout: Duration, is_service: bool) -> io::Result<Signals> {
+/// systemd. `flush` is called before such an exit.
+pub(crate) fn handle(shutdown_timeout: Duration, is_service: bool, flush: Flush) -> io::Result<Signals> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let received = {
         let _context = runtime.enter();
@@ -109,8 +115,10 @@ pub(crate) fn handle(shutdown_timeout: Duration, is_service: bool) -> io::Result
     let to = Senders { requests, reload, upgrade, retire: retire.clone(), is_service };
     let run = move || {
         let run = || run(&runtime, received, &to, ended, shutdown_timeout);
-        if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
-            exit("the thread that handles signals has panicked", 1);
+        match std::panic::catch_unwind(AssertUnwindSafe(run)) {
+            Ok(None) => {}
+            Ok(Some(code)) => exit("the workers did not stop in time", code, &*flush),
+            Err(_) => exit("the thread that handles signals has panicked", 1, &*flush),
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(run)?;
@@ -126,20 +134,21 @@ struct Senders {
     is_service: bool,
 }
 
+/// Handles signals until the workers have stopped. Returns the exit code if they have not stopped in time.
 fn run(
     runtime: &Runtime,
     mut received: Received,
     to: &Senders,
     mut ended: mpsc::Receiver<Infallible>,
     shutdown_timeout: Duration,
-) {
+) -> Option<i32> {
     let requests = &to.requests;
     let mut changes = requests.subscribe();
     let (mut is_forced, mut deadline) = (false, None);
     runtime.block_on(async {
         loop {
             tokio::select! {
-                _ = ended.recv() => return,
+                _ = ended.recv() => return None,
                 () = received.hangup.recv() => {
                     tracing::info!("SIGHUP: reloading the configuration");
                     to.reload.send_modify(|count| *count = count.wrapping_add(1));
@@ -162,10 +171,10 @@ fn run(
                         if is_forced { (FORCED_GRACE, 130) } else { (shutdown_timeout.saturating_add(STOP_GRACE), 1) };
                     deadline = Instant::now().checked_add(grace).map(|time| (time, code));
                 }
-                code = expired(deadline) => exit("the workers did not stop in time", code),
+                code = expired(deadline) => return Some(code),
             }
         }
-    });
+    })
 }
 
 async fn expired(deadline: Option<(Instant, i32)>) -> i32 {
@@ -174,8 +183,9 @@ async fn expired(deadline: Option<(Instant, i32)>) -> i32 {
     code
 }
 
-fn exit(problem: &str, code: i32) -> ! {
+fn exit(problem: &str, code: i32, flush: &dyn Fn(Duration)) -> ! {
     tracing::error!("{problem}; the process ends");
+    flush(FLUSH_TIMEOUT);
     log::flush(log::FLUSH_TIMEOUT);
     process::exit(code)
 }
@@ -255,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forced_stop_reaches_every_clone() {
-        let stop = handle(Duration::from_secs(60), false).unwrap().stop;
+        let stop = handle(Duration::from_secs(60), false, Arc::new(|_| ())).unwrap().stop;
         let other = stop.clone();
         other.force();
         stop.requested().await;

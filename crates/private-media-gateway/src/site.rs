@@ -27,6 +27,8 @@ use crate::metrics::Metrics;
 use crate::pages::{FRONT, Pages};
 use crate::request_id::{RequestId, RequestIds};
 use crate::request_limit::RequestLimit;
+use crate::trace_context::TraceContext;
+use crate::traces::Traces;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -52,6 +54,7 @@ pub(crate) struct Site {
     /// The value of `Strict-Transport-Security`.
     hsts: Option<HeaderValue>,
     observers: Observers,
+    traces: Option<Traces>,
     request_limit: Option<Arc<RequestLimit>>,
     audit: Option<Audit>,
 }
@@ -73,6 +76,7 @@ impl Site {
             health: Health::default(),
             hsts: None,
             observers: AccessLog::observers(),
+            traces: None,
             request_limit: None,
             audit: None,
         }
@@ -173,8 +177,21 @@ impl Site {
 
     /// Counts requests, and measures their steps.
     pub(crate) fn metrics(mut self, metrics: Option<&'static Metrics>) -> Self {
-        self.media = self.media.measured(metrics.is_some());
+        if metrics.is_some() {
+            self.media = self.media.measured(true);
+        }
         self.observers = self.observers.with_metrics(metrics);
+        self
+    }
+
+    /// Exports traces of requests, and measures their steps.
+    pub(crate) fn traces(mut self, traces: Option<Traces>, scheme: &'static str) -> Self {
+        if let Some(traces) = traces {
+            self.media = self.media.measured(true);
+            let observer = traces.observer(&self.url, scheme);
+            self = self.observer(observer);
+            self.traces = Some(traces);
+        }
         self
     }
 
@@ -310,6 +327,17 @@ impl Site {
         }
     }
 
+    /// Returns the place of a request in the trace of a trusted proxy, or in a new one if traces are exported.
+    fn trace(&self, headers: &HeaderMap, DirectPeer(peer): DirectPeer) -> Option<Arc<TraceContext>> {
+        let is_trusted = !self.proxies.is_empty() && self.proxies.contains(peer);
+        let of_proxy = is_trusted.then(|| TraceContext::from_headers(headers)).flatten();
+        let context = match &self.traces {
+            Some(traces) => Some(traces.begin(of_proxy)),
+            None => of_proxy,
+        };
+        context.map(Arc::new)
+    }
+
     /// Adds the headers of every response.
     fn add_headers(&self, headers: &mut HeaderMap, id: &RequestId, peer: &PeerState) {
         headers.insert(&REQUEST_ID, id.to_header());
@@ -363,7 +391,9 @@ impl Handler for Site {
             return RawResponse::new(head.status, Headers::Page(head.headers), body);
         }
         let (direct, client) = self.client(&head.headers, peer);
-        let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client);
+        let trace = self.trace(&head.headers, direct);
+        let exchange = Exchange::begin(&self.observers, self.request_id(&head.headers, direct), client)
+            .trace(trace.clone());
         if let Some(mut page) = self.limited(client).or_else(|| self.unrecorded()) {
             self.add_headers(page.headers_mut(), &exchange.id, peer);
             let status = page.status();
@@ -379,6 +409,9 @@ impl Handler for Site {
             head.extensions.insert(exchange.id.clone());
             head.extensions.insert(direct);
             head.extensions.insert(client);
+            if let Some(trace) = trace {
+                head.extensions.insert(trace);
+            }
             head.extensions.insert(ClientClosed::from(peer.closed_flag()));
         }
         if self.identity_allows_path {
@@ -401,7 +434,8 @@ impl Handler for Site {
         let (direct, client) = self.client(request.headers(), peer);
         let id = self.request_id(request.headers(), direct);
         let is_probe = matches!(self.route(request.uri().path()), Route::Health);
-        let exchange = Exchange::begin(&self.observers, id, client).probe(is_probe);
+        let trace = self.trace(request.headers(), direct);
+        let exchange = Exchange::begin(&self.observers, id, client).trace(trace.clone()).probe(is_probe);
         let asked = exchange.is_observed().then(|| (request.method().clone(), request.uri().clone()));
         request.extensions_mut().insert(ClientClosed::from(peer.closed_flag()));
         if peer.is_tls() {
@@ -411,6 +445,9 @@ impl Handler for Site {
             request.extensions_mut().insert(exchange.id.clone());
             request.extensions_mut().insert(direct);
             request.extensions_mut().insert(client);
+            if let Some(trace) = trace {
+                request.extensions_mut().insert(trace);
+            }
         }
         if self.identity_allows_path {
             request.extensions_mut().insert(AllowedPath::default());

@@ -9,20 +9,21 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use private_media_listener::{
-    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, Tls,
+    ClientLimit, ConnectionLimit, Drained, HttpsRedirect, Limits, OpenFiles, Server, SocketFile, Tls,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 
 use crate::addresses::{Endpoint, ListenAddr};
+use crate::admin::{AdminServer, AdminStage};
 use crate::error::GatewayError;
-use crate::listeners::{Bound, Socket, StdListener};
+use crate::listeners::{Bound, BoundFile, Socket, StdListener};
 use crate::live_site::LiveSite;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::open::cached_handles;
 use crate::runtime;
-use crate::signals::{self, Shutdown, Signals, Stop};
+use crate::signals::{self, Flush, Shutdown, Signals, Stop};
 use crate::upgrade::{self, Program};
 
 /// File descriptors other than those of workers and connections: the root, the signal thread, 8 for a state database, 24 for a pool of
@@ -51,8 +52,10 @@ pub(crate) struct Options<'a> {
     pub(crate) site_files: u64,
     /// Inherited sockets, which replace the address.
     pub(crate) inherited: Vec<Socket>,
-    /// Other sockets that the program after an upgrade inherits.
-    pub(crate) passed_on: &'a Mutex<Vec<Socket>>,
+    /// The admin server, once `open` has started it.
+    pub(crate) admin: &'a Mutex<Option<AdminServer>>,
+    /// Writes what must not be lost in a forced exit.
+    pub(crate) flush: Flush,
     /// The program of this process, if it can be upgraded and reports to systemd.
     pub(crate) program: Option<Program>,
 }
@@ -81,7 +84,8 @@ pub(crate) fn serve<E>(
     let open_files = OpenFiles::reserve(options.limits.max_connections, options.workers, own_files)
         .map_err(GatewayError::OpenFiles)?;
     // First, because a signal before this ends the process without a graceful shutdown.
-    let signals = signals::handle(options.limits.shutdown_timeout, options.program.is_some());
+    let (is_service, flush) = (options.program.is_some(), Arc::clone(&options.flush));
+    let signals = signals::handle(options.limits.shutdown_timeout, is_service, flush);
     let signals = signals.map_err(GatewayError::Start)?;
     let runtime = runtime::new().map_err(GatewayError::Start)?;
     let shutdown = run(options, open_files, &runtime, &signals, open, on_bound);
@@ -99,7 +103,7 @@ fn run<E>(
     on_bound: impl FnOnce(&[Endpoint]),
 ) -> Result<Shutdown, GatewayError<E>> {
     let Options { listen, https, workers, limits, max_connections_is_set, metrics, .. } = options;
-    let (inherited, passed_on, program) = (options.inherited, options.passed_on, options.program);
+    let (inherited, admin, program) = (options.inherited, options.admin, options.program);
     let stop = &signals.stop;
     let opened = runtime.block_on(async {
         tokio::select! {
@@ -140,17 +144,20 @@ fn run<E>(
             let listener = listener.try_clone().map_err(GatewayError::BindRedirect)?;
             sockets.push(Socket { name: REDIRECT.into(), listener });
         }
-        sockets.append(&mut passed_on.lock().unwrap_or_else(PoisonError::into_inner));
         let endpoints: Vec<_> = match https {
             Some(_) => endpoints.into_iter().map(Endpoint::with_tls).collect(),
             None => endpoints,
         };
+        let (files, admin) = take_over(&mut sockets, socket_file, admin).map_err(GatewayError::Bind)?;
         match program {
             Some(program) => drop(runtime.spawn(upgrade::on_request(program, sockets, signals.clone()))),
             // A stopped process must not listen.
             None => drop(sockets),
         }
         on_bound(&endpoints);
+        if let Some(stage) = &admin {
+            stage.serve();
+        }
         let connections = ConnectionLimit::new(open_files.connections());
         let all = Arc::new(Barrier::new(workers));
         let tls = https.map(|https| https.tls.clone());
@@ -172,15 +179,36 @@ fn run<E>(
         }
         let mut ended = vec![Worker { redirect, ..first }.run(runtime)];
         ended.extend(threads.into_iter().map(|thread| thread.join().unwrap_or(Err(WorkerFailed))));
-        if let Some(file) = socket_file.filter(|_| signals.is_retired()) {
+        if signals.is_retired() {
             // The next process listens there.
-            file.leave();
+            files.into_iter().for_each(SocketFile::leave);
+            if let Some(stage) = &admin {
+                runtime.block_on(stage.end());
+            }
         }
         tracing::info!("stopped");
         let forced =
             ended.into_iter().collect::<Result<Vec<_>, _>>().map_err(|WorkerFailed| GatewayError::Worker)?;
         Ok(if forced.contains(&true) { Shutdown::Forced } else { Shutdown::Graceful })
     })
+}
+
+/// Adds the sockets of the admin server, and takes over the files of all Unix sockets. Nothing may fail after this, because the previous
+/// process leaves the files to this one.
+fn take_over(
+    sockets: &mut Vec<Socket>,
+    socket_file: Option<BoundFile>,
+    admin: &Mutex<Option<AdminServer>>,
+) -> io::Result<(Vec<SocketFile>, Option<AdminStage>)> {
+    let mut files: Vec<_> = socket_file.into_iter().collect();
+    let admin = admin.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let stage = admin.map(|AdminServer { sockets: of_admin, socket_file, stage }| {
+        sockets.extend(of_admin);
+        files.extend(socket_file);
+        stage
+    });
+    let files = files.into_iter().map(BoundFile::take_over).collect::<io::Result<_>>()?;
+    Ok((files, stage))
 }
 
 /// Listens for clients of plain HTTP, which are redirected to the first of these endpoints. One worker serves them.
@@ -342,13 +370,13 @@ mod tests {
         let failures: [Serving; 2] =
             [Box::new(|| Err(io::Error::other("no events"))), Box::new(|| panic!("for the test"))];
         for fail in failures {
-            let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
+            let stop = signals::handle(Duration::from_secs(60), false, Arc::new(|_| ())).unwrap().stop;
             let others = stop.clone();
             let other = tokio::spawn(async move { others.forced().await });
             assert!(supervised(async { fail() }, &stop).await.is_err());
             other.await.unwrap();
         }
-        let stop = signals::handle(Duration::from_secs(60), false).unwrap().stop;
+        let stop = signals::handle(Duration::from_secs(60), false, Arc::new(|_| ())).unwrap().stop;
         assert!(!supervised(async { Ok(false) }, &stop).await.unwrap());
         assert!(tokio::time::timeout(Duration::ZERO, stop.requested()).await.is_err());
     }

@@ -1,9 +1,13 @@
 //! Checks the lines of an audit one after another, and tells which kind of fault each deviation is.
 
+mod forged;
+
 use super::event::{FirstLine, expired_end};
 use super::fault::{Fault, FaultKind, Place, records};
-use super::line::{Chain, Line};
-use super::seal::{NOTHING, Seal};
+use super::group::Group;
+use super::line::{Chain, Line, record_sequence};
+use super::seal::Seal;
+use forged::Doubt;
 
 /// The most faults that are described. Others are counted.
 const MAX_FAULTS: usize = 1000;
@@ -14,8 +18,16 @@ pub(super) struct Checker {
     keys: Keys,
     /// The seal of the current file; `None` if its key is unknown.
     seal: Option<Seal>,
-    /// The last line that is in its place.
+    /// The lines after the last sealed one.
+    group: Group,
+    /// The place of the first of them.
+    group_place: Place,
+    /// The end of a deleted file, as one of these lines says.
+    group_expired: Chain,
+    /// The last sealed line that is in its place.
     last: Option<Last>,
+    /// A sealed line that the next one explains.
+    doubt: Option<Doubt>,
     /// The previous hash of the first record.
     begin: Option<(Chain, Place)>,
     /// Records that were skipped, and may still come.
@@ -76,7 +88,11 @@ impl Checker {
         Self {
             keys,
             seal: Some(Seal::default()),
+            group: Group::default(),
+            group_place: Place { file: 0, line: 1 },
+            group_expired: Chain::default(),
             last: None,
+            doubt: None,
             begin: None,
             gaps: Vec::new(),
             expired: Chain::default(),
@@ -89,9 +105,15 @@ impl Checker {
 
     /// Begins a file, with its first line.
     pub(super) fn file(&mut self, file: usize, first_line: &[u8]) {
+        let (unsealed, place) = self.end_unsealed();
+        if unsealed > 0 {
+            let detail = format!("{unsealed} records without a hash: the line that seals them is missing");
+            self.fault(FaultKind::Truncated, place, detail);
+        }
         self.place = Place { file, line: 0 };
+        self.group_place = Place { file, line: 1 };
         // A first line that is no record says nothing about the key.
-        if Line::parse(first_line).is_none() {
+        if record_sequence(first_line).is_none() {
             return;
         }
         let was_keyed = self.seal.as_ref().is_none_or(|seal| seal.key_id().is_some());
@@ -114,22 +136,47 @@ impl Checker {
     /// Checks a line of the file.
     pub(super) fn line(&mut self, text: &[u8]) {
         self.place.line += 1;
-        let place = self.place;
-        let Some(line) = Line::parse(text) else {
-            self.fault(FaultKind::Unreadable, place, "not a record".to_owned());
-            return self.assume(None);
-        };
-        if self.seal.as_ref().is_some_and(|seal| seal.of(line.sealed) != line.hash) {
-            let expected = self.last.map_or(line.sequence, |last| last.chain.sequence + 1);
-            self.fault(FaultKind::Changed, place, format!("record {expected} is not what was written"));
-            return self.assume(Some(line));
+        if let Some(end) = expired_end(text)
+            && end.sequence > self.group_expired.sequence
+        {
+            self.group_expired = end;
         }
+        match Line::parse(text) {
+            None => self.group.push(text),
+            Some(line) => {
+                self.sealed(&line);
+                self.group.clear();
+                self.group_place = Place { line: self.place.line + 1, ..self.place };
+                self.group_expired = Chain::default();
+            }
+        }
+    }
+
+    /// Checks the group that ends with this line.
+    fn sealed(&mut self, line: &Line<'_>) {
+        let next = self.group.sequences().iter().flatten().next().copied();
+        self.resolve_doubt(next.or(Some(line.sequence)));
+        let first = self.group.first(line);
+        let is_authentic = match &self.seal {
+            Some(seal) => self.group.hash(seal, line) == line.hash,
+            None => true,
+        };
+        match first {
+            Some(first) if is_authentic => self.authentic(first, line),
+            _ => self.forged(line),
+        }
+    }
+
+    /// Finds the place of an intact group in the chain.
+    fn authentic(&mut self, first: u64, line: &Line<'_>) {
+        let place = self.group_place;
+        let before = Chain { sequence: first.saturating_sub(1), hash: line.previous };
         let Some(last) = self.last else {
-            self.begin = Some((line.before(), place));
-            return self.accept(&line, text);
+            self.begin = Some((before, place));
+            return self.accept(first, line);
         };
         let expected = last.chain.sequence.saturating_add(1);
-        if line.sequence == expected {
+        if first == expected {
             if line.previous != last.chain.hash && !last.is_faulty {
                 let number = last.chain.sequence;
                 self.fault(
@@ -138,63 +185,70 @@ impl Checker {
                     format!("record {number} is not the one that record {expected} follows"),
                 );
             }
-            return self.accept(&line, text);
+            return self.accept(first, line);
         }
-        if line.sequence > expected {
-            self.gaps.push(Gap { from: expected, to: line.sequence - 1, place });
-            return self.accept(&line, text);
+        if first > expected {
+            self.gaps.push(Gap { from: expected, to: first - 1, place });
+            return self.accept(first, line);
         }
         if last.is_faulty && line.sequence == last.chain.sequence {
             // The faulty line was inserted, and stands for no record.
-            return self.accept(&line, text);
+            return self.accept(first, line);
         }
-        if self.fill_gap(&line) {
-            let detail = format!("record {} follows record {}", line.sequence, last.chain.sequence);
+        let numbers = records(first, line.sequence);
+        if self.fill_gap(first, line.sequence) || self.move_begin(before, line) {
+            let detail = format!("{numbers} follows record {}", last.chain.sequence);
             self.fault(FaultKind::Reordered, place, detail);
         } else {
-            self.fault(FaultKind::Doubled, place, format!("record {} is there already", line.sequence));
+            self.fault(FaultKind::Doubled, place, format!("{numbers} is there already"));
         }
     }
 
-    /// Continues after a line that is intact and in its place.
-    fn accept(&mut self, line: &Line<'_>, text: &[u8]) {
-        if let Some(end) = expired_end(text)
-            && end.sequence > self.expired.sequence
-        {
-            self.expired = end;
+    /// Continues after an intact group that is in its place.
+    fn accept(&mut self, first: u64, line: &Line<'_>) {
+        if self.group_expired.sequence > self.expired.sequence {
+            self.expired = self.group_expired;
         }
-        self.records += 1;
+        self.records += line.sequence - first + 1;
         self.last = Some(Last { chain: line.end(), place: self.place, is_faulty: false });
     }
 
-    /// Continues after a faulty line, as if it were the next record. Before the first record, it says nothing.
-    fn assume(&mut self, line: Option<Line<'_>>) {
-        let Some(last) = self.last else { return };
-        let sequence = last.chain.sequence.saturating_add(1);
-        let hash = line.map_or(NOTHING, |line| line.hash);
-        self.last = Some(Last { chain: Chain { sequence, hash }, place: self.place, is_faulty: true });
+    /// Ends with lines after which no sealed one follows. Returns how many of them are records, and the place of the first line.
+    fn end_unsealed(&mut self) -> (usize, Place) {
+        let place = self.group_place;
+        let sequences = self.group.take_sequences();
+        for (line, sequence) in (place.line..).zip(&sequences) {
+            if sequence.is_none() {
+                self.fault(FaultKind::Unreadable, Place { line, ..place }, "not a record".to_owned());
+            }
+        }
+        (sequences.iter().flatten().count(), place)
     }
 
-    /// Takes a record that comes late out of those that are missing. Returns whether it was one.
-    fn fill_gap(&mut self, line: &Line<'_>) -> bool {
-        if let Some((begin, _)) = &mut self.begin
-            && *begin == line.end()
-        {
-            *begin = line.before();
-            return true;
-        }
-        let sequence = line.sequence;
-        let Some(at) = self.gaps.iter().position(|gap| (gap.from..=gap.to).contains(&sequence)) else {
+    /// Takes records that come late out of those that are missing. Returns whether they were among them.
+    fn fill_gap(&mut self, first: u64, last: u64) -> bool {
+        let Some(at) = self.gaps.iter().position(|gap| gap.from <= first && last <= gap.to) else {
             return false;
         };
         let gap = self.gaps.swap_remove(at);
-        if gap.from < sequence {
-            self.gaps.push(Gap { to: sequence - 1, ..gap });
+        if gap.from < first {
+            self.gaps.push(Gap { to: first - 1, ..gap });
         }
-        if sequence < gap.to {
-            self.gaps.push(Gap { from: sequence + 1, ..gap });
+        if last < gap.to {
+            self.gaps.push(Gap { from: last + 1, ..gap });
         }
         true
+    }
+
+    /// Moves the begin of the chain before a group that comes late. Returns whether the chain began after it.
+    fn move_begin(&mut self, before: Chain, line: &Line<'_>) -> bool {
+        match &mut self.begin {
+            Some((begin, _)) if *begin == line.end() => {
+                *begin = before;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn fault(&mut self, kind: FaultKind, place: Place, detail: String) {
@@ -206,6 +260,10 @@ impl Checker {
 
     /// Ends with the head, and the bytes after the last line end.
     pub(super) fn end(mut self, head: Option<Chain>, torn: usize) -> Findings {
+        let newest = head.map(|head| head.sequence);
+        let is_there = |newest: &u64| self.doubt.is_some_and(|doubt| *newest >= doubt.sequence);
+        self.resolve_doubt(newest.filter(is_there));
+        let (unsealed, unsealed_place) = self.end_unsealed();
         for Gap { from, to, place } in std::mem::take(&mut self.gaps) {
             self.fault(FaultKind::Removed, place, format!("{} missing before this line", missing(from, to)));
         }
@@ -217,10 +275,10 @@ impl Checker {
             let detail = format!("{} missing at the end", missing(end.sequence + 1, head.sequence));
             self.fault(FaultKind::Truncated, place, detail);
         } else {
-            if torn > 0 {
+            if torn > 0 || unsealed > 0 {
                 let detail =
-                    format!("{torn} bytes without a line end; the next start removes and records them");
-                self.fault(FaultKind::Torn, place, detail);
+                    "not written completely; the next start removes and records these bytes".to_owned();
+                self.fault(FaultKind::Torn, if unsealed > 0 { unsealed_place } else { place }, detail);
             }
             if head.is_some_and(|head| head.sequence == end.sequence && head.hash != end.hash) && !is_faulty {
                 let detail = format!("record {} is not the one that the head names", end.sequence);

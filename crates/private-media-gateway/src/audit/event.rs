@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde::Deserialize;
 
 use super::line::Chain;
-use crate::log::write_json_text;
+use crate::log::write_json_field;
 
 /// The longest part of a torn line that is kept, in characters.
 const MAX_TORN: usize = 4096;
@@ -25,7 +25,7 @@ impl Event {
     }
 
     fn text(mut self, field: &str, value: &str) -> Self {
-        write_json_text(&mut self.0, field, value);
+        write_json_field(&mut self.0, field, value);
         self
     }
 

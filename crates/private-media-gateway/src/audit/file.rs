@@ -12,10 +12,12 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
+use super::counters::Counters;
 use super::entry::entries;
 use super::event::{self, Event};
+use super::group::GroupWriter;
 use super::head::{Head, HeadContent, HeadError};
-use super::line::{Chain, Line, Times, now};
+use super::line::{Chain, Line, Times, now, record_sequence};
 use super::scan::{Scan, scan};
 use super::seal::Seal;
 use super::segments;
@@ -38,6 +40,7 @@ pub(super) struct AuditFile {
     path: PathBuf,
     rotation: Rotation,
     seal: Seal,
+    counters: Arc<Counters>,
     head: Arc<Head>,
     current: Current,
     chain: Chain,
@@ -70,7 +73,12 @@ struct Current {
 
 impl AuditFile {
     /// Opens or creates the audit file, and repairs an incomplete last line.
-    pub(super) fn open(path: &Path, rotation: Rotation, seal: Seal) -> io::Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        rotation: Rotation,
+        seal: Seal,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
         let head = Arc::new(Head::open(path)?);
         let locked = Arc::clone(&head);
         let _locked = locked.lock()?;
@@ -79,6 +87,7 @@ impl AuditFile {
             path: path.to_owned(),
             rotation,
             seal,
+            counters,
             head,
             current,
             chain: Chain::default(),
@@ -98,7 +107,7 @@ impl AuditFile {
         self.events.push(event);
     }
 
-    /// Appends events and entries as lines, all or none.
+    /// Appends events and entries, all or none.
     pub(super) fn append(&mut self, batch: &[u8]) -> io::Result<()> {
         let head = Arc::clone(&self.head);
         {
@@ -114,17 +123,18 @@ impl AuditFile {
 
     fn append_lines(&mut self, batch: &[u8]) -> io::Result<()> {
         let Self { seal, events, lines, times, .. } = self;
-        let mut chain = self.chain;
         lines.clear();
+        let mut group = GroupWriter::new(self.chain, seal, lines);
         if self.current.length == 0 {
-            chain.append(times.text(now()), event::opened(seal.key_id()).body(), seal, lines);
+            group.append(times.text(now()), event::opened(seal.key_id()).body());
         }
         for event in &*events {
-            chain.append(times.text(now()), event.body(), seal, lines);
+            group.append(times.text(now()), event.body());
         }
         for entry in entries(batch) {
-            chain.append(times.text(entry.time), entry.body, seal, lines);
+            group.append(times.text(entry.time), entry.body);
         }
+        let chain = group.end();
         if let Err(error) = (&self.current.file).write_all(lines) {
             // Without the rest, the part would be a torn line.
             let _ = self.current.file.set_len(self.current.length);
@@ -136,6 +146,7 @@ impl AuditFile {
             self.current.key = seal.key_id().map(str::to_owned);
         }
         self.current.length += lines.len() as u64;
+        self.counters.appended(chain.sequence - self.chain.sequence, self.current.length);
         self.chain = chain;
         self.events.clear();
         self.is_dirty = true;
@@ -164,6 +175,7 @@ impl AuditFile {
         self.current.file.sync_data()?;
         self.head.write(&HeadContent { chain: self.chain, length: self.current.length }, &self.seal)?;
         self.is_dirty = false;
+        self.counters.synced();
         Ok(())
     }
 
@@ -263,26 +275,18 @@ impl AuditFile {
 
     /// Continues after the last line of the file. Records up to `newest` should be there.
     fn continue_after(&mut self, found: &Scan, newest: u64) -> io::Result<()> {
-        let (mut chain, mut length) = (found.chain, found.end);
-        if !found.torn.is_empty() {
-            match Line::parse(&found.torn) {
-                // Only the line end is missing.
-                Some(line) if chain.is_next(&line, Some(&self.seal)) => {
-                    (&self.current.file).write_all(b"\n")?;
-                    chain = line.end();
-                    length += found.torn.len() as u64 + 1;
-                }
-                _ => {
-                    self.current.file.set_len(found.end)?;
-                    tracing::warn!(
-                        path = %self.path.display(), bytes = found.torn.len(),
-                        "removed an incomplete last line of the audit file"
-                    );
-                    self.events.push(event::repaired(&found.torn));
-                }
-            }
+        let chain = found.chain;
+        if found.lacks_line_end {
+            (&self.current.file).write_all(b"\n")?;
+        } else if !found.torn.is_empty() {
+            self.current.file.set_len(found.end)?;
+            tracing::warn!(
+                path = %self.path.display(), bytes = found.torn.len(),
+                "removed incomplete lines at the end of the audit file"
+            );
+            self.events.push(event::repaired(&found.torn));
         }
-        self.current.length = length;
+        self.current.length = found.end + u64::from(found.lacks_line_end);
         if found.faults > 0 {
             self.report("lines of the audit file do not continue the chain");
         }
@@ -383,7 +387,7 @@ impl Current {
     fn read_first_line(&mut self) -> io::Result<()> {
         let line = segments::first_line(&self.file)?;
         let first = event::FirstLine::parse(&line);
-        self.first = Line::parse(&line).map_or(0, |line| line.sequence);
+        self.first = record_sequence(&line).unwrap_or_default();
         self.begun = first.time.unwrap_or_else(SystemTime::now);
         self.key = first.key;
         Ok(())

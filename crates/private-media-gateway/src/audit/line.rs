@@ -1,16 +1,16 @@
 //! Lines of an audit file: the fields around a record that make the chain.
 //!
 //! ```json
-//! {"sequence":7,"time":"2026-11-29T18:20:40.123Z",…,"previous":"…","hash":"…"}
+//! {"sequence":7,"time":"2026-11-29T18:20:40.123Z",…}
+//! {"sequence":8,"time":"2026-11-29T18:20:40.125Z",…,"previous":"…","hash":"…"}
 //! ```
 //!
-//! The hash is that of all bytes of the line before `,"hash":`, so standard tools can check it.
+//! Records that are written together form a group (`group.rs`), and only the last one is sealed with a hash.
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead, Read as _};
 use std::time::{Duration, SystemTime};
 
-use super::seal::{Hex, NOTHING, Seal};
+use super::seal::{Hex, NOTHING};
 
 /// The longest line, in bytes. The texts of a record are bounded far below.
 const MAX_LINE: u64 = 128 << 10;
@@ -28,75 +28,42 @@ impl Default for Chain {
     }
 }
 
-impl Chain {
-    /// Appends the line of a record to `lines`. The body is what is between the time and the previous hash.
-    pub(super) fn append(&mut self, time: &str, body: &[u8], seal: &Seal, lines: &mut Vec<u8>) {
-        let start = lines.len();
-        self.sequence = self.sequence.saturating_add(1);
-        let mut number = itoa::Buffer::new();
-        for part in [
-            &b"{\"sequence\":"[..],
-            number.format(self.sequence).as_bytes(),
-            b",\"time\":\"",
-            time.as_bytes(),
-            b"\",",
-            body,
-            b",\"previous\":\"",
-            &self.hash,
-            b"\"",
-        ] {
-            lines.extend_from_slice(part);
-        }
-        self.hash = seal.of(lines.get(start..).unwrap_or_default());
-        for part in [&b",\"hash\":\""[..], &self.hash, b"\"}\n"] {
-            lines.extend_from_slice(part);
-        }
-    }
-
-    /// Returns whether a line is the next one. Without a seal, its own hash is not checked.
-    pub(super) fn is_next(&self, line: &Line<'_>, seal: Option<&Seal>) -> bool {
-        line.sequence == self.sequence.saturating_add(1)
-            && line.previous == self.hash
-            && seal.is_none_or(|seal| seal.of(line.sealed) == line.hash)
-    }
-}
-
-/// A line of an audit file, without its line end.
+/// A sealed line of an audit file, without its line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     pub(super) sequence: u64,
+    /// The hash of the sealed line before.
     pub(super) previous: Hex,
     pub(super) hash: Hex,
-    /// The bytes that the hash belongs to.
+    /// The bytes of this line that the hash covers.
     pub(super) sealed: &'a [u8],
 }
 
 impl<'a> Line<'a> {
-    /// Parses a line; `None` if it is not that of a record. The hash is not checked.
+    /// Parses a line; `None` if it is not a sealed one. The hash is not checked.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let (sealed, hash) = split_hash(line.strip_suffix(b"}")?, b",\"hash\":\"")?;
         let (before, previous) = split_hash(sealed, b",\"previous\":\"")?;
-        let digits = before.strip_prefix(b"{\"sequence\":")?;
-        let digits = digits.get(..memchr::memchr(b',', digits)?)?;
-        // One number has one text.
-        let sequence = str::from_utf8(digits).ok()?.parse().ok().filter(|number: &u64| *number > 0)?;
-        (itoa::Buffer::new().format(sequence).as_bytes() == digits).then_some(Self {
-            sequence,
-            previous,
-            hash,
-            sealed,
-        })
-    }
-
-    /// Returns the chain before the record.
-    pub(super) fn before(&self) -> Chain {
-        Chain { sequence: self.sequence.saturating_sub(1), hash: self.previous }
+        Some(Self { sequence: sequence(before)?, previous, hash, sealed })
     }
 
     /// Returns the chain after the record.
     pub(super) fn end(&self) -> Chain {
         Chain { sequence: self.sequence, hash: self.hash }
     }
+}
+
+/// Returns the number of a record, sealed or not; `None` if the line is not a record.
+pub(super) fn record_sequence(line: &[u8]) -> Option<u64> {
+    sequence(line.strip_suffix(b"}")?)
+}
+
+/// Returns the number at the beginning of a record. One number has one text.
+fn sequence(record: &[u8]) -> Option<u64> {
+    let digits = record.strip_prefix(b"{\"sequence\":")?;
+    let digits = digits.get(..memchr::memchr(b',', digits)?)?;
+    let sequence = str::from_utf8(digits).ok()?.parse().ok().filter(|number: &u64| *number > 0)?;
+    (itoa::Buffer::new().format(sequence).as_bytes() == digits).then_some(sequence)
 }
 
 /// Splits `…NAME<hash>"` before the name.
@@ -164,8 +131,11 @@ impl Times {
         }
         self.text.clear();
         self.text.push_str(&self.prefix);
-        // Writing to a string cannot fail.
-        let _ = write!(self.text, ".{:03}Z", milliseconds % 1000);
+        self.text.push('.');
+        // The last three digits of a number with four.
+        self.text
+            .push_str(itoa::Buffer::new().format(1000 + milliseconds % 1000).get(1..).unwrap_or_default());
+        self.text.push('Z');
         &self.text
     }
 }
@@ -183,29 +153,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn a_line_parses_as_what_was_appended() {
-        let seal = Seal::default();
-        let (mut chain, mut lines) = (Chain::default(), Vec::new());
-        for body in ["\"action\":\"read\"", "\"path\":\",\\\"hash\\\":\\\"x\""] {
-            let before = chain;
-            lines.clear();
-            chain.append("2026-11-29T18:20:40.123Z", body.as_bytes(), &seal, &mut lines);
-            serde_json::from_slice::<serde_json::Value>(&lines).unwrap();
-            let line = Line::parse(lines.strip_suffix(b"\n").unwrap()).unwrap();
-            assert_eq!(line.end(), chain);
-            assert!(before.is_next(&line, Some(&seal)) && !chain.is_next(&line, Some(&seal)));
-            assert!(!before.is_next(&line, Some(&Seal::with_key(b"another"))) && before.is_next(&line, None));
-        }
-        assert_eq!(chain.sequence, 2);
-    }
+    use crate::audit::group::sealed_line;
+    use crate::audit::seal::Seal;
 
     #[test]
     fn other_lines_are_rejected() {
-        let mut lines = Vec::new();
-        Chain::default().append("t", b"\"a\":1", &Seal::default(), &mut lines);
-        let text = String::from_utf8(lines).unwrap().trim_end().to_owned();
+        let text =
+            String::from_utf8(sealed_line(&mut Chain::default(), b"\"a\":1", &Seal::default())).unwrap();
         assert!(Line::parse(text.as_bytes()).is_some());
         for other in [
             "",
@@ -220,6 +174,15 @@ mod tests {
             &text.replace("previous", "Previous"),
         ] {
             assert_eq!(Line::parse(other.as_bytes()), None, "{other}");
+        }
+        for (text, expected) in [
+            ("{\"sequence\":12,\"a\":1}", Some(12)),
+            ("{\"sequence\":12,\"a\":1", None),
+            ("{\"sequence\":012,\"a\":1}", None),
+            ("{\"sequence\":12}", None),
+            ("", None),
+        ] {
+            assert_eq!(record_sequence(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -1,14 +1,16 @@
 //! The audit: who read what, when, by which grant and from where, in files whose records form a chain of hashes.
 //!
 //! A request never waits for the audit. Its record goes into a bounded queue, and a thread folds ranges into views (`fold.rs`), seals the
-//! records (`line.rs`) and appends them (`file.rs`). `verify.rs` and `show.rs` read the files.
+//! records (`group.rs`) and appends them (`file.rs`). `verify.rs` and `show.rs` read the files.
 
 mod checker;
+mod counters;
 mod entry;
 mod event;
 mod fault;
 mod file;
 mod fold;
+mod group;
 mod head;
 mod line;
 mod observer;
@@ -35,6 +37,8 @@ pub(crate) use verify::{Verification, verify};
 
 use crate::health::Health;
 use crate::log::Queue;
+use crate::metrics::{AuditCounts, AuditSource};
+use counters::Counters;
 use file::{AuditFile, Rotation};
 use seal::Seal;
 use shared::Shared;
@@ -53,7 +57,9 @@ impl Audit {
         let path = options.path.clone();
         let seal = seal(options)?;
         let rotation = Rotation { size: options.rotate_size, age: options.rotate_age, keep: options.keep };
-        let reopen = move || AuditFile::open(&path, rotation, seal.clone());
+        let counters = Arc::new(Counters::default());
+        let counted = Arc::clone(&counters);
+        let reopen = move || AuditFile::open(&path, rotation, seal.clone(), Arc::clone(&counted));
         let problem = |error| Problem::new(&options.path, &error);
         options::check_folder(&options.path).map_err(problem)?;
         let file = reopen().map_err(problem)?;
@@ -64,6 +70,8 @@ impl Audit {
             overflow: options.overflow,
             is_failing: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            reported_refused: AtomicU64::new(0),
+            counters,
             is_stopping: AtomicBool::new(false),
             is_finished: Mutex::new(false),
             finished: Condvar::new(),
@@ -105,6 +113,12 @@ impl Audit {
         if !*waited.unwrap_or_else(PoisonError::into_inner).0 {
             tracing::error!("the last audit records were not written in time");
         }
+    }
+}
+
+impl AuditSource for Audit {
+    fn counts(&self) -> AuditCounts {
+        self.0.counts()
     }
 }
 

@@ -53,12 +53,16 @@ impl SessionAccess<'_> {
             body.push_str(part);
         }
         write_user(body, record.user.as_deref());
-        write_json_text(body, "decision", if record.refused.is_none() { "allowed" } else { "denied" });
+        write_json_text(
+            body,
+            ",\"decision\":\"",
+            if record.refused.is_none() { "allowed" } else { "denied" },
+        );
         write_client(body, client);
-        write_json_text(body, "request", request);
+        write_json_text(body, ",\"request\":\"", request);
         write_number(body, ",\"status\":", u64::from(status.as_u16()));
         if let Some(refused) = &record.refused {
-            write_json_text(body, "reason", &refused.to_string());
+            write_json_text(body, ",\"reason\":\"", &refused.to_string());
         }
         Entry { time, bytes: 0, key_length: 0, body: body.as_bytes() }
     }
@@ -67,10 +71,10 @@ impl SessionAccess<'_> {
 /// Appends the fields of a user, or `null`.
 fn write_user(body: &mut String, user: Option<&User>) {
     let Some(user) = user else { return body.push_str(",\"user\":null") };
-    write_json_text(body, "user", user.id());
-    write_json_text(body, "name", user.display_name());
+    write_json_text(body, ",\"user\":\"", user.id());
+    write_json_text(body, ",\"name\":\"", user.display_name());
     if let Some(source) = user.identified_by() {
-        write_json_text(body, "source", source);
+        write_json_text(body, ",\"source\":\"", source);
     }
 }
 
@@ -100,11 +104,10 @@ impl FileAccess<'_> {
         body.clear();
         body.push_str("\"action\":\"read\"");
         self.identity(body);
-        write_json_text(body, "path", self.path);
-        let decision = if self.allowed_by.is_some() { "allowed" } else { "denied" };
-        write_json_text(body, "decision", decision);
-        if let Some(by) = self.allowed_by {
-            write_json_text(body, "by", by);
+        write_json_text(body, ",\"path\":\"", self.path);
+        match self.allowed_by {
+            Some(by) => write_json_text(body, ",\"decision\":\"allowed\",\"by\":\"", by),
+            None => body.push_str(",\"decision\":\"denied\""),
         }
         write_client(body, self.client);
         if self.is_handed_off {
@@ -118,7 +121,7 @@ impl FileAccess<'_> {
     fn identity(&self, body: &mut String) {
         write_user(body, self.identity.user());
         if let Some(rejection) = self.identity.rejection() {
-            write_json_text(body, "rejected", &rejection.to_string());
+            write_json_text(body, ",\"rejected\":\"", &rejection.to_string());
         }
     }
 
@@ -129,12 +132,11 @@ impl FileAccess<'_> {
     }
 
     fn outcome(&self, body: &mut String) {
-        for part in [ID_FIELD, self.request, "\""] {
+        for part in [ID_FIELD, self.request, "\",\"method\":\"", self.method.as_str()] {
             body.push_str(part);
         }
-        write_json_text(body, "method", self.method.as_str());
         let micros = u64::try_from(self.elapsed.as_micros()).unwrap_or(u64::MAX);
-        write_number(body, ",\"status\":", u64::from(self.status.as_u16()));
+        write_number(body, "\",\"status\":", u64::from(self.status.as_u16()));
         write_number(body, ",\"bytes\":", self.bytes);
         write_number(body, ",\"milliseconds\":", micros / 1000);
         // The last three digits of a number with four.
@@ -142,7 +144,7 @@ impl FileAccess<'_> {
         body.push('.');
         body.push_str(digits.format(1000 + micros % 1000).get(1..).unwrap_or_default());
         if let Some(reason) = self.refused {
-            write_json_text(body, "reason", reason);
+            write_json_text(body, ",\"reason\":\"", reason);
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Seals: the SHA-256 of a line, or its HMAC-SHA256 if there is a key.
+//! Seals: the BLAKE3 of a line, in its keyed mode if there is a key.
+//!
+//! SHA-256 takes four times as long on processors without an instruction for it, and then costs a small request a fifth of its time.
 
+use std::fmt;
 use std::path::Path;
 
 use private_media::identity::read_secret_file;
-use ring::{digest, hmac};
 
-/// A SHA-256 in lower-case hexadecimal digits.
+/// A hash in lower-case hexadecimal digits.
 pub(crate) type Hex = [u8; 64];
 
 /// The hash before the first record.
@@ -13,15 +15,23 @@ pub(crate) const NOTHING: Hex = [b'0'; 64];
 
 /// The shortest key, in bytes.
 const MIN_KEY: usize = 32;
+/// Sets the keys of seals apart from all other uses of the same text.
+const CONTEXT: &str = "private-media 2026-11-29 seals of the audit";
 
 /// Computes the hashes of lines. With a key, only its holders can compute them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seal(Option<Key>);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Key {
-    hmac: hmac::Key,
+    secret: [u8; blake3::KEY_LEN],
     id: String,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Key").field(&self.id).finish()
+    }
 }
 
 impl Seal {
@@ -40,11 +50,11 @@ impl Seal {
     }
 
     pub(super) fn with_key(key: &[u8]) -> Self {
-        let hmac = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let secret = blake3::derive_key(CONTEXT, key);
         // The id is public, so it is derived by the key, not from it.
-        let id = hex(hmac::sign(&hmac, b"the id of this key").as_ref());
-        let id = String::from_utf8_lossy(&id).chars().take(16).collect();
-        Self(Some(Key { hmac, id }))
+        let id = blake3::keyed_hash(&secret, b"the id of this key").to_hex();
+        let id = id.chars().take(16).collect();
+        Self(Some(Key { secret, id }))
     }
 
     /// Returns the public name of the key.
@@ -55,16 +65,16 @@ impl Seal {
     /// Returns the hash of these bytes.
     pub(crate) fn of(&self, bytes: &[u8]) -> Hex {
         match &self.0 {
-            Some(key) => hex(hmac::sign(&key.hmac, bytes).as_ref()),
-            None => hex(digest::digest(&digest::SHA256, bytes).as_ref()),
+            Some(key) => hex(&blake3::keyed_hash(&key.secret, bytes)),
+            None => hex(&blake3::hash(bytes)),
         }
     }
 }
 
-fn hex(bytes: &[u8]) -> Hex {
+fn hex(hash: &blake3::Hash) -> Hex {
     let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' - 10 + value };
     let mut digits = NOTHING;
-    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(hash.as_bytes()) {
         *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     digits
@@ -76,12 +86,13 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_other_tools() {
-        // printf abc | sha256sum
+        // printf abc | b3sum
         let plain = Seal::default().of(b"abc");
-        assert_eq!(plain, *b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        // printf 'what do ya want for nothing?' | openssl dgst -sha256 -hmac Jefe (RFC 4231 section 4.3)
-        let keyed = Seal::with_key(b"Jefe").of(b"what do ya want for nothing?");
-        assert_eq!(keyed, *b"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        assert_eq!(plain, *b"6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+        // key=$(printf key | b3sum --no-names --derive-key 'private-media 2026-11-29 seals of the audit')
+        // echo $key | xxd -r -p | b3sum --keyed abc
+        let keyed = Seal::with_key(b"key").of(b"abc");
+        assert_eq!(keyed, *b"ce4d6088a1cb73517a9d4b6a660af4b0d9d874d26ed4ec0cd5da55b6d2b1da80");
     }
 
     #[test]

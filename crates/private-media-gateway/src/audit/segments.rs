@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::line::{Line, read_line};
+use super::line::{read_line, record_sequence};
 use crate::folders::parent;
 
 /// How much of the end of a file is read to find its last line.
@@ -30,7 +30,7 @@ pub(super) fn rotated(audit: &Path) -> io::Result<Vec<PathBuf>> {
         };
         let path = audit.with_file_name(name);
         let first = File::open(&path).and_then(|file| first_line(&file)).ok();
-        let first = first.and_then(|line| Line::parse(&line).map(|line| line.sequence));
+        let first = first.and_then(|line| record_sequence(&line));
         files.push((first.unwrap_or(number), path));
     }
     files.sort();
@@ -60,6 +60,7 @@ pub(super) fn last_line(mut file: &File) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::group::sealed_line;
     use crate::audit::line::Chain;
     use crate::audit::seal::Seal;
 
@@ -70,9 +71,8 @@ mod tests {
         let mut chain = Chain::default();
         // logrotate numbers backwards.
         for name in ["audit.jsonl.000000000001", "audit.jsonl.2", "audit.jsonl.1", "audit.jsonl"] {
-            let mut lines = Vec::new();
-            chain.append("t", b"\"a\":1", &Seal::default(), &mut lines);
-            std::fs::write(folder.path().join(name), lines).unwrap();
+            let line = sealed_line(&mut chain, b"\"a\":1", &Seal::default());
+            std::fs::write(folder.path().join(name), line).unwrap();
         }
         for other in ["audit.jsonl.head", "audit.jsonl.1.gz", "audit.jsonl.", "other.jsonl.3"] {
             std::fs::write(folder.path().join(other), "x").unwrap();

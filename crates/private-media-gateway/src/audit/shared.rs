@@ -1,10 +1,12 @@
 //! What the threads that serve and the one that writes have in common.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use super::counters::Counters;
 use super::options::Overflow;
 use crate::log::Queue;
+use crate::metrics::AuditCounts;
 
 /// The state of a running audit.
 #[derive(Debug)]
@@ -12,7 +14,11 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) overflow: Overflow,
     pub(super) is_failing: AtomicBool,
+    /// All requests that were refused.
     pub(super) refused: AtomicU64,
+    /// Those of them that have a record. Only the thread that writes changes it.
+    pub(super) reported_refused: AtomicU64,
+    pub(super) counters: Arc<Counters>,
     pub(super) is_stopping: AtomicBool,
     pub(super) is_finished: Mutex<bool>,
     pub(super) finished: Condvar,
@@ -33,7 +39,22 @@ impl Shared {
 
     /// Returns how many requests were refused since the last call.
     pub(super) fn take_refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
+        let refused = self.refused.load(Ordering::Relaxed);
+        refused - self.reported_refused.swap(refused, Ordering::Relaxed)
+    }
+
+    /// Returns the counts of the metrics.
+    pub(super) fn counts(&self) -> AuditCounts {
+        let Self { queue, refused, counters, .. } = self;
+        AuditCounts {
+            written: counters.written(),
+            dropped: queue.dropped() + counters.lost_records(),
+            refused_requests: refused.load(Ordering::Relaxed),
+            write_errors: counters.write_errors(),
+            queue_bytes: queue.len() as u64,
+            file_bytes: counters.file_bytes(),
+            last_sync: counters.last_sync(),
+        }
     }
 
     pub(super) fn finish(&self) {

@@ -141,6 +141,7 @@ impl Writer {
     }
 
     fn fail(&self, error: &io::Error) {
+        self.shared.counters.failed();
         self.shared.set_failing(true);
         let problem = Problem::new(&self.options.path, error);
         self.health.set("audit", Err(&format_args!("{}: {problem}", self.options.path.display())));
@@ -168,6 +169,7 @@ impl Writer {
                 }
             }
             let lost = u64::try_from(lost).unwrap_or(u64::MAX);
+            self.shared.counters.lost(lost);
             return self.file.add_event(event::dropped(lost, "the thread of the audit has panicked"));
         }
     }

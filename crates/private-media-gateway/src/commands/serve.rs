@@ -1,7 +1,7 @@
 //! `private-media serve`: serves the private files until a signal to stop.
 
 use std::process::ExitCode;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
@@ -24,13 +24,18 @@ use crate::metrics::Metrics;
 use crate::notify;
 use crate::output;
 use crate::reload;
-use crate::signals::Signals;
+use crate::signals::{Shutdown, Signals};
 use crate::startup::{self, start_log};
+use crate::traces::Traces;
 use crate::upgrade::{Previous, Program};
 use crate::workers;
 
 /// How long the last audit records may take. Another process may hold the lock of the file for a moment.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last spans may take.
+const TRACES_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the last spans may take after a second signal.
+const FORCED_TRACES_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub(crate) fn command() -> Command {
     Command::new("serve")
@@ -52,23 +57,35 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
 
 fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Result<ExitCode, ConfigError> {
     let https = Https::open(config)?;
-    let (health, audit) = (Health::default(), OnceLock::new());
+    let (health, audit) = (Health::default(), Arc::new(OnceLock::<Audit>::new()));
+    let flushed = Arc::clone(&audit);
+    let flush = move |timeout| {
+        if let Some(audit) = flushed.get() {
+            audit.stop(timeout);
+        }
+    };
     let (admin_sockets, inherited): (Vec<_>, Vec<_>) = inherited.into_iter().partition(admin::is_admin);
-    let (admin_sockets, passed_on) = (Mutex::new(admin_sockets), Mutex::default());
+    let (admin_sockets, admin_server) = (Mutex::new(admin_sockets), Mutex::new(None));
+    let previous = Previous::from_env();
+    let is_upgrade = previous.is_some();
     let metrics = config.admin_listen.is_some().then(Metrics::leak);
+    let traces = Traces::start();
     let open = async |signals: &Signals| {
         let started = start_audit(config, &health)?;
         if let Some(started) = &started {
             let _ = audit.set(started.clone());
         }
         if let Some(metrics) = metrics {
+            if let Some(audit) = &started {
+                metrics.set_audit(audit.clone());
+            }
             let inherited = std::mem::take(&mut *locked(&admin_sockets));
-            *locked(&passed_on) = admin::start(config, metrics, inherited, signals)?;
+            *locked(&admin_server) = admin::start(config, metrics, inherited, is_upgrade, signals)?;
         }
-        let shared = reload::Shared { health: health.clone(), audit: started, metrics };
+        let shared =
+            reload::Shared { health: health.clone(), audit: started, metrics, traces: traces.clone() };
         reload::serve(config.clone(), matches, signals, https.as_ref(), shared).await
     };
-    let previous = Previous::from_env();
     let is_inherited = !inherited.is_empty();
     let program = Program::current().inspect_err(|error| {
         tracing::warn!(%error, "cannot find the program of this process, so SIGUSR2 cannot upgrade it");
@@ -84,9 +101,12 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
         max_connections_is_set: config.max_connections_is_set,
         metrics,
         client_limit: client_limit(config),
-        site_files: identity::open_files(config) + lookups::FILES * config.lookups.len() as u64,
+        site_files: identity::open_files(config)
+            + lookups::FILES * config.lookups.len() as u64
+            + traces.as_ref().map_or(0, Traces::open_files),
         inherited,
-        passed_on: &passed_on,
+        admin: &admin_server,
+        flush: Arc::new(flush),
         program: program.ok(),
     };
     let on_bound = |endpoints: &[Endpoint]| {
@@ -104,6 +124,11 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     let served = workers::serve(options, open, on_bound);
     if let Some(audit) = audit.get() {
         audit.stop(AUDIT_TIMEOUT);
+        log::flush(log::FLUSH_TIMEOUT);
+    }
+    if let Some(traces) = &traces {
+        let is_forced = matches!(served, Ok(Shutdown::Forced));
+        traces.stop(if is_forced { FORCED_TRACES_TIMEOUT } else { TRACES_TIMEOUT });
         log::flush(log::FLUSH_TIMEOUT);
     }
     match served {
@@ -126,8 +151,8 @@ fn serve(config: &Config, matches: &ArgMatches, inherited: Vec<Socket>) -> Resul
     }
 }
 
-fn locked(sockets: &Mutex<Vec<Socket>>) -> MutexGuard<'_, Vec<Socket>> {
-    sockets.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Prints the first address, and logs the others.

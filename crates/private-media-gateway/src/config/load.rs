@@ -25,6 +25,7 @@ use super::tls::{self, TlsConfig};
 use super::{audit, cors, delivery, grants, root, show, site, values};
 use crate::addresses::{Endpoint, ListenAddr};
 use crate::audit::{AuditOptions, Problem};
+use crate::causes::root_cause;
 use crate::client::TrustedProxies;
 use crate::front::{FrontError, FrontField};
 use crate::login::LoginPages;
@@ -73,7 +74,7 @@ pub(crate) struct Config {
     pub(crate) audit: Option<AuditOptions>,
     /// Whether `limits.max_connections` differs from the default.
     pub(crate) max_connections_is_set: bool,
-    layers: Layers,
+    pub(super) layers: Layers,
     identity_tables: Vec<Section>,
     lookup_tables: Vec<Section>,
 }
@@ -85,7 +86,7 @@ impl Config {
     }
 
     /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
-    fn new(layers: Layers) -> Result<Self, ConfigError> {
+    pub(super) fn new(layers: Layers) -> Result<Self, ConfigError> {
         let settings = &layers.settings;
         let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
         let identity_tables = tables::sections(settings, &IDENTITY)?;
@@ -159,7 +160,7 @@ impl Config {
         self.layers.settings.given(key)
     }
 
-    fn get(&self, key: &'static Key) -> Setting {
+    pub(super) fn get(&self, key: &'static Key) -> Setting {
         self.layers.settings.get(key)
     }
 
@@ -233,9 +234,8 @@ impl Config {
     }
 
     /// Returns an error about the root, with the cause of `error`.
-    pub(crate) fn root_error(&self, error: &dyn Error) -> ConfigError {
-        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        self.get(&keys::ROOT).error(&cause, "name a folder that this user can read")
+    pub(crate) fn root_error(&self, error: &(dyn Error + 'static)) -> ConfigError {
+        self.get(&keys::ROOT).error(&root_cause(error), "name a folder that this user can read")
     }
 
     /// Returns where clients connect to.
@@ -289,100 +289,6 @@ impl Config {
     pub(crate) fn audit_error(&self, error: &Problem) -> ConfigError {
         let key = if error.is_key { &keys::audit::KEY_FILE } else { &keys::audit::PATH };
         self.get(key).error(&error.what, &error.fix)
-    }
-
-    /// Returns the settings that differ from those of the start, and that only a restart changes.
-    pub(crate) fn changes_for_restart(&self, started: &Self) -> Vec<&'static str> {
-        let (new, old) = (&self.limits, &started.limits);
-        let files = |tls: &Option<TlsConfig>| {
-            tls.clone().map(|tls| (tls.certificate, tls.key, tls.redirect_http)).unwrap_or_default()
-        };
-        let settings = [
-            (&keys::LISTEN, self.listen != started.listen),
-            (&keys::tls::CERTIFICATE, files(&self.tls).0 != files(&started.tls).0),
-            (&keys::tls::KEY, files(&self.tls).1 != files(&started.tls).1),
-            (&keys::tls::REDIRECT_HTTP, files(&self.tls).2 != files(&started.tls).2),
-            (&keys::ADMIN_LISTEN, self.admin_listen != started.admin_listen),
-            (&keys::WORKERS, self.workers != started.workers),
-            (&keys::LOG_FORMAT, self.log_format != started.log_format),
-            // Without accounts, there may be no store. The open one stays.
-            (&keys::STATE, self.state.is_some() && !self.has_state_of(started)),
-            (&keys::MAX_CONNECTIONS, new.max_connections != old.max_connections),
-            (&keys::CONNECTIONS_PER_CLIENT, self.connections_per_client != started.connections_per_client),
-            (&keys::HEADER_TIMEOUT, new.header_timeout != old.header_timeout),
-            (&keys::MIN_RATE, new.min_rate != old.min_rate),
-            (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
-        ];
-        let audit = keys::audit::ALL.map(|key| (key, self.get(key).values() != started.get(key).values()));
-        let settings = settings.into_iter().chain(audit);
-        settings.filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
-    }
-
-    fn has_state_of(&self, other: &Self) -> bool {
-        match (&self.state, &other.state) {
-            (Some(StateUrl::Postgres(_)), Some(StateUrl::Postgres(_))) => {
-                self.get(&keys::STATE).values() == other.get(&keys::STATE).values()
-            }
-            (Some(StateUrl::Memory), Some(StateUrl::Memory)) => true,
-            (Some(own), Some(other)) => own.file().is_some() && own.file() == other.file(),
-            (own, other) => own.is_none() && other.is_none(),
-        }
-    }
-
-    /// Loads arguments for a fuzz target; `None` if the address needs a DNS query.
-    #[cfg(fuzzing)]
-    pub(crate) fn load_offline(matches: &clap::ArgMatches) -> Option<Result<Self, ConfigError>> {
-        let layers = match Layers::load(matches) {
-            Ok(layers) => layers,
-            Err(error) => return Some(Err(error)),
-        };
-        let listen = layers.settings.get(&keys::LISTEN);
-        let is_literal = listen.parse::<std::net::SocketAddr>("").is_ok()
-            || listen.values().iter().any(|value| value.starts_with("unix:"));
-        is_literal.then(|| Self::new(layers))
-    }
-
-    /// Returns all values without their origins. Two configurations with the same meaning behave the same.
-    #[cfg(fuzzing)]
-    pub(crate) fn meaning(&self) -> String {
-        let Self {
-            listen,
-            admin_listen,
-            tls,
-            trusted_proxies,
-            root,
-            url,
-            debug,
-            workers,
-            log,
-            log_format,
-            identity,
-            ..
-        } = self;
-        let Self {
-            grants,
-            lookups,
-            revalidate_after,
-            follow_links,
-            send_mode,
-            cors,
-            limits,
-            site_name,
-            audit,
-            connections_per_client,
-            requests_per_second,
-            bucket,
-            ..
-        } = self;
-        let logo = self.layers.settings.path(&keys::site::LOGO);
-        let settings = format!(
-            "{listen:?} {admin_listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
-        );
-        let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
-        let public = self.public_folders();
-        format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second} {bucket:?}"
-        )
     }
 
     /// Returns the configuration as TOML, with the origin of each value.

@@ -17,6 +17,10 @@ mod keys;
 mod layers;
 mod load;
 mod lookup;
+#[cfg(any(fuzzing, test))]
+mod offline;
+mod readable;
+mod restart;
 mod root;
 mod settings;
 mod show;

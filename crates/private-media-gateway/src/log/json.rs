@@ -131,11 +131,17 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// Appends a text field. The name is an identifier; the value is escaped (RFC 8259 section 7).
+/// Appends a text field. The name is an identifier.
 pub(crate) fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
-    line.push_str("\":\"");
+    write_text(line, "\":\"", value);
+}
+
+/// Appends what opens a text, such as `,"name":"`, then the escaped text (RFC 8259 section 7) and a quotation mark.
+pub(crate) fn write_text(line: &mut String, opening: &str, value: &str) {
+    line.reserve(opening.len() + value.len() + 1);
+    line.push_str(opening);
     // A search without an early exit is vectorized.
     let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     if value.bytes().fold(false, |any, byte| any | needs_escape(byte)) {

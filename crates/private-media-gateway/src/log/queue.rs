@@ -85,7 +85,7 @@ impl Queue {
     }
 
     /// Returns the number of dropped lines since the start.
-    pub(super) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 

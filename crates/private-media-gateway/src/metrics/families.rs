@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use private_media_listener::Stats;
 use prometheus::TextEncoder;
-use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{MetricFamily, MetricType};
 
-use super::histogram::{BOUNDS, Values};
+use super::family::{counter, counters, family, float, gauge, histogram};
+use super::histogram::Values;
 use super::labels::Labels;
-use super::{Metrics, Shard, SiteSources, Sources};
+use super::{Metrics, Shard, SiteCacheCounts, SiteSources, Sources};
 use crate::log;
-
-/// The labels and the value of a metric.
-type Row<'a> = (&'a [(&'a str, &'a str)], u64);
+use crate::traces;
 
 impl Metrics {
     /// Returns all metrics in the text format of Prometheus.
@@ -24,7 +23,10 @@ impl Metrics {
         let sources = self.sources();
         families.extend(connections(&sources));
         if let Some(site) = &sources.site {
-            families.extend(of_site(site));
+            families.extend(of_site(site, sources.cache_counts()));
+        }
+        if let Some(audit) = &sources.audit {
+            families.extend(audit.counts().families());
         }
         drop(sources);
         let [succeeded, failed] = self.reloads.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -52,6 +54,15 @@ impl Metrics {
                 self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             ),
         ]);
+        if let Some(lost) = traces::lost_spans() {
+            families.push(counters(
+                "private_media_trace_lost_spans_total",
+                "Spans that were not exported, because the collector was too slow or did not respond.",
+                &[(&[], lost)],
+            ));
+        }
+        // A family without metrics is an error: before the first request, none is counted.
+        families.retain(|family| !family.get_metric().is_empty());
         TextEncoder::new().encode_to_string(&families)
     }
 
@@ -142,15 +153,14 @@ fn connections(sources: &Sources) -> [MetricFamily; 3] {
     ]
 }
 
-fn of_site(site: &SiteSources) -> Vec<MetricFamily> {
+fn of_site(site: &SiteSources, caches: SiteCacheCounts) -> Vec<MetricFamily> {
     let ready = gauge(
         "private_media_ready",
         "Whether the gateway is ready, as on its health page.",
         &[],
         f64::from(u8::from(site.health.is_ready())),
     );
-    let files = site.media.storage().cache_counts();
-    let identities = site.identities.cache_counts();
+    let SiteCacheCounts { files, identities } = caches;
     let caches = counters(
         "private_media_cache_requests_total",
         "Requests to the caches of files and identities.",
@@ -178,69 +188,6 @@ fn of_site(site: &SiteSources) -> Vec<MetricFamily> {
     families
 }
 
-fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(name.into());
-    family.set_help(help.into());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
-}
-
-fn counters(name: &str, help: &str, rows: &[Row<'_>]) -> MetricFamily {
-    let metrics = rows.iter().map(|(labels, value)| counter(labels, *value)).collect();
-    family(name, help, MetricType::COUNTER, metrics)
-}
-
-fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
-    let mut counter = Counter::default();
-    counter.set_value(float(value));
-    let mut metric = labeled(labels);
-    metric.set_counter(counter);
-    metric
-}
-
-fn gauge(name: &str, help: &str, labels: &[(&str, &str)], value: f64) -> MetricFamily {
-    let mut gauge = Gauge::default();
-    gauge.set_value(value);
-    let mut metric = labeled(labels);
-    metric.set_gauge(gauge);
-    family(name, help, MetricType::GAUGE, vec![metric])
-}
-
-fn histogram(labels: &[(&str, &str)], values: &Values) -> Metric {
-    let mut count = 0;
-    let buckets = BOUNDS.into_iter().zip(values.buckets).map(|(bound, own)| {
-        count += own;
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(Duration::from_nanos(bound).as_secs_f64());
-        bucket.set_cumulative_count(count);
-        bucket
-    });
-    let mut histogram = Histogram::default();
-    histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(values.buckets.iter().sum());
-    histogram.set_sample_sum(Duration::from_nanos(values.nanoseconds).as_secs_f64());
-    let mut metric = labeled(labels);
-    metric.set_histogram(histogram);
-    metric
-}
-
-fn labeled(labels: &[(&str, &str)]) -> Metric {
-    let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = LabelPair::default();
-        pair.set_name((*name).into());
-        pair.set_value((*value).into());
-        pair
-    });
-    Metric::from_label(pairs.collect())
-}
-
 fn loaded(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "numbers of Prometheus are floats")]
-fn float(value: u64) -> f64 {
-    value as f64
 }

@@ -2,7 +2,9 @@
 //!
 //! Threads count in shards of their own, so they share no cache line. A scrape adds the shards up.
 
+mod audit;
 mod families;
+mod family;
 mod histogram;
 mod labels;
 pub(crate) mod shard;
@@ -12,11 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use http::{Method, StatusCode};
-use private_media::{AccessRecord, FailedStep, PrivateMedia};
+use private_media::{AccessRecord, CacheCounts, FailedStep, PrivateMedia};
 use private_media_listener::Stats;
 
 use crate::health::Health;
 use crate::identity::IdentityBackend;
+pub(crate) use audit::{AuditCounts, AuditSource};
 use labels::Labels;
 use shard::{Sample, Shard};
 
@@ -37,6 +40,9 @@ pub(crate) struct Metrics {
 struct Sources {
     servers: Vec<Arc<Stats>>,
     site: Option<SiteSources>,
+    /// What the caches of previous sites have counted.
+    previous: SiteCacheCounts,
+    audit: Option<Box<dyn AuditSource>>,
 }
 
 /// The parts of the current site.
@@ -45,6 +51,43 @@ struct SiteSources {
     media: PrivateMedia,
     identities: IdentityBackend,
     health: Health,
+}
+
+/// What caches have counted.
+#[derive(Debug, Clone, Copy, Default)]
+struct SiteCacheCounts {
+    files: CacheCounts,
+    identities: CacheCounts,
+}
+
+impl SiteCacheCounts {
+    fn with(self, other: Self) -> Self {
+        let sum = |own: CacheCounts, other| -> CacheCounts { [own, other].into_iter().sum() };
+        Self { files: sum(self.files, other.files), identities: sum(self.identities, other.identities) }
+    }
+
+    fn without(self, other: Self) -> Self {
+        let rest = |own: CacheCounts, other: CacheCounts| {
+            CacheCounts::new(own.hits.saturating_sub(other.hits), own.misses.saturating_sub(other.misses))
+        };
+        Self { files: rest(self.files, other.files), identities: rest(self.identities, other.identities) }
+    }
+}
+
+impl Sources {
+    /// Returns what the caches of all sites have counted.
+    fn cache_counts(&self) -> SiteCacheCounts {
+        self.site.as_ref().map_or(self.previous, |site| self.previous.with(site.cache_counts()))
+    }
+}
+
+impl SiteSources {
+    fn cache_counts(&self) -> SiteCacheCounts {
+        SiteCacheCounts {
+            files: self.media.storage().cache_counts(),
+            identities: self.identities.cache_counts(),
+        }
+    }
 }
 
 impl Metrics {
@@ -67,10 +110,21 @@ impl Metrics {
         self.sources().servers.push(stats);
     }
 
-    /// Sets the parts of the current site.
+    /// Sets the audit.
+    pub(crate) fn set_audit(&self, audit: impl AuditSource + 'static) {
+        self.sources().audit = Some(Box::new(audit));
+    }
+
+    /// Sets the parts of the current site. The counters of its caches continue those of the previous site.
     pub(crate) fn set_site(&self, media: &PrivateMedia, identities: &IdentityBackend, health: &Health) {
         let (media, identities, health) = (media.clone(), identities.clone(), health.clone());
-        let previous = self.sources().site.replace(SiteSources { media, identities, health });
+        let site = SiteSources { media, identities, health };
+        let mut sources = self.sources();
+        let counted = sources.cache_counts();
+        // Sites may share caches, which continue to count.
+        sources.previous = counted.without(site.cache_counts());
+        let previous = sources.site.replace(site);
+        drop(sources);
         // Dropped after unlocking.
         drop(previous);
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::metrics::{scrape, serve};
 use crate::support::{GRANT, Gateway, Place, credentials, needs, program};
 
 const PHOTO: &str = "/private/cars/7/photo.jpg";
@@ -86,7 +87,8 @@ fn a_disk_that_fails_and_recovers(break_it: impl Fn(&Disk), mend: impl Fn(&Disk)
             return;
         };
         let path = "disk/audit.jsonl";
-        let mut gateway = place.serve(&["--audit-path", path, "--audit-overflow", overflow]);
+        let (mut gateway, admin) = serve(&place, &["--audit-path", path, "--audit-overflow", overflow]);
+        let metric = |name: &str| scrape(admin)[&format!("private_media_audit_{name}")];
         assert_eq!(gateway.get(PHOTO, "alice").status, 200);
         until("the first record", &gateway, || reads(&place, path) == 1);
         break_it(&disk);
@@ -100,6 +102,8 @@ fn a_disk_that_fails_and_recovers(break_it: impl Fn(&Disk), mend: impl Fn(&Disk)
         assert!(log.contains(path) && log.contains(problem) && log.contains(fix), "{log}");
         let status = gateway.get(PHOTO, "alice").status;
         assert_eq!(status, if overflow == "drop" { 200 } else { 503 });
+        assert!(metric("write_errors_total") > 0.0);
+        assert_eq!(metric("refused_requests_total") > 0.0, overflow == "deny");
         served += usize::from(status == 200);
         // Pages are not refused.
         assert_eq!(gateway.get("/private/-/sign-in", "nobody").status, 200);
@@ -152,7 +156,7 @@ fn a_queue_that_overflows_counts_what_it_drops() {
     };
     let path = "disk/audit.jsonl";
     let long = format!("/private/{}", vec!["x".repeat(250); 4].join("/"));
-    let mut gateway = place.serve(&["--audit-path", path, "--log", "warn"]);
+    let (mut gateway, admin) = serve(&place, &["--audit-path", path, "--log", "warn"]);
     disk.fill();
     // More than the queue holds.
     let requests: usize = 9000;
@@ -173,6 +177,8 @@ fn a_queue_that_overflows_counts_what_it_drops() {
         let text = String::from_utf8(responses).unwrap();
         assert_eq!(text.matches("HTTP/1.1 404").count(), requests);
     });
+    let counted = scrape(admin)["private_media_audit_records_total{result=\"dropped\"}"];
+    assert!(scrape(admin)["private_media_audit_queue_bytes"] > 4e6);
     std::fs::remove_file(disk.0.join("filler")).unwrap();
     // A larger disk, for all that is in the queue.
     disk.remount("size=64m");
@@ -189,6 +195,67 @@ fn a_queue_that_overflows_counts_what_it_drops() {
     let dropped = usize::try_from(dropped).unwrap();
     assert!(dropped > 0);
     assert_eq!(reads(&place, path) + dropped, requests);
+    assert_eq!(counted.to_string(), dropped.to_string());
+}
+
+/// Delays the next sendfile(2) of a gateway by six seconds, so that its worker hangs. `None` without strace.
+fn hang_in_sendfile(gateway: &Gateway, place: &Place) -> Option<std::process::Child> {
+    let log = place.path("strace.log");
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=sendfile",
+        "-e",
+        "inject=sendfile:delay_enter=6000000:when=1",
+    ]);
+    strace.args(["-p", &gateway.child.id().to_string()]).stdin(Stdio::null()).stdout(Stdio::null());
+    let child = strace.stderr(File::create(&log).unwrap()).spawn().ok()?;
+    until("strace", gateway, || std::fs::read_to_string(&log).unwrap().contains("attached"));
+    Some(child)
+}
+
+/// The worker cannot stop, so a second signal ends the process without it.
+#[test]
+fn a_forced_exit_writes_the_last_records() {
+    let place = Place::new();
+    place.write("private/cars/7/film.mp4", vec![b'x'; 4 << 20]);
+    let path = "audit.jsonl";
+    let mut gateway = place.serve(&["--audit-path", path, "--workers", "1", "--shutdown-timeout", "1h"]);
+    let range = |bytes: &str| {
+        let bytes = format!("bytes={bytes}");
+        let headers = [credentials("alice")[0], ("range", bytes.as_str())];
+        assert_eq!(gateway.fetch(&format!("GET {PHOTO}"), &headers).status, 206);
+    };
+    // The second and third range are summed up in memory, for five minutes.
+    ["0-1", "2-5", "6-7"].into_iter().for_each(range);
+    until("the first range", &gateway, || reads(&place, path) == 1);
+    let strace = hang_in_sendfile(&gateway, &place);
+    if !needs("strace", strace.is_some()) {
+        return;
+    }
+    let mut stalled = gateway.connect();
+    let (name, value) = credentials("alice")[0];
+    let request = format!("GET /private/cars/7/film.mp4 HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n\r\n");
+    std::io::Write::write_all(&mut stalled, request.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    gateway.signal(Signal::TERM);
+    assert!(gateway.logs("stopping"), "{}", gateway.log());
+    let begin = Instant::now();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.exit_within(Duration::from_secs(20)).code(), Some(130), "{}", gateway.log());
+    assert!(begin.elapsed() > Duration::from_secs(2), "the worker did not hang");
+    assert!(gateway.log().contains("the workers did not stop in time"), "{}", gateway.log());
+    strace.unwrap().wait().unwrap();
+    let output = place.run(&["audit", "show", "--action", "read", "--format", "json", "--audit-path", path]);
+    let records = String::from_utf8(output.stdout).unwrap();
+    let sum: serde_json::Value = serde_json::from_str(records.lines().last().unwrap()).unwrap();
+    assert_eq!((sum["ranges"].as_u64(), sum["bytes"].as_u64()), (Some(2), Some(6)), "{records}");
+    assert!(events(&place, path).contains("stopped"), "{}", events(&place, path));
+    let (code, text) = verify(&place, path);
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[test]

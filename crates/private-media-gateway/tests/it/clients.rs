@@ -41,6 +41,15 @@ impl Target {
     }
 }
 
+/// A request, and the response to expect.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    pub(crate) host: &'static str,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) content: Vec<u8>,
+}
+
 /// Clients that run until they are stopped.
 pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
@@ -49,28 +58,45 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Starts clients that request a file as alice, and expect this content: half of them on connections that stay open, half of them on
-    /// a new connection for each request.
+    /// Starts clients that request a file as alice, and expect this content.
     pub(crate) fn start(target: &Target, path: &str, content: &[u8]) -> Self {
+        let exchange = Exchange { host: "x", path: path.into(), status: 200, content: content.into() };
+        Self::start_with(target, &exchange)
+    }
+
+    /// Starts clients that send this request: half of them on connections that stay open, half of them on a new connection for each
+    /// request.
+    pub(crate) fn start_with(target: &Target, exchange: &Exchange) -> Self {
+        Self::spawn(6, |number| {
+            let (target, exchange, mut kept) = (target.clone(), exchange.clone(), None);
+            move || {
+                exchange.run(&target, &mut kept, number % 2 == 0)?;
+                // Some are idle for a while, so that connections are closed and reloads happen between two requests.
+                if number >= 4 {
+                    std::thread::sleep(Duration::from_millis(7));
+                }
+                Ok(())
+            }
+        })
+    }
+
+    /// Starts this many threads, each of which calls a function again and again. The function sends one request, and checks its response.
+    pub(crate) fn spawn<F>(count: usize, client: impl Fn(usize) -> F) -> Self
+    where
+        F: FnMut() -> Result<(), String> + Send + 'static,
+    {
         let (stop, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let threads = (0..6).map(|number| {
-            let (target, path, content) = (target.clone(), path.to_owned(), content.to_owned());
-            let (stop, requests) = (Arc::clone(&stop), Arc::clone(&requests));
+        let threads = (0..count).map(|number| {
+            let (stop, requests, mut request) = (Arc::clone(&stop), Arc::clone(&requests), client(number));
             std::thread::spawn(move || {
-                let mut kept = None;
                 while !stop.load(Ordering::Relaxed) {
-                    let is_kept = number % 2 == 0;
-                    exchange(&target, &mut kept, is_kept, &path, &content).map_err(|error| {
+                    request().map_err(|error| {
                         format!(
                             "client {number}, after {} requests: {error}",
                             requests.load(Ordering::Relaxed)
                         )
                     })?;
                     requests.fetch_add(1, Ordering::Relaxed);
-                    // Some are idle for a while, so that connections are closed and reloads happen between two requests.
-                    if number >= 4 {
-                        std::thread::sleep(Duration::from_millis(7));
-                    }
                 }
                 Ok(())
             })
@@ -103,44 +129,41 @@ impl Clients {
 
 type Kept = Option<BufReader<Box<dyn Connection>>>;
 
-/// Sends one request, and reads its response. Every failure is an error, also one that a real client would repeat.
-fn exchange(
-    target: &Target,
-    kept: &mut Kept,
-    is_kept: bool,
-    path: &str,
-    content: &[u8],
-) -> Result<(), String> {
-    let mut connection = match kept.take() {
-        Some(connection) => connection,
-        None => BufReader::new(target.connect().map_err(|error| format!("connect: {error}"))?),
-    };
-    let (name, value) = credentials("alice")[0];
-    let close = if is_kept { "" } else { "connection: close\r\n" };
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n{name}: {value}\r\n{close}\r\n");
-    connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
-    let (mut status, mut len, mut is_last) = (String::new(), 0, !is_kept);
-    connection.read_line(&mut status).map_err(|error| format!("read the status: {error}"))?;
-    if !status.starts_with("HTTP/1.1 200 ") {
-        return Err(format!("status {status:?}"));
-    }
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).map_err(|error| format!("read the head: {error}"))?;
-        let line = line.trim_end().to_lowercase();
-        match line.split_once(": ") {
-            Some(("content-length", value)) => len = value.parse().map_err(|_| line.clone())?,
-            Some(("connection", "close")) => is_last = true,
-            Some(_) => {}
-            None if line.is_empty() => break,
-            None => return Err(format!("header {line:?}")),
+impl Exchange {
+    /// Sends the request, and reads its response. Every failure is an error, also one that a real client would repeat.
+    fn run(&self, target: &Target, kept: &mut Kept, is_kept: bool) -> Result<(), String> {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => BufReader::new(target.connect().map_err(|error| format!("connect: {error}"))?),
+        };
+        let (name, value) = credentials("alice")[0];
+        let close = if is_kept { "" } else { "connection: close\r\n" };
+        let Self { host, path, .. } = self;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{name}: {value}\r\n{close}\r\n");
+        connection.get_mut().write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
+        let (mut status, mut len, mut is_last) = (String::new(), 0, !is_kept);
+        connection.read_line(&mut status).map_err(|error| format!("read the status: {error}"))?;
+        if !status.starts_with(&format!("HTTP/1.1 {} ", self.status)) {
+            return Err(format!("status {status:?}"));
         }
+        loop {
+            let mut line = String::new();
+            connection.read_line(&mut line).map_err(|error| format!("read the head: {error}"))?;
+            let line = line.trim_end().to_lowercase();
+            match line.split_once(": ") {
+                Some(("content-length", value)) => len = value.parse().map_err(|_| line.clone())?,
+                Some(("connection", "close")) => is_last = true,
+                Some(_) => {}
+                None if line.is_empty() => break,
+                None => return Err(format!("header {line:?}")),
+            }
+        }
+        let mut body = vec![0; len];
+        connection.read_exact(&mut body).map_err(|error| format!("read the content: {error}"))?;
+        if body != self.content {
+            return Err(format!("{len} bytes of other content"));
+        }
+        *kept = (!is_last).then_some(connection);
+        Ok(())
     }
-    let mut body = vec![0; len];
-    connection.read_exact(&mut body).map_err(|error| format!("read the content: {error}"))?;
-    if body != content {
-        return Err(format!("{len} bytes of other content"));
-    }
-    *kept = (!is_last).then_some(connection);
-    Ok(())
 }

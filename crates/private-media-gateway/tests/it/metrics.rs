@@ -13,10 +13,10 @@ use rustix::process::Signal;
 use crate::support::{Gateway, Place, Response, base64, free_address, needs, send};
 
 /// The values of metrics, by name and labels.
-type Samples = BTreeMap<String, f64>;
+pub(crate) type Samples = BTreeMap<String, f64>;
 
 /// Starts a gateway with an admin address.
-fn serve(place: &Place, arguments: &[&str]) -> (Gateway, SocketAddr) {
+pub(crate) fn serve(place: &Place, arguments: &[&str]) -> (Gateway, SocketAddr) {
     let admin = free_address();
     let address = admin.to_string();
     (place.serve(&[&["--admin-listen", &address], arguments].concat()), admin)
@@ -34,7 +34,7 @@ fn samples(text: &str) -> Samples {
     pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
 }
 
-fn scrape(admin: SocketAddr) -> Samples {
+pub(crate) fn scrape(admin: SocketAddr) -> Samples {
     let response = get(admin, "/metrics");
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -152,6 +152,81 @@ fn reloads_are_counted_and_counters_continue() {
     assert_eq!(scrape(admin)[name], 2.0);
 }
 
+/// Returns the sum of the counters of a cache.
+fn lookups(samples: &Samples, cache: &str) -> f64 {
+    let name =
+        |result| format!("private_media_cache_requests_total{{cache=\"{cache}\",result=\"{result}\"}}");
+    samples[&name("hit")] + samples[&name("miss")]
+}
+
+#[test]
+fn counters_of_caches_continue_after_reloads() {
+    let place = Place::new();
+    place.write("private-media.toml", "");
+    let (gateway, admin) = serve(&place, &[]);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let signed_in = gateway.send("POST /private/-/sign-in", &form, b"name=alice&password=a+long+password");
+    let cookie = signed_in.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let secret = "[[identity]]\nsource = \"header\"\nfrom = [\"192.0.2.1\"]\n";
+    let accounts = std::fs::read_to_string(place.path("accounts.toml")).unwrap();
+    // The first reload keeps the accounts, the second changes their file, the third removes them, and the last brings them back.
+    let mut expected = (0.0, 0.0);
+    for (number, (text, comment)) in
+        (1..).zip([("", ""), ("debug = true", ""), ("", "# changed\n"), (secret, ""), ("", "")])
+    {
+        place.write("private-media.toml", text);
+        place.write("accounts.toml", accounts.clone() + comment);
+        gateway.signal(Signal::HUP);
+        let name = "private_media_reloads_total{result=\"succeeded\"}";
+        let begin = std::time::Instant::now();
+        while scrape(admin)[name] < f64::from(number) {
+            assert!(begin.elapsed().as_secs() < 20, "{}", gateway.log());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let before = scrape(admin);
+        assert_eq!((lookups(&before, "files"), lookups(&before, "identities")), expected, "{number}");
+        let served = if text == secret { 0.0 } else { 3.0 };
+        for _ in 0..3 {
+            let status = gateway.fetch("GET /private/cars/7/photo.jpg", &[("cookie", &cookie)]).status;
+            assert_eq!(status, if text == secret { 404 } else { 200 }, "{number}: {}", gateway.log());
+        }
+        expected = (expected.0 + served, expected.1 + served);
+        let after = scrape(admin);
+        assert_eq!((lookups(&after, "files"), lookups(&after, "identities")), expected, "{number}");
+    }
+}
+
+#[test]
+fn the_audit_is_counted() {
+    let place = Place::new();
+    let (mut gateway, admin) = serve(&place, &["--audit-path", "audit.jsonl", "--audit-sync", "0s"]);
+    use_gateway(&gateway);
+    let written =
+        |samples: &Samples| samples["private_media_audit_records_total{result=\"written\"}"].to_string();
+    let read = || std::fs::read_to_string(place.path("audit.jsonl")).unwrap();
+    let begin = std::time::Instant::now();
+    // Ten requests for files, and the records `opened` and `started`.
+    while read().lines().count() < 12 || written(&scrape(admin)) != read().lines().count().to_string() {
+        assert!(begin.elapsed().as_secs() < 20, "{:#?} {}", scrape(admin), read());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let metrics = scrape(admin);
+    let value = |name: &str| metrics[&format!("private_media_audit_{name}")];
+    assert_eq!(value("file_bytes").to_string(), read().len().to_string());
+    for name in
+        ["records_total{result=\"dropped\"}", "refused_requests_total", "write_errors_total", "queue_bytes"]
+    {
+        assert_eq!(value(name), 0.0, "{name}");
+    }
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    assert!((now - 20.0..=now).contains(&value("last_sync_time_seconds")), "{metrics:#?}");
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.exit_within(std::time::Duration::from_secs(20)).code(), Some(0));
+    // Without an audit, there is nothing to count. Nor is there a request yet.
+    let (_gateway, admin) = serve(&place, &[]);
+    assert!(!scrape(admin).keys().any(|name| name.contains("audit")));
+}
+
 #[test]
 fn the_admin_address_is_apart_from_the_public_one() {
     let place = Place::new();
@@ -227,7 +302,7 @@ fn promtool_accepts_the_metrics() {
         return;
     }
     let place = Place::new();
-    let (gateway, admin) = serve(&place, &[]);
+    let (gateway, admin) = serve(&place, &["--audit-path", "audit.jsonl"]);
     use_gateway(&gateway);
     let text = get(admin, "/metrics").body;
     let mut check = Command::new("promtool");

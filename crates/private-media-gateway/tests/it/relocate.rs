@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, SystemTime};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{Place, program};
@@ -142,6 +143,41 @@ fn folders_inside_each_other_are_errors() {
     ] {
         let line = place.refusal(arguments);
         assert!(line.contains(part), "{arguments:?}: {line}");
+    }
+}
+
+/// A signal lets the files end that are being moved. It is handled before the first file is moved.
+#[test]
+fn a_signal_stops_between_files() {
+    const FILES: usize = 5000;
+
+    for signal in [Signal::TERM, Signal::INT] {
+        let (place, other) = (Place::new(), other_device());
+        for number in 0..FILES {
+            place.write(&format!("media/cars/7/{number}.bin"), "x".repeat(number % 100));
+        }
+        let to = other.path().to_str().unwrap();
+        let relocate = || {
+            let mut command = program();
+            command.args(["relocate", "media", "--to", to, "--jobs", "1"]).current_dir(place.path(""));
+            command
+        };
+        let count = |folder: &Path| std::fs::read_dir(folder.join("cars/7")).map_or(0, Iterator::count);
+        let mut command = relocate();
+        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while count(other.path()) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill_process(Pid::from_child(&running), signal).unwrap();
+        let (code, out, err) = text(&running.wait_with_output().unwrap());
+        assert_eq!(code, Some(1), "{out} {err}");
+        assert!(err.contains("stopping after the files that are being moved"), "{err}");
+        assert!(err.contains("interrupted; run the same command again to go on"), "{err}");
+        let moved = count(other.path());
+        assert!(moved < FILES && count(&place.path("media")) == FILES - moved, "{moved}");
+        assert!(out.starts_with(&format!("moved {moved} files")), "{out}");
+        assert_eq!(relocate().output().unwrap().status.code(), Some(0));
+        assert_eq!((count(other.path()), count(&place.path("media"))), (FILES, 0));
     }
 }
 

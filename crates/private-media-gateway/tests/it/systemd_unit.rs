@@ -1,5 +1,6 @@
 //! The unit that `config systemd` prints.
 
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -55,6 +56,54 @@ fn the_unit_has_the_paths_and_limits_of_the_configuration() {
     assert!(!line.contains("secret"), "{line}");
 }
 
+/// Gives the files of a place to the user 12345, as those of a service, and lets others into its folder.
+fn give(place: &Place, files: &[&str]) {
+    std::fs::set_permissions(place.path(""), PermissionsExt::from_mode(0o755)).unwrap();
+    for file in files {
+        chown(place.path(file), Some(12_345), Some(12_345)).unwrap();
+    }
+}
+
+const TLS: &str = "listen.address = \"127.0.0.1:443\"\nlisten.tls.certificate = \"cert.pem\"\nlisten.tls.key = \"a key.pem\"\n";
+
+/// The user of the service reads the key with its group, or gets a copy of one that only root can read.
+#[test]
+fn the_user_of_the_service_can_read_the_key() {
+    if !needs("root, who may give files away", rustix::process::geteuid().is_root()) {
+        return;
+    }
+    let place = Place::new();
+    place.write("private-media.toml", TLS);
+    place.write("cert.pem", "");
+    place.write("a key.pem", "");
+    give(&place, &["", "private", "accounts.toml"]);
+    let (key, folder) = (place.path("a key.pem"), place.path(""));
+    let folder = folder.to_str().unwrap().trim_end_matches('/');
+    for (owner, mode, groups, is_copied) in [
+        ((12_345, 12_345), 0o600, None, false),
+        ((0, 54_321), 0o640, Some("54321"), false),
+        ((0, 0), 0o600, None, true),
+        ((0, 0), 0o640, None, true),
+    ] {
+        chown(&key, Some(owner.0), Some(owner.1)).unwrap();
+        std::fs::set_permissions(&key, PermissionsExt::from_mode(mode)).unwrap();
+        // A flag of a copied file is replaced.
+        let unit = print(&place, &["--tls-key", key.to_str().unwrap()]);
+        assert_eq!(value(&unit, "User"), "12345");
+        let find = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name));
+        assert_eq!(find("SupplementaryGroups="), groups, "{owner:?} {mode:o}");
+        let command = value(&unit, "ExecStart");
+        assert_eq!(command.matches("--tls-key=").count(), 1, "{command}");
+        let copies = [format!("tls-certificate:{folder}/cert.pem"), format!("tls-key:{folder}/a key.pem")];
+        let found: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("LoadCredential=")).collect();
+        let expected: Vec<&str> =
+            if is_copied { copies.iter().map(String::as_str).collect() } else { vec![] };
+        assert_eq!(found, expected, "{owner:?} {mode:o}");
+        let of_copies = "--tls-certificate=%d/tls-certificate --tls-key=%d/tls-key";
+        assert_eq!(command.ends_with(of_copies), is_copied, "{command}");
+    }
+}
+
 /// systemd accepts the unit without a warning, and rates its sandbox as good.
 #[test]
 fn systemd_accepts_the_unit() {
@@ -62,29 +111,50 @@ fn systemd_accepts_the_unit() {
         return;
     }
     let place = Place::new();
-    place.write("private-media.toml", SETTINGS);
-    for (name, arguments) in [
-        ("cars.service", &[][..]),
-        ("low.service", &["--listen", "127.0.0.1:443", "--grant", "{*file}=user:a b"]),
+    place.write("cert.pem", "");
+    place.write("a key.pem", "");
+    std::fs::set_permissions(place.path("a key.pem"), PermissionsExt::from_mode(0o600)).unwrap();
+    let audit = "audit.path = \"/var/log/cars/audit.jsonl\"\naudit.key_file = \"key\"\n";
+    let admin = "admin.listen = \"unix:/run/cars-admin/admin.sock\"\n";
+    let redirect = format!("{TLS}listen.redirect_http = \"127.0.0.1:80\"\n");
+    let own_folder = "audit.path = \"audit.jsonl\"\nadmin.listen = \"unix:admin.sock\"\n";
+    for (name, settings, arguments, lines) in [
+        ("cars", SETTINGS, &[][..], &["RuntimeDirectory=cars", "CapabilityBoundingSet="][..]),
+        (
+            "low",
+            SETTINGS,
+            &["--listen", "127.0.0.1:443", "--grant", "{*file}=user:a b"],
+            &["AmbientCapabilities=CAP_NET_BIND_SERVICE"],
+        ),
+        ("audit", &format!("{SETTINGS}{audit}"), &[], &["LogsDirectory=cars", "LogsDirectoryMode=0750"]),
+        ("admin", &format!("{SETTINGS}{admin}"), &[], &["RuntimeDirectory=cars cars-admin"]),
+        ("own", own_folder, &[], &["ProtectSystem=strict"]),
+        ("tls", &redirect, &[], &["AmbientCapabilities=CAP_NET_BIND_SERVICE"]),
+        ("accounts", "", &["--accounts", "accounts.toml"], &["ProtectSystem=strict"]),
     ] {
-        let path = place.path(name);
-        std::fs::write(&path, print(&place, arguments)).unwrap();
+        place.write("private-media.toml", settings);
+        let (path, unit) = (place.path(&format!("{name}.service")), print(&place, arguments));
+        for line in lines {
+            assert!(unit.lines().any(|own| own == *line), "{line}: {unit}");
+        }
+        std::fs::write(&path, &unit).unwrap();
         for command in
             [&["verify", "--man=no"][..], &["security", "--offline=yes", "--threshold=20", "--no-pager"]]
         {
             let output = Command::new("systemd-analyze").args(command).arg(&path).output().unwrap();
             let text = String::from_utf8_lossy(&output.stderr).into_owned()
                 + &String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{command:?}: {text}");
-            let is_about_it =
-                |line: &&str| line.contains(name) && line.contains(':') && command[0] == "verify";
+            assert!(output.status.success(), "{name} {command:?}: {text}");
+            let is_about_it = |line: &&str| {
+                line.contains(&format!("{name}.service")) && line.contains(':') && command[0] == "verify"
+            };
             assert_eq!(text.lines().filter(is_about_it).count(), 0, "{text}");
         }
     }
 }
 
 /// The gateway serves, stores sign-outs and is upgraded with what the sandbox leaves: a file system that is read-only but for the
-/// writable paths, no devices, no capabilities, and no new privileges. systemd itself does not run here.
+/// writable paths, no devices, no capabilities, and no new privileges. tests/install/boot.sh does the same with systemd.
 #[test]
 fn the_gateway_runs_in_the_sandbox_of_the_unit() {
     if !needs("root, who may mount", rustix::process::geteuid().is_root()) || !has("setpriv") {
@@ -94,7 +164,7 @@ fn the_gateway_runs_in_the_sandbox_of_the_unit() {
     place.write("private-media.toml", "root = \"private\"\nstate = \"sqlite:state/state.db\"\n");
     std::fs::create_dir(place.path("state")).unwrap();
     for path in ["", "state", "private", "accounts.toml"] {
-        std::os::unix::fs::chown(place.path(path), Some(12_345), Some(12_345)).unwrap();
+        chown(place.path(path), Some(12_345), Some(12_345)).unwrap();
     }
     let unit = print(&place, &[]);
     assert_eq!(value(&unit, "User"), "12345");

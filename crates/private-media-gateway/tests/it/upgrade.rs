@@ -14,7 +14,7 @@ use crate::clients::{Clients, Target};
 use crate::support::{GRANT, Gateway, Place, Response, credentials};
 
 const SERVES: &str = "serves now; this process ends with its last connection";
-const FAILED: &str = "the upgrade failed, and this process serves on";
+pub(crate) const FAILED: &str = "the upgrade failed, and this process serves on";
 
 /// A gateway whose program is replaced. Its processes are killed when the test ends.
 pub(crate) struct Upgradable {
@@ -25,12 +25,17 @@ pub(crate) struct Upgradable {
 impl Upgradable {
     /// Starts a gateway by a link, which [`Upgradable::install`] replaces.
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::start_with(place, arguments, &[])
+    }
+
+    /// Like [`Upgradable::start`], with environment variables.
+    pub(crate) fn start_with(place: &Place, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let program = place.path("private-media");
         symlink(env!("CARGO_BIN_EXE_private-media"), &program).unwrap();
         let mut command = Command::new(&program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.args(["serve", "--listen", "127.0.0.1:0", "--grant", GRANT]).args(arguments);
-        command.current_dir(place.path(""));
+        command.current_dir(place.path("")).envs(variables.iter().map(|(name, value)| (name, value)));
         Self { gateway: Gateway::spawn(command, place.path("gateway.log")), program }
     }
 
@@ -59,7 +64,7 @@ impl Upgradable {
     }
 
     /// Requests an upgrade, and waits for this line.
-    fn request(&self, line: &str, limit: Duration) {
+    pub(crate) fn request(&self, line: &str, limit: Duration) {
         let count = || self.gateway.log().matches(line).count();
         let (before, begin) = (count(), Instant::now());
         kill_process(self.current(), Signal::USR2).unwrap();
@@ -83,14 +88,14 @@ impl Drop for Upgradable {
 }
 
 /// Returns whether a process runs. One that has ended may wait for its parent.
-fn is_running(process: Pid) -> bool {
+pub(crate) fn is_running(process: Pid) -> bool {
     let status =
         std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
     let state = status.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
     test_kill_process(process).is_ok() && state.is_some_and(|state| state != 'Z')
 }
 
-fn wait(what: &str, limit: Duration, condition: impl Fn() -> bool) {
+pub(crate) fn wait(what: &str, limit: Duration, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < limit, "{what}");

@@ -12,7 +12,7 @@ mod views;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command};
@@ -105,7 +105,8 @@ fn serve(listen: &str) -> Result<ExitCode, ConfigError> {
         client_limit: None,
         site_files: 0,
         inherited: vec![],
-        passed_on: &Mutex::default(),
+        admin: &Mutex::default(),
+        flush: Arc::new(|_| ()),
         program: None,
     };
     match workers::serve(options, open, on_bound) {

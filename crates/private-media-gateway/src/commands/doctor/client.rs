@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::target::Target;
+use crate::causes;
 use crate::tls;
 
 /// The timeout of one request.
@@ -209,14 +210,8 @@ fn tls(pinned: Option<&Path>) -> Result<TlsConnector, RequestError> {
 }
 
 /// Returns the last source of an error.
-fn root_cause(error: impl std::error::Error) -> RequestError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = cause.to_string();
-        source = cause.source();
-    }
-    RequestError(text)
+fn root_cause(error: impl std::error::Error + 'static) -> RequestError {
+    RequestError(causes::root_cause(&error))
 }
 
 impl fmt::Display for RequestError {

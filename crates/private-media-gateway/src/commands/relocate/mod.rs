@@ -5,18 +5,20 @@ mod report;
 mod transfer;
 mod walk;
 
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use private_media::{LocalStorage, MediaPath};
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::causes::root_cause;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::folders::{ancestors, dev_ino};
 use crate::log;
@@ -92,7 +94,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         dry_run,
     };
     let job = Job { from: &from, globs: &globs, transfer: &transfer, report: &report };
-    Ok(job.run(jobs).conclude())
+    let stop = stop_on_signal();
+    let stop = stop.map_err(|error| ConfigError::new(format!("cannot handle signals: {error}")))?;
+    Ok(job.run(jobs, &stop).conclude())
 }
 
 fn default_jobs() -> NonZeroUsize {
@@ -137,10 +141,7 @@ fn globs<'a>(globs: impl Iterator<Item = &'a String>) -> Result<GlobSet, ConfigE
 }
 
 fn open(folder: &Path) -> Result<LocalStorage, ConfigError> {
-    LocalStorage::open_root(folder).map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-        ConfigError::new(cause)
-    })
+    LocalStorage::open_root(folder).map_err(|error| ConfigError::new(root_cause(&error)))
 }
 
 /// A relocation.
@@ -153,15 +154,14 @@ struct Job<'a> {
 
 impl Job<'_> {
     /// Moves the files on this many threads, until all are done or a signal to stop.
-    fn run(&self, jobs: NonZeroUsize) -> &Report {
-        let stop = stop_on_signal();
+    fn run(&self, jobs: NonZeroUsize, stop: &AtomicBool) -> &Report {
         let progress =
             Progress::start(|| self.walk().filter(|found| matches!(found, Ok(Found::File(_)))).count());
         let (send, receive) = mpsc::sync_channel(QUEUE);
         let queue = Mutex::new(receive);
         std::thread::scope(|scope| {
             for _ in 0..jobs.get() {
-                scope.spawn(|| self.work(&queue, &stop, &progress));
+                scope.spawn(|| self.work(&queue, stop, &progress));
             }
             for found in self.walk() {
                 if stop.load(Ordering::Relaxed) {
@@ -187,7 +187,7 @@ impl Job<'_> {
         self.report
     }
 
-    fn walk(&self) -> impl Iterator<Item = Result<Found, (String, std::io::Error)>> {
+    fn walk(&self) -> impl Iterator<Item = Result<Found, (String, io::Error)>> {
         let is_wanted = |name: &str| self.globs.is_empty() || self.globs.is_match(name);
         Walk::new(self.from).filter(move |found| match found {
             Ok(Found::File(path)) => is_wanted(path.as_str()),
@@ -222,35 +222,29 @@ impl Job<'_> {
     }
 }
 
-/// Returns a flag that is set by SIGINT and SIGTERM. A second signal ends the process, which loses nothing.
-fn stop_on_signal() -> Arc<AtomicBool> {
+/// Returns a flag that is set by SIGINT and SIGTERM from now on. A second signal ends the process, which loses nothing.
+fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    let runtime = runtime::new()?;
+    let (mut interrupt, mut terminate) = {
+        // The signals are registered here, so none is missed while the thread starts.
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
-    let wait = move || {
-        let wait = async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            for count in 0..2 {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if count == 0 {
-                    flag.store(true, Ordering::Relaxed);
-                    log::print(format_args!("private-media: stopping after the files that are being moved"));
-                }
+    let wait = async move {
+        for count in 0..2 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
             }
-            std::process::exit(130);
-        };
-        // Without the handler, a signal ends the process at once, which loses nothing.
-        let _ = runtime::block_on(wait);
+            if count == 0 {
+                flag.store(true, Ordering::Relaxed);
+                log::print(format_args!("private-media: stopping after the files that are being moved"));
+            }
+        }
+        std::process::exit(130);
     };
-    let _ = std::thread::Builder::new().name("signals".into()).spawn(wait);
-    // The handler is registered before the first file, or else the signal ends the process.
-    std::thread::sleep(Duration::from_millis(1));
-    stop
+    std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait))?;
+    Ok(stop)
 }

@@ -10,6 +10,7 @@ use private_media::{LocalStorage, MediaPath, Permit};
 use ring::digest::{Context, Digest, SHA256};
 
 use super::report::Outcome;
+use crate::causes::with_sources;
 
 /// How many bytes are read at a time.
 const PIECE: usize = 256 << 10;
@@ -174,7 +175,8 @@ impl Batch<'_> {
     pub(super) fn transfer(&mut self, path: MediaPath) -> Outcomes {
         let transfer = self.transfer;
         if transfer.dry_run {
-            let outcome = transfer.preview(&path).unwrap_or_else(|error| Outcome::Failed(cause(&error)));
+            let outcome =
+                transfer.preview(&path).unwrap_or_else(|error| Outcome::Failed(with_sources(&error)));
             return vec![(path, outcome)];
         }
         let copied = match transfer.rename(&path) {
@@ -188,7 +190,7 @@ impl Batch<'_> {
                 self.copies.push(Copied { path, source, outcome });
             }
             Ok((_, outcome)) => return vec![(path, outcome)],
-            Err(error) => return vec![(path, Outcome::Failed(cause(&error)))],
+            Err(error) => return vec![(path, Outcome::Failed(with_sources(&error)))],
         }
         if self.copies.len() >= BATCH_FILES || self.bytes >= BATCH_BYTES { self.finish() } else { vec![] }
     }
@@ -200,13 +202,13 @@ impl Batch<'_> {
         if copies.is_empty() {
             return vec![];
         }
-        let synced = self.transfer.to.sync().map_err(|error| cause(&error));
+        let synced = self.transfer.to.sync().map_err(|error| with_sources(&error));
         let conclude = |copied: Copied| {
             let outcome = match &synced {
                 Ok(()) if self.transfer.keep_source => copied.outcome,
                 Ok(()) => self
                     .remove(&copied)
-                    .map_or_else(|error| Outcome::Failed(cause(&error)), |()| copied.outcome),
+                    .map_or_else(|error| Outcome::Failed(with_sources(&error)), |()| copied.outcome),
                 Err(error) => Outcome::Failed(format!("{error}; the source was kept")),
             };
             (copied.path, outcome)
@@ -222,14 +224,6 @@ impl Batch<'_> {
             return Err(StorageError::Content(error));
         }
         transfer.from.delete_blocking(&Permit::trusted(copied.path.clone()))
-    }
-}
-
-/// Returns the cause of a storage error, for the report.
-fn cause(error: &StorageError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 

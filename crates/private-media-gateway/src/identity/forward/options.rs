@@ -8,6 +8,8 @@ use http::header::{
     IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 
+use crate::trace_context::{TRACEPARENT, TRACESTATE};
+
 /// The settings of the source.
 #[derive(Debug, Clone)]
 pub(crate) struct ForwardOptions {
@@ -112,7 +114,15 @@ fn may_pass(name: &HeaderName) -> bool {
         UPGRADE,
         HeaderName::from_static("keep-alive"),
     ];
-    let asked = [&X_FORWARDED_METHOD, &X_FORWARDED_URI, &X_ORIGINAL_METHOD, &X_ORIGINAL_URI];
+    let asked = [
+        &X_FORWARDED_METHOD,
+        &X_FORWARDED_URI,
+        &X_ORIGINAL_METHOD,
+        &X_ORIGINAL_URI,
+        // These differ in each request, so no answer would be cached, and a client could choose its trace.
+        &TRACEPARENT,
+        &TRACESTATE,
+    ];
     !own.contains(name) && !asked.contains(&name) && !name.as_str().starts_with("proxy-")
 }
 
@@ -142,6 +152,8 @@ mod tests {
             (&["cookie", "connection"], Err("connection belongs to")),
             (&["cookie", "Proxy-Authorization"], Err("proxy-authorization belongs to")),
             (&["cookie", "X-Original-URI"], Err("x-original-uri belongs to")),
+            (&["cookie", "traceparent"], Err("traceparent belongs to")),
+            (&["cookie", "TraceState"], Err("tracestate belongs to")),
         ] {
             let parsed = PassedHeaders::new(names.iter().map(|name| name.parse().unwrap()));
             match (parsed, expected) {

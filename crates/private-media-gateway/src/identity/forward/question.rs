@@ -1,6 +1,7 @@
 //! The question to the application: what is sent, and the key of its answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT};
@@ -13,6 +14,7 @@ use private_media::identity::{ClientAddr, Https};
 
 use super::options::{self, ForwardOptions};
 use crate::request_id::RequestId;
+use crate::trace_context::TraceContext;
 
 /// A question about the client of a request.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Question<'a> {
     scheme: &'static str,
     /// The id of the request. The key does not contain it, because later requests get the cached answer too.
     id: Option<HeaderValue>,
+    /// The trace of the request. It is not in the key either.
+    trace: Option<Arc<TraceContext>>,
     /// The header fields that differ between requests.
     fields: Vec<(&'a HeaderName, Cow<'a, [u8]>)>,
     /// The path that is asked about, if the application decides about paths.
@@ -64,7 +68,8 @@ impl<'a> Question<'a> {
         }
         let scheme = if request.extensions.get::<Https>().is_some() { "https" } else { "http" };
         let id = request.extensions.get().map(RequestId::to_header);
-        Some(Self { scheme, id, fields, path })
+        let trace = request.extensions.get().map(Arc::clone);
+        Some(Self { scheme, id, trace, fields, path })
     }
 
     /// Returns the key of the answer. It covers everything that is sent and differs between requests, so no other request gets the
@@ -95,6 +100,9 @@ impl<'a> Question<'a> {
         own(headers, &options::X_FORWARDED_PROTO, HeaderValue::from_static(self.scheme));
         if let Some(id) = &self.id {
             own(headers, &options::X_REQUEST_ID, id.clone());
+        }
+        if let Some(trace) = &self.trace {
+            trace.set_headers(headers);
         }
         // An answer that is used for all paths is asked for without one.
         own(headers, &options::X_ORIGINAL_METHOD, HeaderValue::from_static("GET"));

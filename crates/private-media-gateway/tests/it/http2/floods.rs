@@ -34,7 +34,7 @@ fn cpu(gateway: &Gateway) -> Duration {
 }
 
 /// Returns the resident memory of a gateway, in KiB.
-fn memory(gateway: &Gateway) -> u64 {
+pub(super) fn memory(gateway: &Gateway) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -4,13 +4,21 @@ mod clients;
 mod conformance;
 mod floods;
 mod frames;
+mod stalled;
 mod streams;
+mod upgrades;
+
+pub(crate) use upgrades::start_clients;
 
 use crate::support::{Gateway, Place};
 use crate::tls::{Offer, Pair, TlsClient, config, serve, try_connect};
 use frames::{ACK, Frame, PREFACE, SETTINGS, frame};
 
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_rustls::rustls::ClientConfig;
 
 /// What a client for HTTP/2 offers.
 fn offer() -> Offer {
@@ -25,10 +33,13 @@ struct Client {
 impl Client {
     /// Connects, and completes the handshake of TLS only.
     fn without_preface(gateway: &Gateway, pair: &Pair) -> Self {
-        let offer = offer();
-        let tls = try_connect(gateway.address, &config(&[pair], &offer), offer.name).unwrap();
+        Self::try_without_preface(gateway.address, &config(&[pair], &offer())).unwrap()
+    }
+
+    fn try_without_preface(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let tls = try_connect(address, config, offer().name)?;
         assert_eq!(tls.conn.alpn_protocol(), Some(&b"h2"[..]));
-        Self { tls }
+        Ok(Self { tls })
     }
 
     /// Connects, and exchanges settings.

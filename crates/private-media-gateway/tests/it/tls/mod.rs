@@ -16,7 +16,7 @@ pub(crate) use client::{Offer, TlsClient, config, fetch, try_connect};
 pub(crate) use responses::content;
 
 /// The arguments that name the certificate in the folder of a place.
-const TLS: [&str; 4] = ["--tls-certificate", "chain.pem", "--tls-key", "key.pem"];
+pub(crate) const TLS: [&str; 4] = ["--tls-certificate", "chain.pem", "--tls-key", "key.pem"];
 
 /// Starts a gateway with a certificate for localhost and 127.0.0.1.
 pub(crate) fn serve(place: &Place, arguments: &[&str]) -> (Gateway, Pair) {

@@ -32,6 +32,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::request::Parts;
 
 use super::{ClientAddr, Cookie, Identify, IdentifyError, Identity, Rejection, cookie, has_cookie};
+use crate::cache_counts::CacheCounter;
 use crate::pages::Branding;
 use counters::Counters;
 pub use counters::SignInCounts;
@@ -157,6 +158,8 @@ struct Memory {
     throttle: Mutex<Throttle>,
     refusals: refusals::Refusals,
     counters: Counters,
+    /// Of the caches of all versions of the accounts.
+    session_lookups: Arc<CacheCounter>,
     ended: EndedSessions,
     hashing: HashQueue<Result<Arc<Account>, LoginError>>,
     /// The recently verified passwords, by account name.
@@ -211,6 +214,7 @@ impl Accounts {
             throttle: Mutex::default(),
             refusals: refusals::Refusals::default(),
             counters: Counters::default(),
+            session_lookups: Arc::default(),
             ended: EndedSessions::default(),
             hashing: HashQueue::default(),
             verified: Mutex::default(),
@@ -219,7 +223,7 @@ impl Accounts {
             #[cfg(test)]
             hashed: std::sync::atomic::AtomicUsize::new(0),
         };
-        let current = Arc::new(Current::new(file, &memory.own_key));
+        let current = Arc::new(Current::new(file, &memory));
         Ok(Self::with_memory(options, current, Arc::new(memory)))
     }
 
@@ -246,13 +250,13 @@ impl Accounts {
         let (memory, current) = (Arc::clone(&self.0.memory), self.current());
         // Passwords and sessions that were verified with the same file need not be verified again.
         let is_same = current.digest.is_some() && current.digest == file.digest();
-        let current = if is_same { current } else { Arc::new(Current::new(file, &memory.own_key)) };
+        let current = if is_same { current } else { Arc::new(Current::new(file, &memory)) };
         Self::with_memory(options, current, memory)
     }
 
     /// Replaces the accounts. Users who were removed, or whose password has changed, are signed out.
     pub fn replace(&self, file: AccountsFile) {
-        let current = Arc::new(Current::new(file, &self.0.memory.own_key));
+        let current = Arc::new(Current::new(file, &self.0.memory));
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         locked(&self.0.memory.verified).clear();
     }
@@ -433,9 +437,9 @@ impl Accounts {
 }
 
 impl Current {
-    fn new(file: AccountsFile, own_key: &Key) -> Self {
+    fn new(file: AccountsFile, memory: &Memory) -> Self {
         let secret = file.secret();
-        let key = secret.map_or_else(|| own_key.clone(), Key::new);
+        let key = secret.map_or_else(|| memory.own_key.clone(), Key::new);
         Self {
             has_secret: secret.is_some(),
             digest: file.digest(),
@@ -445,7 +449,7 @@ impl Current {
                 .into_accounts()
                 .map(|account| (account.name().to_owned(), Arc::new(account)))
                 .collect(),
-            sessions: SessionCache::default(),
+            sessions: SessionCache::new(Arc::clone(&memory.session_lookups)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::lock::locked;
 use super::session::Session;
-use crate::cache_counts::{CacheCounter, CacheCounts};
+use crate::cache_counts::CacheCounter;
 use crate::identity::Identity;
 use crate::two_generation_cache::{TwoGenerationCache, Weigh};
 
@@ -15,14 +15,7 @@ const GENERATION: usize = 50_000;
 /// stale. Whether a session has ended is checked for each request.
 pub(super) struct SessionCache {
     sessions: Mutex<TwoGenerationCache<Box<[u8]>, SignedIn>>,
-    counter: CacheCounter,
-}
-
-impl Default for SessionCache {
-    fn default() -> Self {
-        let sessions = Mutex::new(TwoGenerationCache::new([GENERATION, 0]));
-        Self { sessions, counter: CacheCounter::default() }
-    }
+    counter: Arc<CacheCounter>,
 }
 
 impl Weigh for SignedIn {}
@@ -31,12 +24,13 @@ impl Weigh for SignedIn {}
 pub(super) type SignedIn = (Arc<Session>, Identity);
 
 impl SessionCache {
-    pub(super) fn get(&self, token: &[u8]) -> Option<SignedIn> {
-        self.counter.count(locked(&self.sessions).get(token).cloned())
+    /// Returns an empty cache that continues a counter.
+    pub(super) fn new(counter: Arc<CacheCounter>) -> Self {
+        Self { sessions: Mutex::new(TwoGenerationCache::new([GENERATION, 0])), counter }
     }
 
-    pub(super) fn counts(&self) -> CacheCounts {
-        self.counter.counts()
+    pub(super) fn get(&self, token: &[u8]) -> Option<SignedIn> {
+        self.counter.count(locked(&self.sessions).get(token).cloned())
     }
 
     /// Only validly signed tokens are inserted, so forged ones evict nothing.

@@ -26,10 +26,11 @@ impl Accounts {
         self.0.memory.counters.counts()
     }
 
-    /// Returns how many sessions were found among those that were verified recently, since the accounts were last replaced.
+    /// Returns how many sessions were found among those that were verified recently, since the accounts were created. Accounts that
+    /// continue with the memory of others continue to count.
     #[must_use]
     pub fn session_cache_counts(&self) -> CacheCounts {
-        self.current().sessions.counts()
+        self.0.memory.session_lookups.counts()
     }
 
     /// Logs and counts a sign-in at the page.
