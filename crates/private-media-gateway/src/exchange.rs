@@ -105,6 +105,11 @@ impl Exchange {
         Self { is_probe, ..self }
     }
 
+    /// Returns when the exchange has begun, if an observer is told of it.
+    pub(crate) fn begun(&self) -> Option<Instant> {
+        self.observed.as_ref().map(|observed| observed.begin)
+    }
+
     /// Returns whether an observer is told of the exchange.
     pub(crate) fn is_observed(&self) -> bool {
         self.observed.is_some()

@@ -417,7 +417,8 @@ impl Handler for Site {
         if self.identity_allows_path {
             head.extensions.insert(AllowedPath::default());
         }
-        let (RawResponse { status, headers, body, .. }, record) = self.media.respond_to_head(head).await;
+        let (RawResponse { status, headers, body, .. }, record) =
+            self.media.respond_to_head(head, exchange.begun()).await;
         if let Some(mut page) = self.in_place(head, &record) {
             self.add_headers(page.headers_mut(), &exchange.id, peer);
             let status = page.status();

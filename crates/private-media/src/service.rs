@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use futures_core::future::BoxFuture;
 use http::request::Parts;
@@ -193,11 +193,27 @@ pub trait RespondRaw {
 
 impl RespondRaw for MediaService {
     async fn respond_raw(&self, head: &Parts) -> (MediaResponse, AccessRecord) {
+        self.respond_since(head, None).await
+    }
+
+    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders> {
+        self.media.inner().common.of(request)
+    }
+}
+
+impl MediaService {
+    /// Like [`RespondRaw::respond_raw`], for a request that has begun at this time, if it is known.
+    pub(crate) async fn respond_since(
+        &self,
+        head: &Parts,
+        begin: Option<Instant>,
+    ) -> (MediaResponse, AccessRecord) {
+        let laps = Laps::since(if self.is_measured { begin.or_else(|| Some(Instant::now())) } else { None });
         let inner = self.media.inner();
         let mut record = AccessRecord::default();
         let path = self.below(head.uri.path());
         let result = match path {
-            Some(path) => inner.process(head, path, Laps::start(self.is_measured), &mut record).await,
+            Some(path) => inner.process(head, path, laps, &mut record).await,
             None if matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(RequestError::Path(PathError::Empty).into())
             }
@@ -218,10 +234,6 @@ impl RespondRaw for MediaService {
             response.body = MediaBody::empty();
         }
         (response, record)
-    }
-
-    fn common_headers(&self, request: &HeaderMap) -> &Arc<SerializedHeaders> {
-        self.media.inner().common.of(request)
     }
 }
 

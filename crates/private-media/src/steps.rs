@@ -41,8 +41,9 @@ fn duration(nanoseconds: NonZeroU64) -> Duration {
 pub(crate) struct Laps(Option<Instant>);
 
 impl Laps {
-    pub(crate) fn start(is_on: bool) -> Self {
-        Self(is_on.then(Instant::now))
+    /// Starts at this time; `None` measures nothing.
+    pub(crate) fn since(begin: Option<Instant>) -> Self {
+        Self(begin)
     }
 
     /// Returns the time since the last call or the start.
