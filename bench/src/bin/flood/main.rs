@@ -1,7 +1,6 @@
 //! A client that floods a server with frames of HTTP/2, and compares what that costs both. It does as little as it can: the frames of a
 //! connection are prepared once, sessions are resumed, and responses are not read.
 
-#[path = "../frames.rs"]
 mod frames;
 
 use std::error::Error;
