@@ -5,7 +5,7 @@ use crate::result::Result;
 use crate::testbed::{Testbed, built};
 
 const HEAD: &str = "\
-The gateway with TLS on one core, and a client of `bench/src/bin/flood.rs` on the other. The client connects, sends frames until the server
+The gateway with TLS on one core, and a client of `bench/src/bin/flood` on the other. The client connects, sends frames until the server
 ends the connection, and connects again. It prepares the frames of a connection once, resumes its session, and reads nothing but tickets.
 Below 1, a flood costs its client more processor time than the gateway.
 
