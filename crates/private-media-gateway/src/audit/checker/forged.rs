@@ -51,6 +51,10 @@ impl Checker {
             return self.fault(FaultKind::Doubled, place, format!("record {sequence} is there already"));
         }
         let expected = last.chain.sequence.saturating_add(1);
+        if sequence < expected && self.fill_gap(sequence, sequence) {
+            let detail = format!("record {sequence} follows record {}", last.chain.sequence);
+            return self.fault(FaultKind::Reordered, place, detail);
+        }
         if sequence > expected && line.previous == last.chain.hash {
             self.doubt = Some(Doubt { expected, sequence, place });
         } else {
