@@ -7,7 +7,6 @@ use super::fault::{Fault, FaultKind, Place, records};
 use super::group::Group;
 use super::line::{Chain, Line, record_sequence};
 use super::seal::Seal;
-use forged::Doubt;
 
 /// The most faults that are described. Others are counted.
 const MAX_FAULTS: usize = 1000;
@@ -55,6 +54,14 @@ struct Last {
     place: Place,
     /// Whether the line itself is faulty, so that its number and hash may be, too.
     is_faulty: bool,
+}
+
+/// A sealed line whose hash does not match and whose number is too high: it was changed, or lines before it were removed.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    expected: u64,
+    sequence: u64,
+    place: Place,
 }
 
 #[derive(Debug, Clone, Copy)]

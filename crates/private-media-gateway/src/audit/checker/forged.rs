@@ -2,15 +2,7 @@
 
 use super::super::fault::{FaultKind, Place, records};
 use super::super::line::{Chain, Line};
-use super::{Checker, Gap, Last};
-
-/// A sealed line whose hash does not match and whose number is too high: it was changed, or lines before it were removed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Doubt {
-    pub(super) expected: u64,
-    pub(super) sequence: u64,
-    pub(super) place: Place,
-}
+use super::{Checker, Doubt, Gap, Last};
 
 impl Checker {
     /// Finds out what is wrong with a group that is not what was written.
