@@ -220,16 +220,25 @@ impl Checker {
         self.last = Some(Last { chain: line.end(), place: self.place, is_faulty: false });
     }
 
-    /// Ends with lines after which no sealed one follows. Returns how many of them are records, and the place of the first line.
+    /// Ends with lines after which no sealed one follows. Returns how many of them are records in their place, and the place of the first
+    /// line.
     fn end_unsealed(&mut self) -> (usize, Place) {
-        let place = self.group_place;
+        let (place, mut count) = (self.group_place, 0);
         let sequences = self.group.take_sequences();
+        if let Some(next) = sequences.iter().flatten().next() {
+            self.resolve_doubt(Some(*next));
+        }
         for (line, sequence) in (place.line..).zip(&sequences) {
-            if sequence.is_none() {
-                self.fault(FaultKind::Unreadable, Place { line, ..place }, "not a record".to_owned());
+            let place = Place { line, ..place };
+            match sequence {
+                None => self.fault(FaultKind::Unreadable, place, "not a record".to_owned()),
+                Some(number) if self.fill_gap(*number, *number) => {
+                    self.fault(FaultKind::Reordered, place, format!("record {number} follows a later one"));
+                }
+                Some(_) => count += 1,
             }
         }
-        (sequences.iter().flatten().count(), place)
+        (count, place)
     }
 
     /// Takes records that come late out of those that are missing. Returns whether they were among them.
@@ -267,10 +276,10 @@ impl Checker {
 
     /// Ends with the head, and the bytes after the last line end.
     pub(super) fn end(mut self, head: Option<Chain>, torn: usize) -> Findings {
+        let (unsealed, unsealed_place) = self.end_unsealed();
         let newest = head.map(|head| head.sequence);
         let is_there = |newest: &u64| self.doubt.is_some_and(|doubt| *newest >= doubt.sequence);
         self.resolve_doubt(newest.filter(is_there));
-        let (unsealed, unsealed_place) = self.end_unsealed();
         for Gap { from, to, place } in std::mem::take(&mut self.gaps) {
             self.fault(FaultKind::Removed, place, format!("{} missing before this line", missing(from, to)));
         }
