@@ -276,6 +276,20 @@ fn doubled_moved_and_renumbered_lines_of_groups_are_found() {
     assert_eq!(with(&elsewhere), [(10, FaultKind::Reordered)]);
 }
 
+#[test]
+fn swapped_lines_of_groups_are_found() {
+    let seal = Seal::default();
+    for size in 1..=RECORDS {
+        let (lines, head) = grouped(&seal, size);
+        for index in 1..RECORDS - 1 {
+            let mut swapped = lines.clone();
+            swapped.swap(index, index + 1);
+            let found = check(&swapped, &seal, head);
+            assert!(found.contains(&(number(index + 1), FaultKind::Reordered)), "{size} {index}: {found:?}");
+        }
+    }
+}
+
 /// Removes, swaps, doubles and truncates lines.
 fn changed(original: &[Vec<u8>], changes: &[(u8, usize, usize)]) -> Vec<Vec<u8>> {
     let mut lines = original.to_vec();
