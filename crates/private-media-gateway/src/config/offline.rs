@@ -54,7 +54,7 @@ impl Config {
             bucket,
             ..
         } = self;
-        let logo = self.layers.settings.path(&keys::site::LOGO);
+        let logo = self.layers.settings.path(&super::keys::site::LOGO);
         let settings = format!(
             "{listen:?} {admin_listen:?} {tls:?} {trusted_proxies:?} {root:?} {url:?} {debug} {workers} {log:?} {log_format:?} {identity:?}"
         );
