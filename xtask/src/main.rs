@@ -38,6 +38,7 @@ Usage: cargo xtask COMMAND
 
   test        installs what the tests need, and runs them or parts of them; see --help
   advisories  checks the dependencies for known vulnerabilities
+  boot        boots a Debian with the package, where systemd runs the gateway
   bench       compares the gateway with other servers; see --help
   dashboard   draws the dashboard with real data, for the documentation
   dist        writes the files of a release, with their checksums, to target/dist
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let done = match arguments.next().as_deref() {
         Some("test") => suite::run(arguments),
         Some("advisories") => advisories::check(),
+        Some("boot") => install::boot_package(),
         Some("bench") => bench::run(arguments),
         Some("dashboard") => dashboard::run(),
         Some("dist") => dist::run(),
