@@ -21,11 +21,13 @@ impl Checker {
         }
         if expected.is_none() {
             // The faults of the first group of all are reported above.
-            let before = Chain { sequence: start.saturating_sub(1), hash: line.previous };
-            let before = if start == 1 { Chain::default() } else { before };
+            let before = match start.saturating_sub(1) {
+                0 => Chain::default(),
+                sequence => Chain { sequence, hash: line.previous },
+            };
             self.begin = Some((before, self.group_place));
         }
-        self.assume(Some(next.saturating_sub(1)), line);
+        self.assume(next.saturating_sub(1), line);
     }
 
     /// Finds out what is wrong with a sealed line without others in its group.
@@ -52,7 +54,7 @@ impl Checker {
         } else {
             self.fault(FaultKind::Changed, place, format!("record {expected} is not what was written"));
         }
-        self.assume(Some(expected), line);
+        self.assume(expected, line);
     }
 
     /// Compares the numbers of a group's lines with those that are expected from `start` on. Returns the number of faults, and the next
@@ -94,8 +96,7 @@ impl Checker {
     }
 
     /// Continues after a faulty group, as if its last line were this record.
-    fn assume(&mut self, sequence: Option<u64>, line: &Line<'_>) {
-        let Some(sequence) = sequence else { return };
+    fn assume(&mut self, sequence: u64, line: &Line<'_>) {
         let chain = Chain { sequence, hash: line.hash };
         self.last = Some(Last { chain, place: self.place, is_faulty: true });
     }

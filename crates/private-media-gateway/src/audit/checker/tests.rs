@@ -310,25 +310,28 @@ fn changed(original: &[Vec<u8>], changes: &[(u8, usize, usize)]) -> Vec<Vec<u8>>
     lines
 }
 
+/// Removes or replaces a byte of a line. Returns whether it is another line then.
+fn mutate(line: &mut Vec<u8>, at: prop::sample::Index, byte: u8, cut: bool) -> bool {
+    let at = at.index(line.len());
+    if cut {
+        line.remove(at);
+        return true;
+    }
+    std::mem::replace(&mut line[at], byte) != byte && byte != b'\n'
+}
+
 proptest! {
     /// A changed line of a group is found in this group.
     #[test]
     fn any_change_of_a_group_is_found(size in 2..6_usize, index in 0..RECORDS, at: prop::sample::Index, byte: u8, cut: bool) {
         let seal = Seal::default();
         let (mut lines, head) = grouped(&seal, size);
-        let line = &mut lines[index];
-        let at = at.index(line.len());
-        if cut {
-            line.remove(at);
-        } else {
-            prop_assume!(line[at] != byte && byte != b'\n');
-            line[at] = byte;
-        }
+        prop_assume!(mutate(&mut lines[index], at, byte, cut));
         let found = check(&lines, &seal, head);
         let first = number(index - index % size);
         // A line that lost its hash belongs to the next group.
         let group = first..=first + 2 * size as u64;
-        prop_assert!(found.iter().any(|(line, _)| group.contains(line)), "{index} {at}: {found:?}");
+        prop_assert!(found.iter().any(|(line, _)| group.contains(line)), "{index} {at:?}: {found:?}");
     }
 
     /// Random sequences of changes to several lines of groups never go unnoticed.
@@ -348,14 +351,7 @@ proptest! {
     fn any_change_of_a_line_is_found_there(index in 0..RECORDS, at: prop::sample::Index, byte: u8, cut: bool, keyed: bool) {
         let seal = if keyed { key() } else { Seal::default() };
         let (mut lines, head) = audit(&seal);
-        let line = &mut lines[index];
-        let at = at.index(line.len());
-        if cut {
-            line.remove(at);
-        } else {
-            prop_assume!(line[at] != byte && byte != b'\n');
-            line[at] = byte;
-        }
+        prop_assume!(mutate(&mut lines[index], at, byte, cut));
         let found = check(&lines, &seal, head);
         let is_there = |(line, kind): &(u64, FaultKind)| {
             // The first line names the key.
@@ -364,7 +360,7 @@ proptest! {
                 // Without its hash, it is one of the lines that no other one seals.
                 || (index == RECORDS - 1 && *kind == FaultKind::Truncated)
         };
-        prop_assert!(found.iter().any(is_there), "{index} {at}: {found:?}");
+        prop_assert!(found.iter().any(is_there), "{index} {at:?}: {found:?}");
         // No other line is accused, except for the place after a first line that is lost.
         prop_assert!(found.iter().all(|(line, _)| *line == number(index) || index == 0), "{found:?}");
     }
