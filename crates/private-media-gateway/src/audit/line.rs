@@ -11,6 +11,7 @@ use std::io::{self, BufRead, Read as _};
 use std::time::{Duration, SystemTime};
 
 use super::seal::{Hex, NOTHING};
+use crate::log::write_thousandths;
 
 /// The longest line, in bytes. The texts of a record are bounded far below.
 const MAX_LINE: u64 = 128 << 10;
@@ -131,10 +132,7 @@ impl Times {
         }
         self.text.clear();
         self.text.push_str(&self.prefix);
-        self.text.push('.');
-        // The last three digits of a number with four.
-        self.text
-            .push_str(itoa::Buffer::new().format(1000 + milliseconds % 1000).get(1..).unwrap_or_default());
+        write_thousandths(&mut self.text, milliseconds);
         self.text.push('Z');
         &self.text
     }

@@ -10,7 +10,7 @@ use private_media::{Identity, User};
 
 use super::entry::Entry;
 use super::fold::ID_FIELD;
-use crate::log::write_json_text;
+use crate::log::{write_json_text, write_thousandths};
 
 /// A request for a file, after its response has ended.
 #[derive(Debug, Clone, Copy)]
@@ -139,10 +139,7 @@ impl FileAccess<'_> {
         write_number(body, "\",\"status\":", u64::from(self.status.as_u16()));
         write_number(body, ",\"bytes\":", self.bytes);
         write_number(body, ",\"milliseconds\":", micros / 1000);
-        // The last three digits of a number with four.
-        let mut digits = itoa::Buffer::new();
-        body.push('.');
-        body.push_str(digits.format(1000 + micros % 1000).get(1..).unwrap_or_default());
+        write_thousandths(body, micros);
         if let Some(reason) = self.refused {
             write_json_text(body, ",\"reason\":\"", reason);
         }

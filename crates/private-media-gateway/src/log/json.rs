@@ -97,14 +97,14 @@ impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
         let thousandths = (value * 1000.0).round() as i64;
+        let thousandths = u64::try_from(thousandths).ok().filter(|_| value.is_finite());
         // JSON has no infinite numbers and no NaN.
-        if value.is_finite() && thousandths >= 0 {
-            self.write_bare(field, itoa::Buffer::new().format(thousandths / 1000));
-            let digits = thousandths % 1000;
-            // Writing to a String cannot fail.
-            let _ = write!(self.0, ".{digits:03}");
-        } else {
-            self.write_bare(field, "null");
+        match thousandths {
+            Some(thousandths) => {
+                self.write_bare(field, itoa::Buffer::new().format(thousandths / 1000));
+                write_thousandths(self.0, thousandths);
+            }
+            None => self.write_bare(field, "null"),
         }
     }
 
@@ -136,6 +136,13 @@ pub(crate) fn write_value(line: &mut String, name: &str, value: &str) {
     line.push_str(",\"");
     line.push_str(name);
     write_text(line, "\":\"", value);
+}
+
+/// Appends the point and the three digits after it of a number of thousandths.
+pub(crate) fn write_thousandths(line: &mut String, thousandths: u64) {
+    line.push('.');
+    // The last three digits of a number with four.
+    line.push_str(itoa::Buffer::new().format(1000 + thousandths % 1000).get(1..).unwrap_or_default());
 }
 
 /// Appends what opens a text, such as `,"name":"`, then the escaped text (RFC 8259 section 7) and a quotation mark.

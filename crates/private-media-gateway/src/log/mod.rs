@@ -29,7 +29,7 @@ use json::JsonLine;
 use queue::Report;
 use text::TextLine;
 
-pub(crate) use json::{write_text as write_json_text, write_value as write_json_field};
+pub(crate) use json::{write_text as write_json_text, write_thousandths, write_value as write_json_field};
 pub(crate) use queue::Queue;
 pub(crate) use units::UrlPath;
 
