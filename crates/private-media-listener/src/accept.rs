@@ -11,10 +11,11 @@ use http::{Request, Response, StatusCode};
 use rustix::net::{SendFlags, send};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::client_limit::ClientLimit;
-use crate::connection::Connection;
+use crate::connection::{Connection, DRAIN_GRACE};
 use crate::drain::Drain;
 use crate::handler::{Handler, TowerHandler};
 use crate::head::write;
@@ -27,6 +28,9 @@ use crate::stats::Stats;
 use crate::stream::{Listener, Stream};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+
+/// How long no connection was accepted if none waits in the kernel's queue.
+const QUEUE_IS_EMPTY: Duration = Duration::from_millis(2);
 
 /// Serves a tower service on a listener, until the future is dropped. [`Server::serve`] can shut down gracefully.
 ///
@@ -230,6 +234,21 @@ impl Server {
                 log_abort(addr, connection.run().await);
             }
         };
+        let admit = |stream: &Stream, addr: PeerAddr| {
+            let Some(limit) = &client_limit else { return Some(None) };
+            let slot = limit.acquire(addr.ip());
+            if slot.is_none() {
+                stats.count_refused_connection();
+                #[cfg(feature = "tls")]
+                let is_plain = tls.is_none();
+                #[cfg(not(feature = "tls"))]
+                let is_plain = true;
+                if is_plain {
+                    refuse(stream);
+                }
+            }
+            slot.map(Some)
+        };
         // A permit is acquired after a connection was accepted, so an idle server holds none. Without a permit, one accepted connection
         // waits here, and the next ones wait in the kernel's queue.
         let mut accepted = None;
@@ -241,18 +260,7 @@ impl Server {
                 next = accept(&listener), if accepted.is_none() => accepted = Some(next),
                 permit = Arc::clone(&connection_limit.0).acquire_owned(), if accepted.is_some() => {
                     let Some((stream, addr)) = accepted.take() else { continue };
-                    let slot = client_limit.as_ref().map(|limit| limit.acquire(addr.ip()));
-                    if matches!(slot, Some(None)) {
-                        stats.count_refused_connection();
-                        #[cfg(feature = "tls")]
-                        let is_plain = tls.is_none();
-                        #[cfg(not(feature = "tls"))]
-                        let is_plain = true;
-                        if is_plain {
-                            refuse(&stream);
-                        }
-                        continue;
-                    }
+                    let Some(slot) = admit(&stream, addr) else { continue };
                     let held = (permit, slot);
                     let connection = connect((stream, addr));
                     connections.spawn(async move {
@@ -263,12 +271,18 @@ impl Server {
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }
         };
+        // Nobody else can serve these.
+        let mut waiting: Vec<_> = accepted.into_iter().collect();
+        if !is_retired {
+            waiting.extend(accept_waiting(&listener).await);
+        }
         drop(listener);
-        // Nobody else can serve it.
-        if let Some(accepted) = accepted {
-            let (connection, permit) = (connect(accepted), Arc::clone(&connection_limit.0).acquire_owned());
+        for (stream, addr) in waiting {
+            let Some(slot) = admit(&stream, addr) else { continue };
+            let (connection, permit) =
+                (connect((stream, addr)), Arc::clone(&connection_limit.0).acquire_owned());
             connections.spawn(async move {
-                let _permit = permit.await;
+                let _held = (permit.await, slot);
                 connection.await;
             });
         }
@@ -312,6 +326,19 @@ fn log_abort(peer: PeerAddr, served: io::Result<()>) {
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "connection aborted");
     }
+}
+
+/// Accepts the connections that wait in the kernel's queue, which resets them when the socket is closed.
+async fn accept_waiting(listener: &Listener) -> Vec<(Stream, PeerAddr)> {
+    let begin = Instant::now();
+    let mut accepted = Vec::new();
+    while begin.elapsed() < DRAIN_GRACE {
+        match tokio::time::timeout(QUEUE_IS_EMPTY, accept(listener)).await {
+            Ok(next) => accepted.push(next),
+            Err(_) => break,
+        }
+    }
+    accepted
 }
 
 /// Accepts the next connection. An error concerns one connection, or is a temporary shortage of file descriptors.

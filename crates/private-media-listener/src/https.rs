@@ -9,11 +9,13 @@ use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{Connection, linger};
+use crate::connection::{Connection, DRAIN_GRACE};
+use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::handler::Handler;
 use crate::head::write::write_line_of_text;
 use crate::limits::Limits;
+use crate::linger::{Linger, linger};
 use crate::peer::{PeerAddr, PeerState};
 use crate::stats::Stats;
 use crate::stream::Stream;
@@ -57,9 +59,15 @@ async fn shake_hands(
     min_rate: u64,
     drain: &mut Drain,
 ) -> io::Result<Option<TlsStream>> {
+    let mut grace = None;
     let first_byte = poll_fn(|context| {
         drain.register(context);
-        if drain.has_started() { Poll::Ready(Ok(None)) } else { stream.poll_first_byte(context) }
+        let first_byte = stream.poll_first_byte(context);
+        if first_byte.is_ready() || !drain.has_started() {
+            return first_byte;
+        }
+        // A handshake may be on its way.
+        grace.get_or_insert_with(|| Deadline::new(DRAIN_GRACE)).poll(context).map(|()| Ok(None))
     });
     match first_byte.await? {
         None => return Ok(None),
@@ -82,5 +90,5 @@ async fn refuse_plaintext(mut stream: Stream) -> io::Result<()> {
     write_line_of_text(&mut response, StatusCode::BAD_REQUEST, "this port expects https");
     stream.write_all(&response).await?;
     stream.shutdown().await?;
-    linger(&mut stream).await
+    linger(&mut stream, Linger::UNREAD_CONTENT).await
 }

@@ -126,6 +126,7 @@ mod http2;
 #[cfg(feature = "tls")]
 mod https;
 mod limits;
+mod linger;
 mod min_rate;
 mod open_files;
 mod page_cache;
@@ -135,6 +136,7 @@ mod peer;
 mod per_core;
 mod piece;
 mod request_body;
+mod send;
 mod sendfile;
 mod sockets;
 mod stats;

@@ -11,7 +11,6 @@ mod streams;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -23,12 +22,14 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::deadline::Deadline;
 use crate::drain::Drain;
 use crate::handler::{Handler, final_status};
 use crate::head::parse::BUFFER;
 use crate::limits::Limits;
+use crate::linger::{Linger, linger};
 use crate::peer::PeerState;
 use crate::piece::ResponseBody;
 use crate::request_body::RequestBody;
@@ -98,11 +99,11 @@ pub(crate) async fn serve<H: Handler>(
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let stream = TokioIo::new(FrameBudget::new(stream));
-    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut stream = FrameBudget::new(stream);
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(&mut stream), service));
     let mut idle = Deadline::new(limits.header_timeout);
     let mut goaway: Option<Deadline> = None;
-    let mut is_draining = false;
+    let (mut is_draining, mut is_busy) = (false, false);
     poll_fn(|context| {
         drain.register(context);
         if drain.is_last_response() && !std::mem::replace(&mut is_draining, true) {
@@ -111,8 +112,11 @@ pub(crate) async fn serve<H: Handler>(
         if let Poll::Ready(served) = connection.as_mut().poll(context) {
             return Poll::Ready(served.map_err(io::Error::other));
         }
-        if streams.poll_open(context) > 0 {
+        let was_busy = std::mem::replace(&mut is_busy, streams.poll_open(context) > 0);
+        if was_busy || is_busy {
             idle.restart();
+        }
+        if is_busy {
             goaway = None;
         } else if let Some(goaway) = &mut goaway {
             return goaway.poll(context).map(Ok);
@@ -125,7 +129,11 @@ pub(crate) async fn serve<H: Handler>(
         }
         Poll::Pending
     })
-    .await
+    .await?;
+    drop(connection);
+    // The client may still be receiving, and open windows for that.
+    stream.shutdown().await?;
+    linger(&mut stream, Linger::OPEN_WINDOWS).await
 }
 
 /// Returns the response with a body that reports its progress. As over HTTP/1.1, responses to HEAD and those that have no content (RFC

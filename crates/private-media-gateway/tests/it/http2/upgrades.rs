@@ -133,7 +133,6 @@ pub(crate) fn start_clients(address: SocketAddr, pair: &Pair, files: [(&str, &[u
 
 /// The new process has another root, so its responses differ.
 #[test]
-#[ignore = "a known fault: a connection that ends after GOAWAY does not read what its client is still sending"]
 fn streams_finish_and_new_connections_go_to_the_new_process() {
     let place = Place::new();
     let big = content(4 << 20);
@@ -185,7 +184,6 @@ fn streams_finish_and_new_connections_go_to_the_new_process() {
 
 /// Only clients of HTTP/2, many at once, and with fewer or more workers than sockets.
 #[test]
-#[ignore = "a known fault: a connection that ends after GOAWAY does not read what its client is still sending"]
 fn three_upgrades_break_no_stream() {
     let place = Place::new();
     let large = content(1 << 20);
