@@ -34,30 +34,52 @@ fn main() -> Result<()> {
     let client = Client { address, config: config(Path::new(certificate))? };
     let tasks = PathBuf::from(format!("/proc/{process}/task"));
     let duration = Duration::from_secs(seconds.parse()?);
+    // What a connection costs without a flood, which is the first in the list.
+    let mut handshake: Option<Cost> = None;
     for flood in floods() {
         // What the server does after the last flood.
         std::thread::sleep(Duration::from_millis(500));
         let (server, own) = (cpu(&tasks)?, cpu(Path::new("/proc/self/task"))?);
-        let (begin, mut connections, mut sent) = (Instant::now(), 0, 0);
+        let (begin, mut connections, mut sent) = (Instant::now(), 0_u32, 0_u64);
         while begin.elapsed() < duration {
             let count =
                 client.run(&flood, begin + duration).map_err(|error| format!("{}: {error}", flood.name))?;
             connections += 1;
-            sent += count;
+            sent += count as u64;
         }
-        let own = cpu(Path::new("/proc/self/task"))?.saturating_sub(own);
+        let client = cpu(Path::new("/proc/self/task"))?.saturating_sub(own).as_secs_f64();
         std::thread::sleep(Duration::from_millis(500));
-        let server = cpu(&tasks)?.saturating_sub(server);
-        let ratio = server.as_secs_f64() / own.as_secs_f64();
+        let server = cpu(&tasks)?.saturating_sub(server).as_secs_f64();
+        let each = Cost { server: server / f64::from(connections), client: client / f64::from(connections) };
+        let alone = match &handshake {
+            Some(handshake) => each.without(handshake).ratio(),
+            None => "–".to_owned(),
+        };
         println!(
-            "| {} | {connections} | {} | {:.3} | {:.3} | {ratio:.2} |",
+            "| {} | {connections} | {} | {server:.3} | {client:.3} | {} | {alone} |",
             flood.name,
-            sent / connections / 1024,
-            server.as_secs_f64(),
-            own.as_secs_f64()
+            sent / u64::from(connections) / 1024,
+            each.ratio(),
         );
+        handshake.get_or_insert(each);
     }
     Ok(())
+}
+
+/// The processor time of a connection, in seconds.
+struct Cost {
+    server: f64,
+    client: f64,
+}
+
+impl Cost {
+    fn without(&self, other: &Self) -> Self {
+        Self { server: self.server - other.server, client: self.client - other.client }
+    }
+
+    fn ratio(&self) -> String {
+        format!("{:.2}", self.server / self.client)
+    }
 }
 
 /// Returns the processor time of all threads.
