@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::StatusCode;
 use tokio::io::AsyncWriteExt as _;
