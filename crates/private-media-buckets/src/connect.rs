@@ -12,6 +12,7 @@ use crate::aws_files::{self, Profile, ProfileError};
 use crate::create_only::CreateOnly;
 use crate::keys::Keys;
 use crate::options::BucketOptions;
+use crate::signed::UrlSigner;
 use crate::storage::ObjectStorage;
 use crate::tls;
 use crate::url::{BucketUrl, Provider};
@@ -97,7 +98,8 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
     let create_only =
         Arc::new(builder.with_credentials(credentials).with_http_connector(CreateOnly).build()?);
     let mut storage = ObjectStorage::with_keys(store.clone(), keys, options);
-    storage.pages = Some(store);
+    storage.pages = Some(store.clone());
+    storage.url_signer = Some(UrlSigner { signer: store, version: "versionId" });
     storage.create_only = Some(create_only);
     Ok(storage)
 }
@@ -124,7 +126,8 @@ fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStor
     }
     let store = Arc::new(builder.build()?);
     let mut storage = ObjectStorage::with_keys(store.clone(), keys, options);
-    storage.pages = Some(store);
+    storage.pages = Some(store.clone());
+    storage.url_signer = Some(UrlSigner { signer: store, version: "generation" });
     Ok(storage)
 }
 

@@ -30,6 +30,9 @@
 //! There is a timeout for each read, and none for a whole download. After a broken connection, `object_store` requests the rest of the range.
 //! If the bucket is not available before the first byte, the client gets a 503 with `Retry-After`; after it, a broken connection.
 //!
+//! With [`ObjectStorage::sign_urls`] and [`RedirectToStorage`](private_media::delivery::RedirectToStorage), clients get files from the bucket
+//! itself, by presigned URLs.
+//!
 //! # Storing
 //!
 //! Content of up to [`BucketOptions::part_len`] bytes is one PUT. Larger content is a multipart upload, which is aborted if the save fails.
@@ -59,6 +62,7 @@ mod options;
 mod parts;
 mod read;
 mod save;
+mod signed;
 mod storage;
 mod sweep;
 mod tls;

@@ -11,9 +11,10 @@ use futures_core::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
-use private_media::storage::{ByteStream, ReadAt};
+use private_media::storage::{ByteStream, ReadAt, SignedHeaders};
 
 use crate::error::{read_error, within};
+use crate::signed::SignedUrls;
 
 /// The most bytes that one read returns. A longer range is a stream.
 const MAX_READ: u64 = 8 << 20;
@@ -26,7 +27,11 @@ pub(crate) struct ObjectFile {
     pub(crate) len: u64,
     /// The entity tag, as the store writes it. Each read requires it.
     pub(crate) tag: String,
+    /// The version, if the bucket has several.
+    pub(crate) version: Option<String>,
     pub(crate) open_timeout: Duration,
+    /// `None` if no URLs are signed.
+    pub(crate) signed: Option<Arc<SignedUrls>>,
 }
 
 impl ObjectFile {
@@ -69,6 +74,10 @@ impl ReadAt for ObjectFile {
             self.get(offset..end).await
         };
         Some(stream::once(opening).try_flatten().boxed())
+    }
+
+    fn signed_url(&self, headers: &SignedHeaders<'_>) -> Option<String> {
+        self.signed.as_ref()?.url(&self.key, &self.tag, self.version.as_deref(), headers)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use object_store::list::PaginatedListStore;
@@ -19,6 +20,7 @@ use crate::keys::Keys;
 use crate::metadata::{metadata, raw_tag};
 use crate::options::BucketOptions;
 use crate::read::ObjectFile;
+use crate::signed::{SignedUrls, UrlSigner};
 use crate::url::is_valid_prefix;
 
 /// Stores files in a bucket.
@@ -48,6 +50,9 @@ pub struct ObjectStorage {
     pub(crate) create_only: Option<Arc<dyn ObjectStore>>,
     /// The same bucket, listed in pages of any length.
     pub(crate) pages: Option<Arc<dyn PaginatedListStore>>,
+    /// The same bucket, which makes presigned URLs.
+    pub(crate) url_signer: Option<UrlSigner>,
+    pub(crate) signed: Option<Arc<SignedUrls>>,
     pub(crate) keys: Keys,
     pub(crate) options: BucketOptions,
     pub(crate) shared: Arc<Shared>,
@@ -71,7 +76,9 @@ impl ObjectStorage {
     }
 
     pub(crate) fn with_keys(store: Arc<dyn ObjectStore>, keys: Keys, options: BucketOptions) -> Self {
-        Self { store, create_only: None, pages: None, keys, options, shared: Arc::default() }
+        let (create_only, pages) = (None, None);
+        let shared = Arc::default();
+        Self { store, create_only, pages, url_signer: None, signed: None, keys, options, shared }
     }
 
     /// Sets the prefix of all keys, without a slash at its ends; `None` if it has an empty segment, `.` or `..`.
@@ -98,6 +105,17 @@ impl ObjectStorage {
     pub fn options(mut self, options: BucketOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// Makes presigned URLs that expire after this time, for [`RedirectToStorage`](private_media::delivery::RedirectToStorage). `None` if the
+    /// bucket cannot: only those of S3 and Google that [`from_url`](Self::from_url) connects to can.
+    ///
+    /// A URL is made again after half of the time, which is what a client has to use it. Buckets allow seven days; seconds are better, because
+    /// a URL cannot be taken back.
+    #[must_use]
+    pub fn sign_urls(mut self, lifetime: Duration) -> Option<Self> {
+        self.signed = Some(Arc::new(SignedUrls::new(self.url_signer.clone()?, lifetime)));
+        Some(self)
     }
 
     /// Returns the key of a file. No object has a key that is too long.
@@ -164,6 +182,8 @@ impl Storage for ObjectStorage {
                 store: Arc::clone(&self.store),
                 len: object.meta.size,
                 tag: raw_tag(&object.meta)?.to_owned(),
+                version: object.meta.version.clone(),
+                signed: self.signed.clone(),
                 open_timeout: self.options.open_timeout,
                 key,
             };

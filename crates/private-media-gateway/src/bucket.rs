@@ -31,10 +31,15 @@ pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<Objec
 
 /// Returns the storage, without a request.
 pub(crate) fn connect(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
-    let connected = ObjectStorage::from_url(&bucket.url, bucket.options.clone());
-    connected.map_err(|error| {
-        config.bucket_error(&error.to_string(), "see storage.* in the configuration reference")
-    })
+    let fix = "see storage.* in the configuration reference";
+    let storage = ObjectStorage::from_url(&bucket.url, bucket.options.clone())
+        .map_err(|error| config.bucket_error(&error.to_string(), fix))?;
+    match bucket.url_lifetime {
+        None => Ok(storage),
+        Some(lifetime) => {
+            storage.sign_urls(lifetime).ok_or_else(|| config.bucket_error("it has no presigned URLs", fix))
+        }
+    }
 }
 
 /// Returns a storage error with its cause, in one line.

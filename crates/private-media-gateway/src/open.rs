@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use private_media::delivery::RedirectToStorage;
 use private_media::storage::CacheOptions;
 use private_media::{ApacheXSendfile, Builder, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia};
 use rustix::process::{Resource, getrlimit};
@@ -37,6 +38,7 @@ pub(crate) async fn open_after(
     };
     let media = match &config.send_mode {
         SendMode::Direct => media,
+        SendMode::Redirect => media.delivery(RedirectToStorage),
         SendMode::Nginx(InternalUrl::Prefix(url)) => media.delivery(NginxXAccelRedirect::new(url)),
         SendMode::Nginx(InternalUrl::FullPath) => {
             let delivery = NginxXAccelRedirect::full_path(config.absolute_root()?);
@@ -72,7 +74,7 @@ fn open_folder(config: &Config) -> Result<LocalStorage, ConfigError> {
         .accept_root(move |_| checked.check_root().map_err(|error| error.to_string()));
     let cache = cache_options(config.revalidate_after);
     Ok(match config.send_mode {
-        SendMode::Direct => storage.cache(cache),
+        SendMode::Direct | SendMode::Redirect => storage.cache(cache),
         // nginx follows no link, so a cached name is safe. Apache follows links, and the target of a link has another name.
         SendMode::Nginx(_) if !config.follow_links => storage.cache(cache.max_in_memory(None)),
         SendMode::Nginx(_) | SendMode::Apache(_) => storage,

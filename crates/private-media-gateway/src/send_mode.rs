@@ -10,8 +10,17 @@ pub enum SendMode {
     Direct,
     /// nginx sends them, by `X-Accel-Redirect`.
     Nginx(InternalUrl),
+    /// The bucket of the root sends them, by presigned URLs.
+    Redirect,
     /// Apache with `mod_xsendfile`, or lighttpd, sends them, by `X-Sendfile`.
     Apache(SendfileEncoding),
+}
+
+impl SendMode {
+    /// Returns whether a front server opens the files.
+    pub(crate) fn is_by_front_server(&self) -> bool {
+        matches!(self, Self::Nginx(_) | Self::Apache(_))
+    }
 }
 
 /// The internal location at which nginx serves the root.

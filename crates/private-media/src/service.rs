@@ -114,7 +114,8 @@ pub struct AccessRecord {
     pub refused: Option<Arc<str>>,
     /// Whether the file was denied or is missing, which the response does not distinguish.
     pub not_found: bool,
-    /// Whether a front server sends the file, as the response tells it to. How much it sends is not known here.
+    /// Whether another server sends the file: a front server, as the response tells it to, or the bucket that the client is redirected to.
+    /// How much it sends is not known here.
     pub handed_off: bool,
     /// Whether the file was denied or is missing, and the client is not signed in. A server may send such a client to its sign-in page.
     pub needs_sign_in: bool,

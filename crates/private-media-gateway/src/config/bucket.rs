@@ -1,13 +1,24 @@
 //! The bucket of the private files, if the root is one.
 
 #[cfg(feature = "buckets")]
-use private_media_buckets::{BucketOptions, BucketUrl};
+use std::time::Duration;
+
+#[cfg(feature = "buckets")]
+use private_media_buckets::{BucketOptions, BucketUrl, Provider};
 
 use super::error::ConfigError;
 use super::keys;
 use super::keys::storage;
 use super::settings::{Setting, Settings};
+#[cfg(feature = "buckets")]
+use super::values::duration;
 use crate::send_mode::SendMode;
+
+/// A shorter URL would expire on its way; a longer one is a public file.
+#[cfg(feature = "buckets")]
+const MIN_URL_LIFETIME: Duration = Duration::from_secs(10);
+#[cfg(feature = "buckets")]
+const MAX_URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// The bucket, and the options of its connections.
 #[cfg(feature = "buckets")]
@@ -15,6 +26,8 @@ use crate::send_mode::SendMode;
 pub(crate) struct BucketConfig {
     pub(crate) url: BucketUrl,
     pub(crate) options: BucketOptions,
+    /// How long presigned URLs are valid; `None` if clients are not redirected.
+    pub(crate) url_lifetime: Option<Duration>,
 }
 
 /// Without the feature `buckets`, no root is a bucket.
@@ -27,19 +40,32 @@ pub(super) fn bucket(settings: &Settings, mode: &SendMode) -> Result<Option<Buck
     let root = settings.get(&keys::ROOT);
     let own = [&storage::ENDPOINT, &storage::REGION, &storage::PATH_STYLE, &storage::ALLOW_HTTP];
     let text = root.values().first().map(String::as_str).unwrap_or_default();
+    // `config show` prints the defaults, too.
+    let is_used = |setting: &&Setting| setting.values() != [setting.key().default];
+    if let Some(lifetime) =
+        settings.given(&keys::URL_LIFETIME).filter(|_| *mode != SendMode::Redirect).filter(is_used)
+    {
+        return Err(
+            lifetime.error("clients are not redirected", "remove it, or set delivery.mode to redirect")
+        );
+    }
     if !is_bucket(text) {
-        // `config show` prints the defaults, too.
-        let is_used = |setting: &&Setting| setting.values() != [setting.key().default];
+        if *mode == SendMode::Redirect {
+            let problem = "the root is a folder";
+            return Err(settings.get(&keys::MODE).error(problem, "use direct, or set root to a bucket"));
+        }
         return match own.into_iter().filter_map(|key| settings.given(key)).find(is_used) {
             Some(setting) => Err(setting.error("the root is a folder", "remove it, or set root to a bucket")),
             None => Ok(None),
         };
     }
-    if *mode != SendMode::Direct {
-        let problem = "the root is a bucket, whose files only the gateway can send";
-        return Err(settings.get(&keys::MODE).error(problem, "use direct, or a root that is a folder"));
+    if !matches!(mode, SendMode::Direct | SendMode::Redirect) {
+        let problem = "the root is a bucket, whose files nginx and Apache cannot open";
+        return Err(settings
+            .get(&keys::MODE)
+            .error(problem, "use direct or redirect, or a root that is a folder"));
     }
-    parse(settings, text).map(Some)
+    parse(settings, text, mode).map(Some)
 }
 
 fn is_bucket(text: &str) -> bool {
@@ -47,7 +73,7 @@ fn is_bucket(text: &str) -> bool {
 }
 
 #[cfg(feature = "buckets")]
-fn parse(settings: &Settings, text: &str) -> Result<BucketConfig, ConfigError> {
+fn parse(settings: &Settings, text: &str, mode: &SendMode) -> Result<BucketConfig, ConfigError> {
     let root = settings.get(&keys::ROOT);
     // What is before an @ may be a secret.
     let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, bucket)| format!("…@{bucket}"));
@@ -67,11 +93,28 @@ fn parse(settings: &Settings, text: &str) -> Result<BucketConfig, ConfigError> {
         .region(optional(&storage::REGION))
         .path_style((!path_style).then_some(false))
         .allow_http(settings.get(&storage::ALLOW_HTTP).parse("true or false")?);
-    Ok(BucketConfig { url, options })
+    let url_lifetime = match mode {
+        SendMode::Redirect => Some(url_lifetime(settings, &url)?),
+        _ => None,
+    };
+    Ok(BucketConfig { url, options, url_lifetime })
+}
+
+#[cfg(feature = "buckets")]
+fn url_lifetime(settings: &Settings, url: &BucketUrl) -> Result<Duration, ConfigError> {
+    if url.provider() == Provider::Azure {
+        let problem = "presigned URLs of Azure cannot set the media type of a response";
+        return Err(settings.get(&keys::MODE).error(problem, "use direct"));
+    }
+    settings.get(&keys::URL_LIFETIME).parse_with(|value| {
+        let lifetime = duration(value)?;
+        let is_sensible = (MIN_URL_LIFETIME..=MAX_URL_LIFETIME).contains(&lifetime);
+        if is_sensible { Ok(lifetime) } else { Err("expected 10s to 1h".to_owned()) }
+    })
 }
 
 #[cfg(not(feature = "buckets"))]
-fn parse(settings: &Settings, _text: &str) -> Result<BucketConfig, ConfigError> {
+fn parse(settings: &Settings, _text: &str, _mode: &SendMode) -> Result<BucketConfig, ConfigError> {
     let problem = "this program was built without support for buckets";
     Err(settings.get(&keys::ROOT).error(problem, "build it with the feature buckets, or name a folder"))
 }

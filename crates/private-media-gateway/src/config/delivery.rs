@@ -21,7 +21,8 @@ pub(super) fn send_mode(settings: &Settings, private: &str) -> Result<SendMode, 
         "direct" => Ok(SendMode::Direct),
         "nginx" => Ok(SendMode::Nginx(internal.clone())),
         "apache" => Ok(SendMode::Apache(encoding)),
-        _ => Err("expected direct, nginx or apache"),
+        "redirect" => Ok(SendMode::Redirect),
+        _ => Err("expected direct, nginx, apache or redirect"),
     })?;
     let location = match &mode {
         SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
@@ -30,7 +31,7 @@ pub(super) fn send_mode(settings: &Settings, private: &str) -> Result<SendMode, 
             // A missing root is an error when it is opened.
             Err(_) => return Ok(mode),
         },
-        SendMode::Direct | SendMode::Apache(_) => return Ok(mode),
+        SendMode::Direct | SendMode::Apache(_) | SendMode::Redirect => return Ok(mode),
     };
     urls::check_disjoint(&location, private).map_err(|overlap| setting.error_with(&overlap.to_string()))?;
     Ok(mode)

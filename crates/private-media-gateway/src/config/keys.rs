@@ -171,7 +171,17 @@ pub(crate) static MODE: Key = Key {
     heading: Heading::Delivery,
     scopes: &[Scope::Deployment, Scope::Front],
     default: "direct",
-    help: "Which server sends the files: direct, nginx (X-Accel-Redirect) or apache (X-Sendfile; lighttpd too)",
+    help: "Which server sends the files: direct, nginx (X-Accel-Redirect), apache (X-Sendfile; lighttpd too), or redirect (the bucket of the root)",
+};
+pub(crate) static URL_LIFETIME: Key = Key {
+    name: "delivery.url_lifetime",
+    flag: "url-lifetime",
+    kind: Kind::Text,
+    value_name: "DURATION",
+    heading: Heading::Delivery,
+    scopes: &[Scope::Deployment],
+    default: "60s",
+    help: "With redirect: how long a presigned URL is valid",
 };
 pub(crate) static INTERNAL_URL: Key = Key {
     name: "delivery.internal_url",
@@ -255,7 +265,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 55] = [
+pub(crate) static KEYS: [&Key; 56] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -292,6 +302,7 @@ pub(crate) static KEYS: [&Key; 55] = [
     &storage::PATH_STYLE,
     &storage::ALLOW_HTTP,
     &MODE,
+    &URL_LIFETIME,
     &INTERNAL_URL,
     &SENDFILE_ENCODING,
     &cors::ORIGINS,

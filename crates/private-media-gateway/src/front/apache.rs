@@ -6,7 +6,7 @@ use crate::send_mode::SendMode;
 
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     let sends = match config.send_mode {
-        SendMode::Direct => false,
+        SendMode::Direct | SendMode::Redirect => false,
         SendMode::Apache(_) => true,
         SendMode::Nginx(_) => {
             return Err(FrontError::send_mode(

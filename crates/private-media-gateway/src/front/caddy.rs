@@ -3,11 +3,10 @@
 use super::address::Host;
 use super::checked::Checked;
 use super::error::FrontError;
-use crate::send_mode::SendMode;
 
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     config.check_no_application()?;
-    if *config.send_mode != SendMode::Direct {
+    if config.send_mode.is_by_front_server() {
         return Err(FrontError::send_mode(
             "Caddy supports neither X-Accel-Redirect nor X-Sendfile",
             &["direct"],

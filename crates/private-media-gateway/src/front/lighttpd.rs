@@ -12,7 +12,7 @@ use crate::send_mode::SendMode;
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     config.check_no_application()?;
     let sends = match config.send_mode {
-        SendMode::Direct => false,
+        SendMode::Direct | SendMode::Redirect => false,
         SendMode::Apache(SendfileEncoding::Auto | SendfileEncoding::Encoded) => true,
         SendMode::Apache(_) => {
             return Err(FrontError::new(FrontField::Encoding, "lighttpd decodes X-Sendfile", "use encoded"));

@@ -7,7 +7,7 @@ use crate::send_mode::{InternalUrl, SendMode};
 
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     let location = match config.send_mode {
-        SendMode::Direct => None,
+        SendMode::Direct | SendMode::Redirect => None,
         SendMode::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
         SendMode::Nginx(InternalUrl::FullPath) => Some(format!("{}/", config.root)),
         SendMode::Apache(_) => {

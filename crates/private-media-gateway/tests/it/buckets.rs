@@ -120,6 +120,51 @@ fn check_and_doctor_know_buckets() {
     assert!(code == Some(0) && text.contains(&format!("--root=s3://{BUCKET}/media")), "{text}");
 }
 
+/// A response whose content the bucket itself sends.
+#[test]
+fn clients_are_redirected_to_presigned_urls() {
+    let Some(server) = Server::start() else { return };
+    stored(&server);
+    let place = Place::new();
+    let mut serve = command(&place, &["serve", "--listen=127.0.0.1:0", "--mode=redirect"], server.port);
+    serve.args(["--url-lifetime=10m", "--audit-path=audit.jsonl", "--audit-sync=0s"]);
+    let gateway = Gateway::spawn(serve, place.path("gateway.log"));
+    let photo = gateway.get(PHOTO, "alice");
+    assert_eq!((photo.status, photo.body.len()), (307, 0), "{}", photo.head);
+    let location = photo.header("location").unwrap();
+    let object = format!("http://127.0.0.1:{}/{BUCKET}/media/cars/7/photo.jpg?", server.port);
+    assert!(location.starts_with(&object) && location.contains("X-Amz-Expires=600"), "{location}");
+    assert_eq!(photo.header("cache-control"), Some("private, no-cache"), "each use is decided here");
+    assert_eq!(gateway.get(PHOTO, "alice").header("location"), Some(location), "browsers can cache the file");
+    let saved = gateway.get(&format!("{PHOTO}?download=1"), "alice");
+    for (url, disposition) in [(location, "inline"), (saved.header("location").unwrap(), "attachment")] {
+        // The bucket has another media type for the object.
+        let script = format!(
+            "
+import urllib.request
+response = urllib.request.urlopen({url:?})
+result = '|'.join([response.read().decode(), response.headers['content-type'], response.headers['content-disposition']])
+"
+        );
+        let expected = format!("the photo|image/jpeg|{disposition}; filename=\"photo.jpg\"");
+        assert_eq!(server.python(&script), expected);
+    }
+    // Nobody else gets a URL.
+    let stranger = gateway.get(PHOTO, "bob");
+    assert_eq!((stranger.status, stranger.header("location")), (404, None));
+    assert_eq!(gateway.get("/private/cars/7/none.jpg", "alice").normalized(), stranger.normalized());
+    let head = gateway.fetch(&format!("HEAD {PHOTO}"), &credentials("alice"));
+    assert_eq!((head.status, head.header("content-length")), (200, Some("9")));
+    let begin = Instant::now();
+    let audit = || std::fs::read_to_string(place.path("audit.jsonl")).unwrap();
+    while !audit().lines().any(|line| line.contains("\"handed_off\":true") && line.contains("\"status\":307"))
+    {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{}", audit());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!gateway.log().contains("X-Amz-Signature"), "{}", gateway.log());
+}
+
 #[test]
 fn mistakes_are_errors_at_start() {
     let place = Place::new();
@@ -132,6 +177,13 @@ fn mistakes_are_errors_at_start() {
             &["--root=s3://b", "--storage-endpoint=http://127.0.0.1:1"],
             "--root \"s3://b\": the endpoint has no TLS",
         ),
+        (&["--mode=redirect"], "--mode \"redirect\": the root is a folder"),
+        (&["--root=az://b", "--mode=redirect"], "--mode \"redirect\": presigned URLs of Azure"),
+        (
+            &["--root=s3://b", "--mode=redirect", "--url-lifetime=2h"],
+            "\"2h\" for --url-lifetime: expected 10s to 1h",
+        ),
+        (&["--root=s3://b", "--url-lifetime=20s"], "--url-lifetime \"20s\": clients are not redirected"),
         (&["--root=gs://b", "--storage-region=eu"], "options of s3:// only"),
         (&["--storage-region=eu"], "--storage-region \"eu\": the root is a folder"),
         (&["--root=s3://b", "--storage-path-style=maybe"], "--storage-path-style"),

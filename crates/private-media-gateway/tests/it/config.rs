@@ -46,7 +46,7 @@ const INVALID: &[(&[&str], &[&str])] = &[
     (&["--max-connections", "9223372036854775808"], &["--max-connections", "at least 1"]),
     (&["--min-rate", "-1"], &["--min-rate", "bytes per second"]),
     (&["--debug=maybe"], &["\"maybe\" for --debug", "true or false"]),
-    (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx or apache"]),
+    (&["--mode", "iis"], &["\"iis\" for --mode", "direct, nginx, apache or redirect"]),
     (&["--sendfile-encoding", "utf-8"], &["\"utf-8\" for --sendfile-encoding", "auto, plain or encoded"]),
     (
         &["--internal-url", "internal"],

@@ -241,6 +241,7 @@ const ROWS: &[Row] = &[
     ),
     ("storage.follow_links", "", "storage.follow_links = true", Applied(responses)),
     ("delivery.mode", "", "delivery.mode = \"nginx\"", Applied(responses)),
+    ("delivery.url_lifetime", "", "delivery.url_lifetime = \"30s\"", Refused("not redirected")),
     (
         "delivery.internal_url",
         "delivery.mode = \"nginx\"",

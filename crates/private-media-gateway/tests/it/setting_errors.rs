@@ -26,6 +26,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("storage-path-style", "storage.path_style", "maybe", "'maybe'"),
     ("storage-allow-http", "storage.allow_http", "maybe", "'maybe'"),
     ("mode", "delivery.mode", "iis", "'iis'"),
+    ("url-lifetime", "delivery.url_lifetime", "x", "'x'"),
     ("internal-url", "delivery.internal_url", "x", "'x'"),
     ("sendfile-encoding", "delivery.sendfile_encoding", "x", "'x'"),
     ("cors-origin", "cors.origins", "*", "['*']"),

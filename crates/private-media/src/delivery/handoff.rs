@@ -9,6 +9,7 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_encode;
 
 use super::headers::with_content_headers;
+use super::redirect::is_redirect;
 use super::response::PreparedHeaders;
 use super::{Delivery, Direct, MediaResponse, Plan};
 use crate::permission::{Permit, Read};
@@ -165,11 +166,11 @@ impl Delivery for ApacheXSendfile {
 const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 
-/// Returns whether a response lets a front server send the file.
+/// Returns whether a response lets another server send the file.
 pub(crate) fn is_handed_off(response: &MediaResponse) -> bool {
     let is_for_server =
         |headers: &HeaderMap| [X_ACCEL_REDIRECT, X_SENDFILE].iter().any(|name| headers.contains_key(name));
-    response.others().is_some_and(is_for_server)
+    is_redirect(response) || response.others().is_some_and(is_for_server)
 }
 
 /// Returns a response with the headers of the whole file. The server applies ranges and conditions.

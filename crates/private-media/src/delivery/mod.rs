@@ -6,6 +6,7 @@ mod direct;
 pub(crate) mod handoff;
 pub(crate) mod headers;
 mod plan;
+mod redirect;
 pub(crate) mod response;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub use direct::Direct;
 pub use handoff::{ApacheXSendfile, NginxXAccelRedirect, SendfileEncoding};
 pub use headers::{common_headers, content_disposition, file_headers};
 pub use plan::Plan;
+pub use redirect::RedirectToStorage;
 pub use response::MediaResponse;
 
 use crate::permission::{Permit, Read};
@@ -25,7 +27,7 @@ use crate::request::MediaRequest;
 use crate::storage::MediaFile;
 
 /// Makes the response for an open file. [`Direct`] sends the bytes itself. [`NginxXAccelRedirect`] and [`ApacheXSendfile`] let a front
-/// server send them.
+/// server send them, and [`RedirectToStorage`] a bucket.
 ///
 /// The service adds the headers that all responses have in common: `Cache-Control`, `Vary`, `X-Content-Type-Options`,
 /// `Cross-Origin-Resource-Policy` and `Referrer-Policy`.

@@ -25,7 +25,7 @@ pub use error::StorageError;
 #[cfg(feature = "local")]
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
-pub use read_at::{ByteStream, ReadAt};
+pub use read_at::{ByteStream, ReadAt, SignedHeaders};
 
 use crate::cache_counts::CacheCounts;
 use crate::lookup::Attributes;

@@ -33,6 +33,13 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns a URL at which any client gets this file for a short time, from a server that asks nobody: the presigned URL of a bucket. Its
+    /// response has these headers. `None`, the default, if the storage makes no such URLs.
+    fn signed_url(&self, headers: &SignedHeaders<'_>) -> Option<String> {
+        let _ = headers;
+        None
+    }
+
     /// Returns the whole content, if it is in memory.
     fn as_bytes(&self) -> Option<&Bytes> {
         None
@@ -41,5 +48,23 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
     /// Returns the open file if it is on the local disk, for use with sendfile(2). Its position is shared, so read at explicit offsets.
     fn as_file(&self) -> Option<&Arc<File>> {
         None
+    }
+}
+
+/// The headers of the response at a [signed URL](ReadAt::signed_url).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignedHeaders<'a> {
+    /// The media type.
+    pub content_type: &'a str,
+    /// Whether the client shows or saves the file, and its name.
+    pub content_disposition: &'a str,
+}
+
+impl<'a> SignedHeaders<'a> {
+    /// Returns these headers.
+    #[must_use]
+    pub fn new(content_type: &'a str, content_disposition: &'a str) -> Self {
+        Self { content_type, content_disposition }
     }
 }

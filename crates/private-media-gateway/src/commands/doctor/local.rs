@@ -17,7 +17,6 @@ use crate::identity::check_key_file;
 use crate::identity::forward::ForwardOptions;
 use crate::identity::header::HeaderOptions;
 use crate::peers::PeerRange;
-use crate::send_mode::SendMode;
 
 /// Folders that web servers serve by default.
 const WEB_ROOTS: [&str; 9] = [
@@ -64,7 +63,7 @@ pub(super) fn root(config: &Config) -> Findings {
         let message = format!("{seen}: every user of this machine can enter it, without the gateway");
         problems.push(Finding::problem(message, format!("chmod o-rwx {quoted_root}")));
     }
-    if mode & 0o020 != 0 && config.send_mode != SendMode::Direct && mode & 0o2000 == 0 {
+    if mode & 0o020 != 0 && config.send_mode.is_by_front_server() && mode & 0o2000 == 0 {
         let group = group_name(metadata.gid());
         let message =
             format!("{seen}: group {group} can write to it, but the front server only needs to read");
@@ -112,7 +111,7 @@ pub(super) fn listen(config: &Config) -> Findings {
         ListenAddr::Tcp(addresses) => addresses.iter().find(|address| !address.ip().is_loopback()),
     };
     match open {
-        Some(address) if config.send_mode != SendMode::Direct => vec![Finding::problem(
+        Some(address) if config.send_mode.is_by_front_server() => vec![Finding::problem(
             format!("the gateway listens on {address}, so clients can bypass the front server"),
             "listen = \"127.0.0.1:8000\", or close the port in a firewall",
         )],

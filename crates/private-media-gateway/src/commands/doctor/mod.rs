@@ -37,7 +37,6 @@ use self::target::Target;
 use crate::addresses::ListenAddr;
 use crate::config::{self, Config, ConfigError, Scope};
 use crate::log::Format;
-use crate::send_mode::SendMode;
 use crate::startup::{load, start_log};
 use crate::{identity, log, open, runtime};
 
@@ -136,7 +135,7 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
     }
     let target = target.or_else(|| {
         // Clients do not connect to a Unix socket themselves.
-        let is_front = config.send_mode == SendMode::Direct && matches!(config.listen, ListenAddr::Tcp(_));
+        let is_front = !config.send_mode.is_by_front_server() && matches!(config.listen, ListenAddr::Tcp(_));
         gateway.as_ref().filter(|_| is_front).map(|gateway| gateway.target.clone())
     });
     let prepared = match target {

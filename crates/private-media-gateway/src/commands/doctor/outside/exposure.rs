@@ -32,7 +32,7 @@ pub(super) async fn internal_location(probe: &Probe<'_>) -> Result<Findings, Req
     let internal = match &probe.config.send_mode {
         SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
         SendMode::Nginx(InternalUrl::FullPath) => format!("{root}/"),
-        SendMode::Direct | SendMode::Apache(_) => return Ok(Vec::new()),
+        SendMode::Direct | SendMode::Redirect | SendMode::Apache(_) => return Ok(Vec::new()),
     };
     let url = format!("{internal}{path}");
     if probe.contains_secret(&probe.get_anonymously(&url).await?) {

@@ -33,7 +33,7 @@ impl Front {
             (Some((_, front)), _) => *front,
             (None, SendMode::Nginx(_)) => Self::Nginx,
             (None, SendMode::Apache(_)) => Self::Apache,
-            (None, SendMode::Direct) => Self::Other,
+            (None, SendMode::Direct | SendMode::Redirect) => Self::Other,
         }
     }
 

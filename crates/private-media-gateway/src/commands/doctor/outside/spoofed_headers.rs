@@ -47,7 +47,7 @@ fn spoofed(probe: &Probe<'_>, file: &str) -> Vec<(&'static str, String)> {
     let internal = match &probe.config.send_mode {
         SendMode::Nginx(InternalUrl::Prefix(internal)) => internal.clone(),
         SendMode::Nginx(InternalUrl::FullPath) => format!("{root}/"),
-        SendMode::Direct | SendMode::Apache(_) => "/private-media-internal/".into(),
+        SendMode::Direct | SendMode::Redirect | SendMode::Apache(_) => "/private-media-internal/".into(),
     };
     let mut headers = vec![
         ("x-accel-redirect", format!("{internal}{path}")),
