@@ -16,10 +16,11 @@ pub(crate) struct Part {
 }
 
 /// The programs that the Rust tests start.
-const PROGRAMS: [Program; 17] = [
+const PROGRAMS: [Program; 19] = [
     ("/usr/lib/apache2/modules/mod_xsendfile.so", "libapache2-mod-xsendfile"),
     ("/usr/lib/lighttpd/mod_deflate.so", "lighttpd-mod-deflate"),
     ("apache2ctl", "apache2"),
+    ("aws", "awscli"),
     ("b3sum", "b3sum"),
     ("caddy", "caddy"),
     ("curl", "curl"),
@@ -32,6 +33,7 @@ const PROGRAMS: [Program; 17] = [
     ("openssl", "openssl"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
+    ("rclone", "rclone"),
     ("strace", "strace"),
     ("unshare", "util-linux"),
 ];

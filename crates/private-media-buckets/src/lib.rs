@@ -55,6 +55,7 @@ mod check;
 mod connect;
 mod create_only;
 mod error;
+mod exposure;
 mod keys;
 mod list;
 mod metadata;
@@ -70,6 +71,7 @@ mod upload;
 mod url;
 
 pub use connect::ConnectError;
+pub use exposure::Exposure;
 pub use options::BucketOptions;
 pub use storage::ObjectStorage;
 pub use url::{BucketUrl, BucketUrlError, Provider};

@@ -50,6 +50,8 @@ pub struct ObjectStorage {
     pub(crate) create_only: Option<Arc<dyn ObjectStore>>,
     /// The same bucket, listed in pages of any length.
     pub(crate) pages: Option<Arc<dyn PaginatedListStore>>,
+    /// The same bucket, without credentials.
+    pub(crate) anonymous: Option<Arc<dyn ObjectStore>>,
     /// The same bucket, which makes presigned URLs.
     pub(crate) url_signer: Option<UrlSigner>,
     pub(crate) signed: Option<Arc<SignedUrls>>,
@@ -76,9 +78,9 @@ impl ObjectStorage {
     }
 
     pub(crate) fn with_keys(store: Arc<dyn ObjectStore>, keys: Keys, options: BucketOptions) -> Self {
-        let (create_only, pages) = (None, None);
+        let (create_only, pages, anonymous) = (None, None, None);
         let shared = Arc::default();
-        Self { store, create_only, pages, url_signer: None, signed: None, keys, options, shared }
+        Self { store, create_only, pages, anonymous, url_signer: None, signed: None, keys, options, shared }
     }
 
     /// Sets the prefix of all keys, without a slash at its ends; `None` if it has an empty segment, `.` or `..`.

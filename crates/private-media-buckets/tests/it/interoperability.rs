@@ -1,5 +1,6 @@
 //! What another client stores is served, and what is saved can be read by others.
 
+use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use private_media::{Permit, SaveOptions, Storage};
@@ -63,4 +64,80 @@ result = [h['ContentType'], h['ContentLength'], h['Metadata']['mtime']]
     assert_eq!(head, "[\"text/html\", 1000, \"1600000000.250000000\"]");
     let (_, body) = get(&media, "/copy.html", &[]).await;
     assert_eq!(body.unwrap(), bytes(1000));
+}
+
+/// Runs a program that copies files to and from the bucket. `None` if this machine does not have it, which is a failure if all tests are
+/// required.
+fn run(program: &str, arguments: &[&str], server: &Server) -> Option<()> {
+    let mut command = Command::new(program);
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
+        ("RCLONE_CONFIG", String::new()),
+        ("RCLONE_S3_PROVIDER", "Other".to_owned()),
+        ("RCLONE_S3_ENV_AUTH", "true".to_owned()),
+        ("RCLONE_S3_ENDPOINT", format!("http://127.0.0.1:{}", server.port)),
+    ];
+    // rclone cannot use a bundle of certificates that another program needs.
+    let output = command.args(arguments).envs(variables).env_remove("AWS_CA_BUNDLE").output();
+    if output.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        assert!(std::env::var_os("PRIVATE_MEDIA_TEST_ALL").is_none(), "no {program}: install it");
+        eprintln!("skipped: no {program}");
+        return None;
+    }
+    let output = output.unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(())
+}
+
+/// Both upload the large file in parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_and_the_storage_read_each_other() {
+    let Some(server) = Server::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    // Longer than 8 MiB of the AWS client, and longer than a part of the storage.
+    let (small, large) = (bytes(1000), bytes(20 << 20));
+    std::fs::write(file("small"), &small).unwrap();
+    std::fs::write(file("large"), &large).unwrap();
+    let storage = storage_at(server.port, patient());
+    let media = service(storage.clone());
+    for (name, content) in [("small", &small), ("large", &large)] {
+        save(&storage, &format!("ours/{name}"), content, SaveOptions::new()).await.unwrap();
+    }
+    let endpoint = format!("--endpoint-url=http://127.0.0.1:{}", server.port);
+    for program in ["aws", "rclone"] {
+        for (name, content) in [("small", &small), ("large", &large)] {
+            let copy = |from: &str, to: &str| {
+                let bucket = |place: &str| match program {
+                    "rclone" => place.replace("s3://", ":s3:"),
+                    _ => place.to_owned(),
+                };
+                let (from, to) = (bucket(from), bucket(to));
+                let arguments = match program {
+                    "rclone" => {
+                        ["copyto", "--s3-upload-cutoff=5Mi", "--s3-chunk-size=5Mi", &from, &to].to_vec()
+                    }
+                    _ => ["s3", "cp", "--only-show-errors", &endpoint, &from, &to].to_vec(),
+                };
+                run(program, &arguments, &server)
+            };
+            let Some(()) = copy(&file(name), &format!("s3://uploads/private/theirs/{program}-{name}")) else {
+                continue;
+            };
+            let (status, body) = get(&media, &format!("/theirs/{program}-{name}"), &[]).await;
+            assert!(status == 200 && body.unwrap() == **content, "{program} {name}");
+            let range = [("range", "bytes=900-999")];
+            let (status, body) = get(&media, &format!("/theirs/{program}-{name}"), &range).await;
+            assert!(status == 206 && body.unwrap() == content[900..1000], "{program} {name}");
+            let back = file(&format!("{program}-{name}"));
+            copy(&format!("s3://uploads/private/ours/{name}"), &back);
+            assert!(std::fs::read(back).unwrap() == *content, "{program} {name}");
+        }
+    }
+    if Command::new("aws").arg("--version").output().is_ok() {
+        let head = "result = s3.head_object(Bucket='uploads', Key='private/theirs/aws-large')['ETag']";
+        assert!(server.python(head).contains("-3"), "it was uploaded in parts");
+    }
 }
