@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::clients::{Clients, Target};
+use crate::fronts::printed;
+use crate::fronts::server::{Front, FrontServer};
 use crate::s3_server::{BUCKET, Server};
 use crate::support::{GRANT, Gateway, Place, credentials, free_address, program, refusal};
 
@@ -167,6 +170,40 @@ result = '|'.join([response.read().decode(), response.headers['content-type'], r
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(!gateway.log().contains("X-Amz-Signature"), "{}", gateway.log());
+}
+
+/// nginx tries the other gateway if one does not respond, so only a response that has begun can break, and these are too short for that.
+#[test]
+fn two_gateways_share_a_bucket() {
+    let Some(server) = Server::start() else { return };
+    stored(&server);
+    let place = Place::new();
+    let (first, second) = (serve(&place, server.port), serve(&place, server.port));
+    let front = free_address();
+    let block = printed(&place, FrontServer::Nginx, front, first.address, &[]);
+    let one = format!("server {};", first.address);
+    let both = format!("{one}\n    server {};", second.address);
+    assert_eq!(block.matches(&one).count(), 1, "{block}");
+    let _nginx = Front::start(FrontServer::Nginx, front, &block.replace(&one, &both));
+    let clients = Clients::start(&Target::Tcp(front), PHOTO, b"the photo");
+    clients.wait_for(30);
+    // SIGKILL.
+    drop(first);
+    clients.wait_for(60);
+    clients.stop();
+    // Each gateway sees what was replaced.
+    let again = serve(&place, server.port);
+    assert_eq!(&*again.get(PHOTO, "alice").body, b"the photo");
+    server.python(&format!(
+        "s3.put_object(Bucket={BUCKET:?}, Key='media/cars/7/photo.jpg', Body=b'the next photo')"
+    ));
+    let begin = Instant::now();
+    for gateway in [&again, &second] {
+        while *gateway.get(PHOTO, "alice").body != *b"the next photo" {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{}", gateway.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
 
 #[test]
