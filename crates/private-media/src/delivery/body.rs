@@ -56,7 +56,8 @@ impl MediaBody {
             return self.push_bytes(bytes);
         }
         self.remaining = self.remaining.saturating_add(len);
-        self.pieces.push_back(Piece::File { file: Arc::clone(file), offset, len });
+        let file = file.local_range(offset, len).unwrap_or_else(|| Arc::clone(file));
+        self.pieces.push_back(Piece::File { file, offset, len });
         self
     }
 
@@ -460,6 +461,55 @@ mod tests {
             let expected = [b"--", &bytes[5..9005], b"--", &bytes[9990..]].concat();
             assert!(run(body.collect()).unwrap().to_bytes() == expected);
             assert_eq!(ranges.load(Ordering::Relaxed), 2);
+        }
+    }
+
+    /// A file whose first bytes are on the local disk.
+    #[derive(Debug)]
+    struct PartlyLocal {
+        remote: Arc<dyn ReadAt>,
+        local: Arc<dyn ReadAt>,
+        local_len: u64,
+    }
+
+    impl ReadAt for PartlyLocal {
+        fn read_at(self: Arc<Self>, offset: u64, len: usize) -> BoxFuture<'static, io::Result<Bytes>> {
+            Arc::clone(&self.remote).read_at(offset, len)
+        }
+
+        fn read_range(self: Arc<Self>, offset: u64, len: u64) -> Option<ByteStream> {
+            Arc::clone(&self.remote).read_range(offset, len)
+        }
+
+        fn local_range(&self, offset: u64, len: u64) -> Option<Arc<dyn ReadAt>> {
+            (offset + len <= self.local_len).then(|| Arc::clone(&self.local))
+        }
+    }
+
+    #[test]
+    fn ranges_on_the_local_disk_are_read_there() {
+        let (bytes, remote, ranges) = remote(10_000, None);
+        let (_, local) = slow_file(5000, 100);
+        let file: Arc<dyn ReadAt> = Arc::new(PartlyLocal { remote, local, local_len: 5000 });
+        for (parts, requests) in [
+            (vec![(0, 5000)], 0),
+            (vec![(0, 5001)], 1),
+            (vec![(10, 20), (4990, 20)], 1),
+            (vec![(4990, 20), (10, 20)], 1),
+            (vec![(6000, 10), (7000, 10), (1, 1)], 2),
+        ] {
+            let before = ranges.load(Ordering::Relaxed);
+            let mut body = MediaBody::empty();
+            let mut expected = Vec::new();
+            for (offset, len) in &parts {
+                body = body.push_bytes("--").push_file(&file, *offset, *len);
+                let start = usize::try_from(*offset).unwrap();
+                expected.extend_from_slice(b"--");
+                expected.extend_from_slice(&bytes[start..start + usize::try_from(*len).unwrap()]);
+            }
+            run(body.prefetch()).unwrap();
+            assert!(run(body.collect()).unwrap().to_bytes() == expected, "{parts:?}");
+            assert_eq!(ranges.load(Ordering::Relaxed) - before, requests, "{parts:?}");
         }
     }
 

@@ -27,6 +27,14 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the file with another source of its bytes that has this range on the local disk, such as a cache. `None` is the default.
+    ///
+    /// This is called when a response is built, so it does not wait.
+    fn local_range(&self, offset: u64, len: u64) -> Option<Arc<dyn ReadAt>> {
+        let _ = (offset, len);
+        None
+    }
+
     /// Returns the current name of this file below the root, without symbolic links, so that a front server can send it. `None` if the file
     /// is not on the local disk, or was deleted.
     fn local_name(&self) -> Option<PathBuf> {
