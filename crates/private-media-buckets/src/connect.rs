@@ -89,7 +89,7 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
     });
     let path_style = options.path_style.unwrap_or(true);
     builder = builder.with_virtual_hosted_style_request(!path_style);
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = endpoint.clone() {
         let endpoint = if path_style { endpoint } else { with_bucket(&endpoint, url.bucket()) };
         builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
@@ -98,7 +98,7 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
     let credentials = Arc::clone(store.credentials());
     let create_only =
         Arc::new(builder.with_credentials(credentials).with_http_connector(CreateOnly).build()?);
-    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options);
+    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options).at(endpoint.as_deref());
     storage.pages = Some(store.clone());
     storage.url_signer = Some(UrlSigner { signer: store, version: "versionId" });
     storage.create_only = Some(create_only);
@@ -128,7 +128,8 @@ fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStor
     }
     let anonymous = Arc::new(builder.clone().with_skip_signature(true).build()?);
     let store = Arc::new(builder.build()?);
-    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options);
+    let endpoint = options.endpoint.clone();
+    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options).at(endpoint.as_deref());
     storage.anonymous = Some(anonymous);
     storage.pages = Some(store.clone());
     storage.url_signer = Some(UrlSigner { signer: store, version: "generation" });
@@ -145,7 +146,8 @@ fn azure(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectSt
     }
     let anonymous = Arc::new(builder.clone().with_skip_signature(true).build()?);
     let store = Arc::new(builder.build()?);
-    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options);
+    let endpoint = options.endpoint.clone();
+    let mut storage = ObjectStorage::with_keys(store.clone(), keys, options).at(endpoint.as_deref());
     storage.anonymous = Some(anonymous);
     storage.pages = Some(store);
     Ok(storage)

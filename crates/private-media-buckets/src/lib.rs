@@ -33,6 +33,11 @@
 //! With [`ObjectStorage::sign_urls`] and [`RedirectToStorage`](private_media::delivery::RedirectToStorage), clients get files from the bucket
 //! itself, by presigned URLs.
 //!
+//! # Caching
+//!
+//! [`ObjectStorage::cached`] caches content in blocks of 1 MiB on the local disk, and metadata in memory. What is cached is served without a
+//! request, and leaves by sendfile(2). Without it, nothing is cached.
+//!
 //! # Storing
 //!
 //! Content of up to [`BucketOptions::part_len`] bytes is one PUT. Larger content is a multipart upload, which is aborted if the save fails.
@@ -51,6 +56,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod aws_files;
+mod cache;
+mod cached;
 mod check;
 mod connect;
 mod create_only;
@@ -59,6 +66,7 @@ mod exposure;
 mod keys;
 mod list;
 mod metadata;
+mod metadata_cache;
 mod options;
 mod parts;
 mod read;
@@ -70,6 +78,7 @@ mod tls;
 mod upload;
 mod url;
 
+pub use cache::{BlockCache, CacheOptions, CacheStats};
 pub use connect::ConnectError;
 pub use exposure::Exposure;
 pub use options::BucketOptions;

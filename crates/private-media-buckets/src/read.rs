@@ -10,14 +10,25 @@ use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, GetResult, ObjectStore};
+use private_media::StorageError;
 use private_media::storage::{ByteStream, ReadAt, SignedHeaders};
 
-use crate::error::{read_error, within};
+use crate::error::{read_error, storage_error, within};
 use crate::signed::SignedUrls;
 
 /// The most bytes that one read returns. A longer range is a stream.
 const MAX_READ: u64 = 8 << 20;
+
+/// Requests the metadata of an object.
+pub(crate) async fn head(
+    store: &dyn ObjectStore,
+    key: &Path,
+    timeout: Duration,
+) -> Result<GetResult, StorageError> {
+    let response = store.get_opts(key, GetOptions::new().with_head(true));
+    within(timeout, response).await.map_err(|error| storage_error("opening the file", error))
+}
 
 /// One version of an object.
 #[derive(Debug)]
@@ -36,7 +47,7 @@ pub(crate) struct ObjectFile {
 
 impl ObjectFile {
     /// Returns the bytes of a range that is not empty, with one request. `object_store` continues after a broken connection.
-    async fn get(&self, range: Range<u64>) -> io::Result<ByteStream> {
+    pub(crate) async fn get(&self, range: Range<u64>) -> io::Result<ByteStream> {
         let len = range.end.saturating_sub(range.start);
         let options = GetOptions::new().with_range(Some(range)).with_if_match(Some(self.tag.clone()));
         let result =

@@ -12,14 +12,16 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _};
 use private_media::permission::{Delete, List, Permit, Read, Write};
 use private_media::storage::{Content, Entry, Metadata};
-use private_media::{MediaFile, MediaPath, SaveOptions, Storage, StorageError};
+use private_media::{CacheCounts, MediaFile, MediaPath, SaveOptions, Storage, StorageError};
 use tokio::sync::OnceCell;
 
+use crate::cache::BlockCache;
+use crate::cached::{Cached, Source};
 use crate::error::{failed, storage_error, within};
 use crate::keys::Keys;
 use crate::metadata::{metadata, raw_tag};
 use crate::options::BucketOptions;
-use crate::read::ObjectFile;
+use crate::read::{ObjectFile, head};
 use crate::signed::{SignedUrls, UrlSigner};
 use crate::url::is_valid_prefix;
 
@@ -58,6 +60,9 @@ pub struct ObjectStorage {
     pub(crate) keys: Keys,
     pub(crate) options: BucketOptions,
     pub(crate) shared: Arc<Shared>,
+    /// Names the bucket in a cache.
+    pub(crate) scope: Arc<str>,
+    pub(crate) cached: Option<Cached>,
 }
 
 /// The part of a storage that its clones share.
@@ -78,9 +83,26 @@ impl ObjectStorage {
     }
 
     pub(crate) fn with_keys(store: Arc<dyn ObjectStore>, keys: Keys, options: BucketOptions) -> Self {
-        let (create_only, pages, anonymous) = (None, None, None);
-        let shared = Arc::default();
-        Self { store, create_only, pages, anonymous, url_signer: None, signed: None, keys, options, shared }
+        let scope = store.to_string().into();
+        Self {
+            store,
+            create_only: None,
+            pages: None,
+            anonymous: None,
+            url_signer: None,
+            signed: None,
+            keys,
+            options,
+            shared: Arc::default(),
+            scope,
+            cached: None,
+        }
+    }
+
+    /// Sets the endpoint, so that buckets of the same name at different servers differ in a cache.
+    pub(crate) fn at(mut self, endpoint: Option<&str>) -> Self {
+        self.scope = format!("{} {}", self.scope, endpoint.unwrap_or_default()).into();
+        self
     }
 
     /// Sets the prefix of all keys, without a slash at its ends; `None` if it has an empty segment, `.` or `..`.
@@ -120,6 +142,29 @@ impl ObjectStorage {
         Some(self)
     }
 
+    /// Caches the content of files on disk, and their metadata in memory.
+    ///
+    /// For `revalidate_after`, a file that was opened is opened again without a request. After it, a HEAD request decides whether the cached
+    /// content is still current. Changes by this storage take effect immediately, and changes by others within this time. If the bucket is not
+    /// available then, the request fails: the file may have been replaced or deleted.
+    ///
+    /// Storages may share a cache. A storage of [`new`](Self::new) is known by the name of its store, which [`Display`](std::fmt::Display)
+    /// returns, so different stores of the same name need different caches.
+    #[must_use]
+    pub fn cached(mut self, cache: BlockCache, revalidate_after: Duration) -> Self {
+        self.cached = Some(Cached::new(cache, revalidate_after));
+        self
+    }
+
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source {
+            store: &self.store,
+            scope: &self.scope,
+            signed: self.signed.as_ref(),
+            open_timeout: self.options.open_timeout,
+        }
+    }
+
     /// Returns the key of a file. No object has a key that is too long.
     pub(crate) fn key(&self, path: &MediaPath) -> Result<Path, StorageError> {
         self.keys.of(path).ok_or_else(|| StorageError::not_found("the key would be too long"))
@@ -127,10 +172,7 @@ impl ObjectStorage {
 
     /// Requests the metadata of an object.
     pub(crate) async fn head(&self, key: &Path) -> Result<GetResult, StorageError> {
-        let response = self.store.get_opts(key, GetOptions::new().with_head(true));
-        within(self.options.open_timeout, response)
-            .await
-            .map_err(|error| storage_error("opening the file", error))
+        head(&*self.store, key, self.options.open_timeout).await
     }
 
     /// Returns whether an object exists.
@@ -179,6 +221,9 @@ impl Storage for ObjectStorage {
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
         Box::pin(async {
             let key = self.key(permit.path())?;
+            if let Some(cached) = &self.cached {
+                return cached.open(self.source(), key).await;
+            }
             let object = self.head(&key).await?;
             let file = ObjectFile {
                 store: Arc::clone(&self.store),
@@ -193,13 +238,24 @@ impl Storage for ObjectStorage {
         })
     }
 
+    fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
+        self.cached.as_ref()?.open_now(&self.key(permit.path()).ok()?).map(Ok)
+    }
+
     fn save<'a>(
         &'a self,
         permit: &'a Permit<Write>,
         content: Content<'a>,
         options: &'a SaveOptions,
     ) -> BoxFuture<'a, Result<MediaPath, StorageError>> {
-        Box::pin(self.save_content(permit.path(), content, options))
+        Box::pin(async move {
+            let change = self.cached.as_ref().map(Cached::change);
+            let path = self.save_content(permit.path(), content, options).await?;
+            if let Some(change) = change {
+                change.end(&self.key(&path)?).await;
+            }
+            Ok(path)
+        })
     }
 
     fn delete<'a>(&'a self, permit: &'a Permit<Delete>) -> BoxFuture<'a, Result<(), StorageError>> {
@@ -207,17 +263,32 @@ impl Storage for ObjectStorage {
             let key = self.key(permit.path())?;
             // Deleting a missing object succeeds.
             self.head(&key).await?;
+            let change = self.cached.as_ref().map(Cached::change);
             let deleted = within(self.options.open_timeout, self.store.delete(&key)).await;
-            deleted.map_err(|error| storage_error("deleting the file", error))
+            deleted.map_err(|error| storage_error("deleting the file", error))?;
+            if let Some(change) = change {
+                change.end(&key).await;
+            }
+            Ok(())
         })
     }
 
     fn metadata<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<Metadata, StorageError>> {
-        Box::pin(async { metadata(&self.head(&self.key(permit.path())?).await?) })
+        Box::pin(async {
+            let key = self.key(permit.path())?;
+            match &self.cached {
+                Some(cached) => Ok(cached.lookup(self.source(), key).await?.0.metadata().clone()),
+                None => metadata(&self.head(&key).await?),
+            }
+        })
     }
 
     fn list<'a>(&'a self, permit: &'a Permit<List>) -> BoxFuture<'a, Result<Vec<Entry>, StorageError>> {
         Box::pin(self.list_folder(permit.path().as_ref()))
+    }
+
+    fn cache_counts(&self) -> CacheCounts {
+        self.cached.as_ref().map(Cached::counts).unwrap_or_default()
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), StorageError>> {

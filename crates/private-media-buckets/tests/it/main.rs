@@ -6,6 +6,11 @@
     reason = "helpers of tests fail as tests do, by a panic"
 )]
 
+mod cache_faults;
+mod cache_kill;
+mod cache_property;
+mod cache_store;
+mod caching;
 mod conformance;
 mod interoperability;
 mod listing;
