@@ -4,9 +4,10 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use private_media::{Storage as _, StorageError};
-use private_media_buckets::ObjectStorage;
+use private_media_buckets::{BlockCache, CacheOptions, ObjectStorage};
 
 use crate::config::{BucketConfig, Config, ConfigError};
+use crate::metrics::{BlockCacheCounts, BlockCacheSource};
 
 /// Connects to the bucket, and checks that it can be read. If it does not respond, requests get 503 until it does.
 pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
@@ -27,6 +28,29 @@ pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<Objec
         }
     }
     Ok(storage)
+}
+
+/// Opens the cache of the bucket, if there is one. This reads its folder.
+pub(crate) fn open_cache(config: &Config, max_open_files: usize) -> Result<Option<BlockCache>, ConfigError> {
+    let Some(cache) = config.bucket.as_ref().and_then(|bucket| bucket.cache.as_ref()) else {
+        return Ok(None);
+    };
+    let options = CacheOptions::new(cache.size).max_open_files(max_open_files);
+    BlockCache::open(&cache.path, options).map(Some).map_err(|error| config.cache_error(&error))
+}
+
+impl BlockCacheSource for BlockCache {
+    fn counts(&self) -> BlockCacheCounts {
+        let stats = self.stats();
+        BlockCacheCounts {
+            hits: stats.hits,
+            misses: stats.misses,
+            bytes_from_bucket: stats.bytes_from_bucket,
+            evictions: stats.evictions,
+            errors: stats.errors,
+            size: stats.size,
+        }
+    }
 }
 
 /// Returns the storage, without a request.

@@ -11,24 +11,35 @@ use crate::config::{Config, ConfigError};
 use crate::identity::forward::ForwardPermissions;
 use crate::identity::{IdentityBackend, Previous};
 use crate::lookups;
+use crate::metrics::Metrics;
 use crate::send_mode::{InternalUrl, SendMode};
 
 /// How many bytes of small files the cache holds in memory.
 const CACHED_BYTES: usize = 16 << 20;
 
+/// The cache of a bucket, which outlives a reload.
+#[cfg(feature = "buckets")]
+pub(crate) type BlockCache = private_media_buckets::BlockCache;
+
+/// Without the feature `buckets`, there is none.
+#[cfg(not(feature = "buckets"))]
+#[derive(Debug, Clone)]
+pub(crate) enum BlockCache {}
+
 /// Opens the private media and the identity sources of a configuration, and checks them. `serve` and `check` use the same.
 pub(crate) async fn open(config: &Config) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
-    open_after(config, &Previous::default()).await
+    open_after(config, &Previous::default(), None).await
 }
 
-/// Like [`open`], in a process that has other identity sources open.
+/// Like [`open`], in a process that has other identity sources open, and a cache of a bucket.
 pub(crate) async fn open_after(
     config: &Config,
     previous: &Previous,
+    cache: Option<&BlockCache>,
 ) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
     config.check_root()?;
     let identities = IdentityBackend::open_after(config, previous).await?;
-    let media = with_storage(config).await?.identify(identities.to_identify());
+    let media = with_storage(config, cache).await?.identify(identities.to_identify());
     let media = media.permissions(permissions(config)).debug(config.debug);
     let lookups = lookups::open(&config.lookups).await?;
     let media = lookups.into_iter().fold(media, Builder::lookup);
@@ -55,13 +66,47 @@ pub(crate) async fn open_after(
 
 /// Returns a builder with the storage of the root.
 #[cfg_attr(not(feature = "buckets"), expect(clippy::unused_async, reason = "only a bucket is waited for"))]
-async fn with_storage(config: &Config) -> Result<Builder, ConfigError> {
+async fn with_storage(config: &Config, cache: Option<&BlockCache>) -> Result<Builder, ConfigError> {
     match &config.bucket {
         None => Ok(PrivateMedia::builder(open_folder(config)?)),
         #[cfg(feature = "buckets")]
-        Some(bucket) => Ok(PrivateMedia::builder(crate::bucket::open(config, bucket).await?)),
+        Some(bucket) => {
+            let storage = crate::bucket::open(config, bucket).await?;
+            Ok(PrivateMedia::builder(match cache {
+                Some(cache) => storage.cached(cache.clone(), config.revalidate_after),
+                None => storage,
+            }))
+        }
         #[cfg(not(feature = "buckets"))]
+        Some(bucket) => {
+            let _ = cache;
+            match *bucket {}
+        }
+    }
+}
+
+/// Opens the cache of a configuration, and adds its metrics. One process needs it once.
+pub(crate) fn block_cache(
+    config: &Config,
+    metrics: Option<&'static Metrics>,
+) -> Result<Option<BlockCache>, ConfigError> {
+    #[cfg(feature = "buckets")]
+    let cache = crate::bucket::open_cache(config, cached_handles())?;
+    #[cfg(not(feature = "buckets"))]
+    let cache: Option<BlockCache> = match &config.bucket {
+        None => None,
         Some(bucket) => match *bucket {},
+    };
+    if let (Some(cache), Some(metrics)) = (&cache, metrics) {
+        metrics.set_block_cache(cache.clone());
+    }
+    Ok(cache)
+}
+
+#[cfg(not(feature = "buckets"))]
+impl crate::metrics::BlockCacheSource for BlockCache {
+    fn counts(&self) -> crate::metrics::BlockCacheCounts {
+        match *self {}
     }
 }
 

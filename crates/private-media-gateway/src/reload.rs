@@ -21,7 +21,7 @@ use crate::live_site::LiveSite;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::notify;
-use crate::open;
+use crate::open::{self, BlockCache};
 use crate::pages::Pages;
 use crate::request_limit::RequestLimit;
 use crate::root_watch;
@@ -53,7 +53,8 @@ pub(crate) async fn serve(
     if let Some(https) = https {
         https::watch(https, &health);
     }
-    let opened = Opened::new(&config, &health, &Previous::default()).await?;
+    let cache = open::block_cache(&config, metrics)?;
+    let opened = Opened::new(&config, &health, &Previous::default(), cache.as_ref()).await?;
     let accounts = opened.identities.accounts();
     let state = open_state(&config, accounts.as_ref(), &health).await?;
     let previous = Previous { sources: Some(opened.identities.clone()), accounts };
@@ -61,7 +62,7 @@ pub(crate) async fn serve(
     let live = LiveSite::new(site.audit(audit.clone()), tasks);
     let (matches, current) = (matches.clone(), live.clone());
     let reloader =
-        Reloader { matches, config, health, audit, metrics, traces, state, previous, live: current };
+        Reloader { matches, config, health, audit, cache, metrics, traces, state, previous, live: current };
     let (reloader, requests) = (Arc::new(Mutex::new(reloader)), signals.reloads.clone());
     supervise::spawn("reload", move || reload_on_request(Arc::clone(&reloader), requests.clone())).detach();
     Ok(live)
@@ -87,6 +88,7 @@ struct Reloader {
     config: Config,
     health: Health,
     audit: Option<Audit>,
+    cache: Option<BlockCache>,
     state: Option<RunningState>,
     previous: Previous,
     live: LiveSite,
@@ -125,7 +127,7 @@ impl Reloader {
         for warning in config.warnings() {
             tracing::warn!("{warning}");
         }
-        let opened = Opened::new(&config, &self.health, &self.previous).await?;
+        let opened = Opened::new(&config, &self.health, &self.previous, self.cache.as_ref()).await?;
         let accounts = opened.identities.accounts();
         let cache_ttl = cache_ttl(&config);
         if self.config.state.is_none() && config.state.is_some() {
@@ -160,8 +162,13 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(config: &Config, shared: &Health, previous: &Previous) -> Result<Self, ConfigError> {
-        let (media, identities) = open::open_after(config, previous).await?;
+    async fn new(
+        config: &Config,
+        shared: &Health,
+        previous: &Previous,
+        cache: Option<&BlockCache>,
+    ) -> Result<Self, ConfigError> {
+        let (media, identities) = open::open_after(config, previous, cache).await?;
         let pages = Pages {
             media: media.clone(),
             url: config.url.clone(),

@@ -131,7 +131,7 @@ impl fmt::Display for SystemdUnit {
         }
         writeln!(
             f,
-            "\n# The file system is read-only, but for the root, the state and the audit.\nProtectSystem=strict"
+            "\n# The file system is read-only, but for the root, the state, the audit and the cache.\nProtectSystem=strict"
         )?;
         writeln!(f, "ReadWritePaths={}", paths.join(" "))?;
         let home = if self.uses(&HOMES) { "read-only" } else { "true" };

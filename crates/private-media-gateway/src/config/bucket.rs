@@ -1,6 +1,8 @@
 //! The bucket of the private files, if the root is one.
 
 #[cfg(feature = "buckets")]
+use std::path::PathBuf;
+#[cfg(feature = "buckets")]
 use std::time::Duration;
 
 #[cfg(feature = "buckets")]
@@ -8,10 +10,10 @@ use private_media_buckets::{BucketOptions, BucketUrl, Provider};
 
 use super::error::ConfigError;
 use super::keys;
-use super::keys::storage;
+use super::keys::{cache, storage};
 use super::settings::{Setting, Settings};
 #[cfg(feature = "buckets")]
-use super::values::duration;
+use super::values;
 use crate::send_mode::SendMode;
 
 /// A shorter URL would expire on its way; a longer one is a public file.
@@ -28,6 +30,16 @@ pub(crate) struct BucketConfig {
     pub(crate) options: BucketOptions,
     /// How long presigned URLs are valid; `None` if clients are not redirected.
     pub(crate) url_lifetime: Option<Duration>,
+    /// `None` if nothing is cached.
+    pub(crate) cache: Option<CacheConfig>,
+}
+
+/// The folder that caches the bucket, and its maximum size in bytes.
+#[cfg(feature = "buckets")]
+#[derive(Debug, Clone)]
+pub(crate) struct CacheConfig {
+    pub(crate) path: PathBuf,
+    pub(crate) size: u64,
 }
 
 /// Without the feature `buckets`, no root is a bucket.
@@ -38,7 +50,14 @@ pub(crate) enum BucketConfig {}
 /// Returns the bucket; `None` if the root is a folder.
 pub(super) fn bucket(settings: &Settings, mode: &SendMode) -> Result<Option<BucketConfig>, ConfigError> {
     let root = settings.get(&keys::ROOT);
-    let own = [&storage::ENDPOINT, &storage::REGION, &storage::PATH_STYLE, &storage::ALLOW_HTTP];
+    let own = [
+        &storage::ENDPOINT,
+        &storage::REGION,
+        &storage::PATH_STYLE,
+        &storage::ALLOW_HTTP,
+        &cache::PATH,
+        &cache::SIZE,
+    ];
     let text = root.values().first().map(String::as_str).unwrap_or_default();
     // `config show` prints the defaults, too.
     let is_used = |setting: &&Setting| setting.values() != [setting.key().default];
@@ -97,7 +116,9 @@ fn parse(settings: &Settings, text: &str, mode: &SendMode) -> Result<BucketConfi
         SendMode::Redirect => Some(url_lifetime(settings, &url)?),
         _ => None,
     };
-    Ok(BucketConfig { url, options, url_lifetime })
+    let size = settings.get(&cache::SIZE).parse_with(values::cache_size)?;
+    let cache = optional(&cache::PATH).map(|_| CacheConfig { path: settings.path(&cache::PATH), size });
+    Ok(BucketConfig { url, options, cache, url_lifetime })
 }
 
 #[cfg(feature = "buckets")]
@@ -107,7 +128,7 @@ fn url_lifetime(settings: &Settings, url: &BucketUrl) -> Result<Duration, Config
         return Err(settings.get(&keys::MODE).error(problem, "use direct"));
     }
     settings.get(&keys::URL_LIFETIME).parse_with(|value| {
-        let lifetime = duration(value)?;
+        let lifetime = values::duration(value)?;
         let is_sensible = (MIN_URL_LIFETIME..=MAX_URL_LIFETIME).contains(&lifetime);
         if is_sensible { Ok(lifetime) } else { Err("expected 10s to 1h".to_owned()) }
     })

@@ -1,6 +1,7 @@
 //! The table of settings.
 
 pub(crate) mod audit;
+pub(crate) mod cache;
 pub(crate) mod cors;
 pub(crate) mod forward;
 pub(crate) mod header;
@@ -265,7 +266,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 56] = [
+pub(crate) static KEYS: [&Key; 58] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -301,6 +302,8 @@ pub(crate) static KEYS: [&Key; 56] = [
     &storage::REGION,
     &storage::PATH_STYLE,
     &storage::ALLOW_HTTP,
+    &cache::PATH,
+    &cache::SIZE,
     &MODE,
     &URL_LIFETIME,
     &INTERNAL_URL,

@@ -205,6 +205,14 @@ impl Config {
         self.get(&keys::ROOT).error("the root is a bucket", "name a folder, which this command needs")
     }
 
+    /// Returns an error about the folder that caches a bucket.
+    #[cfg(feature = "buckets")]
+    pub(crate) fn cache_error(&self, error: &std::io::Error) -> ConfigError {
+        let problem = format!("cannot open the block cache: {error}");
+        self.get(&keys::cache::PATH)
+            .error(&problem, "name a folder of this user, in a folder that exists, on a local disk")
+    }
+
     /// Returns an error about the bucket.
     #[cfg(feature = "buckets")]
     pub(crate) fn bucket_error(&self, problem: &str, fix: &str) -> ConfigError {

@@ -28,8 +28,9 @@ impl Config {
             (&keys::MIN_RATE, new.min_rate != old.min_rate),
             (&keys::SHUTDOWN_TIMEOUT, new.shutdown_timeout != old.shutdown_timeout),
         ];
-        let audit = keys::audit::ALL.map(|key| (key, self.get(key).values() != started.get(key).values()));
-        let settings = settings.into_iter().chain(audit);
+        let differs = |key| (key, self.get(key).values() != started.get(key).values());
+        let (audit, cache) = (keys::audit::ALL.map(differs), keys::cache::ALL.map(differs));
+        let settings = settings.into_iter().chain(audit).chain(cache);
         settings.filter(|(_, differs)| *differs).map(|(key, _)| key.name).collect()
     }
 

@@ -46,6 +46,9 @@ impl Config {
         let state = self.state.as_ref().and_then(|state| state.file());
         let audit = self.audit.as_ref().map(|audit| audit.path.as_path());
         let folders = state.into_iter().chain(audit).map(|file| absolute(folders::parent(file)));
+        let cache = self.given(&keys::cache::PATH).filter(|setting| setting.values() != [""]);
+        let cache = cache.map(|_| absolute(&self.layers.settings.path(&keys::cache::PATH)));
+        let folders = folders.chain(cache);
         let mut groups: Vec<_> =
             groups.into_iter().chain(tls_groups).map(|id| name_of("/etc/group", id)).collect();
         groups.sort();

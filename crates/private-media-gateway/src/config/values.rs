@@ -62,6 +62,13 @@ pub(super) fn size(value: &str) -> Result<u64, &'static str> {
     size.filter(|size| (4000..=i64::MAX as u64).contains(size)).ok_or(EXPECTED)
 }
 
+/// Parses the size of the cache of a bucket.
+#[cfg(feature = "buckets")]
+pub(super) fn cache_size(value: &str) -> Result<u64, &'static str> {
+    let size = size(value).ok().filter(|size| *size >= 64 << 20);
+    size.ok_or("not a size of at least 64MiB; expected a number and a unit, e.g. 500MB or 10GiB")
+}
+
 pub(super) fn duration(value: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(value).map_err(|_| match value.parse::<f64>() {
         Ok(_) => "missing unit, e.g. 5s, 10m or 14d",
@@ -108,6 +115,20 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(size(value).ok(), expected, "{value:?}");
+        }
+    }
+
+    #[cfg(feature = "buckets")]
+    #[test]
+    fn cache_sizes() {
+        for (value, expected) in [
+            ("10 GiB", Some(10 << 30)),
+            ("64MiB", Some(64 << 20)),
+            ("63MiB", None),
+            ("10", None),
+            ("much", None),
+        ] {
+            assert_eq!(cache_size(value).ok(), expected, "{value:?}");
         }
     }
 

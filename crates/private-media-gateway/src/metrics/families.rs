@@ -28,6 +28,9 @@ impl Metrics {
         if let Some(audit) = &sources.audit {
             families.extend(audit.counts().families());
         }
+        if let Some(cache) = &sources.block_cache {
+            families.extend(cache.counts().families());
+        }
         drop(sources);
         let [succeeded, failed] = self.reloads.each_ref().map(|count| count.load(Ordering::Relaxed));
         families.extend([

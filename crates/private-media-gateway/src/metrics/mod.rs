@@ -3,6 +3,7 @@
 //! Threads count in shards of their own, so they share no cache line. A scrape adds the shards up.
 
 mod audit;
+mod block_cache;
 mod families;
 mod family;
 mod histogram;
@@ -20,6 +21,7 @@ use private_media_listener::Stats;
 use crate::health::Health;
 use crate::identity::IdentityBackend;
 pub(crate) use audit::{AuditCounts, AuditSource};
+pub(crate) use block_cache::{BlockCacheCounts, BlockCacheSource};
 use labels::Labels;
 use shard::{Sample, Shard};
 
@@ -43,6 +45,7 @@ struct Sources {
     /// What the caches of previous sites have counted.
     previous: SiteCacheCounts,
     audit: Option<Box<dyn AuditSource>>,
+    block_cache: Option<Box<dyn BlockCacheSource>>,
 }
 
 /// The parts of the current site.
@@ -113,6 +116,11 @@ impl Metrics {
     /// Sets the audit.
     pub(crate) fn set_audit(&self, audit: impl AuditSource + 'static) {
         self.sources().audit = Some(Box::new(audit));
+    }
+
+    /// Sets the cache of a bucket.
+    pub(crate) fn set_block_cache(&self, cache: impl BlockCacheSource + 'static) {
+        self.sources().block_cache = Some(Box::new(cache));
     }
 
     /// Sets the parts of the current site. The counters of its caches continue those of the previous site.

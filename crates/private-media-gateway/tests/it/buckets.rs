@@ -8,7 +8,7 @@ use crate::fronts::server::{Front, FrontServer};
 use crate::s3_server::{BUCKET, Server};
 use crate::support::{GRANT, Gateway, Place, credentials, free_address, program, refusal};
 
-const PHOTO: &str = "/private/cars/7/photo.jpg";
+pub(crate) const PHOTO: &str = "/private/cars/7/photo.jpg";
 const SECRET: &str = "a-secret-access-key";
 
 /// Returns the arguments for the bucket of a server.
@@ -19,7 +19,7 @@ fn arguments(port: u16) -> Vec<String> {
 }
 
 /// Returns the program with credentials for the bucket.
-fn command(place: &Place, subcommand: &[&str], port: u16) -> std::process::Command {
+pub(crate) fn command(place: &Place, subcommand: &[&str], port: u16) -> std::process::Command {
     let mut command = program();
     command.args(subcommand).args(arguments(port)).current_dir(place.path(""));
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", SECRET);
@@ -30,7 +30,7 @@ fn serve(place: &Place, port: u16) -> Gateway {
     Gateway::spawn(command(place, &["serve", "--listen=127.0.0.1:0"], port), place.path("gateway.log"))
 }
 
-fn stored(server: &Server) {
+pub(crate) fn stored(server: &Server) {
     server.python(&format!(
         "
 s3.put_object(Bucket={BUCKET:?}, Key='media/cars/7/photo.jpg', Body=b'the photo', ContentType='text/html')
@@ -226,6 +226,11 @@ fn mistakes_are_errors_at_start() {
         ),
         (&["--root=s3://b", "--url-lifetime=20s"], "--url-lifetime \"20s\": clients are not redirected"),
         (&["--root=gs://b", "--storage-region=eu"], "options of s3:// only"),
+        (&["--cache-path=cache"], "--cache-path \"cache\": the root is a folder"),
+        (
+            &["--root=s3://b", "--cache-size=10MB"],
+            "invalid value \"10MB\" for --cache-size: not a size of at least 64MiB",
+        ),
         (&["--storage-region=eu"], "--storage-region \"eu\": the root is a folder"),
         (&["--root=s3://b", "--storage-path-style=maybe"], "--storage-path-style"),
     ] {

@@ -11,6 +11,7 @@ mod account_changes;
 mod accounts;
 mod audit;
 mod audit_faults;
+mod bucket_cache;
 mod buckets;
 mod check;
 mod client_limits;

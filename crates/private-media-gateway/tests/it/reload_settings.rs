@@ -240,6 +240,8 @@ const ROWS: &[Row] = &[
         Applied(changed_file),
     ),
     ("storage.follow_links", "", "storage.follow_links = true", Applied(responses)),
+    ("cache.path", "", "cache.path = \"cache\"", Refused("the root is a folder")),
+    ("cache.size", "", "cache.size = \"1GiB\"", Refused("the root is a folder")),
     ("delivery.mode", "", "delivery.mode = \"nginx\"", Applied(responses)),
     ("delivery.url_lifetime", "", "delivery.url_lifetime = \"30s\"", Refused("not redirected")),
     (
