@@ -51,7 +51,11 @@ impl ObjectStorage {
             let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
             self.store.put_opts(key, PutPayload::from_static(b"1"), options)
         };
-        create().await.map_err(|error| storage_error(CHECKING, error))?;
+        match create().await {
+            // No other object has this key, so a response got lost, and the request was repeated.
+            Ok(_) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(error) => return Err(storage_error(CHECKING, error)),
+        }
         rejected(create().await.map(drop))?;
         let Some(create_only) = &self.create_only else { return Ok(()) };
         let mut upload = Upload::begin(&**create_only, key, Attributes::new()).await?;

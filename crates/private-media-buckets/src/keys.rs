@@ -40,6 +40,16 @@ impl Keys {
         if key.len() > MAX_KEY { None } else { Path::parse(key).ok() }
     }
 
+    /// Returns the prefix: empty, or with a slash at the end.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns the prefix as a path; `None` if it is empty.
+    pub(crate) fn prefix_path(&self) -> Option<Path> {
+        Path::parse(&*self.prefix).ok().filter(|prefix| !prefix.as_ref().is_empty())
+    }
+
     /// Returns what the keys of the files in a folder begin with.
     pub(crate) fn folder(&self, folder: Option<&MediaPath>) -> String {
         folder.map_or_else(|| self.prefix.to_string(), |folder| format!("{}{folder}/", self.prefix))

@@ -47,6 +47,9 @@
 //! A process that is killed leaves the parts of its multipart uploads, which cannot be listed. Let the bucket delete them, by a lifecycle rule
 //! for incomplete multipart uploads (one day). [`ObjectStorage::sweep`] deletes what else may remain.
 //!
+//! A program that saves many files, and is the only one that does, saves requests with [`ObjectStorage::sole_writer`]. It reads a whole file
+//! with one request by [`ObjectStorage::read`], and lists all files by [`ObjectStorage::objects`].
+//!
 //! # Names
 //!
 //! The key of a file is the prefix and its [`MediaPath`](private_media::MediaPath), unchanged. Keys that are no valid paths, such as `a//b`,
@@ -63,11 +66,14 @@ mod connect;
 mod create_only;
 mod error;
 mod exposure;
+mod folders;
 mod keys;
 mod list;
 mod metadata;
 mod metadata_cache;
+mod objects;
 mod options;
+mod pages;
 mod parts;
 mod read;
 mod save;
@@ -81,6 +87,7 @@ mod url;
 pub use cache::{BlockCache, CacheOptions, CacheStats};
 pub use connect::ConnectError;
 pub use exposure::Exposure;
+pub use objects::ListedObject;
 pub use options::BucketOptions;
 pub use storage::ObjectStorage;
 pub use url::{BucketUrl, BucketUrlError, Provider};

@@ -3,128 +3,57 @@
 use std::collections::BTreeSet;
 
 use futures_util::StreamExt as _;
-use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
-use object_store::path::{Error as PathError, Path};
+use object_store::path::Path;
 use object_store::{Error, ListResult};
 use private_media::storage::Entry;
 use private_media::{MediaPath, StorageError};
 
 use crate::error::{bucket_error, within};
+use crate::pages::{Depth, Page, Pages, invalid_key};
 use crate::storage::ObjectStorage;
 
 const LISTING: &str = "listing the folder";
-/// The number of keys in a page of the stores.
-const PAGE: usize = 1000;
-
-/// Where a page begins.
-#[derive(Default)]
-struct Position {
-    token: Option<String>,
-    /// The key before the first one.
-    after: Option<String>,
-}
 
 impl ObjectStorage {
     /// Returns the entries of a folder.
     pub(crate) async fn list_folder(&self, folder: Option<&MediaPath>) -> Result<Vec<Entry>, StorageError> {
         let prefix = self.keys.folder(folder);
         let mut found = Found::new(self, &prefix);
-        let listed = if let Some(pages) = &self.pages {
-            self.list_pages(&**pages, &prefix, &mut found).await
-        } else {
-            self.list_whole(&prefix, &mut found).await
-        };
-        listed.map_err(|error| bucket_error(LISTING, error))?;
+        self.find(&prefix, &mut found).await.map_err(|error| bucket_error(LISTING, error))?;
         if folder.is_some() && !found.any {
             return Err(StorageError::not_found("no such folder"));
         }
         Ok(found.into_entries())
     }
 
-    async fn list_whole(&self, prefix: &str, found: &mut Found<'_>) -> Result<(), Error> {
-        found.add(self.store.list_with_delimiter(Some(&Path::parse(prefix)?)).await?);
-        Ok(())
-    }
-
-    /// Lists all pages of a folder. `object_store` rejects a whole page if one of its keys is no valid path, such as `folder//file`. Then
-    /// shorter pages find that key, and it is skipped.
-    async fn list_pages(
-        &self,
-        pages: &dyn PaginatedListStore,
-        prefix: &str,
-        found: &mut Found<'_>,
-    ) -> Result<(), Error> {
-        let (mut position, mut len) = (Position::default(), PAGE);
-        loop {
-            match self.page(pages, prefix, &position, len).await {
-                Ok(PaginatedListResult { result, page_token }) => {
-                    found.add(result);
-                    let Some(token) = page_token else { return Ok(()) };
-                    (position, len) =
-                        (Position { token: Some(token), after: None }, PAGE.min(len.saturating_mul(2)));
-                }
-                Err(error) => {
-                    let Some(key) = invalid_key(&error) else { return Err(error) };
-                    found.any = true;
-                    if len > 1 {
-                        len /= 2;
-                    } else {
-                        position = Position { token: None, after: Some(last_below(key)) };
-                    }
-                }
+    async fn find(&self, prefix: &str, found: &mut Found<'_>) -> Result<(), Error> {
+        let Some(pages) = &self.pages else {
+            found.add(self.store.list_with_delimiter(Some(&Path::parse(prefix)?)).await?);
+            return Ok(());
+        };
+        let mut pages = Pages::new(self, &**pages, prefix, Depth::Folder);
+        while let Some(page) = pages.next().await? {
+            match page {
+                Page::Listed(page) => found.add(page),
+                Page::Invalid(_) => found.any = true,
             }
         }
-    }
-
-    async fn page(
-        &self,
-        pages: &dyn PaginatedListStore,
-        prefix: &str,
-        position: &Position,
-        len: usize,
-    ) -> Result<PaginatedListResult, Error> {
-        let options = PaginatedListOptions {
-            offset: position.after.clone(),
-            delimiter: Some("/".into()),
-            max_keys: (len < PAGE).then_some(len),
-            page_token: position.token.clone(),
-            ..PaginatedListOptions::default()
-        };
-        let prefix = (!prefix.is_empty()).then_some(prefix);
-        within(self.options.open_timeout, pages.list_paginated(prefix, options)).await
+        Ok(())
     }
 
     /// Returns whether any key begins with a prefix, which is empty or ends with a slash.
     pub(crate) async fn has_any(&self, prefix: &str) -> Result<bool, Error> {
-        let found = if let Some(pages) = &self.pages {
-            let page = self.page(&**pages, prefix, &Position::default(), 1).await;
-            page.map(|page| !page.result.objects.is_empty() || !page.result.common_prefixes.is_empty())
-        } else {
-            let prefix = Path::parse(prefix)?;
-            let mut objects = self.store.list(Some(&prefix));
-            let first = async { objects.next().await.transpose() };
-            within(self.options.open_timeout, first).await.map(|object| object.is_some())
-        };
-        match found {
+        if let Some(pages) = &self.pages {
+            return Pages::new(self, &**pages, prefix, Depth::Folder).has_any().await;
+        }
+        let prefix = Path::parse(prefix)?;
+        let mut objects = self.store.list(Some(&prefix));
+        let first = async { objects.next().await.transpose() };
+        match within(self.options.open_timeout, first).await {
             Err(error) if invalid_key(&error).is_some() => Ok(true),
-            found => found,
+            found => found.map(|object| object.is_some()),
         }
     }
-}
-
-/// Returns the key that is no valid path.
-fn invalid_key(error: &Error) -> Option<&str> {
-    match error {
-        Error::InvalidPath {
-            source: PathError::EmptySegment { path } | PathError::BadSegment { path, .. },
-        } => Some(path.as_str()),
-        _ => None,
-    }
-}
-
-/// Returns a text after which no key of a folder sorts, if the key is a folder; otherwise the key.
-fn last_below(key: &str) -> String {
-    if key.ends_with('/') { format!("{key}{}", char::MAX) } else { key.to_owned() }
 }
 
 /// The entries that were found.

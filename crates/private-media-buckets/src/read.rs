@@ -93,7 +93,7 @@ impl ReadAt for ObjectFile {
 }
 
 /// Returns exactly this many bytes of a stream, or an error. No piece is empty.
-fn exactly(
+pub(crate) fn exactly(
     pieces: BoxStream<'static, object_store::Result<Bytes>>,
     len: u64,
 ) -> impl Stream<Item = io::Result<Bytes>> + use<> {

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use futures_util::{TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{CopyMode, CopyOptions, Error, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use private_media::request::alternative_paths;
@@ -16,8 +15,6 @@ use crate::parts::{Part, Parts};
 use crate::storage::{ObjectStorage, Reservation};
 use crate::upload::Upload;
 
-/// How many folders above a file are checked at the same time.
-const CHECKED_AT_ONCE: usize = 8;
 /// The number of parts of content with an expected length. It leaves room for longer content.
 const EXPECTED_PARTS: u64 = 5000;
 const STORING: &str = "storing the file";
@@ -42,9 +39,7 @@ impl ObjectStorage {
         options: &SaveOptions,
     ) -> Result<MediaPath, StorageError> {
         options.check_expected_len()?;
-        self.check_folders(path).await?;
-        let folder = self.keys.folder(Some(path));
-        let is_folder = self.has_any(&folder).await.map_err(|error| storage_error(NAMING, error))?;
+        let is_folder = self.check_names(path).await?;
         if is_folder && options.replace {
             return Err(failed(NAMING, io::ErrorKind::IsADirectory, "a folder has this name"));
         }
@@ -64,20 +59,6 @@ impl ObjectStorage {
     fn part_len(&self, options: &SaveOptions) -> usize {
         let expected = options.expected_len.unwrap_or(0).div_ceil(EXPECTED_PARTS);
         self.options.part_len.max(usize::try_from(expected).unwrap_or(usize::MAX))
-    }
-
-    /// Checks that no folder of a path is a file.
-    async fn check_folders(&self, path: &MediaPath) -> Result<(), StorageError> {
-        let folders = std::iter::successors(path.parent(), MediaPath::parent);
-        stream::iter(folders.map(Ok))
-            .try_for_each_concurrent(CHECKED_AT_ONCE, |folder| async move {
-                if self.is_object(&self.key(&folder)?).await? {
-                    let problem = format!("{folder} is a file");
-                    return Err(failed("creating the folder", io::ErrorKind::NotADirectory, &problem));
-                }
-                Ok(())
-            })
-            .await
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use crate::cache::BlockCache;
 use crate::cached::{Cached, Source};
 use crate::error::{failed, storage_error, within};
+use crate::folders::Folders;
 use crate::keys::Keys;
 use crate::metadata::{metadata, raw_tag};
 use crate::options::BucketOptions;
@@ -59,6 +60,8 @@ pub struct ObjectStorage {
     pub(crate) signed: Option<Arc<SignedUrls>>,
     pub(crate) keys: Keys,
     pub(crate) options: BucketOptions,
+    /// What is known about the folders. `None` unless this is the sole writer.
+    pub(crate) folders: Option<Arc<Folders>>,
     pub(crate) shared: Arc<Shared>,
     /// Names the bucket in a cache.
     pub(crate) scope: Arc<str>,
@@ -93,6 +96,7 @@ impl ObjectStorage {
             signed: None,
             keys,
             options,
+            folders: None,
             shared: Arc::default(),
             scope,
             cached: None,

@@ -1,7 +1,12 @@
 //! Lists contain what can be served, and nothing else is served.
 
-use private_media::{MediaPath, Permit, SaveOptions, Storage, StorageError};
+use std::collections::BTreeSet;
 
+use futures_util::TryStreamExt as _;
+use private_media::{MediaPath, Permit, SaveOptions, Storage, StorageError};
+use private_media_buckets::ListedObject;
+
+use crate::proxy::{Fault, Proxy};
 use crate::server::Server;
 use crate::support::{bytes, get, path, patient, save, service, storage_at};
 
@@ -87,4 +92,70 @@ s3.put_object(Bucket='uploads', Key='private/big//x', Body=b'')
     let expected: Vec<_> = (0..1100).map(|n| MediaPath::new(&format!("big/{n:05}")).unwrap()).collect();
     assert!(files == expected, "{} files", files.len());
     assert_eq!(entries.len(), 1105, "five names are also those of folders");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_objects_are_listed_once() {
+    let Some(server) = Server::start() else { return };
+    server.python(
+        "
+odd = ['f//x', 'f/../x', 'f/./x', 'f/.hidden', 'g/\\x7f', 'zz//']
+for key in odd + [f'f/sub{n % 7}/n{n:04}' for n in range(1100)] + ['g/a b', 'g/é', 'marker/', 'z']:
+    s3.put_object(Bucket='uploads', Key='private/' + key, Body=b'abc')
+for key in ['private', 'privateer/x', 'a']:
+    s3.put_object(Bucket='uploads', Key=key, Body=b'outside')
+",
+    );
+    let storage = storage_at(server.port, patient());
+    let listed: Vec<_> = storage.objects().try_collect().await.unwrap();
+    let (mut files, mut invalid) = (BTreeSet::new(), BTreeSet::new());
+    for object in &listed {
+        assert!(
+            match object {
+                ListedObject::File(path, len) => *len == 3 && files.insert(path.as_str()),
+                ListedObject::Invalid(key) => invalid.insert(key.as_str()),
+                _ => false,
+            },
+            "{object:?} once"
+        );
+    }
+    let numbered: Vec<_> = (0..1100).map(|n| format!("f/sub{}/n{n:04}", n % 7)).collect();
+    let mut expected: BTreeSet<_> = numbered.iter().map(String::as_str).collect();
+    // The slash at the end of a key is lost. No such file can be opened.
+    expected.extend(["g/a b", "g/é", "marker", "z"]);
+    assert_eq!(files, expected);
+    assert_eq!(invalid, BTreeSet::from(["f//x", "f/../x", "f/./x", "f/.hidden", "g/\x7f", "zz//"]));
+    let marker = storage.read(&Permit::trusted(path("marker"))).await;
+    assert!(matches!(marker.map(drop), Err(StorageError::NotFound { .. })));
+}
+
+/// A sole writer checks each folder once, and none if nothing is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sole_writer_needs_fewer_requests() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::start(server.port, |_, _| Fault::None).await;
+    for is_empty in [true, false] {
+        let storage = storage_at(proxy.port, patient()).sole_writer();
+        let numbered = async |range: std::ops::Range<u32>| {
+            for n in range {
+                let options = SaveOptions::new().create_new(true);
+                let name = format!("cars/7/{is_empty}/{n}");
+                save(&storage, &name, &bytes(1), options).await.unwrap();
+            }
+        };
+        // The first save makes checks of its own.
+        numbered(0..1).await;
+        proxy.clear();
+        numbered(1..11).await;
+        let requests = proxy.requests();
+        let puts = requests.iter().filter(|request| request.starts_with("PUT ")).count();
+        assert_eq!((puts, requests.len()), (10, if is_empty { 10 } else { 20 }), "{requests:#?}");
+    }
+    // What was there before the first save is respected.
+    let storage = storage_at(proxy.port, patient()).sole_writer();
+    let create = SaveOptions::new().create_new(true);
+    let below_a_file = save(&storage, "cars/7/true/1/x", &bytes(1), create).await;
+    assert!(matches!(below_a_file, Err(StorageError::Io { .. })), "{below_a_file:?}");
+    let folder = save(&storage, "cars/7", &bytes(1), create).await;
+    assert!(matches!(folder, Err(StorageError::Exists)), "{folder:?}");
 }

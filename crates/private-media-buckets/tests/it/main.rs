@@ -15,6 +15,7 @@ mod conformance;
 mod interoperability;
 mod listing;
 mod outages;
+#[path = "../../../../tests/buckets/proxy.rs"]
 mod proxy;
 mod reading;
 #[path = "../../../../tests/buckets/server.rs"]

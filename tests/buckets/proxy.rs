@@ -1,4 +1,5 @@
-//! A proxy that makes the faults of networks and servers.
+//! A proxy that makes the faults of networks and servers. The tests of several crates include this file.
+#![allow(dead_code, reason = "not every crate needs all")]
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,10 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// The server does not see the header `If-None-Match`.
     Unconditional,
+    /// The server gets another last byte of content.
+    CorruptUpload,
+    /// The server gets all content but its last byte.
+    TruncateUpload,
 }
 
 /// A request, as the rules see it.
@@ -98,7 +103,7 @@ async fn serve(
     sent: &AtomicU64,
     rule: &Rule,
 ) -> io::Result<()> {
-    let (head, body) = read_request(&mut client).await?;
+    let (head, mut body) = read_request(&mut client).await?;
     let mut words = head.lines().next().unwrap_or_default().split(' ');
     let (method, target) =
         (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
@@ -126,11 +131,20 @@ async fn serve(
     let without = |name: &'static str| {
         move |line: &&str| !line.split(':').next().is_some_and(|own| own.eq_ignore_ascii_case(name))
     };
-    let kept: Vec<_> = match fault {
-        Fault::Unconditional => head.lines().filter(without("if-none-match")).collect(),
-        _ => head.lines().collect(),
+    let mut lines: Vec<String> = match fault {
+        Fault::Unconditional => head.lines().filter(without("if-none-match")).map(String::from).collect(),
+        Fault::TruncateUpload => head.lines().filter(without("content-length")).map(String::from).collect(),
+        _ => head.lines().map(String::from).collect(),
     };
-    upstream.write_all(kept.join("\r\n").as_bytes()).await?;
+    match (fault, body.last_mut()) {
+        (Fault::CorruptUpload, Some(last)) => *last ^= 1,
+        (Fault::TruncateUpload, _) => {
+            body.pop();
+            lines.push(format!("content-length: {}", body.len()));
+        }
+        _ => {}
+    }
+    upstream.write_all(lines.join("\r\n").as_bytes()).await?;
     upstream.write_all(b"\r\n\r\n").await?;
     upstream.write_all(&body).await?;
     // The server closes each connection after its response.
