@@ -5,7 +5,7 @@ use std::io;
 
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::{Error, GetOptions, ObjectMeta, ObjectStoreExt as _};
+use object_store::{Error, GetOptions, ObjectMeta};
 use private_media::permission::{Delete, Permit, Read};
 use private_media::storage::{ByteStream, Metadata};
 use private_media::{MediaPath, StorageError};
@@ -131,8 +131,7 @@ impl ObjectStorage {
             let kind = io::ErrorKind::StaleNetworkFileHandle;
             return Err(failed(DELETING, kind, "the file was replaced after it was read"));
         }
-        let deleted = within(self.options.open_timeout, self.store.delete(&key)).await;
-        deleted.map_err(|error| storage_error(DELETING, error))
+        self.delete_object(&key).await
     }
 }
 

@@ -179,6 +179,17 @@ impl ObjectStorage {
         head(&*self.store, key, self.options.open_timeout).await
     }
 
+    /// Deletes an object, and forgets what is cached of it.
+    pub(crate) async fn delete_object(&self, key: &Path) -> Result<(), StorageError> {
+        let change = self.cached.as_ref().map(Cached::change);
+        let deleted = within(self.options.open_timeout, self.store.delete(key)).await;
+        deleted.map_err(|error| storage_error("deleting the file", error))?;
+        if let Some(change) = change {
+            change.end(key).await;
+        }
+        Ok(())
+    }
+
     /// Returns whether an object exists.
     pub(crate) async fn is_object(&self, key: &Path) -> Result<bool, StorageError> {
         match self.head(key).await {
@@ -267,13 +278,7 @@ impl Storage for ObjectStorage {
             let key = self.key(permit.path())?;
             // Deleting a missing object succeeds.
             self.head(&key).await?;
-            let change = self.cached.as_ref().map(Cached::change);
-            let deleted = within(self.options.open_timeout, self.store.delete(&key)).await;
-            deleted.map_err(|error| storage_error("deleting the file", error))?;
-            if let Some(change) = change {
-                change.end(&key).await;
-            }
-            Ok(())
+            self.delete_object(&key).await
         })
     }
 

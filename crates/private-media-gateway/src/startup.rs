@@ -8,10 +8,21 @@ use crate::log;
 /// Loads the configuration, and prints its warnings to standard error.
 pub(crate) fn load(matches: &ArgMatches) -> Result<Config, ConfigError> {
     let config = Config::load(matches)?;
+    print_warnings(&config);
+    Ok(config)
+}
+
+/// Like [`load`], for a command that uses other buckets than the root.
+pub(crate) fn load_with_buckets(matches: &ArgMatches) -> Result<Config, ConfigError> {
+    let config = Config::load_with_buckets(matches)?;
+    print_warnings(&config);
+    Ok(config)
+}
+
+fn print_warnings(config: &Config) {
     for warning in config.warnings() {
         log::print(format_args!("private-media: warning: {warning}"));
     }
-    Ok(config)
 }
 
 /// Starts the log on standard error.

@@ -47,8 +47,12 @@ pub(crate) struct CacheConfig {
 #[derive(Debug, Clone)]
 pub(crate) enum BucketConfig {}
 
-/// Returns the bucket; `None` if the root is a folder.
-pub(super) fn bucket(settings: &Settings, mode: &SendMode) -> Result<Option<BucketConfig>, ConfigError> {
+/// Returns the bucket; `None` if the root is a folder. Unless a command uses another bucket, settings of buckets are errors then.
+pub(super) fn bucket(
+    settings: &Settings,
+    mode: &SendMode,
+    has_other: bool,
+) -> Result<Option<BucketConfig>, ConfigError> {
     let root = settings.get(&keys::ROOT);
     let own = [
         &storage::ENDPOINT,
@@ -73,6 +77,9 @@ pub(super) fn bucket(settings: &Settings, mode: &SendMode) -> Result<Option<Buck
             let problem = "the root is a folder";
             return Err(settings.get(&keys::MODE).error(problem, "use direct, or set root to a bucket"));
         }
+        if has_other {
+            return Ok(None);
+        }
         return match own.into_iter().filter_map(|key| settings.given(key)).find(is_used) {
             Some(setting) => Err(setting.error("the root is a folder", "remove it, or set root to a bucket")),
             None => Ok(None),
@@ -84,20 +91,30 @@ pub(super) fn bucket(settings: &Settings, mode: &SendMode) -> Result<Option<Buck
             .get(&keys::MODE)
             .error(problem, "use direct or redirect, or a root that is a folder"));
     }
-    parse(settings, text, mode).map(Some)
+    let bucket = at(settings, text, |shown, problem| root.with_value(shown).error_with(problem))?;
+    served(settings, mode, bucket).map(Some)
 }
 
-fn is_bucket(text: &str) -> bool {
+/// Returns whether a text is the URL of a bucket, and no path of a folder.
+pub(crate) fn is_bucket(text: &str) -> bool {
     ["s3://", "gs://", "az://"].iter().any(|scheme| text.starts_with(scheme))
 }
 
+/// Returns the bucket of a URL. `error` makes the error of what can be shown of the URL, and its problem.
 #[cfg(feature = "buckets")]
-fn parse(settings: &Settings, text: &str, mode: &SendMode) -> Result<BucketConfig, ConfigError> {
-    let root = settings.get(&keys::ROOT);
+pub(super) fn at(
+    settings: &Settings,
+    text: &str,
+    error: impl Fn(&str, &str) -> ConfigError,
+) -> Result<BucketConfig, ConfigError> {
     // What is before an @ may be a secret.
     let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, bucket)| format!("…@{bucket}"));
-    let url =
-        text.parse::<BucketUrl>().map_err(|error| root.with_value(&shown).error_with(&error.to_string()))?;
+    let url = text.parse::<BucketUrl>().map_err(|problem| error(&shown, &problem.to_string()))?;
+    Ok(BucketConfig { url, options: options(settings)?, url_lifetime: None, cache: None })
+}
+
+#[cfg(feature = "buckets")]
+fn options(settings: &Settings) -> Result<BucketOptions, ConfigError> {
     let optional = |key| {
         let given = settings.given(key)?.values().first()?;
         (!given.is_empty()).then(|| given.clone())
@@ -107,18 +124,25 @@ fn parse(settings: &Settings, text: &str, mode: &SendMode) -> Result<BucketConfi
         return Err(endpoint.error("a URL has no credentials", "set them in the environment"));
     }
     let path_style: bool = settings.get(&storage::PATH_STYLE).parse("true or false")?;
-    let options = BucketOptions::new()
+    Ok(BucketOptions::new()
         .endpoint(optional(&storage::ENDPOINT))
         .region(optional(&storage::REGION))
         .path_style((!path_style).then_some(false))
-        .allow_http(settings.get(&storage::ALLOW_HTTP).parse("true or false")?);
+        .allow_http(settings.get(&storage::ALLOW_HTTP).parse("true or false")?))
+}
+
+/// Adds what only the root has.
+#[cfg(feature = "buckets")]
+fn served(settings: &Settings, mode: &SendMode, bucket: BucketConfig) -> Result<BucketConfig, ConfigError> {
     let url_lifetime = match mode {
-        SendMode::Redirect => Some(url_lifetime(settings, &url)?),
+        SendMode::Redirect => Some(url_lifetime(settings, &bucket.url)?),
         _ => None,
     };
     let size = settings.get(&cache::SIZE).parse_with(values::cache_size)?;
-    let cache = optional(&cache::PATH).map(|_| CacheConfig { path: settings.path(&cache::PATH), size });
-    Ok(BucketConfig { url, options, cache, url_lifetime })
+    let has_cache =
+        settings.given(&cache::PATH).is_some_and(|path| path.values().iter().any(|path| !path.is_empty()));
+    let cache = has_cache.then(|| CacheConfig { path: settings.path(&cache::PATH), size });
+    Ok(BucketConfig { cache, url_lifetime, ..bucket })
 }
 
 #[cfg(feature = "buckets")]
@@ -135,7 +159,16 @@ fn url_lifetime(settings: &Settings, url: &BucketUrl) -> Result<Duration, Config
 }
 
 #[cfg(not(feature = "buckets"))]
-fn parse(settings: &Settings, _text: &str, _mode: &SendMode) -> Result<BucketConfig, ConfigError> {
-    let problem = "this program was built without support for buckets";
-    Err(settings.get(&keys::ROOT).error(problem, "build it with the feature buckets, or name a folder"))
+pub(super) fn at(
+    _settings: &Settings,
+    text: &str,
+    error: impl Fn(&str, &str) -> ConfigError,
+) -> Result<BucketConfig, ConfigError> {
+    let problem = "this program was built without support for buckets; build it with the feature buckets, or name a folder";
+    Err(error(text, problem))
+}
+
+#[cfg(not(feature = "buckets"))]
+fn served(_: &Settings, _: &SendMode, bucket: BucketConfig) -> Result<BucketConfig, ConfigError> {
+    Ok(bucket)
 }

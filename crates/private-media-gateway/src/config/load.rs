@@ -85,8 +85,17 @@ impl Config {
         Self::new(Layers::load(matches)?)
     }
 
-    /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
+    /// Loads the configuration of a command that uses other buckets than the root.
+    pub(crate) fn load_with_buckets(matches: &clap::ArgMatches) -> Result<Self, ConfigError> {
+        Self::parse(Layers::load(matches)?, true)
+    }
+
     pub(super) fn new(layers: Layers) -> Result<Self, ConfigError> {
+        Self::parse(layers, false)
+    }
+
+    /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
+    fn parse(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
         let settings = &layers.settings;
         let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
         let identity_tables = tables::sections(settings, &IDENTITY)?;
@@ -102,7 +111,7 @@ impl Config {
             listen,
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
-            bucket: bucket::bucket(settings, &send_mode)?,
+            bucket: bucket::bucket(settings, &send_mode, has_other_bucket)?,
             send_mode,
             cors: cors::options(settings)?,
             url,
@@ -211,6 +220,13 @@ impl Config {
         let problem = format!("cannot open the block cache: {error}");
         self.get(&keys::cache::PATH)
             .error(&problem, "name a folder of this user, in a folder that exists, on a local disk")
+    }
+
+    /// Returns the bucket of an argument, with the options that the settings have for the root.
+    pub(crate) fn bucket_of(&self, argument: &str, url: &str) -> Result<BucketConfig, ConfigError> {
+        bucket::at(&self.layers.settings, url, |shown, problem| {
+            ConfigError::new(format!("{argument} {shown:?}: {problem}"))
+        })
     }
 
     /// Returns an error about the bucket.

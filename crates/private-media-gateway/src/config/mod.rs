@@ -33,8 +33,7 @@ mod unit;
 mod values;
 
 pub(crate) use args::{PUBLIC_URL, args};
-#[cfg(feature = "buckets")]
-pub(crate) use bucket::BucketConfig;
+pub(crate) use bucket::{BucketConfig, is_bucket};
 pub(crate) use error::ConfigError;
 pub(crate) use identity::{AccountsConfig, DjangoConfig, Source};
 pub(crate) use jwt::{ClaimPaths, JwtConfig, JwtOptions, KeyFile, KeyFormat, KeySource};

@@ -46,8 +46,15 @@ mod refused_sign_ins;
 mod reload;
 mod reload_settings;
 mod relocate;
+#[cfg(feature = "buckets")]
+mod relocate_buckets;
+#[cfg(feature = "buckets")]
+mod relocate_kills;
 mod request_bodies;
 mod root;
+#[cfg(feature = "buckets")]
+#[path = "../../../../tests/buckets/proxy.rs"]
+mod s3_proxy;
 #[path = "../../../../tests/buckets/server.rs"]
 mod s3_server;
 mod sendfile;

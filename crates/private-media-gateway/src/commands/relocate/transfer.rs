@@ -1,4 +1,4 @@
-//! Moves one file after another: by a rename, or else by a verified copy.
+//! Moves one file after another from a folder to a folder: by a rename, or else by a verified copy.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -13,7 +13,7 @@ use super::report::Outcome;
 use crate::causes::with_sources;
 
 /// How many bytes are read at a time.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 /// After this many files or bytes, the copies are made durable and their sources removed.
 const BATCH_FILES: usize = 1000;
 const BATCH_BYTES: u64 = 256 << 20;
@@ -43,7 +43,7 @@ struct Copied {
 
 /// Distinguishes versions of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Version {
+pub(super) struct Version {
     inode: (u64, u64),
     len: u64,
     modified: (i64, i64),
@@ -51,7 +51,7 @@ struct Version {
 }
 
 impl Version {
-    fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             inode: (metadata.dev(), metadata.ino()),
             len: metadata.len(),
@@ -241,7 +241,7 @@ fn digest_of(file: &mut File) -> Result<Digest, StorageError> {
 }
 
 /// Reads the next bytes; none at the end.
-fn piece(file: &mut File) -> io::Result<Bytes> {
+pub(super) fn piece(file: &mut File) -> io::Result<Bytes> {
     let mut piece = Vec::new();
     file.take(PIECE as u64).read_to_end(&mut piece)?;
     Ok(piece.into())
