@@ -71,6 +71,7 @@ mod keys;
 mod list;
 mod metadata;
 mod metadata_cache;
+mod naming;
 mod objects;
 mod options;
 mod pages;

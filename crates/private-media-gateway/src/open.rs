@@ -86,6 +86,10 @@ async fn with_storage(config: &Config, cache: Option<&BlockCache>) -> Result<Bui
 }
 
 /// Opens the cache of a configuration, and adds its metrics. One process needs it once.
+#[cfg_attr(
+    not(feature = "buckets"),
+    expect(unreachable_code, clippy::unnecessary_wraps, reason = "without the feature, there is no cache")
+)]
 pub(crate) fn block_cache(
     config: &Config,
     metrics: Option<&'static Metrics>,

@@ -34,7 +34,8 @@ enum Step {
 
 #[derive(Debug, Clone)]
 enum Damage {
-    Byte(usize, u64, u8),
+    /// Up to 100 kB are this byte.
+    Bytes(usize, u64, u8),
     Truncate(usize, u64),
     Remove(usize),
     /// A file gets the content of another.
@@ -43,7 +44,8 @@ enum Damage {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let damage = prop_oneof![
-        (any::<usize>(), any::<u64>(), any::<u8>()).prop_map(|(file, at, byte)| Damage::Byte(file, at, byte)),
+        (any::<usize>(), any::<u64>(), any::<u8>())
+            .prop_map(|(file, at, byte)| Damage::Bytes(file, at, byte)),
         (any::<usize>(), any::<u64>()).prop_map(|(file, len)| Damage::Truncate(file, len)),
         any::<usize>().prop_map(Damage::Remove),
         (any::<usize>(), any::<usize>()).prop_map(|(from, to)| Damage::Copy(from, to)),
@@ -51,7 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (file, seed) = (0_u8..4, 0_usize..5);
     let step = prop_oneof![
         6 => (file.clone(), 0_usize..1000, 0_usize..1000).prop_map(|(file, a, b)| Step::Read(file, a, b)),
-        1 => Just(Step::ReadAll),
+        2 => Just(Step::ReadAll),
         2 => (file.clone(), seed.clone(), 0..LENGTHS.len()).prop_map(|(file, seed, len)| Step::Save(file, seed, len)),
         1 => file.clone().prop_map(Step::Delete),
         2 => (file, seed, 0..LENGTHS.len()).prop_map(|(file, seed, len)| Step::Replace(file, seed, len)),
@@ -76,15 +78,16 @@ fn pick(folder: &Path, number: usize, ending: &str) -> Option<PathBuf> {
 
 fn apply(folder: &Path, damage: &Damage) {
     let options = || std::fs::File::options().read(true).write(true).clone();
-    let (Damage::Byte(number, ..)
+    let (Damage::Bytes(number, ..)
     | Damage::Truncate(number, _)
     | Damage::Remove(number)
     | Damage::Copy(number, _)) = damage;
     let Some(path) = pick(folder, *number, "") else { return };
     let len = path.metadata().unwrap().len();
     match damage {
-        Damage::Byte(_, at, byte) => {
-            options().open(&path).unwrap().write_all_at(&[*byte], at % len.max(1)).unwrap();
+        Damage::Bytes(_, at, byte) => {
+            let bytes = vec![*byte; usize::try_from(len.min(100_000)).unwrap()];
+            options().open(&path).unwrap().write_all_at(&bytes, at % (len - bytes.len() as u64 + 1)).unwrap();
         }
         Damage::Truncate(_, to) => options().open(&path).unwrap().set_len(to % (len + 2)).unwrap(),
         Damage::Remove(_) => std::fs::remove_file(&path).unwrap(),
@@ -102,7 +105,9 @@ async fn run(steps: Vec<Step>) {
     let mut storage = store.storage(&open_cache(folder.path(), SIZE).await, revalidate_after);
     let mut files: HashMap<String, Bytes> = HashMap::new();
     let key = |file: u8| format!("file-{file}");
-    for step in steps {
+    // Most damages need something to damage.
+    let first = (0..3).map(|file| Step::Save(file, 0, 4));
+    for step in first.chain([Step::ReadAll]).chain(steps) {
         match step {
             Step::Read(file, a, b) => {
                 let key = key(file);

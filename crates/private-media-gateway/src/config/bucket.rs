@@ -142,7 +142,7 @@ fn served(settings: &Settings, mode: &SendMode, bucket: BucketConfig) -> Result<
     let has_cache =
         settings.given(&cache::PATH).is_some_and(|path| path.values().iter().any(|path| !path.is_empty()));
     let cache = has_cache.then(|| CacheConfig { path: settings.path(&cache::PATH), size });
-    Ok(BucketConfig { cache, url_lifetime, ..bucket })
+    Ok(BucketConfig { url_lifetime, cache, ..bucket })
 }
 
 #[cfg(feature = "buckets")]

@@ -10,11 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use globset::GlobSet;
 use private_media::MediaPath;
 
+use super::globs::is_wanted;
 use super::progress::Progress;
 use super::report::{Outcome, Report};
 use super::transfer::Transfer;
-use super::walk::{Found, Walk};
-use super::{QUEUE, is_wanted};
+use super::walk::{Found, QUEUE, Walk};
 
 /// A relocation from a folder to a folder.
 pub(super) struct Job<'a> {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "buckets")]
 mod buckets;
+mod globs;
 mod job;
 mod places;
 mod progress;
@@ -17,22 +18,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use private_media::LocalStorage;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::causes::root_cause;
 use crate::config::{self, ConfigError, Scope, is_bucket};
 use crate::log;
 use crate::runtime;
 use crate::startup::{self, text};
 use job::Job;
-use places::Place;
+use places::{Place, open};
 use report::Report;
 use transfer::Transfer;
-
-/// How many files wait to be moved.
-const QUEUE: usize = 1024;
 
 pub(crate) fn command() -> Command {
     let from = Arg::new("from").value_name("FROM").required(true).help(
@@ -87,7 +82,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, ConfigError> {
         None => Place::root(&config)?,
     };
     places::check(&config, &from, &to)?;
-    let globs = globs(matches.get_many::<String>("match").into_iter().flatten())?;
+    let globs = globs::parse(matches.get_many::<String>("match").into_iter().flatten())?;
     let jobs = matches.get_one::<NonZeroUsize>("jobs").copied();
     let (keep_source, dry_run) = (matches.get_flag("keep-source"), matches.get_flag("dry-run"));
     let report = Report::create(matches.get_one::<String>("report").map(Path::new), dry_run)?;
@@ -116,26 +111,6 @@ fn default_jobs() -> NonZeroUsize {
 }
 
 const TWO: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
-
-fn globs<'a>(globs: impl Iterator<Item = &'a String>) -> Result<GlobSet, ConfigError> {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        let error = |problem: globset::Error| {
-            ConfigError::new(format!("invalid value {glob:?} for --match: {}", problem.kind()))
-        };
-        set.add(GlobBuilder::new(glob).literal_separator(true).build().map_err(error)?);
-    }
-    set.build().map_err(|error| ConfigError::new(format!("--match: {error}")))
-}
-
-/// Returns whether a path below FROM is to be moved.
-fn is_wanted(globs: &GlobSet, name: &str) -> bool {
-    globs.is_empty() || globs.is_match(name)
-}
-
-fn open(folder: &Path) -> Result<LocalStorage, ConfigError> {
-    LocalStorage::open_root(folder).map_err(|error| ConfigError::new(root_cause(&error)))
-}
 
 /// Returns a flag that is set by SIGINT and SIGTERM from now on. A second signal ends the process, which loses nothing.
 fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use private_media::LocalStorage;
+
+use crate::causes::root_cause;
 use crate::config::{BucketConfig, Config, ConfigError, is_bucket};
 use crate::folders::{ancestors, dev_ino};
 
 /// Where files are, or where they are moved to.
+#[cfg_attr(feature = "buckets", expect(clippy::large_enum_variant, reason = "a run has two of them"))]
 pub(super) enum Place {
     Folder(PathBuf),
     Bucket(BucketConfig),
@@ -117,4 +121,9 @@ mod tests {
             assert_eq!(checked.is_ok(), is_valid, "{from} {to}");
         }
     }
+}
+
+/// Opens a folder.
+pub(super) fn open(folder: &Path) -> Result<LocalStorage, ConfigError> {
+    LocalStorage::open_root(folder).map_err(|error| ConfigError::new(root_cause(&error)))
 }

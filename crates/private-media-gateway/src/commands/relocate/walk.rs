@@ -7,6 +7,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirEntry, ReadDir};
 use private_media::MediaPath;
 
+/// How many files wait to be moved.
+pub(super) const QUEUE: usize = 1024;
+
 /// An entry of the folder or one below it.
 pub(super) enum Found {
     File(MediaPath),

@@ -14,10 +14,10 @@ use globset::GlobSet;
 use private_media::{MediaPath, Storage as _, StorageError};
 use private_media_buckets::ObjectStorage;
 
-use super::places::Place;
+use super::globs::is_wanted;
+use super::places::{Place, open};
 use super::progress::Progress;
 use super::report::{Outcome, Report};
-use super::{is_wanted, open};
 use crate::bucket::cause;
 use crate::config::{BucketConfig, ConfigError};
 use crate::log;

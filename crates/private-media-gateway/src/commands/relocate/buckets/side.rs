@@ -13,11 +13,11 @@ use private_media::{LocalStorage, MediaPath, Permit, SaveOptions, Storage as _, 
 use private_media_buckets::{ListedObject, ObjectStorage};
 use tokio::sync::mpsc;
 
-use super::super::QUEUE;
 use super::super::transfer::{self, PIECE, piece};
-use super::super::walk::{Found, Walk};
+use super::super::walk::{Found, QUEUE, Walk};
 
 /// A place of a relocation.
+#[expect(clippy::large_enum_variant, reason = "a run has two of them")]
 pub(super) enum Side {
     Folder { path: PathBuf, storage: LocalStorage },
     Bucket { url: String, storage: ObjectStorage },
