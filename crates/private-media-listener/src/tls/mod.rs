@@ -69,6 +69,8 @@ impl Tls {
         config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
         config.ticketer = ring::Ticketer::new().map_err(io::Error::other)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        // A client of HTTP/2 needs one connection, and each connection has a ticket for the next one.
+        config.send_tls13_tickets = 1;
         Ok(Self { config: Arc::new(config), current })
     }
 
