@@ -592,7 +592,13 @@ fn the_reliability_page_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = std::fs::read_to_string(root.join("docs/explanation/reliability.md")).unwrap();
     let mut sources = String::new();
-    for folder in ["crates/private-media", "crates/private-media-gateway", "python/tests"] {
+    let folders = [
+        "crates/private-media",
+        "crates/private-media-buckets",
+        "crates/private-media-gateway",
+        "python/tests",
+    ];
+    for folder in folders {
         read_sources(&root.join(folder), &mut sources);
     }
     let is_fault = |line: &&str| line.matches(" | ").count() == 6 && !line.starts_with("| fault |");
