@@ -92,7 +92,9 @@ pub(super) fn bucket(
             .error(problem, "use direct or redirect, or a root that is a folder"));
     }
     let bucket = at(settings, text, |shown, problem| root.with_value(shown).error_with(problem))?;
-    served(settings, mode, bucket).map(Some)
+    #[cfg(feature = "buckets")]
+    let bucket = served(settings, mode, bucket)?;
+    Ok(Some(bucket))
 }
 
 /// Returns whether a text is the URL of a bucket, and no path of a folder.
@@ -166,9 +168,4 @@ pub(super) fn at(
 ) -> Result<BucketConfig, ConfigError> {
     let problem = "this program was built without support for buckets; build it with the feature buckets, or name a folder";
     Err(error(text, problem))
-}
-
-#[cfg(not(feature = "buckets"))]
-fn served(_: &Settings, _: &SendMode, bucket: BucketConfig) -> Result<BucketConfig, ConfigError> {
-    Ok(bucket)
 }
