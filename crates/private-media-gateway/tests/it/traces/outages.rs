@@ -74,7 +74,10 @@ fn a_full_queue_drops_spans_and_counts_them() {
     collector.respond(200, Duration::from_secs(3));
     let variables = [SOON, ("OTEL_BSP_MAX_QUEUE_SIZE", "2")];
     let gateway = serve(&place, &collector, &variables, &[]);
-    for _ in 0..50 {
+    assert_eq!(gateway.get(PHOTO, "nobody").status, 404);
+    // Longer than a batch is open, so that its export runs now.
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..49 {
         assert_eq!(gateway.get(PHOTO, "nobody").status, 404);
     }
     assert!(gateway.logs("spans were dropped: the collector is slower"), "{}", gateway.log());
