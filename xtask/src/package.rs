@@ -76,7 +76,8 @@ fn unpack(crates: &[String]) -> Result<PathBuf, String> {
     for name in crates {
         let folder = format!("{name}-{version}");
         let archive = absolute(&format!("target/package/{folder}.crate"))?;
-        step(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&workspace))?;
+        // Files in archives are old, and cargo builds only what is newer than its last build.
+        step(Command::new("tar").arg("--touch").arg("-xzf").arg(archive).arg("-C").arg(&workspace))?;
         for file in FILES {
             let path = workspace.join(&folder).join(file);
             if !path.symlink_metadata().is_ok_and(|found| found.is_file()) {
