@@ -93,7 +93,9 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
         let endpoint = if path_style { endpoint } else { with_bucket(&endpoint, url.bucket()) };
         builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
-    let anonymous = Arc::new(builder.clone().with_skip_signature(true).build()?);
+    if options.anonymous {
+        builder = builder.with_skip_signature(true);
+    }
     let store = Arc::new(builder.clone().build()?);
     let credentials = Arc::clone(store.credentials());
     let create_only =
@@ -102,7 +104,6 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
     storage.pages = Some(store.clone());
     storage.url_signer = Some(UrlSigner { signer: store, version: "versionId" });
     storage.create_only = Some(create_only);
-    storage.anonymous = Some(anonymous);
     Ok(storage)
 }
 
@@ -126,11 +127,12 @@ fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStor
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    let anonymous = Arc::new(builder.clone().with_skip_signature(true).build()?);
+    if options.anonymous {
+        builder = builder.with_skip_signature(true);
+    }
     let store = Arc::new(builder.build()?);
     let endpoint = options.endpoint.clone();
     let mut storage = ObjectStorage::with_keys(store.clone(), keys, options).at(endpoint.as_deref());
-    storage.anonymous = Some(anonymous);
     storage.pages = Some(store.clone());
     storage.url_signer = Some(UrlSigner { signer: store, version: "generation" });
     Ok(storage)
@@ -144,11 +146,12 @@ fn azure(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectSt
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let anonymous = Arc::new(builder.clone().with_skip_signature(true).build()?);
+    if options.anonymous {
+        builder = builder.with_skip_signature(true);
+    }
     let store = Arc::new(builder.build()?);
     let endpoint = options.endpoint.clone();
     let mut storage = ObjectStorage::with_keys(store.clone(), keys, options).at(endpoint.as_deref());
-    storage.anonymous = Some(anonymous);
     storage.pages = Some(store);
     Ok(storage)
 }

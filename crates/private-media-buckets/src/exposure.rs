@@ -13,7 +13,7 @@ const CHECKING: &str = "checking whether the bucket is public";
 /// How the statuses look in an error of `object_store`.
 const DENIED: [&str; 3] = ["status code: 401", "status code: 403", "status code: 404"];
 
-/// What a bucket gives to a client without credentials. Nothing is right: whoever reads the bucket itself bypasses all permissions.
+/// What a bucket gives to a client without credentials. It should be nothing: a client that reads the bucket itself bypasses all permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exposure {
@@ -24,30 +24,24 @@ pub struct Exposure {
 }
 
 impl ObjectStorage {
-    /// Requests a list, and the first object below the prefix, without credentials. `None` for a storage that is not
-    /// [`from_url`](Self::from_url).
+    /// Requests a list, and the first object below the prefix, as another client of the same bucket:
+    /// [`BucketOptions::anonymous`](crate::BucketOptions::anonymous).
     ///
     /// What others can do from other networks, or with credentials of their own, is not known.
-    pub async fn exposure(&self) -> Result<Option<Exposure>, StorageError> {
-        let Some(stranger) = &self.anonymous else { return Ok(None) };
+    pub async fn exposure_to(&self, stranger: &Self) -> Result<Exposure, StorageError> {
         let limit = self.options.open_timeout;
-        let prefix = self.keys.folder(None);
-        let prefix =
-            Path::parse(prefix.trim_end_matches('/')).ok().filter(|prefix| !prefix.as_ref().is_empty());
-        let prefix = prefix.as_ref();
-        let is_listable = match within(limit, first(&**stranger, prefix)).await {
-            Ok(_) => true,
-            Err(error) => is_granted(Err(error))?,
-        };
-        let object = within(limit, first(&*self.store, prefix)).await;
+        let prefix = self.keys.prefix_path();
+        let list = within(limit, first(&*stranger.store, prefix.as_ref())).await;
+        let is_listable = is_granted(list.map(drop))?;
+        let object = within(limit, first(&*self.store, prefix.as_ref())).await;
         let is_readable = match object.map_err(|error| storage_error(CHECKING, error))? {
             Some(key) => {
-                let response = stranger.get_opts(&key, GetOptions::new().with_head(true));
+                let response = stranger.store.get_opts(&key, GetOptions::new().with_head(true));
                 Some(is_granted(within(limit, response).await.map(drop))?)
             }
             None => None,
         };
-        Ok(Some(Exposure { is_listable, is_readable }))
+        Ok(Exposure { is_listable, is_readable })
     }
 }
 
@@ -119,12 +113,9 @@ mod tests {
             // It is not known.
             (store, responding("500 Internal Server Error").await, None),
         ] {
-            let mut storage = ObjectStorage::new(store).prefix("private").unwrap();
-            storage.anonymous = Some(stranger);
-            let found = storage.exposure().await.ok().flatten();
+            let storage = ObjectStorage::new(store).prefix("private").unwrap();
+            let found = storage.exposure_to(&ObjectStorage::new(stranger)).await.ok();
             assert_eq!(found.map(|found| (found.is_listable, found.is_readable)), expected);
         }
-        let storage = ObjectStorage::new(Arc::new(InMemory::new()));
-        assert_eq!(storage.exposure().await.unwrap(), None, "it has no other client");
     }
 }

@@ -28,6 +28,7 @@ pub struct BucketOptions {
     pub(crate) path_style: Option<bool>,
     pub(crate) credential: Option<Arc<AwsCredential>>,
     pub(crate) allow_http: bool,
+    pub(crate) anonymous: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
     pub(crate) open_timeout: Duration,
@@ -43,6 +44,7 @@ impl Default for BucketOptions {
             path_style: None,
             credential: None,
             allow_http: false,
+            anonymous: false,
             connect_timeout: Duration::from_secs(3),
             read_timeout: Duration::from_secs(30),
             open_timeout: Duration::from_secs(5),
@@ -94,6 +96,13 @@ impl BucketOptions {
     #[must_use]
     pub fn allow_http(mut self, allow_http: bool) -> Self {
         self.allow_http = allow_http;
+        self
+    }
+
+    /// Sets whether requests are sent without credentials, as by a stranger. By default, they are not.
+    #[must_use]
+    pub fn anonymous(mut self, anonymous: bool) -> Self {
+        self.anonymous = anonymous;
         self
     }
 

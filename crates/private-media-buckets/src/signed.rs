@@ -17,7 +17,15 @@ const MAX_RECENT: usize = 10_000;
 pub(crate) struct SignedUrls {
     signer: UrlSigner,
     lifetime: Duration,
-    recent: Mutex<HashMap<Target, (Arc<str>, Instant)>>,
+    recent: Mutex<Recent>,
+}
+
+/// The URLs that are used again.
+#[derive(Debug, Default)]
+struct Recent {
+    urls: HashMap<Target, (Arc<str>, Instant)>,
+    /// When old URLs were removed. All are visited for that, so it is rare.
+    purged: Option<Instant>,
 }
 
 /// Signs the URLs of a bucket.
@@ -68,7 +76,7 @@ impl SignedUrls {
 
     fn recent(&self, target: &Target, now: Instant) -> Option<Arc<str>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let (url, made) = recent.get(target)?;
+        let (url, made) = recent.urls.get(target)?;
         self.is_recent(*made, now).then(|| Arc::clone(url))
     }
 
@@ -78,11 +86,13 @@ impl SignedUrls {
 
     fn keep(&self, target: Target, url: Arc<str>, now: Instant) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.len() >= MAX_RECENT {
-            recent.retain(|_, (_, made)| self.is_recent(*made, now));
+        let is_due = recent.purged.is_none_or(|purged| !self.is_recent(purged, now));
+        if recent.urls.len() >= MAX_RECENT && is_due {
+            recent.urls.retain(|_, (_, made)| self.is_recent(*made, now));
+            recent.purged = Some(now);
         }
-        if recent.len() < MAX_RECENT {
-            recent.insert(target, (url, now));
+        if recent.urls.len() < MAX_RECENT {
+            recent.urls.insert(target, (url, now));
         }
     }
 
@@ -186,6 +196,6 @@ mod tests {
         for number in 0..MAX_RECENT + 10 {
             urls.url(&Path::from(number.to_string()), "1", None, &headers).unwrap();
         }
-        assert_eq!(urls.recent.lock().unwrap().len(), MAX_RECENT);
+        assert_eq!(urls.recent.lock().unwrap().urls.len(), MAX_RECENT);
     }
 }

@@ -53,8 +53,6 @@ pub struct ObjectStorage {
     pub(crate) create_only: Option<Arc<dyn ObjectStore>>,
     /// The same bucket, listed in pages of any length.
     pub(crate) pages: Option<Arc<dyn PaginatedListStore>>,
-    /// The same bucket, without credentials.
-    pub(crate) anonymous: Option<Arc<dyn ObjectStore>>,
     /// The same bucket, which makes presigned URLs.
     pub(crate) url_signer: Option<UrlSigner>,
     pub(crate) signed: Option<Arc<SignedUrls>>,
@@ -91,7 +89,6 @@ impl ObjectStorage {
             store,
             create_only: None,
             pages: None,
-            anonymous: None,
             url_signer: None,
             signed: None,
             keys,

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use private_media::{Storage as _, StorageError};
 use private_media_buckets::{BlockCache, CacheOptions, ObjectStorage};
 
+use crate::causes::one_line;
 use crate::config::{BucketConfig, Config, ConfigError};
 use crate::metrics::{BlockCacheCounts, BlockCacheSource};
 
@@ -69,5 +70,5 @@ pub(crate) fn connect(config: &Config, bucket: &BucketConfig) -> Result<ObjectSt
 /// Returns a storage error with its cause, in one line.
 pub(crate) fn cause(error: &StorageError) -> String {
     let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-    cause.split_whitespace().collect::<Vec<_>>().join(" ")
+    one_line(&cause)
 }

@@ -14,6 +14,12 @@ pub(crate) fn root_cause(error: &(dyn Error + 'static)) -> String {
     sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
+/// Returns a text of several lines, such as the response of a bucket, in one.
+#[cfg(feature = "buckets")]
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Returns an error with its sources in one line, such as `the fsync failed: No space left on device`.
 pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     sources(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")

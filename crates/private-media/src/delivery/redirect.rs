@@ -15,8 +15,8 @@ use crate::storage::{MediaFile, SignedHeaders};
 
 /// Lets a bucket send files: a 307 redirects to a [signed URL](crate::storage::ReadAt::signed_url).
 ///
-/// Each request is decided here. Afterwards, the URL is enough: whoever has it gets the file until it expires, also a user whose access ends
-/// meanwhile. The bucket knows the addresses of the clients, and sends whatever version of the file it has then.
+/// Permission is checked for each request. The URL then grants access to anyone who has it until it expires, including a user whose access
+/// ends meanwhile. The bucket sees the addresses of the clients, and sends the version of the file that it has then.
 ///
 /// [`Direct`] makes responses without content, such as a 304 and those to HEAD, and sends files of a storage without signed URLs.
 ///

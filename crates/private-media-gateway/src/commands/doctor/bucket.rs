@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use private_media::{Storage as _, StorageError};
-use private_media_buckets::Exposure;
+use private_media_buckets::{Exposure, ObjectStorage};
 
 use super::report::{Finding, Findings};
 use crate::bucket::{cause, connect};
@@ -32,33 +32,39 @@ pub(super) async fn findings(config: &Config, bucket: &BucketConfig) -> Findings
     vec![
         Finding::ok(format!("{url} can be read")),
         writes(&storage.check_conditional_writes().await),
-        exposed(&url.to_string(), &storage.exposure().await),
+        exposed(&url.to_string(), &exposure(&storage, bucket).await),
         Finding::note(
             "incomplete multipart uploads cannot be listed: add a lifecycle rule that aborts them after a day",
         ),
     ]
 }
 
+/// Requests a list and a file without credentials.
+async fn exposure(storage: &ObjectStorage, bucket: &BucketConfig) -> Result<Exposure, String> {
+    let options = bucket.options.clone().anonymous(true);
+    let stranger = ObjectStorage::from_url(&bucket.url, options).map_err(|error| error.to_string())?;
+    storage.exposure_to(&stranger).await.map_err(|error| cause(&error))
+}
+
 /// Returns what a client without credentials gets.
-fn exposed(url: &str, exposure: &Result<Option<Exposure>, StorageError>) -> Finding {
+fn exposed(url: &str, exposure: &Result<Exposure, String>) -> Finding {
     const FIX: &str =
         "block public access in the settings of the bucket, because the gateway cannot protect it";
     match exposure {
-        Ok(Some(Exposure { is_readable: Some(true), .. })) => {
+        Ok(Exposure { is_readable: Some(true), .. }) => {
             Finding::problem(format!("{url} is public: its files can be read without credentials"), FIX)
         }
-        Ok(Some(Exposure { is_listable: true, .. })) => Finding::problem(
+        Ok(Exposure { is_listable: true, .. }) => Finding::problem(
             format!("{url} is public: the names of its files can be listed without credentials"),
             FIX,
         ),
-        Ok(Some(Exposure { is_readable: Some(false), .. })) => {
+        Ok(Exposure { is_readable: Some(false), .. }) => {
             Finding::ok(format!("{url} gives nothing to a client without credentials"))
         }
-        Ok(Some(Exposure { is_readable: None, .. })) => Finding::note(format!(
+        Ok(Exposure { is_readable: None, .. }) => Finding::note(format!(
             "{url} has no file yet, so only its list was requested without credentials; run the doctor again later, and {FIX}"
         )),
-        Ok(None) => Finding::note(format!("whether {url} is public was not checked: {FIX}")),
-        Err(error) => Finding::note(format!("whether {url} is public is not known: {}; {FIX}", cause(error))),
+        Err(error) => Finding::note(format!("whether {url} is public is not known: {error}; {FIX}")),
     }
 }
 

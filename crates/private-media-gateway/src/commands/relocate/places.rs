@@ -100,6 +100,11 @@ fn check_folders(config: &Config, from: &Path, to: &Path) -> Result<(), ConfigEr
     Err(ConfigError::new(format!("{inner} is inside {outer}, so files would be found twice; {fix}")))
 }
 
+/// Opens a folder.
+pub(super) fn open(folder: &Path) -> Result<LocalStorage, ConfigError> {
+    LocalStorage::open_root(folder).map_err(|error| ConfigError::new(root_cause(&error)))
+}
+
 #[cfg(all(test, feature = "buckets"))]
 mod tests {
     use super::*;
@@ -121,9 +126,4 @@ mod tests {
             assert_eq!(checked.is_ok(), is_valid, "{from} {to}");
         }
     }
-}
-
-/// Opens a folder.
-pub(super) fn open(folder: &Path) -> Result<LocalStorage, ConfigError> {
-    LocalStorage::open_root(folder).map_err(|error| ConfigError::new(root_cause(&error)))
 }

@@ -8,7 +8,7 @@ use ring::digest::{Context, Digest, SHA256};
 
 use super::super::report::Outcome;
 use super::side::{Opened, Side, Version};
-use crate::causes::root_cause;
+use crate::causes::{one_line, root_cause};
 
 /// From where to where files are moved.
 pub(super) struct Transfer {
@@ -167,8 +167,7 @@ impl Transfer {
 
 /// Returns an error with its root cause, in one line. The errors of `object_store` contain their sources, so those between are left out.
 fn reason(error: &StorageError) -> String {
-    let (text, cause) = (error.to_string(), root_cause(error));
-    let cause = cause.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (text, cause) = (error.to_string(), one_line(&root_cause(error)));
     if cause.is_empty() || cause == text { text } else { format!("{text}: {cause}") }
 }
 
