@@ -16,6 +16,7 @@ use futures_util::stream;
 use http::{Request, Response};
 use private_media_listener::{Drained, Limits, PeerState, RequestBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::support::{FileThenBytes, start};
@@ -215,4 +216,24 @@ async fn a_shutdown_waits_for_running_responses() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(server.shut_down().await, Drained::TimedOut);
+}
+
+/// Closing a listening socket resets the connections that wait in its queue.
+#[tokio::test]
+async fn a_shutdown_serves_the_connections_that_wait_in_the_queue() {
+    let (server, prepared) = crate::support::server(Limits::default()).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(prepared.addr).await.unwrap();
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        clients.push(client);
+    }
+    // The shutdown is requested before the first connection is accepted.
+    let drained = tokio::spawn(server.serve(app(), async {}));
+    for (number, mut client) in clients.into_iter().enumerate() {
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert!(received.ends_with("slow"), "{number}: {received}");
+    }
+    assert_eq!(drained.await.unwrap(), Drained::Completed);
 }
