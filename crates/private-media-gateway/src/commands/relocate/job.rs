@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use globset::GlobSet;
 use private_media::MediaPath;
@@ -29,29 +29,19 @@ impl Job<'_> {
     pub(super) fn run(&self, jobs: NonZeroUsize, stop: &AtomicBool) {
         let progress =
             Progress::start(|| self.walk().filter(|found| matches!(found, Ok(Found::File(_)))).count());
-        let (send, receive) = mpsc::sync_channel(QUEUE);
-        let queue = Mutex::new(receive);
-        std::thread::scope(|scope| {
-            for _ in 0..jobs.get() {
-                scope.spawn(|| self.work(&queue, stop, &progress));
-            }
-            for found in self.walk() {
-                if stop.load(Ordering::Relaxed) {
-                    break;
+        let files =
+            self.walk().take_while(|_| !stop.load(Ordering::Relaxed)).filter_map(|found| match found {
+                Ok(Found::File(path)) => Some(path),
+                Ok(Found::Other(name, reason)) => {
+                    self.note(&progress, &name, &Outcome::Skipped(reason));
+                    None
                 }
-                match found {
-                    Ok(Found::File(path)) => {
-                        // Fails if every thread has stopped.
-                        if send.send(path).is_err() {
-                            break;
-                        }
-                    }
-                    Ok(Found::Other(name, reason)) => self.note(&progress, &name, &Outcome::Skipped(reason)),
-                    Err((name, error)) => self.note(&progress, &name, &Outcome::Failed(error.to_string())),
+                Err((name, error)) => {
+                    self.note(&progress, &name, &Outcome::Failed(error.to_string()));
+                    None
                 }
-            }
-            drop(send);
-        });
+            });
+        distribute(files, jobs, |queue| self.work(queue, stop, &progress));
         progress.finish();
         if stop.load(Ordering::Relaxed) {
             self.report.interrupted();
@@ -68,13 +58,9 @@ impl Job<'_> {
     }
 
     /// Moves files of the queue until it is closed or a signal to stop.
-    fn work(&self, queue: &Mutex<Receiver<MediaPath>>, stop: &AtomicBool, progress: &Progress) {
+    fn work(&self, queue: &Queue<MediaPath>, stop: &AtomicBool, progress: &Progress) {
         let mut batch = self.transfer.batch();
-        let next = || {
-            let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.recv().ok().filter(|_| !stop.load(Ordering::Relaxed))
-        };
-        while let Some(path) = next() {
+        while let Some(path) = queue.next().filter(|_| !stop.load(Ordering::Relaxed)) {
             for (path, outcome) in batch.transfer(path) {
                 progress.add(&outcome);
                 self.note(progress, path.as_str(), &outcome);
@@ -90,5 +76,71 @@ impl Job<'_> {
         if let Some(message) = self.report.add(path, outcome) {
             progress.print(&message);
         }
+    }
+}
+
+/// The items that the threads of [`distribute`] take.
+struct Queue<T>(Mutex<Receiver<T>>);
+
+impl<T> Queue<T> {
+    /// Waits for an item. Returns none after the last one.
+    fn next(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+}
+
+/// Hands items to this many threads, until there are no more items or every thread has ended.
+fn distribute<T: Send>(
+    items: impl Iterator<Item = T>,
+    threads: NonZeroUsize,
+    work: impl Fn(&Queue<T>) + Sync,
+) {
+    let (send, receive) = mpsc::sync_channel(QUEUE);
+    // The receiver is dropped with the last thread, so that the sender does not wait for a thread that has ended.
+    let queue = Arc::new(Queue(Mutex::new(receive)));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.get() {
+            let (queue, work) = (Arc::clone(&queue), &work);
+            scope.spawn(move || work(&queue));
+        }
+        drop(queue);
+        for item in items {
+            if send.send(item).is_err() {
+                break;
+            }
+        }
+        drop(send);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+    #[test]
+    fn every_item_is_handed_to_one_thread() {
+        let (sum, count) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        distribute(0..10 * QUEUE, THREADS, |queue| {
+            while let Some(item) = queue.next() {
+                sum.fetch_add(item, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert_eq!((count.into_inner(), sum.into_inner()), (10 * QUEUE, (0..10 * QUEUE).sum()));
+    }
+
+    /// A thread ends at a signal while the queue is full, and the walk waits for room in it.
+    #[test]
+    fn threads_that_end_early_end_the_distribution() {
+        let taken = AtomicUsize::new(0);
+        distribute(0.., THREADS, |queue| {
+            queue.next();
+            taken.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(taken.into_inner(), THREADS.get());
     }
 }
