@@ -74,6 +74,24 @@ impl BucketUrl {
         &self.bucket
     }
 
+    /// Returns whether all objects of another URL are below this one.
+    ///
+    /// ```
+    /// use private_media_buckets::BucketUrl;
+    ///
+    /// let url: BucketUrl = "s3://uploads/private".parse()?;
+    /// assert!(url.contains(&"s3://uploads/private/2019".parse()?));
+    /// assert!(!url.contains(&"s3://uploads/private-2019".parse()?));
+    /// # Ok::<(), private_media_buckets::BucketUrlError>(())
+    /// ```
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        let below = other.prefix.strip_prefix(&self.prefix);
+        self.provider == other.provider
+            && self.bucket == other.bucket
+            && (self.prefix.is_empty() || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+
     /// Returns the prefix of the keys, without slashes at its ends. It may be empty.
     #[must_use]
     pub fn prefix(&self) -> &str {

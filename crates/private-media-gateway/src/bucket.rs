@@ -31,9 +31,9 @@ pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<Objec
     Ok(storage)
 }
 
-/// Opens the cache of the bucket, if there is one. This reads its folder.
+/// Opens the cache of all buckets, if there is one. This reads its folder.
 pub(crate) fn open_cache(config: &Config, max_open_files: usize) -> Result<Option<BlockCache>, ConfigError> {
-    let Some(cache) = config.bucket.as_ref().and_then(|bucket| bucket.cache.as_ref()) else {
+    let Some(cache) = config.each_root().find_map(|root| root.bucket.as_ref()?.cache.as_ref()) else {
         return Ok(None);
     };
     let options = CacheOptions::new(cache.size).max_open_files(max_open_files);

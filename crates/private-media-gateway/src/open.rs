@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use private_media::delivery::RedirectToStorage;
-use private_media::storage::CacheOptions;
-use private_media::{ApacheXSendfile, Builder, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia};
+use private_media::storage::{CacheOptions, Roots};
+use private_media::{
+    ApacheXSendfile, Builder, LocalStorage, NginxXAccelRedirect, Permissions, PrivateMedia, Storage,
+};
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Config, ConfigError};
@@ -37,9 +39,9 @@ pub(crate) async fn open_after(
     previous: &Previous,
     cache: Option<&BlockCache>,
 ) -> Result<(PrivateMedia, IdentityBackend), ConfigError> {
-    config.check_root()?;
+    config.check_roots()?;
     let identities = IdentityBackend::open_after(config, previous).await?;
-    let media = with_storage(config, cache).await?.identify(identities.to_identify());
+    let media = PrivateMedia::builder(storage(config, cache).await?).identify(identities.to_identify());
     let media = media.permissions(permissions(config)).debug(config.debug);
     let lookups = lookups::open(&config.lookups).await?;
     let media = lookups.into_iter().fold(media, Builder::lookup);
@@ -64,15 +66,28 @@ pub(crate) async fn open_after(
     Ok((media.build(), identities))
 }
 
-/// Returns a builder with the storage of the root.
+/// Opens the root, or all of them.
+async fn storage(config: &Config, cache: Option<&BlockCache>) -> Result<Box<dyn Storage>, ConfigError> {
+    let main = root(config, cache).await?;
+    if config.others.is_empty() {
+        return Ok(main);
+    }
+    let mut roots = Roots::new(main);
+    for other in &config.others {
+        roots = roots.root(other.prefix.clone(), root(&other.config, cache).await?);
+    }
+    Ok(Box::new(roots))
+}
+
+/// Opens one root.
 #[cfg_attr(not(feature = "buckets"), expect(clippy::unused_async, reason = "only a bucket is waited for"))]
-async fn with_storage(config: &Config, cache: Option<&BlockCache>) -> Result<Builder, ConfigError> {
+async fn root(config: &Config, cache: Option<&BlockCache>) -> Result<Box<dyn Storage>, ConfigError> {
     match &config.bucket {
-        None => Ok(PrivateMedia::builder(open_folder(config)?)),
+        None => Ok(Box::new(open_folder(config)?)),
         #[cfg(feature = "buckets")]
         Some(bucket) => {
             let storage = crate::bucket::open(config, bucket).await?;
-            Ok(PrivateMedia::builder(match cache {
+            Ok(Box::new(match cache {
                 Some(cache) => storage.cached(cache.clone(), config.revalidate_after),
                 None => storage,
             }))

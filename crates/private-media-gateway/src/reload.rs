@@ -192,7 +192,7 @@ impl Opened {
             metrics.set_site(&media, &identities, &health);
         }
         // Each check of a bucket is a request that costs money.
-        let pause = if config.bucket.is_some() { root_watch::LONGEST_PAUSE } else { config.revalidate_after };
+        let pause = if config.has_bucket() { root_watch::LONGEST_PAUSE } else { config.revalidate_after };
         let root_watch = root_watch::spawn(&media, &health, pause);
         let site = Site::new(&media, &config.url)
             .health(health)

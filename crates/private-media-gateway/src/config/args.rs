@@ -39,7 +39,7 @@ fn arg(key: &Key, flag: &'static str) -> Arg {
     };
     let arg = arg.help(help).help_heading(key.heading.text()).value_name(key.value_name);
     match key.kind {
-        Kind::Text | Kind::Url | Kind::Number | Kind::NumberOrText => arg,
+        Kind::Text | Kind::Url | Kind::Number | Kind::NumberOrText | Kind::Roots => arg,
         Kind::Boolean => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         Kind::List | Kind::TextOrList | Kind::Grants => {
             arg.action(ArgAction::Append).value_delimiter(LIST_DELIMITER)

@@ -73,12 +73,12 @@ pub(super) fn bucket(
         );
     }
     if !is_bucket(text) {
+        if has_other {
+            return Ok(None);
+        }
         if *mode == SendMode::Redirect {
             let problem = "the root is a folder";
             return Err(settings.get(&keys::MODE).error(problem, "use direct, or set root to a bucket"));
-        }
-        if has_other {
-            return Ok(None);
         }
         return match own.into_iter().filter_map(|key| settings.given(key)).find(is_used) {
             Some(setting) => Err(setting.error("the root is a folder", "remove it, or set root to a bucket")),

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     List,
     /// A text, or an array of texts.
     TextOrList,
+    /// A text, or `[[root]]` tables.
+    Roots,
     /// `[[grant]]` tables.
     Grants,
     /// `[[…]]` tables of other settings.

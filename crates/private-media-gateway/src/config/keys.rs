@@ -57,7 +57,7 @@ pub(crate) static ADMIN_LISTEN: Key = Key {
 pub(crate) static ROOT: Key = Key {
     name: "root",
     flag: "root",
-    kind: Kind::Text,
+    kind: Kind::Roots,
     value_name: "DIR",
     heading: Heading::Storage,
     scopes: &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Relocation],

@@ -19,6 +19,7 @@ use super::keys::identity::IDENTITY;
 use super::keys::lookup::LOOKUP;
 use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
+use super::roots::{self, OtherRoot};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
 use super::tls::{self, TlsConfig};
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) trusted_proxies: TrustedProxies,
     /// The folder of the private files. If they are in a bucket, no file has this path.
     pub(crate) root: PathBuf,
+    /// The roots of the files below some folders, if there are several.
+    pub(crate) others: Vec<OtherRoot>,
     /// `None` if the root is a folder.
     pub(crate) bucket: Option<BucketConfig>,
     pub(crate) url: String,
@@ -94,6 +97,11 @@ impl Config {
         Self::parse(layers, false)
     }
 
+    /// Loads the configuration of one of several roots.
+    pub(super) fn of_other_root(layers: Layers) -> Result<Self, ConfigError> {
+        Self::parse(layers, true)
+    }
+
     /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
     fn parse(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
         let settings = &layers.settings;
@@ -105,6 +113,7 @@ impl Config {
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
         let send_mode = delivery::send_mode(settings, &url)?;
+        let has_other_bucket = has_other_bucket || roots::has_bucket(settings);
         Ok(Self {
             tls: tls::options(settings, &listen)?,
             admin_listen: admin_listen(&settings.get(&keys::ADMIN_LISTEN))?,
@@ -112,6 +121,7 @@ impl Config {
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
             bucket: bucket::bucket(settings, &send_mode, has_other_bucket)?,
+            others: roots::others(&layers, &send_mode)?,
             send_mode,
             cors: cors::options(settings)?,
             url,
@@ -146,7 +156,13 @@ impl Config {
         site::branding(&self.layers.settings, &self.site_name)
     }
 
-    /// Checks the root before anything is served from it.
+    /// Checks each root before anything is served from it.
+    pub(crate) fn check_roots(&self) -> Result<(), ConfigError> {
+        self.each_root().try_for_each(Self::check_root)?;
+        self.check_roots_apart()
+    }
+
+    /// Checks the root, but not those of some folders.
     pub(crate) fn check_root(&self) -> Result<(), ConfigError> {
         if self.bucket.is_some() {
             return Ok(());

@@ -52,6 +52,7 @@ impl Config {
             connections_per_client,
             requests_per_second,
             bucket,
+            others,
             ..
         } = self;
         let logo = self.layers.settings.path(&super::keys::site::LOGO);
@@ -60,8 +61,9 @@ impl Config {
         );
         let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
         let public = self.public_folders();
+        let others: Vec<_> = others.iter().map(|other| (&other.prefix, other.config.meaning())).collect();
         format!(
-            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second} {bucket:?}"
+            "{settings} {lookups:?} {grants:?} {revalidate_after:?} {follow_links} {send_mode:?} {cors:?} {limits:?} {public:?} {site_name:?} {logo:?} {audit:?} {connections_per_client} {requests_per_second} {bucket:?} {others:?}"
         )
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use toml::Value;
 
 use super::key::{Key, Kind};
-use super::keys::{GRANT, KEYS, column_of_table, is_in_tables};
+use super::keys::{GRANT, KEYS, ROOT, column_of_table, is_in_tables};
+use super::roots;
 use super::settings::{Origin, Setting, Settings};
 use super::tables::Section;
 
@@ -15,7 +16,10 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
     let mut table = "";
     // TOML requires keys without a table before all tables; arrays of tables follow.
     let is_array = |key: &Key| matches!(key.kind, Kind::Grants | Kind::Tables(_)) || is_in_tables(key);
-    let keys = || KEYS.into_iter().filter(|key| !is_array(key));
+    let (roots, from) = (settings.get(&ROOT), origin(settings.get(&ROOT).origin(), &ROOT));
+    let is_single = roots::is_single(&roots);
+    let is_root = |key: &Key| key.name == ROOT.name;
+    let keys = || KEYS.into_iter().filter(|key| !is_array(key) && (is_single || !is_root(key)));
     let table_of = |key: &Key| match key.name.split_once('.') {
         Some((table, _)) => table,
         None if column_of_table(key).is_some() => key.name,
@@ -30,6 +34,12 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
             let _ = write!(text, "\n[{table}]\n");
         }
         line(&mut text, &setting);
+    }
+    if !is_single {
+        for (path, location) in roots::tables(&roots) {
+            let path = path.map(|path| format!("path = {}\n", Value::from(path))).unwrap_or_default();
+            let _ = write!(text, "\n[[root]]  # {from}\n{path}location = {}\n", Value::from(location));
+        }
     }
     for (key, sections) in tables {
         for section in *sections {
@@ -73,7 +83,7 @@ fn value(setting: &Setting) -> String {
         // A flag may be `007` or `+5`, which is no number in TOML.
         Kind::Number => first.parse::<i64>().map_or_else(|_| first.to_owned(), |number| number.to_string()),
         Kind::Boolean => first.to_owned(),
-        Kind::Text | Kind::Url | Kind::NumberOrText => Value::from(first).to_string(),
+        Kind::Text | Kind::Url | Kind::NumberOrText | Kind::Roots => Value::from(first).to_string(),
         Kind::List | Kind::TextOrList | Kind::Grants | Kind::Tables(_) => {
             format!(
                 "[{}]",

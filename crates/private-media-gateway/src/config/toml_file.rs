@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::keys::{KEYS, column_of_table, is_in_tables};
+use super::roots;
 use super::settings::{Origin, Setting, Settings};
 use super::suggest::{nearest, synonym};
 
@@ -89,9 +90,12 @@ pub(super) fn invalid(key: &Key, name: &str, value: &Value, expected: &str) -> S
 /// Returns a TOML value as the texts of a flag; the error is what is expected.
 pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
     let expected = match (key.kind, value) {
-        (Kind::Text | Kind::Url | Kind::NumberOrText | Kind::TextOrList, Value::String(text)) => {
-            return Ok(vec![text.clone()]);
-        }
+        (
+            Kind::Text | Kind::Url | Kind::NumberOrText | Kind::TextOrList | Kind::Roots,
+            Value::String(text),
+        ) => return Ok(vec![text.clone()]),
+        (Kind::Roots, Value::Array(items)) => return roots::texts(items),
+        (Kind::Roots, _) => "a text in quotes, or [[root]] tables",
         (Kind::NumberOrText, Value::Integer(number)) => return Ok(vec![number.to_string()]),
         (Kind::NumberOrText, _) => "a number without quotes, or a text in quotes",
         (Kind::Text | Kind::Url, _) => "a text in quotes",

@@ -49,6 +49,8 @@ impl Config {
         let cache = self.given(&keys::cache::PATH).filter(|setting| setting.values() != [""]);
         let cache = cache.map(|_| absolute(&self.layers.settings.path(&keys::cache::PATH)));
         let folders = folders.chain(cache);
+        let others_roots = self.others.iter().map(|other| &other.config);
+        let others_roots = others_roots.filter(|root| root.bucket.is_none()).map(Self::absolute_root);
         let mut groups: Vec<_> =
             groups.into_iter().chain(tls_groups).map(|id| name_of("/etc/group", id)).collect();
         groups.sort();
@@ -64,7 +66,12 @@ impl Config {
             user: user.name,
             groups,
             readable: own_files.collect::<Result<_, _>>()?,
-            writable: root.into_iter().map(Ok).chain(folders).collect::<Result<_, _>>()?,
+            writable: root
+                .into_iter()
+                .map(Ok)
+                .chain(others_roots)
+                .chain(folders)
+                .collect::<Result<_, _>>()?,
             sockets: addresses.iter().filter_map(|address| socket(address)).collect(),
             has_low_port: addresses.iter().any(|address| has_low_port(address)),
             max_connections: self.limits.max_connections,

@@ -60,6 +60,7 @@ mod s3_server;
 mod sendfile;
 mod serving;
 mod setting_errors;
+mod several_roots;
 mod sign_in;
 mod sign_in_redirects;
 mod sign_outs;

@@ -6,6 +6,7 @@ mod local;
 mod memory;
 mod presented;
 mod read_at;
+mod roots;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -26,6 +27,7 @@ pub use error::StorageError;
 pub use local::{CacheOptions, LocalStorage, OpenOptions};
 pub use memory::MemoryStorage;
 pub use read_at::{ByteStream, ReadAt, SignedHeaders};
+pub use roots::Roots;
 
 use crate::cache_counts::CacheCounts;
 use crate::lookup::Attributes;

@@ -141,10 +141,10 @@ impl<'a> Opened<'a> {
     /// Returns why a file cannot be served to anyone, if so.
     async fn missing(&self, case: &Case) -> Option<String> {
         let path = case.target.path.as_ref().ok()?.clone();
-        match self.media.storage().metadata(&Permit::trusted(path)).await {
+        match self.media.storage().metadata(&Permit::trusted(path.clone())).await {
             Err(StorageError::NotFound { reason, .. }) => Some(format!(
                 "no such file in {} ({reason}); the response is 404 for every user",
-                self.config.root.display()
+                self.config.root_of(&path).root.display()
             )),
             _ => None,
         }

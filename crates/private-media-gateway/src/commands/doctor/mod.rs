@@ -94,6 +94,11 @@ fn check(config: &Config, url: Option<&str>, json: bool) -> Result<ExitCode, Con
             report.add(name, check(config));
         }
     }
+    for root in config.others.iter().map(|other| &other.config).filter(|root| root.bucket.is_none()) {
+        for (name, check) in LOCAL.into_iter().filter(|(name, _)| OF_FOLDER.contains(name)) {
+            report.add(name, check(root));
+        }
+    }
     let was_stopped = runtime::block_on(run_checks(config, target, &mut report))?;
     if was_stopped {
         log::print(format_args!("private-media: interrupted; the test files are removed"));
@@ -108,7 +113,7 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
     // From here on, signals are handled here, so that the test files are always removed.
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let mut signals: Vec<_> = signals.into_iter().flatten().collect();
-    let stopped = std::future::poll_fn(|context| {
+    let mut stopped = std::future::poll_fn(|context| {
         let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
         if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
     });
@@ -121,9 +126,9 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         report.add("outside", vec![Finding::note(note)]);
     }
     #[cfg(feature = "buckets")]
-    if let Some(bucket) = &config.bucket {
+    if config.bucket.is_some() {
         let checking = async {
-            report.add("bucket", bucket::findings(config, bucket).await);
+            add_buckets(config, report).await;
             let note = "a bucket is not checked from outside: that needs test files in it";
             report.add("outside", vec![Finding::note(note)]);
             report.add("gateway", outside::health_of(config, gateway.as_ref()).await);
@@ -138,6 +143,16 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
         let is_front = !config.send_mode.is_by_front_server() && matches!(config.listen, ListenAddr::Tcp(_));
         gateway.as_ref().filter(|_| is_front).map(|gateway| gateway.target.clone())
     });
+    #[cfg(feature = "buckets")]
+    {
+        let is_stopped = tokio::select! {
+            () = add_buckets(config, report) => false,
+            () = &mut stopped => true,
+        };
+        if is_stopped {
+            return true;
+        }
+    }
     let prepared = match target {
         Some(target) => prepare(config, target, gateway, report).await,
         None => Err(gateway),
@@ -151,6 +166,16 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
     tokio::select! {
         () = checking => false,
         () = stopped => true,
+    }
+}
+
+/// Checks each root that is a bucket.
+#[cfg(feature = "buckets")]
+async fn add_buckets(config: &Config, report: &mut Report) {
+    for root in config.each_root() {
+        if let Some(bucket) = &root.bucket {
+            report.add("bucket", bucket::findings(root, bucket).await);
+        }
     }
 }
 

@@ -26,6 +26,9 @@ impl Place {
 
     /// Returns the root of the configuration.
     pub(super) fn root(config: &Config) -> Result<Self, ConfigError> {
+        if !config.others.is_empty() {
+            return Err(ConfigError::new("there are several roots; name one with --to"));
+        }
         match &config.bucket {
             None => {
                 config.check_root()?;
@@ -58,14 +61,9 @@ fn check_buckets(
     from: &private_media_buckets::BucketUrl,
     to: &private_media_buckets::BucketUrl,
 ) -> Result<(), ConfigError> {
-    let is_inside = |inner: &str, outer: &str| {
-        outer.is_empty()
-            || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let is_same = from.provider() == to.provider() && from.bucket() == to.bucket();
-    let (inner, outer) = if is_same && is_inside(to.prefix(), from.prefix()) {
+    let (inner, outer) = if from.contains(to) {
         (to, from)
-    } else if is_same && is_inside(from.prefix(), to.prefix()) {
+    } else if to.contains(from) {
         (from, to)
     } else {
         return Ok(());
