@@ -39,7 +39,8 @@ impl Cached {
     /// Returns a file without a request and without waiting, if that is possible.
     pub(crate) fn open_now(&self, key: &Path) -> Option<MediaFile> {
         let known = self.metadata.fresh(key)?;
-        if !self.blocks.is_prepared(&known.id) {
+        // An inactive cache is taken over in `open`.
+        if !self.blocks.is_active() || !self.blocks.is_prepared(&known.id) {
             return None;
         }
         self.metadata.count(true);

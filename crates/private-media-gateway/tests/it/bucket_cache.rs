@@ -1,5 +1,6 @@
 //! Files of a bucket are cached on disk.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use rustix::process::Signal;
 use crate::buckets::{PHOTO, command, stored};
 use crate::metrics::scrape;
 use crate::s3_server::{BUCKET, Server};
-use crate::support::{Gateway, Place, free_address, refusal};
+use crate::support::{Gateway, Place, credentials, free_address, refusal};
+use crate::upgrade::{Upgradable, is_running, wait};
 
 const FILM: &str = "/private/cars/7/film.mp4";
 
@@ -124,4 +126,44 @@ fn a_folder_that_is_not_private_is_an_error_at_start() {
         let begin = format!("--cache-path {path:?}: cannot open the block cache: {expected}");
         assert!(error.contains(&begin), "{error}");
     }
+}
+
+/// The old process has the cache until its last download ends; the new one serves without, and then takes it over.
+#[test]
+fn an_upgrade_hands_the_cache_over() {
+    let Some(mut server) = Server::start() else { return };
+    stored(&server);
+    let (place, admin, film) = (Place::new(), free_address(), film());
+    let settings = format!(
+        "root = \"s3://{BUCKET}/media\"\nadmin.listen = \"{admin}\"\ncache.path = \"cache\"\n
+         [storage]\nendpoint = \"http://127.0.0.1:{}\"\nallow_http = true\nrevalidate_after = \"1h\"\n",
+        server.port
+    );
+    place.write("private-media.toml", settings);
+    let key = |name| (name, "test".to_owned());
+    let running =
+        Upgradable::start_with(&place, &[], &[key("AWS_ACCESS_KEY_ID"), key("AWS_SECRET_ACCESS_KEY")]);
+    assert!(running.gateway.get(FILM, "alice").body == film);
+    assert_eq!(counts(admin), (0.0, 5.0));
+    // A client that reads slowly keeps the old process.
+    let mut download = running.gateway.connect();
+    let (name, value) = credentials("alice")[0];
+    let head = format!("GET {FILM} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
+    download.write_all(head.as_bytes()).unwrap();
+    let mut received = vec![0; 1000];
+    download.read_exact(&mut received).unwrap();
+    let old = running.current();
+    running.upgrade();
+    assert!(running.gateway.get(FILM, "alice").body == film, "without the cache");
+    assert!(is_running(old));
+    download.read_to_end(&mut received).unwrap();
+    assert!(received.ends_with(&film), "{}", received.len());
+    drop(download);
+    wait("the old process ends", Duration::from_secs(20), || !is_running(old));
+    wait("the cache is used", Duration::from_secs(20), || {
+        assert!(running.gateway.get(FILM, "alice").body == film);
+        counts(admin).0 >= 5.0
+    });
+    server.stop();
+    assert!(running.gateway.get(FILM, "alice").body == film, "from the cache");
 }

@@ -5,7 +5,10 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use super::client::{Offer, config, connect, is_resumed, try_connect};
 use super::serve;
@@ -178,12 +181,38 @@ fn connections_with_tls_count_for_the_limit() {
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let offer = Offer::default();
     let mut session =
-        tokio_rustls::rustls::ClientConnection::new(config(&[&pair], &offer), offer.name.try_into().unwrap())
-            .unwrap();
+        ClientConnection::new(config(&[&pair], &offer), offer.name.try_into().unwrap()).unwrap();
     let mut stream = stream;
     let error = session.complete_io(&mut stream).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
     drop(clients);
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     session.complete_io(&mut stream).unwrap();
+}
+
+/// A client whose handshake begins shortly after the signal, or is half done then, gets its response.
+#[test]
+fn a_handshake_on_its_way_is_completed_before_a_shutdown() {
+    let request = "GET /private/-/health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    for sent_before in [0, 1, 100] {
+        let place = Place::new();
+        let (mut gateway, pair) = serve(&place, &["--shutdown-timeout", "20s"]);
+        let mut stream = gateway.connect();
+        let config = config(&[&pair], &Offer::default());
+        let mut session = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut hello = Vec::new();
+        session.write_tls(&mut hello).unwrap();
+        stream.write_all(&hello[..sent_before]).unwrap();
+        // The server has accepted the connection when it serves a later one.
+        connect(&gateway, &pair).write_all(request.as_bytes()).unwrap();
+        gateway.signal(Signal::TERM);
+        std::thread::sleep(Duration::from_millis(50));
+        stream.write_all(&hello[sent_before..]).unwrap();
+        let mut client = StreamOwned::new(session, stream);
+        client.write_all(request.as_bytes()).unwrap();
+        let mut received = String::new();
+        client.read_to_string(&mut received).unwrap();
+        assert!(received.contains("connection: close\r\n"), "{sent_before}: {received}");
+        assert!(gateway.child.wait().unwrap().success(), "{sent_before}");
+    }
 }
