@@ -142,6 +142,65 @@ s3.put_object(Bucket={BUCKET:?}, Key='cold/cars/7/photo.jpg', Body=b'the wrong r
     assert_eq!(redirecting.get("/private/cars/7/photo.jpg", "alice").status, 200);
 }
 
+/// The test files of the doctor are in the root without a path, and leave nothing in another.
+#[test]
+fn the_doctor_leaves_no_file() {
+    let place = Place::new();
+    place.write("archive/archive/7/old.jpg", "archived");
+    place.write(
+        "private-media.toml",
+        "
+[[root]]
+location = \"private\"
+[[root]]
+path = \"archive/\"
+location = \"archive\"
+[[grant]]
+path = \"archive/{owner}/{*file}\"
+to = [\"owner\"]
+",
+    );
+    let gateway = serve(&place);
+    let names = || {
+        let output = std::process::Command::new("find").arg(place.path("")).output().unwrap();
+        let mut names: Vec<_> =
+            String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        names.retain(|name| !name.contains("state.db"));
+        names.sort();
+        names
+    };
+    let before = names();
+    let (_, text) = run(&place, &["doctor", &format!("--listen={}", gateway.address)]);
+    assert!(text.contains("no account"), "{text}");
+    assert_eq!(names(), before, "{text}");
+    assert_eq!(gateway.get("/private/archive/7/old.jpg", "alice").status, 200);
+}
+
+#[test]
+fn a_reload_changes_the_roots() {
+    let place = Place::new();
+    place.write("archive/archive/7/old.jpg", "archived");
+    configure(&place, &[("", "private")], "");
+    let gateway = serve(&place);
+    assert_eq!(gateway.get("/private/archive/7/old.jpg", "alice").status, 404);
+    let reload = |line: &str| {
+        let count = || gateway.log().matches(line).count();
+        let (before, begin) = (count(), Instant::now());
+        gateway.signal(rustix::process::Signal::HUP);
+        while count() == before {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{line}: {}", gateway.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    configure(&place, &[("", "private"), ("archive/", "archive")], "");
+    reload("the configuration was reloaded");
+    assert_eq!(gateway.get("/private/archive/7/old.jpg", "alice").status, 200);
+    // A mistake keeps what is there.
+    configure(&place, &[("", "private"), ("archive/", "private")], "");
+    reload("files would have two paths");
+    assert_eq!(gateway.get("/private/archive/7/old.jpg", "alice").status, 200);
+}
+
 #[test]
 fn mistakes_are_errors_at_start() {
     let place = Place::new();

@@ -24,6 +24,7 @@ use std::task::Poll;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use http::HeaderMap;
+use private_media::MediaPath;
 use private_media::raw::RespondRaw as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -211,7 +212,9 @@ async fn prepare<'a>(
     let created = match nonces {
         Ok(nonces) => {
             let name = format!("{PREFIX}{}", nonces.name);
-            let accounts = ProbeAccounts::find(&config.grants, &media, &sessions, &users, &name).await;
+            let is_in_root = |path: &MediaPath| std::ptr::eq(config.root_of(path), config);
+            let accounts =
+                ProbeAccounts::find(&config.grants, &media, &sessions, &users, &name, is_in_root).await;
             Canaries::create(config, &media, nonces, &accounts).await.map(|canaries| (canaries, accounts))
         }
         Err(error) => Err(error),

@@ -39,16 +39,19 @@ pub(super) struct Denied {
 }
 
 impl ProbeAccounts {
-    /// Finds accounts that may and may not read, by asking for the permission of each account in each folder of the grants.
+    /// Finds accounts that may and may not read, by asking for the permission of each account in each folder of the grants whose files are
+    /// in the root of the test files.
     pub(super) async fn find(
         grants: &Grants,
         media: &PrivateMedia,
         identities: &crate::identity::IdentityBackend,
         users: &[User],
         name: &str,
+        is_in_root: impl Fn(&MediaPath) -> bool,
     ) -> Self {
         let users = users.get(..MAX_ACCOUNTS).unwrap_or(users);
-        let folders = folders(grants, users, name);
+        let mut folders = folders(grants, users, name);
+        folders.retain(|folder| path_in(folder, name).is_none_or(|path| is_in_root(&path)));
         let may = async |identity: &Identity, folder: &str| match path_in(folder, name) {
             Some(path) => media.decide(identity, Action::Read, &path).await.is_allowed(),
             None => false,
@@ -193,11 +196,13 @@ mod tests {
             (&["o/{*f}=everyone", "p/{*f}=staff"], ("p", Some("carol"), false, Some(("alice", "p")))),
             (&["for/x=user:7"], ("", None, false, None)),
             (&["{*file}=user:12"], ("", None, false, None)),
+            (&["archive/{owner}/{*f}=owner"], ("", None, false, None)),
             (&["a/{owner}/{*f}=owner"], ("a/7", Some("alice"), false, Some(("carol", "a/7")))),
         ] {
             let grants = Grants::new(grants.iter().map(|grant| grant.parse().unwrap()));
             let media = PrivateMedia::builder(MemoryStorage::new()).permissions(grants.clone()).build();
-            let found = ProbeAccounts::find(&grants, &media, &identities, &users, "probe").await;
+            let is_in_root = |path: &MediaPath| !path.as_str().starts_with("archive/");
+            let found = ProbeAccounts::find(&grants, &media, &identities, &users, "probe", is_in_root).await;
             let denied = found.denied.as_ref();
             assert_eq!(
                 (
