@@ -10,7 +10,7 @@ use private_media::{CacheCounts, MediaFile, StorageError};
 use crate::cache::{BlockCache, CachedFile, EntryId};
 use crate::metadata::{metadata, raw_tag};
 use crate::metadata_cache::MetadataCache;
-use crate::read::{ObjectFile, head};
+use crate::read::{ObjectFile, Whole, head};
 use crate::signed::SignedUrls;
 
 /// The caches of a storage: content on disk, and metadata in memory.
@@ -94,6 +94,7 @@ impl Cached {
                     version: object.meta.version.clone(),
                     signed: source.signed.cloned(),
                     open_timeout: source.open_timeout,
+                    whole: Whole::default(),
                 });
                 let (cache, metadata_cache) = (self.blocks.clone(), Arc::downgrade(&self.metadata));
                 let file = CachedFile { cache, id, object, metadata: metadata_cache };

@@ -5,19 +5,18 @@ use std::io;
 
 use futures_core::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use object_store::{Error, GetOptions, ObjectMeta};
+use object_store::{Error, ObjectMeta};
 use private_media::permission::{Delete, Permit, Read};
 use private_media::storage::{ByteStream, Metadata};
 use private_media::{MediaPath, StorageError};
 
-use crate::error::{bucket_error, failed, storage_error, within};
+use crate::error::{bucket_error, failed};
 use crate::metadata::metadata;
 use crate::pages::{Depth, Page, Pages};
-use crate::read::exactly;
+use crate::read::{exactly, whole};
 use crate::storage::ObjectStorage;
 
 const LISTING: &str = "listing the bucket";
-const READING: &str = "opening the file";
 const DELETING: &str = "deleting the file";
 
 /// An object below the prefix of a storage, as [`ObjectStorage::objects`] lists it.
@@ -114,9 +113,7 @@ impl ObjectStorage {
     /// request before it. The content is that of one version of the object, has the length of the metadata, or ends with an error.
     pub async fn read(&self, permit: &Permit<Read>) -> Result<(Metadata, ByteStream), StorageError> {
         let key = self.key(permit.path())?;
-        let response = self.store.get_opts(&key, GetOptions::new());
-        let response = within(self.options.open_timeout, response).await;
-        let object = response.map_err(|error| storage_error(READING, error))?;
+        let object = whole(&*self.store, &key, self.options.open_timeout).await?;
         let metadata = metadata(&object)?;
         let content = exactly(object.into_stream(), metadata.len).boxed();
         Ok((metadata, content))

@@ -1,8 +1,9 @@
 //! The bytes of an open object.
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -30,6 +31,16 @@ pub(crate) async fn head(
     within(timeout, response).await.map_err(|error| storage_error("opening the file", error))
 }
 
+/// Requests the metadata and the whole content of an object.
+pub(crate) async fn whole(
+    store: &dyn ObjectStore,
+    key: &Path,
+    timeout: Duration,
+) -> Result<GetResult, StorageError> {
+    let response = store.get_opts(key, GetOptions::new());
+    within(timeout, response).await.map_err(|error| storage_error("opening the file", error))
+}
+
 /// One version of an object.
 #[derive(Debug)]
 pub(crate) struct ObjectFile {
@@ -43,6 +54,29 @@ pub(crate) struct ObjectFile {
     pub(crate) open_timeout: Duration,
     /// `None` if no URLs are signed.
     pub(crate) signed: Option<Arc<SignedUrls>>,
+    /// The whole content, if it was requested with the metadata. The first read of it takes it.
+    pub(crate) whole: Whole,
+}
+
+/// The content of a response that nobody has read yet.
+#[derive(Default)]
+pub(crate) struct Whole(Mutex<Option<ByteStream>>);
+
+impl Whole {
+    pub(crate) fn new(content: ByteStream) -> Self {
+        Self(Mutex::new(Some(content)))
+    }
+
+    fn take(&self) -> Option<ByteStream> {
+        // No panic leaves the value inconsistent, so a poisoned lock is usable.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Whole")
+    }
 }
 
 impl ObjectFile {
@@ -78,6 +112,11 @@ impl ReadAt for ObjectFile {
 
     fn read_range(self: Arc<Self>, offset: u64, len: u64) -> Option<ByteStream> {
         let end = offset.saturating_add(len).min(self.len);
+        if (offset, end) == (0, self.len)
+            && let Some(content) = self.whole.take()
+        {
+            return Some(content);
+        }
         let opening = async move {
             if offset >= end {
                 return Ok(stream::empty().boxed());

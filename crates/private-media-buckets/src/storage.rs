@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use futures_util::StreamExt as _;
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _};
@@ -22,7 +23,7 @@ use crate::folders::Folders;
 use crate::keys::Keys;
 use crate::metadata::{metadata, raw_tag};
 use crate::options::BucketOptions;
-use crate::read::{ObjectFile, head};
+use crate::read::{ObjectFile, Whole, exactly, head, whole};
 use crate::signed::{SignedUrls, UrlSigner};
 use crate::url::is_valid_prefix;
 
@@ -176,6 +177,21 @@ impl ObjectStorage {
         head(&*self.store, key, self.options.open_timeout).await
     }
 
+    /// Returns an open file, from the response with its metadata.
+    fn opened(&self, key: Path, object: &GetResult) -> Result<(Metadata, ObjectFile), StorageError> {
+        let file = ObjectFile {
+            store: Arc::clone(&self.store),
+            len: object.meta.size,
+            tag: raw_tag(&object.meta)?.to_owned(),
+            version: object.meta.version.clone(),
+            signed: self.signed.clone(),
+            open_timeout: self.options.open_timeout,
+            whole: Whole::default(),
+            key,
+        };
+        Ok((metadata(object)?, file))
+    }
+
     /// Deletes an object, and forgets what is cached of it.
     pub(crate) async fn delete_object(&self, key: &Path) -> Result<(), StorageError> {
         let change = self.cached.as_ref().map(Cached::change);
@@ -237,16 +253,21 @@ impl Storage for ObjectStorage {
                 return cached.open(self.source(), key).await;
             }
             let object = self.head(&key).await?;
-            let file = ObjectFile {
-                store: Arc::clone(&self.store),
-                len: object.meta.size,
-                tag: raw_tag(&object.meta)?.to_owned(),
-                version: object.meta.version.clone(),
-                signed: self.signed.clone(),
-                open_timeout: self.options.open_timeout,
-                key,
-            };
-            Ok(MediaFile::streamed(metadata(&object)?, Arc::new(file)))
+            let (metadata, file) = self.opened(key, &object)?;
+            Ok(MediaFile::streamed(metadata, Arc::new(file)))
+        })
+    }
+
+    fn open_whole<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+        if self.cached.is_some() {
+            return self.open(permit);
+        }
+        Box::pin(async {
+            let key = self.key(permit.path())?;
+            let object = whole(&*self.store, &key, self.options.open_timeout).await?;
+            let (metadata, mut file) = self.opened(key, &object)?;
+            file.whole = Whole::new(exactly(object.into_stream(), file.len).boxed());
+            Ok(MediaFile::streamed(metadata, Arc::new(file)))
         })
     }
 

@@ -50,9 +50,15 @@ impl Inner {
         }
     }
 
-    pub(crate) async fn open(&self, permit: &Permit<Read>) -> Result<MediaFile, StorageError> {
+    /// Opens a file. `is_whole` tells whether its whole content is read next.
+    pub(crate) async fn open(
+        &self,
+        permit: &Permit<Read>,
+        is_whole: bool,
+    ) -> Result<MediaFile, StorageError> {
         let file = match self.storage.open_now(permit) {
             Some(file) => file,
+            None if is_whole => self.storage.open_whole(permit).await,
             None => self.storage.open(permit).await,
         };
         Ok(file?.presented_by(permit.attributes()))
@@ -136,7 +142,7 @@ impl PrivateMedia {
     /// Opens a file if the identity may read it. A denial is [`StorageError::NotFound`], here and below.
     pub async fn open(&self, identity: Identity, path: MediaPath) -> Result<MediaFile, StorageError> {
         let permit = self.permit(identity, path).await.map_err(StorageError::not_found)?;
-        self.0.open(&permit).await
+        self.0.open(&permit, false).await
     }
 
     /// Stores content if the identity may write to the path; see [`Storage::save`].

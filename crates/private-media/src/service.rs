@@ -61,7 +61,8 @@ impl Inner {
         let permit = permit?;
         record.allowed_by = Some(Arc::clone(permit.decision().shared_reason()));
         // Open the file.
-        let file = self.open(&permit).await;
+        let is_whole = request.is_for_whole_file() && self.delivery.sends_content();
+        let file = self.open(&permit, is_whole).await;
         record.steps.storage = laps.lap();
         let file = file?;
         // Deliver it.
@@ -92,7 +93,7 @@ impl Inner {
                     if error.kind() == ErrorKind::StaleNetworkFileHandle && reopened < MAX_REOPENED =>
                 {
                     reopened += 1;
-                    file = self.open(permit).await?;
+                    file = self.open(permit, false).await?;
                 }
                 Err(source) => return Err(StorageError::Unavailable { doing: "reading the file", source }),
             }

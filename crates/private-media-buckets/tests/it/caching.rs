@@ -341,6 +341,7 @@ async fn the_least_recently_used_files_make_room() {
         for (key, requests) in [("a", 0), ("c", 0), ("d", 0), ("b", 2)] {
             assert_reads(&storage, key, &content, 0..content.len()).await;
             assert_eq!(store.gets(), requests, "{key}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // What does not fit is not cached, and removes nothing.
         let evictions = cache.stats().evictions;

@@ -59,6 +59,10 @@ impl NginxXAccelRedirect {
 }
 
 impl Delivery for NginxXAccelRedirect {
+    fn sends_content(&self) -> bool {
+        false
+    }
+
     fn deliver(
         &self,
         request: &MediaRequest,
@@ -144,6 +148,10 @@ impl ApacheXSendfile {
 }
 
 impl Delivery for ApacheXSendfile {
+    fn sends_content(&self) -> bool {
+        false
+    }
+
     fn deliver(
         &self,
         request: &MediaRequest,

@@ -40,6 +40,11 @@ pub trait Delivery: fmt::Debug + Send + Sync + 'static {
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse;
+
+    /// Returns whether the responses contain the content, so that a bucket may send it with the metadata. `true` is the default.
+    fn sends_content(&self) -> bool {
+        true
+    }
 }
 
 macro_rules! delegate {
@@ -53,6 +58,10 @@ macro_rules! delegate {
                 now: SystemTime,
             ) -> MediaResponse {
                 (**self).deliver(request, permit, file, now)
+            }
+
+            fn sends_content(&self) -> bool {
+                (**self).sends_content()
             }
         }
     )*};

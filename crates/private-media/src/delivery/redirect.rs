@@ -30,6 +30,10 @@ use crate::storage::{MediaFile, SignedHeaders};
 pub struct RedirectToStorage;
 
 impl Delivery for RedirectToStorage {
+    fn sends_content(&self) -> bool {
+        false
+    }
+
     fn deliver(
         &self,
         request: &MediaRequest,

@@ -66,6 +66,11 @@ impl MediaRequest {
         Self::from_parts(method, || Ok(path), query, headers)
     }
 
+    /// Returns whether the response is the whole file, if it exists and may be read.
+    pub(crate) fn is_for_whole_file(&self) -> bool {
+        !self.is_head && self.range.is_none() && self.preconditions.is_empty()
+    }
+
     fn from_parts(
         method: &Method,
         path: impl FnOnce() -> Result<MediaPath, RequestError>,

@@ -64,6 +64,12 @@ impl Preconditions {
         })))
     }
 
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Evaluates the conditions for a GET or HEAD of an existing file, in the order of section 13.2.2. `now` is the time of the response.
     #[must_use]
     pub fn evaluate(&self, file: &Validators<'_>, now: SystemTime) -> Outcome {

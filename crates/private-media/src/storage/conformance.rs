@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Content, MediaFile, SaveOptions, Storage, StorageError, content};
 use crate::permission::Permit;
@@ -96,6 +96,12 @@ async fn saved_content_is_read_back(storage: &dyn Storage) {
         assert_eq!(save(storage, &path, bytes.clone()).await, path, "a free name is used");
         let file = must(open(storage, &path).await, name);
         assert_eq!(read(&file, 3).await, bytes, "{name}: its content");
+        let whole = must(storage.open_whole(&Permit::trusted(path.clone())).await, name);
+        assert_eq!(whole.metadata().etag, file.metadata().etag, "{name}: the entity tag of the whole file");
+        // The second time, the content that came with the metadata is used up.
+        for _ in 0..2 {
+            assert_eq!(read_whole(&whole).await, bytes, "{name}: its whole content");
+        }
         let metadata = must(storage.metadata(&Permit::trusted(path.clone())).await, name);
         assert_eq!(metadata.len, bytes.len() as u64, "{name}: its length");
         assert_eq!(metadata.etag, file.metadata().etag, "{name}: the entity tag of the open file");
@@ -402,6 +408,13 @@ async fn read(file: &MediaFile, step: usize) -> Vec<u8> {
             return bytes;
         }
         bytes.extend_from_slice(&piece);
+    }
+}
+
+async fn read_whole(file: &MediaFile) -> Vec<u8> {
+    match file.bytes().clone().read_range(0, file.metadata().len) {
+        Some(content) => must(content.try_collect::<Vec<Bytes>>().await, "read a range").concat(),
+        None => read(file, 1000).await,
     }
 }
 

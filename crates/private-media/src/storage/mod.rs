@@ -45,6 +45,12 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// [`io::ErrorKind::StaleNetworkFileHandle`] instead.
     fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>>;
 
+    /// Opens a file whose whole content is read next, so that a storage may request both at once. By default, this is
+    /// [`open`](Self::open).
+    fn open_whole<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+        self.open(permit)
+    }
+
     /// Returns the same as [`open`](Self::open) if that needs no waiting, such as from a cache, and saves the allocation of a future. On
     /// `None`, the default, the service calls `open`.
     fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
@@ -97,6 +103,10 @@ macro_rules! delegate {
         impl<S: Storage + ?Sized> Storage for $pointer<S> {
             fn open<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
                 (**self).open(permit)
+            }
+
+            fn open_whole<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+                (**self).open_whole(permit)
             }
 
             fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {

@@ -118,6 +118,13 @@ impl Storage for Roots {
         }
     }
 
+    fn open_whole<'a>(&'a self, permit: &'a Permit<Read>) -> BoxFuture<'a, Result<MediaFile, StorageError>> {
+        match self.of_file(permit.path()) {
+            Ok(root) => root.open_whole(permit),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
     fn open_now(&self, permit: &Permit<Read>) -> Option<Result<MediaFile, StorageError>> {
         match self.of_file(permit.path()) {
             Ok(root) => root.open_now(permit),
