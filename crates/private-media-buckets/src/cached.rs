@@ -7,7 +7,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use private_media::{CacheCounts, MediaFile, StorageError};
 
-use crate::cache::{BlockCache, CachedFile, EntryId};
+use crate::cache::{BlockCache, CachedFile, EntryId, Small};
 use crate::metadata::{metadata, raw_tag};
 use crate::metadata_cache::MetadataCache;
 use crate::read::{ObjectFile, Whole, head};
@@ -97,7 +97,8 @@ impl Cached {
                     whole: Whole::default(),
                 });
                 let (cache, metadata_cache) = (self.blocks.clone(), Arc::downgrade(&self.metadata));
-                let file = CachedFile { cache, id, object, metadata: metadata_cache };
+                let file =
+                    CachedFile { cache, id, object, small: Small::default(), metadata: metadata_cache };
                 MediaFile::streamed(metadata, Arc::new(file))
             }
         };

@@ -162,7 +162,7 @@ pub(crate) async fn read_file(file: &Arc<File>, offset: u64, len: usize) -> io::
 
 /// Reads at least one byte from the page cache; `None` if that may need the disk.
 #[cfg(target_os = "linux")]
-fn read_now(file: &File, offset: u64, len: usize) -> Option<Bytes> {
+pub(crate) fn read_now(file: &File, offset: u64, len: usize) -> Option<Bytes> {
     use rustix::io::{ReadWriteFlags, preadv2};
 
     let mut buffer = vec![0; len];
@@ -174,7 +174,7 @@ fn read_now(file: &File, offset: u64, len: usize) -> Option<Bytes> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read_now(_file: &File, _offset: u64, _len: usize) -> Option<Bytes> {
+pub(crate) fn read_now(_file: &File, _offset: u64, _len: usize) -> Option<Bytes> {
     None
 }
 

@@ -10,6 +10,7 @@ mod index;
 mod layout;
 mod options;
 mod reader;
+mod small;
 mod sync;
 
 use std::io;
@@ -27,11 +28,13 @@ use self::folder::{FileName, Folder, mark_used};
 use self::index::{Index, Removed};
 use self::layout::{Checksum, Layout, blocks_of};
 use self::options::Counters;
+use self::small::SmallFiles;
 use self::sync::blocking;
 
 pub(crate) use self::layout::EntryId;
 pub use self::options::{CacheOptions, CacheStats};
 pub(crate) use self::reader::CachedFile;
+pub(crate) use self::small::Small;
 pub(crate) use self::sync::lock;
 
 /// The most blocks that are fetched or verified at the same time. Each needs the memory of a block.
@@ -75,6 +78,7 @@ struct Inner {
     flights: Arc<Semaphore>,
     counters: Counters,
     faults: Faults,
+    small: SmallFiles,
     size: u64,
 }
 
@@ -92,6 +96,7 @@ impl BlockCache {
             flights: Arc::new(Semaphore::new(MAX_FLIGHTS)),
             counters: Counters::default(),
             faults: Faults::default(),
+            small: SmallFiles::default(),
             size: options.size,
         };
         let cache = Self { inner: Arc::new(inner) };

@@ -16,6 +16,7 @@ use super::entry::{OpenEntry, read_file};
 use super::fetch::Way;
 use super::flight::{Flight, Landed, shared_error};
 use super::layout::{BLOCK_LEN, EntryId, Layout, blocks_of};
+use super::small::Small;
 use crate::metadata_cache::MetadataCache;
 use crate::read::ObjectFile;
 
@@ -32,6 +33,7 @@ pub(crate) struct CachedFile {
     pub(crate) cache: BlockCache,
     pub(crate) id: EntryId,
     pub(crate) object: Arc<ObjectFile>,
+    pub(crate) small: Small,
     /// Forgets the object if it turns out to be replaced.
     pub(crate) metadata: Weak<MetadataCache>,
 }
@@ -87,7 +89,14 @@ impl ReadAt for CachedFile {
         if range.is_empty() {
             return None;
         }
+        if let Some(small) = self.small.get() {
+            self.cache.inner.counters.hit(1);
+            return Some(small);
+        }
         let open = self.cache.whole_range(&self.id, &range)?;
+        if let Some(small) = self.small.read(&self.cache.inner.small, &open.data, self.object.len) {
+            return Some(small);
+        }
         Some(Arc::new(LocalBlocks { file: open.data, len: self.object.len }))
     }
 }

@@ -55,8 +55,12 @@ impl MediaBody {
         if let Some(bytes) = in_memory(file, offset, len) {
             return self.push_bytes(bytes);
         }
+        let local = file.local_range(offset, len);
+        if let Some(bytes) = local.as_ref().and_then(|local| in_memory(local, offset, len)) {
+            return self.push_bytes(bytes);
+        }
         self.remaining = self.remaining.saturating_add(len);
-        let file = file.local_range(offset, len).unwrap_or_else(|| Arc::clone(file));
+        let file = local.unwrap_or_else(|| Arc::clone(file));
         self.pieces.push_back(Piece::File { file, offset, len });
         self
     }

@@ -27,7 +27,8 @@ pub trait ReadAt: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the file with another source of its bytes that has this range on the local disk, such as a cache. `None` is the default.
+    /// Returns the file with another source of its bytes that has this range in memory or on the local disk, such as a cache. `None` is the
+    /// default.
     ///
     /// This is called when a response is built, so it does not wait.
     fn local_range(&self, offset: u64, len: u64) -> Option<Arc<dyn ReadAt>> {
