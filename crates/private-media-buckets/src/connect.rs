@@ -9,6 +9,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 
 use crate::aws_files::{self, Profile, ProfileError};
+use crate::clients::PerRuntime;
 use crate::create_only::CreateOnly;
 use crate::keys::Keys;
 use crate::options::BucketOptions;
@@ -73,6 +74,7 @@ fn s3(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStora
         .with_bucket_name(url.bucket())
         .with_client_options(options.client())
         .with_retry(options.retry())
+        .with_http_connector(PerRuntime)
         // Some compatible servers have no bulk deletion.
         .with_disable_bulk_delete(true);
     let region = options.region.clone().or_else(|| builder.get_config_value(&AmazonS3ConfigKey::Region));
@@ -123,7 +125,8 @@ fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStor
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(url.bucket())
         .with_client_options(options.client())
-        .with_retry(options.retry());
+        .with_retry(options.retry())
+        .with_http_connector(PerRuntime);
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_base_url(endpoint);
     }
@@ -142,7 +145,8 @@ fn azure(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectSt
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_container_name(url.bucket())
         .with_client_options(options.client())
-        .with_retry(options.retry());
+        .with_retry(options.retry())
+        .with_http_connector(PerRuntime);
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }

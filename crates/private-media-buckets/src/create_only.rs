@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::{Method, Uri};
 use object_store::ClientOptions;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
-};
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
+
+use crate::clients::PerRuntime;
 
 /// Connects with the header `If-None-Match: *` in each request that completes a multipart upload. `object_store` has no option for that.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct CreateOnly;
 
 impl HttpConnector for CreateOnly {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = ReqwestConnector::default().connect(options)?;
+        let client = PerRuntime.connect(options)?;
         Ok(HttpClient::new(CreateOnlyClient(client)))
     }
 }

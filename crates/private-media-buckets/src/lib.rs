@@ -62,6 +62,7 @@ mod aws_files;
 mod cache;
 mod cached;
 mod check;
+mod clients;
 mod connect;
 mod create_only;
 mod error;
