@@ -174,3 +174,15 @@ fn the_audit_says_that_a_file_of_a_bucket_was_handed_off() {
     }
     assert!(!deployment.gateway.log().contains("X-Amz-Signature"), "{}", deployment.gateway.log());
 }
+
+#[test]
+fn other_origins_may_read_the_files_of_a_bucket_behind_nginx() {
+    let Some(deployment) = Deployment::start(&["--cors-origin=https://app.example"]) else { return };
+    for (origin, allowed) in
+        [("https://app.example", Some("https://app.example")), ("https://other.example", None)]
+    {
+        let response = deployment.get(&url("twenty.txt"), &[("origin", origin)]);
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.header("access-control-allow-origin"), allowed, "{response:?}");
+    }
+}

@@ -14,7 +14,7 @@ use crate::buckets::{PHOTO, command, stored};
 use crate::s3_server::{BUCKET, Server};
 use crate::support::{Gateway, Place, Response, credentials};
 
-/// A server of a bucket that responds with the status that the path begins with.
+/// A server of a bucket that responds with the status that the path begins with. It ends the content of a path with `short` early.
 struct FaultyStore {
     port: u16,
     requests: Arc<AtomicUsize>,
@@ -39,10 +39,11 @@ impl FaultyStore {
                     lines.push(line);
                 }
                 let status = lines.first().and_then(|line| line.get(5..8)?.parse().ok()).unwrap_or(400_u16);
+                let len = if lines.first().is_some_and(|line| line.contains("short")) { 1000 } else { 15 };
                 let response = format!(
                     "HTTP/1.1 {status} Because\r\ncontent-type: application/xml\r\nlocation: https://elsewhere.example/\r\n\
                      x-amz-request-id: 7\r\nset-cookie: of=store\r\nwww-authenticate: Basic\r\nx-accel-redirect: /private/x\r\n\
-                     content-length: 15\r\nconnection: close\r\n\r\n<Error/>secrets"
+                     content-length: {len}\r\nconnection: close\r\n\r\n<Error/>secrets"
                 );
                 let _ = stream.get_mut().write_all(response.as_bytes());
             }
@@ -100,6 +101,17 @@ fn no_error_of_a_bucket_reaches_the_client() {
     for name in ["set-cookie", "location", "x-amz-request-id", "www-authenticate", "x-accel-redirect"] {
         assert_eq!(response.header(name), None, "{response:?}");
     }
+}
+
+#[test]
+fn a_download_that_breaks_is_not_complete() {
+    if !FrontServer::Nginx.is_installed() {
+        return;
+    }
+    let (store, place) = (FaultyStore::start(), Place::new());
+    let response = hand_off(&place, store.port, "/private-media-internal/?200/short");
+    assert_eq!((response.status, response.header("content-length")), (200, Some("1000")), "{response:?}");
+    assert!(response.body.len() < 1000, "{response:?}");
 }
 
 #[test]
