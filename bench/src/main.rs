@@ -11,6 +11,7 @@ mod plot;
 mod report;
 mod result;
 mod running_peer;
+mod stalled;
 mod testbed;
 mod tls;
 mod tree;
@@ -33,6 +34,7 @@ const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
        cargo xtask bench --growth [OPTIONS]
        cargo xtask bench --floods [OPTIONS]
+       cargo xtask bench --buckets [OPTIONS]
 
 Measures each kind of work on each peer in turn. The server has one core and the client another.
 
@@ -54,7 +56,9 @@ cold file.
   --cold GIB        the size of the cold file [default: 10]
 
 With --floods it measures what floods of HTTP/2 frames cost the gateway, and what they cost the client that sends them. --seconds is the
-time of each flood.";
+time of each flood.
+
+With --buckets it measures files in a bucket, whose store is an nginx on the client's core, and the memory of clients that stall.";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -75,8 +79,16 @@ struct Options {
     old: Option<PathBuf>,
     write: Option<String>,
     growth: Option<Growth>,
-    floods: bool,
+    subject: Subject,
     help: bool,
+}
+
+/// What is measured, unless it is growth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Peers,
+    Buckets,
+    Floods,
 }
 
 impl Options {
@@ -90,7 +102,7 @@ impl Options {
             old: None,
             write: None,
             growth: None,
-            floods: false,
+            subject: Subject::Peers,
             help: false,
         };
         let mut growth =
@@ -108,7 +120,8 @@ impl Options {
                 "--old" => options.old = Some(std::path::absolute(value()?)?),
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
-                "--floods" => options.floods = true,
+                "--floods" => options.subject = Subject::Floods,
+                "--buckets" => options.subject = Subject::Buckets,
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -132,7 +145,7 @@ fn run(options: &Options) -> Result<()> {
     let bed = Testbed::new(options.both_cores, options.old.clone())?;
     tree::make(&bed.root())?;
     let table = match &options.growth {
-        _ if options.floods => Some(floods::run(options.seconds, &bed)?),
+        _ if options.subject == Subject::Floods => Some(floods::run(options.seconds, &bed)?),
         Some(growth) => Some(growth::run(growth, &bed)?),
         None => None,
     };
@@ -143,9 +156,12 @@ fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    let mut peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
+    let is_buckets = options.subject == Subject::Buckets;
+    let all = if is_buckets { &peers::OF_BUCKETS[..] } else { &peers::PEERS };
+    let mut peers: Vec<&Peer> = chosen(all, &options.only, |peer| peer.name)?;
     peers.retain(|peer| options.old.is_some() || !peers::is_old(peer));
-    let works: Vec<&Work> = chosen(&work::WORKS, &options.work, |work| work.name)?;
+    let mut works: Vec<&Work> = chosen(&work::WORKS, &options.work, |work| work.name)?;
+    works.retain(|work| !is_buckets || work::OF_BUCKETS.contains(&work.name));
     if works.iter().any(|work| work.kind == RequestKind::InTurn) {
         tree::make_many(&bed.root(), 0..tree::MANY)?;
     }
@@ -185,10 +201,17 @@ fn run(options: &Options) -> Result<()> {
         }
         // The results so far, in case the rest fails.
         if let Some(name) = &options.write {
-            write(&report, name)?;
+            write(&report, "", name)?;
         }
     }
-    println!("{}", report.to_markdown());
+    let mut more = String::new();
+    if is_buckets {
+        more = stalled::table(running.iter().map(|(peer, running)| (peer.name, running)))?;
+        if let Some(name) = &options.write {
+            write(&report, &more, name)?;
+        }
+    }
+    println!("{}{more}", report.to_markdown());
     if failed.is_empty() {
         Ok(())
     } else {
@@ -196,10 +219,11 @@ fn run(options: &Options) -> Result<()> {
     }
 }
 
-fn write(report: &Report, name: &str) -> Result<()> {
+/// Writes the results, with more text after the table.
+fn write(report: &Report, more: &str, name: &str) -> Result<()> {
     let folder = PathBuf::from("bench/results");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(format!("{name}.md")), report.to_markdown())?;
+    std::fs::write(folder.join(format!("{name}.md")), report.to_markdown() + more)?;
     std::fs::write(folder.join(format!("{name}.json")), report.to_json())?;
     std::fs::write(folder.join(format!("{name}.svg")), plot::svg(report))?;
     Ok(())

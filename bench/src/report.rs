@@ -17,6 +17,10 @@ const BASELINE_WITH_LOG: &str = "nginx, public, with an access log";
 const BASELINE_WITH_TLS: &str = "nginx, public, with TLS 1.3";
 /// The reference of peers whose files nginx sends.
 const BASELINE_OF_HAND_OFF: &str = "nginx, auth_request";
+/// The reference of peers whose files are in a bucket.
+pub(crate) const BASELINE_OF_BUCKETS: &str = "nginx, proxy_pass to the bucket";
+/// The gateway with local files, which is the reference of its cache.
+pub(crate) const LOCAL: &str = "private-media, gateway";
 /// How the names of peers end that run the program of `--old`.
 pub(crate) const OLD: &str = ", old";
 
@@ -113,10 +117,15 @@ impl Report {
         } else {
             "a core for the server, one for the client"
         };
-        let mut text = format!(
-            "Medians; {cores}; × is the median ratio of paired runs: to {BASELINE_WITH_LOG} with an access log, to \
-             {BASELINE_WITH_TLS} with TLS, to {BASELINE_OF_HAND_OFF} where nginx sends, and else to {BASELINE}.\n"
-        );
+        let references = if self.peers.contains(&BASELINE_OF_BUCKETS) {
+            format!("to {LOCAL} with a warm cache, and else to {BASELINE_OF_BUCKETS}")
+        } else {
+            format!(
+                "to {BASELINE_WITH_LOG} with an access log, to {BASELINE_WITH_TLS} with TLS, to {BASELINE_OF_HAND_OFF} where nginx \
+                 sends, and else to {BASELINE}"
+            )
+        };
+        let mut text = format!("Medians; {cores}; × is the median ratio of paired runs: {references}.\n");
         for work in &self.works {
             let _ = write!(
                 text,
@@ -198,6 +207,10 @@ fn reference(peer: &str) -> &'static str {
         BASELINE_WITH_LOG
     } else if peer.contains("with TLS") {
         BASELINE_WITH_TLS
+    } else if peer.contains("warm cache") {
+        LOCAL
+    } else if peer.contains("bucket") {
+        BASELINE_OF_BUCKETS
     } else if peer.contains("nginx sends") || peer.contains("X-Accel-Redirect, constant") {
         BASELINE_OF_HAND_OFF
     } else {
@@ -264,6 +277,9 @@ mod tests {
             ("private-media, nginx sends", BASELINE_OF_HAND_OFF),
             ("nginx, X-Accel-Redirect, constant", BASELINE_OF_HAND_OFF),
             ("nginx, auth_request", BASELINE),
+            ("private-media, bucket", BASELINE_OF_BUCKETS),
+            ("private-media, bucket, nginx fetches", BASELINE_OF_BUCKETS),
+            ("private-media, bucket, warm cache", LOCAL),
         ] {
             assert_eq!(reference(peer), expected, "{peer}");
         }

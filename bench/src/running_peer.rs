@@ -13,6 +13,8 @@ use crate::work::{RequestKind, Work};
 pub(crate) struct RunningPeer {
     pub(crate) address: SocketAddr,
     pub(crate) servers: Vec<Server>,
+    /// Servers that are not measured, such as the store of a bucket.
+    pub(crate) others: Vec<Server>,
     /// The certificate of a peer with TLS.
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) prefix: &'static str,
@@ -30,6 +32,7 @@ impl RunningPeer {
         Self {
             address,
             servers,
+            others: vec![],
             certificate: None,
             prefix: "/private/",
             credentials: vec![],

@@ -41,8 +41,12 @@ impl Testbed {
 
     pub(crate) fn on_client_core(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("taskset");
-        command.args(["--cpu-list", if self.both_cores { "0,1" } else { "1" }]).arg(program.as_ref());
+        command.args(["--cpu-list", self.client_core()]).arg(program.as_ref());
         command
+    }
+
+    fn client_core(&self) -> &'static str {
+        if self.both_cores { "0,1" } else { "1" }
     }
 
     /// Starts a server in a session of its own, and waits until it listens.
@@ -52,8 +56,28 @@ impl Testbed {
         address: SocketAddr,
         configure: impl FnOnce(&mut Command),
     ) -> Result<Server> {
+        self.start_on(if self.both_cores { "0,1" } else { "0" }, name, address, configure)
+    }
+
+    /// Like [`start`](Self::start), for a server that is not measured, on the core of the client.
+    pub(crate) fn start_beside_client(
+        &self,
+        name: &str,
+        address: SocketAddr,
+        configure: impl FnOnce(&mut Command),
+    ) -> Result<Server> {
+        self.start_on(self.client_core(), name, address, configure)
+    }
+
+    fn start_on(
+        &self,
+        cores: &str,
+        name: &str,
+        address: SocketAddr,
+        configure: impl FnOnce(&mut Command),
+    ) -> Result<Server> {
         let mut command = Command::new("setsid");
-        command.args(["taskset", "--cpu-list", if self.both_cores { "0,1" } else { "0" }]);
+        command.args(["taskset", "--cpu-list", cores]);
         configure(&mut command);
         let log = self.path(&format!("{name}.log"));
         let file = File::create(&log)?;

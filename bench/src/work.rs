@@ -10,6 +10,9 @@ pub(crate) const OF_TLS: &[&str] = &[
     "10 MiB, no keep-alive",
 ];
 
+/// What buckets are measured with.
+pub(crate) const OF_BUCKETS: &[&str] = &["1 KiB", "1 MiB", "1 GiB"];
+
 /// One kind of request, from many clients at the same time.
 pub(crate) struct Work {
     pub(crate) name: &'static str,

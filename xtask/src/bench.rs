@@ -46,5 +46,7 @@ pub(crate) fn test(_: &mut Outcome) -> Result<(), String> {
     cargo(&[&bench[..], &peers].concat())?;
     let growth = ["--growth", "--files", "100", "--sessions", "10", "--connections", "100", "--cold", "0"];
     cargo(&[&bench[..], &growth].concat())?;
+    let buckets = ["--buckets", "--seconds", "1", "--pairs", "1", "--work", "1 KiB"];
+    cargo(&[&bench[..], &buckets].concat())?;
     cargo(&[&bench[..], &["--floods"]].concat())
 }

@@ -1,6 +1,7 @@
 //! The servers that are compared. Each starts on a free port, with the same files.
 
 mod apache;
+mod buckets;
 mod caddy;
 mod django;
 mod nginx;
@@ -9,7 +10,7 @@ mod postgres;
 mod rust;
 mod sources;
 
-use crate::report::{BASELINE, OLD};
+use crate::report::{BASELINE, BASELINE_OF_BUCKETS, LOCAL, OLD};
 use crate::result::Result;
 use crate::running_peer::RunningPeer;
 use crate::testbed::Testbed;
@@ -27,7 +28,7 @@ const fn peer(name: &'static str, start: fn(&Testbed) -> Result<RunningPeer>) ->
 /// The baseline, the gateway, and then the others. A peer of the old program directly follows its new counterpart.
 pub(crate) const PEERS: [Peer; 29] = [
     peer(BASELINE, nginx::public),
-    peer("private-media, gateway", own::gateway),
+    peer(LOCAL, own::gateway),
     peer("private-media, gateway, old", own::old_gateway),
     peer("nginx, public, with an access log", nginx::public_with_log),
     peer("private-media, gateway, with an access log", own::gateway_with_log),
@@ -55,6 +56,16 @@ pub(crate) const PEERS: [Peer; 29] = [
     peer("nginx + gunicorn + django-private-storage", django::behind_nginx),
     peer("Apache + gunicorn + django-private-storage", django::behind_apache),
     peer("gunicorn + Django's FileResponse", django::file_response),
+];
+
+/// The peers of `--buckets`: the baseline, those that read from the store, and then a warm cache and local files.
+pub(crate) const OF_BUCKETS: [Peer; 6] = [
+    peer(BASELINE_OF_BUCKETS, buckets::public),
+    peer("private-media, bucket", buckets::gateway),
+    peer("private-media, bucket, nginx fetches", buckets::fetched_by_nginx),
+    peer("private-media, bucket, nginx fetches, cached metadata", buckets::fetched_by_nginx_with_metadata),
+    peer(LOCAL, own::gateway),
+    peer("private-media, bucket, warm cache", buckets::cached),
 ];
 
 /// Returns whether a peer runs the old program, which `--old` names.

@@ -1,6 +1,7 @@
 //! nginx: the baseline, and its own ways to serve private files.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::result::Result;
 use crate::running_peer::RunningPeer;
@@ -76,6 +77,27 @@ pub(super) fn auth_request(bed: &Testbed) -> Result<RunningPeer> {
 
 /// Starts nginx with this in its http block.
 pub(super) fn start(bed: &Testbed, name: &str, address: SocketAddr, block: &str) -> Result<Server> {
+    let main = configure(bed, name, block)?;
+    bed.start(name, address, |command| {
+        command.arg("nginx").arg("-c").arg(&main);
+    })
+}
+
+/// Like [`start`], for a server that is not measured.
+pub(super) fn start_beside_client(
+    bed: &Testbed,
+    name: &str,
+    address: SocketAddr,
+    block: &str,
+) -> Result<Server> {
+    let main = configure(bed, name, block)?;
+    bed.start_beside_client(name, address, |command| {
+        command.arg("nginx").arg("-c").arg(&main);
+    })
+}
+
+/// Writes a configuration, and returns its path.
+fn configure(bed: &Testbed, name: &str, block: &str) -> Result<PathBuf> {
     let folder = bed.path(name);
     std::fs::create_dir_all(&folder)?;
     let shown = folder.display();
@@ -94,7 +116,5 @@ pub(super) fn start(bed: &Testbed, name: &str, address: SocketAddr, block: &str)
              include /etc/nginx/mime.types;\nsendfile on;\ntcp_nopush on;\nkeepalive_requests 1000000;\n{temporary}{block}}}\n"
         ),
     )?;
-    bed.start(name, address, |command| {
-        command.arg("nginx").arg("-c").arg(&main);
-    })
+    Ok(main)
 }

@@ -18,7 +18,7 @@ use crate::tls;
 use crate::work::OF_TLS;
 
 /// The flags of a gateway whose files nginx sends.
-const HAND_OFF: [&str; 2] = ["--mode", "nginx"];
+pub(super) const HAND_OFF: [&str; 2] = ["--mode", "nginx"];
 const GRANT: &str = "cars/{owner}/{*file}=owner,staff";
 
 /// Starts a gateway that sends files itself.
@@ -100,27 +100,45 @@ pub(super) fn old_behind_nginx(bed: &Testbed) -> Result<RunningPeer> {
 fn handing_off(program: &Path, bed: &Testbed, suffix: &str) -> Result<RunningPeer> {
     let (address, front) = (free_address()?, free_address()?);
     let gateway = serve(program, bed, &format!("gateway-nginx{suffix}"), address, &HAND_OFF)?;
-    let block = nginx_block(program, bed, address, front)?;
+    let block = nginx_block(program, bed, None, (address, front))?;
     let server = nginx::start(bed, &format!("nginx-front{suffix}"), front, &block)?;
     Ok(RunningPeer::private(front, vec![gateway, server], ("Cookie", cookie(bed)?)))
 }
 
-fn nginx_block(program: &Path, bed: &Testbed, gateway: SocketAddr, front: SocketAddr) -> Result<String> {
-    let (gateway, front) = (gateway.to_string(), front.to_string());
+/// Returns the configuration that a gateway prints for nginx in front of it.
+pub(super) fn nginx_block(
+    program: &Path,
+    bed: &Testbed,
+    store: Option<SocketAddr>,
+    (gateway, front): (SocketAddr, SocketAddr),
+) -> Result<String> {
     let mut command = Command::new(program);
-    command.args(["config", "nginx", "--root", "root", "--listen", &gateway, "--front", &front]);
-    let printed = command.args(HAND_OFF).current_dir(bed.path("")).output()?;
+    command.args(["config", "nginx"]).args(root(store)).args(HAND_OFF).current_dir(bed.path(""));
+    command.arg(format!("--listen={gateway}")).arg(format!("--front={front}"));
+    let printed = command.output()?;
     if !printed.status.success() {
         return Err(String::from_utf8_lossy(&printed.stderr).into());
     }
     Ok(String::from_utf8(printed.stdout)?)
 }
 
+/// Returns the flags of the root: the folder of the files, or a bucket at this address.
+fn root(store: Option<SocketAddr>) -> Vec<String> {
+    match store {
+        None => vec!["--root=root".into()],
+        Some(store) => vec![
+            "--root=s3://uploads/media".into(),
+            format!("--storage-endpoint=http://{store}"),
+            "--storage-allow-http".into(),
+        ],
+    }
+}
+
 /// Starts the upper limit of a hand-off: the printed block, with an upstream in the same nginx that always responds with the same
 /// `X-Accel-Redirect`. It serves one file only.
 pub(super) fn constant_redirect(bed: &Testbed) -> Result<RunningPeer> {
     let (upstream, front) = (free_address()?, free_address()?);
-    let block = nginx_block(&current()?, bed, upstream, front)?;
+    let block = nginx_block(&current()?, bed, None, (upstream, front))?;
     // The headers of the gateway's response.
     let fields: String = [
         ("Cache-Control", "private, no-cache"),
@@ -198,9 +216,23 @@ pub(super) fn serve(
     address: SocketAddr,
     more: &[&str],
 ) -> Result<Server> {
+    serve_root(program, bed, name, (address, None), more)
+}
+
+/// Starts a gateway whose files are in a bucket, if there is one.
+pub(super) fn serve_root(
+    program: &Path,
+    bed: &Testbed,
+    name: &str,
+    (address, store): (SocketAddr, Option<SocketAddr>),
+    more: &[&str],
+) -> Result<Server> {
     accounts(bed)?;
     bed.start(name, address, |command| {
-        command.arg(program).args(["serve", "--root", "root", "--grant", GRANT]);
+        command.arg(program).arg("serve").args(root(store)).args(["--grant", GRANT]);
+        if store.is_some() {
+            command.env("AWS_ACCESS_KEY_ID", "bench").env("AWS_SECRET_ACCESS_KEY", "bench");
+        }
         if !more.contains(&"--log") {
             command.args(["--log", "error"]);
         }

@@ -92,7 +92,7 @@ impl Cached {
                     len: object.meta.size,
                     tag,
                     version: object.meta.version.clone(),
-                    signed: source.signed.cloned(),
+                    signed: source.signed.filter(|urls| urls.is_for(&object.attributes)).cloned(),
                     open_timeout: source.open_timeout,
                     whole: Whole::default(),
                 });

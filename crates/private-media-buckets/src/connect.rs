@@ -44,7 +44,7 @@ impl ObjectStorage {
 }
 
 impl BucketOptions {
-    fn check_for(&self, provider: Provider) -> Result<(), ConnectError> {
+    pub(crate) fn check_for(&self, provider: Provider) -> Result<(), ConnectError> {
         let has_s3_option = self.region.is_some() || self.path_style.is_some() || self.credential.is_some();
         if provider != Provider::S3 && has_s3_option {
             return Err(ConnectError("region, path style and access key are options of s3:// only".into()));
@@ -122,14 +122,7 @@ fn with_bucket(endpoint: &str, bucket: &str) -> String {
 }
 
 fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStorage, ConnectError> {
-    let mut builder = GoogleCloudStorageBuilder::from_env()
-        .with_bucket_name(url.bucket())
-        .with_client_options(options.client())
-        .with_retry(options.retry())
-        .with_http_connector(PerRuntime);
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_base_url(endpoint);
-    }
+    let mut builder = gcs_builder(url, &options);
     if options.anonymous {
         builder = builder.with_skip_signature(true);
     }
@@ -139,6 +132,18 @@ fn gcs(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStor
     storage.pages = Some(store.clone());
     storage.url_signer = Some(UrlSigner { signer: store, version: "generation" });
     Ok(storage)
+}
+
+pub(crate) fn gcs_builder(url: &BucketUrl, options: &BucketOptions) -> GoogleCloudStorageBuilder {
+    let builder = GoogleCloudStorageBuilder::from_env()
+        .with_bucket_name(url.bucket())
+        .with_client_options(options.client())
+        .with_retry(options.retry())
+        .with_http_connector(PerRuntime);
+    match &options.endpoint {
+        Some(endpoint) => builder.with_base_url(endpoint),
+        None => builder,
+    }
 }
 
 fn azure(url: &BucketUrl, keys: Keys, options: BucketOptions) -> Result<ObjectStorage, ConnectError> {

@@ -31,7 +31,8 @@
 //! If the bucket is not available before the first byte, the client gets a 503 with `Retry-After`; after it, a broken connection.
 //!
 //! With [`ObjectStorage::sign_urls`] and [`RedirectToStorage`](private_media::delivery::RedirectToStorage), clients get files from the bucket
-//! itself, by presigned URLs.
+//! itself, by presigned URLs. With [`ObjectStorage::sign_urls_for_proxy`] and
+//! [`NginxXAccelRedirect`](private_media::delivery::NginxXAccelRedirect), nginx gets them for the clients.
 //!
 //! # Caching
 //!
@@ -75,6 +76,7 @@ mod metadata_cache;
 mod naming;
 mod objects;
 mod options;
+mod origin;
 mod pages;
 mod parts;
 mod read;

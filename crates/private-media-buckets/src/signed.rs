@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use object_store::path::Path;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
+use object_store::{Attribute, Attributes};
 use private_media::storage::SignedHeaders;
 
 /// The maximum number of URLs that are kept for their next use.
@@ -17,6 +18,8 @@ const MAX_RECENT: usize = 10_000;
 pub(crate) struct SignedUrls {
     signer: UrlSigner,
     lifetime: Duration,
+    /// The names of user metadata that an object with a URL may have. `None` for any.
+    metadata: Option<Vec<String>>,
     recent: Mutex<Recent>,
 }
 
@@ -48,7 +51,22 @@ struct Target {
 
 impl SignedUrls {
     pub(crate) fn new(signer: UrlSigner, lifetime: Duration) -> Self {
-        Self { signer, lifetime, recent: Mutex::default() }
+        Self { signer, lifetime, metadata: None, recent: Mutex::default() }
+    }
+
+    /// Restricts the URLs to objects whose user metadata has no other names than these.
+    pub(crate) fn with_metadata(mut self, names: &[&str]) -> Self {
+        self.metadata = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
+    /// Returns whether an object with these attributes may have a URL.
+    pub(crate) fn is_for(&self, attributes: &Attributes) -> bool {
+        let Some(names) = &self.metadata else { return true };
+        attributes.iter().all(|(attribute, _)| match attribute {
+            Attribute::Metadata(name) => names.iter().any(|own| own.eq_ignore_ascii_case(name)),
+            _ => true,
+        })
     }
 
     /// Returns the URL of an object. `version` pins a version of a bucket that has several. `None` if the credentials are not at hand.
@@ -178,6 +196,26 @@ mod tests {
         }
         let pinned = urls.url(&Path::from("c"), "1", Some("v7"), &inline).unwrap();
         assert!(pinned.contains("versionId=v7"));
+    }
+
+    #[test]
+    fn objects_with_unknown_metadata_have_no_url() {
+        let known = urls().with_metadata(&["mtime"]);
+        for (names, expected) in [
+            (&[][..], true),
+            (&["mtime"], true),
+            (&["MTime"], true),
+            (&["owner"], false),
+            (&["mtime", "owner"], false),
+        ] {
+            let mut attributes = Attributes::new();
+            attributes.insert(Attribute::ContentType, "image/png".into());
+            for name in names {
+                attributes.insert(Attribute::Metadata((*name).into()), "x".into());
+            }
+            assert_eq!(known.is_for(&attributes), expected, "{names:?}");
+            assert!(urls().is_for(&attributes), "{names:?}");
+        }
     }
 
     #[test]

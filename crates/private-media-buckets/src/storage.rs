@@ -144,6 +144,15 @@ impl ObjectStorage {
         Some(self)
     }
 
+    /// Like [`sign_urls`](Self::sign_urls), but only for objects whose user metadata has no other names than these. A proxy can hide the
+    /// headers of these names, and no others.
+    #[must_use]
+    pub fn sign_urls_for_proxy(mut self, lifetime: Duration, metadata: &[&str]) -> Option<Self> {
+        let urls = SignedUrls::new(self.url_signer.clone()?, lifetime);
+        self.signed = Some(Arc::new(urls.with_metadata(metadata)));
+        Some(self)
+    }
+
     /// Caches the content of files on disk, and their metadata in memory.
     ///
     /// For `revalidate_after`, a file that was opened is opened again without a request. After it, a HEAD request decides whether the cached
@@ -184,7 +193,7 @@ impl ObjectStorage {
             len: object.meta.size,
             tag: raw_tag(&object.meta)?.to_owned(),
             version: object.meta.version.clone(),
-            signed: self.signed.clone(),
+            signed: self.signed.clone().filter(|urls| urls.is_for(&object.attributes)),
             open_timeout: self.options.open_timeout,
             whole: Whole::default(),
             key,

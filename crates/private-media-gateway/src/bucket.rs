@@ -8,7 +8,11 @@ use private_media_buckets::{BlockCache, CacheOptions, ObjectStorage};
 
 use crate::causes::one_line;
 use crate::config::{BucketConfig, Config, ConfigError};
+use crate::front;
 use crate::metrics::{BlockCacheCounts, BlockCacheSource};
+use crate::send_mode::SendMode;
+
+const FIX: &str = "see storage.* in the configuration reference";
 
 /// Connects to the bucket, and checks that it can be read. If it does not respond, requests get 503 until it does.
 pub(crate) async fn open(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
@@ -56,15 +60,23 @@ impl BlockCacheSource for BlockCache {
 
 /// Returns the storage, without a request.
 pub(crate) fn connect(config: &Config, bucket: &BucketConfig) -> Result<ObjectStorage, ConfigError> {
-    let fix = "see storage.* in the configuration reference";
     let storage = ObjectStorage::from_url(&bucket.url, bucket.options.clone())
-        .map_err(|error| config.bucket_error(&error.to_string(), fix))?;
-    match bucket.url_lifetime {
-        None => Ok(storage),
-        Some(lifetime) => {
-            storage.sign_urls(lifetime).ok_or_else(|| config.bucket_error("it has no presigned URLs", fix))
-        }
-    }
+        .map_err(|error| config.bucket_error(&error.to_string(), FIX))?;
+    let Some(lifetime) = bucket.url_lifetime else { return Ok(storage) };
+    let storage = match config.send_mode {
+        SendMode::Nginx(_) => storage.sign_urls_for_proxy(lifetime, front::HIDDEN_METADATA),
+        _ => storage.sign_urls(lifetime),
+    };
+    storage.ok_or_else(|| config.bucket_error("it has no presigned URLs", FIX))
+}
+
+/// Returns the origin of the presigned URLs; `None` if the bucket has none.
+pub(crate) fn presigned_origin(
+    config: &Config,
+    bucket: &BucketConfig,
+) -> Result<Option<String>, ConfigError> {
+    ObjectStorage::presigned_origin(&bucket.url, &bucket.options)
+        .map_err(|error| config.bucket_error(&error.to_string(), FIX))
 }
 
 /// Returns a storage error with its cause, in one line.

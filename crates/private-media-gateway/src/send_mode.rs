@@ -8,7 +8,7 @@ use private_media::delivery::SendfileEncoding;
 pub enum SendMode {
     /// The gateway, or the application, sends them itself.
     Direct,
-    /// nginx sends them, by `X-Accel-Redirect`.
+    /// nginx sends them, by `X-Accel-Redirect`: from the folder of the root, or from its bucket.
     Nginx(InternalUrl),
     /// The bucket of the root sends them, by presigned URLs.
     Redirect,

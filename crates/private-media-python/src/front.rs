@@ -93,7 +93,7 @@ fn field_error(field: FrontField, problem_and_fix: String) -> PyErr {
     let name = match field {
         FrontField::Front => "front",
         FrontField::Url => "url",
-        FrontField::Root => "root",
+        FrontField::Root | FrontField::Store => "root",
         FrontField::SendMode => "server",
         FrontField::InternalUrl => "internal_url",
         FrontField::Encoding => "encoding",

@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::addresses::Endpoint;
 use crate::config::{self, Config, ConfigError, Scope};
-use crate::front::{FrontConfig, FrontServer};
+use crate::front::{FrontConfig, FrontRoot, FrontServer};
 use crate::output;
 use crate::startup::{load, text};
 use crate::upgrade::Program;
@@ -67,7 +67,14 @@ fn unit(config: &Config) -> Result<String, ConfigError> {
 
 fn front_config(config: &Config, front: &str, server: FrontServer) -> Result<FrontConfig, ConfigError> {
     let gateway = config.endpoint().unwrap_or_else(|| Endpoint::Tcp(([127, 0, 0, 1], 0).into()));
-    let mut front = FrontConfig::new(front, gateway, config.url.as_str(), config.absolute_root()?);
+    let root = match &config.bucket {
+        None => FrontRoot::Folder(config.absolute_root()?),
+        #[cfg(feature = "buckets")]
+        Some(bucket) => FrontRoot::Bucket { origin: crate::bucket::presigned_origin(config, bucket)? },
+        #[cfg(not(feature = "buckets"))]
+        Some(bucket) => match *bucket {},
+    };
+    let mut front = FrontConfig::new(front, gateway, config.url.as_str(), root);
     front.send_mode = config.send_mode.clone();
     front.keep_alive = config.limits.header_timeout;
     front.printed_by = format!("private-media config {}", server.name());

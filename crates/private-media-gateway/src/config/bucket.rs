@@ -14,7 +14,7 @@ use super::keys::{cache, storage};
 use super::settings::{Setting, Settings};
 #[cfg(feature = "buckets")]
 use super::values;
-use crate::send_mode::SendMode;
+use crate::send_mode::{InternalUrl, SendMode};
 
 /// A shorter URL would expire on its way; a longer one is a public file.
 #[cfg(feature = "buckets")]
@@ -28,7 +28,7 @@ const MAX_URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct BucketConfig {
     pub(crate) url: BucketUrl,
     pub(crate) options: BucketOptions,
-    /// How long presigned URLs are valid; `None` if clients are not redirected.
+    /// How long presigned URLs are valid; `None` if there are none.
     pub(crate) url_lifetime: Option<Duration>,
     /// `None` if nothing is cached.
     pub(crate) cache: Option<CacheConfig>,
@@ -65,12 +65,11 @@ pub(super) fn bucket(
     let text = root.values().first().map(String::as_str).unwrap_or_default();
     // `config show` prints the defaults, too.
     let is_used = |setting: &&Setting| setting.values() != [setting.key().default];
-    if let Some(lifetime) =
-        settings.given(&keys::URL_LIFETIME).filter(|_| *mode != SendMode::Redirect).filter(is_used)
+    if let Some(lifetime) = settings.given(&keys::URL_LIFETIME).filter(is_used)
+        && !has_signed_urls(mode, is_bucket(text))
     {
-        return Err(
-            lifetime.error("clients are not redirected", "remove it, or set delivery.mode to redirect")
-        );
+        let fix = "remove it, or set delivery.mode to redirect or nginx, for a bucket";
+        return Err(lifetime.error("no URL is presigned", fix));
     }
     if !is_bucket(text) {
         if has_other {
@@ -85,16 +84,34 @@ pub(super) fn bucket(
             None => Ok(None),
         };
     }
-    if !matches!(mode, SendMode::Direct | SendMode::Redirect) {
-        let problem = "the root is a bucket, whose files nginx and Apache cannot open";
-        return Err(settings
-            .get(&keys::MODE)
-            .error(problem, "use direct or redirect, or a root that is a folder"));
-    }
+    check_mode(settings, mode)?;
     let bucket = at(settings, text, |shown, problem| root.with_value(shown).error_with(problem))?;
     #[cfg(feature = "buckets")]
     let bucket = served(settings, mode, bucket)?;
     Ok(Some(bucket))
+}
+
+/// Returns whether files are sent by presigned URLs.
+fn has_signed_urls(mode: &SendMode, is_bucket: bool) -> bool {
+    matches!(mode, SendMode::Redirect) || (is_bucket && matches!(mode, SendMode::Nginx(_)))
+}
+
+/// Checks that the files of a bucket can be sent in a mode.
+fn check_mode(settings: &Settings, mode: &SendMode) -> Result<(), ConfigError> {
+    match mode {
+        SendMode::Direct | SendMode::Redirect | SendMode::Nginx(InternalUrl::Prefix(_)) => Ok(()),
+        SendMode::Nginx(InternalUrl::FullPath) => {
+            let problem = "the root is a bucket, whose files have no full path";
+            Err(settings
+                .get(&keys::INTERNAL_URL)
+                .error(problem, "use a prefix, e.g. /private-media-internal/"))
+        }
+        SendMode::Apache(_) => {
+            let problem = "the root is a bucket, whose files Apache and lighttpd cannot open";
+            let fix = "use direct, redirect or nginx, or a root that is a folder";
+            Err(settings.get(&keys::MODE).error(problem, fix))
+        }
+    }
 }
 
 /// Returns whether a text is the URL of a bucket, and no path of a folder.
@@ -137,8 +154,8 @@ fn options(settings: &Settings) -> Result<BucketOptions, ConfigError> {
 #[cfg(feature = "buckets")]
 fn served(settings: &Settings, mode: &SendMode, bucket: BucketConfig) -> Result<BucketConfig, ConfigError> {
     let url_lifetime = match mode {
-        SendMode::Redirect => Some(url_lifetime(settings, &bucket.url)?),
-        _ => None,
+        SendMode::Redirect | SendMode::Nginx(_) => Some(url_lifetime(settings, &bucket.url)?),
+        SendMode::Direct | SendMode::Apache(_) => None,
     };
     let size = settings.get(&cache::SIZE).parse_with(values::cache_size)?;
     let has_cache =

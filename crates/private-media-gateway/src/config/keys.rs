@@ -182,7 +182,7 @@ pub(crate) static URL_LIFETIME: Key = Key {
     heading: Heading::Delivery,
     scopes: &[Scope::Deployment],
     default: "60s",
-    help: "With redirect: how long a presigned URL is valid",
+    help: "With redirect, or with nginx and a bucket: how long a presigned URL is valid",
 };
 pub(crate) static INTERNAL_URL: Key = Key {
     name: "delivery.internal_url",

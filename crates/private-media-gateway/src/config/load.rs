@@ -365,6 +365,7 @@ fn front_key(field: FrontField) -> Option<&'static Key> {
         FrontField::Gateway | FrontField::Application => Some(&keys::LISTEN),
         FrontField::Url => Some(&keys::URL),
         FrontField::Root => Some(&keys::ROOT),
+        FrontField::Store => Some(&keys::storage::ENDPOINT),
         FrontField::SendMode => Some(&keys::MODE),
         FrontField::InternalUrl => Some(&keys::INTERNAL_URL),
         FrontField::Encoding => Some(&keys::SENDFILE_ENCODING),

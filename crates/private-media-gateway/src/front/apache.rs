@@ -15,7 +15,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
             ));
         }
     };
-    let Checked { front, url, root, keep_alive, printed_by, .. } = config;
+    let Checked { front, url, keep_alive, printed_by, .. } = config;
+    let (access, root) = (config.root.access("Apache"), config.root.folder());
     let gateway = config.gateway.apache(url);
     let (address, port, upstream_name) = (front.address(), front.port, config.upstream_name());
     let name = front.name().map_or_else(String::new, |name| format!("    ServerName {name}\n"));
@@ -29,7 +30,7 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
         "\
 # Private media behind Apache, printed by `{printed_by}`. Debian includes
 # /etc/apache2/sites-enabled/*.conf. Requires `Listen {port}` and: a2enmod {modules}
-# Apache's user needs read access to {root}.
+# {access}
 
 <VirtualHost {address}:{port}>
 {name}{slashes}    # The {upstream_name} authenticates and authorizes each request.

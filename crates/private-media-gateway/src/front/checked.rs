@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::address::Front;
-use super::config::{FrontConfig, FrontField};
+use super::config::{FrontConfig, FrontField, FrontRoot};
 use super::error::FrontError;
+use super::store::Store;
 use super::upstream::{Upstream, local};
 use crate::folders::is_inside;
 use crate::send_mode::{InternalUrl, SendMode};
@@ -17,8 +18,7 @@ pub(super) struct Checked<'a> {
     /// The upstream of the private URL, as seen from this machine.
     pub(super) gateway: Upstream,
     pub(super) url: &'a str,
-    /// Without a trailing slash.
-    pub(super) root: String,
+    pub(super) root: CheckedRoot,
     pub(super) send_mode: &'a SendMode,
     /// Seconds; shorter than the upstream's own timeout, so that the front server closes an idle connection first.
     pub(super) keep_alive: u64,
@@ -27,13 +27,55 @@ pub(super) struct Checked<'a> {
     pub(super) printed_by: &'a str,
 }
 
+pub(super) enum CheckedRoot {
+    /// The path of a folder, without a trailing slash.
+    Folder(String),
+    /// The server of the presigned URLs of a bucket, if they are used.
+    Bucket(Option<Store>),
+}
+
+impl CheckedRoot {
+    fn new(config: &FrontConfig) -> Result<Self, FrontError> {
+        let origin = match &config.root {
+            FrontRoot::Folder(path) => return folder(FrontField::Root, path).map(Self::Folder),
+            FrontRoot::Bucket { origin } => origin.as_deref(),
+        };
+        let problem = match &config.send_mode {
+            SendMode::Direct | SendMode::Redirect => return Ok(Self::Bucket(None)),
+            SendMode::Nginx(InternalUrl::Prefix(_)) => match origin {
+                Some(origin) => return Store::parse(origin).map(|store| Self::Bucket(Some(store))),
+                None => "this bucket has no presigned URLs",
+            },
+            SendMode::Nginx(InternalUrl::FullPath) | SendMode::Apache(_) => "the root is a bucket",
+        };
+        Err(FrontError::send_mode(problem, &["direct"]))
+    }
+
+    /// Returns the line of a comment about the access to the files.
+    pub(super) fn access(&self, server: &str) -> String {
+        match self {
+            Self::Folder(path) => format!("{server}'s user needs read access to {path}."),
+            Self::Bucket(None) => "The gateway reads the files from a bucket.".into(),
+            Self::Bucket(Some(store)) => format!("{server} needs access to {}.", store.authority()),
+        }
+    }
+
+    /// Returns the path of a folder; empty for a bucket.
+    pub(super) fn folder(&self) -> &str {
+        match self {
+            Self::Folder(path) => path,
+            Self::Bucket(_) => "",
+        }
+    }
+}
+
 impl<'a> Checked<'a> {
     pub(super) fn new(config: &'a FrontConfig) -> Result<Self, FrontError> {
-        let root = folder(FrontField::Root, &config.root)?;
+        let root = CheckedRoot::new(config)?;
         let url = urls::prefix(&config.url).map_err(|_| url_error(FrontField::Url))?;
         if let SendMode::Nginx(internal) = &config.send_mode {
             let location = match internal {
-                InternalUrl::FullPath => format!("{root}/"),
+                InternalUrl::FullPath => format!("{}/", root.folder()),
                 InternalUrl::Prefix(url) => {
                     urls::internal(url).map_err(|_| url_error(FrontField::InternalUrl))?.to_owned()
                 }
@@ -95,7 +137,9 @@ fn public_folder<'a>(
         let problem = format!("the public URL {url} and the private URL {} overlap", config.url);
         return Err(FrontError::new(FrontField::Public, problem, "use another public URL"));
     }
-    if is_inside(&config.root, path) {
+    if let FrontRoot::Folder(root) = &config.root
+        && is_inside(root, path)
+    {
         let problem = format!("the root is inside the public folder {}", path.display());
         return Err(FrontError::new(FrontField::Root, problem, "move the root elsewhere"));
     }

@@ -33,8 +33,8 @@ pub struct FrontConfig {
     pub gateway: Endpoint,
     /// The private URL prefix, with a slash on both sides.
     pub url: String,
-    /// The absolute path of the root.
-    pub root: PathBuf,
+    /// Where the files are.
+    pub root: FrontRoot,
     /// The server that sends the bytes; by default the upstream.
     pub send_mode: SendMode,
     /// How long the upstream keeps an idle connection open; by default as long as the gateway does.
@@ -54,7 +54,7 @@ impl FrontConfig {
         front: impl Into<String>,
         gateway: impl Into<Endpoint>,
         url: impl Into<String>,
-        root: impl Into<PathBuf>,
+        root: impl Into<FrontRoot>,
     ) -> Self {
         Self {
             front: front.into(),
@@ -70,6 +70,24 @@ impl FrontConfig {
     }
 }
 
+/// The root, as a front server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrontRoot {
+    /// The absolute path of a folder.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket {
+        /// Scheme, host and port of the presigned URLs, for example `https://s3.example.org:9000`. `None` if there are none.
+        origin: Option<String>,
+    },
+}
+
+impl<P: Into<PathBuf>> From<P> for FrontRoot {
+    fn from(folder: P) -> Self {
+        Self::Folder(folder.into())
+    }
+}
+
 /// A value of a [`FrontConfig`] that a setting of the caller provides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants are named after the fields of FrontConfig and SendMode")]
@@ -77,6 +95,7 @@ pub enum FrontField {
     Front,
     Url,
     Root,
+    Store,
     SendMode,
     InternalUrl,
     Encoding,

@@ -24,7 +24,8 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
             ));
         }
     };
-    let Checked { front, url, root, printed_by, .. } = config;
+    let Checked { front, url, printed_by, .. } = config;
+    let (access, root) = (config.root.access("lighttpd"), config.root.folder());
     let gateway = config.gateway.lighttpd();
     let (sendfile, links) = if sends { (sendfile(root), links(root)) } else { Default::default() };
     // lighttpd listens on one address; the host name is a condition inside it.
@@ -39,7 +40,7 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
         "\
 # Private media behind lighttpd, printed by `{printed_by}`. Debian includes
 # /etc/lighttpd/conf-enabled/*.conf. lighttpd listens on one port for all sites; requires: server.port = {port}
-# lighttpd's user needs read access to {root}.
+# {access}
 
 server.modules += ( \"mod_proxy\" )
 # The request path is passed on unchanged.

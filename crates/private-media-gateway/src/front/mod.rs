@@ -10,9 +10,13 @@ mod config;
 mod error;
 mod lighttpd;
 mod nginx;
+mod nginx_store;
 mod server;
+mod store;
 mod upstream;
 
-pub use config::{FrontConfig, FrontField};
+pub use config::{FrontConfig, FrontField, FrontRoot};
 pub use error::FrontError;
+#[cfg(feature = "buckets")]
+pub(crate) use nginx_store::HIDDEN_METADATA;
 pub use server::FrontServer;

@@ -1,21 +1,29 @@
 //! The `server` block of nginx.
 
 use super::address::Host;
-use super::checked::Checked;
+use super::checked::{Checked, CheckedRoot};
 use super::error::FrontError;
+use super::nginx_store::{self, DROPPED};
 use crate::send_mode::{InternalUrl, SendMode};
 
 pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     let location = match config.send_mode {
         SendMode::Direct | SendMode::Redirect => None,
         SendMode::Nginx(InternalUrl::Prefix(url)) => Some(url.clone()),
-        SendMode::Nginx(InternalUrl::FullPath) => Some(format!("{}/", config.root)),
+        SendMode::Nginx(InternalUrl::FullPath) => Some(format!("{}/", config.root.folder())),
         SendMode::Apache(_) => {
             return Err(FrontError::send_mode("nginx does not support X-Sendfile", &["nginx", "direct"]));
         }
     };
-    let (map, internal) = location.map_or_else(Default::default, |location| internal(config, &location));
-    let Checked { front, url, root, keep_alive, printed_by, .. } = config;
+    let (before, internal) = match (location, &config.root) {
+        (None, _) | (_, CheckedRoot::Bucket(None)) => Default::default(),
+        (Some(location), CheckedRoot::Folder(root)) => internal(config, root, &location),
+        (Some(location), CheckedRoot::Bucket(Some(store))) => {
+            nginx_store::internal(&upstream(config), store, &location)
+        }
+    };
+    let Checked { front, url, keep_alive, printed_by, .. } = config;
+    let access = config.root.access("nginx");
     let (gateway, upstream_name) = (config.gateway.nginx(), config.upstream_name());
     let listen = match front.host {
         Host::Any | Host::Name(_) => front.port.to_string(),
@@ -27,9 +35,9 @@ pub(super) fn block(config: &Checked<'_>) -> Result<String, FrontError> {
     Ok(format!(
         "\
 # Private media behind nginx, printed by `{printed_by}`. Include it in nginx's http block; Debian includes
-# /etc/nginx/conf.d/*.conf there. nginx's user needs read access to {root}.
+# /etc/nginx/conf.d/*.conf there. {access}
 
-{map}upstream {upstream} {{
+{before}upstream {upstream} {{
     server {gateway};
     keepalive 32;
     # Shorter than the {upstream_name}'s own timeout, so that nginx closes idle connections first.
@@ -112,20 +120,8 @@ fn application(config: &Checked<'_>) -> (String, &'static str) {
     (application, FORWARDED)
 }
 
-/// Returns the `map` block before the server, and the internal location from which nginx sends files.
-fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
-    /// Headers that nginx drops from an `X-Accel-Redirect` response.
-    const DROPPED: [&str; 9] = [
-        "Access-Control-Allow-Credentials",
-        "Access-Control-Allow-Origin",
-        "Access-Control-Expose-Headers",
-        "Vary",
-        "X-Content-Type-Options",
-        "Content-Security-Policy",
-        "Cross-Origin-Resource-Policy",
-        "Referrer-Policy",
-        "X-Request-Id",
-    ];
+/// Returns the blocks before the server, and the internal location from which nginx sends the files of a folder.
+fn internal(config: &Checked<'_>, root: &str, location: &str) -> (String, String) {
     /// Dropped headers that an application's middleware sets.
     const DROPPED_OF_APPLICATIONS: [&str; 3] =
         ["X-Frame-Options", "Strict-Transport-Security", "Cross-Origin-Opener-Policy"];
@@ -139,7 +135,6 @@ fn internal(config: &Checked<'_>, location: &str) -> (String, String) {
             format!("        add_header {name} $upstream_http_{variable} always;\n")
         })
         .collect();
-    let root = &config.root;
     let variable = format!("{}_cache_control", upstream(config));
     let map = format!(
         "\

@@ -9,6 +9,7 @@ use crate::s3_server::{BUCKET, Server};
 use crate::support::{GRANT, Gateway, Place, credentials, free_address, program, refusal};
 
 pub(crate) const PHOTO: &str = "/private/cars/7/photo.jpg";
+/// The test server knows it, too.
 const SECRET: &str = "a-secret-access-key";
 
 /// Returns the arguments for the bucket of a server.
@@ -212,7 +213,12 @@ fn mistakes_are_errors_at_start() {
     for (arguments, expected) in [
         (&["--root=s3://"][..], "--root \"s3://\": the name of the bucket is missing"),
         (&["--root=s3://b/../x"], "--root \"s3://b/../x\": the prefix has an empty segment"),
-        (&["--root=s3://b", "--mode=nginx"], "--mode \"nginx\": the root is a bucket"),
+        (
+            &["--root=s3://b", "--mode=nginx", "--internal-url=full-path"],
+            "--internal-url \"full-path\": the root is a bucket",
+        ),
+        (&["--root=az://b", "--mode=nginx"], "--mode \"nginx\": presigned URLs of Azure"),
+        (&["--mode=nginx", "--url-lifetime=20s"], "--url-lifetime \"20s\": no URL is presigned"),
         (&["--root=s3://b", "--mode=apache"], "--mode \"apache\": the root is a bucket"),
         (
             &["--root=s3://b", "--storage-endpoint=http://127.0.0.1:1"],
@@ -224,7 +230,7 @@ fn mistakes_are_errors_at_start() {
             &["--root=s3://b", "--mode=redirect", "--url-lifetime=2h"],
             "\"2h\" for --url-lifetime: expected 10s to 1h",
         ),
-        (&["--root=s3://b", "--url-lifetime=20s"], "--url-lifetime \"20s\": clients are not redirected"),
+        (&["--root=s3://b", "--url-lifetime=20s"], "--url-lifetime \"20s\": no URL is presigned"),
         (&["--root=gs://b", "--storage-region=eu"], "options of s3:// only"),
         (&["--cache-path=cache"], "--cache-path \"cache\": the root is a folder"),
         (

@@ -243,7 +243,7 @@ const ROWS: &[Row] = &[
     ("cache.path", "", "cache.path = \"cache\"", Refused("the root is a folder")),
     ("cache.size", "", "cache.size = \"1GiB\"", Refused("the root is a folder")),
     ("delivery.mode", "", "delivery.mode = \"nginx\"", Applied(responses)),
-    ("delivery.url_lifetime", "", "delivery.url_lifetime = \"30s\"", Refused("not redirected")),
+    ("delivery.url_lifetime", "", "delivery.url_lifetime = \"30s\"", Refused("no URL is presigned")),
     (
         "delivery.internal_url",
         "delivery.mode = \"nginx\"",

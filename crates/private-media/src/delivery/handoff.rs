@@ -8,10 +8,10 @@ use std::time::SystemTime;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_encode;
 
-use super::headers::with_content_headers;
+use super::headers::{X_ACCEL_REDIRECT, with_content_headers};
 use super::redirect::is_redirect;
 use super::response::PreparedHeaders;
-use super::{Delivery, Direct, MediaResponse, Plan};
+use super::{Delivery, Direct, MediaResponse, Plan, proxied};
 use crate::permission::{Permit, Read};
 use crate::request::{ENCODED, MediaRequest};
 use crate::storage::MediaFile;
@@ -23,6 +23,10 @@ use crate::storage::MediaFile;
 /// `private-media config nginx` prints.
 ///
 /// The value is the name of the open file, without symbolic links. [`Direct`] sends a file without such a name, for example one in memory.
+///
+/// If the storage is a bucket that [signs URLs](crate::storage::ReadAt::signed_url), nginx fetches the file from there: the query of the value
+/// is the signed URL without its host, which the location sets. `X-Private-Media-Range` and `X-Private-Media-If-Match` are for nginx's
+/// request, and `X-Private-Media-Disposition` is for its response. [`Direct`] makes responses without content, and those with several ranges.
 ///
 /// ```
 /// use private_media::delivery::NginxXAccelRedirect;
@@ -70,10 +74,11 @@ impl Delivery for NginxXAccelRedirect {
         file: MediaFile,
         now: SystemTime,
     ) -> MediaResponse {
-        match file.local_name().and_then(|name| self.value(&name)) {
-            Some(value) => hand_off((X_ACCEL_REDIRECT, value), request, permit, &file, now),
-            None => Direct.deliver(request, permit, file, now),
+        if let Some(value) = file.local_name().and_then(|name| self.value(&name)) {
+            return hand_off((X_ACCEL_REDIRECT, value), request, permit, &file, now);
         }
+        proxied::hand_off(&self.prefix, request, permit, &file, now)
+            .unwrap_or_else(|| Direct.deliver(request, permit, file, now))
     }
 }
 
@@ -171,7 +176,6 @@ impl Delivery for ApacheXSendfile {
     }
 }
 
-const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
 const X_SENDFILE: HeaderName = HeaderName::from_static("x-sendfile");
 
 /// Returns whether a response lets another server send the file.

@@ -19,6 +19,9 @@ use crate::permission::{Permit, Read};
 use crate::request::MediaPath;
 use crate::storage::{MediaFile, Metadata};
 
+/// Names what nginx sends instead of a response.
+pub(super) const X_ACCEL_REDIRECT: HeaderName = HeaderName::from_static("x-accel-redirect");
+
 /// The headers that the responses for a file have in common. They are cached with the file.
 #[derive(Debug)]
 pub(crate) struct CachedHeaders {

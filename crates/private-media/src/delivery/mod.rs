@@ -6,6 +6,7 @@ mod direct;
 pub(crate) mod handoff;
 pub(crate) mod headers;
 mod plan;
+mod proxied;
 mod redirect;
 pub(crate) mod response;
 

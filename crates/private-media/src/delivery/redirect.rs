@@ -44,7 +44,8 @@ impl Delivery for RedirectToStorage {
         let plan = Plan::new(request, file.metadata(), now);
         let has_content = matches!(plan, Plan::Whole | Plan::Part(_) | Plan::Parts(_));
         let location =
-            if has_content && !request.is_head { location(request, permit, &file, now) } else { None };
+            if has_content && !request.is_head { signed_url(request, permit, &file, now) } else { None };
+        let location = location.and_then(|location| HeaderValue::try_from(location).ok());
         let Some(location) = location else { return Direct.deliver(request, permit, file, now) };
         let mut response =
             MediaResponse::new(StatusCode::TEMPORARY_REDIRECT, HeaderMap::new(), MediaBody::empty());
@@ -59,17 +60,18 @@ pub(super) fn is_redirect(response: &MediaResponse) -> bool {
     response.status == StatusCode::TEMPORARY_REDIRECT
 }
 
-fn location(
+/// Returns the signed URL of a file, if its storage makes one. Its response has the media type and the name that the client would get here.
+pub(super) fn signed_url(
     request: &MediaRequest,
     permit: &Permit<Read>,
     file: &MediaFile,
     now: SystemTime,
-) -> Option<HeaderValue> {
+) -> Option<String> {
     let response = with_content_headers(permit, file, request.download, now);
     let text = |name: &HeaderName| response.header(name).and_then(|value| value.to_str().ok());
     // Without them, the client may run active content as the bucket describes it.
     let headers = SignedHeaders::new(text(&CONTENT_TYPE)?, text(&CONTENT_DISPOSITION)?);
-    HeaderValue::try_from(file.bytes().signed_url(&headers)?).ok()
+    file.bytes().signed_url(&headers)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Heading, Key, Kind, Scope};
 
-const SCOPES: &[Scope] = &[Scope::Decision, Scope::Deployment, Scope::Relocation];
+const SCOPES: &[Scope] = &[Scope::Decision, Scope::Deployment, Scope::Front, Scope::Relocation];
 
 pub(crate) static ENDPOINT: Key = Key {
     name: "storage.endpoint",

@@ -1,8 +1,9 @@
 //! Compares each front server with the gateway. All differences are in `docs/how-to/front-servers.md`.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
-use super::server::{FrontServer, Installed};
+use super::server::{Front, FrontServer, Installed};
 use super::{Deployment, cases, differences, fetch, fetch_case, url};
 use crate::support::{Response, credentials};
 
@@ -15,13 +16,18 @@ fn check(server: &str, kind: FrontServer, arguments: &[&str]) {
         return;
     }
     let deployment = Deployment::start(kind, arguments);
+    compare(server, &deployment.front, deployment.direct.address);
+}
+
+/// Sends all requests to a front server, and to a gateway that sends the same files itself.
+pub(super) fn compare(server: &str, front_server: &Front, gateway: SocketAddr) {
     let mut found = BTreeSet::new();
     let file = |address| fetch(address, &format!("GET {}", url("twenty.txt")), &credentials("alice"));
-    let (by_front, by_gateway) = (file(deployment.front.address), file(deployment.direct.address));
-    assert_eq!(by_front.status, 200, "{by_front:?} {}", deployment.front.log());
+    let (by_front, by_gateway) = (file(front_server.address), file(gateway));
+    assert_eq!(by_front.status, 200, "{by_front:?} {}", front_server.log());
     for case in cases() {
-        let front = fetch_case(deployment.front.address, &case, &by_front);
-        let direct = fetch_case(deployment.direct.address, &case, &by_gateway);
+        let front = fetch_case(front_server.address, &case, &by_front);
+        let direct = fetch_case(gateway, &case, &by_gateway);
         let about = format!("{server}: {} {} {:?} {}", case.method, case.path, case.headers, case.user);
         check_invariants(&front, &about);
         let names = differences(&front, &direct);

@@ -8,7 +8,7 @@ use super::{Deployment, fetch, fill, printed};
 use crate::support::{Place, credentials};
 
 /// Starts a server that responds to every request with this hand-off header, and returns its address.
-fn hand_off_server(header: String) -> SocketAddr {
+pub(super) fn hand_off_server(header: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -1,6 +1,10 @@
 //! Tests with real front servers that use the printed configuration. Documentation lists each difference from the gateway.
 
 mod axum_application;
+#[cfg(feature = "buckets")]
+mod bucket;
+#[cfg(feature = "buckets")]
+mod bucket_faults;
 mod changes;
 mod cross_origin;
 mod differences;

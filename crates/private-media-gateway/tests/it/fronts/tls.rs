@@ -8,11 +8,11 @@ use super::printed;
 use super::server::{Front, FrontServer, Installed, free_address};
 use crate::support::{GRANT, Place, needs, program};
 
-/// Creates a certificate authority, and a certificate for 127.0.0.1.
+/// Creates a certificate authority, and a certificate for 127.0.0.1 and localhost.
 const CERTIFICATE: &str = "
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -keyout site.key -out site.csr
-echo subjectAltName=IP:127.0.0.1 > site.ext
+echo subjectAltName=IP:127.0.0.1,DNS:localhost > site.ext
 openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile site.ext -out site.pem";
 
 pub(crate) fn has_openssl() -> bool {
