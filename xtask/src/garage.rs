@@ -24,7 +24,7 @@ const CLUSTER: &str = "tests/buckets/garage.py";
 /// The tests of buckets that choose their server by the environment.
 const SUITE: &str = "(package(private-media-buckets) & test(/^(conformance|interoperability|listing|outages|reading|writing)::/)) \
     | (package(private-media-gateway) & test(/^(buckets|bucket_cache|relocate_buckets|relocate_kills)::/))";
-/// The tests that start clusters of their own.
+/// The tests that start clusters of their own. One of them takes eleven minutes.
 const CLUSTERS: &str = "package(private-media-gateway) & test(/^garage::/)";
 
 /// Builds Garage, which takes some ten minutes, unless it is there.

@@ -149,7 +149,7 @@ pub(crate) const PARTS: [Part; 16] = [
     },
     Part {
         name: "garage",
-        about: "buckets in a Garage cluster whose nodes are killed",
+        about: "buckets in a Garage cluster whose nodes are killed, and downloads of eleven minutes",
         needs: &[Tool("cargo-nextest"), Buckets, Garage],
         is_long: true,
         run: garage::test,

@@ -1,6 +1,7 @@
 //! A Garage cluster loses nodes while files are read, saved and moved: no byte is wrong, and no file is lost.
 
 mod cluster;
+mod long_downloads;
 mod relocation;
 
 use std::io::Read as _;
