@@ -8,6 +8,7 @@ mod http;
 mod load;
 mod peers;
 mod plot;
+mod relocate;
 mod report;
 mod result;
 mod running_peer;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use growth::Growth;
 use peers::Peer;
+use relocate::Relocation;
 use report::{Report, Run};
 use result::Result;
 use running_peer::RunningPeer;
@@ -33,6 +35,7 @@ const HELP: &str = "\
 Usage: cargo xtask bench [OPTIONS]
        cargo xtask bench --growth [OPTIONS]
        cargo xtask bench --floods [OPTIONS]
+       cargo xtask bench --relocate [OPTIONS]
 
 Measures each kind of work on each peer in turn. The server has one core and the client another.
 
@@ -54,7 +57,13 @@ cold file.
   --cold GIB        the size of the cold file [default: 10]
 
 With --floods it measures what floods of HTTP/2 frames cost the gateway, and what they cost the client that sends them. --seconds is the
-time of each flood.";
+time of each flood.
+
+With --relocate it moves trees of files with `relocate`, rsync and rclone: between folders, and to a bucket in Garage. --pairs is the number
+of rounds. It needs twice the space of the large files, on the disk and in /dev/shm.
+
+  --small N         the number of files of 10 KiB [default: 10000]
+  --large MIB       the length of each of three large files [default: 1024]";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -76,6 +85,7 @@ struct Options {
     write: Option<String>,
     growth: Option<Growth>,
     floods: bool,
+    relocation: Option<Relocation>,
     help: bool,
 }
 
@@ -91,11 +101,13 @@ impl Options {
             write: None,
             growth: None,
             floods: false,
+            relocation: None,
             help: false,
         };
         let mut growth =
             Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
-        let mut is_growth = false;
+        let (mut is_growth, mut is_relocation) = (false, false);
+        let mut relocation = Relocation { rounds: 0, small: 10_000, large_mib: 1024 };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n\n{HELP}"));
             let list = |value: String| value.split(';').map(str::to_owned).collect();
@@ -109,6 +121,9 @@ impl Options {
                 "--write" => options.write = Some(value()?),
                 "--growth" => is_growth = true,
                 "--floods" => options.floods = true,
+                "--relocate" => is_relocation = true,
+                "--small" => relocation.small = value()?.parse()?,
+                "--large" => relocation.large_mib = value()?.parse()?,
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -119,6 +134,8 @@ impl Options {
         }
         growth.seconds = options.seconds;
         options.growth = is_growth.then_some(growth);
+        relocation.rounds = options.pairs;
+        options.relocation = is_relocation.then_some(relocation);
         Ok(options)
     }
 }
@@ -129,19 +146,15 @@ fn run(options: &Options) -> Result<()> {
         println!("{HELP}");
         return Ok(());
     }
+    if let Some(relocation) = &options.relocation {
+        return print(&relocate::run(relocation)?, options);
+    }
     let bed = Testbed::new(options.both_cores, options.old.clone())?;
     tree::make(&bed.root())?;
-    let table = match &options.growth {
-        _ if options.floods => Some(floods::run(options.seconds, &bed)?),
-        Some(growth) => Some(growth::run(growth, &bed)?),
-        None => None,
-    };
-    if let Some(table) = table {
-        println!("{table}");
-        if let Some(name) = &options.write {
-            std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
-        }
-        return Ok(());
+    match &options.growth {
+        _ if options.floods => return print(&floods::run(options.seconds, &bed)?, options),
+        Some(growth) => return print(&growth::run(growth, &bed)?, options),
+        None => {}
     }
     let mut peers: Vec<&Peer> = chosen(&peers::PEERS, &options.only, |peer| peer.name)?;
     peers.retain(|peer| options.old.is_some() || !peers::is_old(peer));
@@ -194,6 +207,15 @@ fn run(options: &Options) -> Result<()> {
     } else {
         Err(format!("these failed and were not measured: {failed:?}").into())
     }
+}
+
+/// Prints a table, and writes it to the file that the options name.
+fn print(table: &str, options: &Options) -> Result<()> {
+    println!("{table}");
+    if let Some(name) = &options.write {
+        std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
+    }
+    Ok(())
 }
 
 fn write(report: &Report, name: &str) -> Result<()> {
