@@ -21,8 +21,9 @@ try:
 except ClientError:
     pass
 for page in s3.get_paginator('list_objects_v2').paginate(Bucket='uploads'):
-    for found in page.get('Contents', []):
-        s3.delete_object(Bucket='uploads', Key=found['Key'])
+    keys = [{'Key': found['Key']} for found in page.get('Contents', [])]
+    if keys:
+        s3.delete_objects(Bucket='uploads', Delete={'Objects': keys})
 for found in s3.list_multipart_uploads(Bucket='uploads').get('Uploads', []):
     s3.abort_multipart_upload(Bucket='uploads', Key=found['Key'], UploadId=found['UploadId'])
 s3.put_object(Bucket='uploads', Key='probe', Body=b'1')

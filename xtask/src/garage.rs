@@ -1,4 +1,4 @@
-//! The tests of buckets with Garage, a store in Rust: one node, and a cluster whose nodes are killed.
+//! The tests of buckets with Garage, a store in Rust: with clusters of three nodes, which are killed in turn.
 
 use std::process::Command;
 
