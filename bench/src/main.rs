@@ -8,6 +8,7 @@ mod http;
 mod load;
 mod peers;
 mod plot;
+mod relocate;
 mod report;
 mod result;
 mod running_peer;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use growth::Growth;
 use peers::Peer;
+use relocate::Relocation;
 use report::{Report, Run};
 use result::Result;
 use running_peer::RunningPeer;
@@ -35,6 +37,7 @@ Usage: cargo xtask bench [OPTIONS]
        cargo xtask bench --growth [OPTIONS]
        cargo xtask bench --floods [OPTIONS]
        cargo xtask bench --buckets [OPTIONS]
+       cargo xtask bench --relocate [OPTIONS]
 
 Measures each kind of work on each peer in turn. The server has one core and the client another.
 
@@ -58,7 +61,13 @@ cold file.
 With --floods it measures what floods of HTTP/2 frames cost the gateway, and what they cost the client that sends them. --seconds is the
 time of each flood.
 
-With --buckets it measures files in a bucket, whose store is an nginx on the client's core, and the memory of clients that stall.";
+With --buckets it measures files in a bucket, whose store is an nginx on the client's core, and the memory of clients that stall.
+
+With --relocate it moves trees of files with `relocate`, rsync and rclone: between folders, and to a bucket in Garage. --pairs is the number
+of rounds. It needs twice the space of the large files, on the disk and in /dev/shm.
+
+  --small N         the number of files of 10 KiB [default: 10000]
+  --large MIB       the length of each of three large files [default: 1024]";
 
 fn main() -> ExitCode {
     match Options::parse(std::env::args().skip(1)).and_then(|options| run(&options)) {
@@ -80,6 +89,7 @@ struct Options {
     write: Option<String>,
     growth: Option<Growth>,
     subject: Subject,
+    relocation: Option<Relocation>,
     help: bool,
 }
 
@@ -103,11 +113,13 @@ impl Options {
             write: None,
             growth: None,
             subject: Subject::Peers,
+            relocation: None,
             help: false,
         };
         let mut growth =
             Growth { seconds: 3, files: 1_000_000, sessions: 100_000, connections: 10_000, cold_gib: 10 };
-        let mut is_growth = false;
+        let (mut is_growth, mut is_relocation) = (false, false);
+        let mut relocation = Relocation { rounds: 0, small: 10_000, large_mib: 1024 };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n\n{HELP}"));
             let list = |value: String| value.split(';').map(str::to_owned).collect();
@@ -122,6 +134,9 @@ impl Options {
                 "--growth" => is_growth = true,
                 "--floods" => options.subject = Subject::Floods,
                 "--buckets" => options.subject = Subject::Buckets,
+                "--relocate" => is_relocation = true,
+                "--small" => relocation.small = value()?.parse()?,
+                "--large" => relocation.large_mib = value()?.parse()?,
                 "--files" => growth.files = value()?.parse()?,
                 "--sessions" => growth.sessions = value()?.parse()?,
                 "--connections" => growth.connections = value()?.parse()?,
@@ -132,6 +147,8 @@ impl Options {
         }
         growth.seconds = options.seconds;
         options.growth = is_growth.then_some(growth);
+        relocation.rounds = options.pairs;
+        options.relocation = is_relocation.then_some(relocation);
         Ok(options)
     }
 }
@@ -142,19 +159,17 @@ fn run(options: &Options) -> Result<()> {
         println!("{HELP}");
         return Ok(());
     }
+    if let Some(relocation) = &options.relocation {
+        return print(&relocate::run(relocation)?, options);
+    }
     let bed = Testbed::new(options.both_cores, options.old.clone())?;
     tree::make(&bed.root())?;
-    let table = match &options.growth {
-        _ if options.subject == Subject::Floods => Some(floods::run(options.seconds, &bed)?),
-        Some(growth) => Some(growth::run(growth, &bed)?),
-        None => None,
-    };
-    if let Some(table) = table {
-        println!("{table}");
-        if let Some(name) = &options.write {
-            std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
+    match &options.growth {
+        _ if options.subject == Subject::Floods => {
+            return print(&floods::run(options.seconds, &bed)?, options);
         }
-        return Ok(());
+        Some(growth) => return print(&growth::run(growth, &bed)?, options),
+        None => {}
     }
     let is_buckets = options.subject == Subject::Buckets;
     let all = if is_buckets { &peers::OF_BUCKETS[..] } else { &peers::PEERS };
@@ -217,6 +232,15 @@ fn run(options: &Options) -> Result<()> {
     } else {
         Err(format!("these failed and were not measured: {failed:?}").into())
     }
+}
+
+/// Prints a table, and writes it to the file that the options name.
+fn print(table: &str, options: &Options) -> Result<()> {
+    println!("{table}");
+    if let Some(name) = &options.write {
+        std::fs::write(PathBuf::from("bench/results").join(format!("{name}.md")), table)?;
+    }
+    Ok(())
 }
 
 /// Writes the results, with more text after the table.

@@ -131,11 +131,14 @@ async fn serve(
     let without = |name: &'static str| {
         move |line: &&str| !line.split(':').next().is_some_and(|own| own.eq_ignore_ascii_case(name))
     };
+    // The server closes each connection after its response.
+    let lines = head.lines().filter(without("connection"));
     let mut lines: Vec<String> = match fault {
-        Fault::Unconditional => head.lines().filter(without("if-none-match")).map(String::from).collect(),
-        Fault::TruncateUpload => head.lines().filter(without("content-length")).map(String::from).collect(),
-        _ => head.lines().map(String::from).collect(),
+        Fault::Unconditional => lines.filter(without("if-none-match")).map(String::from).collect(),
+        Fault::TruncateUpload => lines.filter(without("content-length")).map(String::from).collect(),
+        _ => lines.map(String::from).collect(),
     };
+    lines.push("connection: close".into());
     match (fault, body.last_mut()) {
         (Fault::CorruptUpload, Some(last)) => *last ^= 1,
         (Fault::TruncateUpload, _) => {
@@ -147,7 +150,6 @@ async fn serve(
     upstream.write_all(lines.join("\r\n").as_bytes()).await?;
     upstream.write_all(b"\r\n\r\n").await?;
     upstream.write_all(&body).await?;
-    // The server closes each connection after its response.
     let mut response = Vec::new();
     upstream.read_to_end(&mut response).await?;
     if fault == Fault::LoseResponse {
@@ -170,10 +172,12 @@ async fn serve(
             }
         }
         Fault::Slow(time) => {
-            for piece in content.chunks(content.len().div_ceil(20).max(1)) {
+            // No pause is longer than a second, if the content is long enough.
+            let pieces = u32::try_from(time.as_secs()).unwrap().max(20);
+            for piece in content.chunks(content.len().div_ceil(pieces as usize).max(1)) {
                 client.write_all(piece).await?;
                 sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                tokio::time::sleep(time / 20).await;
+                tokio::time::sleep(time / pieces).await;
             }
             Ok(())
         }

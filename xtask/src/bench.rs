@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use crate::django;
 use crate::machine::{self, Program, cargo, step};
 use crate::outcome::Outcome;
+use crate::{django, garage};
 
 /// The programs that the benchmark starts.
 pub(crate) const PROGRAMS: [Program; 9] = [
@@ -19,8 +19,26 @@ pub(crate) const PROGRAMS: [Program; 9] = [
     ("wrk", "wrk"),
 ];
 
+/// The programs that move files, and python3, which starts Garage.
+const MOVERS: [Program; 3] = [("python3", "python3"), ("rclone", "rclone"), ("rsync", "rsync")];
+const PACKAGES: [&str; 6] =
+    ["build", "--release", "--package", "private-media-gateway", "--package", "private-media-bench"];
+
 /// Runs the benchmark with these arguments.
 pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String> {
+    let arguments: Vec<_> = arguments.collect();
+    if arguments.iter().any(|argument| argument == "--relocate") {
+        machine::install(&MOVERS)?;
+        garage::install()?;
+    } else {
+        install_servers()?;
+    }
+    cargo(&PACKAGES)?;
+    step(Command::new("target/release/private-media-bench").args(arguments))
+}
+
+/// Installs the servers that the gateway is compared with.
+fn install_servers() -> Result<(), String> {
     machine::install(&PROGRAMS)?;
     let python = machine::venv("target/bench-venv", "bench/django/requirements.txt")?;
     // Installs the package like a user.
@@ -32,9 +50,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         "--force-reinstall",
         "--no-deps",
         ".",
-    ]))?;
-    cargo(&["build", "--release", "--package", "private-media-gateway", "--package", "private-media-bench"])?;
-    step(Command::new("target/release/private-media-bench").args(arguments))
+    ]))
 }
 
 /// Tests the benchmark itself: a short run of a debug build, without the peers that need Python.

@@ -8,7 +8,7 @@ use crate::links::{self, read};
 use crate::machine::{self, Program, run_tests, show};
 use crate::outcome::Outcome;
 use crate::pages::{script_beside, script_of};
-use crate::tested_pages::{Environment, PAGES, SCRIPTS};
+use crate::tested_pages::{Environment, GARAGE, PAGES, SCRIPTS};
 use crate::{axum_page, blocks, book, python};
 
 /// The programs that the pages install or use.
@@ -32,6 +32,8 @@ pub(crate) const PROGRAMS: [Program; 17] = [
     ("unshare", "util-linux"),
 ];
 
+const RELEASE: &str = "target/release";
+
 /// Checks the links and code blocks of all pages, builds the book, and runs the commands of the tested pages.
 pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     links::check()?;
@@ -41,13 +43,13 @@ pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
     for (page, section, script) in SCRIPTS {
         let before = read(Path::new("tests/docs/reader.sh"))?;
         let commands = script_beside(page, *section, script)?;
-        run_script(&mut Command::new("sh"), &format!("{before}{commands}"))?;
+        run_script(&mut Command::new("sh"), &format!("{before}{commands}"), &[RELEASE])?;
     }
     axum_page::test()?;
     for (page, environment) in PAGES {
         let commands = script_of(page)?;
         match environment {
-            Environment::Folder => run_script(&mut Command::new("sh"), &commands)?,
+            Environment::Folder => run_script(&mut Command::new("sh"), &commands, &[RELEASE])?,
             Environment::Root => {
                 check_brief(page, &commands)?;
                 run_as_root(&commands)?;
@@ -56,6 +58,11 @@ pub(crate) fn test(outcome: &mut Outcome) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Runs the commands of the page about Garage, with the programs in these folders.
+pub(crate) fn garage_page(folders: &[&str]) -> Result<(), String> {
+    run_script(&mut isolated(), &as_root(&script_of(GARAGE)?), folders)
 }
 
 /// Runs the tests that compare how-to pages with what happens.
@@ -100,14 +107,22 @@ fn run_in_project(commands: &str) -> Result<(), String> {
 
 /// Runs commands that change the machine, in separate namespaces.
 fn run_as_root(script: &str) -> Result<(), String> {
-    let isolated = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
-    run_script(
-        Command::new("unshare").args(isolated),
-        &format!(
-            "{NAMESPACES}
+    run_script(&mut isolated(), &as_root(script), &[RELEASE])
+}
+
+/// Returns a shell in separate namespaces.
+fn isolated() -> Command {
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
+    shell
+}
+
+/// Returns a script for such a shell.
+fn as_root(script: &str) -> String {
+    format!(
+        "{NAMESPACES}
 cp \"$(command -v private-media)\" /mnt/bin
 {script}"
-        ),
     )
 }
 
@@ -130,14 +145,16 @@ fn check_brief(page: &str, commands: &str) -> Result<(), String> {
     }
 }
 
-fn run_script(shell: &mut Command, script: &str) -> Result<(), String> {
+/// Runs a script in an empty folder, with the programs in these folders.
+fn run_script(shell: &mut Command, script: &str, folders: &[&str]) -> Result<(), String> {
     let root = std::env::current_dir().map_err(|error| error.to_string())?;
     let folder = root.join("target/commands");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path =
-        std::env::join_paths([root.join("target/release")].into_iter().chain(std::env::split_paths(&path)));
+    let path = std::env::join_paths(
+        folders.iter().map(|folder| root.join(folder)).chain(std::env::split_paths(&path)),
+    );
     let path = path.map_err(|error| error.to_string())?;
     shell.args(["-eu", "-c", script]).current_dir(folder).env("PATH", path);
     run_group(shell)

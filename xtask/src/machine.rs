@@ -84,14 +84,20 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     step(cargo_command().args(arguments))
 }
 
-/// Returns a cargo that finds what a cargo in a shell has built: build scripts run again if variables of `cargo xtask` differ.
-pub(crate) fn cargo_command() -> Command {
-    let mut cargo = Command::new("cargo");
+/// Returns a program without the variables that `cargo xtask` sets for this one.
+pub(crate) fn command_of_shell(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| name.to_string_lossy().starts_with(own)) {
-            cargo.env_remove(name);
+            command.env_remove(name);
         }
     }
+    command
+}
+
+/// Returns a cargo that finds what a cargo in a shell has built: build scripts run again if variables of `cargo xtask` differ.
+pub(crate) fn cargo_command() -> Command {
+    let mut cargo = command_of_shell("cargo");
     if HAS_QUICK_RELEASE.load(Ordering::Relaxed) {
         cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     }

@@ -16,6 +16,7 @@ mod docs;
 mod features;
 mod frameworks;
 mod fuzz;
+mod garage;
 mod install;
 mod links;
 mod machine;

@@ -2,7 +2,7 @@
 
 use crate::machine::{self, Program, cargo, cargo_tool};
 use crate::outcome::Outcome;
-use crate::{django, python};
+use crate::{django, garage, python};
 
 const BUCKETS: [Program; 1] = [("python3", "python3")];
 
@@ -19,6 +19,8 @@ pub(crate) enum Need {
     Wheel,
     /// An S3 server, and a client of it, in a virtual environment.
     Buckets,
+    /// Garage, an S3 server.
+    Garage,
     /// The release build of the program.
     ReleaseProgram,
 }
@@ -48,6 +50,13 @@ impl Need {
                     return Ok(missing);
                 }
                 machine::venv("target/buckets", "tests/buckets/requirements.txt")?;
+            }
+            Self::Garage => {
+                let missing = install(&garage::PROGRAMS)?;
+                if missing.is_some() {
+                    return Ok(missing);
+                }
+                garage::install()?;
             }
             Self::Root if !machine::is_root() => return Ok(Some("root".into())),
             Self::Root => {}

@@ -11,6 +11,7 @@ use crate::parts::{PARTS, Part};
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     only: Vec<String>,
+    full: bool,
     allow_missing: bool,
     help: bool,
 }
@@ -22,7 +23,10 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), String>
         println!("{}", help());
         return Ok(());
     }
-    let chosen = |part: &&Part| options.only.is_empty() || options.only.iter().any(|name| name == part.name);
+    let chosen = |part: &&Part| {
+        let is_named = options.only.iter().any(|name| name == part.name);
+        is_named || (options.only.is_empty() && (options.full || !part.is_long))
+    };
     use_quick_release();
     let mut suite = Suite::default();
     for part in PARTS.iter().filter(chosen) {
@@ -47,6 +51,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
                 }
                 options.only.push(name);
             }
+            "--full" => options.full = true,
             "--allow-missing" => options.allow_missing = true,
             "--help" | "-h" => options.help = true,
             _ => return Err(format!("unknown argument {argument:?}\n\n{}", help())),
@@ -56,12 +61,16 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
 }
 
 fn help() -> String {
-    let parts = PARTS.map(|Part { name, about, .. }| format!("  {name:<9} {about}\n")).concat();
+    let line = |Part { name, about, is_long, .. }| {
+        format!("  {name:<9} {about}{}\n", if is_long { " (with --full)" } else { "" })
+    };
+    let parts = PARTS.map(line).concat();
     format!(
-        "Usage: cargo xtask test [--only PART]… [--allow-missing]
+        "Usage: cargo xtask test [--full | --only PART…] [--allow-missing]
 
 As root it installs missing Debian packages. A part that lacks something else is skipped, and the run fails.
 
+  --full           runs all parts, also those that take long
   --only PART      runs this part only; may be repeated
   --allow-missing  accepts skipped parts
 
@@ -133,8 +142,9 @@ mod tests {
         let only = vec!["rust".to_owned(), "doc".to_owned()];
         assert_eq!(
             parsed(&["--only", "rust", "--allow-missing", "--only", "doc"]),
-            Ok(Options { only, allow_missing: true, help: false })
+            Ok(Options { only, allow_missing: true, ..Options::default() })
         );
+        assert_eq!(parsed(&["--full"]), Ok(Options { full: true, ..Options::default() }));
         assert!(
             parsed(&["--only", "rusty"])
                 .unwrap_err()
@@ -158,7 +168,7 @@ mod tests {
             outcome.read("3 passed in 1s");
             Ok(())
         };
-        Part { name: "example", about: "", needs, run }
+        Part { name: "example", about: "", needs, is_long: false, run }
     }
 
     #[test]

@@ -40,9 +40,12 @@ pub(crate) const SCRIPTS: &[(&str, Option<&str>, &str)] = &[
 /// The page whose blocks make a program, which a test of its own builds and runs.
 pub(crate) const AXUM: &str = "docs/how-to/axum.md";
 
+/// The page whose commands run in the part `garage`, which builds Garage.
+pub(crate) const GARAGE: &str = "docs/how-to/garage.md";
+
 /// Returns whether the commands of a page run.
 pub(crate) fn runs(page: &str) -> bool {
-    page == AXUM || PAGES.iter().any(|(tested, _)| *tested == page)
+    page == AXUM || page == GARAGE || PAGES.iter().any(|(tested, _)| *tested == page)
 }
 
 /// Returns whether a script runs the commands of a section.

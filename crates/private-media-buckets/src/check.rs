@@ -18,8 +18,9 @@ impl ObjectStorage {
     /// Verifies with a temporary object that the bucket supports conditional writes, so that no save replaces a file unless told to. Some
     /// servers ignore the header `If-None-Match`; there, this is an error of the kind [`io::ErrorKind::Unsupported`].
     ///
-    /// The first save without [`SaveOptions::replace`](private_media::SaveOptions::replace) calls this, and it is done once. An application
-    /// that calls it at start learns earlier.
+    /// The first save without [`SaveOptions::replace`](private_media::SaveOptions::replace) calls this, and it is done once, unless
+    /// [`BucketOptions::conditional_writes`](crate::BucketOptions::conditional_writes) is off. An application that calls it at start learns
+    /// earlier.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -78,7 +79,7 @@ fn rejected(write: Result<(), Error>) -> Result<(), StorageError> {
         Ok(()) => Err(failed(
             CHECKING,
             io::ErrorKind::Unsupported,
-            "the server ignores If-None-Match, so a save could replace a file; allow saves that replace, or use another server",
+            "the server ignores If-None-Match, so a save could replace a file; use another server, or set conditional_writes to false if one process alone saves files there",
         )),
     }
 }

@@ -44,6 +44,7 @@
 //! Content of up to [`BucketOptions::part_len`] bytes is one PUT. Larger content is a multipart upload, which is aborted if the save fails.
 //! Neither replaces a file unless [`SaveOptions::replace`](private_media::SaveOptions::replace) is set. Before the first such save,
 //! [`ObjectStorage::check_conditional_writes`] verifies that the bucket supports conditional writes, because some servers ignore their header.
+//! [`BucketOptions::conditional_writes`] is for those.
 //!
 //! A process that is killed leaves the parts of its multipart uploads, which cannot be listed. Let the bucket delete them, by a lifecycle rule
 //! for incomplete multipart uploads (one day). [`ObjectStorage::sweep`] deletes what else may remain.

@@ -34,6 +34,7 @@ pub struct BucketOptions {
     pub(crate) open_timeout: Duration,
     pub(crate) max_retries: usize,
     pub(crate) part_len: usize,
+    pub(crate) conditional_writes: bool,
 }
 
 impl Default for BucketOptions {
@@ -50,6 +51,7 @@ impl Default for BucketOptions {
             open_timeout: Duration::from_secs(5),
             max_retries: 8,
             part_len: 8 << 20,
+            conditional_writes: true,
         }
     }
 }
@@ -139,6 +141,17 @@ impl BucketOptions {
     #[must_use]
     pub fn part_len(mut self, len: usize) -> Self {
         self.part_len = len.max(MIN_PART_LEN);
+        self
+    }
+
+    /// Sets whether saves depend on conditional writes, with the header `If-None-Match: *`. By default, they do, and a server that ignores the
+    /// header is an error.
+    ///
+    /// Without them, a HEAD request checks each new name. Saves of one process replace no file then, but two processes that save the same
+    /// name at the same time do. This is for servers without conditional writes, such as Garage, whose files one process alone saves.
+    #[must_use]
+    pub fn conditional_writes(mut self, conditional_writes: bool) -> Self {
+        self.conditional_writes = conditional_writes;
         self
     }
 

@@ -46,7 +46,7 @@ impl ObjectStorage {
         if is_folder && options.create_new {
             return Err(StorageError::Exists);
         }
-        if !options.replace {
+        if !options.replace && self.options.conditional_writes {
             self.check_conditional_writes().await?;
         }
         let save = Save { storage: self, path, options, is_folder, id: unique() };
@@ -89,6 +89,11 @@ impl Save<'_> {
             self.put(&self.key(self.path)?, content, PutMode::Overwrite).await?;
             return Ok(self.path.clone());
         }
+        if !self.storage.options.conditional_writes {
+            let (path, _reservation) = self.free_name().await?;
+            self.put(&self.key(&path)?, content, PutMode::Overwrite).await?;
+            return Ok(path);
+        }
         for path in self.names() {
             match self.put(&self.key(&path)?, content.clone(), PutMode::Create).await {
                 Err(StorageError::Exists) => {}
@@ -124,12 +129,18 @@ impl Save<'_> {
             self.upload(&*self.storage.store, &self.key(self.path)?, first, &mut parts).await?;
             return Ok(self.path.clone());
         }
-        let Some(create_only) = &self.storage.create_only else {
+        let store = if self.storage.options.conditional_writes {
+            self.storage.create_only.as_ref()
+        } else {
+            Some(&self.storage.store)
+        };
+        let Some(store) = store else {
             return self.upload_and_copy(first, parts).await;
         };
-        // Parts belong to a name, so it is chosen first. Another process may take it meanwhile: then this save fails, and replaces nothing.
+        // Parts belong to a name, so it is chosen first. Another process may take it meanwhile: then this save fails, and replaces nothing,
+        // if the store has conditional writes.
         let (path, _reservation) = self.free_name().await?;
-        self.upload(&**create_only, &self.key(&path)?, first, &mut parts).await?;
+        self.upload(&**store, &self.key(&path)?, first, &mut parts).await?;
         Ok(path)
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use private_media::{Permit, SaveOptions, Storage};
 
-use crate::server::Server;
+use crate::server::{Server, credentials};
 use crate::support::{bytes, get, path, patient, respond, save, service, storage_at};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,9 +70,10 @@ result = [h['ContentType'], h['ContentLength'], h['Metadata']['mtime']]
 /// required.
 fn run(program: &str, arguments: &[&str], server: &Server) -> Option<()> {
     let mut command = Command::new(program);
+    let (key, secret) = credentials();
     let variables = [
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_ACCESS_KEY_ID", key),
+        ("AWS_SECRET_ACCESS_KEY", secret),
         ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
         ("RCLONE_CONFIG", String::new()),
         ("RCLONE_S3_PROVIDER", "Other".to_owned()),

@@ -13,12 +13,13 @@ use private_media::{
 use private_media_buckets::{BucketOptions, ObjectStorage};
 use tower_service::Service as _;
 
-use crate::server::BUCKET;
+use crate::server::{BUCKET, credentials, is_conditional};
 
 /// Returns a storage at a port, which is that of a server or of a proxy.
 pub(crate) fn storage_at(port: u16, options: BucketOptions) -> ObjectStorage {
-    let options =
-        options.endpoint(format!("http://127.0.0.1:{port}")).allow_http(true).access_key("test", "test");
+    let (key, secret) = credentials();
+    let options = options.endpoint(format!("http://127.0.0.1:{port}")).allow_http(true);
+    let options = options.access_key(key, secret).conditional_writes(is_conditional());
     ObjectStorage::from_url(&format!("s3://{BUCKET}/private").parse().unwrap(), options).unwrap()
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use private_media::{Permit, SaveOptions, Storage, StorageError};
+use private_media_buckets::ObjectStorage;
 
 use crate::proxy::{Fault, Proxy};
-use crate::server::Server;
+use crate::server::{self, BUCKET, Server};
 use crate::support::{bytes, path, patient, pieces, save, storage_at};
 
 /// Content of three parts.
@@ -50,7 +51,7 @@ async fn large_content_is_uploaded_in_parts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_taken_during_an_upload_is_not_replaced() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start_conditional() else { return };
     storage_at(server.port, patient()).check_conditional_writes().await.unwrap();
     let python = server.python_later();
     let proxy = Proxy::start(server.port, move |seen, _| {
@@ -100,7 +101,7 @@ async fn an_upload_that_ends_early_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ignores_conditions_is_an_error() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start_conditional() else { return };
     // Some servers support conditional writes of objects, but not of multipart uploads.
     for is_for_parts in [false, true] {
         let rule = move |seen: &crate::proxy::Seen, _| {
@@ -116,9 +117,45 @@ async fn a_server_that_ignores_conditions_is_an_error() {
     assert_eq!(server.python(REMAINS), "[[\"private/b.txt\"], 0]");
 }
 
+/// Names are checked by HEAD requests, and saves of one process wait for nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_conditional_writes_one_process_replaces_nothing() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::start(server.port, |_, _| Fault::Unconditional).await;
+    // The header is signed, which moto does not check.
+    let port = if server::is_conditional() { proxy.port } else { server.port };
+    let storage = |is_conditional| {
+        let (key, secret) = server::credentials();
+        let options = patient().endpoint(format!("http://127.0.0.1:{port}")).allow_http(true);
+        let options = options.access_key(key, secret).conditional_writes(is_conditional);
+        let url = format!("s3://{BUCKET}/private").parse().unwrap();
+        ObjectStorage::from_url(&url, options).unwrap()
+    };
+    let result = save(&storage(true), "a.txt", &bytes(10), SaveOptions::new()).await;
+    let Err(StorageError::Io { source, .. }) = result else { panic!("{result:?}") };
+    assert!(source.to_string().contains("set conditional_writes to false"), "{source}");
+    let storage = storage(false);
+    for len in [10, LARGE] {
+        let (name, content) = (format!("{len}.txt"), bytes(len));
+        let first = save(&storage, &name, &content, SaveOptions::new()).await.unwrap();
+        assert_eq!(first.as_str(), name);
+        let other = bytes(len - 1);
+        let again = save(&storage, &name, &other, SaveOptions::new().create_new(true)).await;
+        assert!(matches!(again, Err(StorageError::Exists)), "{again:?}");
+        let (second, third) = tokio::join!(
+            save(&storage, &name, &other, SaveOptions::new()),
+            save(&storage, &name, &other, SaveOptions::new())
+        );
+        let (second, third) = (second.unwrap(), third.unwrap());
+        assert!(first != second && first != third && second != third, "{first} {second} {third}");
+        let file = storage.open(&Permit::trusted(first)).await.unwrap();
+        assert_eq!(file.metadata().len, len as u64);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_response_makes_no_second_file() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start_conditional() else { return };
     storage_at(server.port, patient()).check_conditional_writes().await.unwrap();
     let proxy = Proxy::start(server.port, |seen, _| {
         let is_file = seen.target.starts_with("/uploads/private/film");

@@ -28,6 +28,8 @@ const MAX_URL_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct BucketConfig {
     pub(crate) url: BucketUrl,
     pub(crate) options: BucketOptions,
+    /// Whether saves depend on conditional writes.
+    pub(crate) conditional_writes: bool,
     /// How long presigned URLs are valid; `None` if there are none.
     pub(crate) url_lifetime: Option<Duration>,
     /// `None` if nothing is cached.
@@ -59,6 +61,7 @@ pub(super) fn bucket(
         &storage::REGION,
         &storage::PATH_STYLE,
         &storage::ALLOW_HTTP,
+        &storage::CONDITIONAL_WRITES,
         &cache::PATH,
         &cache::SIZE,
     ];
@@ -129,7 +132,9 @@ pub(super) fn at(
     // What is before an @ may be a secret.
     let shown = text.rsplit_once('@').map_or_else(|| text.to_owned(), |(_, bucket)| format!("…@{bucket}"));
     let url = text.parse::<BucketUrl>().map_err(|problem| error(&shown, &problem.to_string()))?;
-    Ok(BucketConfig { url, options: options(settings)?, url_lifetime: None, cache: None })
+    let conditional_writes = settings.get(&storage::CONDITIONAL_WRITES).parse("true or false")?;
+    let options = options(settings)?.conditional_writes(conditional_writes);
+    Ok(BucketConfig { url, options, conditional_writes, url_lifetime: None, cache: None })
 }
 
 #[cfg(feature = "buckets")]

@@ -266,7 +266,7 @@ pub(crate) static SHUTDOWN_TIMEOUT: Key = Key {
 };
 
 /// All settings, in the order in which they are shown.
-pub(crate) static KEYS: [&Key; 58] = [
+pub(crate) static KEYS: [&Key; 59] = [
     &LISTEN,
     &TRUSTED_PROXIES,
     &CLIENT_HEADER,
@@ -302,6 +302,7 @@ pub(crate) static KEYS: [&Key; 58] = [
     &storage::REGION,
     &storage::PATH_STYLE,
     &storage::ALLOW_HTTP,
+    &storage::CONDITIONAL_WRITES,
     &cache::PATH,
     &cache::SIZE,
     &MODE,

@@ -35,7 +35,7 @@ fn counts(admin: SocketAddr) -> (f64, f64) {
 
 #[test]
 fn a_warm_file_is_served_without_a_request_to_the_bucket() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = Server::start_own() else { return };
     stored(&server);
     let place = Place::new();
     let film = film();
@@ -68,7 +68,7 @@ fn a_warm_file_is_served_without_a_request_to_the_bucket() {
 
 #[test]
 fn a_replaced_file_is_seen_after_the_time_by_each_gateway() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = Server::start_own() else { return };
     stored(&server);
     let (one, two) = (Place::new(), Place::new());
     let gateways =

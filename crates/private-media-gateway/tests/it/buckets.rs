@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use crate::clients::{Clients, Target};
 use crate::fronts::printed;
 use crate::fronts::server::{Front, FrontServer};
-use crate::s3_server::{BUCKET, Server};
+use crate::s3_server::{self, BUCKET, Server};
 use crate::support::{GRANT, Gateway, Place, credentials, free_address, program, refusal};
 
 pub(crate) const PHOTO: &str = "/private/cars/7/photo.jpg";
-/// The test server knows it, too.
-const SECRET: &str = "a-secret-access-key";
 
 /// Returns the arguments for the bucket of a server.
 fn arguments(port: u16) -> Vec<String> {
@@ -23,7 +21,8 @@ fn arguments(port: u16) -> Vec<String> {
 pub(crate) fn command(place: &Place, subcommand: &[&str], port: u16) -> std::process::Command {
     let mut command = program();
     command.args(subcommand).args(arguments(port)).current_dir(place.path(""));
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", SECRET);
+    let (key, secret) = s3_server::credentials();
+    command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
     command
 }
 
@@ -69,12 +68,12 @@ fn files_of_a_bucket_are_served_to_users_with_permission() {
         assert_eq!(gateway.get(path, "alice").normalized(), stranger.normalized(), "{path}");
     }
     assert_eq!(gateway.get("/private/-/health", "nobody").status, 200);
-    assert!(!gateway.log().contains(SECRET), "{}", gateway.log());
+    assert!(!gateway.log().contains(&s3_server::credentials().1), "{}", gateway.log());
 }
 
 #[test]
 fn an_outage_is_a_503_until_the_bucket_is_back() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = Server::start_own() else { return };
     stored(&server);
     let place = Place::new();
     let gateway = serve(&place, server.port);
@@ -98,13 +97,13 @@ fn an_outage_is_a_503_until_the_bucket_is_back() {
 
 #[test]
 fn check_and_doctor_know_buckets() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Server::start_own() else { return };
     stored(&server);
-    let place = Place::new();
+    let (place, secret) = (Place::new(), s3_server::credentials().1);
     let run = |subcommand: &[&str]| {
         let output = command(&place, subcommand, server.port).output().unwrap();
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(!text.contains(SECRET), "{text}");
+        assert!(!text.contains(&secret), "{text}");
         (output.status.code(), text)
     };
     let (code, text) = run(&["check", "alice", "cars/7/photo.jpg"]);

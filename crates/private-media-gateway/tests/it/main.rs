@@ -26,6 +26,8 @@ mod faults;
 mod forward;
 mod front_page;
 mod fronts;
+#[cfg(feature = "buckets")]
+mod garage;
 mod http2;
 mod identities;
 mod identity_settings;

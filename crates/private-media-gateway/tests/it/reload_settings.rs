@@ -289,8 +289,13 @@ const ROWS: &[Row] = &[
 ];
 
 /// Settings of roots that are buckets. A reload opens the root anew, as the row of `root` shows.
-const OF_BUCKETS: [&str; 4] =
-    ["storage.endpoint", "storage.region", "storage.path_style", "storage.allow_http"];
+const OF_BUCKETS: [&str; 5] = [
+    "storage.endpoint",
+    "storage.region",
+    "storage.path_style",
+    "storage.allow_http",
+    "storage.conditional_writes",
+];
 
 /// Returns the keys of the settings that have no table of their own, in the reference.
 fn keys_of_the_reference() -> BTreeSet<String> {

@@ -25,6 +25,7 @@ const SETTINGS: &[(&str, &str, &str, &str)] = &[
     ("storage-region", "storage.region", "x", "'x'"),
     ("storage-path-style", "storage.path_style", "maybe", "'maybe'"),
     ("storage-allow-http", "storage.allow_http", "maybe", "'maybe'"),
+    ("storage-conditional-writes", "storage.conditional_writes", "maybe", "'maybe'"),
     ("cache-path", "cache.path", "cache", "'cache'"),
     ("cache-size", "cache.size", "1GB", "'1GB'"),
     ("mode", "delivery.mode", "iis", "'iis'"),

@@ -31,7 +31,7 @@ pub(super) async fn findings(config: &Config, bucket: &BucketConfig) -> Findings
     }
     vec![
         Finding::ok(format!("{url} can be read")),
-        writes(&storage.check_conditional_writes().await),
+        writes(&storage.check_conditional_writes().await, bucket.conditional_writes),
         exposed(&url.to_string(), &exposure(&storage, bucket).await),
         Finding::note(
             "incomplete multipart uploads cannot be listed: add a lifecycle rule that aborts them after a day",
@@ -69,11 +69,19 @@ fn exposed(url: &str, exposure: &Result<Exposure, String>) -> Finding {
 }
 
 /// Returns what the check of conditional writes found.
-fn writes(checked: &Result<(), StorageError>) -> Finding {
+fn writes(checked: &Result<(), StorageError>, is_required: bool) -> Finding {
     match checked {
+        Ok(()) if !is_required => Finding::note(
+            "the bucket supports conditional writes; remove storage.conditional_writes, so that several processes can save files",
+        ),
         Ok(()) => Finding::ok("saves replace no file, because the bucket supports conditional writes"),
         Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
             Finding::note("these credentials may not write, which serve does not need")
+        }
+        Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::Unsupported && !is_required => {
+            Finding::note(
+                "the server ignores If-None-Match, so names are checked before a save; one process alone may save files there",
+            )
         }
         Err(error) => Finding::problem(
             cause(error),
@@ -94,13 +102,14 @@ mod tests {
         let io = |kind: ErrorKind| {
             Err(StorageError::Io { doing: "checking", source: io::Error::new(kind, "why") })
         };
-        for (checked, status) in [
-            (Ok(()), Status::Ok),
-            (io(ErrorKind::PermissionDenied), Status::Note),
-            (io(ErrorKind::Unsupported), Status::Problem),
-            (io(ErrorKind::Other), Status::Problem),
+        for (checked, required, optional) in [
+            (Ok(()), Status::Ok, Status::Note),
+            (io(ErrorKind::PermissionDenied), Status::Note, Status::Note),
+            (io(ErrorKind::Unsupported), Status::Problem, Status::Note),
+            (io(ErrorKind::Other), Status::Problem, Status::Problem),
         ] {
-            assert_eq!(writes(&checked).status, status, "{checked:?}");
+            assert_eq!(writes(&checked, true).status, required, "{checked:?}");
+            assert_eq!(writes(&checked, false).status, optional, "{checked:?}");
         }
     }
 }

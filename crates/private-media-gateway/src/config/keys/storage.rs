@@ -44,3 +44,13 @@ pub(crate) static ALLOW_HTTP: Key = Key {
     default: "false",
     help: "Allow an endpoint without TLS; for tests and trusted networks",
 };
+pub(crate) static CONDITIONAL_WRITES: Key = Key {
+    name: "storage.conditional_writes",
+    flag: "storage-conditional-writes",
+    kind: Kind::Boolean,
+    value_name: "BOOL",
+    heading: Heading::Storage,
+    scopes: SCOPES,
+    default: "true",
+    help: "Depend on conditional writes of the bucket; false checks names first, for servers such as Garage to which one process alone writes",
+};

@@ -83,7 +83,7 @@ async fn target(place: &Place, dry_run: bool) -> Result<Side, ConfigError> {
         Place::Folder(path) => Side::Folder { path: path.clone(), storage: open(path)?.share_group() },
         Place::Bucket(bucket) => {
             let storage = connect(bucket).await?.sole_writer();
-            if !dry_run {
+            if !dry_run && bucket.conditional_writes {
                 let checked = storage.check_conditional_writes().await;
                 checked.map_err(|error| ConfigError::new(format!("{}: {}", bucket.url, cause(&error))))?;
             }
