@@ -1,7 +1,7 @@
 """An S3 server for tests. It prints its port, and ends with its standard input.
 
 It is moto, with one request at a time: moto checks conditions and stores objects in two steps, so that concurrent conditional writes
-could both succeed.
+could both succeed. With DENY_ANONYMOUS in the environment, requests without a signature get 403.
 """
 
 import io
@@ -24,6 +24,9 @@ class QuietHandler(WSGIRequestHandler):
 def application(environ, start_response):
     length = int(environ.get("CONTENT_LENGTH") or 0)
     environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+    if "DENY_ANONYMOUS" in os.environ and "HTTP_AUTHORIZATION" not in environ:
+        start_response("403 Forbidden", [("Content-Length", "0")])
+        return [b""]
     with lock:
         return [b"".join(moto(environ, start_response))]
 

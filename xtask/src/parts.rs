@@ -103,7 +103,7 @@ pub(crate) const PARTS: [Part; 15] = [
     Part {
         name: "python",
         about: "the Python package on each Django",
-        needs: &[Programs(&python::PROGRAMS), Wheel],
+        needs: &[Programs(&python::PROGRAMS), Wheel, Buckets],
         run: python::test,
     },
     Part {
