@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import os
 import socket
+import subprocess
 import sys
+import threading
 import time
 import zipfile
 from datetime import timedelta
+from email.utils import formatdate
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import s3
@@ -263,6 +269,57 @@ def test_a_denied_bucket_is_an_error_and_no_404(settings, bucket, client, everyo
 def test_a_front_servers_configuration_needs_a_folder(bucket):
     with pytest.raises(CommandError, match="only configurations for a folder can be printed"):
         run("config", "nginx")
+
+
+class KeepsConnections(http.server.BaseHTTPRequestHandler):
+    """A server of one object, which keeps connections open."""
+
+    protocol_version = "HTTP/1.1"
+    #: The ports of the clients, one for each request.
+    clients: ClassVar[list[int]] = []
+
+    def do_HEAD(self):
+        self.clients.append(self.client_address[1])
+        self.send_response(200)
+        for name, value in [
+            ("Content-Length", "6"),
+            ("ETag", '"a"'),
+            ("Last-Modified", formatdate(usegmt=True)),
+        ]:
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_forked_process_makes_its_own_connections(bucket):
+    code = """
+import os, sys
+from django.conf import settings
+options = {"endpoint": sys.argv[1], "allow_http": True}
+settings.configure(PRIVATE_MEDIA_ROOT="s3://uploads/x", PRIVATE_MEDIA_BUCKET_OPTIONS=options)
+from private_media.storages import PrivateMediaStorage
+storage = PrivateMediaStorage()
+assert storage.size("a.txt") == storage.size("a.txt") == 6
+child = os.fork()
+if not child:
+    os._exit(0 if storage.size("a.txt") == 6 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert storage.size("a.txt") == 6
+"""
+    KeepsConnections.clients.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), KeepsConnections) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        command = [sys.executable, "-c", code, f"http://127.0.0.1:{server.server_port}"]
+        try:
+            subprocess.run(command, check=True, timeout=30, cwd=Path(__file__).parent)
+        finally:
+            server.shutdown()
+            thread.join()
+    first, second, child, last = KeepsConnections.clients
+    assert first == second == last != child
 
 
 @limits(max_examples=60)
