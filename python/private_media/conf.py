@@ -6,6 +6,7 @@ A setting of the wrong type raises `InvalidSetting` wherever it is read. `manage
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -22,10 +23,12 @@ from django.utils.functional import Promise
 
 from private_media import _core
 
-_DAY = 86_400
+#: The longest time of a setting, in seconds.
+DAY = 86_400
 DEFAULT_SERVER = "private_media.servers.DefaultServer"
 DEFAULT_PERMISSIONS = "private_media.permissions.DefaultPrivatePermissions"
 _ROOT_FIX = "set it to a folder outside of MEDIA_ROOT and STATIC_ROOT, such as BASE_DIR / 'private'"
+_BUCKETS = ("s3://", "gs://", "az://")
 _URL_FIX = "set it to a URL such as '/private/'"
 
 _REPR = reprlib.Repr()
@@ -42,7 +45,7 @@ class InvalidSetting(ImproperlyConfigured):
 
 
 def root() -> str:
-    """Return the folder of the private files."""
+    """Return the folder of the private files, or the URL of their bucket."""
     location = getattr(settings, "PRIVATE_MEDIA_ROOT", None)
     if location is None or location == "":
         # An empty path would be the working directory.
@@ -53,9 +56,24 @@ def root() -> str:
     except Exception:  # noqa: BLE001 (a project's own path type may raise anything)
         path = None
     if isinstance(path, str) and path and "\0" not in path:
+        _refuse_other_urls("PRIVATE_MEDIA_ROOT", path)
         return path
     msg = f"PRIVATE_MEDIA_ROOT is {shown(location)}, not a path"
     raise InvalidSetting(msg, _ROOT_FIX)
+
+
+def is_bucket(location: str) -> bool:
+    """Return whether a location is the URL of a bucket, and no folder."""
+    return location.startswith(_BUCKETS)
+
+
+def _refuse_other_urls(name: str, location: str) -> None:
+    """Raise InvalidSetting for what looks like a URL, and would be the name of a folder."""
+    if is_bucket(location) or not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", location):
+        return
+    msg = f"{name} is {shown(location)}, neither a folder nor the URL of a bucket"
+    # A pathlib.Path merges slashes.
+    raise InvalidSetting(msg, "write a bucket as a string: s3://bucket/prefix, gs://… or az://…")
 
 
 def url() -> str:
@@ -150,9 +168,9 @@ def cache() -> float:
     value: Any = getattr(settings, "PRIVATE_MEDIA_CACHE", 5)
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds <= _DAY:
+    if not is_number or not 0 <= seconds <= DAY:
         msg = f"PRIVATE_MEDIA_CACHE is {shown(value)}"
-        fix = f"set it to seconds, from 0 (no cache) to {_DAY}"
+        fix = f"set it to seconds, from 0 (no cache) to {DAY}"
         raise InvalidSetting(msg, fix)
     return float(seconds)
 

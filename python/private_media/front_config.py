@@ -34,11 +34,18 @@ def render(kind: str, front: str, application: str, gateway: str | None = None) 
     """Return the configuration. Raises ImproperlyConfigured, which names the setting, its value and the fix."""
     server = _server()
     options = {"front": front, "application": application, "gateway": gateway}
+    location = server.location()
+    if conf.is_bucket(location):
+        msg = (
+            f"PRIVATE_MEDIA_ROOT {location!r}: only configurations for a folder can be printed; "
+            "let the front server pass PRIVATE_MEDIA_URL to the application, like the rest of the site"
+        )
+        raise ImproperlyConfigured(msg)
     try:
         config = _core.FrontConfig(
             front,
             urlsplit(conf.url()).path,
-            server.location(),
+            location,
             application=application,
             gateway=gateway,
             keep_alive=_GATEWAY_KEEP_ALIVE if gateway else _APPLICATION_KEEP_ALIVE,

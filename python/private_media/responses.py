@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _OK = 200
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
+_UNAVAILABLE = 503
+#: Seconds until a client should ask a bucket again.
+_RETRY_AFTER = 5
 #: Bytes that a response sends before it lets the event loop run other tasks.
 _YIELD_AFTER = 256 << 10
 
@@ -36,14 +39,26 @@ def to_django(source: _core.Response, meta: dict[str, Any]) -> HttpResponseBase:
         response = HttpResponseNotModified()
     else:
         response = SmallFileResponse(content, content_type="", status=status)
-    headers = source.headers
+    response.headers = _Headers(_with_cors(source.headers, meta))
+    return response
+
+
+def _with_cors(headers: dict[str, str], meta: dict[str, Any]) -> dict[str, str]:
     # The session cookie identifies the user.
     if cors := conf.cors():
         headers.update(cors.headers(meta))
         headers["Vary"] = "Cookie, Origin, Referer"
     else:
         headers["Vary"] = "Cookie"
-    response.headers = _Headers(headers)
+    return headers
+
+
+def try_again_later(meta: dict[str, Any]) -> HttpResponse:
+    """Return the response while the bucket does not respond, as the gateway sends it."""
+    headers = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "private, no-cache"}
+    headers["Retry-After"] = str(_RETRY_AFTER)
+    response = SmallFileResponse(b"try again later\n", content_type="", status=_UNAVAILABLE)
+    response.headers = _Headers(_with_cors(headers, meta))
     return response
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from django.http import Http404
 
-from private_media import _core, conf
-from private_media.responses import to_django
+from private_media import _core, buckets, conf
+from private_media.responses import to_django, try_again_later
 from private_media.root_handle import RootHandle
 
 if TYPE_CHECKING:
@@ -37,17 +37,23 @@ class DefaultServer:
         """Respond to a permitted request. Raises Http404 if the file does not exist."""
         location, download = self.location(), self.is_forced_to_download()
         try:
-            response = self._root.at(location).respond(
+            response = self._open(location).respond(
                 self._delivery(location), request.method or "GET", path, request.META, download=download
             )
         except (FileNotFoundError, _core.IllegalPath) as error:
             logger.info("not found: %s", error)
             raise Http404(_NOT_FOUND) from error
+        except _core.BucketUnavailable as error:
+            logger.error("the bucket does not respond: %s", error)  # noqa: TRY400 (the message has the cause)
+            return try_again_later(request.META)
         return to_django(response, request.META)
 
     def location(self) -> str:
-        """Return the full path of the root."""
-        return os.path.abspath(self._location or conf.root())  # noqa: PTH100 (links stay as they are)
+        """Return the full path of the root, or the URL of its bucket."""
+        location = self._location or conf.root()
+        if conf.is_bucket(location):
+            return location
+        return os.path.abspath(location)  # noqa: PTH100 (links stay as they are)
 
     def is_forced_to_download(self) -> bool:
         """Return whether browsers have to download every file."""
@@ -59,6 +65,9 @@ class DefaultServer:
 
     def hand_off(self, config: _core.FrontConfig) -> None:
         """Configure a front server for what `make_delivery` hands off: nothing, in this class."""
+
+    def _open(self, location: str) -> _core.Root | _core.Bucket:
+        return buckets.connect(location) if conf.is_bucket(location) else self._root.at(location)
 
     def _delivery(self, root: str) -> _core.Delivery:
         cached = self._cached_delivery
@@ -83,7 +92,8 @@ class NginxXAccelRedirectServer(DefaultServer):
         self._internal_url = internal_url
 
     def make_delivery(self, root: str) -> _core.Delivery:
-        """Return the delivery for a root."""
+        """Return the delivery for a root. Raises ImproperlyConfigured for a bucket."""
+        _require_folder(self, root, "nginx")
         internal_url = self.internal_url()
         return (
             _core.Delivery.nginx_full_path(root)
@@ -115,9 +125,20 @@ class ApacheXSendfileServer(DefaultServer):
         self._encoding = encoding
 
     def make_delivery(self, root: str) -> _core.Delivery:
-        """Return the delivery for a root."""
+        """Return the delivery for a root. Raises ImproperlyConfigured for a bucket."""
+        _require_folder(self, root, "Apache")
         return _core.Delivery.apache(root, self._encoding)
 
     def hand_off(self, config: _core.FrontConfig) -> None:
         """Configure Apache for the hand-off."""
         config.hand_off_to_apache(self._encoding)
+
+
+def _require_folder(server: DefaultServer, root: str, front: str) -> None:
+    """Raise ImproperlyConfigured if the front server cannot open the files."""
+    if conf.is_bucket(root):
+        name = f"{type(server).__module__}.{type(server).__qualname__}"
+        msg = f"PRIVATE_MEDIA_SERVER is {name!r}, but the root is a bucket, whose files {front} cannot open"
+        raise conf.InvalidSetting(
+            msg, "use 'private_media.servers.DefaultServer', or a root that is a folder"
+        )

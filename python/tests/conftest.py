@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
+import s3
 from django.contrib.auth import get_user_model
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -16,6 +18,63 @@ hypothesis_settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.load_profile("any-machine")
+
+
+_PREFIXES = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    with s3.running() as server:
+        yield server
+
+
+class Folder:
+    """A private root in a folder, as other programs see it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.location = root, str(root)
+
+    def put(self, name: str, content: bytes = b"the photo") -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def files(self) -> dict[str, bytes]:
+        paths = (path for path in self.root.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
+
+
+class Bucket:
+    """A private root in a bucket, as other programs see it."""
+
+    def __init__(self, server: s3.Server) -> None:
+        self.server, self.prefix = server, f"tests/{next(_PREFIXES)}"
+        self.location = f"s3://{s3.BUCKET}/{self.prefix}"
+
+    def put(self, name: str, content: bytes = b"the photo") -> None:
+        self.server.put(f"{self.prefix}/{name}", content)
+
+    def files(self) -> dict[str, bytes]:
+        keys = self.server.keys(f"{self.prefix}/")
+        return {key.removeprefix(f"{self.prefix}/"): self.server.get(key) for key in keys}
+
+
+@pytest.fixture
+def bucket(settings, monkeypatch, request) -> Bucket:
+    """PRIVATE_MEDIA_ROOT in an empty part of a bucket."""
+    bucket = Bucket(request.getfixturevalue("s3_server"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    settings.PRIVATE_MEDIA_ROOT = bucket.location
+    settings.PRIVATE_MEDIA_BUCKET_OPTIONS = bucket.server.options
+    return bucket
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request, root) -> Folder | Bucket:
+    """PRIVATE_MEDIA_ROOT in a folder and in a bucket."""
+    return Folder(root) if request.param == "folder" else request.getfixturevalue("bucket")
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import garage
 from private_media import identity_middleware, views
+from private_media.buckets import OPTIONS
 from private_media.checks import check_private_media
 
 GRANTS = "private_media.permissions.GrantPermissions"
@@ -370,6 +371,7 @@ VALUES = st.one_of(
     st.floats(),
     st.text(),
     st.binary(max_size=8),
+    st.sampled_from(["s3://b/x", "gs://", "az://a/../b", "s3:/b"]),
     st.sampled_from(["rules.Everyone", "rules.RaisesInInit", "/private/", "/", "http://[", "\0", "a.b", ".", ".."]),
     st.sampled_from([Hostile(), Hostile]),
     st.lists(st.one_of(st.text(), st.integers(), st.none()), max_size=3),
@@ -379,7 +381,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 SETTINGS = [
     "ROOT", "URL", "SERVER", "SERVER_OPTIONS", "PERMISSIONS", "PERMISSIONS_OPTIONS", "INTERNAL_URL", "FORCE_DOWNLOAD",
-    "FOLLOW_LINKS", "CACHE", "IGNORED_MIDDLEWARE",
+    "FOLLOW_LINKS", "CACHE", "IGNORED_MIDDLEWARE", "BUCKET_OPTIONS",
 ]  # fmt: skip
 
 
@@ -394,6 +396,16 @@ def test_any_value_of_a_setting_is_reported(mistakes):
             call_command("check")
         except SystemCheckError:
             assert any(message.id.startswith("private_media.E") for message in found)
+
+
+@hypothesis_settings(max_examples=200)
+@given(
+    st.sampled_from(["s3://b/x", "gs://b", "az://b"]),
+    st.dictionaries(st.sampled_from(sorted(OPTIONS)), VALUES, max_size=3),
+)
+def test_any_option_of_a_bucket_is_reported(root, options):
+    with override_settings(PRIVATE_MEDIA_ROOT=root, PRIVATE_MEDIA_BUCKET_OPTIONS=options):
+        assert {message.id for message in check_private_media()} <= {"private_media.E015"}
 
 
 @hypothesis_settings(max_examples=200)

@@ -2,7 +2,8 @@
 
 It is moto, with one request at a time: moto checks conditions and stores objects in two steps, so that concurrent conditional writes
 could both succeed. moto checks no signature, so presigned URLs are checked here, as strictly as any store does: the path as it was sent,
-the host, the time, and no header of another authentication.
+the host, the time, and no header of another authentication. With DENY_ANONYMOUS in the
+environment, requests without a signature get 403.
 """
 
 import datetime
@@ -67,6 +68,9 @@ def application(environ, start_response):
         return [f"<Error><Code>AccessDenied</Code><Message>Request {problem}</Message></Error>".encode()]
     length = int(environ.get("CONTENT_LENGTH") or 0)
     environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+    if "DENY_ANONYMOUS" in os.environ and "HTTP_AUTHORIZATION" not in environ:
+        start_response("403 Forbidden", [("Content-Length", "0")])
+        return [b""]
     with lock:
         return [b"".join(moto(environ, start_response))]
 

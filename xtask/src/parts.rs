@@ -122,7 +122,7 @@ pub(crate) const PARTS: [Part; 16] = [
     Part {
         name: "python",
         about: "the Python package on each Django",
-        needs: &[Programs(&python::PROGRAMS), Wheel],
+        needs: &[Programs(&python::PROGRAMS), Wheel, Buckets],
         is_long: false,
         run: python::test,
     },

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt as _;
 use object_store::path::Path;
 use object_store::{Error, ListResult};
+use private_media::permission::{List, Permit};
 use private_media::storage::Entry;
 use private_media::{MediaPath, StorageError};
 
@@ -39,6 +40,31 @@ impl ObjectStorage {
             }
         }
         Ok(())
+    }
+
+    /// Returns whether a folder exists: whether any object is below it. The root always exists.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// use private_media::storage::{SaveOptions, Storage, content};
+    /// use private_media::{MediaPath, Permit};
+    /// use private_media_buckets::ObjectStorage;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let storage = ObjectStorage::new(Arc::new(object_store::memory::InMemory::new()));
+    /// let cars = MediaPath::new("cars")?;
+    /// assert!(!storage.is_folder(&Permit::trusted(cars.clone())).await?);
+    /// let permit = Permit::trusted(MediaPath::new("cars/7/photo.jpg")?);
+    /// storage.save(&permit, content("…"), &SaveOptions::new()).await?;
+    /// assert!(storage.is_folder(&Permit::trusted(cars)).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn is_folder(&self, permit: &Permit<List>) -> Result<bool, StorageError> {
+        let Some(folder) = permit.path() else { return Ok(true) };
+        let found = self.has_any(&self.keys.folder(Some(folder))).await;
+        found.map_err(|error| bucket_error(LISTING, error))
     }
 
     /// Returns whether any key begins with a prefix, which is empty or ends with a slash.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::blocking::{block_on, poll_once};
+use crate::network::Network;
 
 /// Returns the media type for a file name, and whether browsers may show it inline.
 #[pyfunction]
@@ -92,7 +93,7 @@ impl Delivery {
 /// The content of a response: bytes if it is small, otherwise a stream.
 pub(crate) enum Content {
     Bytes(Vec<u8>),
-    Body(MediaBody),
+    Body(Body),
 }
 
 impl Content {
@@ -101,11 +102,11 @@ impl Content {
 
     pub(crate) async fn of(mut body: MediaBody) -> io::Result<Self> {
         if body.remaining() > Self::MAX_BYTES {
-            return Ok(Self::Body(body));
+            return Ok(Self::Body(Body::new(Bytes::new(), body, None)));
         }
         let mut bytes = Vec::new();
         loop {
-            let next = std::future::poll_fn(|context| poll(&mut body, context)).await?;
+            let next = next(&mut body).await?;
             match (next.is_empty(), bytes.is_empty()) {
                 (true, _) => return Ok(Self::Bytes(bytes)),
                 // The common case: one chunk, no copy.
@@ -115,10 +116,19 @@ impl Content {
         }
     }
 
+    /// Reads the first chunk of a file in a bucket ahead, so that its failure shows before the response begins.
+    pub(crate) async fn of_bucket(mut body: MediaBody, network: &Network) -> io::Result<Self> {
+        if body.remaining() <= Self::MAX_BYTES {
+            return Self::of(body).await;
+        }
+        let first = next(&mut body).await?;
+        Ok(Self::Body(Body::new(first, body, Some(network.clone()))))
+    }
+
     fn into_python(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(match self {
             Self::Bytes(bytes) => PyBytes::new(py, &bytes).into_any().unbind(),
-            Self::Body(body) => Py::new(py, Body(Mutex::new(body)))?.into_any(),
+            Self::Body(body) => Py::new(py, body)?.into_any(),
         })
     }
 }
@@ -179,21 +189,48 @@ fn poll(body: &mut MediaBody, context: &mut Context<'_>) -> Poll<io::Result<Byte
     })
 }
 
+/// Returns the next chunk, which is empty at the end.
+async fn next(body: &mut MediaBody) -> io::Result<Bytes> {
+    std::future::poll_fn(|context| poll(body, context)).await
+}
+
 /// A stream of a response's content.
 #[pyclass(frozen, module = "private_media._core")]
-pub(crate) struct Body(Mutex<MediaBody>);
+pub(crate) struct Body {
+    rest: Mutex<Rest>,
+    /// `None` for a file of the local disk.
+    network: Option<Network>,
+}
+
+/// The content that was not returned yet.
+struct Rest {
+    /// Its beginning, if that was read ahead.
+    ahead: Bytes,
+    body: MediaBody,
+}
 
 #[pymethods]
 impl Body {
-    /// Returns the next chunk, or empty bytes at the end. May wait for the disk.
+    /// Returns the next chunk, or empty bytes at the end. May wait for the disk or the bucket.
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let next = block_on(py, std::future::poll_fn(|context| self.poll(context)))?;
+        let next = std::future::poll_fn(|context| self.poll(context));
+        let next = match &self.network {
+            None => block_on(py, next)?,
+            Some(network) => network.block_on(py, next)?,
+        };
         Ok(PyBytes::new(py, &next?))
     }
 
     /// Returns the next chunk if it is in memory. Otherwise returns None, and `read()` has to be called.
     fn read_now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        match poll_once(|context| self.poll(context))? {
+        let polled = match &self.network {
+            None => poll_once(|context| self.poll(context))?,
+            Some(network) => {
+                let _entered = network.handle()?.enter();
+                self.poll(&mut Context::from_waker(Waker::noop()))
+            }
+        };
+        match polled {
             Poll::Pending => Ok(None),
             Poll::Ready(next) => Ok(Some(PyBytes::new(py, &next?))),
         }
@@ -201,20 +238,26 @@ impl Body {
 
     /// Returns the descriptor of the file if the content begins at its start, for servers that use sendfile(2).
     fn fileno(&self) -> Option<RawFd> {
-        let body = self.lock();
-        let (file, offset, _) = body.as_file_range()?;
+        let rest = self.lock();
+        let (file, offset, _) = rest.body.as_file_range()?;
         if offset == 0 { file.as_file().map(AsRawFd::as_raw_fd) } else { None }
     }
 
     /// The number of remaining bytes.
     #[getter]
     fn remaining(&self) -> u64 {
-        self.lock().remaining()
+        let rest = self.lock();
+        rest.body.remaining().saturating_add(rest.ahead.len() as u64)
     }
 
     /// Closes the file, and discards the remaining content.
     fn close(&self) {
-        *self.lock() = MediaBody::empty();
+        let rest = Rest { ahead: Bytes::new(), body: MediaBody::empty() };
+        let discarded = std::mem::replace(&mut *self.lock(), rest);
+        if self.network.as_ref().is_some_and(|network| network.handle().is_err()) {
+            // After a fork, the connection belongs to the other process.
+            std::mem::forget(discarded);
+        }
     }
 
     fn __iter__(this: Py<Self>) -> Py<Self> {
@@ -228,12 +271,28 @@ impl Body {
 }
 
 impl Body {
-    // The body is consistent between chunks, so a panic does not invalidate it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, MediaBody> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(ahead: Bytes, body: MediaBody, network: Option<Network>) -> Self {
+        Self { rest: Mutex::new(Rest { ahead, body }), network }
+    }
+
+    // The content is consistent between chunks, so a panic does not invalidate it.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-        poll(&mut self.lock(), context)
+        let mut rest = self.lock();
+        if rest.ahead.is_empty() {
+            return poll(&mut rest.body, context);
+        }
+        Poll::Ready(Ok(std::mem::take(&mut rest.ahead)))
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if self.network.is_some() {
+            self.close();
+        }
     }
 }

@@ -8,12 +8,15 @@ use private_media::delivery::MediaResponse;
 use private_media::permission::Read;
 use private_media::{
     Builder, Identify, LocalStorage, MediaFile, MediaRequest, Permissions, Permit, PrivateMedia,
+    Storage as _, StorageError,
 };
+use private_media_buckets::ObjectStorage;
 use private_media_django::{Database, DatabaseUrl, DjangoOptions, DjangoSessions, SecretKeys, SessionEngine};
 use private_media_gateway::{Endpoint, Gateway, GatewayBuilder, GatewayError, Shutdown};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::bucket::Bucket;
 use crate::cors::Cors;
 use crate::delivery::Delivery;
 use crate::django_bridge::{RequestQueue, duration};
@@ -66,13 +69,13 @@ impl Sessions {
     }
 }
 
-/// Serves a root below a URL until Ctrl-C or SIGTERM. Returns whether a second signal forced the shutdown.
+/// Serves a root, which may be a bucket, below a URL until Ctrl-C or SIGTERM. Returns whether a second signal forced the shutdown.
 ///
 /// Without sessions, Django authenticates each request; without grants, Django authorizes it. Both go through `queue`. `cache_files`
 /// is for files that this process sends itself. `notes` are logged at the start.
 #[pyfunction]
 #[pyo3(signature = (
-    bind, url, root, delivery, queue, *, sessions=None, grants=None, cors=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
+    bind, url, root, delivery, queue, *, bucket=None, sessions=None, grants=None, cors=None, cache_files=false, follow_links=false, download=false, debug=false, workers=None, log="info",
     notes=None
 ))]
 #[expect(
@@ -87,6 +90,7 @@ pub(crate) fn serve(
     root: &str,
     delivery: &Delivery,
     queue: &RequestQueue,
+    bucket: Option<&Bucket>,
     sessions: Option<&Sessions>,
     grants: Option<&Grants>,
     cors: Option<&Cors>,
@@ -109,32 +113,27 @@ pub(crate) fn serve(
     notes.into_iter().flatten().for_each(|note| tracing::info!("{note}"));
     let django = queue.take_client().ok_or_else(|| PyValueError::new_err("the queue is already in use"))?;
     let delivery = ForceDownload { delivery: delivery.shared(), download };
-    let open = async || {
-        let identify: Box<dyn Identify> = match sessions {
-            None => Box::new(django.clone()),
-            Some(sessions) => Box::new(
-                sessions
-                    .open()
-                    .await
-                    .map_err(|problem| format!("DATABASES['default']: {problem}; or use --ask-django"))?,
-            ),
+    let open =
+        async || {
+            let identify: Box<dyn Identify> =
+                match sessions {
+                    None => Box::new(django.clone()),
+                    Some(sessions) => Box::new(sessions.open().await.map_err(|problem| {
+                        format!("DATABASES['default']: {problem}; or use --ask-django")
+                    })?),
+                };
+            let permissions: Box<dyn Permissions> = match grants {
+                None => Box::new(django.clone()),
+                Some(grants) => Box::new(grants.shared()),
+            };
+            let media = match bucket {
+                Some(bucket) => PrivateMedia::builder(open_bucket(bucket).await?),
+                None => PrivateMedia::builder(open_folder(root, follow_links, cache_files)?),
+            };
+            let media = media.identify(identify).permissions(permissions);
+            let media = cors.map(Cors::options).into_iter().fold(media, Builder::cors);
+            Ok(media.delivery(delivery.clone()).debug(debug).build())
         };
-        let permissions: Box<dyn Permissions> = match grants {
-            None => Box::new(django.clone()),
-            Some(grants) => Box::new(grants.shared()),
-        };
-        let storage = LocalStorage::open_root(root).map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let cause = cause.unwrap_or_else(|| error.to_string());
-            format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
-        })?;
-        let storage = storage.follow_links(follow_links);
-        let storage =
-            if cache_files { storage.cache(Gateway::default_cache(REVALIDATE_AFTER)) } else { storage };
-        let media = PrivateMedia::builder(storage).identify(identify).permissions(permissions);
-        let media = cors.map(Cors::options).into_iter().fold(media, Builder::cors);
-        Ok(media.delivery(delivery.clone()).debug(debug).build())
-    };
     let shutdown = py.detach(|| gateway.run(bind, open)).map_err(|error: GatewayError<String>| match error {
         GatewayError::Address(problem) => invalid("--bind", bind, &problem),
         GatewayError::Open(problem) => PyValueError::new_err(problem),
@@ -144,6 +143,38 @@ pub(crate) fn serve(
         error => PyOSError::new_err(error.to_string()),
     })?;
     Ok(shutdown == Shutdown::Forced)
+}
+
+fn open_folder(root: &str, follow_links: bool, cache_files: bool) -> Result<LocalStorage, String> {
+    let storage = LocalStorage::open_root(root).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let cause = cause.unwrap_or_else(|| error.to_string());
+        format!("PRIVATE_MEDIA_ROOT {root:?}: {cause}; use an existing folder that this user can read")
+    })?;
+    let storage = storage.follow_links(follow_links);
+    Ok(if cache_files { storage.cache(Gateway::default_cache(REVALIDATE_AFTER)) } else { storage })
+}
+
+/// Connects to a bucket, and checks that it can be read. If it does not respond, requests get 503 until it does.
+async fn open_bucket(bucket: &Bucket) -> Result<ObjectStorage, String> {
+    let url = bucket.url();
+    let storage = bucket.connect().map_err(|problem| format!("PRIVATE_MEDIA_ROOT {url}: {problem}"))?;
+    match storage.ready().await {
+        Ok(()) => {}
+        Err(error @ StorageError::Unavailable { .. }) => {
+            tracing::warn!("{url}: {}; requests get 503 until the bucket responds", cause(&error));
+        }
+        Err(error) => {
+            let fix =
+                "create the bucket, and give these credentials permission to list it and to read its objects";
+            return Err(format!("PRIVATE_MEDIA_ROOT {url}: {}; {fix}", cause(&error)));
+        }
+    }
+    Ok(storage)
+}
+
+fn cause(error: &StorageError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Prints the first line of `manage.py serve_private_media`. A closed standard output is ignored.

@@ -1,19 +1,24 @@
 //! The Python module `private_media._core`, for the Django application in `python/private_media`.
 //!
 //! Each item calls the library, and converts the result or the error to Python. Nothing is decided here. Calls that may wait for the disk
-//! run without the lock of the interpreter.
+//! or a bucket run without the lock of the interpreter.
 
 mod blocking;
+mod bucket;
+mod bucket_file;
+mod content;
 mod cors;
 mod delivery;
 mod django_bridge;
 mod errors;
 mod front;
 mod gateway;
+mod network;
 mod permission;
 mod program;
 mod request;
 mod storage;
+mod time;
 
 use pyo3::prelude::*;
 
@@ -23,13 +28,17 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::bucket::Bucket;
+    #[pymodule_export]
+    use crate::bucket_file::BucketFile;
+    #[pymodule_export]
     use crate::cors::Cors;
     #[pymodule_export]
     use crate::delivery::{Body, Delivery, Response, content_type};
     #[pymodule_export]
     use crate::django_bridge::{QueuedRequest, RequestQueue};
     #[pymodule_export]
-    use crate::errors::IllegalPath;
+    use crate::errors::{BucketUnavailable, IllegalPath};
     #[pymodule_export]
     use crate::front::{FrontConfig, FrontError};
     #[pymodule_export]

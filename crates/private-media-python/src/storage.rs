@@ -12,12 +12,14 @@ use private_media::storage::OpenOptions;
 use private_media::{LocalStorage, MediaPath, MediaRequest, Permit, SaveOptions, Storage, StorageError};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyIterator};
+use pyo3::types::{PyDict, PyIterator};
 
 use crate::blocking::block_on;
+use crate::content::next_chunk;
 use crate::delivery::{Content, Delivery, Response};
 use crate::errors::storage_error;
 use crate::request::{parse_path, parse_request};
+use crate::time::system_time;
 
 /// A local folder with private files. Files are opened relative to its handle, so none outside is reached.
 #[pyclass(frozen, module = "private_media._core")]
@@ -82,7 +84,8 @@ impl Root {
     }
 
     /// Saves the chunks of an iterator atomically. Returns the path that was used, which is another one if the given path was taken.
-    #[pyo3(signature = (path, content, *, replace=false, expected_len=None))]
+    /// `modified_ns` is the time of a copied file, in nanoseconds since 1970.
+    #[pyo3(signature = (path, content, *, replace=false, expected_len=None, modified_ns=None))]
     fn save(
         &self,
         py: Python<'_>,
@@ -90,9 +93,11 @@ impl Root {
         content: &Bound<'_, PyIterator>,
         replace: bool,
         expected_len: Option<u64>,
+        modified_ns: Option<u64>,
     ) -> PyResult<String> {
         let path = parse_path(path)?;
         let options = SaveOptions::new().replace(replace).expected_len(expected_len);
+        let options = options.modified(modified_ns.and_then(system_time));
         let content = chunks(content.clone().unbind());
         let permit = Permit::trusted(path.clone());
         let saved = py.detach(|| self.storage.save_blocking(&permit, content, &options));
@@ -230,11 +235,6 @@ fn seconds((seconds, nanoseconds): (i64, i64)) -> f64 {
 /// Iterates over the chunks of a Python iterator, in the thread that saves. Each chunk is fetched with the lock of the interpreter.
 fn chunks(iterator: Py<PyIterator>) -> impl Iterator<Item = io::Result<Bytes>> + Send {
     std::iter::from_fn(move || {
-        Python::attach(|py| {
-            let chunk = iterator.bind(py).clone().next()?;
-            let chunk =
-                chunk.and_then(|chunk| Ok(Bytes::copy_from_slice(chunk.cast::<PyBytes>()?.as_bytes())));
-            Some(chunk.map_err(io::Error::from))
-        })
+        Python::attach(|py| next_chunk(iterator.bind(py)).map(|chunk| chunk.map_err(io::Error::from)))
     })
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, register
 
+from private_media.checks.buckets import check_buckets, check_deployed_buckets
 from private_media.checks.classes import check_permissions, check_server
 from private_media.checks.middleware import check_middleware
 from private_media.checks.root import check_root
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
 
     from django.apps import AppConfig
 
-_CHECKS = (check_root, check_urls, check_values, check_server, check_permissions, check_middleware)
+_CHECKS = (
+    check_root,
+    check_buckets,
+    check_urls,
+    check_values,
+    check_server,
+    check_permissions,
+    check_middleware,
+)
 
 
 @register("security")  # type: ignore[type-var]
@@ -27,6 +36,15 @@ def check_private_media(
 ) -> list[CheckMessage]:
     """Run all checks."""
     return [message for check in _CHECKS for message in _run(check)]
+
+
+@register("security", deploy=True)  # type: ignore[type-var]
+def check_private_buckets(
+    app_configs: list[AppConfig] | None = None,  # noqa: ARG001 (Django passes it)
+    **_: Any,
+) -> list[CheckMessage]:
+    """Run the checks that send requests to buckets: `manage.py check --deploy`."""
+    return _run(check_deployed_buckets)
 
 
 def _run(check: Callable[[], Iterator[CheckMessage]]) -> list[CheckMessage]:

@@ -1,4 +1,4 @@
-"""Checks that the root is a folder of its own that no server publishes."""
+"""Checks that a root that is a folder is one of its own that no server publishes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ def check_root() -> Iterator[CheckMessage]:
     except conf.InvalidSetting as problem:
         yield error(problem, "E001")
         return
-    yield from _folder("PRIVATE_MEDIA_ROOT", root)
+    if not conf.is_bucket(root):
+        yield from _folder("PRIVATE_MEDIA_ROOT", root)
     try:
         server = views.make_server()
         location = server.location() if isinstance(server, DefaultServer) else root
     except ImproperlyConfigured:
         # Reported by check_server.
         return
-    if os.path.realpath(location) != os.path.realpath(root):
+    if not conf.is_bucket(location) and os.path.realpath(location) != os.path.realpath(root):
         yield from _folder("The root of PRIVATE_MEDIA_SERVER_OPTIONS", location)
 
 

@@ -15,7 +15,7 @@ from django.db.models import FileField
 from django.http import Http404, HttpRequest
 
 from private_media import _core, conf, front_config, views
-from private_media.relocate import Found, Relocation, Result, names_of
+from private_media.relocate import Bucket, Folder, Found, Relocation, Result, names_of, source_at
 from private_media.storages import PrivateMediaStorage
 
 if TYPE_CHECKING:
@@ -38,10 +38,16 @@ class Command(BaseCommand):
         check.add_argument("user", metavar="USER", help="a user name, or 'anonymous'")
         check.add_argument("path", metavar="PATH", help="a path below the root, or a URL of a private file")
         relocate = commands.add_parser(
-            "relocate", help="move the files of model fields from MEDIA_ROOT to PRIVATE_MEDIA_ROOT"
+            "relocate", help="move the files of model fields from MEDIA_ROOT to their private storage"
         )
         relocate.add_argument(
             "fields", metavar="APP.MODEL.FIELD", nargs="+", help="a file field on private storage"
+        )
+        relocate.add_argument(
+            "--from",
+            metavar="LOCATION",
+            dest="source",
+            help="the folder or bucket of the files, such as s3://bucket/prefix (default: MEDIA_ROOT)",
         )
         relocate.add_argument("--apply", action="store_true", help="move the files; without it, only report")
         config = commands.add_parser("config", help="print a front server's configuration")
@@ -60,7 +66,7 @@ class Command(BaseCommand):
             if options["subcommand"] == "check":
                 self._check(options["user"], options["path"])
             elif options["subcommand"] == "relocate":
-                self._relocate(options["fields"], apply=options["apply"])
+                self._relocate(options["fields"], options["source"], apply=options["apply"])
             else:
                 self._config(*(options[name] for name in ("kind", "front", "application", "gateway")))
         except ImproperlyConfigured as error:
@@ -95,6 +101,8 @@ class Command(BaseCommand):
         if allowed:
             try:
                 PrivateMediaStorage().size(path)
+            except _core.BucketUnavailable as error:
+                self.stderr.write(f"note: the bucket does not respond ({error}), so the response is 503")
             except OSError as error:
                 self.stderr.write(f"note: the file does not exist ({error}), so the response is 404 anyway")
         self._print_decision(allowed=allowed, reason=reason)
@@ -104,23 +112,22 @@ class Command(BaseCommand):
         if not allowed:
             sys.exit(1)
 
-    def _relocate(self, names: list[str], *, apply: bool) -> None:
+    def _relocate(self, names: list[str], location: str | None, *, apply: bool) -> None:
         fields = [_field(name) for name in names]
         conflicts = False
         for storage, group in _by_storage(fields):
             files, result = names_of(group), Result()
-            if not settings.MEDIA_ROOT:
-                msg = "MEDIA_ROOT is not set; set it to the current folder of the files"
-                raise CommandError(msg)
+            source = _source(location, storage)
             try:
-                relocation = Relocation(settings.MEDIA_ROOT, storage)
-            except (OSError, TypeError, ValueError) as error:
-                msg = f"MEDIA_ROOT ({settings.MEDIA_ROOT!r}) cannot be read: {error}"
+                for number, (name, so_far) in enumerate(
+                    Relocation(source, storage).run(files, apply=apply), 1
+                ):
+                    self._progress(number, len(files), name)
+                    result = so_far
+            except _core.BucketUnavailable as error:
+                msg = f"{error}; no file is lost: run the command again to continue"
                 raise CommandError(msg) from error
-            for number, (name, so_far) in enumerate(relocation.run(files, apply=apply), 1):
-                self._progress(number, len(files), name)
-                result = so_far
-            self._report(storage, result, apply=apply)
+            self._report(source.location, storage, result, apply=apply)
             conflicts |= Found.CONFLICT in result.counts
         if conflicts:
             msg = "different files have the same name; both were left unchanged"
@@ -133,17 +140,34 @@ class Command(BaseCommand):
             if number == count:
                 self.stderr.write("")
 
-    def _report(self, storage: PrivateMediaStorage, result: Result, *, apply: bool) -> None:
+    def _report(self, source: str, storage: PrivateMediaStorage, result: Result, *, apply: bool) -> None:
         for name, found in result.problems:
             self.stderr.write(f"{name}: {found.value}")
         moved = result.counts.get(Found.PUBLIC, 0)
         verb = "moved" if apply else "would be moved"
         self.stdout.write(
-            f"{moved} files of {result.length} bytes {verb} from {settings.MEDIA_ROOT} to {storage.location}; "
+            f"{moved} files of {result.length} bytes {verb} from {source} to {storage.location}; "
             f"{result.counts.get(Found.PRIVATE, 0)} were already moved, {len(result.problems)} have problems"
         )
         if not apply and moved:
             self.stdout.write("Nothing was changed. Use --apply to move the files.")
+
+
+def _source(location: str | None, storage: PrivateMediaStorage) -> Folder | Bucket:
+    """Return the place of the files: of --from, or MEDIA_ROOT."""
+    name, place = ("MEDIA_ROOT", settings.MEDIA_ROOT) if location is None else ("--from", location)
+    if not place:
+        msg = f"{name} is not set; set it to the current folder of the files"
+        raise CommandError(msg)
+    try:
+        source = source_at(place, storage)
+    except (OSError, TypeError, ValueError) as error:
+        msg = f"{name} ({place!r}) cannot be read: {error}"
+        raise CommandError(msg) from error
+    if source.location == storage.location:
+        msg = f"{name} ({place!r}) is the private root itself; use --from with the previous one"
+        raise CommandError(msg)
+    return source
 
 
 def _user(name: str) -> Any:
@@ -176,7 +200,9 @@ def _field(name: str) -> FileField:
 def _by_storage(fields: list[FileField]) -> Iterator[tuple[PrivateMediaStorage, list[FileField]]]:
     groups: dict[str, list[FileField]] = {}
     for field in fields:
-        groups.setdefault(field.storage.path(""), []).append(field)
+        storage = field.storage
+        if isinstance(storage, PrivateMediaStorage):
+            groups.setdefault(storage.location, []).append(field)
     for group in groups.values():
         storage = group[0].storage
         if isinstance(storage, PrivateMediaStorage):

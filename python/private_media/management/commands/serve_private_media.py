@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from private_media import _core, conf, detect, identity_middleware, private_url, views
+from private_media import _core, buckets, conf, detect, identity_middleware, private_url, views
 from private_media.django_bridge import DjangoBridge
 from private_media.servers import DefaultServer
 from private_media.views import serve_private_file
@@ -87,6 +87,7 @@ class Command(BaseCommand):
             root,
             server.make_delivery(root),
             queue,
+            bucket=buckets.connect(root) if conf.is_bucket(root) else None,
             sessions=sessions,
             grants=grants,
             cors=conf.cors(),
