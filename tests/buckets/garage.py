@@ -106,6 +106,16 @@ def connected(nodes):
     return all(node.api("GetClusterHealth")["connectedNodes"] == len(nodes) for node in nodes)
 
 
+def join(node, nodes):
+    """Connects a node that was started again. Before that, another kill would leave no two nodes that know each other."""
+    peer = node.run("node", "id", "-q").strip()
+    for other in nodes:
+        if other is not node:
+            # By itself, it tries again every 30 seconds.
+            other.run("node", "connect", peer)
+    wait_until(lambda: connected(nodes), "the nodes did not connect")
+
+
 def set_up(nodes):
     secret, replicas = secrets.token_hex(32), min(len(nodes), 3)
     for node in nodes:
@@ -143,10 +153,10 @@ def obey(nodes, key):
     print(json.dumps({"ports": [node.s3_port for node in nodes], **key}), flush=True)
     for line in sys.stdin:
         command, number = line.split()
-        {"kill": Node.kill, "start": Node.start}[command](nodes[int(number)])
+        node = nodes[int(number)]
+        {"kill": Node.kill, "start": Node.start}[command](node)
         if command == "start":
-            # Until then, another kill would leave no two nodes that know each other.
-            wait_until(lambda: connected(nodes), "the nodes did not connect")
+            join(node, nodes)
         print("done", flush=True)
 
 

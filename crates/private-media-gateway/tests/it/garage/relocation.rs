@@ -14,7 +14,7 @@ use crate::relocate_buckets::{runtime, text};
 use crate::s3_server::BUCKET;
 use crate::support::Place;
 
-const FILES: usize = 1500;
+const FILES: usize = 800;
 /// How often the command is run, until all files are moved.
 const RUNS: usize = 20;
 
