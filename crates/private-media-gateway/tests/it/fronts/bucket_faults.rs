@@ -9,7 +9,7 @@ use super::bucket::{config_nginx, front};
 use super::escapes::hand_off_server;
 use super::fetch;
 use super::server::{Front, FrontServer, Installed, free_address};
-use super::tls::{has_openssl, make_certificate};
+use super::tls::{has_openssl, make_certificate_for};
 use crate::buckets::{PHOTO, command, stored};
 use crate::s3_server::{BUCKET, Server};
 use crate::support::{Gateway, Place, Response, credentials};
@@ -192,7 +192,7 @@ fn nginx_verifies_the_certificate_of_a_bucket() {
         return;
     }
     let (store, place) = (FaultyStore::start(), Place::new());
-    make_certificate(&place.path(""));
+    make_certificate_for("DNS:localhost", &place.path(""));
     let file = |name: &str| place.path(name).display().to_string();
     let (tls, authority) = (free_address(), file("ca.pem"));
     let _tls = Front::start(

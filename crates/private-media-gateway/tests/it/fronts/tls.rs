@@ -8,20 +8,26 @@ use super::printed;
 use super::server::{Front, FrontServer, Installed, free_address};
 use crate::support::{GRANT, Place, needs, program};
 
-/// Creates a certificate authority, and a certificate for 127.0.0.1 and localhost.
+/// Creates a certificate authority, and a certificate for `$NAME`.
 const CERTIFICATE: &str = "
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=site -keyout site.key -out site.csr
-echo subjectAltName=IP:127.0.0.1,DNS:localhost > site.ext
+echo subjectAltName=$NAME > site.ext
 openssl x509 -req -in site.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile site.ext -out site.pem";
 
 pub(crate) fn has_openssl() -> bool {
     needs("openssl", Command::new("openssl").arg("version").output().is_ok())
 }
 
-/// Makes the certificate `site.pem`, its key `site.key`, and the authority `ca.pem` in a folder.
+/// Makes the certificate `site.pem` of 127.0.0.1, its key `site.key`, and the authority `ca.pem` in a folder.
 pub(crate) fn make_certificate(folder: &Path) {
-    let made = Command::new("sh").args(["-euc", CERTIFICATE]).current_dir(folder).output().unwrap();
+    make_certificate_for("IP:127.0.0.1", folder);
+}
+
+/// Makes the same for another name.
+pub(crate) fn make_certificate_for(name: &str, folder: &Path) {
+    let mut command = Command::new("sh");
+    let made = command.args(["-euc", CERTIFICATE]).env("NAME", name).current_dir(folder).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
