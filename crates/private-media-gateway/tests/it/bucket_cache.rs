@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::buckets::{PHOTO, command, stored};
 use crate::metrics::scrape;
-use crate::s3_server::{BUCKET, Server};
+use crate::s3_server::{self, BUCKET, Server};
 use crate::support::{Gateway, Place, credentials, free_address, refusal};
 use crate::upgrade::{Upgradable, is_running, wait};
 
@@ -131,7 +131,7 @@ fn a_folder_that_is_not_private_is_an_error_at_start() {
 /// The old process has the cache until its last download ends; the new one serves without, and then takes it over.
 #[test]
 fn an_upgrade_hands_the_cache_over() {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = Server::start_own() else { return };
     stored(&server);
     let (place, admin, film) = (Place::new(), free_address(), film());
     let settings = format!(
@@ -140,9 +140,9 @@ fn an_upgrade_hands_the_cache_over() {
         server.port
     );
     place.write("private-media.toml", settings);
-    let key = |name| (name, "test".to_owned());
-    let running =
-        Upgradable::start_with(&place, &[], &[key("AWS_ACCESS_KEY_ID"), key("AWS_SECRET_ACCESS_KEY")]);
+    let (key, secret) = s3_server::credentials();
+    let credentials_of_bucket = [("AWS_ACCESS_KEY_ID", key), ("AWS_SECRET_ACCESS_KEY", secret)];
+    let running = Upgradable::start_with(&place, &[], &credentials_of_bucket);
     assert!(running.gateway.get(FILM, "alice").body == film);
     assert_eq!(counts(admin), (0.0, 5.0));
     // A client that reads slowly keeps the old process.

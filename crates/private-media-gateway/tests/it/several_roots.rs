@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::s3_server::{BUCKET, Server};
+use crate::s3_server::{self, BUCKET, Server};
 use crate::support::{Gateway, Place, program};
 
 const GRANTS: &str = "
@@ -24,7 +24,8 @@ fn configure(place: &Place, roots: &[(&str, &str)], more: &str) {
 fn command(place: &Place, arguments: &[&str]) -> std::process::Command {
     let mut command = program();
     command.args(arguments).current_dir(place.path(""));
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    let (key, secret) = s3_server::credentials();
+    command.env("AWS_ACCESS_KEY_ID", key).env("AWS_SECRET_ACCESS_KEY", secret);
     command
 }
 
