@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use private_media::MediaPath;
 use private_media::cors::CorsOptions;
 use private_media::pages::Branding;
 use private_media::permission::{Grant, Grants, Template};
@@ -19,7 +20,6 @@ use super::keys::identity::IDENTITY;
 use super::keys::lookup::LOOKUP;
 use super::layers::Layers;
 use super::lookup::{self, LookupConfig};
-use super::roots::{self, OtherRoot};
 use super::settings::{Origin, Setting, Settings};
 use super::tables::{self, Section};
 use super::tls::{self, TlsConfig};
@@ -33,6 +33,14 @@ use crate::login::LoginPages;
 use crate::send_mode::SendMode;
 use crate::state::{StateError, StateUrl};
 use crate::{folders, log, urls};
+
+/// The root of the files below a folder.
+#[derive(Debug, Clone)]
+pub(crate) struct OtherRoot {
+    pub(crate) prefix: MediaPath,
+    /// The configuration as if this were the only root.
+    pub(crate) config: Config,
+}
 
 /// The configuration of the gateway.
 #[derive(Debug, Clone)]
@@ -83,27 +91,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Loads the configuration from these command-line arguments, the environment and the TOML file.
-    pub(crate) fn load(matches: &clap::ArgMatches) -> Result<Self, ConfigError> {
-        Self::new(Layers::load(matches)?)
-    }
-
-    /// Loads the configuration of a command that uses other buckets than the root.
-    pub(crate) fn load_with_buckets(matches: &clap::ArgMatches) -> Result<Self, ConfigError> {
-        Self::parse(Layers::load(matches)?, true)
-    }
-
-    pub(super) fn new(layers: Layers) -> Result<Self, ConfigError> {
-        Self::parse(layers, false)
-    }
-
-    /// Loads the configuration of one of several roots.
-    pub(super) fn of_other_root(layers: Layers) -> Result<Self, ConfigError> {
-        Self::parse(layers, true)
-    }
-
-    /// Parses all settings, also those that this configuration does not use: an error shows before the setting is needed.
-    fn parse(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
+    /// Parses all settings of the root without a path, also those that this configuration does not use: an error shows before the setting is needed.
+    pub(super) fn parse(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
         let settings = &layers.settings;
         let url = settings.get(&keys::URL).parse_with(|value| urls::prefix(value).map(str::to_owned))?;
         let identity_tables = tables::sections(settings, &IDENTITY)?;
@@ -113,7 +102,6 @@ impl Config {
         let (listen, max_connections) = (settings.get(&keys::LISTEN), settings.get(&keys::MAX_CONNECTIONS));
         let listen = listen.parse_with(|value| ListenAddr::parse(value, listen.folder()))?;
         let send_mode = delivery::send_mode(settings, &url)?;
-        let has_other_bucket = has_other_bucket || roots::has_bucket(settings);
         Ok(Self {
             tls: tls::options(settings, &listen)?,
             admin_listen: admin_listen(&settings.get(&keys::ADMIN_LISTEN))?,
@@ -121,7 +109,7 @@ impl Config {
             trusted_proxies: trusted_proxies(settings)?,
             root: settings.path(&keys::ROOT),
             bucket: bucket::bucket(settings, &send_mode, has_other_bucket)?,
-            others: roots::others(&layers, &send_mode)?,
+            others: vec![],
             send_mode,
             cors: cors::options(settings)?,
             url,
@@ -154,12 +142,6 @@ impl Config {
     /// Returns the name and the logo on the pages. Reads the file of the logo.
     pub(crate) fn branding(&self) -> Result<Branding, ConfigError> {
         site::branding(&self.layers.settings, &self.site_name)
-    }
-
-    /// Checks each root before anything is served from it.
-    pub(crate) fn check_roots(&self) -> Result<(), ConfigError> {
-        self.each_root().try_for_each(Self::check_root)?;
-        self.check_roots_apart()
     }
 
     /// Checks the root, but not those of some folders.

@@ -22,6 +22,7 @@ mod offline;
 mod readable;
 mod restart;
 mod root;
+mod root_tables;
 mod roots;
 mod settings;
 mod show;

@@ -1,86 +1,18 @@
-//! Several roots: `[[root]]` tables, each with the files below a folder. One table has no path, and all other files.
+//! Several roots, each with the files below a folder. One root has all other files.
 
+use clap::ArgMatches;
 use private_media::MediaPath;
-use toml::Value;
 
-use super::bucket::is_bucket;
 use super::error::ConfigError;
 use super::keys::{MODE, ROOT};
 use super::layers::Layers;
-use super::load::Config;
-use super::settings::{Setting, Settings};
-use super::suggest::nearest;
+use super::load::{Config, OtherRoot};
+use super::root_tables::{has_bucket, tables};
 use crate::folders::{ancestors, dev_ino};
 use crate::send_mode::SendMode;
 
-/// The root of the files below a folder.
-#[derive(Debug, Clone)]
-pub(crate) struct OtherRoot {
-    pub(crate) prefix: MediaPath,
-    /// The configuration as if this were the only root.
-    pub(crate) config: Config,
-}
-
-const COLUMNS: [&str; 2] = ["path", "location"];
-/// Separates path and location in the value of a setting.
-const SEPARATOR: char = '\n';
-
-/// Returns `[[root]]` tables as the values of a setting, first the location of the table without a path. The error is what is expected.
-pub(super) fn texts(items: &[Value]) -> Result<Vec<String>, String> {
-    let (mut main, mut others) = (None, vec![]);
-    for item in items {
-        let (path, location) = table(item)?;
-        match path {
-            Some(path) => others.push(format!("{path}{SEPARATOR}{location}")),
-            None if main.is_some() => return Err("only one [[root]] table without path".into()),
-            None => main = Some(location.to_owned()),
-        }
-    }
-    let main = main.ok_or("one [[root]] table without path, for all other files")?;
-    Ok(std::iter::once(main).chain(others).collect())
-}
-
-fn table(item: &Value) -> Result<(Option<&str>, &str), String> {
-    const EXPECTED: &str =
-        "location = \"private\" below [[root]], and path = \"archive/\" in all tables but one";
-    let table = item.as_table().ok_or(EXPECTED)?;
-    if let Some(unknown) = table.keys().find(|name| !COLUMNS.contains(&name.as_str())) {
-        return Err(match nearest(unknown, COLUMNS) {
-            Some(near) => format!("{near:?} instead of {unknown:?}"),
-            None => format!("{EXPECTED}, and no other key, such as {unknown:?}"),
-        });
-    }
-    let text = |column| match table.get(column) {
-        None => Ok(None),
-        Some(Value::String(text)) if !text.is_empty() && !text.contains(char::is_control) => {
-            Ok(Some(&**text))
-        }
-        Some(other) => Err(format!("a text for {column} instead of {other}")),
-    };
-    Ok((text("path")?, text("location")?.ok_or(EXPECTED)?))
-}
-
-/// Returns whether a setting of the root has no tables with a path.
-pub(super) fn is_single(setting: &Setting) -> bool {
-    setting.values().len() < 2
-}
-
-/// Returns path and location of each table.
-pub(super) fn tables(setting: &Setting) -> impl Iterator<Item = (Option<&str>, &str)> {
-    setting.values().iter().map(|value| match value.split_once(SEPARATOR) {
-        Some((path, location)) => (Some(path), location),
-        None => (None, value.as_str()),
-    })
-}
-
-/// Returns whether a root is a bucket, of several.
-pub(super) fn has_bucket(settings: &Settings) -> bool {
-    let setting = settings.get(&ROOT);
-    !is_single(&setting) && tables(&setting).any(|(_, location)| is_bucket(location))
-}
-
-/// Returns the roots of the tables with a path.
-pub(super) fn others(layers: &Layers, mode: &SendMode) -> Result<Vec<OtherRoot>, ConfigError> {
+/// Loads the roots of the tables with a path.
+fn others(layers: &Layers, mode: &SendMode) -> Result<Vec<OtherRoot>, ConfigError> {
     let setting = layers.settings.get(&ROOT);
     let mut others: Vec<OtherRoot> = Vec::new();
     for (path, location) in tables(&setting) {
@@ -101,12 +33,39 @@ pub(super) fn others(layers: &Layers, mode: &SendMode) -> Result<Vec<OtherRoot>,
         }
         let mut layers = layers.clone();
         layers.settings.insert(setting.with_value(location));
-        others.push(OtherRoot { prefix, config: Config::of_other_root(layers)? });
+        others.push(OtherRoot { prefix, config: Config::parse(layers, true)? });
     }
     Ok(others)
 }
 
 impl Config {
+    /// Loads the configuration from these command-line arguments, the environment and the TOML file.
+    pub(crate) fn load(matches: &ArgMatches) -> Result<Self, ConfigError> {
+        Self::new(Layers::load(matches)?)
+    }
+
+    /// Loads the configuration of a command that uses other buckets than the root.
+    pub(crate) fn load_with_buckets(matches: &ArgMatches) -> Result<Self, ConfigError> {
+        Self::of_roots(Layers::load(matches)?, true)
+    }
+
+    pub(super) fn new(layers: Layers) -> Result<Self, ConfigError> {
+        Self::of_roots(layers, false)
+    }
+
+    fn of_roots(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
+        let has_other_bucket = has_other_bucket || has_bucket(&layers.settings);
+        let mut main = Self::parse(layers.clone(), has_other_bucket)?;
+        main.others = others(&layers, &main.send_mode)?;
+        Ok(main)
+    }
+
+    /// Checks each root before anything is served from it.
+    pub(crate) fn check_roots(&self) -> Result<(), ConfigError> {
+        self.each_root().try_for_each(Self::check_root)?;
+        self.check_roots_apart()
+    }
+
     /// Returns a configuration for each root, of which the first is this one.
     pub(crate) fn each_root(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(self.others.iter().map(|other| &other.config))
@@ -127,7 +86,7 @@ impl Config {
     }
 
     /// Checks that no root is inside another, where its files would have two paths, of which a grant may allow one.
-    pub(super) fn check_roots_apart(&self) -> Result<(), ConfigError> {
+    fn check_roots_apart(&self) -> Result<(), ConfigError> {
         let roots: Vec<&Self> = self.each_root().collect();
         for outer in &roots {
             let inside =
@@ -153,36 +112,6 @@ impl Config {
                 own.is_some_and(|own| ancestors(&other.root).any(|id| id == own))
             }
             _ => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_become_values() {
-        let texts_of = |toml: &str| {
-            let table: toml::Table = toml::from_str(&format!("root = [{toml}]")).unwrap();
-            texts(table["root"].as_array().unwrap())
-        };
-        let values = texts_of(r#"{path = "a/", location = "x=y"}, {location = "private"}"#).unwrap();
-        assert_eq!(values, ["private", "a/\nx=y"]);
-        for (toml, expected) in [
-            ("", "one [[root]] table without path"),
-            (r#"{path = "a/", location = "x"}"#, "one [[root]] table without path"),
-            (r#"{location = "x"}, {location = "y"}"#, "only one [[root]] table without path"),
-            (r#"{location = "x", paht = "a/"}"#, "\"path\" instead of \"paht\""),
-            (r#"{location = "x", endpoint = "y"}"#, "no other key"),
-            (r#"{path = "a/"}"#, "location = "),
-            (r"{location = 1}", "a text for location instead of 1"),
-            (r#"{location = "x", path = ""}"#, "a text for path"),
-            (r#"{location = "x", path = "a\nb"}"#, "a text for path"),
-            (r#""x""#, "location = "),
-        ] {
-            let error = texts_of(toml).unwrap_err();
-            assert!(error.contains(expected), "{toml}: {error}");
         }
     }
 }

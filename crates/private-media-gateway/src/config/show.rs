@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::key::{Key, Kind};
 use super::keys::{GRANT, KEYS, ROOT, column_of_table, is_in_tables};
-use super::roots;
+use super::root_tables;
 use super::settings::{Origin, Setting, Settings};
 use super::tables::Section;
 
@@ -17,7 +17,7 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
     // TOML requires keys without a table before all tables; arrays of tables follow.
     let is_array = |key: &Key| matches!(key.kind, Kind::Grants | Kind::Tables(_)) || is_in_tables(key);
     let (roots, from) = (settings.get(&ROOT), origin(settings.get(&ROOT).origin(), &ROOT));
-    let is_single = roots::is_single(&roots);
+    let is_single = root_tables::is_single(&roots);
     let is_root = |key: &Key| key.name == ROOT.name;
     let keys = || KEYS.into_iter().filter(|key| !is_array(key) && (is_single || !is_root(key)));
     let table_of = |key: &Key| match key.name.split_once('.') {
@@ -36,7 +36,7 @@ pub(super) fn toml(settings: &Settings, tables: &[(&'static Key, &[Section])]) -
         line(&mut text, &setting);
     }
     if !is_single {
-        for (path, location) in roots::tables(&roots) {
+        for (path, location) in root_tables::tables(&roots) {
             let path = path.map(|path| format!("path = {}\n", Value::from(path))).unwrap_or_default();
             let _ = write!(text, "\n[[root]]  # {from}\n{path}location = {}\n", Value::from(location));
         }

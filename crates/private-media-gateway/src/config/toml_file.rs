@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::keys::{KEYS, column_of_table, is_in_tables};
-use super::roots;
+use super::root_tables;
 use super::settings::{Origin, Setting, Settings};
 use super::suggest::{nearest, synonym};
 
@@ -94,7 +94,7 @@ pub(super) fn texts(key: &Key, value: &Value) -> Result<Vec<String>, String> {
             Kind::Text | Kind::Url | Kind::NumberOrText | Kind::TextOrList | Kind::Roots,
             Value::String(text),
         ) => return Ok(vec![text.clone()]),
-        (Kind::Roots, Value::Array(items)) => return roots::texts(items),
+        (Kind::Roots, Value::Array(items)) => return root_tables::texts(items),
         (Kind::Roots, _) => "a text in quotes, or [[root]] tables",
         (Kind::NumberOrText, Value::Integer(number)) => return Ok(vec![number.to_string()]),
         (Kind::NumberOrText, _) => "a number without quotes, or a text in quotes",
