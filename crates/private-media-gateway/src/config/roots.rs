@@ -55,8 +55,8 @@ impl Config {
 
     fn of_roots(layers: Layers, has_other_bucket: bool) -> Result<Self, ConfigError> {
         let has_other_bucket = has_other_bucket || has_bucket(&layers.settings);
-        let mut main = Self::parse(layers.clone(), has_other_bucket)?;
-        main.others = others(&layers, &main.send_mode)?;
+        let mut main = Self::parse(layers, has_other_bucket)?;
+        main.others = others(&main.layers, &main.send_mode)?;
         Ok(main)
     }
 
