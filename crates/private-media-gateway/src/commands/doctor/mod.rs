@@ -114,6 +114,7 @@ async fn run_checks(config: &Config, target: Option<Target>, report: &mut Report
     // From here on, signals are handled here, so that the test files are always removed.
     let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let mut signals: Vec<_> = signals.into_iter().flatten().collect();
+    #[cfg_attr(not(feature = "buckets"), expect(unused_mut, reason = "only the checks of buckets borrow it"))]
     let mut stopped = std::future::poll_fn(|context| {
         let mut waiting = signals.iter_mut().map(|signal| signal.poll_recv(context).is_pending());
         if waiting.all(|is_pending| is_pending) { Poll::Pending } else { Poll::Ready(()) }
