@@ -3,32 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::path::Path;
 use private_media::{CacheCounts, MediaFile, StorageError};
 
 use crate::cache::{BlockCache, CachedFile, EntryId, Small};
 use crate::metadata::{metadata, raw_tag};
 use crate::metadata_cache::MetadataCache;
-use crate::read::{ObjectFile, Whole, head};
-use crate::signed::SignedUrls;
+use crate::read::{ObjectFile, Source, head};
 
 /// The caches of a storage: content on disk, and metadata in memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Cached {
     blocks: BlockCache,
     metadata: Arc<MetadataCache>,
-}
-
-/// The store behind the caches.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
-    pub(crate) store: &'a Arc<dyn ObjectStore>,
-    /// Names the bucket in a cache.
-    pub(crate) scope: &'a str,
-    /// `None` if no URLs are signed.
-    pub(crate) signed: Option<&'a Arc<SignedUrls>>,
-    pub(crate) open_timeout: Duration,
 }
 
 impl Cached {
@@ -86,16 +73,7 @@ impl Cached {
             // It has prepared headers.
             Some(last) if last.id == id && *last.file.metadata() == metadata => last.file,
             _ => {
-                let object = Arc::new(ObjectFile {
-                    store: Arc::clone(source.store),
-                    key: key.clone(),
-                    len: object.meta.size,
-                    tag,
-                    version: object.meta.version.clone(),
-                    signed: source.signed.filter(|urls| urls.is_for(&object.attributes)).cloned(),
-                    open_timeout: source.open_timeout,
-                    whole: Whole::default(),
-                });
+                let object = Arc::new(ObjectFile::new(source, key.clone(), &object)?);
                 let (cache, metadata_cache) = (self.blocks.clone(), Arc::downgrade(&self.metadata));
                 let file =
                     CachedFile { cache, id, object, small: Small::default(), metadata: metadata_cache };

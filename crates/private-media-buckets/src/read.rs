@@ -16,6 +16,7 @@ use private_media::StorageError;
 use private_media::storage::{ByteStream, ReadAt, SignedHeaders};
 
 use crate::error::{read_error, storage_error, within};
+use crate::metadata::raw_tag;
 use crate::signed::SignedUrls;
 
 /// The most bytes that one read returns. A longer range is a stream.
@@ -39,6 +40,17 @@ pub(crate) async fn whole(
 ) -> Result<GetResult, StorageError> {
     let response = store.get_opts(key, GetOptions::new());
     within(timeout, response).await.map_err(|error| storage_error("opening the file", error))
+}
+
+/// Where objects are read from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) store: &'a Arc<dyn ObjectStore>,
+    /// Names the bucket in a cache.
+    pub(crate) scope: &'a str,
+    /// `None` if no URLs are signed.
+    pub(crate) signed: Option<&'a Arc<SignedUrls>>,
+    pub(crate) open_timeout: Duration,
 }
 
 /// One version of an object.
@@ -80,6 +92,20 @@ impl fmt::Debug for Whole {
 }
 
 impl ObjectFile {
+    /// Returns the version that a response describes.
+    pub(crate) fn new(source: Source<'_>, key: Path, object: &GetResult) -> Result<Self, StorageError> {
+        Ok(Self {
+            store: Arc::clone(source.store),
+            key,
+            len: object.meta.size,
+            tag: raw_tag(&object.meta)?.to_owned(),
+            version: object.meta.version.clone(),
+            signed: source.signed.filter(|urls| urls.is_for(&object.attributes)).cloned(),
+            open_timeout: source.open_timeout,
+            whole: Whole::default(),
+        })
+    }
+
     /// Returns the bytes of a range that is not empty, with one request. `object_store` continues after a broken connection.
     pub(crate) async fn get(&self, range: Range<u64>) -> io::Result<ByteStream> {
         let len = range.end.saturating_sub(range.start);

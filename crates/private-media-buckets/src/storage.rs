@@ -17,13 +17,13 @@ use private_media::{CacheCounts, MediaFile, MediaPath, SaveOptions, Storage, Sto
 use tokio::sync::OnceCell;
 
 use crate::cache::BlockCache;
-use crate::cached::{Cached, Source};
+use crate::cached::Cached;
 use crate::error::{failed, storage_error, within};
 use crate::folders::Folders;
 use crate::keys::Keys;
-use crate::metadata::{metadata, raw_tag};
+use crate::metadata::metadata;
 use crate::options::BucketOptions;
-use crate::read::{ObjectFile, Whole, exactly, head, whole};
+use crate::read::{ObjectFile, Source, Whole, exactly, head, whole};
 use crate::signed::{SignedUrls, UrlSigner};
 use crate::url::is_valid_prefix;
 
@@ -186,21 +186,6 @@ impl ObjectStorage {
         head(&*self.store, key, self.options.open_timeout).await
     }
 
-    /// Returns an open file, from the response with its metadata.
-    fn opened(&self, key: Path, object: &GetResult) -> Result<(Metadata, ObjectFile), StorageError> {
-        let file = ObjectFile {
-            store: Arc::clone(&self.store),
-            len: object.meta.size,
-            tag: raw_tag(&object.meta)?.to_owned(),
-            version: object.meta.version.clone(),
-            signed: self.signed.clone().filter(|urls| urls.is_for(&object.attributes)),
-            open_timeout: self.options.open_timeout,
-            whole: Whole::default(),
-            key,
-        };
-        Ok((metadata(object)?, file))
-    }
-
     /// Deletes an object, and forgets what is cached of it.
     pub(crate) async fn delete_object(&self, key: &Path) -> Result<(), StorageError> {
         let change = self.cached.as_ref().map(Cached::change);
@@ -262,8 +247,8 @@ impl Storage for ObjectStorage {
                 return cached.open(self.source(), key).await;
             }
             let object = self.head(&key).await?;
-            let (metadata, file) = self.opened(key, &object)?;
-            Ok(MediaFile::streamed(metadata, Arc::new(file)))
+            let file = ObjectFile::new(self.source(), key, &object)?;
+            Ok(MediaFile::streamed(metadata(&object)?, Arc::new(file)))
         })
     }
 
@@ -274,7 +259,8 @@ impl Storage for ObjectStorage {
         Box::pin(async {
             let key = self.key(permit.path())?;
             let object = whole(&*self.store, &key, self.options.open_timeout).await?;
-            let (metadata, mut file) = self.opened(key, &object)?;
+            let metadata = metadata(&object)?;
+            let mut file = ObjectFile::new(self.source(), key, &object)?;
             file.whole = Whole::new(exactly(object.into_stream(), file.len).boxed());
             Ok(MediaFile::streamed(metadata, Arc::new(file)))
         })
